@@ -1,0 +1,172 @@
+"""Every error of the farm, in one tree.
+
+FarmError                        exit 3
+├── InputError                   exit 2   what the user wrote; carries every `Problem` at once
+│   ├── SpecError                         the job spec
+│   └── UsageError                        the command line, or a job id that does not exist
+├── CannotRun                    exit 5   this environment cannot do it
+│   ├── CapacityError                     too few GPUs, or a stage that nobody hosts
+│   ├── MissingCoreApi                    ComfyUI lacks a node or function
+│   ├── StoreUnusable                     unwritable, or without an exclusive create
+│   └── JobBusy                           another driver holds the job's lock
+├── JobFailed                    exit 3   failed or partial
+├── JobCancelled                 exit 4
+└── StageError                   exit 3   one attempt of one stage task; `kind` picks the policy
+    ├── InvalidInput             invalid
+    ├── OutOfMemory              oom
+    ├── WorkerLost               worker_lost
+    ├── StageHang                hang
+    ├── BadOutput                bad_output
+    ├── StorageProblem           storage
+    │   └── CorruptArtifact      storage  a committed file that does not verify
+    └── StageBug                 bug
+
+Every message ends with what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FailureKind(StrEnum):
+    """The rows of the failure table."""
+
+    INVALID = "invalid"
+    OOM = "oom"
+    WORKER_LOST = "worker_lost"
+    HANG = "hang"
+    BAD_OUTPUT = "bad_output"
+    STORAGE = "storage"
+    BUG = "bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the input.
+
+    `place` is a path such as `videos[0].chunks[2].extend.overlap_frames`, `value` what stands there
+    (shortened), `rule` what is allowed, `remedy` what to write instead.
+    """
+
+    place: str
+    value: str
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.value}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+
+
+class FarmError(Exception):
+    """Root of the tree. `exit_code` is what the command line returns."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class InputError(FarmError):
+    """Input the user can mend; lists every problem at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class SpecError(InputError):
+    """The job spec breaks one or more rules."""
+
+
+class UsageError(InputError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+
+class CannotRun(FarmError):
+    """The job is fine, this environment cannot run it."""
+
+    exit_code = 5
+
+
+class CapacityError(CannotRun):
+    """The cluster can never give what the topology asks for."""
+
+
+class MissingCoreApi(CannotRun):
+    """The ComfyUI that was found lacks a node or function that the job needs."""
+
+
+class StoreUnusable(CannotRun):
+    """The runs directory cannot be written, or cannot create a file exclusively."""
+
+
+class JobBusy(CannotRun):
+    """Another driver renders this job now."""
+
+
+class JobFailed(FarmError):
+    """The job ended failed or partial."""
+
+
+class JobCancelled(FarmError):
+    """The user cancelled the job."""
+
+    exit_code = 4
+
+
+class StageError(FarmError):
+    """One attempt of one stage task failed; `kind` selects the policy."""
+
+    kind: ClassVar[FailureKind] = FailureKind.BUG
+
+
+class InvalidInput(StageError):
+    """The task can never succeed as it is; never retried."""
+
+    kind = FailureKind.INVALID
+
+
+class OutOfMemory(StageError):
+    """Device or host memory ran out."""
+
+    kind = FailureKind.OOM
+
+
+class WorkerLost(StageError):
+    """The worker's process, node or device went away."""
+
+    kind = FailureKind.WORKER_LOST
+
+
+class StageHang(StageError):
+    """No result within the stage's deadline."""
+
+    kind = FailureKind.HANG
+
+
+class BadOutput(StageError):
+    """The stage returned, but what it made is not a valid result."""
+
+    kind = FailureKind.BAD_OUTPUT
+
+
+class StorageProblem(StageError):
+    """Reading or writing the store failed: disk full, permission, missing mount."""
+
+    kind = FailureKind.STORAGE
+
+
+class CorruptArtifact(StorageProblem):
+    """A committed artifact does not match its size or SHA-256; it is discarded and rendered again."""
+
+
+class StageBug(StageError):
+    """Any other exception from a stage."""
+
+    kind = FailureKind.BUG
