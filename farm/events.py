@@ -1,0 +1,155 @@
+"""What happens while a job renders, as typed values.
+
+Both executors yield them, the command line shows them, `events/` keeps them as JSON lines, the Python API hands them
+to the caller. `at_s` in the stored record is seconds since the epoch; nothing that reaches a film depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; `name` is the tag in the stored record."""
+
+    name: ClassVar[str] = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlanned(Event):
+    """The plan stands and the store was read: `reused` of `tasks` stage tasks need no work.
+
+    `stages` counts the job's tasks by stage, `reused_stages` those already committed; `frames` is the sum over `videos`.
+    """
+
+    name: ClassVar[str] = "job_planned"
+    job: str
+    run_dir: str
+    videos: tuple[str, ...]
+    frames: int
+    tasks: int
+    reused: int
+    stages: dict[str, int]
+    reused_stages: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlaced(Event):
+    """A worker process exists on `node`; its model is not loaded yet."""
+
+    name: ClassVar[str] = "worker_placed"
+    worker: str
+    node: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady(Event):
+    """The worker has loaded what its stages need, after `seconds`."""
+
+    name: ClassVar[str] = "worker_ready"
+    worker: str
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGone(Event):
+    """The worker was lost, killed or suspended; `task` is what it was busy with, if anything."""
+
+    name: ClassVar[str] = "worker_gone"
+    worker: str
+    reason: str
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted(Event):
+    """A stage task was handed to a worker, for the reason given."""
+
+    name: ClassVar[str] = "task_started"
+    task: str
+    worker: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCommitted(Event):
+    """A stage task's result is in the store. `seconds` is the stage step alone, `bytes` the artifact's size."""
+
+    name: ClassVar[str] = "task_committed"
+    task: str
+    worker: str
+    attempt: int
+    seconds: float
+    bytes: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed(Event):
+    """One attempt failed; `then` says what happens next (retry, quarantine, pause)."""
+
+    name: ClassVar[str] = "task_failed"
+    task: str
+    worker: str
+    attempt: int
+    kind: str
+    message: str
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something the user should know: a wait and its cause, a pause, a takeover."""
+
+    name: ClassVar[str] = "notice"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilmDelivered(Event):
+    """A finished film (or `preview` of an unfinished one) stands at `path`."""
+
+    name: ClassVar[str] = "film_delivered"
+    video: str
+    path: str
+    sha256: str
+    frames: int
+    fps: float
+    preview: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished(Event):
+    """The job ended; `outcome` is done, partial, failed, paused or cancelled, `state` what `state.json` holds."""
+
+    name: ClassVar[str] = "job_finished"
+    job: str
+    outcome: str
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}
+
+
+def to_record(event: Event, at_s: float) -> dict[str, Any]:
+    """The JSON-able record of an event."""
+    return {"event": event.name, "at_s": round(at_s, 6), **asdict(event)}
+
+
+def from_record(record: Mapping[str, Any]) -> Event | None:
+    """The event of a stored record; None for a tag this version does not know."""
+    kind = EVENT_TYPES.get(str(record.get("event")))
+    if kind is None:
+        return None
+    values = {key: _tupled(value) for key, value in record.items() if key not in ("event", "at_s")}
+    return kind(**values)
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
