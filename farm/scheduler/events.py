@@ -1,0 +1,91 @@
+"""What the scheduler is told. Each executor (driver, simulator) turns what it sees into these values.
+
+`worker` and `task` are ids, `attempt` is the number that the matching `Assign` carried: a message with any other
+number is from a worker that was given up, and changes nothing. Messages may come late, twice or out of order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobs.errors import FailureKind
+from jobs.graph import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker has loaded what its stages need: new, restarted, or answering a `Probe`."""
+
+    worker: str
+    stages: frozenset[Stage]
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The worker's process, node or device is gone, or it did not answer a `Probe`. What it held is requeued."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """The task's result is committed. `payload_bytes` is the artifact's size."""
+
+    task: str
+    worker: str
+    attempt: int
+    payload_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """One attempt failed, and the worker lives.
+
+    `output_digest` is the SHA-256 of a bad output, where there was one: the same twice means that no retry helps.
+    `lost_inputs` are tasks whose committed artifact turned out missing or corrupt; the driver has voided them, and
+    they are rendered again before this task is.
+    """
+
+    task: str
+    worker: str
+    attempt: int
+    kind: FailureKind
+    message: str = ""
+    output_digest: str | None = None
+    lost_inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed: deadlines and suspensions are looked at. Due at `Scheduler.next_wake_s`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Hand out nothing more; what runs may finish."""
+
+    reason: str = "paused by the user"
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on after `Pause` or after a `PauseJob` whose cause was mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the job now."""
+
+    reason: str = "cancelled by the user"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Render these tasks (again): their commits were voided, or their quarantine is lifted. Attempts start anew."""
+
+    tasks: tuple[str, ...]
+
+
+Event = WorkerReady | WorkerLost | TaskDone | TaskFailed | Tick | Pause | Resume | Cancel | Retry
