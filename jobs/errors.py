@@ -7,6 +7,7 @@ FarmError                        exit 3
 ├── CannotRun                    exit 5   this environment cannot do it
 │   ├── CapacityError                     too few GPUs, or a stage that nobody hosts
 │   ├── MissingCoreApi                    ComfyUI lacks a node or function
+│   ├── MissingFFmpeg                     no ffmpeg, or one without the encoder that the job names
 │   ├── StoreUnusable                     unwritable, or without an exclusive create
 │   └── JobBusy                           another driver holds the job's lock
 ├── JobFailed                    exit 3   failed or partial
@@ -102,6 +103,10 @@ class MissingCoreApi(CannotRun):
     """The ComfyUI that was found lacks a node or function that the job needs."""
 
 
+class MissingFFmpeg(CannotRun):
+    """No ffmpeg was found, or the one that was found is too old or lacks an encoder."""
+
+
 class StoreUnusable(CannotRun):
     """The runs directory cannot be written, or cannot create a file exclusively."""
 
@@ -151,19 +156,34 @@ class StageHang(StageError):
 
 
 class BadOutput(StageError):
-    """The stage returned, but what it made is not a valid result."""
+    """The stage returned, but what it made is not a valid result.
+
+    `evidence` is the SHA-256 of what it made: the same bytes twice are no accident of one worker.
+    """
 
     kind = FailureKind.BAD_OUTPUT
+    evidence: str = ""
 
 
 class StorageProblem(StageError):
-    """Reading or writing the store failed: disk full, permission, missing mount."""
+    """Reading or writing the store failed: disk full, permission, missing mount.
+
+    `path` is what could not be used, `need_bytes` what was to be written, `free_bytes` what the medium had left.
+    """
 
     kind = FailureKind.STORAGE
+    path: str = ""
+    need_bytes: int = 0
+    free_bytes: int | None = None
 
 
 class CorruptArtifact(StorageProblem):
-    """A committed artifact does not match its size or SHA-256; it is discarded and rendered again."""
+    """A committed artifact does not match its size or SHA-256; it is discarded and rendered again.
+
+    `digest` names the commit to void.
+    """
+
+    digest: str = ""
 
 
 class StageBug(StageError):

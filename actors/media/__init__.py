@@ -1,0 +1,1 @@
+"""Pixels and sound: real ffmpeg, driven through ffmpeg-python. No torch, no ray."""
