@@ -1,0 +1,7 @@
+"""The artifact store: truth about what is rendered, in `<runs>/<job-id>/`."""
+
+from jobs.store.commits import Commit
+from jobs.store.documents import DIGESTS, PLAN, SEEDS, SPEC, STATE, Request
+from jobs.store.store import Checked, Store
+
+__all__ = ["DIGESTS", "PLAN", "SEEDS", "SPEC", "STATE", "Checked", "Commit", "Request", "Store"]

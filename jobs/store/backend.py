@@ -1,0 +1,131 @@
+"""Where bytes live: a small seam under the store.
+
+The one thing it asks of a medium beyond files is exclusive create.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jobs.errors import StorageProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored file. `stamp` changes whenever the file is written again (mtime, ETag or generation)."""
+
+    size: int
+    stamp: str
+
+
+class Backend(Protocol):
+    """Keys are relative to the job's directory, with `/` between parts."""
+
+    url: str
+    appends: bool
+    single_process: bool
+
+    def path(self, key: str) -> Path | None:
+        """The file behind `key` where it is an ordinary local file, else None."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Raises FileNotFoundError."""
+        ...
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The files that exist, by key."""
+        ...
+
+    def write(self, key: str, data: bytes | Path) -> Entry:
+        """Write a file whose name is used once; durable on return."""
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Create `key` whole or not at all; False where it exists already. Atomic between all writers."""
+        ...
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write or overwrite; readers see the old bytes or the new ones."""
+        ...
+
+    def append(self, key: str, data: bytes) -> None:
+        """Add to the end of a file that has one writer (only where `appends`)."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """False where nothing was there."""
+        ...
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        """The files directly in `folder`, by name; empty where it does not exist."""
+        ...
+
+    def stat(self, key: str) -> Entry | None: ...
+
+    def folders(self) -> list[str]:
+        """Names of the folders beside this job's: the other jobs of the runs directory."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """What the medium still takes, where it can say."""
+        ...
+
+
+CAUSES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file-size limit is reached",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the device reports an I/O error",
+    errno.ESTALE: "the network mount went away",
+}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def storage_problem(error: OSError, path: str, need_bytes: int, free_bytes: int | None) -> StorageProblem:
+    """The error in the words of the failure table: path, cause, need and what is free."""
+    cause = CAUSES.get(error.errno or 0, str(error) or type(error).__name__)
+    numbers = f"needs {need_bytes} bytes" if need_bytes else "cannot be used"
+    if free_bytes is not None:
+        numbers += f", {free_bytes} bytes are free"
+    cure = "Make space" if error.errno in FULL else "Restore access"
+    problem = StorageProblem(f"{path}: {cause} ({numbers}). {cure} there, then continue with `farm resume`.")
+    problem.path, problem.need_bytes, problem.free_bytes = path, need_bytes, free_bytes
+    return problem
+
+
+@contextmanager
+def storage_errors(backend: Backend, key: str, need_bytes: int = 0) -> Iterator[None]:
+    """Turn what the operating system says into a StorageProblem; a missing file stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise storage_problem(error, f"{backend.url}/{key}", need_bytes, backend.free_bytes()) from error
+
+
+def free_bytes_at(path: Path) -> int | None:
+    """Free bytes of the file system that holds `path`, for an ordinary user."""
+    try:
+        return shutil.disk_usage(path).free
+    except OSError:
+        return None
+
+
+def remove(path: Path) -> bool:
+    """Delete a file; False where nothing was there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""The small files of a run directory: sealed JSON documents, the spec, the event log, requests."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from jobs.store.backend import Backend, storage_errors
+from jobs.store.commits import seal, unseal
+
+SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
+ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
+FLUSH_S = 2.0
+FLUSH_LINES = 256
+
+
+class Request(StrEnum):
+    """What a user asks of a job; it stands as a file until the driver or the next render clears it."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Documents:
+    """Reading and writing the small files of one job."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._log: EventLog | None = None
+
+    def exists(self) -> bool:
+        """Whether a job was ever rendered here."""
+        known = any(self.backend.stat(name) is not None for name in (PLAN, STATE, SPEC, DIGESTS))
+        return known or bool(self.backend.entries(COMMITS))
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Replace a document atomically; it carries a checksum under the key `check`."""
+        data = seal(value)
+        with storage_errors(self.backend, name, len(data)):
+            self.backend.replace(name, data)
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The document, or None where it is missing, torn or altered."""
+        data = self._read(name)
+        return None if data is None else unseal(data)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a text file atomically."""
+        data = text.encode()
+        with storage_errors(self.backend, name, len(data)):
+            self.backend.replace(name, data)
+
+    def read_text(self, name: str) -> str | None:
+        """The text, or None where it is missing or not UTF-8."""
+        data = self._read(name)
+        try:
+            return None if data is None else data.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def append_event(self, event: Mapping[str, Any]) -> None:
+        """Add one event to this run's log; object stores get it within two seconds or at `flush_events`."""
+        if self._log is None:
+            self._log = EventLog(self.backend)
+        self._log.append(event)
+
+    def flush_events(self) -> None:
+        """Write buffered events out (nothing to do on a mounted file system)."""
+        if self._log is not None:
+            self._log.flush()
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every event of every run, oldest first; lines that are torn are skipped."""
+        self.flush_events()
+        for name in sorted(self.backend.entries(EVENTS)):
+            for line in (self._read(f"{EVENTS}/{name}") or b"").splitlines():
+                event = _parse(line)
+                if event is not None:
+                    yield event
+
+    def request(self, kind: Request, why: str = "") -> None:
+        """Ask the job to pause or to cancel; it stands until cleared."""
+        self.write_json(
+            f"{REQUESTS}/{kind.value}.json", {"request": kind.value, "why": why, "at_s": time.time()}
+        )
+
+    def requests(self) -> frozenset[Request]:
+        """What is asked of the job now; one listing, meant for polling."""
+        with storage_errors(self.backend, REQUESTS):
+            names = self.backend.entries(REQUESTS)
+        return frozenset(kind for kind in Request if f"{kind.value}.json" in names)
+
+    def clear_request(self, kind: Request) -> bool:
+        """Take a request back; False where it did not stand."""
+        return self.backend.delete(f"{REQUESTS}/{kind.value}.json")
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            with storage_errors(self.backend, name):
+                return self.backend.read(name)
+        except FileNotFoundError:
+            return None
+
+
+class EventLog:
+    """One driver run's events as JSON lines: one growing file where the medium appends, else parts."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.run = f"{time.time_ns():020d}-{secrets.token_hex(3)}"
+        self._part = 0
+        self._lines: list[bytes] = []
+        self._flushed_s = time.monotonic()
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        self._lines.append(json.dumps(event, separators=(",", ":")).encode() + b"\n")
+        due = time.monotonic() - self._flushed_s >= FLUSH_S or len(self._lines) >= FLUSH_LINES
+        if self.backend.appends or due:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._lines:
+            return
+        data = b"".join(self._lines)
+        key = (
+            f"{EVENTS}/{self.run}.jsonl"
+            if self.backend.appends
+            else f"{EVENTS}/{self.run}-{self._part:06d}.jsonl"
+        )
+        with storage_errors(self.backend, key, len(data)):
+            (self.backend.append if self.backend.appends else self.backend.replace)(key, data)
+        self._lines.clear()
+        self._part += 1
+        self._flushed_s = time.monotonic()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

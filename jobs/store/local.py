@@ -1,0 +1,189 @@
+"""The store on a mounted file system: local disk, NFS, Lustre."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from jobs.store.backend import FULL, Entry, free_bytes_at, remove
+
+RESERVE = ".reserve"
+RESERVE_BYTES = 256 * 1024
+NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class LocalBackend:
+    """Files below `root`, the job's directory."""
+
+    appends = True
+    single_process = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+        self._folders: set[Path] = set()
+
+    def path(self, key: str) -> Path | None:
+        return self.root / key
+
+    def read(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for key in keys:
+            try:
+                found[key] = self.read(key)
+            except FileNotFoundError:
+                continue
+        return found
+
+    def write(self, key: str, data: bytes | Path) -> Entry:
+        target = self._target(key)
+        try:
+            with target.open("xb") as out:
+                _copy_into(out, data)
+        except OSError:
+            remove(target)
+            raise
+        return _entry(target.stat())
+
+    def create(self, key: str, data: bytes) -> bool:
+        target = self._target(key)
+        temporary = self._temporary(target)
+        try:
+            _write_durably(temporary, data)
+            return _link(temporary, target)
+        except OSError as error:
+            if error.errno not in NO_HARD_LINKS:
+                raise
+            return _create_in_place(target, data)
+        finally:
+            remove(temporary)
+
+    def replace(self, key: str, data: bytes) -> None:
+        target = self._target(key)
+        try:
+            self._replace(target, data)
+        except OSError as error:
+            if error.errno not in FULL or not self.free_reserve():
+                raise
+            self._replace(target, data)
+
+    def _replace(self, target: Path, data: bytes) -> None:
+        temporary = self._temporary(target)
+        try:
+            _write_durably(temporary, data)
+            temporary.replace(target)
+        finally:
+            remove(temporary)
+
+    def append(self, key: str, data: bytes) -> None:
+        target = self._target(key)
+        try:
+            _append(target, data)
+        except OSError as error:
+            if error.errno not in FULL or not self.free_reserve():
+                raise
+            _append(target, data)
+
+    def delete(self, key: str) -> bool:
+        return remove(self.root / key)
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        try:
+            with os.scandir(self.root / folder) as found:
+                files = [entry for entry in found if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return {}
+        entries: dict[str, Entry] = {}
+        for file in files:
+            try:
+                if file.is_file():
+                    entries[file.name] = _entry(file.stat())
+            except FileNotFoundError:
+                continue
+        return entries
+
+    def stat(self, key: str) -> Entry | None:
+        try:
+            return _entry((self.root / key).stat())
+        except FileNotFoundError:
+            return None
+
+    def folders(self) -> list[str]:
+        if not self.root.parent.is_dir():
+            return []
+        return sorted(child.name for child in self.root.parent.iterdir() if child.is_dir())
+
+    def free_bytes(self) -> int | None:
+        return free_bytes_at(self.root)
+
+    def keep_reserve(self) -> None:
+        """Hold a little space back, so that state and events can still be written on a full disk."""
+        target = self._target(RESERVE)
+        if not target.exists():
+            self._replace(target, b"\0" * RESERVE_BYTES)
+
+    def free_reserve(self) -> bool:
+        """Give the held-back space up; False where it was given up before."""
+        return remove(self.root / RESERVE)
+
+    def _target(self, key: str) -> Path:
+        target = self.root / key
+        if target.parent not in self._folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(target.parent)
+        return target
+
+    def _temporary(self, target: Path) -> Path:
+        return target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+
+
+def _entry(stat: os.stat_result) -> Entry:
+    return Entry(size=stat.st_size, stamp=str(stat.st_mtime_ns))
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("xb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _copy_into(out: BinaryIO, data: bytes | Path) -> None:
+    if isinstance(data, Path):
+        with data.open("rb") as source:
+            shutil.copyfileobj(source, out, 1 << 22)
+    else:
+        out.write(data)
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab", buffering=0) as out:
+        out.write(data)
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        # NFS may repeat a link whose answer was lost: the second link count says that it was ours.
+        return temporary.stat().st_nlink == 2
+    return True
+
+
+def _create_in_place(target: Path, data: bytes) -> bool:
+    """Exclusive create without hard links; a reader that meets half of it sees one that does not verify."""
+    try:
+        _write_durably(target, data)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Which backend serves a runs URL, and whether it can be used."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+from pathlib import Path
+
+from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
+from jobs.store.backend import Backend, storage_errors
+from jobs.store.local import LocalBackend
+
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+
+
+def check_job_id(job_id: str) -> str:
+    """A job id names a folder: letters, digits, `.`, `_`, `-`; raises UsageError."""
+    if JOB_ID.match(job_id):
+        return job_id
+    rule = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128"
+    raise UsageError([Problem("job id", repr(job_id), rule, "choose such a name with --job-id")])
+
+
+def open_backend(runs_url: str, job_id: str) -> Backend:
+    """The backend of one job's directory; nothing is created."""
+    check_job_id(job_id)
+    scheme, separator, rest = runs_url.partition("://")
+    if not separator:
+        return LocalBackend(Path(runs_url).expanduser().absolute() / job_id)
+    if scheme in {"file", "local"}:
+        return LocalBackend(Path(rest).absolute() / job_id)
+    from jobs.store.remote import open_remote
+
+    return open_remote(runs_url.rstrip("/"), job_id)
+
+
+def probe(backend: Backend) -> None:
+    """Write, create exclusively, and delete; raises StoreUnusable where one of them does not hold."""
+    key = f"probe/{secrets.token_hex(8)}"
+    try:
+        with storage_errors(backend, key):
+            first, second = backend.create(key, b"probe"), backend.create(key, b"probe")
+            backend.delete(key)
+    except (StorageProblem, FileNotFoundError) as error:
+        raise StoreUnusable(f"Cannot write to the store {backend.url}: {error}") from error
+    if not first or second:
+        raise StoreUnusable(
+            f"The store {backend.url} let one file be created twice: two workers could both commit a result. "
+            "Use a local or NFS directory, or an object store that honours If-None-Match."
+        )
+
+
+def unknown_job(backend: Backend, job_id: str) -> UsageError:
+    """The error for a job id without a run: names the nearest ones."""
+    names = [name for name in backend.folders() if name != job_id]
+    near = difflib.get_close_matches(job_id, names, n=3, cutoff=0.5) or names[:5]
+    remedy = f"did you mean {', '.join(near)}?" if near else "no job was ever rendered there; check --runs"
+    place = backend.url.rsplit("/", 1)[0]
+    return UsageError([Problem("job", repr(job_id), f"must be a run in {place}", remedy)])

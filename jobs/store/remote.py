@@ -1,0 +1,145 @@
+"""The store on object stores and in memory, through fsspec."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import StoreUnusable
+from jobs.store.backend import Entry
+
+EXCLUSIVE = {"memory": "fsspec", "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+"""Schemes whose fsspec driver creates exclusively (`mode="create"`), and the package that brings it."""
+
+CONFLICT_TRIES = 5
+_memory_lock = threading.Lock()
+
+
+def open_remote(runs_url: str, job_id: str) -> RemoteBackend:
+    """The backend for `scheme://...`; raises StoreUnusable for a scheme without exclusive create."""
+    scheme = runs_url.partition("://")[0]
+    if scheme not in EXCLUSIVE:
+        raise StoreUnusable(
+            f"A store on {scheme}:// cannot create a file exclusively: two workers could commit one result. "
+            f"Use a local or NFS directory, or one of {', '.join(f'{name}://' for name in EXCLUSIVE)}."
+        )
+    import fsspec
+
+    try:
+        filesystem = fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError as error:
+        raise StoreUnusable(f"{scheme}:// needs the package {EXCLUSIVE[scheme]}: pip install it.") from error
+    return RemoteBackend(filesystem, scheme, f"{runs_url}/{job_id}")
+
+
+class RemoteBackend:
+    """Objects below `url`; every write is atomic, nothing is appended."""
+
+    appends = False
+
+    def __init__(self, filesystem: Any, scheme: str, url: str) -> None:
+        self.filesystem, self.url = filesystem, url
+        self.single_process = scheme == "memory"
+        self._root = filesystem._strip_protocol(url)
+
+    def path(self, key: str) -> Path | None:
+        return None
+
+    def read(self, key: str) -> bytes:
+        return bytes(self.filesystem.cat_file(self._at(key)))
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        paths = {self._at(key): key for key in keys}
+        if not paths:
+            return {}
+        found = self.filesystem.cat(list(paths), on_error="omit")
+        if isinstance(found, bytes):
+            return {next(iter(paths.values())): found}
+        return {paths[path]: bytes(data) for path, data in found.items()}
+
+    def write(self, key: str, data: bytes | Path) -> Entry:
+        if isinstance(data, Path):
+            self.filesystem.put_file(str(data), self._at(key))
+        else:
+            self.filesystem.pipe_file(self._at(key), data)
+        entry = self.stat(key)
+        if entry is None:
+            raise OSError(f"{self.url}/{key} was written and is not there")
+        return entry
+
+    def create(self, key: str, data: bytes) -> bool:
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                with _memory_lock:
+                    self.filesystem.pipe_file(self._at(key), data, mode="create")
+                return True
+            except OSError as error:
+                if _exists_already(error):
+                    return False
+                if not _in_conflict(error) or attempt == CONFLICT_TRIES - 1:
+                    raise
+                time.sleep(0.05 * 2**attempt)
+        return False
+
+    def replace(self, key: str, data: bytes) -> None:
+        self.filesystem.pipe_file(self._at(key), data)
+
+    def append(self, key: str, data: bytes) -> None:
+        raise NotImplementedError("object stores do not append; write numbered parts")
+
+    def delete(self, key: str) -> bool:
+        try:
+            present = self.stat(key) is not None
+            self.filesystem.rm_file(self._at(key))
+        except FileNotFoundError:
+            return False
+        return present
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        try:
+            found = self.filesystem.ls(self._at(folder), detail=True)
+        except FileNotFoundError:
+            return {}
+        files = (info for info in found if info["type"] == "file")
+        return {info["name"].rsplit("/", 1)[1]: _entry(info) for info in files}
+
+    def stat(self, key: str) -> Entry | None:
+        try:
+            return _entry(self.filesystem.info(self._at(key)))
+        except FileNotFoundError:
+            return None
+
+    def folders(self) -> list[str]:
+        try:
+            found = self.filesystem.ls(self._root.rsplit("/", 1)[0], detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(i["name"].rstrip("/").rsplit("/", 1)[1] for i in found if i["type"] == "directory")
+
+    def free_bytes(self) -> int | None:
+        return None
+
+    def _at(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+
+def _entry(info: dict[str, Any]) -> Entry:
+    mark = info.get("ETag") or info.get("etag") or info.get("generation") or ""
+    return Entry(size=int(info["size"]), stamp=str(mark).strip('"'))
+
+
+def _code(error: OSError) -> str:
+    response = getattr(error.__cause__, "response", None)
+    return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _exists_already(error: OSError) -> bool:
+    # Servers other than AWS leave out which condition failed, and the driver then reports EINVAL.
+    return isinstance(error, FileExistsError) or _code(error) in {"PreconditionFailed", "412"}
+
+
+def _in_conflict(error: OSError) -> bool:
+    return _code(error) in {"ConditionalRequestConflict", "OperationAborted", "409"}

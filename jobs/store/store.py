@@ -1,0 +1,264 @@
+"""One job's artifacts and commits.
+
+A result counts once its commit record exists. The artifact is written first, under a name that is never
+reused; then the record is created exclusively, naming that file with its size and SHA-256. So a worker that
+was thought dead and finishes late finds the record taken and changes nothing, and a torn write is never used.
+
+Only the holder of the job's lock voids, evicts or discards; workers only read and put.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import CorruptArtifact, StorageProblem
+from jobs.store.backend import Backend, Entry, storage_errors
+from jobs.store.commits import Commit, decode_commit, encode_commit
+from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
+from jobs.store.opening import open_backend, probe, unknown_job
+
+SUFFIX = re.compile(r"[a-z0-9][a-z0-9.]{0,31}\Z")
+PUT_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the store holds for a job: results that can be used, and damage that was found on the way."""
+
+    commits: dict[str, Commit]
+    damage: tuple[tuple[str, str], ...]
+
+
+class Store(Documents):
+    """The run directory `<runs>/<job-id>/` of one job, on any supported medium."""
+
+    def __init__(self, backend: Backend, runs_url: str, job_id: str) -> None:
+        super().__init__(backend)
+        self.runs_url, self.job_id = runs_url, job_id
+        self._verified: set[tuple[str, str]] = set()
+        self._downloads: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def open(cls, runs_url: str, job_id: str) -> Store:
+        """Open for rendering; creates what is missing. Raises StoreUnusable, UsageError (a bad job id)."""
+        backend = open_backend(runs_url, job_id)
+        probe(backend)
+        return cls(backend, runs_url, job_id)
+
+    @classmethod
+    def find(cls, runs_url: str, job_id: str) -> Store:
+        """Open a run that exists, writing nothing; raises UsageError with the nearest names."""
+        backend = open_backend(runs_url, job_id)
+        store = cls(backend, runs_url, job_id)
+        if not store.exists():
+            raise unknown_job(backend, job_id)
+        return store
+
+    @property
+    def url(self) -> str:
+        """Where the job's directory is, for messages."""
+        return self.backend.url
+
+    def commit(self, digest: str) -> Commit | None:
+        """The commit of `digest`, from its record alone; None where there is none or it is torn."""
+        key = record_key(digest)
+        try:
+            with storage_errors(self.backend, key):
+                return decode_commit(self.backend.read(key), digest)
+        except FileNotFoundError:
+            return None
+
+    def commits(self) -> dict[str, Commit]:
+        """Every commit whose artifact is there and unaltered, by digest."""
+        return self.check().commits
+
+    def check(self, everything: bool = False) -> Checked:
+        """List the store once and sort good commits from damage.
+
+        An artifact is hashed where its stamp differs from the one in the commit (it was touched after it was
+        committed), or always with `everything`. Damage is `(digest, what is wrong)`; discard it with `void`.
+        """
+        with storage_errors(self.backend, COMMITS):
+            files = self.backend.entries(ARTIFACTS)
+            digests = [name.removesuffix(".json") for name in self.backend.entries(COMMITS)]
+            records = self.backend.read_many(record_key(digest) for digest in digests)
+        good: dict[str, Commit] = {}
+        damage: list[tuple[str, str]] = []
+        for digest in sorted(digests):
+            data = records.get(record_key(digest))
+            commit = decode_commit(data, digest) if data is not None else None
+            fault = "the commit record is torn" if commit is None else self._fault(commit, files, everything)
+            if commit is None or fault:
+                damage.append((digest, fault))
+            else:
+                good[digest] = commit
+        return Checked(good, tuple(damage))
+
+    def put(
+        self, digest: str, attempt: int, suffix: str, data: bytes | Path, provenance: Mapping[str, Any]
+    ) -> Commit:
+        """Commit a result; returns the winner's commit, which may be an earlier attempt's.
+
+        `data` is the artifact's bytes or a finished local file, `suffix` such as `safetensors`. Raises
+        StorageProblem (disk full, permission, lost mount); nothing is committed then.
+        """
+        if not SUFFIX.match(suffix):
+            raise ValueError(f"not an artifact suffix: {suffix!r}")
+        file = f"{ARTIFACTS}/{digest}.{attempt}-{secrets.token_hex(6)}.{suffix}"
+        sha256, size = _hash(data)
+        with storage_errors(self.backend, file, size):
+            stamp = self.backend.write(file, data).stamp
+        mine = Commit(digest, file, size, sha256, provenance, stamp)
+        try:
+            winner = self._settle(mine)
+        except StorageProblem:
+            self.backend.delete(file)
+            raise
+        if winner.file != file:
+            self.backend.delete(file)
+        self._verified.add((winner.file, winner.stamp))
+        return winner
+
+    def read(self, commit: Commit) -> bytes:
+        """The artifact's bytes, verified; raises CorruptArtifact where they are missing or altered."""
+        try:
+            with storage_errors(self.backend, commit.file):
+                data = self.backend.read(commit.file)
+        except FileNotFoundError:
+            raise self._corrupt(commit, "is missing") from None
+        if len(data) != commit.size:
+            raise self._corrupt(commit, f"has {len(data)} bytes instead of {commit.size}")
+        if hashlib.sha256(data).hexdigest() != commit.sha256:
+            raise self._corrupt(commit, "does not match its SHA-256")
+        return data
+
+    def local(self, commit: Commit) -> Path:
+        """A verified local file of the artifact, downloaded where the store is remote. Do not write to it."""
+        path = self.backend.path(commit.file)
+        if path is None:
+            return self._download(commit)
+        entry = self.backend.stat(commit.file)
+        if entry is None or (commit.file, entry.stamp) not in self._verified:
+            fault = self._fault(commit, {Path(commit.file).name: entry} if entry else {}, True)
+            if fault:
+                raise self._corrupt(commit, fault)
+        return path
+
+    def void(self, digests: Iterable[str]) -> int:
+        """Forget results, record first: a crash in between leaves an unused file. Returns how many."""
+        voided = 0
+        for digest in digests:
+            commit = self.commit(digest) or self._evicted(digest)
+            gone = [self.backend.delete(key) for key in (record_key(digest), evicted_key(digest))]
+            if commit is not None:
+                self.backend.delete(commit.file)
+            voided += any(gone)
+        return voided
+
+    def evict(self, commit: Commit) -> None:
+        """Delete the artifact, keep its history: `commit()` answers None, `evicted()` has the provenance."""
+        with storage_errors(self.backend, evicted_key(commit.digest), 1024):
+            self.backend.replace(evicted_key(commit.digest), encode_commit(commit))
+        self.backend.delete(record_key(commit.digest))
+        self.backend.delete(commit.file)
+
+    def evicted(self) -> dict[str, Commit]:
+        """Results that were committed once and whose artifact was given up, by digest."""
+        digests = [name.removesuffix(".json") for name in self.backend.entries(EVICTED)]
+        records = self.backend.read_many(evicted_key(digest) for digest in digests)
+        decoded = ((digest, records.get(evicted_key(digest))) for digest in sorted(digests))
+        commits = {digest: decode_commit(data, digest) for digest, data in decoded if data is not None}
+        return {digest: commit for digest, commit in commits.items() if commit is not None}
+
+    def sweep(self) -> int:
+        """Delete artifacts that no commit names (losers, crashes); under the lock, with no worker running."""
+        named = {commit.file for commit in self.check().commits.values()}
+        orphans = [name for name in self.backend.entries(ARTIFACTS) if f"{ARTIFACTS}/{name}" not in named]
+        return sum(self.backend.delete(f"{ARTIFACTS}/{name}") for name in orphans)
+
+    def _settle(self, mine: Commit) -> Commit:
+        """Create the record, or find who did; a record that does not verify is replaced."""
+        key, record = record_key(mine.digest), encode_commit(mine)
+        for _ in range(PUT_TRIES):
+            with storage_errors(self.backend, key, len(record)):
+                if self.backend.create(key, record):
+                    return mine
+            winner = self.commit(mine.digest)
+            # An object store may answer "exists" to the retry of our own create whose first answer was lost.
+            if winner is not None and (winner.file == mine.file or self._present(winner)):
+                return winner
+            self.backend.delete(key)
+        raise StorageProblem(
+            f"{self.url}/{key}: the commit record cannot be created or read. Check the store."
+        )
+
+    def _present(self, commit: Commit) -> bool:
+        entry = self.backend.stat(commit.file)
+        return entry is not None and entry.size == commit.size
+
+    def _fault(self, commit: Commit, files: Mapping[str, Entry], everything: bool) -> str:
+        """What is wrong with a commit's artifact; empty where nothing is."""
+        entry = files.get(commit.file.removeprefix(f"{ARTIFACTS}/"))
+        if entry is None:
+            return "is missing"
+        if entry.size != commit.size:
+            return f"has {entry.size} bytes instead of {commit.size}"
+        touched = everything or not commit.stamp or entry.stamp != commit.stamp
+        if touched and self._sha256(commit.file) != commit.sha256:
+            return "does not match its SHA-256"
+        self._verified.add((commit.file, entry.stamp))
+        return ""
+
+    def _sha256(self, file: str) -> str:
+        path = self.backend.path(file)
+        try:
+            return _hash(path if path is not None else self.backend.read(file))[0]
+        except FileNotFoundError:
+            return ""
+
+    def _evicted(self, digest: str) -> Commit | None:
+        try:
+            return decode_commit(self.backend.read(evicted_key(digest)), digest)
+        except FileNotFoundError:
+            return None
+
+    def _download(self, commit: Commit) -> Path:
+        if self._downloads is None:
+            self._downloads = tempfile.TemporaryDirectory(prefix="ltx-farm-")
+        target = Path(self._downloads.name) / Path(commit.file).name
+        if not target.exists():
+            target.write_bytes(self.read(commit))
+        return target
+
+    def _corrupt(self, commit: Commit, fault: str) -> CorruptArtifact:
+        error = CorruptArtifact(
+            f"{self.url}/{commit.file} {fault}; it is discarded and rendered again. "
+            "If this repeats, check the disk or the mount."
+        )
+        error.digest, error.path = commit.digest, f"{self.url}/{commit.file}"
+        return error
+
+
+def record_key(digest: str) -> str:
+    """The commit record's key."""
+    return f"{COMMITS}/{digest}.json"
+
+
+def evicted_key(digest: str) -> str:
+    """The key of a record whose artifact was given up."""
+    return f"{EVICTED}/{digest}.json"
+
+
+def _hash(data: bytes | Path) -> tuple[str, int]:
+    """SHA-256 and size in bytes of a value or a file."""
+    if not isinstance(data, Path):
+        return hashlib.sha256(data).hexdigest(), len(data)
+    with data.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest(), data.stat().st_size
