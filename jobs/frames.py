@@ -1,0 +1,204 @@
+"""Frame arithmetic: the only place that counts latents, frames and audio samples.
+
+LTX compresses 8x in time and 32x in space. A latent clip of T frames decodes to 8(T-1)+1 frames: latent 0
+is one frame, latent i >= 1 is the frames 8i-7 .. 8i. Every interval is half-open `[start, stop)` and counts
+latents, unless its name says frames. A chain is the latents of one shot, counted from the shot's first one;
+frames are counted from the shot's first frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+TEMPORAL = 8
+SPATIAL = 32
+UPSCALE = 2
+
+Seam = Literal["crossfade", "lag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open interval `[start, stop)`."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def shifted(self, offset: int) -> Span:
+        """The interval moved by `offset`."""
+        return Span(self.start + offset, self.stop + offset)
+
+    def covers(self, other: Span) -> bool:
+        """True when every index of `other` is inside."""
+        return self.start <= other.start and other.stop <= self.stop
+
+
+def latents_of(num_frames: int) -> int:
+    """Latents of a clip of `num_frames` = 8k+1 frames."""
+    return (num_frames - 1) // TEMPORAL + 1
+
+
+def frames_of(latents: int) -> int:
+    """Frames that a clip of `latents` decodes to: 8(T-1)+1, and none for none."""
+    return max(0, TEMPORAL * (latents - 1) + 1)
+
+
+def frames_of_latents(span: Span) -> Span:
+    """Frames of the latents [s, e): [max(0, 8s-7), 8(e-1)+1)."""
+    return Span(max(0, TEMPORAL * span.start - TEMPORAL + 1), frames_of(span.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSpan:
+    """One chunk in its chain, in latents.
+
+    `overlap` latents of the chain guide the chunk (0 for a generate or a source), `new` latents are added
+    (all of them for a generate or a source), `stop` is the chain's length afterwards.
+    """
+
+    overlap: int
+    new: int
+    stop: int
+
+    @property
+    def blend(self) -> int:
+        """Latents blended with the chain: the overlap without slot 0, which is dropped."""
+        return max(self.overlap - 1, 0)
+
+    @property
+    def sampled(self) -> int:
+        """Latents of the clip that the sampler makes, slot 0 included."""
+        return self.overlap + self.new
+
+    @property
+    def artifact(self) -> Span:
+        """What the committed artifact holds: the chain as it stands after this chunk on these latents."""
+        return Span(self.stop - self.sampled, self.stop)
+
+    @property
+    def window(self) -> Span:
+        """What this chunk changes or adds: blended and new latents."""
+        return Span(self.stop - self.new - self.blend, self.stop)
+
+    @property
+    def sampled_frames(self) -> Span:
+        """Frames that the sampled clip shows, slot 0 standing for the last frame of its latent."""
+        start = self.stop - self.sampled
+        return Span(TEMPORAL * start, frames_of(self.stop))
+
+
+def lay_chain(steps: Sequence[tuple[int, int]]) -> tuple[ChunkSpan, ...]:
+    """Lay (overlap, new) latents end to end.
+
+    Raises ValueError when an overlap reaches past what the chunk before it added.
+    """
+    chain: list[ChunkSpan] = []
+    for overlap, new in steps:
+        limit = longest_overlap(chain[-1]) if chain else 0
+        if overlap > limit:
+            raise ValueError(f"overlap of {overlap} latents exceeds {limit}: shorten the overlap")
+        stop = (chain[-1].stop if chain else 0) + new
+        chain.append(ChunkSpan(overlap, new, stop))
+    return tuple(chain)
+
+
+def longest_overlap(previous: ChunkSpan) -> int:
+    """Longest legal overlap after `previous`: its blend may not exceed what that chunk added.
+
+    A first chunk adds T latents of which latent 0 is never blended.
+    """
+    return previous.new if previous.stop == previous.new else previous.new + 1
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeWindow:
+    """Latents `context` of the chain go through the VAE; of those, `window` is kept.
+
+    `keep` are the frames of the decoded clip, counted from the clip's first frame, that show `window`.
+    """
+
+    context: Span
+    window: Span
+    keep: Span
+
+
+def decode_window(
+    chain: Sequence[ChunkSpan], k: int, context: int = 4, seam: Seam = "crossfade"
+) -> DecodeWindow:
+    """Decode window of chunk `k` with `context` latents on each side that has any.
+
+    With "crossfade" there is no right context: the chunk decodes its own unblended tail. With "lag" the
+    tail that chunk k+1 blends is left to that chunk, and the window has right context where the chain goes on.
+    """
+    span = chain[k]
+    follower = chain[k + 1] if seam == "lag" and k + 1 < len(chain) else None
+    window = Span(span.window.start, span.stop - (follower.blend if follower else 0))
+    start = max(0, window.start - context)
+    stop = min(window.stop + context, follower.stop) if follower else window.stop
+    return DecodeWindow(Span(start, stop), window, _kept_frames(start, window))
+
+
+def _kept_frames(context_start: int, window: Span) -> Span:
+    if not window:
+        return Span(0, 0)
+    return frames_of_latents(window.shifted(-context_start))
+
+
+def context_chunks(chain: Sequence[ChunkSpan], k: int, window: DecodeWindow) -> range:
+    """Chunks whose artifacts, later ones over earlier ones, cover `window.context`."""
+    first = k
+    while chain[first].artifact.start > window.context.start:
+        first -= 1
+    return range(first, k + 2 if window.context.stop > window.window.stop else k + 1)
+
+
+def _next_blend(chain: Sequence[ChunkSpan], k: int) -> int:
+    return chain[k + 1].blend if k + 1 < len(chain) else 0
+
+
+def owned_frames(chain: Sequence[ChunkSpan], k: int) -> Span:
+    """Frames of the shot that chunk `k` delivers: up to 8(E_k - b_{k+1} - 1) + 1."""
+    start = frames_of(chain[k - 1].stop - chain[k].blend) if k else 0
+    return Span(start, frames_of(chain[k].stop - _next_blend(chain, k)))
+
+
+def fade_frames(chain: Sequence[ChunkSpan], k: int) -> int:
+    """Frames at the head of chunk `k` that are cross-faded with the tail of chunk k-1: 8 b_k."""
+    return TEMPORAL * chain[k].blend
+
+
+def blend_weights(blend: int) -> tuple[float, ...]:
+    """Weight of the new latent for each of `blend` latents: (i+1)/(b+1)."""
+    return tuple((i + 1) / (blend + 1) for i in range(blend))
+
+
+def fade_weights(frames: int) -> tuple[float, ...]:
+    """Weight of the new frame for each of `frames` cross-faded ones: (j+1)/(frames+1)."""
+    return blend_weights(frames)
+
+
+def middle_frame(num_frames: int) -> int:
+    """Frame that a middle image guides: the last frame of the middle latent, 8 floor((T-1)/2)."""
+    return TEMPORAL * ((latents_of(num_frames) - 1) // 2)
+
+
+def audio_sample(frame: int, audio_rate: int, frame_rate: float) -> int:
+    """Sample at which absolute frame `frame` starts: round(f * audio_rate / frame_rate), half up."""
+    exact = Fraction(frame) * audio_rate / Fraction(frame_rate)
+    return int(exact + Fraction(1, 2))
+
+
+def conformed_frames(frames: int, source_rate: float, frame_rate: float) -> int:
+    """Frames of a clip of `frames` at `source_rate`, shown for the same time at `frame_rate`."""
+    return int(frames * Fraction(frame_rate) / Fraction(source_rate) + Fraction(1, 1000))
+
+
+def source_frame(frame: int, source_rate: float, frame_rate: float) -> int:
+    """Frame of the source that frame `frame` of the conformed clip shows: the one on screen at its start."""
+    return int(frame * Fraction(source_rate) / Fraction(frame_rate) + Fraction(1, 1000))

@@ -1,0 +1,172 @@
+"""Parameters of stage tasks: everything that can reach a task's bytes, except its inputs and the software."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jobs.frames import ChunkSpan, DecodeWindow, Span
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGuider:
+    """A guider by name; `params` sorted by name."""
+
+    name: str = "cfg"
+    params: tuple[tuple[str, bool | int | float | str | tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """One run of a sampler. `sigmas`, where given, replace steps, shifts and denoise."""
+
+    steps: int
+    cfg: float
+    sampler: str
+    sigmas: tuple[float, ...] | None
+    guider: PlannedGuider
+    max_shift: float
+    base_shift: float
+    denoise: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Temporal tiles of a decode, in latents."""
+
+    tile_latents: int
+    overlap_latents: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeText:
+    """A prompt and its negative -> conditioning."""
+
+    prompt: str
+    negative: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeImage:
+    """A guide image, conformed to `width` x `height` and sent through H.264 at `crf`, -> one latent."""
+
+    path: str
+    width: int
+    height: int
+    crf: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeSource:
+    """Existing material -> latents.
+
+    A video is conformed to size and `frame_rate`, then `frames` frames are taken after `skip_frames`. A latent
+    is cut to its last latents, `frames` frames long; `skip_frames` counts the frames dropped before.
+    """
+
+    kind: Literal["video", "latent"]
+    path: str
+    width: int
+    height: int
+    frames: int
+    frame_rate: float
+    skip_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeAudio:
+    """Samples `[start, stop)` of a file resampled to `sample_rate`, silence past its end, -> audio latents."""
+
+    path: str
+    start_sample: int
+    stop_sample: int
+    sample_rate: int
+    frame_rate: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuideUse:
+    """A guide image in a sampled clip: `frame` counts from the clip's first frame."""
+
+    frame: int
+    strength: float
+    image_strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleParams:
+    """One chunk's sampling at base size (pixels)."""
+
+    kind: Literal["generate", "extend"]
+    width: int
+    height: int
+    span: ChunkSpan
+    frame_rate: float
+    seed: int
+    sampling: Sampling
+    guides: tuple[GuideUse, ...]
+    overlap_strength: float
+    attention_mode: str
+    ffn_chunks: int
+    audio_mode: Literal["condition", "generate"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaleParams:
+    """One chunk's 2x upscale and re-sampling; `width` and `height` are those before it."""
+
+    width: int
+    height: int
+    span: ChunkSpan
+    frame_rate: float
+    seed: int
+    sampling: Sampling
+    guided: bool
+    overlap_strength: float
+    attention_mode: str
+    ffn_chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeParams:
+    """One decode window; `spans` are the chain latents that each latents input holds, in order."""
+
+    width: int
+    height: int
+    spans: tuple[Span, ...]
+    window: DecodeWindow
+    seed: int
+    frame_rate: float
+    tiling: Tiles | None = None
+    audio: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentParams:
+    """One encoded piece of the film: `fade_frames` at its head are cross-faded, `owned_frames` delivered."""
+
+    width: int
+    height: int
+    frame_rate: float
+    fade_frames: int
+    owned_frames: int
+    codec: str
+    container: str
+    crf: int
+    preset: str
+    pixel_format: str
+    encode_threads: int
+    audio: bool = False
+
+
+StageParams = (
+    EncodeText
+    | EncodeImage
+    | EncodeSource
+    | EncodeAudio
+    | SampleParams
+    | UpscaleParams
+    | DecodeParams
+    | SegmentParams
+)

@@ -1,0 +1,12 @@
+"""The job spec: pydantic models that are the manual, the schema and the checks at once."""
+
+from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Guider, Settings
+from jobs.spec.engine import EngineConfig, FakeConfig, Lora
+from jobs.spec.job import JobSpec, Upscale
+from jobs.spec.run import Deadlines, Decode, Output, Run, Tiling, Verify
+from jobs.spec.video import Audio, Source, Video
+
+__all__ = [
+    "Audio", "Chunk", "Deadlines", "Decode", "Defaults", "EngineConfig", "Extend", "FakeConfig", "Generate",
+    "Guider", "JobSpec", "Lora", "Output", "Run", "Settings", "Source", "Tiling", "Upscale", "Verify", "Video",
+]  # fmt: skip

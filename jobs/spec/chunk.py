@@ -1,0 +1,124 @@
+"""Chunks and their settings. What a chunk leaves out comes from `defaults`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from jobs.spec.base import (
+    InputPath, Many, Model, MoreFrames, Name, NumFrames, Seed, Size, Strength, refusal,
+)  # fmt: skip
+
+AttentionMode = Literal["auto", "default", "sage"]
+MAX_REPEAT = 100_000
+
+
+class Guider(Model):
+    """A guider by name, with its parameters."""
+
+    name: str = Field("cfg", pattern=r"^[A-Za-z0-9_]+$", max_length=80, description="`cfg` or `stg`.")
+    params: dict[str, bool | int | float | str | Many[int]] = Field(
+        default_factory=dict, max_length=32, description="Parameters of the guider, by name."
+    )
+
+
+def _named_guider(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+AnyGuider = Annotated[Guider, BeforeValidator(_named_guider)]
+Sigmas = Annotated[Many[Annotated[float, Field(ge=0.0, le=1000.0)]], Field(min_length=2, max_length=1001)]
+
+
+class Settings(Model):
+    """How a chunk is sampled. Valid in `defaults` and in every chunk, which overrides them."""
+
+    prompt: str | None = Field(None, min_length=1, max_length=20_000, description="What the chunk shows.")
+    negative: str = Field("", max_length=20_000, description="What it should not show.")
+    steps: int = Field(20, ge=1, le=1000, description="Sampling steps.")
+    cfg: float = Field(
+        3.0, ge=0.0, le=100.0, description="Classifier-free guidance scale; 1 switches it off."
+    )
+    sampler: str = Field(
+        "euler_ancestral", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name."
+    )
+    sigmas: Sigmas | None = Field(
+        None, description="Noise levels, falling; they replace `steps`, `max_shift` and `base_shift`."
+    )
+    guider: AnyGuider = Field(Guider(), description="Guider: a name, or `{name, params}`.")
+    max_shift: float = Field(2.05, ge=0.0, le=100.0, description="Scheduler shift at 4096 tokens.")
+    base_shift: float = Field(0.95, ge=0.0, le=100.0, description="Scheduler shift at 1024 tokens.")
+    attention_mode: AttentionMode = Field(
+        "auto", description="Attention kernel; `auto` measures once and freezes the fastest in the plan."
+    )
+    ffn_chunks: int = Field(0, ge=0, le=16, description="Split feed-forward layers to save memory; 0 is off.")
+    crf: int = Field(35, ge=0, le=51, description="H.264 quality that guide images go through first.")
+    image_strength: Strength = Field(
+        0.95, description="Share of the noise kept away from guided frames; times the guide's own strength."
+    )
+    first_strength: Strength = Field(1.0, description="Strength of `first_image`.")
+    middle_strength: Strength = Field(1.0, description="Strength of `middle_image`.")
+    last_strength: Strength = Field(1.0, description="Strength of `last_image`.")
+    overlap_strength: Strength = Field(1.0, description="Strength of the overlap that an extend continues.")
+
+
+class Defaults(Settings):
+    """Values for every chunk that does not say otherwise, and the size of every video."""
+
+    width: Size = Field(768, description="Width in pixels before upscaling, a multiple of 32.")
+    height: Size = Field(512, description="Height in pixels before upscaling, a multiple of 32.")
+    frame_rate: float = Field(25.0, ge=1.0, le=240.0, description="Frames per second.")
+    num_frames: NumFrames = Field(97, description="Frames of a generate, 8k + 1.")
+    num_new_frames: MoreFrames = Field(80, description="Frames that an extend adds, a multiple of 8.")
+    overlap_frames: MoreFrames = Field(
+        16, description="Frames that an extend looks back at, a multiple of 8."
+    )
+    seed: Seed = Field(0, description="Job seed, from which the seed of every stage derives.")
+
+
+class Generate(Settings):
+    """A new shot: frames from nothing but the prompt and guide images."""
+
+    num_frames: NumFrames = Field(97, description="Frames of the shot so far, 8k + 1.")
+    seed: Seed | None = Field(None, description="Seed of this chunk, taken literally. Left out: derived.")
+    first_image: InputPath | None = Field(None, description="Image of the first frame.")
+    middle_image: InputPath | None = Field(None, description="Image of the middle frame.")
+    last_image: InputPath | None = Field(None, description="Image of the last frame.")
+    shot: Name | None = Field(
+        None,
+        description="Name of the shot. Its seeds hang on it, so they stay while you edit the prompt. "
+        "Left out: the prompt itself names the shot.",
+    )
+
+
+class Extend(Settings):
+    """More frames for the shot before it."""
+
+    num_new_frames: MoreFrames = Field(80, description="Frames added, a multiple of 8.")
+    overlap_frames: MoreFrames = Field(16, description="Frames looked back at and blended, a multiple of 8.")
+    seed: Seed | None = Field(
+        None, description="Seed of this chunk, taken literally; repetitions after the first derive from it."
+    )
+    last_image: InputPath | None = Field(None, description="Image of the last frame.")
+    repeat: int = Field(1, ge=1, le=MAX_REPEAT, description="Extend this many times in a row.")
+
+
+class Chunk(Model):
+    """One step of a video: either `generate` or `extend`."""
+
+    generate: Generate | None = Field(None, description="A new shot; after the first chunk, a hard cut.")
+    extend: Extend | None = Field(None, description="Continue the shot.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Chunk:
+        if (self.generate is None) == (self.extend is None):
+            raise refusal("either `generate` or `extend`, not both", "write one chunk per list item")
+        return self
+
+    @property
+    def settings(self) -> Generate | Extend:
+        """The settings of whichever kind it is."""
+        settings = self.generate or self.extend
+        assert settings is not None
+        return settings

@@ -1,0 +1,100 @@
+"""How a job is executed and delivered. Nothing in `run` but the thread counts can reach a film's bytes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from jobs.formats import CODECS, CONTAINERS
+from jobs.spec.base import InputPath, Model
+
+TOPOLOGY = (
+    r"^(auto|mono(=[1-9][0-9]{0,5})?(@[0-9.]{1,8})?"
+    r"|[a-z]+(\+[a-z]+)*=[1-9][0-9]{0,5}(@[0-9.]{1,8})?(,[a-z]+(\+[a-z]+)*=[1-9][0-9]{0,5}(@[0-9.]{1,8})?)*)$"
+)
+Verdict = Literal["error", "warn", "off"]
+Deadline = Annotated[float, Field(gt=0.0, le=604_800.0)]
+
+
+class Tiling(Model):
+    """Temporal tiles of one decode window: less memory, slightly other pixels."""
+
+    tile_latents: int = Field(16, ge=2, le=1024, description="Latents per tile.")
+    overlap_latents: int = Field(4, ge=1, le=512, description="Latents shared by neighbouring tiles.")
+
+
+class Decode(Model):
+    """How latents become frames."""
+
+    context: int = Field(4, ge=1, le=64, description="Neighbouring latents decoded along and thrown away.")
+    seam: Literal["crossfade", "lag"] = Field(
+        "crossfade",
+        description="`crossfade` blends the frames that two chunks share; `lag` decodes a chunk only after "
+        "the next is sampled, with context on both sides.",
+    )
+    tiling: Tiling | None = Field(None, description="Decode in temporal tiles. Left out: the whole window.")
+
+
+class Output(Model):
+    """Where films go, and in what form."""
+
+    dir: InputPath = Field("out", description="Folder of the films, relative to the spec.")
+    container: Literal[tuple(CONTAINERS)] = Field("mp4", description="File format.")  # type: ignore[valid-type]
+    codec: Literal[tuple(CODECS)] | None = Field(  # type: ignore[valid-type]
+        None, description="Video codec. Left out: the container's usual one."
+    )
+    crf: int = Field(16, ge=0, le=51, description="Quality of h264 and hevc; lower is better and larger.")
+    preset: Literal["ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = Field(
+        "medium", description="Effort of h264 and hevc encoding."
+    )
+
+
+class Deadlines(Model):
+    """Seconds after which a stage counts as hung. Left out: adapted to measured durations."""
+
+    encode: Deadline | None = Field(None, description="Deadline of encode tasks, seconds.")
+    sample: Deadline | None = Field(None, description="Deadline of sample tasks, seconds.")
+    upscale: Deadline | None = Field(None, description="Deadline of upscale tasks, seconds.")
+    decode: Deadline | None = Field(None, description="Deadline of decode tasks, seconds.")
+    segment: Deadline | None = Field(None, description="Deadline of segment tasks, seconds.")
+    first_s: Deadline = Field(3600.0, description="Deadline while a stage has no measured duration.")
+    factor: float = Field(
+        8.0, ge=1.5, le=1000.0, description="Deadline as a multiple of the measured median."
+    )
+    floor_s: Deadline = Field(60.0, description="No adapted deadline is shorter.")
+
+
+class Verify(Model):
+    """Checks on every result beyond shape, frame count and finite numbers."""
+
+    black: Verdict = Field("error", description="All frames of a chunk are black.")
+    frozen: Verdict = Field("error", description="All frames of a chunk are the same.")
+
+
+class Run(Model):
+    """How the job is executed."""
+
+    topology: str = Field(
+        "auto",
+        pattern=TOPOLOGY,
+        max_length=400,
+        description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`.",
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="Attempts per task before its chunk is given up.")
+    max_losses: int = Field(5, ge=1, le=1000, description="Lost workers per task before it is given up.")
+    threads: int = Field(2, ge=1, le=256, description="CPU threads per worker. They reach the bytes.")
+    encode_threads: int = Field(
+        1, ge=1, le=64, description="Threads per video encoder. They reach the bytes."
+    )
+    keep: Literal["latents", "all"] = Field(
+        "latents", description="`latents` keeps latents and segments, `all` keeps decoded frames too."
+    )
+    payload_budget_gib: float = Field(
+        16.0, gt=0.0, le=1_000_000.0, description="Bytes of results that may wait for their next stage, GiB."
+    )
+    mixed_compute: bool = Field(
+        False, description="Let other GPU models help; the films are then marked `exact: false`."
+    )
+    deadlines: Deadlines = Field(Deadlines(), description="When a stage counts as hung.")
+    verify: Verify = Field(Verify(), description="Checks on results that a spec can relax.")

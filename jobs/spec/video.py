@@ -1,0 +1,74 @@
+"""Videos: chunks, the material they open with, and the sound they carry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from jobs.spec.base import InputPath, Many, Model, Name, NumFrames, Size, refusal
+from jobs.spec.chunk import Chunk
+
+
+class Source(Model):
+    """Existing material that opens the video; the first chunk may extend it."""
+
+    video: InputPath | None = Field(
+        None, description="Video file, scaled and cropped to the job's size and rate."
+    )
+    latent: InputPath | None = Field(None, description="Latent file (`.safetensors`) of the job's size.")
+    last_frames: NumFrames | None = Field(
+        None, description="Take only this many frames from its end, 8k + 1. Left out: as many as fit."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Source:
+        if (self.video is None) == (self.latent is None):
+            raise refusal("either `video` or `latent`", "name one file")
+        return self
+
+    @property
+    def path(self) -> str:
+        """The file, whichever kind it is."""
+        return self.video or self.latent or ""
+
+
+class Audio(Model):
+    """Sound of the film: a file, or `generate`."""
+
+    file: InputPath | None = Field(None, description="Audio file; cut or padded to the film.")
+    mode: Literal["mux", "condition", "generate"] = Field(
+        "mux",
+        description="`mux` lays the file under the film, `condition` also lets each chunk hear its slice, "
+        "`generate` lets the model make the sound.",
+    )
+    sample_rate: int = Field(
+        48_000, ge=8000, le=192_000, description="Samples per second of the film's track."
+    )
+
+    @model_validator(mode="after")
+    def _file_fits_mode(self) -> Audio:
+        if (self.file is None) != (self.mode == "generate"):
+            raise refusal(
+                "a `file` with mode `mux` or `condition`, none with `generate`",
+                "name the audio file, or write `audio: generate`",
+            )
+        return self
+
+
+def _named_audio(value: Any) -> Any:
+    return {"mode": "generate"} if value == "generate" else value
+
+
+class Video(Model):
+    """One output file: a list of chunks."""
+
+    name: Name = Field(description="Name of the video and of its file, unique in the job.")
+    source: Source | None = Field(None, description="Existing material to open with.")
+    chunks: Many[Chunk] = Field((), max_length=100_000, description="What happens, in order.")
+    audio: Annotated[Audio, BeforeValidator(_named_audio)] | None = Field(
+        None, description="`{file, mode}`, or `generate`. Left out: silent."
+    )
+    width: Size | None = Field(None, description="Width of this video; left out: the default.")
+    height: Size | None = Field(None, description="Height of this video; left out: the default.")
+    frame_rate: float | None = Field(None, ge=1.0, le=240.0, description="Frames per second of this video.")
