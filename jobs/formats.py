@@ -22,7 +22,8 @@ class Container:
 class Codec:
     """A video codec: ffmpeg's encoder and pixel format, and the container of its segments.
 
-    Segments are never mkv: its timestamps are whole milliseconds, which jitter at 24 frames per second.
+    Segments are QuickTime whatever the film is: it holds every codec and PCM sound with exact time bases,
+    where the whole milliseconds of mkv jitter at 24 frames per second.
     `pixel_bytes` is the usual size of one coded pixel, for estimates alone.
     """
 
@@ -41,8 +42,8 @@ CONTAINERS: dict[str, Container] = {
 }
 
 CODECS: dict[str, Codec] = {
-    "h264": Codec("libx264", "yuv420p", ".mp4", True, 0.06),
-    "hevc": Codec("libx265", "yuv420p", ".mp4", True, 0.04),
+    "h264": Codec("libx264", "yuv420p", ".mov", True, 0.06),
+    "hevc": Codec("libx265", "yuv420p", ".mov", True, 0.04),
     "prores": Codec("prores_ks", "yuv422p10le", ".mov", False, 0.6),
     "ffv1": Codec("ffv1", "bgr0", ".mov", False, 1.5),
     "png": Codec("png", "rgb24", ".mov", False, 1.5),

@@ -16,6 +16,7 @@ from typing import Literal
 TEMPORAL = 8
 SPATIAL = 32
 UPSCALE = 2
+NTSC_RATES = (24, 30, 48, 60, 120, 240)
 
 Seam = Literal["crossfade", "lag"]
 
@@ -188,17 +189,26 @@ def middle_frame(num_frames: int) -> int:
     return TEMPORAL * ((latents_of(num_frames) - 1) // 2)
 
 
+def exact_rate(frame_rate: float) -> Fraction:
+    """The rational rate that `frame_rate` spells: 23.976 is 24000/1001, 12.5 is 25/2, 33.333 is 33333/1000."""
+    for nominal in NTSC_RATES:
+        ntsc = Fraction(nominal * 1000, 1001)
+        if abs(frame_rate - ntsc) < nominal / 5000:
+            return ntsc
+    return Fraction(frame_rate).limit_denominator(1000)
+
+
 def audio_sample(frame: int, audio_rate: int, frame_rate: float) -> int:
     """Sample at which absolute frame `frame` starts: round(f * audio_rate / frame_rate), half up."""
-    exact = Fraction(frame) * audio_rate / Fraction(frame_rate)
+    exact = Fraction(frame) * audio_rate / exact_rate(frame_rate)
     return int(exact + Fraction(1, 2))
 
 
 def conformed_frames(frames: int, source_rate: float, frame_rate: float) -> int:
     """Frames of a clip of `frames` at `source_rate`, shown for the same time at `frame_rate`."""
-    return int(frames * Fraction(frame_rate) / Fraction(source_rate) + Fraction(1, 1000))
+    return int(frames * exact_rate(frame_rate) / exact_rate(source_rate) + Fraction(1, 1000))
 
 
 def source_frame(frame: int, source_rate: float, frame_rate: float) -> int:
     """Frame of the source that frame `frame` of the conformed clip shows: the one on screen at its start."""
-    return int(frame * Fraction(source_rate) / Fraction(frame_rate) + Fraction(1, 1000))
+    return int(frame * exact_rate(source_rate) / exact_rate(frame_rate) + Fraction(1, 1000))
