@@ -96,7 +96,7 @@ TABLE: Mapping[FailureKind, Policy] = MappingProxyType(
 class Failure:
     """One failed attempt.
 
-    `evidence` is the SHA-256 of a bad output, `corrupt_input` the digest of a committed input that is damaged.
+    `evidence` is the SHA-256 of a bad output, `corrupt_input` the digest of a damaged input.
     """
 
     kind: FailureKind
