@@ -1,0 +1,55 @@
+"""What a Ray exception means for the farm: a failed task on a living worker, or a worker that is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ray import exceptions
+
+from jobs.errors import FailureKind, StageError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`worker_gone`: the process takes no further calls. `traceback` is the remote one, as text."""
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+    worker_gone: bool = False
+
+
+def read_failure(error: BaseException) -> Failure:
+    """Sort an exception that a call's future carries into the failure table."""
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return Failure(FailureKind.OOM, _line(error, "the node ran out of memory"), worker_gone=True)
+    if isinstance(error, exceptions.RayTaskError):
+        return _stage_failure(error)
+    if isinstance(error, exceptions.ObjectLostError):
+        return Failure(FailureKind.WORKER_LOST, _line(error, "a payload was lost with its node"))
+    return Failure(FailureKind.WORKER_LOST, _line(error, type(error).__name__), worker_gone=True)
+
+
+def _stage_failure(error: exceptions.RayTaskError) -> Failure:
+    cause = error.cause
+    if isinstance(cause, exceptions.ObjectLostError):
+        return Failure(FailureKind.WORKER_LOST, _line(cause, "a payload was lost with its node"))
+    kind = cause.kind if isinstance(cause, StageError) else FailureKind.BUG
+    return Failure(kind, _stage_message(cause), traceback=str(error))
+
+
+def _stage_message(cause: BaseException | None) -> str:
+    if isinstance(cause, StageError):
+        return str(cause)
+    return f"{type(cause).__name__}: {cause}"
+
+
+def _line(error: BaseException, fallback: str) -> str:
+    """Ray's messages run over many lines; the log needs the one that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [
+        line
+        for line in lines
+        if line.startswith(("The actor died", "The actor is dead", "Worker unexpectedly"))
+    ]
+    return (telling or lines or [fallback])[0][:300]

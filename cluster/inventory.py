@@ -1,0 +1,162 @@
+"""What the cluster has, and whether it can ever hold the workers that a job asks for.
+
+Ray lets an actor that fits nowhere wait for ever in silence, so the question is answered here, before any
+exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jobs.errors import CapacityError
+
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRequest:
+    """What one worker asks of a node. `gpus` may be a fraction below one, or a whole number."""
+
+    id: str
+    gpus: float = 0.0
+    cpus: float = 0.0
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{value:g} {name}" for value, name in ((self.gpus, "GPU"), (self.cpus, "CPU")) if value]
+        parts += [f"label {key}={value}" for key, value in self.labels.items()]
+        return f"{self.id} ({', '.join(parts) or 'no resources'})"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One living node: totals, not what is free at the moment. `accelerator` is None for logical GPUs."""
+
+    id: str
+    host: str
+    gpus: float
+    cpus: float
+    accelerator: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        kind = f" {self.accelerator}" if self.accelerator else ""
+        return f"{self.host}: {self.gpus:g}{kind} GPU, {self.cpus:g} CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The living nodes, and how many GPUs an autoscaler may reach (None without one)."""
+
+    nodes: tuple[NodeFacts, ...]
+    autoscale_gpus: float | None = None
+
+    @property
+    def gpus(self) -> float:
+        return sum(node.gpus for node in self.nodes)
+
+    @property
+    def cpus(self) -> float:
+        return sum(node.cpus for node in self.nodes)
+
+    def node(self, node_id: str) -> NodeFacts | None:
+        return next((node for node in self.nodes if node.id == node_id), None)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.nodes)) or "no node"
+
+
+def read_inventory() -> Inventory:
+    """Ask the connected cluster what it has now."""
+    import ray
+
+    nodes = tuple(_node_facts(node) for node in ray.nodes() if node["Alive"])
+    return Inventory(tuple(sorted(nodes, key=lambda node: (node.host, node.id))), _autoscale_gpus())
+
+
+def _node_facts(node: dict) -> NodeFacts:
+    resources = node["Resources"]
+    kinds = [name.split(":", 1)[1] for name in resources if name.startswith("accelerator_type:")]
+    return NodeFacts(
+        id=node["NodeID"],
+        host=node["NodeManagerHostname"],
+        gpus=resources.get("GPU", 0.0),
+        cpus=resources.get("CPU", 0.0),
+        accelerator=kinds[0] if kinds else None,
+        labels=dict(node.get("Labels") or {}),
+    )
+
+
+def _autoscale_gpus() -> float | None:
+    """The most GPUs that the cluster's autoscaler may bring up, where it says so."""
+    from ray._private.state import state
+
+    limits = state.get_max_resources_from_cluster_config()
+    return None if limits is None else float(limits.get("GPU", 0.0))
+
+
+def check_capacity(inventory: Inventory, requests: Sequence[WorkerRequest]) -> None:
+    """Raise `CapacityError` when these workers can never all be placed, busy or not.
+
+    Larger requests are placed first, each on the first node that has room, which is exact for the topologies
+    we write (whole GPUs, or one kind of fraction).
+    """
+    asked = sum(request.gpus for request in requests)
+    if (
+        inventory.autoscale_gpus is not None
+        and asked <= max(inventory.autoscale_gpus, inventory.gpus) + EPSILON
+    ):
+        return
+    left = _unplaceable(inventory.nodes, requests)
+    if left:
+        raise CapacityError(_shortage(inventory, requests, left))
+
+
+def _unplaceable(nodes: Sequence[NodeFacts], requests: Sequence[WorkerRequest]) -> list[WorkerRequest]:
+    rooms = [_Room(node) for node in nodes]
+    order = sorted(requests, key=lambda request: (-request.gpus, -request.cpus))
+    return [request for request in order if not any(room.take(request) for room in rooms)]
+
+
+class _Room:
+    """What is left of one node while a placement is tried: each GPU by itself, CPUs together."""
+
+    def __init__(self, node: NodeFacts) -> None:
+        self._node = node
+        self._gpus = [1.0] * int(node.gpus)
+        self._cpus = node.cpus
+
+    def take(self, request: WorkerRequest) -> bool:
+        if any(self._node.labels.get(key) != value for key, value in request.labels.items()):
+            return False
+        if request.cpus > self._cpus + EPSILON:
+            return False
+        slots = self._slots(request.gpus)
+        if slots is None:
+            return False
+        for slot in slots:
+            self._gpus[slot] -= min(1.0, request.gpus)
+        self._cpus -= request.cpus
+        return True
+
+    def _slots(self, gpus: float) -> list[int] | None:
+        """The GPUs that would serve `gpus`, or None; a fraction goes to the fullest GPU with room for it."""
+        if gpus <= 0:
+            return []
+        share, count = min(1.0, gpus), max(1, round(gpus))
+        fits = [index for index, left in enumerate(self._gpus) if left >= share - EPSILON]
+        fits.sort(key=lambda index: self._gpus[index])
+        return fits[:count] if len(fits) >= count else None
+
+
+def _shortage(inventory: Inventory, requests: Sequence[WorkerRequest], left: Sequence[WorkerRequest]) -> str:
+    gpus, cpus = sum(r.gpus for r in requests), sum(r.cpus for r in requests)
+    limit = inventory.autoscale_gpus
+    reach = "" if limit is None else f" (its autoscaler may reach {limit:g} GPU)"
+    return (
+        f"{len(requests)} workers ask for {gpus:g} GPU and {cpus:g} CPU; the cluster has "
+        f"{inventory.gpus:g} GPU and {inventory.cpus:g} CPU{reach}: {inventory}. No room for "
+        f"{', '.join(map(str, left[:4]))}{f' and {len(left) - 4} more' if len(left) > 4 else ''}. Take a smaller --topology, give workers a "
+        "fraction of a GPU, or add nodes."
+    )

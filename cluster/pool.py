@@ -1,0 +1,357 @@
+"""A pool of workers on Ray: start, hand over tasks, learn what happened, kill and replace.
+
+Ray restarts nothing here. A worker that dies is reported once, with the calls that died with it, and only
+`replace` makes its successor, under the next incarnation number; what an older incarnation still says is
+dropped. So whoever schedules knows at each moment which process a task belongs to.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from cluster.failures import Failure, read_failure
+from cluster.inventory import WorkerRequest, read_inventory
+from cluster.shell import Placement, Worker, WorkerShell
+from cluster.storage import StorageProof
+from jobs.errors import FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """Times in seconds, and the proof of shared storage that every worker must pass.
+
+    `place_notice_s`: how long a wait for resources stays silent, and how often it is told after that.
+    `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a sign.
+    """
+
+    proof: StorageProof = field(default_factory=StorageProof)
+    place_notice_s: float = 10.0
+    load_deadline_s: float = 1800.0
+    ping_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One task for one worker. `uses`: earlier tasks whose payloads to hand over; `share`: keep this one."""
+
+    task: str
+    order: Any
+    uses: tuple[str, ...] = ()
+    share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEvent:
+    """Something that happened to `worker`."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(PoolEvent):
+    """The worker has no process yet: the cluster is busy, or still growing."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(PoolEvent):
+    """The worker's process runs; models are not loaded yet."""
+
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(PoolEvent):
+    """The worker has loaded its models, `seconds` after it was placed."""
+
+    placement: Placement
+    report: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done(PoolEvent):
+    """A call returned."""
+
+    call: Call
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(PoolEvent):
+    """A call raised; the worker lives."""
+
+    call: Call
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(PoolEvent):
+    """The worker's process is gone, or could not start; `calls` went with it. `failure` says why."""
+
+    calls: tuple[Call, ...]
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Alive(PoolEvent):
+    """The worker answered a probe."""
+
+
+Configure = Callable[[WorkerRequest, Placement], Any]
+
+
+@dataclass(slots=True)
+class _Member:
+    """The driver's side of one incarnation. `state`: placing, loading, ready or gone."""
+
+    request: WorkerRequest
+    incarnation: int
+    actor: Any
+    state: str
+    since_s: float
+    told_s: float
+    placement: Placement | None = None
+    calls: dict[str, Call] = field(default_factory=dict)
+    pending: dict[str, Any] = field(default_factory=dict)
+    heard_s: float = 0.0
+    probed: bool = False
+
+
+class Pool:
+    """Workers of one class. Not thread-safe: one thread, the driver's, calls its methods."""
+
+    def __init__(
+        self, worker_class: type[Worker], configure: Configure, config: PoolConfig | None = None
+    ) -> None:
+        self._worker_class = worker_class
+        self._configure = configure
+        self._config = config or PoolConfig()
+        self._members: dict[str, _Member] = {}
+        self._deferred: list[WorkerRequest] = []
+        self._answers: queue.SimpleQueue[tuple[str, int, str, Future] | None] = queue.SimpleQueue()
+        self._payloads: dict[str, Any] = {}
+
+    def start(self, requests: Iterable[WorkerRequest]) -> None:
+        """Ask for workers and return at once; `Placed` and `Ready` follow.
+
+        Fractions of a GPU wait until every whole GPU is taken: halves on two nodes could block a whole one.
+        """
+        for request in sorted(requests, key=lambda request: -request.gpus):
+            if 0 < request.gpus < 1:
+                self._deferred.append(request)
+            else:
+                self._create(request, incarnation=1)
+        self._create_deferred()
+
+    def submit(self, worker: str, call: Call) -> None:
+        """Hand a task to a ready worker; `Done`, `Failed` or `Lost` follows."""
+        member = self._members[worker]
+        refs = {task: [self._payloads[task]] for task in call.uses if task in self._payloads}
+        member.calls[call.task] = call
+        self._watch(
+            member, f"run {call.task}", member.actor.run.remote(call.task, call.order, refs, call.share)
+        )
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        """What happened, in order; waits up to `timeout_s` for the first event."""
+        events = self._housekeep()
+        answer = self._next(0.0 if events else timeout_s)
+        while answer is not None:
+            events += self._read(*answer)
+            answer = self._next(0.0)
+        return events
+
+    def wake(self) -> None:
+        """Make a `wait` in progress return; may be called from a signal handler."""
+        self._answers.put(None)
+
+    def probe(self, worker: str) -> None:
+        """Ask an idle worker whether it lives: `Alive` or `Lost` follows; one that is gone is replaced."""
+        member = self._members[worker]
+        if member.state == "gone":
+            self.replace(worker)
+            return
+        member.probed = True
+        self._ping(member)
+
+    def kill(self, worker: str) -> tuple[Call, ...]:
+        """End the worker's process now. No event follows; the calls that died with it are returned."""
+        return self._bury(self._members[worker])
+
+    def replace(self, worker: str) -> None:
+        """Start the worker's next incarnation; kills the present one if it still lives."""
+        member = self._members[worker]
+        self._bury(member)
+        self._create(member.request, member.incarnation + 1)
+
+    def busy(self, worker: str) -> tuple[str, ...]:
+        """The tasks that the worker holds at the moment, oldest first."""
+        return tuple(self._members[worker].calls)
+
+    def placement(self, worker: str) -> Placement | None:
+        """Where the worker's present incarnation is, once placed."""
+        return self._members[worker].placement
+
+    def drop(self, task: str) -> None:
+        """Forget the task's shared payload; the object store frees it when no call uses it any more."""
+        self._payloads.pop(task, None)
+
+    def shared(self) -> frozenset[str]:
+        """The tasks whose payloads are held in the object store."""
+        return frozenset(self._payloads)
+
+    def close(self) -> None:
+        """Kill every worker and drop every payload."""
+        for member in self._members.values():
+            self._bury(member)
+        self._deferred.clear()
+        self._payloads.clear()
+
+    # --- life of a member
+
+    def _create(self, request: WorkerRequest, incarnation: int) -> None:
+        options: dict[str, Any] = {
+            "num_gpus": request.gpus,
+            "num_cpus": request.cpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "allow_out_of_order_execution": True,
+            "scheduling_strategy": "SPREAD",
+        }
+        if request.labels:
+            options |= {"label_selector": request.labels, "scheduling_strategy": "DEFAULT"}
+        actor = ray.remote(WorkerShell).options(**options).remote(request.id, incarnation)
+        now = time.monotonic()
+        member = _Member(request, incarnation, actor, "placing", since_s=now, told_s=now)
+        self._members[request.id] = member
+        self._watch(member, "place", actor.place.remote(self._config.proof))
+
+    def _create_deferred(self) -> None:
+        if any(member.state == "placing" and member.request.gpus >= 1 for member in self._members.values()):
+            return
+        for request in self._deferred:
+            self._create(request, incarnation=1)
+        self._deferred.clear()
+
+    def _bury(self, member: _Member) -> tuple[Call, ...]:
+        calls = tuple(member.calls.values())
+        if member.state != "gone":
+            member.state = "gone"
+            ray.kill(member.actor)
+        member.calls.clear()
+        member.pending.clear()
+        return calls
+
+    def _lose(self, member: _Member, failure: Failure) -> list[PoolEvent]:
+        return [Lost(member.request.id, self._bury(member), failure)]
+
+    # --- calls and their answers
+
+    def _watch(self, member: _Member, what: str, ref: Any) -> None:
+        worker, incarnation = member.request.id, member.incarnation
+        member.pending[what] = ref
+        ref.future().add_done_callback(lambda answer: self._answers.put((worker, incarnation, what, answer)))
+
+    def _next(self, timeout_s: float) -> tuple[str, int, str, Future] | None:
+        try:
+            return self._answers.get(timeout=timeout_s) if timeout_s else self._answers.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _read(self, worker: str, incarnation: int, what: str, answer: Future) -> list[PoolEvent]:
+        member = self._members[worker]
+        if member.incarnation != incarnation or member.state == "gone":
+            return []
+        member.pending.pop(what, None)
+        member.heard_s = time.monotonic()
+        error = answer.exception()
+        if error is not None:
+            return self._refused(member, what, read_failure(error))
+        if what == "place":
+            return self._placed(member, *answer.result())
+        if what == "load":
+            return self._ready(member, answer.result())
+        if what == "ping":
+            return self._alive(member)
+        return self._done(member, what.removeprefix("run "), *answer.result())
+
+    def _refused(self, member: _Member, what: str, failure: Failure) -> list[PoolEvent]:
+        if failure.worker_gone or not what.startswith("run "):
+            return self._lose(member, failure)
+        return [Failed(member.request.id, member.calls.pop(what.removeprefix("run ")), failure)]
+
+    def _placed(self, member: _Member, placement: Placement, unseen: Sequence[str]) -> list[PoolEvent]:
+        if unseen:
+            message = (
+                f"worker {member.request.id} on {placement.host} does not share the driver's storage: "
+                + (
+                    "; ".join(unseen)
+                    + ". Put runs, output and inputs on storage that every node mounts at the same path."
+                )
+            )
+            return self._lose(member, Failure(FailureKind.INVALID, message, worker_gone=True))
+        member.state, member.placement, member.since_s = "loading", placement, time.monotonic()
+        config = self._configure(member.request, placement)
+        self._watch(member, "load", member.actor.load.remote(self._worker_class, config))
+        self._create_deferred()
+        return [Placed(member.request.id, placement)]
+
+    def _ready(self, member: _Member, report: dict[str, Any]) -> list[PoolEvent]:
+        assert member.placement is not None
+        member.state = "ready"
+        return [Ready(member.request.id, member.placement, report, time.monotonic() - member.since_s)]
+
+    def _alive(self, member: _Member) -> list[PoolEvent]:
+        asked, member.probed = member.probed, False
+        return [Alive(member.request.id)] if asked else []
+
+    def _done(self, member: _Member, task: str, result: Any, shared: list[Any]) -> list[PoolEvent]:
+        if shared:
+            self._payloads[task] = shared[0]
+        return [Done(member.request.id, member.calls.pop(task), result)]
+
+    # --- waits and deadlines
+
+    def _housekeep(self) -> list[PoolEvent]:
+        now = time.monotonic()
+        events: list[PoolEvent] = []
+        for member in list(self._members.values()):
+            if member.state == "placing":
+                events += self._tell_wait(member, now)
+            elif member.state == "loading" and now - member.since_s > self._config.load_deadline_s:
+                message = (
+                    f"models not loaded within {self._config.load_deadline_s:g} s; raise the load deadline"
+                )
+                events += self._lose(member, Failure(FailureKind.HANG, message, worker_gone=True))
+            elif member.state == "ready" and not member.calls and now - member.heard_s > self._config.ping_s:
+                self._ping(member)
+        return events
+
+    def _ping(self, member: _Member) -> None:
+        member.heard_s = time.monotonic()
+        if "ping" not in member.pending:
+            self._watch(member, "ping", member.actor.ping.remote())
+
+    def _tell_wait(self, member: _Member, now: float) -> list[PoolEvent]:
+        if now - member.told_s < self._config.place_notice_s:
+            return []
+        member.told_s = now
+        message = (
+            f"{member.request} has waited {now - member.since_s:.0f} s for room: the cluster is busy or "
+            f"still growing. Free now: {_free()}; it has {read_inventory()}"
+        )
+        return [Waiting(member.request.id, message)]
+
+
+def _free() -> str:
+    left = ray.available_resources()
+    return f"{left.get('GPU', 0.0):g} GPU, {left.get('CPU', 0.0):g} CPU"

@@ -1,0 +1,153 @@
+"""A Ray session with an owner: one started for the user on this machine, or a connection to a cluster.
+
+A cluster that this process started ends with the session; a cluster that was found is only disconnected from.
+Nothing here stops a Ray that somebody else started.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from jobs.errors import CannotRun
+
+AUTH_MODE = "RAY_AUTH_MODE"
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """How to reach Ray.
+
+    `address` names a running cluster; None means the one in `RAY_ADDRESS` (a submitted job has it), else a
+    Ray of our own on this machine. `gpus` and `cpus` are what that own Ray offers; None means what the machine
+    has. Where it has no GPU, `gpus` are logical: workers are counted by them and run on the CPU.
+    """
+
+    address: str | None = None
+    gpus: int | None = None
+    cpus: int | None = None
+    namespace: str | None = None
+    object_store_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session: where it is, and whether this process started it."""
+
+    address: str
+    local: bool
+    under_job: bool
+
+
+def under_ray_job() -> bool:
+    """Whether this process is the entrypoint of a submitted Ray job."""
+    return JOB_CONFIG in os.environ
+
+
+@contextmanager
+def open_session(config: SessionConfig) -> Iterator[Session]:
+    """Connect to Ray, or start it; on the way out undo exactly that.
+
+    A Ray that the caller initialised before is used as it is and left running. Raises `CannotRun` when the
+    cluster does not answer or refuses the token.
+    """
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    _quiet(local=address in (None, "local"))
+    import ray
+
+    if ray.is_initialized():
+        yield _session(local=False)
+        return
+    _connect(config, address)
+    try:
+        yield _session(local=address in (None, "local"))
+    finally:
+        ray.shutdown()
+
+
+def _session(local: bool) -> Session:
+    import ray
+
+    return Session(ray.get_runtime_context().gcs_address, local, under_ray_job())
+
+
+def _quiet(local: bool) -> None:
+    """Keep Ray's banner, statistics and warnings out of the user's terminal; before Ray starts.
+
+    A cluster of our own takes Ray's default, a token kept under the home directory, where that can be written.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    if not local:
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not _home_is_writable():
+        os.environ.setdefault(AUTH_MODE, "disabled")
+
+
+def _home_is_writable() -> bool:
+    home = Path.home()
+    return home.is_dir() and os.access(home, os.W_OK)
+
+
+def _connect(config: SessionConfig, address: str | None) -> None:
+    import ray
+
+    options: dict[str, Any] = {
+        "address": address or "local",
+        "namespace": config.namespace,
+        "logging_level": "ERROR",
+        "log_to_driver": False,
+        "configure_logging": True,
+    }
+    if address in (None, "local"):
+        options |= {
+            "num_gpus": config.gpus,
+            "num_cpus": config.cpus,
+            "object_store_memory": config.object_store_bytes,
+            "include_dashboard": False,
+        }
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise CannotRun(_refusal(options["address"], error)) from error
+
+
+def _refusal(address: str, error: Exception) -> str:
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"Ray at {address!r} did not take the connection: {first_line}. Check that the address is that of a "
+        f"running head node (`ray status`), that the Ray versions agree, and that {AUTH_MODE} and the token "
+        "are the same on both sides."
+    )
+
+
+@contextmanager
+def stop_signals(stop: Callable[[str], None]) -> Iterator[None]:
+    """Call `stop(signal name)` on SIGTERM and SIGINT instead of dying; open it inside a session.
+
+    Ray installs a SIGTERM handler of its own when it starts, so ours must come later. A second signal of the
+    same kind acts as it would have without us.
+    """
+    previous: dict[int, Any] = {}
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous[number])
+        stop(signal.Signals(number).name)
+
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
+        previous[number] = signal.getsignal(number)
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
