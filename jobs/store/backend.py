@@ -77,6 +77,10 @@ class Backend(Protocol):
         """What the medium still takes, where it can say."""
         ...
 
+    def keep_reserve(self) -> None:
+        """Hold a little space back, so that state and events can still be written on a full disk."""
+        ...
+
 
 CAUSES = {
     errno.ENOSPC: "the disk is full",

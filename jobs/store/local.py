@@ -125,10 +125,14 @@ class LocalBackend:
         return free_bytes_at(self.root)
 
     def keep_reserve(self) -> None:
-        """Hold a little space back, so that state and events can still be written on a full disk."""
         target = self._target(RESERVE)
-        if not target.exists():
+        if target.exists():
+            return
+        try:
             self._replace(target, b"\0" * RESERVE_BYTES)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
     def free_reserve(self) -> bool:
         """Give the held-back space up; False where it was given up before."""

@@ -122,6 +122,9 @@ class RemoteBackend:
     def free_bytes(self) -> int | None:
         return None
 
+    def keep_reserve(self) -> None:
+        """Nothing to do: an object store does not fill up."""
+
     def _at(self, key: str) -> str:
         return f"{self._root}/{key}"
 

@@ -13,7 +13,7 @@ import hashlib
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from jobs.errors import CorruptArtifact, StorageProblem
 from jobs.store.backend import Backend, Entry, storage_errors
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
+from jobs.store.lock import JobLock, LockTiming
 from jobs.store.opening import open_backend, probe, unknown_job
 
 SUFFIX = re.compile(r"[a-z0-9][a-z0-9.]{0,31}\Z")
@@ -65,6 +66,10 @@ class Store(Documents):
     def url(self) -> str:
         """Where the job's directory is, for messages."""
         return self.backend.url
+
+    def lock(self, timing: LockTiming | None = None, tell: Callable[[str], None] | None = None) -> JobLock:
+        """The job's lock, to be held with `with`; `tell` hears of takeovers. Raises JobBusy on entry."""
+        return JobLock(self.backend, timing, tell)
 
     def commit(self, digest: str) -> Commit | None:
         """The commit of `digest`, from its record alone; None where there is none or it is torn."""

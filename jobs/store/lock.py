@@ -1,0 +1,261 @@
+"""Who renders a job now.
+
+The lock is a row of numbered files, `lock/<generation>.json`; the highest one says who holds it. To take the
+lock over is to create the next number exclusively, so of two that try, one wins, on every medium that can
+commit. The holder renews its file; once it sees a higher number it has been replaced and must stop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import JobBusy, StorageProblem
+from jobs.store.backend import Backend, storage_errors
+from jobs.store.commits import seal, unseal
+from jobs.store.process import Process, alive, this_process
+
+LOCK = "lock"
+BEAT_S = 5.0
+STALE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What the lock file says: which process took the job, and when."""
+
+    generation: int
+    token: str
+    host: str
+    process: Process
+    since_s: float
+    released: bool = False
+
+    def who(self) -> str:
+        return f"process {self.process.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class LockTiming:
+    """`beat_s` between renewals; a lock not renewed for `stale_s` seconds is dead."""
+
+    beat_s: float = BEAT_S
+    stale_s: float = STALE_S
+
+
+class JobLock:
+    """Held inside `with`; renews itself from a thread.
+
+    Raises JobBusy on entry where another process renders the job, and from `check` once another took it over.
+    """
+
+    def __init__(
+        self, backend: Backend, timing: LockTiming | None = None, tell: Callable[[str], None] | None = None
+    ) -> None:
+        self.backend, self.timing = backend, timing or LockTiming()
+        self._tell = tell or (lambda message: None)
+        self._holder: Holder | None = None
+        self._usurper: Holder | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._beaten_s = 0.0
+
+    def __enter__(self) -> JobLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    @property
+    def held(self) -> bool:
+        return self._holder is not None and self._usurper is None
+
+    def acquire(self) -> None:
+        """Take the lock, from a dead holder if need be; raises JobBusy, StorageProblem."""
+        generation = 1
+        found = read_holder(self.backend)
+        if found is not None:
+            generation = found.generation + 1
+            if not found.released:
+                self._require_dead(found)
+        mine = Holder(generation, secrets.token_hex(8), socket.gethostname(), this_process(), time.time())
+        with storage_errors(self.backend, _key(generation)):
+            created = self.backend.create(_key(generation), _encode(mine))
+        newest = read_holder(self.backend)
+        if not created or newest is None or newest.token != mine.token:
+            # A contender that slept through several owners may re-create a number that was cleaned away.
+            if created:
+                self.backend.delete(_key(generation))
+            raise busy(newest or mine, "it took the job a moment ago")
+        self._holder, self._usurper, self._beaten_s = mine, None, time.monotonic()
+        self._clean(generation)
+        self.backend.keep_reserve()
+        self._start()
+
+    def release(self) -> None:
+        """Let go; the file stays and says so. Nothing happens where the lock was lost or not held."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        holder, self._holder = self._holder, None
+        if holder is not None and self._usurper is None:
+            with storage_errors(self.backend, _key(holder.generation)):
+                self.backend.replace(_key(holder.generation), _encode(replace(holder, released=True)))
+
+    def check(self) -> None:
+        """Raise JobBusy where another process took the job over while this one was away.
+
+        Cheap enough for every turn of a render loop: it looks only where the thread missed its beats, as
+        after a process was stopped and continued.
+        """
+        if self._usurper is None and time.monotonic() - self._beaten_s > 2 * self.timing.beat_s:
+            self.beat()
+        if self._usurper is not None:
+            raise busy(self._usurper, "it took the job over while this process did not respond")
+
+    def beat(self) -> None:
+        """Renew the lock and look for a successor; the thread does it, anyone may."""
+        holder = self._holder
+        if holder is None:
+            return
+        newest = read_holder(self.backend)
+        if newest is not None and newest.generation > holder.generation:
+            self._usurper = newest
+            return
+        _renew(self.backend, holder)
+        self._beaten_s = time.monotonic()
+
+    def _start(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="job-lock", daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self.timing.beat_s) and self._usurper is None:
+            try:
+                self.beat()
+            except (StorageProblem, OSError):
+                # A full disk or an outage must not end the job here: the next write reports it with its path.
+                continue
+
+    def _require_dead(self, found: Holder) -> None:
+        verdict = alive(found.process)
+        if verdict is True:
+            raise busy(found, "that process is running")
+        if verdict is False:
+            self._tell(f"Took the job over from {found.who()}, which has ended.")
+            return
+        if not self._silent(found):
+            raise busy(found, "it renews its lock")
+        self._tell(f"Took the job over from {found.who()}: no sign of life for {self.timing.stale_s:.0f} s.")
+
+    def _silent(self, found: Holder) -> bool:
+        """Watch a lock of another machine until it is renewed (False) or counts as dead (True).
+
+        The other machine's clock only shortens the watch, and never below two beats.
+        """
+        first = _last_beat(self.backend, found.generation)
+        age_s = max(0.0, time.time() - first.at_s)
+        watch_s = max(2 * self.timing.beat_s, self.timing.stale_s - age_s)
+        self._tell(f"{found.who()} held this job last; watching its lock for up to {watch_s:.0f} s.")
+        until = time.monotonic() + watch_s
+        while time.monotonic() < until:
+            time.sleep(self.timing.beat_s / 4)
+            if _last_beat(self.backend, found.generation) != first:
+                return False
+        return True
+
+    def _clean(self, generation: int) -> None:
+        for name in self.backend.entries(LOCK):
+            number = _generation(name)
+            if number is not None and number < generation:
+                self.backend.delete(f"{LOCK}/{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The last renewal: the holder's clock (or the file server's), and the medium's mark of it."""
+
+    at_s: float
+    stamp: str
+
+
+def read_holder(backend: Backend) -> Holder | None:
+    """Who holds the lock, or held it last; None where nobody ever did."""
+    with storage_errors(backend, LOCK):
+        numbers = sorted(n for n in map(_generation, backend.entries(LOCK)) if n is not None)
+    for number in reversed(numbers):
+        try:
+            return _decode(backend.read(_key(number)), number)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def busy(holder: Holder, because: str) -> JobBusy:
+    """The error that names who renders the job."""
+    return JobBusy(
+        f"The job is being rendered by {holder.who()}: {because}. Wait for it, or stop it with `farm cancel`."
+    )
+
+
+def _renew(backend: Backend, holder: Holder) -> None:
+    path = backend.path(_key(holder.generation))
+    if path is not None:
+        # No bytes are needed for this, so a lock survives a full disk.
+        os.utime(path)
+    else:
+        backend.replace(_key(holder.generation), _encode(holder, time.time()))
+
+
+def _last_beat(backend: Backend, generation: int) -> Beat:
+    key = _key(generation)
+    entry = backend.stat(key)
+    if entry is None:
+        return Beat(0.0, "")
+    if backend.path(key) is not None:
+        return Beat(int(entry.stamp) / 1e9, entry.stamp)
+    try:
+        value = unseal(backend.read(key)) or {}
+    except FileNotFoundError:
+        value = {}
+    return Beat(float(value.get("beat_s", 0.0)), f"{entry.stamp}/{value.get('beat_s')}")
+
+
+def _encode(holder: Holder, beat_s: float | None = None) -> bytes:
+    return seal({**asdict(holder), "beat_s": holder.since_s if beat_s is None else beat_s})
+
+
+def _decode(data: bytes, generation: int) -> Holder:
+    """The holder; a torn file still counts as a lock, of a process nobody knows."""
+    try:
+        value: dict[str, Any] = json.loads(data)
+        return Holder(
+            generation=generation,
+            token=value["token"],
+            host=value["host"],
+            process=Process(**value["process"]),
+            since_s=float(value["since_s"]),
+            released=bool(value["released"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return Holder(generation, "", "an unknown host", Process(0, "", ""), 0.0)
+
+
+def _key(generation: int) -> str:
+    return f"{LOCK}/{generation:08d}.json"
+
+
+def _generation(name: str) -> int | None:
+    stem = Path(name).stem
+    return int(stem) if stem.isdigit() else None
