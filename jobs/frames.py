@@ -135,7 +135,7 @@ def decode_window(
     """Decode window of chunk `k` with `context` latents on each side that has any.
 
     With "crossfade" there is no right context: the chunk decodes its own unblended tail. With "lag" the
-    tail that chunk k+1 blends is left to that chunk, and the window has right context where the chain goes on.
+    tail that chunk k+1 blends is left to that chunk, and there is right context where the chain goes on.
     """
     span = chain[k]
     follower = chain[k + 1] if seam == "lag" and k + 1 < len(chain) else None
@@ -190,7 +190,7 @@ def middle_frame(num_frames: int) -> int:
 
 
 def exact_rate(frame_rate: float) -> Fraction:
-    """The rational rate that `frame_rate` spells: 23.976 is 24000/1001, 12.5 is 25/2, 33.333 is 33333/1000."""
+    """The rate that `frame_rate` spells: 23.976 is 24000/1001, 12.5 is 25/2, 33.333 is 33333/1000."""
     for nominal in NTSC_RATES:
         ntsc = Fraction(nominal * 1000, 1001)
         if abs(frame_rate - ntsc) < nominal / 5000:

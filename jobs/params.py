@@ -60,8 +60,8 @@ class EncodeImage:
 class EncodeSource:
     """Existing material -> latents.
 
-    A video is conformed to size and `frame_rate`, then `frames` frames are taken after `skip_frames`. A latent
-    is cut to its last latents, `frames` frames long; `skip_frames` counts the frames dropped before.
+    A video is conformed to size and `frame_rate`, then `frames` frames are taken after `skip_frames`.
+    A latent is cut to its last latents, `frames` frames long.
     """
 
     kind: Literal["video", "latent"]
@@ -75,7 +75,7 @@ class EncodeSource:
 
 @dataclass(frozen=True, slots=True)
 class EncodeAudio:
-    """Samples `[start, stop)` of a file resampled to `sample_rate`, silence past its end, -> audio latents."""
+    """Samples `[start, stop)` of a file at `sample_rate`, silence past its end, -> audio latents."""
 
     path: str
     start_sample: int

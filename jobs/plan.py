@@ -1,134 +1,276 @@
-"""The plan: every chunk of every video with its frames, seeds and windows. Pure data, no I/O."""
+"""The plan: every chunk of every video with its frames, seeds and windows. Pure, no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+from jobs.errors import InputError, Problem
+from jobs.expand import Step, Variant, setting, steps, variants
 from jobs.facts import LatentFact, SourceFacts, VideoFact
-from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.formats import CONTAINERS
+from jobs.frames import (
+    UPSCALE,
+    ChunkSpan,
+    Span,
+    audio_sample,
+    conformed_frames,
+    decode_window,
+    fade_frames,
+    frames_of,
+    latents_of,
+    lay_chain,
+    middle_frame,
+    owned_frames,
+)
 from jobs.params import PlannedGuider, Sampling, Tiles
-from jobs.spec import Decode, EngineConfig, Output, Run
+from jobs.planned import (
+    AudioPlan,
+    Plan,
+    PlannedChunk,
+    PlannedGuide,
+    PlannedSource,
+    PlannedVideo,
+    UpscalePlan,
+)
+from jobs.seeds import derive_seed
+from jobs.spec import Defaults, Extend, Generate, Guider, JobSpec, Upscale
 
 __all__ = [
-    "AudioPlan", "LatentFact", "Plan", "PlannedChunk", "PlannedGuide", "PlannedGuider", "PlannedSource",
-    "PlannedVideo", "Sampling", "SourceFacts", "Tiles", "UpscalePlan", "VideoFact",
-]  # fmt: skip
+    "AudioPlan",
+    "LatentFact",
+    "Plan",
+    "PlannedChunk",
+    "PlannedGuide",
+    "PlannedGuider",
+    "PlannedSource",
+    "PlannedVideo",
+    "Sampling",
+    "SourceFacts",
+    "Tiles",
+    "UpscalePlan",
+    "VideoFact",
+    "make_plan",
+    "plan_from_json",
+    "plan_to_json",
+    "reseeded",
+]
+
+SEEDED_STAGES = ("sample", "upscale", "decode")
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedGuide:
-    """A guide image of one chunk; `frame` counts from the sampled clip's first frame."""
+class PlanFile:
+    """What `plan.json` holds."""
 
-    path: str
-    frame: int
-    strength: float
-    image_strength: float
-    crf: int
+    plan: Plan
+    format: Literal[1] = 1
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedSource:
-    """Existing material that stands as a chunk: `frames` frames after `skip_frames`, at the video's rate."""
-
-    kind: Literal["video", "latent"]
-    path: str
-    frames: int
-    skip_frames: int
+_ADAPTER = TypeAdapter(PlanFile)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedChunk:
-    """One chunk. `span` and `window` count the shot's latents, `owned` the film's frames.
-
-    `fade_frames` at the head of `owned` are cross-faded with the chunk before (0 at the head of a shot and
-    with lagging decode). `audio` are the samples of the film's track that the sampled clip hears.
-    `place` is where the spec says so.
-    """
-
-    video: str
-    index: int
-    shot: int
-    index_in_shot: int
-    kind: Literal["generate", "extend", "source"]
-    place: str
-    span: ChunkSpan
-    window: DecodeWindow
-    owned: Span
-    fade_frames: int
-    prompt: str
-    negative: str
-    seed: int
-    upscale_seed: int
-    decode_seed: int
-    sampling: Sampling | None
-    guides: tuple[PlannedGuide, ...]
-    overlap_strength: float
-    attention_mode: str
-    ffn_chunks: int
-    source: PlannedSource | None = None
-    audio: Span | None = None
+def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
+    """The plan of a checked spec; `facts` holds what was probed of its source files."""
+    facts = facts or SourceFacts()
+    return Plan(
+        job=spec.name,
+        videos=tuple(_plan_video(variant, spec, facts) for variant in variants(spec)),
+        engine=spec.engine,
+        upscale=_plan_upscale(spec.upscale) if spec.upscale else None,
+        decode=spec.decode,
+        output=spec.output,
+        run=spec.run,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class AudioPlan:
-    """The film's sound: `path` is None when it is generated."""
-
-    mode: Literal["mux", "condition", "generate"]
-    path: str | None
-    sample_rate: int
+def plan_to_json(plan: Plan) -> str:
+    """The plan as JSON text; `plan_from_json` gives back an equal one."""
+    return _ADAPTER.dump_json(PlanFile(plan)).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedVideo:
-    """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
-
-    `output` is the film's path inside the output folder; `combination` the matrix values that made it.
-    """
-
-    name: str
-    chunks: tuple[PlannedChunk, ...]
-    frames: int
-    width: int
-    height: int
-    base_width: int
-    base_height: int
-    frame_rate: float
-    audio: AudioPlan | None
-    output: str
-    combination: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Running time."""
-        return self.frames / self.frame_rate
+def plan_from_json(text: str | bytes) -> Plan:
+    """The plan that `plan_to_json` wrote. Raises InputError for anything else."""
+    try:
+        return _ADAPTER.validate_json(text).plan
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(["plan.json", *map(str, first["loc"])])
+        rule = "a plan that this version of the farm wrote"
+        raise InputError([Problem(place, first["msg"], rule, "render the spec again")]) from None
 
 
-@dataclass(frozen=True, slots=True)
-class UpscalePlan:
-    """The 2x stage of the whole job."""
+def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
+    """Which frames of the source stand as the first chunk: the last 8k+1 of them, at the video's rate."""
+    source = variant.video.source
+    if source is None:
+        return None
+    if source.latent is not None:
+        have = frames_of(facts.latents[source.latent].latents)
+    else:
+        fact = facts.videos[source.path]
+        have = conformed_frames(fact.frames, fact.frame_rate, variant.frame_rate)
+    take = frames_of(latents_of(min(have, source.last_frames or have)))
+    return PlannedSource("latent" if source.latent else "video", source.path, take, have - take)
 
-    sampling: Sampling
-    guided: bool
+
+def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
+    """The plan with other sample seeds, by video name and chunk index."""
+    videos = tuple(
+        replace(
+            video,
+            chunks=tuple(
+                replace(chunk, seed=seeds.get((chunk.video, chunk.index), chunk.seed))
+                for chunk in video.chunks
+            ),
+        )
+        for video in plan.videos
+    )
+    return replace(plan, videos=videos)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything a job will do. `resolved` freezes what the spec calls `auto`, once, by name."""
+def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedVideo:
+    source = source_plan(variant, facts)
+    planner = _Planner(variant, spec, source)
+    latents = latents_of(source.frames) if source else None
+    for _, shot in groupby(steps(variant, latents), key=lambda step: step.shot):
+        planner.add_shot(list(shot))
+    width, height = variant.size
+    scale = UPSCALE if spec.upscale else 1
+    return PlannedVideo(
+        name=variant.name,
+        chunks=tuple(planner.chunks),
+        frames=planner.frames,
+        width=width * scale,
+        height=height * scale,
+        base_width=width,
+        base_height=height,
+        frame_rate=variant.frame_rate,
+        audio=_plan_audio(variant),
+        output=variant.name + CONTAINERS[spec.output.container].suffix,
+        combination=variant.combination,
+    )
 
-    job: str
-    videos: tuple[PlannedVideo, ...]
-    engine: EngineConfig
-    upscale: UpscalePlan | None
-    decode: Decode
-    output: Output
-    run: Run
-    resolved: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def frames(self) -> int:
-        """Frames of all films together."""
-        return sum(video.frames for video in self.videos)
+def _plan_audio(variant: Variant) -> AudioPlan | None:
+    audio = variant.video.audio
+    return AudioPlan(audio.mode, audio.file, audio.sample_rate) if audio else None
 
-    def resolve(self, modes: Mapping[str, str]) -> Plan: ...
+
+class _Planner:
+    """Lays the shots of one video end to end."""
+
+    def __init__(self, variant: Variant, spec: JobSpec, source: PlannedSource | None) -> None:
+        self.variant, self.spec, self.source = variant, spec, source
+        self.chunks: list[PlannedChunk] = []
+        self.frames = 0
+        self._samplings: dict[str, Sampling] = {}
+
+    def add_shot(self, shot: Sequence[Step]) -> None:
+        chain = lay_chain([(step.overlap, step.new) for step in shot])
+        self.chunks += [self._chunk(step, chain, k) for k, step in enumerate(shot)]
+        self.frames += frames_of(chain[-1].stop)
+
+    def _chunk(self, step: Step, chain: Sequence[ChunkSpan], k: int) -> PlannedChunk:
+        decode = self.spec.decode
+        pick = partial(setting, step.settings, self.variant.defaults)
+        seed, upscale_seed, decode_seed = self._seeds(step)
+        return PlannedChunk(
+            video=self.variant.name,
+            index=len(self.chunks) + k,
+            shot=step.shot,
+            index_in_shot=k,
+            kind=step.kind,
+            place=step.place,
+            span=chain[k],
+            window=decode_window(chain, k, decode.context, decode.seam),
+            owned=owned_frames(chain, k).shifted(self.frames),
+            fade_frames=fade_frames(chain, k) if decode.seam == "crossfade" else 0,
+            prompt=self.variant.fill(pick("prompt") or ""),
+            negative=self.variant.fill(pick("negative")),
+            seed=seed,
+            upscale_seed=upscale_seed,
+            decode_seed=decode_seed,
+            sampling=self._sampling(step),
+            guides=_plan_guides(step, chain[k], self.variant.defaults),
+            overlap_strength=pick("overlap_strength"),
+            attention_mode=pick("attention_mode"),
+            ffn_chunks=pick("ffn_chunks"),
+            source=self.source if step.kind == "source" else None,
+            audio=self._audio(step, chain[k]),
+        )
+
+    def _seeds(self, step: Step) -> tuple[int, int, int]:
+        """Seeds of sample, upscale and decode. An explicit one is the sample's own, and roots the rest."""
+        explicit = step.settings.seed
+        root = self.variant.defaults.seed if explicit is None else explicit
+        names = (self.variant.video.name, step.shot_key, step.index_in_shot)
+        sample, upscale, decode = (derive_seed(root, *names, stage) for stage in SEEDED_STAGES)
+        literal = explicit is not None and step.repetition == 0
+        return (root if literal else sample), upscale, decode
+
+    def _sampling(self, step: Step) -> Sampling:
+        """One object per chunk of the spec, however often it repeats."""
+        if step.place not in self._samplings:
+            self._samplings[step.place] = _plan_sampling(step.settings, self.variant.defaults)
+        return self._samplings[step.place]
+
+    def _audio(self, step: Step, span: ChunkSpan) -> Span | None:
+        audio = self.variant.video.audio
+        if audio is None or audio.mode != "condition" or step.kind == "source":
+            return None
+        frames = span.sampled_frames.shifted(self.frames)
+        rate = self.variant.frame_rate
+        return Span(
+            audio_sample(frames.start, audio.sample_rate, rate),
+            audio_sample(frames.stop, audio.sample_rate, rate),
+        )
+
+
+def _plan_sampling(chunk: Generate | Extend, defaults: Defaults) -> Sampling:
+    pick = partial(setting, chunk, defaults)
+    return Sampling(
+        steps=pick("steps"),
+        cfg=pick("cfg"),
+        sampler=pick("sampler"),
+        sigmas=pick("sigmas"),
+        guider=_plan_guider(pick("guider")),
+        max_shift=pick("max_shift"),
+        base_shift=pick("base_shift"),
+    )
+
+
+def _plan_upscale(upscale: Upscale) -> UpscalePlan:
+    sampling = Sampling(
+        steps=upscale.steps,
+        cfg=upscale.cfg,
+        sampler=upscale.sampler,
+        sigmas=upscale.sigmas,
+        guider=_plan_guider(upscale.guider),
+        max_shift=upscale.max_shift,
+        base_shift=upscale.base_shift,
+        denoise=upscale.denoise,
+    )
+    return UpscalePlan(sampling, upscale.guided)
+
+
+def _plan_guider(guider: Guider) -> PlannedGuider:
+    return PlannedGuider(guider.name, tuple(sorted(guider.params.items())))
+
+
+def _plan_guides(step: Step, span: ChunkSpan, defaults: Defaults) -> tuple[PlannedGuide, ...]:
+    """First, middle and last image; an extend's frames count from its overlap."""
+    chunk, frames = step.settings, frames_of(span.sampled)
+    pick = partial(setting, chunk, defaults)
+    at = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
+    images = {name: getattr(chunk, f"{name}_image", None) for name in at}
+    return tuple(
+        PlannedGuide(images[name], frame, pick(f"{name}_strength"), pick("image_strength"), pick("crf"))
+        for name, frame in at.items()
+        if images[name] is not None
+    )

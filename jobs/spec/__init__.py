@@ -7,6 +7,24 @@ from jobs.spec.run import Deadlines, Decode, Output, Run, Tiling, Verify
 from jobs.spec.video import Audio, Source, Video
 
 __all__ = [
-    "Audio", "Chunk", "Deadlines", "Decode", "Defaults", "EngineConfig", "Extend", "FakeConfig", "Generate",
-    "Guider", "JobSpec", "Lora", "Output", "Run", "Settings", "Source", "Tiling", "Upscale", "Verify", "Video",
-]  # fmt: skip
+    "Audio",
+    "Chunk",
+    "Deadlines",
+    "Decode",
+    "Defaults",
+    "EngineConfig",
+    "Extend",
+    "FakeConfig",
+    "Generate",
+    "Guider",
+    "JobSpec",
+    "Lora",
+    "Output",
+    "Run",
+    "Settings",
+    "Source",
+    "Tiling",
+    "Upscale",
+    "Verify",
+    "Video",
+]

@@ -94,14 +94,14 @@ def resolve_path(value: str, info: ValidationInfo) -> str:
     base = (info.context or {}).get("base")
     if base is None or "://" in value:
         return value
-    return os.path.normpath(Path(base, Path(value).expanduser()))
+    return os.path.normpath(Path(base, value).expanduser())
 
 
 def resolve_model(value: str, info: ValidationInfo) -> str:
-    """A model file beside the spec becomes a path; any other reference stays the name that the engine knows."""
+    """A model file beside the spec becomes a path; anything else stays the name that the engine knows."""
     found = resolve_path(value, info)
     looks_local = value.startswith(("./", "../", "/", "~"))
-    return found if looks_local or os.path.exists(found) else value
+    return found if looks_local or Path(found).exists() else value
 
 
 InputPath = Annotated[str, Field(max_length=4096), AfterValidator(resolve_path)]

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.spec.base import (
-    InputPath, Many, Model, MoreFrames, Name, NumFrames, Seed, Size, Strength, refusal,
+    InputPath,
+    Many,
+    Model,
+    MoreFrames,
+    Name,
+    NumFrames,
+    Seed,
+    Size,
+    Strength,
+    refusal,
 )  # fmt: skip
 
 AttentionMode = Literal["auto", "default", "sage"]

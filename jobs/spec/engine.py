@@ -25,6 +25,10 @@ class FakeConfig(Model):
     sample_s: float = Field(0.0, ge=0.0, le=3600.0, description="Seconds per sample task.")
     upscale_s: float = Field(0.0, ge=0.0, le=3600.0, description="Seconds per upscale task.")
     decode_s: float = Field(0.0, ge=0.0, le=3600.0, description="Seconds per decode task.")
+    faults: InputPath | None = Field(
+        None,
+        description="JSON script of failures to act out, for drills and tests (`actors/engines/faults.py`).",
+    )
 
 
 class EngineConfig(Model):
