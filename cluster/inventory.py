@@ -154,9 +154,10 @@ def _shortage(inventory: Inventory, requests: Sequence[WorkerRequest], left: Seq
     gpus, cpus = sum(r.gpus for r in requests), sum(r.cpus for r in requests)
     limit = inventory.autoscale_gpus
     reach = "" if limit is None else f" (its autoscaler may reach {limit:g} GPU)"
+    rest = f" and {len(left) - 4} more" if len(left) > 4 else ""
     return (
         f"{len(requests)} workers ask for {gpus:g} GPU and {cpus:g} CPU; the cluster has "
         f"{inventory.gpus:g} GPU and {inventory.cpus:g} CPU{reach}: {inventory}. No room for "
-        f"{', '.join(map(str, left[:4]))}{f' and {len(left) - 4} more' if len(left) > 4 else ''}. Take a smaller --topology, give workers a "
+        f"{', '.join(map(str, left[:4]))}{rest}. Take a smaller --topology, give workers a "
         "fraction of a GPU, or add nodes."
     )

@@ -27,8 +27,8 @@ class SessionConfig:
     """How to reach Ray.
 
     `address` names a running cluster; None means the one in `RAY_ADDRESS` (a submitted job has it), else a
-    Ray of our own on this machine. `gpus` and `cpus` are what that own Ray offers; None means what the machine
-    has. Where it has no GPU, `gpus` are logical: workers are counted by them and run on the CPU.
+    Ray of our own on this machine. `gpus` and `cpus` are what that own Ray offers; None means what there is.
+    Where the machine has no GPU, `gpus` are logical: workers are counted by them and run on the CPU.
     """
 
     address: str | None = None
@@ -82,7 +82,7 @@ def _session(local: bool) -> Session:
 def _quiet(local: bool) -> None:
     """Keep Ray's banner, statistics and warnings out of the user's terminal; before Ray starts.
 
-    A cluster of our own takes Ray's default, a token kept under the home directory, where that can be written.
+    A cluster of our own takes Ray's default, a token kept under the home directory, if that can be written.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)

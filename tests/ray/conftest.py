@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ray.head import Head, ray_head
 
 from cluster.session import Session, SessionConfig, open_session
 
@@ -21,3 +22,10 @@ def ray_session() -> Iterator[Session]:
     config = SessionConfig(address="local", gpus=8, cpus=8, object_store_bytes=512 * 2**20)
     with open_session(config) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Head]:
+    """A cluster of its own, as an operator starts one, with eight logical GPUs."""
+    with ray_head(gpus=8, cpus=8) as started:
+        yield started

@@ -1,0 +1,119 @@
+"""Submitting a command to a cluster's job server, and following it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.session import AUTH_MODE
+from jobs.errors import CannotRun
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A shell command for the head node. `working_dir` is uploaded (Ray's limit is 100 MiB); None uploads nothing."""
+
+    entrypoint: str
+    submission_id: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    working_dir: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How a submitted job ended. `status` is Ray's word; `exit_code` the command's own, where Ray knows it."""
+
+    status: str
+    exit_code: int | None
+    message: str
+
+
+class JobServer:
+    """A connection to the job server at `address`, the dashboard's URL. Raises `CannotRun` when nothing answers."""
+
+    def __init__(self, address: str | None) -> None:
+        from ray.job_submission import JobSubmissionClient
+
+        try:
+            self._client = JobSubmissionClient(address)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise CannotRun(_refusal(address, error)) from error
+        self.address: str = self._client.get_address()
+
+    def submit(self, request: JobRequest) -> str:
+        """Hand the command over; returns its submission id. Raises `CannotRun`."""
+        runtime_env: dict[str, Any] = {"env_vars": request.env} if request.env else {}
+        if request.working_dir:
+            runtime_env["working_dir"] = request.working_dir
+        try:
+            return self._client.submit_job(
+                entrypoint=request.entrypoint,
+                submission_id=request.submission_id,
+                metadata=request.metadata,
+                runtime_env=runtime_env,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise CannotRun(
+                f"the job server at {self.address} refused the job: {_first_line(error)}"
+            ) from error
+
+    def follow(self, submission_id: str) -> Iterator[str]:
+        """The job's output as it comes, until it ends. A broken connection is taken up again where it stopped."""
+        seen = 0
+        while True:
+            for text in self._tail(submission_id, seen):
+                seen += len(text)
+                yield text
+            if self.status(submission_id) not in ("PENDING", "RUNNING"):
+                rest = self._client.get_job_logs(submission_id)[seen:]
+                if rest:
+                    yield rest
+                return
+            time.sleep(POLL_S)
+
+    def _tail(self, submission_id: str, skip: int) -> Iterator[str]:
+        """One connection's worth of output, without its first `skip` characters."""
+        stream = self._client.tail_job_logs(submission_id)
+        with asyncio.Runner() as runner:
+            while (text := runner.run(_next(stream))) is not None:
+                fresh, skip = text[skip:], max(0, skip - len(text))
+                if fresh:
+                    yield fresh
+
+    def status(self, submission_id: str) -> str:
+        """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+        return self._client.get_job_status(submission_id).value
+
+    def end(self, submission_id: str) -> JobEnd:
+        """How the job ended."""
+        details = self._client.get_job_info(submission_id)
+        return JobEnd(details.status.value, details.driver_exit_code, details.message or "")
+
+    def stop(self, submission_id: str) -> None:
+        """Ask the job to stop: its command gets SIGTERM."""
+        self._client.stop_job(submission_id)
+
+
+async def _next(stream: AsyncIterator[str]) -> str | None:
+    try:
+        return await anext(stream)
+    except (StopAsyncIteration, RuntimeError):
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _refusal(address: str | None, error: Exception) -> str:
+    where = address or "the address in RAY_API_SERVER_ADDRESS or RAY_ADDRESS"
+    return (
+        f"no Ray job server answers at {where}: {_first_line(error)}. Give --address the dashboard's URL "
+        f"(http://head-node:8265), and the same {AUTH_MODE} and token as the cluster."
+    )

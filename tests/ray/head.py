@@ -1,0 +1,102 @@
+"""A real cluster head for tests: `ray start --head` in a process group of its own, ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the cluster listens, and the environment that reaches it."""
+
+    gcs_address: str
+    dashboard_url: str
+    env: dict[str, str]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def tool(name: str) -> str:
+    """A command of the environment that runs the tests."""
+    return str(Path(sys.executable).parent / name)
+
+
+@contextmanager
+def ray_head(gpus: int, cpus: int) -> Iterator[Head]:
+    """Start a head with logical GPUs; kill its whole process group afterwards."""
+    with tempfile.TemporaryDirectory(prefix="rayhead", dir="/tmp", ignore_cleanup_errors=True) as temp:
+        gcs_port, dashboard_port = free_port(), free_port()
+        env = _environment(dashboard_port)
+        log = Path(temp) / "start.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                _command(temp, gcs_port, dashboard_port, gpus, cpus),
+                env=env, cwd=temp, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        try:
+            _wait_for(process, log, f"http://127.0.0.1:{dashboard_port}")
+            yield Head(f"127.0.0.1:{gcs_port}", f"http://127.0.0.1:{dashboard_port}", env)
+        finally:
+            _end(process)
+
+
+def _environment(dashboard_port: int) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    url = f"http://127.0.0.1:{dashboard_port}"
+    return {**kept, "PATH": path, "RAY_AUTH_MODE": "disabled", "RAY_API_SERVER_ADDRESS": url}
+
+
+def _command(temp: str, gcs_port: int, dashboard_port: int, gpus: int, cpus: int) -> list[str]:
+    return [
+        tool("ray"), "start", "--head", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1",
+        f"--port={gcs_port}", f"--dashboard-port={dashboard_port}", f"--ray-client-server-port={free_port()}",
+        "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
+        f"--temp-dir={temp}/ray", f"--num-gpus={gpus}", f"--num-cpus={cpus}",
+        "--object-store-memory=268435456",
+    ]  # fmt: skip
+
+
+def _wait_for(process: subprocess.Popen[bytes], log: Path, url: str) -> None:
+    import urllib.error
+    import urllib.request
+
+    until = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/api/version", timeout=2).close()
+            if "will now block forever" in log.read_text():
+                return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.3)
+    raise AssertionError(f"ray start did not come up:\n{log.read_text()}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait(timeout=15)
