@@ -1,0 +1,68 @@
+"""Small documents, events and requests, on every medium."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.store import STATE, Request, Store
+
+
+def test_a_document_comes_back_as_it_was(store: Store) -> None:
+    assert store.read_json(STATE) is None
+    store.write_json(STATE, {"outcome": "done", "frames": [1, 2.5, None, "é"]})
+    assert store.read_json(STATE) == {"outcome": "done", "frames": [1, 2.5, None, "é"]}
+    store.write_json(STATE, {"outcome": "failed"})
+    assert store.read_json(STATE) == {"outcome": "failed"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"outcome": "done"}'])
+def test_a_torn_document_is_absent(store: Store, damage: bytes) -> None:
+    store.write_json(STATE, {"outcome": "done"})
+    store.backend.replace(STATE, damage)
+    assert store.read_json(STATE) is None
+
+
+def test_an_altered_number_is_noticed(store: Store) -> None:
+    store.write_json(STATE, {"steps": 8})
+    store.backend.replace(STATE, store.backend.read(STATE).replace(b"8", b"9", 1))
+    assert store.read_json(STATE) is None
+
+
+def test_text_keeps_its_bytes(store: Store) -> None:
+    store.write_text("spec.yaml", "name: häfen\n")
+    assert store.read_text("spec.yaml") == "name: häfen\n"
+    store.backend.replace("spec.yaml", b"\xff")
+    assert store.read_text("spec.yaml") is None
+
+
+def test_events_of_all_runs_stand_in_order(store: Store, runs_url: str) -> None:
+    for number in range(300):
+        store.append_event({"number": number})
+    store.flush_events()
+    second = Store.open(runs_url, "harbor")
+    second.append_event({"number": 300})
+    assert [event["number"] for event in second.events()] == list(range(301))
+
+
+def test_a_torn_event_line_is_skipped(store: Store, runs_url: str) -> None:
+    for number in range(3):
+        store.append_event({"number": number})
+    store.flush_events()
+    (name,) = store.backend.entries("events")
+    whole = store.backend.read(f"events/{name}")
+    store.backend.replace(f"events/{name}", whole[:-5])
+    assert [event["number"] for event in Store.open(runs_url, "harbor").events()] == [0, 1]
+    store.backend.replace(f"events/{name}", b"\x00\xff" + whole[2:])
+    assert [event["number"] for event in Store.open(runs_url, "harbor").events()] == [1, 2]
+
+
+def test_a_request_stands_until_it_is_cleared(store: Store, runs_url: str) -> None:
+    assert store.requests() == frozenset()
+    store.request(Request.PAUSE, "lunch")
+    driver = Store.open(runs_url, "harbor")
+    assert driver.requests() == {Request.PAUSE}
+    store.request(Request.CANCEL)
+    assert driver.requests() == {Request.PAUSE, Request.CANCEL}
+    assert driver.clear_request(Request.PAUSE)
+    assert not driver.clear_request(Request.PAUSE)
+    assert store.requests() == {Request.CANCEL}
