@@ -1,72 +1,281 @@
-"""The stage-task graph of a plan."""
+"""From plan to stage-task graph: which tasks there are, what each needs, and how large its result will be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Literal
 
+from jobs.canonical import sha256_of
+from jobs.formats import CODECS, usual_codec
+from jobs.frames import SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
 from jobs.params import (
-    DecodeParams, EncodeAudio, EncodeImage, EncodeSource, EncodeText, GuideUse, PlannedGuider, SampleParams,
-    Sampling, SegmentParams, StageParams, Tiles, UpscaleParams,
-)  # fmt: skip
+    DecodeParams,
+    EncodeAudio,
+    EncodeImage,
+    EncodeSource,
+    EncodeText,
+    GuideUse,
+    PlannedGuider,
+    SampleParams,
+    Sampling,
+    SegmentParams,
+    StageParams,
+    Tiles,
+    UpscaleParams,
+)
+from jobs.planned import Plan, PlannedChunk, PlannedVideo
+from jobs.task import Need, Stage, StageTask, TaskGraph, task_id
 
 __all__ = [
-    "DecodeParams", "EncodeAudio", "EncodeImage", "EncodeSource", "EncodeText", "GuideUse", "Need",
-    "PlannedGuider", "SampleParams", "Sampling", "SegmentParams", "Stage", "StageParams", "StageTask",
-    "TaskGraph", "Tiles", "UpscaleParams",
-]  # fmt: skip
+    "DecodeParams",
+    "EncodeAudio",
+    "EncodeImage",
+    "EncodeSource",
+    "EncodeText",
+    "GuideUse",
+    "Need",
+    "PlannedGuider",
+    "SampleParams",
+    "Sampling",
+    "SegmentParams",
+    "Stage",
+    "StageParams",
+    "StageTask",
+    "TaskGraph",
+    "Tiles",
+    "UpscaleParams",
+    "build_graph",
+    "latent_bytes",
+    "task_id",
+]
+
+LATENT_CHANNELS = 128
+TEXT_BYTES = 2 * 256 * 4096 * 4
+AUDIO_BYTES_PER_FRAME = 16 * 1024
 
 
-class Stage(StrEnum):
-    """What a worker can host."""
-
-    ENCODE = "encode"
-    SAMPLE = "sample"
-    UPSCALE = "upscale"
-    DECODE = "decode"
-    SEGMENT = "segment"
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """An input: the artifact of `task`, in the given role."""
-
-    role: str
-    task: str
+def build_graph(plan: Plan) -> TaskGraph:
+    """Every stage task of the plan, with its needs."""
+    tasks: dict[str, StageTask] = {}
+    for video in plan.videos:
+        for _, shot in groupby(video.chunks, key=lambda chunk: chunk.shot):
+            chunks = tuple(shot)
+            chain = tuple(chunk.span for chunk in chunks)
+            for chunk in chunks:
+                for task in _ChunkTasks(plan, video, chunk, chain).all():
+                    tasks.setdefault(task.id, task)
+    return _link(tasks)
 
 
-@dataclass(frozen=True, slots=True)
-class StageTask:
-    """One stage of one chunk. An encode that several chunks share names the first that needs it.
-
-    `bytes_estimate` is the size of the result, bytes. `shot` and `video` name the chain.
-    """
-
-    id: str
-    stage: Stage
-    video: str
-    chunk: int
-    shot: int
-    needs: tuple[Need, ...]
-    params: StageParams
-    bytes_estimate: int
-
-    @property
-    def seed(self) -> int:
-        """What the global generators are seeded with before the step runs."""
-        return getattr(self.params, "seed", 0)
-
-    @property
-    def chain(self) -> str:
-        """Name of the chain that the task belongs to."""
-        return f"{self.video}/shot{self.shot:03d}"
+def latent_bytes(width: int, height: int, latents: int) -> int:
+    """Bytes of float32 latents `[1, 128, latents, height/32, width/32]` for pixels `width` x `height`."""
+    return LATENT_CHANNELS * latents * (height // SPATIAL) * (width // SPATIAL) * 4
 
 
-@dataclass(frozen=True, slots=True)
-class TaskGraph:
-    """Tasks in plan order (every need stands before its task), with the edges turned round."""
+def _link(tasks: dict[str, StageTask]) -> TaskGraph:
+    dependents: dict[str, list[str]] = {task: [] for task in tasks}
+    chains: dict[str, list[str]] = {}
+    for task in tasks.values():
+        for name in dict.fromkeys(need.task for need in task.needs):
+            dependents[name].append(task.id)
+        if task.stage is Stage.SAMPLE:
+            chains.setdefault(task.chain, []).append(task.id)
+        elif isinstance(task.params, UpscaleParams) and task.params.guided:
+            chains.setdefault(f"{task.chain}/upscale", []).append(task.id)
+    return TaskGraph(
+        tasks,
+        {task: tuple(after) for task, after in dependents.items()},
+        {name: tuple(chain) for name, chain in chains.items()},
+    )
 
-    tasks: Mapping[str, StageTask]
-    dependents: Mapping[str, tuple[str, ...]]
-    chains: Mapping[str, tuple[str, ...]]
+
+class _ChunkTasks:
+    """The tasks of one chunk, encodes first. `chain` are the spans of its whole shot."""
+
+    def __init__(
+        self, plan: Plan, video: PlannedVideo, chunk: PlannedChunk, chain: Sequence[ChunkSpan]
+    ) -> None:
+        self.plan, self.video, self.chunk, self.chain = plan, video, chunk, chain
+        self.made: list[StageTask] = []
+        modes = dict(plan.resolved)
+        auto = chunk.attention_mode == "auto"
+        self.attention_mode = modes.get("attention_mode", "auto") if auto else chunk.attention_mode
+
+    def all(self) -> list[StageTask]:
+        self.made.clear()
+        if self.chunk.kind == "source":
+            self._encode_source()
+        else:
+            self._sample(self.chunk.kind)
+        if self.plan.upscale is not None:
+            self._upscale()
+        self._decode()
+        self._segment()
+        return self.made
+
+    def _add(self, stage: Stage, needs: list[Need], params: StageParams, size: int, name: str = "") -> str:
+        chunk = self.chunk
+        task = name or task_id(chunk.video, chunk.index, stage)
+        self.made.append(
+            StageTask(task, stage, chunk.video, chunk.index, chunk.shot, tuple(needs), params, size)
+        )
+        return task
+
+    def _encode(self, kind: str, params: StageParams, size: int) -> str:
+        name = f"encode/{kind}-{sha256_of(params)[:12]}"
+        return self._add(Stage.ENCODE, [], params, size, name)
+
+    def _base_bytes(self, latents: int) -> int:
+        return latent_bytes(self.video.base_width, self.video.base_height, latents)
+
+    def _text(self) -> Need:
+        params = EncodeText(self.chunk.prompt, self.chunk.negative)
+        return Need("conditioning", self._encode("text", params, TEXT_BYTES))
+
+    def _encode_source(self) -> None:
+        self._encode("source", self._source_params(), self._base_bytes(self.chunk.span.new))
+
+    def _source_params(self, chunk: PlannedChunk | None = None) -> EncodeSource:
+        source = (chunk or self.chunk).source
+        assert source is not None
+        video = self.video
+        return EncodeSource(
+            kind=source.kind,
+            path=source.path,
+            width=video.base_width,
+            height=video.base_height,
+            frames=source.frames,
+            frame_rate=video.frame_rate,
+            skip_frames=source.skip_frames,
+        )
+
+    def _latents_of(self, index: int) -> str:
+        """Task that makes the base latents of chunk `index` of this video."""
+        chunk = self.video.chunks[index]
+        if chunk.kind == "source":
+            return f"encode/source-{sha256_of(self._source_params(chunk))[:12]}"
+        return task_id(chunk.video, index, Stage.SAMPLE)
+
+    def _final_latents_of(self, index: int) -> str:
+        """Task that makes the latents of chunk `index` that are decoded."""
+        if self.plan.upscale is None:
+            return self._latents_of(index)
+        return task_id(self.video.name, index, Stage.UPSCALE)
+
+    def _sample(self, kind: Literal["generate", "extend"]) -> None:
+        chunk, video = self.chunk, self.video
+        needs = [self._text(), *self._guide_needs()]
+        if kind == "extend":
+            needs.append(Need("previous", self._latents_of(chunk.index - 1)))
+        if chunk.audio is not None:
+            needs.append(self._audio_need())
+        params = SampleParams(
+            kind=kind,
+            width=video.base_width,
+            height=video.base_height,
+            span=chunk.span,
+            frame_rate=video.frame_rate,
+            seed=chunk.seed,
+            sampling=chunk.sampling,
+            guides=tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in chunk.guides),
+            overlap_strength=chunk.overlap_strength,
+            attention_mode=self.attention_mode,
+            ffn_chunks=chunk.ffn_chunks,
+            audio_mode=video.audio.mode if video.audio and video.audio.mode != "mux" else None,
+        )
+        self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
+
+    def _guide_needs(self) -> list[Need]:
+        width, height = self.video.base_width, self.video.base_height
+        images = [EncodeImage(guide.path, width, height, guide.crf) for guide in self.chunk.guides]
+        return [Need("guide", self._encode("image", image, self._base_bytes(1))) for image in images]
+
+    def _audio_need(self) -> Need:
+        chunk, audio = self.chunk, self.video.audio
+        assert chunk.audio is not None and audio is not None and audio.path is not None
+        frames = frames_of(chunk.span.sampled)
+        params = EncodeAudio(
+            path=audio.path,
+            start_sample=chunk.audio.start,
+            stop_sample=chunk.audio.stop,
+            sample_rate=audio.sample_rate,
+            frame_rate=self.video.frame_rate,
+            frames=frames,
+        )
+        return Need("audio", self._encode("audio", params, frames * AUDIO_BYTES_PER_FRAME))
+
+    def _upscale(self) -> None:
+        chunk, video, plan = self.chunk, self.video, self.plan.upscale
+        assert plan is not None
+        needs = [Need("latents", self._latents_of(chunk.index))]
+        sampling = plan.sampling if chunk.kind != "source" else replace(plan.sampling, steps=0, sigmas=None)
+        if resamples(sampling):
+            needs.append(self._text())
+        if plan.guided and chunk.kind == "extend":
+            needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
+        params = UpscaleParams(
+            width=video.base_width,
+            height=video.base_height,
+            span=chunk.span,
+            frame_rate=video.frame_rate,
+            seed=chunk.upscale_seed,
+            sampling=sampling,
+            guided=plan.guided,
+            overlap_strength=chunk.overlap_strength,
+            attention_mode=self.attention_mode,
+            ffn_chunks=chunk.ffn_chunks,
+        )
+        self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
+
+    def _decode(self) -> None:
+        chunk, video, decode = self.chunk, self.video, self.plan.decode
+        if not chunk.window.window:
+            return
+        first = chunk.index - chunk.index_in_shot
+        sources = context_chunks(self.chain, chunk.index_in_shot, chunk.window)
+        needs = [Need("latents", self._final_latents_of(first + k)) for k in sources]
+        tiling = decode.tiling
+        params = DecodeParams(
+            width=video.width,
+            height=video.height,
+            spans=tuple(self.chain[k].artifact for k in sources),
+            window=chunk.window,
+            seed=chunk.decode_seed,
+            frame_rate=video.frame_rate,
+            tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
+            audio=self._makes_audio(),
+        )
+        self._add(Stage.DECODE, needs, params, len(chunk.window.keep) * video.width * video.height * 3)
+
+    def _makes_audio(self) -> bool:
+        return self.video.audio is not None and self.video.audio.mode == "generate"
+
+    def _segment(self) -> None:
+        chunk, video, output = self.chunk, self.video, self.plan.output
+        codec = output.codec or usual_codec(output.container)
+        needs = [Need("frames", task_id(chunk.video, chunk.index, Stage.DECODE))]
+        if chunk.fade_frames:
+            needs.append(Need("previous", task_id(chunk.video, chunk.index - 1, Stage.DECODE)))
+        params = SegmentParams(
+            width=video.width,
+            height=video.height,
+            frame_rate=video.frame_rate,
+            fade_frames=chunk.fade_frames,
+            owned_frames=len(chunk.owned),
+            codec=codec,
+            container=CODECS[codec].segment_suffix.lstrip("."),
+            crf=output.crf if CODECS[codec].has_crf else 0,
+            preset=output.preset if CODECS[codec].has_crf else "",
+            pixel_format=CODECS[codec].pixel_format,
+            encode_threads=self.plan.run.encode_threads,
+            audio=self._makes_audio(),
+        )
+        size = int(len(chunk.owned) * video.width * video.height * CODECS[codec].pixel_bytes)
+        self._add(Stage.SEGMENT, needs if chunk.owned else [], params, size)
+
+
+def resamples(sampling: Sampling) -> bool:
+    """True when the upscale stage samples again after the upsampler."""
+    return sampling.sigmas is not None or (sampling.steps > 0 and sampling.denoise > 0)
