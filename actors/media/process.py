@@ -1,0 +1,192 @@
+"""Run ffmpeg: feed raw frames to it, read raw frames from it, and turn its failures into the error tree."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from actors.media.ffmpeg import find_ffmpeg
+from jobs.errors import InvalidInput, OutOfMemory, StageBug, StageError, StorageProblem
+
+PIPE_BYTES = 1 << 20
+MESSAGE_BYTES = 2000
+
+DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
+DISK_REFUSED = ("Permission denied", "Read-only file system", "Input/output error", "Stale file handle")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of ffmpeg, named for messages.
+
+    `what` completes "could not ...". `reads` is the user's file, `writes` the file or folder being made,
+    `need_bytes` about how much room it takes.
+    """
+
+    what: str
+    reads: Path | None = None
+    writes: Path | None = None
+    need_bytes: int = 0
+
+
+def compile_command(stream: object) -> list[str]:
+    """Command line of an ffmpeg-python output stream, quiet, never asking, overwriting its output."""
+    import ffmpeg
+
+    quiet = stream.global_args("-hide_banner", "-nostdin", "-loglevel", "error")  # type: ignore[attr-defined]
+    return list(ffmpeg.compile(quiet, cmd=find_ffmpeg().path, overwrite_output=True))
+
+
+def run(command: list[str], call: Call, feed: Iterable[memoryview | bytes] = ()) -> bytes:
+    """Run `command`, write `feed` to its standard input, return its standard output.
+
+    Only for commands whose output stays small until the feed ends. Raises StorageProblem when the disk
+    refuses, InvalidInput when `call.reads` cannot be read, OutOfMemory when ffmpeg is killed, else StageBug.
+    """
+    with _started(command, call) as (process, messages):
+        assert process.stdin and process.stdout
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+            _widen(pipe)
+            for piece in feed:
+                _write_all(pipe, piece)
+        output = process.stdout.read()
+        _finish(process, messages, call)
+    return output
+
+
+def read_blocks(command: list[str], call: Call, block_bytes: int) -> Iterator[bytearray]:
+    """Standard output of `command` in blocks of `block_bytes`; a shorter rest at the end is dropped.
+
+    Stops ffmpeg when the reader stops early. Raises as `run`.
+    """
+    with _started(command, call) as (process, messages):
+        assert process.stdin and process.stdout
+        process.stdin.close()
+        _widen(process.stdout)
+        while True:
+            block = bytearray(block_bytes)
+            if _fill(process.stdout, block) < block_bytes:
+                break
+            yield block
+        _finish(process, messages, call)
+
+
+def _write_all(pipe: IO[bytes], piece: memoryview | bytes) -> None:
+    """An unbuffered pipe may take less than it is given."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[pipe.write(rest) :]
+
+
+def _fill(pipe: IO[bytes], block: bytearray) -> int:
+    view, filled = memoryview(block), 0
+    while filled < len(block):
+        got = pipe.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not got:
+            break
+        filled += got
+    return filled
+
+
+@contextlib.contextmanager
+def _started(command: list[str], call: Call) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """A running ffmpeg with pipes for input and output and a file for messages; never left behind."""
+    with tempfile.TemporaryFile() as messages:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages, bufsize=0
+            )
+        except OSError as error:
+            raise StageBug(f"could not {call.what}: {command[0]} does not start ({error}); reinstall it") from error
+        try:
+            yield process, messages
+        finally:
+            if process.poll() is None:
+                process.kill()
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+            process.wait()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Larger pipes mean fewer wake-ups per frame; the system may refuse, and nothing depends on it."""
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _finish(process: subprocess.Popen[bytes], messages: IO[bytes], call: Call) -> None:
+    code = process.wait()
+    if code:
+        messages.seek(0)
+        raise explain(code, messages.read(MESSAGE_BYTES).decode(errors="replace"), call)
+
+
+def explain(code: int, messages: str, call: Call) -> StageError:
+    """The error that an exit code and the messages of ffmpeg stand for."""
+    if code == -signal.SIGXFSZ or any(text in messages for text in DISK_FULL):
+        return disk_full(call)
+    if call.writes and any(f"{text}" in messages and str(call.writes) in messages for text in DISK_REFUSED):
+        return StorageProblem(f"could not {call.what}: {_last_line(messages)}; make {call.writes} writable")
+    if code == -signal.SIGKILL or "Cannot allocate memory" in messages:
+        return OutOfMemory(f"could not {call.what}: ffmpeg ran out of memory; give the worker more memory")
+    if call.reads:
+        return InvalidInput(
+            f"could not {call.what}: {call.reads}: {_last_line(messages)}; "
+            "name a file that ffmpeg can read, or convert it first"
+        )
+    return StageBug(f"could not {call.what}: ffmpeg ended with {code}: {messages.strip()}; report this")
+
+
+def disk_full(call: Call) -> StorageProblem:
+    """The disk under `call.writes` is full: says which, how much the file needs and how much is free."""
+    place = call.writes or Path.cwd()
+    need = f"needs about {call.need_bytes:,} bytes, " if call.need_bytes else ""
+    return StorageProblem(
+        f"could not {call.what}: no room for {place}: it {need}{free_bytes(place):,} are free; "
+        "free some space, or name a folder on a larger disk"
+    )
+
+
+def require_room(call: Call) -> None:
+    """Raise StorageProblem before any work when the disk under `call.writes` has no room for it."""
+    if call.writes and call.need_bytes > free_bytes(call.writes):
+        raise disk_full(call)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk that holds `path` or its nearest folder that exists."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def storage_problem(error: OSError, call: Call) -> NoReturn:
+    """Re-raise an error of the file system as the StorageProblem it is."""
+    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        raise disk_full(call) from error
+    raise StorageProblem(f"could not {call.what}: {error}; make {call.writes} writable") from error
+
+
+def _last_line(messages: str) -> str:
+    lines = messages.strip().splitlines()
+    return lines[-1] if lines else "no message from ffmpeg"
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk, so that a rename after it cannot outlive its content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
