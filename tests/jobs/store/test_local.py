@@ -1,0 +1,175 @@
+"""What only mounted file systems do: full disks, permissions, missing hard links."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import StorageProblem, StoreUnusable
+from jobs.store import STATE, Store
+from jobs.store.local import RESERVE_BYTES
+
+DIGEST = "ab" * 32
+MIB = 1 << 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or umount is None or os.geteuid() != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    mounted = subprocess.run([mount, "-t", "tmpfs", "-o", "size=2m", "none", str(place)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield place
+    subprocess.run([umount, str(place)], check=True)
+
+
+def in_child(action: Callable[[], None]) -> str:
+    """Run in a forked child that may give up its rights; what it raised, as text."""
+    receive, send = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            action()
+            text = "nothing raised"
+        except BaseException as error:
+            text = f"{type(error).__name__}: {error}"
+        os.write(send, text.encode())
+        os._exit(0)
+    os.close(send)
+    os.waitpid(pid, 0)
+    with os.fdopen(receive, "rb") as answer:
+        return answer.read().decode()
+
+
+def test_a_full_disk_is_named_with_path_need_and_free(small_disk: Path) -> None:
+    store = Store.open(str(small_disk), "harbor")
+    with store.lock():
+        store.put(DIGEST, 1, "bin", b"x" * MIB, {})
+        with pytest.raises(StorageProblem, match=r"disk is full.*farm resume") as caught:
+            store.put("cd" * 32, 1, "bin", b"y" * MIB, {})
+        problem = caught.value
+        assert problem.path.startswith(f"{small_disk}/harbor/artifacts/{'cd' * 32}.1-")
+        assert problem.need_bytes == MIB
+        assert problem.free_bytes is not None
+        assert 0 < problem.free_bytes < MIB
+        assert store.commit("cd" * 32) is None
+        assert len(store.backend.entries("artifacts")) == 1
+
+
+def test_state_and_events_are_written_on_a_full_disk(small_disk: Path) -> None:
+    store = Store.open(str(small_disk), "harbor")
+    with store.lock() as lock:
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as out, pytest.raises(OSError, match="No space"):
+            while True:
+                out.write(b"z" * 4096)
+        store.write_json(STATE, {"outcome": "paused"})
+        store.append_event({"event": "paused"})
+        lock.beat()
+        assert store.read_json(STATE) == {"outcome": "paused"}
+        assert list(store.events()) == [{"event": "paused"}]
+        with pytest.raises(StorageProblem):
+            store.put(DIGEST, 1, "bin", b"x" * RESERVE_BYTES, {})
+        filler.unlink()
+        assert store.read(store.put(DIGEST, 2, "bin", b"x" * MIB, {})) == b"x" * MIB
+
+
+def test_a_file_size_limit_is_a_storage_problem(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), "harbor")
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        store.put(DIGEST, 1, "bin", b"x" * 8192, {})
+
+    assert "file-size limit is reached (needs 8192 bytes" in in_child(limited)
+    assert store.backend.entries("artifacts") == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes its user, which root alone may")
+def test_a_missing_permission_is_a_storage_problem(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), "harbor")
+
+    def as_nobody() -> None:
+        os.setuid(65534)
+        store.put(DIGEST, 1, "bin", b"x", {})
+
+    assert in_child(as_nobody).startswith("StorageProblem: ")
+    assert "permission denied" in in_child(as_nobody)
+
+    def open_as_nobody() -> None:
+        os.setuid(65534)
+        Store.open(str(tmp_path), "other")
+
+    assert in_child(open_as_nobody).startswith("StoreUnusable: Cannot write")
+
+
+def test_a_file_in_the_way_makes_the_store_unusable(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("not a folder")
+    with pytest.raises(StoreUnusable):
+        Store.open(str(tmp_path / "runs"), "harbor")
+
+
+def test_without_hard_links_the_record_is_still_exclusive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    store = Store.open(str(tmp_path), "harbor")
+    first = store.put(DIGEST, 1, "bin", b"first", {})
+    assert store.put(DIGEST, 2, "bin", b"second", {}) == first
+
+
+def test_a_link_whose_answer_was_lost_counts_as_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def repeated(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    store = Store.open(str(tmp_path), "harbor")
+    monkeypatch.setattr(os, "link", repeated)
+    assert store.backend.create("commits/x.json", b"x")
+
+
+def test_nothing_is_left_beside_the_results(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), "harbor")
+    commit = store.put(DIGEST, 1, "bin", b"x", {})
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {f"harbor/{commit.file}", f"harbor/commits/{DIGEST}.json"}
+
+
+def test_a_process_killed_in_a_write_leaves_no_result(tmp_path: Path) -> None:
+    fifo = tmp_path / "slow"
+    os.mkfifo(fifo)
+    script = f"""
+        import sys
+        from pathlib import Path
+        from jobs.store.local import LocalBackend
+        backend = LocalBackend(Path({str(tmp_path)!r}) / "harbor")
+        backend.write("artifacts/{DIGEST}.1-00.bin", Path({str(fifo)!r}))
+    """
+    store = Store.open(str(tmp_path), "harbor")
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3]) as writer, fifo.open("wb") as half:
+        half.write(b"half")
+        half.flush()
+        writer.kill()
+        writer.wait()
+    assert store.check().commits == {}
+    assert store.sweep() == 1

@@ -1,0 +1,96 @@
+"""What only object stores do: conditional requests, and servers that ignore them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from jobs.errors import StoreUnusable
+from jobs.store import Store
+from jobs.store.remote import RemoteBackend, open_remote
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host/runs", "ftp://host/runs", "sftp://host/runs", "github://a:b@c/d"]
+)
+def test_a_medium_without_exclusive_create_is_refused(url: str) -> None:
+    with pytest.raises(StoreUnusable, match="s3://"):
+        Store.open(url, "harbor")
+
+
+@pytest.fixture
+def careless_s3() -> Iterator[str]:
+    """An S3 server that ignores `If-None-Match`, as several compatible ones do."""
+    serving = pytest.importorskip("werkzeug.serving")
+    moto_app = pytest.importorskip("moto.moto_server.werkzeug_app")
+    app = moto_app.DomainDispatcherApplication(moto_app.create_backend_app)
+
+    def careless(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        environ.pop("HTTP_IF_NONE_MATCH", None)
+        return app(environ, start)
+
+    server = serving.make_server("127.0.0.1", 0, careless, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+def test_a_server_that_ignores_the_condition_is_refused(
+    careless_s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", careless_s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("careless")
+    try:
+        with pytest.raises(StoreUnusable, match="created twice"):
+            Store.open("s3://careless/runs", "harbor")
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_bucket_that_is_not_there_is_refused(s3_url: str) -> None:
+    with pytest.raises(StoreUnusable, match="Cannot write"):
+        Store.open("s3://no-such-bucket/runs", "harbor")
+
+
+def test_a_large_artifact_goes_up_from_a_file(s3_url: str, tmp_path: Any) -> None:
+    store = Store.open(f"{s3_url}/large", "harbor")
+    big = tmp_path / "big.bin"
+    big.write_bytes(bytes(range(256)) * (1 << 16))
+    commit = store.put("ab" * 32, 1, "bin", big, {})
+    assert commit.size == 1 << 24
+    assert store.local(commit).read_bytes() == big.read_bytes()
+    assert store.local(commit) == store.local(commit)
+
+
+def test_a_conflict_is_tried_again() -> None:
+    class Response(Exception):
+        response: ClassVar[dict[str, Any]] = {"Error": {"Code": "ConditionalRequestConflict"}}
+
+    class Busy:
+        calls = 0
+
+        def _strip_protocol(self, url: str) -> str:
+            return url.partition("://")[2]
+
+        def pipe_file(self, path: str, data: bytes, mode: str) -> None:
+            self.calls += 1
+            if self.calls < 3:
+                raise OSError(16, "conflict") from Response()
+
+    busy = Busy()
+    assert RemoteBackend(busy, "s3", "s3://bucket/runs/harbor").create("commits/x.json", b"")
+    assert busy.calls == 3
+
+
+def test_memory_serves_one_process_only(s3_url: str) -> None:
+    assert open_remote("memory://runs", "harbor").single_process
+    assert not open_remote(s3_url, "harbor").single_process
