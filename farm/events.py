@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 
+SHARED = "encode"
+"""Where encode tasks are counted: they belong to no single video."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Base of all events; `name` is the tag in the stored record."""
@@ -22,7 +26,8 @@ class Event:
 class JobPlanned(Event):
     """The plan stands and the store was read: `reused` of `tasks` stage tasks need no work.
 
-    `stages` counts the job's tasks by stage, `reused_stages` those already committed; `frames` is the sum over `videos`.
+    `totals` counts stage tasks by video and stage, `done` those already committed. Encodes that several chunks share
+    stand under the video name `SHARED`. `frames` is the sum over `videos`.
     """
 
     name: ClassVar[str] = "job_planned"
@@ -32,8 +37,8 @@ class JobPlanned(Event):
     frames: int
     tasks: int
     reused: int
-    stages: dict[str, int]
-    reused_stages: dict[str, int]
+    totals: dict[str, dict[str, int]]
+    done: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,21 @@ class JobFinished(Event):
     state: dict[str, Any] = field(default_factory=dict)
 
 
-EVENT_TYPES: Mapping[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    kind.name: kind
+    for kind in (
+        JobPlanned,
+        WorkerPlaced,
+        WorkerReady,
+        WorkerGone,
+        TaskStarted,
+        TaskCommitted,
+        TaskFailed,
+        Notice,
+        FilmDelivered,
+        JobFinished,
+    )
+}
 
 
 def to_record(event: Event, at_s: float) -> dict[str, Any]:

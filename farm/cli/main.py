@@ -1,0 +1,79 @@
+"""Entry point of `farm`: registers the verbs and turns every error into a message and an exit code.
+
+Exit codes: 0 done, 2 bad spec or usage, 3 failed or partial, 4 cancelled, 5 this environment cannot do it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from farm.cli import check, render, schema
+from farm.cli.output import report_error
+from jobs.errors import FarmError
+
+app = typer.Typer(
+    name="farm",
+    help="Render long AI films with LTX-Video and LTX-2 on many GPUs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for module in (check, schema, render):
+    module.register(app)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command and returns its exit code; no exception leaves it."""
+    try:
+        return int(typer.main.get_command(app).main(list(argv), prog_name="farm", standalone_mode=False) or 0)
+    except FarmError as error:
+        report_error(error, as_json=_wants_json(argv))
+        return error.exit_code
+    except Exit as done:
+        return done.exit_code
+    except TyperException as error:
+        sys.stderr.write(f"error: {error.format_message()}\nSee `farm --help`.\n")
+        return 2
+    except (KeyboardInterrupt, Abort):
+        sys.stderr.write("stopped; the same command continues where it stopped\n")
+        return 4
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report_bug(error)
+
+
+def _wants_json(argv: Sequence[str]) -> bool:
+    return any(
+        word in ("--output=json", "-ojson") or (word in ("--output", "-o") and following == "json")
+        for word, following in zip(argv, [*argv[1:], ""], strict=True)
+    )
+
+
+def _report_bug(error: Exception) -> int:
+    """An exception outside the tree is our mistake, not the user's: say so, keep what was committed."""
+    if os.environ.get("FARM_DEBUG"):
+        traceback.print_exc()
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    sys.stderr.write(
+        f"error: a bug in the farm: {type(error).__name__}: {error} ({where.filename}:{where.lineno})\n"
+        "Nothing committed is lost. Run again with FARM_DEBUG=1 for the traceback, and please report it.\n"
+    )
+    return 3
+
+
+if __name__ == "__main__":
+    main()

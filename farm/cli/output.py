@@ -1,0 +1,66 @@
+"""How results and errors leave the command line: text for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from jobs.errors import FarmError, InputError
+
+
+class OutputFormat(StrEnum):
+    """The two forms every command can answer in."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Output = Annotated[
+    OutputFormat, typer.Option("--output", "-o", help="text for people, json for programs.", show_default=True)
+]
+
+
+def emit_json(result: Any) -> None:
+    """Prints one JSON document on standard output. Dataclasses become objects, tuples lists."""
+    json.dump(_plain(result), sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def emit_text(text: str = "") -> None:
+    """Prints a line of text on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def error_record(error: FarmError) -> dict[str, Any]:
+    """The JSON form of an error: its class, exit code, message and, for bad input, every problem."""
+    record: dict[str, Any] = {
+        "error": type(error).__name__,
+        "exit_code": error.exit_code,
+        "message": str(error),
+    }
+    if isinstance(error, InputError):
+        record["problems"] = [asdict(problem) for problem in error.problems]
+    return record
+
+
+def report_error(error: FarmError, as_json: bool) -> None:
+    """Says what is wrong: on standard error for people, as the one document on standard output for programs."""
+    if as_json:
+        emit_json(error_record(error))
+        return
+    sys.stderr.write(f"error: {error}\n" if not isinstance(error, InputError) else _problem_list(error))
+
+
+def _problem_list(error: InputError) -> str:
+    count = len(error.problems)
+    head = f"error: {count} problem{'s' if count != 1 else ''}, nothing was started\n"
+    return head + "".join(f"  {problem}\n" for problem in error.problems)
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,138 @@
+"""Films leave as soon as their last segment is committed, beside the rendering: one thread, in order.
+
+A film is named by its key: the segments, the soundtrack, the form and the ffmpeg that joins them. A film that stands
+already with its key and its SHA-256 is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.media.ffmpeg import find_ffmpeg
+from farm.state import FilmState, JobState
+from farm.stitch import FilmRequest, assemble_film, assemble_preview, file_sha256
+from jobs.canonical import sha256_of
+from jobs.files import file_digest
+from jobs.graph import Stage, TaskGraph
+from jobs.plan import Plan, PlannedVideo
+from jobs.store import Commit, Store
+from jobs.task import task_id
+
+PREVIEW_INTERVAL_S = 15.0
+PREVIEW_SHARE = 0.02
+"""Previews may take this share of the delivery thread's time."""
+
+
+@dataclass
+class _Reel:
+    """One film in the making: its segment tasks in order, and how far they are committed without a gap."""
+
+    video: PlannedVideo
+    segments: tuple[str, ...]
+    missing: set[str]
+    prefix: int = 0
+    previewed: int = 0
+    next_preview_s: float = 0.0
+    handed_over: bool = False
+
+
+class Delivery:
+    """Watches commits, assembles films and previews in a thread of its own."""
+
+    def __init__(self, plan: Plan, graph: TaskGraph, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self._reels = {video.name: _reel(video, graph) for video in plan.videos}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
+        self._running: list[tuple[Future[FilmState], bool]] = []
+        self._state = JobState(job=store.job_id)
+
+    def start(self, commits: Mapping[str, Commit], state: JobState) -> None:
+        """Takes what is committed already; films that are complete are handed over at once."""
+        self._state = state
+        for reel in self._reels.values():
+            reel.missing = {task for task in reel.segments if task not in commits}
+            self._advance(reel, commits)
+
+    def committed(self, task: str, commits: Mapping[str, Commit]) -> None:
+        """Takes one more committed task."""
+        reel = self._reels.get(task.partition("/")[0])
+        if reel is not None and task in reel.missing:
+            reel.missing.discard(task)
+            self._advance(reel, commits)
+
+    def finished(self) -> Iterator[tuple[FilmState, bool]]:
+        """Films, and previews (True), that were finished since the last call. Raises what assembling raised."""
+        while self._running and self._running[0][0].done():
+            future, preview = self._running.pop(0)
+            yield future.result(), preview
+
+    def wait(self) -> None:
+        """Returns when everything handed over is finished."""
+        for future, _ in self._running:
+            future.exception()
+
+    def close(self) -> None:
+        """Ends the thread; what waits is dropped, what runs is finished."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _advance(self, reel: _Reel, commits: Mapping[str, Commit]) -> None:
+        while reel.prefix < len(reel.segments) and reel.segments[reel.prefix] in commits:
+            reel.prefix += 1
+        if not reel.missing and not reel.handed_over:
+            reel.handed_over = True
+            found = [commits[task] for task in reel.segments]
+            self._running.append((self._thread.submit(self._film, reel.video, found), False))
+        elif reel.previewed < reel.prefix < len(reel.segments) and time.monotonic() >= reel.next_preview_s:
+            reel.previewed, reel.next_preview_s = reel.prefix, float("inf")
+            found = [commits[task] for task in reel.segments[: reel.prefix]]
+            self._running.append((self._thread.submit(self._preview, reel, found), True))
+
+    def _film(self, video: PlannedVideo, segments: list[Commit]) -> FilmState:
+        key, out = self._key(video, segments), Path(self.plan.output.dir) / video.output
+        known = self._state.film(video.name)
+        if known and known.key == key and known.path == str(out) and _stands(out, known.sha256):
+            return known
+        facts = assemble_film(FilmRequest(video, self.plan.output, tuple(map(self.store.local, segments)), out))
+        self._preview_path(video).unlink(missing_ok=True)
+        return FilmState(video.name, str(out), facts.sha256, facts.frames, video.frame_rate, key)
+
+    def _preview(self, reel: _Reel, segments: list[Commit]) -> FilmState:
+        started, out = time.monotonic(), self._preview_path(reel.video)
+        facts = assemble_preview(
+            FilmRequest(reel.video, self.plan.output, tuple(map(self.store.local, segments)), out)
+        )
+        took = time.monotonic() - started
+        reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
+        return FilmState(reel.video.name, str(out), facts.sha256, facts.frames, reel.video.frame_rate, "")
+
+    def _preview_path(self, video: PlannedVideo) -> Path:
+        film = Path(self.plan.output.dir) / video.output
+        return film.with_name(f"{film.stem}.preview{film.suffix}")
+
+    def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
+        audio = video.audio
+        return sha256_of(
+            {
+                "segments": [commit.sha256 for commit in segments],
+                "frames": video.frames,
+                "audio": [audio.mode, audio.sample_rate] if audio else None,
+                "soundtrack": file_digest(audio.path) if audio and audio.path else None,
+                "output": self.plan.output.model_dump(mode="json", exclude={"dir"}),
+                "ffmpeg": find_ffmpeg().build_id,
+            }
+        )
+
+
+def _reel(video: PlannedVideo, graph: TaskGraph) -> _Reel:
+    names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
+    segments = tuple(name for name in names if name in graph.tasks)
+    return _Reel(video, segments, set(segments))
+
+
+def _stands(film: Path, sha256: str) -> bool:
+    return film.exists() and file_sha256(film) == sha256

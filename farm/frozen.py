@@ -1,0 +1,43 @@
+"""The engine's fingerprint, resolved once per job and kept: is what it says still true on this machine?
+
+What says `auto` is resolved by the first worker that loads the engine and stands in `digests.json` from then on. A
+later render of the same job reuses it without loading a model, as long as the software and the model files it names
+are unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jobs.files import file_digest
+from jobs.spec import EngineConfig
+from jobs.store import DIGESTS, Store
+
+
+def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:
+    """What a worker once reported of this engine section (`fingerprint`, `sources`); None where nothing is stored
+    or it is no longer true."""
+    record = store.read_json(DIGESTS)
+    if record is None or record.get("config") != engine.model_dump(mode="json"):
+        return None
+    report = {"fingerprint": record.get("engine"), "sources": record.get("sources")}
+    return report if report["fingerprint"] and still_true(report["sources"] or {}) else None
+
+
+def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether the packages (by version) and files (by SHA-256) that an engine was made of are what they were."""
+    return _same_packages(sources.get("packages", {})) and _same_files(sources.get("files", {}))
+
+
+def _same_packages(packages: Mapping[str, str]) -> bool:
+    try:
+        return all(metadata.version(name) == version for name, version in packages.items())
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _same_files(files: Mapping[str, str]) -> bool:
+    return all(Path(path).is_file() and file_digest(Path(path)) == digest for path, digest in files.items())

@@ -1,0 +1,160 @@
+"""The reference executor: one process, one worker that hosts every stage, tasks in plan order.
+
+What it makes is the measure: every topology on Ray has to give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
+from farm.session import JobSession, Scope
+from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED
+from jobs.errors import CorruptArtifact, StageError
+from jobs.failures import Action, Failure, Verdict, decide
+from jobs.graph import Stage
+from jobs.store import Request
+
+if TYPE_CHECKING:
+    from actors.worker import StageWorker
+    from jobs.load import LoadedSpec
+
+WORKER = "serial"
+
+
+def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
+    """Renders the job in this process and yields its events; the last one is `JobFinished`.
+
+    Raises CannotRun (environment), JobBusy (another driver holds the job) and SpecError (a file that vanished).
+    """
+    with JobSession(loaded, scope) as session:
+        yield from _SerialRender(session).run()
+
+
+class _SerialRender:
+    def __init__(self, session: JobSession) -> None:
+        self.session = session
+        self.worker: StageWorker | None = None
+        self.failures: dict[str, list[Failure]] = {}
+        self.attempts: dict[str, int] = {}
+        self.given_up: set[str] = set()
+        self.queue: deque[str] = deque()
+        self.ended: tuple[str, str] | None = None
+
+    def run(self) -> Iterator[Event]:
+        session = self.session
+        if not session.resolve():
+            yield from self._start_worker()
+        yield session.planned()
+        session.deliver_complete()
+        self.queue.extend(session.todo)
+        if self.queue and self.worker is None:
+            yield from self._start_worker()
+        while self.queue and not self._asked_to_stop():
+            yield from self._step(self.queue.popleft())
+            session.check_lock()
+        if self.worker is not None:
+            self.worker.destroy()
+        yield from session.finish(*(self.ended or self._outcome()))
+
+    def _start_worker(self) -> Iterator[Event]:
+        from actors.worker import StageWorker, WorkerConfig
+
+        session, run = self.session, self.session.plan.run
+        stages = self.session.graph.stages
+        yield session.record(WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages)))
+        config = WorkerConfig(
+            engine=session.plan.engine,
+            stages=frozenset(stages),
+            device=_device(session.plan.engine.name),
+            threads=run.threads,
+            runs_url=session.scope.runs_url,
+            job_id=session.store.job_id,
+            verify=run.verify,
+            worker=WORKER,
+        )
+        self.worker = StageWorker(config)
+        report = self.worker.setup()
+        yield session.record(WorkerReady(WORKER, report["device"], report["setup_s"]))
+        if not session.digests:
+            session.resolve(report)
+
+    def _step(self, task: str) -> Iterator[Event]:
+        needs = [need.task for need in self.session.graph.tasks[task].needs]
+        if task in self.session.commits or self.given_up.intersection(needs):
+            self.given_up |= {task} - self.session.commits.keys()
+            return
+        missing = [need for need in needs if need not in self.session.commits]
+        if missing:
+            self.queue.extendleft([task, *reversed(missing)])
+            return
+        yield from self._attempt(task)
+
+    def _attempt(self, task: str) -> Iterator[Event]:
+        assert self.worker is not None
+        attempt = self.attempts[task] = self.attempts.get(task, 0) + 1
+        stage = self.session.graph.tasks[task].stage
+        known = self.failures.get(task, [])
+        rungs = decide(known, stage, self.session.plan.run.max_attempts).rungs if known else ()
+        yield self.session.record(TaskStarted(task, WORKER, attempt, "plan order"))
+        try:
+            result = self.worker.run(self.session.order(task, attempt, rungs))
+        except StageError as error:
+            yield self._fail(task, attempt, error)
+        else:
+            yield from self.session.done(result, WORKER, attempt)
+
+    def _fail(self, task: str, attempt: int, error: StageError) -> Event:
+        failure = _failure(error)
+        history = self.failures.setdefault(task, [])
+        history.append(failure)
+        verdict = decide(history, self.session.graph.tasks[task].stage, self.session.plan.run.max_attempts)
+        self._follow(task, failure, verdict)
+        event = TaskFailed(task, WORKER, attempt, error.kind.value, str(error), verdict.reason)
+        return self.session.failed(event, given_up=verdict.action is Action.QUARANTINE)
+
+    def _follow(self, task: str, failure: Failure, verdict: Verdict) -> None:
+        match verdict.action:
+            case Action.RETRY:
+                self.queue.appendleft(task)
+            case Action.RERENDER_INPUT:
+                self._lose_input(task, failure.corrupt_input)
+            case Action.QUARANTINE:
+                self.given_up.add(task)
+            case Action.PAUSE:
+                self.ended = PAUSED, verdict.reason
+
+    def _lose_input(self, task: str, digest: str) -> None:
+        for need in self.session.graph.tasks[task].needs:
+            if self.session.digests[need.task] == digest:
+                self.session.lose(need.task)
+        self.queue.appendleft(task)
+
+    def _asked_to_stop(self) -> bool:
+        asked = self.session.store.requests()
+        if Request.CANCEL in asked:
+            self.ended = CANCELLED, "cancelled by the user"
+        elif Request.PAUSE in asked:
+            self.ended = PAUSED, "paused by the user"
+        return self.ended is not None
+
+    def _outcome(self) -> tuple[str, str]:
+        if not self.given_up:
+            return self.session.final_outcome, ""
+        return (PARTIAL if self.session.commits else FAILED), f"{len(self.given_up)} task(s) given up"
+
+
+def _failure(error: StageError) -> Failure:
+    corrupt = error.digest if isinstance(error, CorruptArtifact) else ""
+    return Failure(error.kind, WORKER, str(error), evidence=getattr(error, "evidence", ""), corrupt_input=corrupt)
+
+
+def _device(engine: str) -> str:
+    """The device of an in-process worker."""
+    if engine == "fake":
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,269 @@
+"""One job while it renders: plan, graph, digests, store, state and events, whichever executor drives it.
+
+An executor opens the session, gives it the engine's fingerprint where none is frozen yet (`resolve`), runs what `todo`
+lists with the orders that `order` builds, reports each `done` or `failed`, and ends with `finish`. The session never
+touches a tensor and knows neither workers nor Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from actors.media.ffmpeg import find_ffmpeg
+from farm.delivery import Delivery
+from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed, to_record
+from farm.frozen import frozen_report
+from farm.progress import split_task
+from farm.selection import to_compute, within
+from farm.state import DONE, INTERRUPTED, RUNNING, STOPPED_EARLY, FailedTask, JobState, TaskCounts
+from jobs.digest import Fingerprint, digests, input_files
+from jobs.files import file_digest
+from jobs.graph import Stage, build_graph
+from jobs.plan import make_plan, plan_to_json, reseeded
+from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Store
+from jobs.store.lock import JobLock
+
+if TYPE_CHECKING:
+    from actors.worker import TaskOrder, TaskResult
+    from jobs.failures import Rung
+    from jobs.load import LoadedSpec
+
+STATE_INTERVAL_S = 2.0
+
+RecordedEvent = TypeVar("RecordedEvent", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a job renders and how far: `runs_url` holds the run directories, `until` ends after that stage."""
+
+    runs_url: str
+    job_id: str | None = None
+    until: Stage | None = None
+    topology: str = "serial"
+
+
+class JobSession:
+    """Use inside `with`: entering takes the job's lock, leaving gives it back and settles `state.json`."""
+
+    def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
+        self.loaded, self.scope = loaded, scope
+        self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
+        self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
+        self.graph = build_graph(self.plan)
+        self.scoped = within(self.graph, scope.until)
+        self.digests: dict[str, str] = {}
+        self.commits: dict[str, Commit] = {}
+        self.todo: list[str] = []
+        self._notices: list[Event] = []
+        self._inexact: set[str] = set()
+        self._delivery = Delivery(self.plan, self.graph, self.store)
+        self._lock = JobLock(self.store.backend, tell=self._notice)
+        self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
+        self._written_s = 0.0
+
+    def __enter__(self) -> JobSession:
+        self._lock.acquire()
+        known = JobState.from_json(self.store.read_json(STATE))
+        if known is not None:
+            self._state = replace(self._state, videos=known.videos)
+        self.store.write_text(SPEC, self.loaded.text)
+        self.store.write_json(PLAN, json.loads(plan_to_json(self.plan)))
+        self._write_state()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._delivery.close()
+            if self._state.outcome == RUNNING:
+                self._end(INTERRUPTED, str(error) if error and str(error) else "the driver stopped")
+            self.store.flush_events()
+        finally:
+            self._lock.release()
+
+    def resolve(self, report: Mapping[str, Any] | None = None) -> bool:
+        """Fixes every digest and reads what the store holds. Call it first with None, then with a worker's report.
+
+        None takes what an earlier render froze; False when there is nothing: start a worker and ask it.
+        """
+        report = frozen_report(self.store, self.plan.engine) or report
+        if report is None:
+            return False
+        self.digests = digests(self.graph, self._fingerprint(report["fingerprint"]))
+        self._write_digests(report)
+        self._survey()
+        return True
+
+    def planned(self) -> JobPlanned:
+        """The opening event, once `resolve` has succeeded."""
+        totals: dict[str, Counter[str]] = {}
+        done: dict[str, Counter[str]] = {}
+        waiting = set(self.todo)
+        for name in self.scoped:
+            video, _, stage = split_task(name)
+            totals.setdefault(video, Counter())[stage] += 1
+            done.setdefault(video, Counter())[stage] += name not in waiting
+        event = JobPlanned(
+            job=self.store.job_id,
+            run_dir=self.store.url,
+            videos=tuple(video.name for video in self.plan.videos),
+            frames=self.plan.frames,
+            tasks=len(self.scoped),
+            reused=self._state.tasks.reused,
+            totals={video: dict(stages) for video, stages in totals.items()},
+            done={video: dict(stages) for video, stages in done.items()},
+        )
+        return self.record(event)
+
+    def order(self, task: str, attempt: int, ladder: tuple[Rung, ...] = ()) -> TaskOrder:
+        """What a worker needs to run `task`: its inputs are committed, or this raises KeyError."""
+        from actors.worker import TaskOrder
+
+        stage_task = self.graph.tasks[task]
+        inputs = {need.task: self.commits[need.task] for need in stage_task.needs}
+        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder)
+
+    def done(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
+        """Takes a committed result: counts it, gives up frames nobody needs, hands complete films to delivery."""
+        self._keep(result.task, result.commit)
+        counts = self._state.tasks
+        self._state = replace(
+            self._state,
+            tasks=replace(counts, committed=counts.committed + 1, retried=counts.retried + (attempt > 1)),
+        )
+        exact = result.task not in self._inexact
+        yield self.record(
+            TaskCommitted(result.task, worker, attempt, result.seconds, result.commit.size, exact)
+        )
+        self._retire(result.task)
+        self._delivery.committed(result.task, self.commits)
+        yield from self.delivered()
+
+    def failed(self, failure: TaskFailed, given_up: bool) -> TaskFailed:
+        """Takes a failed attempt; with `given_up` the task counts as failed in `state.json`."""
+        if given_up:
+            lost = FailedTask(failure.task, failure.kind, failure.message)
+            self._state = replace(self._state, failed=(*self._state.failed, lost))
+        return self.record(failure)
+
+    def lose(self, task: str) -> None:
+        """Forgets a commit whose artifact turned out damaged; it has to be rendered again."""
+        self.store.void([self.digests[task]])
+        self.commits.pop(task, None)
+
+    def deliver_complete(self) -> None:
+        """Hands over every film that is complete already: all of them on a second render."""
+        self._delivery.start(self.commits, self._state)
+
+    def delivered(self) -> Iterator[Event]:
+        """Films and previews finished since the last call, and notices."""
+        while self._notices:
+            yield self.record(self._notices.pop(0))
+        for film, preview in self._delivery.finished():
+            if not preview:
+                film = replace(film, exact=not self._touches(film.name))
+                self._state = self._state.with_film(film)
+            yield self.record(
+                FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
+            )
+        self._write_state_sometimes()
+
+    def finish(self, outcome: str, reason: str = "") -> Iterator[Event]:
+        """Waits for deliveries, settles `state.json` and gives the last event."""
+        self._delivery.wait()
+        yield from self.delivered()
+        yield self._end(outcome, reason)
+
+    def record(self, event: RecordedEvent) -> RecordedEvent:
+        """Appends the event to the run's log and gives it back."""
+        self.store.append_event(to_record(event, time.time()))
+        return event
+
+    def check_lock(self) -> None:
+        """Raises JobBusy once another driver took the job over."""
+        self._lock.check()
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to compute."""
+        return not self.todo
+
+    @property
+    def final_outcome(self) -> str:
+        """How the job ends when every task in scope is committed."""
+        return STOPPED_EARLY if self.scope.until else DONE
+
+    def _fingerprint(self, engine: Mapping[str, Any]) -> Fingerprint:
+        files = {path: file_digest(Path(path)) for path in input_files(self.graph)}
+        return Fingerprint(engine=dict(engine), media={"ffmpeg": find_ffmpeg().build_id}, files=files)
+
+    def _write_digests(self, report: Mapping[str, Any]) -> None:
+        record = {
+            "config": self.plan.engine.model_dump(mode="json"),
+            "engine": report["fingerprint"],
+            "sources": report.get("sources", {}),
+            "digests": self.digests,
+        }
+        self.store.write_json(DIGESTS, record)
+
+    def _survey(self) -> None:
+        """Reads the store once: what counts, what is damaged, what is left to do."""
+        checked = self.store.check()
+        if checked.damage:
+            self.store.void(digest for digest, _ in checked.damage)
+            self._notice(f"{len(checked.damage)} damaged artifact(s) discarded, they are rendered again")
+        for task, digest in self.digests.items():
+            commit = checked.commits.get(digest)
+            if commit is not None:
+                self._keep(task, commit)
+        self.todo = to_compute(
+            self.graph, self.digests, checked.commits, self.store.evicted(), self.scope.until
+        )
+        total = len(self.scoped)
+        reused = total - len(set(self.todo) & set(self.scoped))
+        self._state = replace(self._state, tasks=TaskCounts(total=total, reused=reused))
+
+    def _keep(self, task: str, commit: Commit) -> None:
+        if not commit.provenance.get("exact", True):
+            self._inexact.add(task)
+        self.commits[task] = replace(commit, provenance={})
+
+    def _retire(self, task: str) -> None:
+        """Gives up decoded frames once every segment that shows them is committed."""
+        if self.plan.run.keep == "all" or self.graph.tasks[task].stage is not Stage.SEGMENT:
+            return
+        for need in self.graph.tasks[task].needs:
+            readers = self.graph.dependents.get(need.task, ())
+            if need.task in self.commits and all(reader in self.commits for reader in readers):
+                self.store.evict(self.commits.pop(need.task))
+
+    def _touches(self, video: str) -> bool:
+        return any(split_task(task)[0] == video for task in self._inexact)
+
+    def _notice(self, message: str) -> None:
+        self._notices.append(Notice(message))
+
+    def _end(self, outcome: str, reason: str) -> JobFinished:
+        exact = not self._inexact
+        self._state = replace(
+            self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact
+        )
+        self._write_state()
+        return self.record(JobFinished(self.store.job_id, outcome, self._state.to_json()))
+
+    def _write_state(self) -> None:
+        self.store.write_json(STATE, self._state.to_json())
+        self._written_s = time.monotonic()
+
+    def _write_state_sometimes(self) -> None:
+        if time.monotonic() - self._written_s >= STATE_INTERVAL_S:
+            self._write_state()

@@ -1,0 +1,96 @@
+"""`state.json`: how a job stands, for people and programs that do not follow its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
+PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"
+
+EXIT_CODES: Mapping[str, int] = {
+    DONE: 0, STOPPED_EARLY: 0, PARTIAL: 3, FAILED: 3, PAUSED: 3, CANCELLED: 4, INTERRUPTED: 4,
+}  # fmt: skip
+"""What `farm render` returns for each outcome; `stopped_early` is `--until`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """Stage tasks of the job: all, done by this run, done before it, and attempts beyond the first."""
+
+    total: int = 0
+    committed: int = 0
+    reused: int = 0
+    retried: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FilmState:
+    """One delivered film. `key` names what it was assembled from; `exact` is False after a byte-changing retry."""
+
+    name: str
+    path: str
+    sha256: str
+    frames: int
+    fps: float
+    key: str
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A task that was given up, and why."""
+
+    task: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds."""
+
+    job: str
+    outcome: str = RUNNING
+    reason: str = ""
+    videos: tuple[FilmState, ...] = ()
+    tasks: TaskCounts = TaskCounts()
+    failed: tuple[FailedTask, ...] = ()
+    exact: bool = True
+    topology: str = ""
+    started_s: float = 0.0
+    ended_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any] | None) -> JobState | None:
+        """The state of a stored document; None where it is missing or of another shape."""
+        try:
+            return None if record is None else _parse(cls, record)
+        except (KeyError, TypeError):
+            return None
+
+    def with_film(self, film: FilmState) -> JobState:
+        """The state with this film added, or replaced where its name stood already."""
+        others = tuple(known for known in self.videos if known.name != film.name)
+        return replace(self, videos=(*others, film))
+
+    def film(self, name: str) -> FilmState | None:
+        """The delivered film of that name."""
+        return next((film for film in self.videos if film.name == name), None)
+
+
+def _parse(cls: type[JobState], record: Mapping[str, Any]) -> JobState:
+    plain = {key: value for key, value in record.items() if key != "check"}
+    return cls(
+        **{
+            **plain,
+            "videos": tuple(FilmState(**film) for film in record["videos"]),
+            "tasks": TaskCounts(**record["tasks"]),
+            "failed": tuple(FailedTask(**task) for task in record["failed"]),
+        }
+    )
