@@ -1,0 +1,59 @@
+"""The README tells the truth: its tree names what is there, and nothing of the tree is missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import farm
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_tree_names_every_folder() -> None:
+    text = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"^([a-z]+)/ ", text, flags=re.MULTILINE))
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line and not line.startswith(".")}
+    assert named == folders
+
+
+def test_documents_it_points_to_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    paths = re.findall(r"`((?:docs|examples|actors|cluster)/[\w./-]+)`", text)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_commands_are_make_targets() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w[\w-]*)", readme, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_public_names() -> None:
+    assert sorted(farm.__all__) == [
+        "CannotRun",
+        "Event",
+        "FarmError",
+        "FilmDelivered",
+        "InputError",
+        "JobCancelled",
+        "JobFailed",
+        "JobFinished",
+        "JobPlanned",
+        "Notice",
+        "RenderOptions",
+        "SpecError",
+        "TaskCommitted",
+        "TaskFailed",
+        "TaskStarted",
+        "WorkerGone",
+        "WorkerPlaced",
+        "WorkerReady",
+        "__version__",
+        "films",
+        "render",
+    ]
+    assert all(getattr(farm, name) is not None for name in farm.__all__)
