@@ -127,30 +127,37 @@ def attempts_consumed(failures: Sequence[Failure]) -> int:
     return sum(TABLE[failure.kind].consumes_attempt for failure in failures)
 
 
-def decide(failures: Sequence[Failure], stage: str, max_attempts: int) -> Verdict:
-    """What to do after the last of a task's failures; `failures` holds all of them, oldest first."""
-    last = failures[-1]
-    policy = TABLE[last.kind]
-    action, reason = _action(failures, stage, max_attempts)
+def decide(
+    failures: Sequence[Failure], stage: str, max_attempts: int, max_losses: int | None = None
+) -> Verdict:
+    """What to do after the last of a task's failures; `failures` holds all of them, oldest first.
+
+    `max_attempts` and `max_losses` are those of the spec's `run`; None takes the table's cap.
+    """
+    policy = TABLE[failures[-1].kind]
+    action, reason = _action(failures, stage, max_attempts, max_losses)
     rungs = _rungs(failures, stage)
+    again = action is not Action.QUARANTINE
     return Verdict(
         action=action,
         reason=reason,
-        avoid=_avoid(failures, rungs) if action is Action.RETRY else (),
-        rungs=rungs if action is Action.RETRY else (),
+        avoid=_avoid(failures, rungs) if again else (),
+        rungs=rungs if again else (),
         suspend=policy.suspend,
         kill=policy.kill,
     )
 
 
-def _action(failures: Sequence[Failure], stage: str, max_attempts: int) -> tuple[Action, str]:
+def _action(
+    failures: Sequence[Failure], stage: str, max_attempts: int, max_losses: int | None
+) -> tuple[Action, str]:
     last = failures[-1]
     policy = TABLE[last.kind]
     if last.corrupt_input:
         return _after_corrupt_input(failures)
     if policy.pause:
         return Action.PAUSE, f"storage: {last.message}"
-    exhausted = _exhausted(failures, stage, max_attempts)
+    exhausted = _exhausted(failures, stage, max_attempts, max_losses)
     if exhausted:
         return Action.QUARANTINE, exhausted
     return Action.RETRY, _retry_reason(failures, stage, max_attempts)
@@ -164,12 +171,13 @@ def _after_corrupt_input(failures: Sequence[Failure]) -> tuple[Action, str]:
     return Action.RERENDER_INPUT, f"storage: input {digest[:12]} does not verify, it is rendered again"
 
 
-def _exhausted(failures: Sequence[Failure], stage: str, max_attempts: int) -> str:
+def _exhausted(failures: Sequence[Failure], stage: str, max_attempts: int, max_losses: int | None) -> str:
     """Why there is no next attempt; empty where there is one."""
     kind = failures[-1].kind
     policy, count = TABLE[kind], sum(failure.kind is kind for failure in failures)
-    if policy.cap is not None and count >= policy.cap:
-        return f"{kind}: {count} of at most {policy.cap}"
+    cap = max_losses if kind is FailureKind.WORKER_LOST and max_losses is not None else policy.cap
+    if cap is not None and count >= cap:
+        return f"{kind}: {count} of at most {cap}"
     if kind is FailureKind.OOM and count > len(ladder(stage)):
         return "oom: out of memory on every rung of the ladder"
     if policy.twice_same and _repeated(failures):

@@ -62,6 +62,16 @@ class Documents:
         except UnicodeDecodeError:
             return None
 
+    def seed_overrides(self) -> dict[tuple[str, int], int]:
+        """Sample seeds that `farm retry --reseed` drew, by video and chunk; the plan takes them in."""
+        document = self.read_json(SEEDS) or {}
+        return {(video, chunk): seed for video, chunk, seed in document.get("seeds", [])}
+
+    def override_seeds(self, seeds: Mapping[tuple[str, int], int]) -> None:
+        """Add overrides to those that stand."""
+        merged = sorted({**self.seed_overrides(), **seeds}.items())
+        self.write_json(SEEDS, {"seeds": [[video, chunk, seed] for (video, chunk), seed in merged]})
+
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one event to this run's log; object stores get it within two seconds or at `flush_events`."""
         if self._log is None:

@@ -48,6 +48,11 @@ def test_a_task_is_quarantined_after_its_kinds_limit(kind: FailureKind, tries: i
     assert attempts_consumed(fail(kind, tries)) == consumed
 
 
+def test_the_spec_may_change_how_many_workers_a_task_may_lose() -> None:
+    assert decide(fail(KIND.WORKER_LOST, 6), "decode", 3, max_losses=7).action is Action.RETRY
+    assert decide(fail(KIND.WORKER_LOST, 2), "decode", 3, max_losses=2).action is Action.QUARANTINE
+
+
 def test_kinds_have_limits_of_their_own() -> None:
     history = fail(KIND.WORKER_LOST, 4) + fail(KIND.OOM, 2) + fail(KIND.BUG) + fail(KIND.HANG, 2)
     assert decide(history, "decode", max_attempts=3).action is Action.RETRY
@@ -114,3 +119,5 @@ def test_the_fourth_rung_leaves_the_worker() -> None:
 def test_the_ladder_survives_a_failure_of_another_kind() -> None:
     verdict = decide(fail(KIND.OOM, 2) + fail(KIND.WORKER_LOST), "decode", 3)
     assert verdict.rungs == ladder("decode")[:2]
+    damaged = decide(fail(KIND.OOM, 2) + fail(KIND.STORAGE, corrupt_input="ab"), "decode", 3)
+    assert damaged.rungs == ladder("decode")[:2]
