@@ -23,7 +23,12 @@ FFV1_SLICES = 4
 PRORES_HQ = 3
 EXACT_SCALING = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
-BT709: Options = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
+BT709: Options = {
+    "colorspace": "bt709",
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
+    "color_range": "tv",
+}
 SRGB: Options = {"color_primaries": "bt709", "color_trc": "iec61966-2-1", "color_range": "pc"}
 
 
@@ -63,7 +68,9 @@ def rate_text(rate: Fraction) -> str:
 
 def _conversion(pixel_format: str, is_rgb: bool) -> str:
     """Filters that convert and tag; newer builds take the tags from the frames, older ones from the options."""
-    tags = ":".join(f"{name.replace('color_range', 'range')}={value}" for name, value in _tags(is_rgb).items())
+    tags = ":".join(
+        f"{name.replace('color_range', 'range')}={value}" for name, value in _tags(is_rgb).items()
+    )
     if is_rgb:
         return f"format={pixel_format},setparams={tags}"
     return f"scale=flags={EXACT_SCALING}:out_color_matrix=bt709:out_range=tv,format={pixel_format},setparams={tags}"

@@ -20,7 +20,9 @@ from jobs.errors import MissingFFmpeg
 OLDEST_MAJOR = 5
 """First release whose mp4 muxer takes `-movie_timescale`, without which edit lists cut to the millisecond."""
 
-REMEDY = "install ffmpeg 5 or newer with libx264, or `pip install imageio-ffmpeg`, or point FARM_FFMPEG at one"
+REMEDY = (
+    "install ffmpeg 5 or newer with libx264, or `pip install imageio-ffmpeg`, or point FARM_FFMPEG at one"
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from actors.media.ffmpeg import find_ffmpeg
 from jobs.errors import InvalidInput, OutOfMemory, StageBug, StageError, StorageProblem
@@ -39,11 +39,11 @@ class Call:
     need_bytes: int = 0
 
 
-def compile_command(stream: object) -> list[str]:
-    """Command line of an ffmpeg-python output stream, quiet, never asking, overwriting its output."""
+def compile_command(stream: Any, log_level: str = "error") -> list[str]:
+    """Command line of an ffmpeg-python output stream, never asking, overwriting its output."""
     import ffmpeg
 
-    quiet = stream.global_args("-hide_banner", "-nostdin", "-loglevel", "error")  # type: ignore[attr-defined]
+    quiet = stream.global_args("-hide_banner", "-nostdin", "-loglevel", log_level)
     return list(ffmpeg.compile(quiet, cmd=find_ffmpeg().path, overwrite_output=True))
 
 
@@ -62,6 +62,18 @@ def run(command: list[str], call: Call, feed: Iterable[memoryview | bytes] = ())
         output = process.stdout.read()
         _finish(process, messages, call)
     return output
+
+
+def exchange(command: list[str], call: Call, data: bytes = b"") -> tuple[bytes, str]:
+    """Run `command` on `data`; its standard output and its messages. Raises as `run`."""
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+    except OSError as error:
+        raise _does_not_start(command, call, error) from error
+    messages = done.stderr.decode(errors="replace")
+    if done.returncode:
+        raise explain(done.returncode, messages[-MESSAGE_BYTES:], call)
+    return done.stdout, messages
 
 
 def read_blocks(command: list[str], call: Call, block_bytes: int) -> Iterator[bytearray]:
@@ -107,7 +119,7 @@ def _started(command: list[str], call: Call) -> Iterator[tuple[subprocess.Popen[
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages, bufsize=0
             )
         except OSError as error:
-            raise StageBug(f"could not {call.what}: {command[0]} does not start ({error}); reinstall it") from error
+            raise _does_not_start(command, call, error) from error
         try:
             yield process, messages
         finally:
@@ -117,6 +129,10 @@ def _started(command: list[str], call: Call) -> Iterator[tuple[subprocess.Popen[
                 with contextlib.suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]
             process.wait()
+
+
+def _does_not_start(command: list[str], call: Call, error: OSError) -> StageBug:
+    return StageBug(f"could not {call.what}: {command[0]} does not start ({error}); reinstall ffmpeg")
 
 
 def _widen(pipe: IO[bytes]) -> None:

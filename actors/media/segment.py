@@ -30,7 +30,9 @@ def crossfade(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
     is `((j + 1) head + (n - j) tail) / (n + 1)` in whole numbers, rounded half up: the same on every machine.
     """
     if head.shape != tail.shape or head.dtype != np.uint8 or tail.dtype != np.uint8:
-        raise StageBug(f"cannot cross-fade {head.dtype} {head.shape} with {tail.dtype} {tail.shape}; report this")
+        raise StageBug(
+            f"cannot cross-fade {head.dtype} {head.shape} with {tail.dtype} {tail.shape}; report this"
+        )
     count = len(head)
     faded = np.empty(head.shape, np.uint8)
     wide = np.uint16 if 255 * (count + 1) + (count + 1) // 2 <= 0xFFFF else np.uint32
@@ -40,7 +42,11 @@ def crossfade(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
 
 
 def _blend(
-    new: np.ndarray, old: np.ndarray, weights: tuple[int, int], wide: type[np.unsignedinteger], out: np.ndarray
+    new: np.ndarray,
+    old: np.ndarray,
+    weights: tuple[int, int],
+    wide: type[np.unsignedinteger],
+    out: np.ndarray,
 ) -> None:
     total = wide(sum(weights))
     new_weight, old_weight, half = wide(weights[0]), wide(weights[1]), wide(sum(weights) // 2)
@@ -96,7 +102,9 @@ def segment_command(params: SegmentParams, out: Path, sound: tuple[Path, int, in
     options = {**encoder_options(params), "f": "mov"}
     if sound:
         path, sample_rate, channels = sound
-        inputs.append(ffmpeg.input(str(path), format="f32le", sample_rate=sample_rate, ch_layout=f"{channels}c"))
+        inputs.append(
+            ffmpeg.input(str(path), format="f32le", sample_rate=sample_rate, ch_layout=f"{channels}c")
+        )
         options["c:a"] = "pcm_f32le"
     return compile_command(ffmpeg.output(*inputs, str(out), **options))
 

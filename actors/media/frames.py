@@ -1,0 +1,227 @@
+"""Images and videos as uint8 RGB arrays of the job's size and rate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.media.codecs import rate_text
+from actors.media.probe import VideoStream, probe_video, read_stream
+from actors.media.process import Call, compile_command, read_blocks
+from jobs.errors import InvalidInput
+from jobs.frames import conformed_frames, source_frame
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+WIDEST_GRAY = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which frames of a video are wanted, and how: scaled to cover `width` x `height`, centre-cropped,
+    brought to `frame_rate`; then `frames` frames after the first `skip_frames`."""
+
+    width: int
+    height: int
+    frame_rate: float
+    frames: int
+    skip_frames: int = 0
+
+
+def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
+    """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped.
+
+    Turned upright as its EXIF tag says; transparency is ignored. Raises InvalidInput when it cannot be read.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            image = _to_rgb(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInput(
+            f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file"
+        ) from error
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _to_rgb(image: Image) -> Image:
+    """Eight bits a channel; Pillow itself would clip deeper grey instead of scaling it."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.asarray(image, dtype=np.uint32)
+        from PIL import Image as images
+
+        return images.fromarray((grey * 255 // WIDEST_GRAY).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def count_frames(path: str | Path, frame_rate: float) -> int:
+    """Frames of a video once it is brought to `frame_rate`. Raises InvalidInput when it cannot be read."""
+    fact = probe_video(path)
+    return conformed_frames(fact.frames, fact.frame_rate, frame_rate)
+
+
+def read_video(path: str | Path, cut: Cut) -> np.ndarray:
+    """Frames of a video, uint8 RGB `[frames, height, width, 3]`.
+
+    Frame f shows what is on screen at time f / frame_rate. Raises InvalidInput when the file cannot be read
+    or is too short.
+    """
+    stream = read_stream(Path(path))
+    wanted = [
+        source_frame(cut.skip_frames + f, float(stream.rate), cut.frame_rate) for f in range(cut.frames)
+    ]
+    clip = np.empty((cut.frames, cut.height, cut.width, 3), np.uint8)
+    at = 0
+    for number, picture in _decoded(Path(path), stream, cut, wanted):
+        while at < len(wanted) and wanted[at] == number:
+            clip[at] = picture
+            at += 1
+        if at == len(wanted):
+            return clip
+    if at < len(wanted):
+        raise InvalidInput(
+            f"{path} ends after {wanted[at]} of the {wanted[-1] + 1} frames that are needed; "
+            "name a longer video, or take fewer frames of it"
+        )
+    return clip
+
+
+def _decoded(
+    path: Path, stream: VideoStream, cut: Cut, wanted: list[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Number and pixels of the source's frames from the first wanted one on."""
+    if not wanted:
+        return
+    size = (cut.height, cut.width, 3)
+    blocks = read_blocks(
+        _read_command(path, stream, (cut.width, cut.height), wanted[0]),
+        Call("read the video", reads=path),
+        int(np.prod(size)),
+    )
+    for number, block in enumerate(blocks, start=wanted[0]):
+        yield number, np.frombuffer(block, np.uint8).reshape(size)
+
+
+def _read_command(path: Path, stream: VideoStream, size: tuple[int, int], first: int) -> list[str]:
+    import ffmpeg
+
+    video = ffmpeg.input(str(path))["v:0"]
+    if not stream.is_constant:
+        video = video.filter("fps", rate_text(stream.rate))
+    if first:
+        video = video.filter("select", f"gte(n,{first})")
+    if stream.pixel_aspect != 1:
+        video = video.filter("scale", f"trunc(iw*{rate_text(stream.pixel_aspect)})", "ih").filter("setsar", 1)
+    width, height = size
+    video = (
+        video.filter("scale", width, height, force_original_aspect_ratio="increase",
+                     flags=EXACT_RESIZING, in_color_matrix=stream.matrix)
+        .filter("format", "rgb24")
+        .filter("crop", width, height)
+    )  # fmt: skip
+    return compile_command(
+        ffmpeg.output(video, "pipe:", f="rawvideo", fps_mode="passthrough", filter_threads=1)
+    )
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """PNG file of uint8 RGB `[H, W, 3]`."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def frame_at(film: Path, index: int, frame_rate: float, width: int | None = None) -> bytes:
+    """PNG of frame `index` of a film (or folder of PNG files) of constant rate, shrunk to `width` if given.
+
+    Seeks to the key frame before it, so the cost does not grow with the film. Raises InvalidInput when the
+    film has no such frame.
+    """
+    image = _picture(film, index, frame_rate)
+    if width and width < image.width:
+        image = image.resize((width, max(1, round(image.height * width / image.width))))
+    return encode_png(np.asarray(image))
+
+
+def _picture(film: Path, index: int, frame_rate: float) -> Image:
+    from PIL import Image
+
+    if film.is_dir():
+        stored = film / png_name(index)
+        if not stored.exists():
+            raise InvalidInput(f"{film} has no frame {index}; ask for one inside the film")
+        return Image.open(stored).convert("RGB")
+    return Image.open(io.BytesIO(_seek_frame(film, index, frame_rate))).convert("RGB")
+
+
+def _seek_frame(film: Path, index: int, frame_rate: float) -> bytes:
+    import ffmpeg
+
+    from actors.media.process import exchange
+    from jobs.frames import exact_rate
+
+    half_before = max(Fraction(0), (index - Fraction(1, 2)) / exact_rate(frame_rate))
+    source = ffmpeg.input(str(film), ss=f"{float(half_before):.6f}")["v:0"]
+    output = ffmpeg.output(
+        source, "pipe:", **{"f": "image2pipe", "c:v": "png", "frames:v": 1, "pix_fmt": "rgb24"}
+    )
+    picture, _ = exchange(compile_command(output), Call("read a frame", reads=film))
+    if not picture:
+        raise InvalidInput(f"{film} has no frame {index}; ask for one inside the film")
+    return picture
+
+
+def png_name(index: int) -> str:
+    """File name of frame `index` in a PNG sequence."""
+    return f"{index:08d}.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A contact sheet: `columns` x `rows` frames, evenly spaced over the film, each `width` pixels wide."""
+
+    frames: int
+    frame_rate: float
+    columns: int = 6
+    rows: int = 4
+    width: int = 240
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The frames shown: the first, the last, and what lies evenly between."""
+        cells = min(self.columns * self.rows, self.frames)
+        return tuple(round(cell * (self.frames - 1) / max(cells - 1, 1)) for cell in range(cells))
+
+
+def contact_sheet(film: Path, sheet: Sheet) -> bytes:
+    """PNG of frames of `film`, in reading order, each with its number."""
+    from PIL import Image, ImageDraw
+
+    cells = [
+        Image.open(io.BytesIO(frame_at(film, index, sheet.frame_rate, sheet.width)))
+        for index in sheet.indices
+    ]
+    width, height = cells[0].size
+    rows = -(-len(cells) // sheet.columns)
+    page = Image.new("RGB", (width * min(sheet.columns, len(cells)), height * rows))
+    pen = ImageDraw.Draw(page)
+    for cell, (index, image) in enumerate(zip(sheet.indices, cells, strict=True)):
+        corner = (cell % sheet.columns * width, cell // sheet.columns * height)
+        page.paste(image, corner)
+        pen.text(
+            (corner[0] + 4, corner[1] + 2), str(index), fill="white", stroke_width=1, stroke_fill="black"
+        )
+    return encode_png(np.asarray(page))

@@ -1,0 +1,253 @@
+"""Films: the stream copy of a video's segments with one track of sound, written whole or not at all.
+
+Nothing is decoded or encoded again but the sound. The film is made under a temporary name in its own folder,
+read again, counted, and then renamed, so that a film that exists is a film that is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from actors.media.audio import channels_of, cut_track, track_options, track_rate
+from actors.media.boxes import Track, read_movie
+from actors.media.codecs import Options, frame_ticks, time_scale
+from actors.media.frames import png_name
+from actors.media.probe import count_packets
+from actors.media.process import (
+    Call, compile_command, exchange, require_room, storage_problem, sync,
+)  # fmt: skip
+from jobs.errors import BadOutput, CorruptArtifact, StageBug
+from jobs.formats import CONTAINERS
+from jobs.frames import audio_sample, exact_rate
+from jobs.plan import PlannedVideo
+
+MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
+PNG_SEQUENCE = "png-sequence"
+MICROSECONDS = 1_000_000
+HASH_BLOCK_BYTES = 1 << 20
+GENERATED_CHANNELS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """A delivered film. `sha256` of a PNG sequence is that of its manifest (`png_manifest`)."""
+
+    path: Path
+    sha256: str
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A segment with pictures: `start` and `frames` count frames of the film."""
+
+    path: Path
+    start: int
+    frames: int
+
+
+def assemble_film(video: PlannedVideo, segments: Sequence[Path], container: str, out: Path) -> FilmFacts:
+    """Join `segments`, one for each chunk of `video` in order, into the film `out`.
+
+    The file's user track, or the sound kept in the segments, becomes the film's track. Raises CorruptArtifact
+    when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput when the finished
+    film does not hold exactly the planned frames.
+    """
+    pieces = tuple(check_segments(video, segments))
+    size_bytes = sum(piece.path.stat().st_size for piece in pieces)
+    call = Call(f"write the film of {video.name}", writes=out, need_bytes=size_bytes)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        require_room(call)
+        _remove(partial)
+        write = _write_pictures if container == PNG_SEQUENCE else _write_movie
+        digest = write(video, pieces, container, Call(call.what, writes=partial, need_bytes=size_bytes))
+        _replace(partial, out)
+    except OSError as error:
+        storage_problem(error, call)
+    finally:
+        _remove(partial)
+    return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
+
+
+def check_segments(video: PlannedVideo, segments: Sequence[Path]) -> Iterator[Piece]:
+    """The segments with pictures, each compared with the plan and with the first one's decoder set-up."""
+    if len(segments) != len(video.chunks):
+        raise StageBug(f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this")
+    first: Track | None = None
+    for chunk, path in zip(video.chunks, segments, strict=True):
+        if not len(chunk.owned):
+            continue
+        track = read_movie(path).track("vide")
+        if track is None or track.samples != len(chunk.owned):
+            held = track.samples if track else 0
+            raise CorruptArtifact(
+                f"segment {chunk.index} of {video.name} ({path}) holds {held} frames where the plan has "
+                f"{len(chunk.owned)}; void it and render it again"
+            )
+        first = first or track
+        if track.configuration != first.configuration or track.timescale != time_scale(video.frame_rate):
+            raise CorruptArtifact(
+                f"segment {chunk.index} of {video.name} ({path}) was encoded with other settings than the first; "
+                "void it and render it again"
+            )
+        yield Piece(path, chunk.owned.start, len(chunk.owned))
+
+
+def write_list(pieces: Sequence[Piece], frame_rate: float, path: Path) -> Path:
+    """Playlist for ffmpeg's concat demuxer.
+
+    The demuxer adds durations in whole microseconds. Each is the difference of two rounded absolute times, so
+    the error never exceeds half a microsecond however many segments there are; the durations that the
+    segments themselves state would add up to a frame in long films.
+    """
+    rate = exact_rate(frame_rate)
+    with path.open("w", encoding="utf-8") as file:
+        file.write("ffconcat version 1.0\n")
+        for piece in pieces:
+            first = pieces[0].start
+            start, stop = (_microseconds(f - first, rate) for f in (piece.start, piece.start + piece.frames))
+            name = str(piece.path.resolve()).replace("'", r"'\''")
+            file.write(f"file '{name}'\nduration {stop - start}us\n")
+    return path
+
+
+def _microseconds(frame: int, rate: Fraction) -> int:
+    return round(frame * MICROSECONDS / rate)
+
+
+def _write_movie(video: PlannedVideo, pieces: Sequence[Piece], container: str, call: Call) -> str:
+    partial = call.writes
+    assert partial is not None
+    with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
+        playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
+        exchange(film_command(video, playlist, container, partial), call)
+    verify_film(partial, video, container)
+    sync(partial)
+    return file_sha256(partial)
+
+
+def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path) -> list[str]:
+    """Command line that copies the listed segments, and encodes the sound, into `out`."""
+    import ffmpeg
+
+    joined = ffmpeg.input(str(playlist), format="concat", safe=0)
+    streams = [joined["v:0"]]
+    options: Options = {
+        "c:v": "copy",
+        "f": MUXERS[container],
+        "fflags": "+bitexact",
+        "map_metadata": -1,
+        "map_chapters": -1,
+        "max_interleave_delta": 0,
+        **_movie_options(video, container),
+    }
+    if video.audio:
+        stream, sound_options = _sound(video, joined, CONTAINERS[container].audio or "flac")
+        streams.append(stream)
+        options |= sound_options
+    return compile_command(ffmpeg.output(*streams, str(out), **options))
+
+
+def _movie_options(video: PlannedVideo, container: str) -> Options:
+    """mp4 and mov only: index in front, and edit lists that count in samples instead of milliseconds."""
+    if container == "mkv":
+        return {}
+    codec = CONTAINERS[container].audio or "aac"
+    ticks = track_rate(codec, video.audio.sample_rate) if video.audio else time_scale(video.frame_rate)
+    return {
+        "movflags": "+faststart",
+        "video_track_timescale": time_scale(video.frame_rate),
+        "movie_timescale": ticks,
+    }
+
+
+def _sound(video: PlannedVideo, joined: Any, codec: str) -> tuple[Any, Options]:
+    """The film's track: from the user's file, or from what the segments keep."""
+    import ffmpeg
+
+    audio = video.audio
+    assert audio is not None
+    source = ffmpeg.input(audio.path)["a:0"] if audio.path else joined["a:0"]
+    channels = channels_of(audio.path) if audio.path else GENERATED_CHANNELS
+    rate = track_rate(codec, audio.sample_rate)
+    samples = audio_sample(video.frames, rate, video.frame_rate)
+    return cut_track(source, rate, samples), track_options(codec, channels)
+
+
+def verify_film(path: Path, video: PlannedVideo, container: str) -> None:
+    """Read the film again. Raises BadOutput unless it holds exactly the planned frames, equally long."""
+    found = count_packets(path, Call(f"read the film of {video.name} again"))
+    if found != video.frames:
+        raise BadOutput(
+            f"the film of {video.name} holds {found} frames and the plan has {video.frames}; "
+            "void its segments and render them again"
+        )
+    if container == "mkv":
+        return
+    track = read_movie(path).track("vide")
+    uneven = [ticks for _, ticks in track.durations if ticks != frame_ticks(video.frame_rate)] if track else [0]
+    if uneven:
+        raise BadOutput(f"frames of the film of {video.name} last {uneven[0]} ticks; report this")
+
+
+def _write_pictures(video: PlannedVideo, pieces: Sequence[Piece], container: str, call: Call) -> str:
+    """One PNG a frame, copied out of the segments; SHA-256 of the manifest."""
+    import ffmpeg
+
+    folder = call.writes
+    assert folder is not None
+    folder.mkdir()
+    with tempfile.TemporaryDirectory(prefix="farm-film-") as lists:
+        playlist = write_list(pieces, video.frame_rate, Path(lists) / "segments.ffconcat")
+        pictures = ffmpeg.input(str(playlist), format="concat", safe=0)["v:0"]
+        options: Options = {"c:v": "copy", "f": "image2", "start_number": 0}
+        exchange(compile_command(ffmpeg.output(pictures, str(folder / "%08d.png"), **options)), call)
+    found = sum(1 for _ in folder.iterdir())
+    if found != video.frames or not (folder / png_name(video.frames - 1)).exists():
+        raise BadOutput(f"{video.name} became {found} pictures and the plan has {video.frames}; report this")
+    manifest = hashlib.sha256()
+    for line in png_manifest(folder, video.frames):
+        manifest.update(line.encode())
+    return manifest.hexdigest()
+
+
+def png_manifest(folder: Path, frames: int) -> Iterator[str]:
+    """What `sha256sum *.png` prints in the folder of a sequence of `frames` frames, a line at a time."""
+    for index in range(frames):
+        name = png_name(index)
+        yield f"{file_sha256(folder / name)}  {name}\n"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _replace(partial: Path, out: Path) -> None:
+    """Put the finished film in its place. A folder cannot replace a full one, so the old one goes first."""
+    if partial.is_dir() and out.is_dir():
+        _remove(out)
+    os.replace(partial, out)
+    sync(out.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
