@@ -25,20 +25,24 @@ class RetryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the user picked: empty sets mean every video and every chunk. Chunks count from 0 within a video."""
+    """What the user picked: empty sets mean every video and every chunk.
+
+    Chunks count from 0 within a video. `reseed` samples the picked chunks with new seeds.
+    """
 
     videos: frozenset[str] = frozenset()
     chunks: frozenset[int] = frozenset()
     state: RetryState | None = None
+    reseed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
     """What a retry does, in plan order.
 
-    `chosen` are the tasks of the picked chunks, `void` those and all that depend on them, `again` tasks outside
-    the closure that run once more because their artifact was given up and the closure reads it. `seeds` holds
-    the new sample seeds by video and chunk, `videos` the films that change.
+    `chosen` are the tasks of the picked chunks, `void` those and all that depend on them, `again` tasks
+    outside the closure that run once more because their artifact was given up and the closure reads it.
+    `seeds` holds the new sample seeds by video and chunk, `videos` the films that change.
     """
 
     chosen: tuple[str, ...]
@@ -72,7 +76,6 @@ def plan_retry(
     selection: Selection,
     tasks_in_state: Collection[str] = (),
     evicted: Collection[str] = (),
-    reseed: bool = False,
 ) -> RetryPlan:
     """The closure of a selection.
 
@@ -83,9 +86,10 @@ def plan_retry(
     if selection.state is not None:
         in_state = {(graph.tasks[task].video, graph.tasks[task].chunk) for task in tasks_in_state}
         chunks = [chunk for chunk in chunks if (chunk.video, chunk.index) in in_state]
-        roots = _tasks_in_state(graph, chunks, tasks_in_state)
-    else:
+    if selection.state is None or selection.reseed:
         roots = _tasks_of(graph, chunks)
+    else:
+        roots = _tasks_in_state(graph, chunks, tasks_in_state)
     if not roots:
         raise UsageError([_nothing(selection)])
     void = graph.closure(roots)
@@ -93,7 +97,7 @@ def plan_retry(
         chosen=tuple(roots),
         void=void,
         again=_again(graph, void, evicted),
-        seeds={(c.video, c.index): derive_seed(c.seed, "reseed") for c in chunks} if reseed else {},
+        seeds={(c.video, c.index): derive_seed(c.seed, "reseed") for c in chunks if selection.reseed},
         videos=tuple(dict.fromkeys(graph.tasks[task].video for task in void)),
     )
 
