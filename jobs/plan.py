@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -268,7 +268,7 @@ def _plan_guides(step: Step, span: ChunkSpan, defaults: Defaults) -> tuple[Plann
     chunk, frames = step.settings, frames_of(span.sampled)
     pick = partial(setting, chunk, defaults)
     at = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
-    images = {name: getattr(chunk, f"{name}_image", None) for name in at}
+    images: dict[str, Any] = {name: getattr(chunk, f"{name}_image", None) for name in at}
     return tuple(
         PlannedGuide(images[name], frame, pick(f"{name}_strength"), pick("image_strength"), pick("crf"))
         for name, frame in at.items()

@@ -1,0 +1,47 @@
+"""Places in a spec (`videos[0].chunks[2].extend`) and values as an error message shows them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+Location = tuple[str | int, ...]
+SHOWN_CHARS = 60
+
+
+def place_of(location: Location) -> str:
+    """`("videos", 0, "name")` -> `videos[0].name`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part[:80]}" if text else part[:80]
+    return text
+
+
+def shown(value: Any) -> str:
+    """A short, safe spelling of any value."""
+    if isinstance(value, str):
+        return _shortened(json.dumps(value[: SHOWN_CHARS + 1], ensure_ascii=False))
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < 200 else f"a number of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, dict):
+        return f"a mapping of {len(value)} keys"
+    if isinstance(value, list | tuple):
+        return _list_shown(value)
+    return type(value).__name__
+
+
+def _list_shown(value: list[Any] | tuple[Any, ...]) -> str:
+    plain = all(isinstance(item, str | int | float | bool | None) for item in value[:8])
+    text = "[" + ", ".join(shown(item) for item in value) + "]" if plain and len(value) <= 8 else ""
+    return text if 0 < len(text) <= SHOWN_CHARS else f"a list of {len(value)} items"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
