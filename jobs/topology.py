@@ -36,7 +36,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """`count` equal workers. `gpus` is what one of them holds: 0 for a CPU worker, a fraction, or a whole number."""
+    """`count` equal workers. One holds `gpus`: 0 for a CPU worker, a fraction, or a whole number."""
 
     stages: frozenset[Stage]
     count: int
@@ -44,13 +44,16 @@ class Pool:
 
     @property
     def name(self) -> str:
-        """Stages in pipeline order, joined by `+`; encode is silent beside sample."""
-        silent = {Stage.ENCODE} if Stage.SAMPLE in self.stages else set()
-        return "+".join(stage.value for stage in Stage if stage in self.stages - silent)
+        """Stages in pipeline order, joined by `+`; all GPU stages together are `mono`."""
+        return MONO if self.stages == frozenset(GPU_STAGES) else _joined(self.stages)
 
     def __str__(self) -> str:
+        return self.text(self.name)
+
+    def text(self, name: str) -> str:
+        """The pool as topology text, its stages written as `name`."""
         share = "" if self.gpus == _usual_gpus(self.stages) else f"@{self.gpus:g}"
-        return f"{self.name}={self.count}{share}"
+        return f"{name}={self.count}{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +85,22 @@ class Topology:
         return tuple(pool for pool in self.pools if not pool.stages & set(stages))
 
     def __str__(self) -> str:
-        return ",".join(str(pool) for pool in self.pools)
+        encode_said = any(
+            (Stage.ENCODE in pool.stages) != (Stage.SAMPLE in pool.stages) for pool in self.pools
+        )
+        return ",".join(pool.text(_text_name(pool, encode_said)) for pool in self.pools)
 
 
 def parse_topology(text: str, machine: Machine) -> Topology:
-    """The topology that `text` describes on `machine`. `auto` is not a topology: see `farm.topology_search`.
+    """The topology that `text` describes on `machine`. `auto` is none: `farm.topology_search` finds one for it.
 
     Raises UsageError for text that does not parse and for more GPUs than the machine has.
     """
     parts = [part.strip() for part in text.strip().split(",")]
-    pools = _with_segment(_with_encode([_parse_pool(part, text, machine) for part in parts]), machine)
+    pools = [_parse_pool(part, text, machine) for part in parts]
+    if Stage.ENCODE.value not in text:
+        pools = _with_encode(pools)
+    pools = _with_segment(pools, machine)
     topology = Topology(tuple(pools))
     if topology.gpus > machine.gpus + 1e-6:
         wanted, there = f"{topology.gpus:g}", f"{machine.gpus:g}"
@@ -104,6 +113,17 @@ def parse_topology(text: str, machine: Machine) -> Topology:
 def monoliths(machine: Machine) -> Topology:
     """One worker per GPU, each hosting every GPU stage."""
     return parse_topology(MONO, machine)
+
+
+def _joined(stages: frozenset[Stage]) -> str:
+    return "+".join(stage.value for stage in Stage if stage in stages)
+
+
+def _text_name(pool: Pool, encode_said: bool) -> str:
+    """Encode goes without saying where it lives with sample and nowhere else; beside that, nothing does."""
+    if encode_said:
+        return _joined(pool.stages)
+    return MONO if pool.name == MONO else _joined(pool.stages - {Stage.ENCODE})
 
 
 def _parse_pool(part: str, text: str, machine: Machine) -> Pool:
@@ -150,8 +170,6 @@ def _usual_gpus(stages: frozenset[Stage]) -> float:
 
 
 def _with_encode(pools: list[Pool]) -> list[Pool]:
-    if any(Stage.ENCODE in pool.stages for pool in pools):
-        return pools
     return [
         Pool(pool.stages | {Stage.ENCODE}, pool.count, pool.gpus) if Stage.SAMPLE in pool.stages else pool
         for pool in pools

@@ -21,8 +21,9 @@ class Outcome(StrEnum):
 class Assign:
     """Hand the task to the worker. A worker runs what it holds in the order of its assignments.
 
-    `attempt` grows with every assignment of the task; messages about it carry it back. `ladder` names the measures
-    against running out of memory that this attempt must apply, mildest first (see `jobs.failures`); empty as a rule.
+    `attempt` grows with every assignment of the task; messages about it carry it back. `ladder` names the
+    measures against running out of memory that this attempt must apply, mildest first (see `jobs.failures`);
+    empty as a rule.
     """
 
     task: str
@@ -62,7 +63,10 @@ class Suspend:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """See whether the worker can serve, restarting it where needed; answer with `WorkerReady` or `WorkerLost`."""
+    """See whether the worker can serve, restarting it where needed.
+
+    Answer with `WorkerReady` or `WorkerLost`.
+    """
 
     worker: str
     reason: Reason

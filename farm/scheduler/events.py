@@ -1,7 +1,8 @@
 """What the scheduler is told. Each executor (driver, simulator) turns what it sees into these values.
 
-`worker` and `task` are ids, `attempt` is the number that the matching `Assign` carried: a message with any other
-number is from a worker that was given up, and changes nothing. Messages may come late, twice or out of order.
+`worker` and `task` are ids, `attempt` is the number that the matching `Assign` carried: a message with any
+other number is from a worker that was given up, and changes nothing. Messages may come late, twice or out of
+order.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker's process, node or device is gone, or it did not answer a `Probe`. What it held is requeued."""
+    """The worker's process, node or device is gone, or did not answer a `Probe`. What it held is requeued."""
 
     worker: str
     reason: str
@@ -43,9 +44,9 @@ class TaskDone:
 class TaskFailed:
     """One attempt failed, and the worker lives.
 
-    `output_digest` is the SHA-256 of a bad output, where there was one: the same twice means that no retry helps.
-    `lost_inputs` are tasks whose committed artifact turned out missing or corrupt; the driver has voided them, and
-    they are rendered again before this task is.
+    `output_digest` is the SHA-256 of a bad output, where there was one: the same twice means that no retry
+    helps. `lost_inputs` are tasks whose committed artifact turned out missing or corrupt; the driver has
+    voided them, and they are rendered again before this task is.
     """
 
     task: str
@@ -83,7 +84,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Render these tasks (again): their commits were voided, or their quarantine is lifted. Attempts start anew."""
+    """Render these tasks (again): their commits were voided, or the user lifts their quarantine.
+
+    Their attempts are counted anew.
+    """
 
     tasks: tuple[str, ...]
 

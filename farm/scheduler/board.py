@@ -1,0 +1,159 @@
+"""Tasks, queues, budget and workers, moved together so that no two of them ever disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from farm.schedule_graph import ScheduleGraph
+from farm.scheduler.admission import Admission
+from farm.scheduler.commands import Assign, Release
+from farm.scheduler.config import INFINITE_S, SchedulerConfig
+from farm.scheduler.deadlines import Deadlines
+from farm.scheduler.queues import Queues
+from farm.scheduler.reasons import Reason
+from farm.scheduler.recovery import Recovery
+from farm.scheduler.roster import Roster, Worker
+from farm.scheduler.tasks import BLOCKED, QUARANTINED, READY, TaskTable
+
+
+class Board:
+    """What is where. Decides nothing; every move leaves the whole consistent.
+
+    `wake_s` is never later than the first deadline or end of a rest.
+    """
+
+    def __init__(self, graph: ScheduleGraph, config: SchedulerConfig, committed: Collection[str]) -> None:
+        self.graph = graph
+        self.config = config
+        self.tasks = TaskTable(graph, committed)
+        self.admission = Admission(graph, self.tasks, config.budget_bytes or 0)
+        self.queues = Queues(graph, self.admission)
+        self.roster = Roster(config)
+        self.deadlines = Deadlines(config.hang)
+        self.recovery = Recovery(self.tasks, self.roster, config.max_attempts)
+        self.running = 0
+        self.wake_s = INFINITE_S
+        self._chunk_bytes = self.admission.largest_bytes
+        self.enqueue(self.tasks.ready_at_start())
+
+    def enqueue(self, ready: Iterable[int]) -> None:
+        """These tasks can run now."""
+        for task in ready:
+            if not self.recovery.hold_back(task):
+                self.queues.add(task)
+
+    def join(self, worker: Worker) -> None:
+        """A new worker widens the byte budget, unless the user set it."""
+        if self.config.budget_bytes is None:
+            share = self.config.payloads_per_worker * self._chunk_bytes
+            self.admission.budget_bytes = share * (worker.number + 1)
+
+    def assign(self, task: int, worker: Worker, reason: Reason, now: float) -> Assign:
+        """Gives a ready task to a worker."""
+        self.dequeue(task)
+        self.queues.ungate(self.admission.start(task))
+        attempt = self.tasks.assigned(task)
+        worker.held.append((task, attempt))
+        worker.resident = self.graph.resident[task]
+        self.running += 1
+        if len(worker.held) == 1:
+            self._start_head(worker, now)
+        self.roster.place(worker)
+        return Assign(self.graph.ids[task], worker.id, attempt, self.recovery.rungs(task), reason)
+
+    def dequeue(self, task: int) -> None:
+        """The task is ready no longer."""
+        self.queues.discard(task)
+        self.recovery.discard(task)
+
+    def take(
+        self, worker_id: str, task_id: str, attempt: int, now: float
+    ) -> tuple[Worker, int, float] | None:
+        """Takes the task off its worker: the worker, the task, and how long it ran (0 if it never came to
+        run).
+
+        None for a message about an attempt that was given up, or whose end was told before.
+        """
+        worker, task = self.roster.by_id.get(worker_id), self.graph.number.get(task_id, -1)
+        key = (task, attempt)
+        if worker is None or key not in worker.held:
+            return None
+        ran_s = 0.0
+        if worker.held[0] == key:
+            ran_s = now - worker.started_s
+            worker.held.popleft()
+            self._start_head(worker, now)
+        else:
+            worker.held.remove(key)
+        self.running -= 1
+        self.roster.place(worker)
+        return worker, task, ran_s
+
+    def strip(self, worker: Worker, now: float) -> list[int]:
+        """Takes everything off a worker that is gone; the task that it was running comes first."""
+        held = [task for task, _ in worker.held]
+        worker.held.clear()
+        self.running -= len(held)
+        self._start_head(worker, now)
+        self.roster.place(worker)
+        return held
+
+    def _start_head(self, worker: Worker, now: float) -> None:
+        worker.started_s, worker.deadline_s = now, INFINITE_S
+        if worker.held:
+            task = worker.held[0][0]
+            allowance_s = self.deadlines.allowance_s(
+                self.graph.stage[task], self.graph.duration_s[task], self.recovery.hangs(task)
+            )
+            worker.deadline_s = now + allowance_s
+            self.wake_s = min(self.wake_s, worker.deadline_s)
+
+    def complete(self, task: int, worker: Worker, ran_s: float, payload_bytes: int) -> list[Release]:
+        """The task's result is committed; returns the payloads that nothing will read any more."""
+        if ran_s > 0:
+            self.deadlines.observe(self.graph.stage[task], self.graph.duration_s[task], ran_s)
+        ready = self.tasks.complete(task, worker.number)
+        if payload_bytes and self.graph.payload_bytes[task]:
+            self.admission.measured(task, payload_bytes)
+        self.queues.ungate(self.admission.over(task))
+        self.enqueue(ready)
+        return [Release(self.graph.ids[need]) for need in self.tasks.read_by(task)]
+
+    def requeue(self, task: int) -> None:
+        """The task comes back from a worker. It waits again where a need was lost meanwhile."""
+        if self.tasks.requeue(task):
+            self.enqueue((task,))
+        elif self.tasks.barred(task):
+            self.give_up(task, BLOCKED)
+
+    def give_up(self, task: int, state: int = QUARANTINED) -> None:
+        """Takes the task out, and all that needs it."""
+        for taken in self.tasks.give_up(task, state):
+            self.dequeue(taken)
+            self.queues.ungate(self.admission.over(taken))
+
+    def reopen(self, tasks: Iterable[int]) -> None:
+        """These tasks must run again, and whatever they need that is not there."""
+        for task in tasks:
+            opened, demoted = self.tasks.reopen(task)
+            for each in demoted:
+                self.dequeue(each)
+            self._opened(opened)
+
+    def retry(self, tasks: list[int]) -> None:
+        """The user wants these tasks tried afresh; what was blocked behind them can run again."""
+        for task in tasks:
+            self.recovery.forget(task)
+        self.reopen(tasks)
+        self._opened(self.tasks.unblock())
+
+    def _opened(self, tasks: Iterable[int]) -> None:
+        for task in tasks:
+            self.admission.reopened(task)
+            if self.tasks.state[task] == READY:
+                self.enqueue((task,))
+
+    def next_wake(self) -> None:
+        """Looks for the next deadline or end of a rest among all workers."""
+        times = (min(worker.deadline_s, worker.wake_s) for worker in self.roster.workers)
+        self.wake_s = min(times, default=INFINITE_S)

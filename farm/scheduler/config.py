@@ -1,0 +1,58 @@
+"""What can be set about scheduling. The defaults are for stages of seconds to minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+INFINITE_S = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class HangConfig:
+    """A task's deadline is `factor` times what such tasks have taken so far, never under `floor_s`.
+
+    Until a stage has been measured, it is at least `first_s`: the first task of a process may compile
+    kernels. Every hang doubles the deadline of the task's next attempt.
+    """
+
+    factor: float = 6.0
+    floor_s: float = 120.0
+    first_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestConfig:
+    """How long a worker that failed gets no work: `base_s`, doubled with every further loss up to `most_s`.
+
+    `forgive_s` after the last loss the count starts anew. `streak` failures in a row without a result suspend
+    a living worker. A worker lost `retire_after` times without a result in between is given up. A probe that
+    is not answered within `probe_s` counts as a loss.
+    """
+
+    base_s: float = 2.0
+    most_s: float = 120.0
+    forgive_s: float = 600.0
+    streak: int = 3
+    retire_after: int = 8
+    probe_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """Settings of one job's scheduler.
+
+    `budget_bytes` bounds the payloads that are made and not yet delivered; None allows `payloads_per_worker`
+    chunks' worth for each worker. `sample_depth` and `downstream_depth` say how many tasks one worker may
+    hold. `swap_s` gives the seconds that loading a model costs on workers that cannot hold all of theirs;
+    empty where all fit.
+    """
+
+    max_attempts: int = 3
+    budget_bytes: int | None = None
+    payloads_per_worker: int = 4
+    sample_depth: int = 1
+    downstream_depth: int = 2
+    swap_s: Mapping[str, float] = field(default_factory=dict)
+    hang: HangConfig = HangConfig()
+    rest: RestConfig = RestConfig()

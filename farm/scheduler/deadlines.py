@@ -1,0 +1,32 @@
+"""How long a task may take before it is taken to hang. Learns from what the job's own tasks took."""
+
+from __future__ import annotations
+
+from farm.schedule_graph import STAGES
+from farm.scheduler.config import HangConfig
+
+_WEIGHT = 0.2
+"""Of the newest measurement in the running mean."""
+
+
+class Deadlines:
+    """Per stage, the running mean of measured over expected duration."""
+
+    def __init__(self, config: HangConfig) -> None:
+        self.config = config
+        self.ratio = [0.0] * len(STAGES)
+
+    def observe(self, stage: int, expected_s: float, measured_s: float) -> None:
+        """A task of the stage finished."""
+        ratio = measured_s / max(expected_s, 1e-6)
+        known = self.ratio[stage]
+        self.ratio[stage] = known + _WEIGHT * (ratio - known) if known else ratio
+
+    def usual_s(self, stage: int, expected_s: float) -> float:
+        """What a task of this expected duration takes, corrected by measurement."""
+        return (self.ratio[stage] or 1.0) * expected_s
+
+    def allowance_s(self, stage: int, expected_s: float, hangs: int) -> float:
+        """Seconds from the start of a task to its deadline, after so many hangs of the same task."""
+        least_s = self.config.floor_s if self.ratio[stage] else self.config.first_s
+        return max(least_s, self.config.factor * self.usual_s(stage, expected_s)) * 2**hangs

@@ -1,0 +1,165 @@
+"""Who can serve which stage, who is idle, and who is being tried again."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import combinations
+
+from farm.schedule_graph import STAGE_NUMBER, STAGES
+from farm.scheduler.config import INFINITE_S, SchedulerConfig
+from jobs.graph import Stage
+
+_UPSTREAM = {STAGE_NUMBER[Stage.ENCODE], STAGE_NUMBER[Stage.SAMPLE]}
+
+
+class Status(IntEnum):
+    """UP serves; RESTING is suspended; PROBING must answer; RETIRED is given up until it reports."""
+
+    UP = 0
+    RESTING = 1
+    PROBING = 2
+    RETIRED = 3
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """The workers that host the same stages. `stages` are numbers, downstream first.
+
+    `idle` holds workers without a task, `room` those that may queue one more behind what they run; both by
+    number.
+    """
+
+    stages: tuple[int, ...]
+    depth: int
+    up: int = 0
+    idle: dict[int, None] = field(default_factory=dict)
+    room: dict[int, None] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """One worker. `held` are its tasks (number, attempt), the running one first.
+
+    `deadline_s` is the running task's, `wake_s` the end of a rest or of a probe. `losses` are those not yet
+    forgiven, `fruitless` those since its last result, `streak` the failures since then. `resident` numbers
+    the model it holds.
+    """
+
+    id: str
+    number: int
+    group: Group
+    host: str = ""
+    status: Status = Status.UP
+    held: deque[tuple[int, int]] = field(default_factory=deque)
+    started_s: float = 0.0
+    deadline_s: float = INFINITE_S
+    wake_s: float = INFINITE_S
+    alive: bool = True
+    losses: int = 0
+    fruitless: int = 0
+    lost_s: float = -INFINITE_S
+    streak: int = 0
+    resident: int = -1
+
+
+class Roster:
+    """All workers ever seen, grouped by the stages they host.
+
+    By stage: `had` counts them all, `hosts` those not given up, `up` those that serve now.
+    """
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        self.workers: list[Worker] = []
+        self.by_id: dict[str, Worker] = {}
+        self.groups: list[Group] = []
+        self.up = [0] * len(STAGES)
+        self.hosts = [0] * len(STAGES)
+        self.had = [0] * len(STAGES)
+        self.bottlenecks: tuple[tuple[tuple[int, ...], int], ...] = ()
+
+    def add(self, worker_id: str, stages: frozenset[Stage], host: str) -> Worker:
+        """A worker that was not known before; it is up."""
+        group = self._group(tuple(sorted((STAGE_NUMBER[stage] for stage in stages), reverse=True)))
+        worker = Worker(worker_id, len(self.workers), group, host, status=Status.RETIRED)
+        self.workers.append(worker)
+        self.by_id[worker_id] = worker
+        for stage in group.stages:
+            self.had[stage] += 1
+        self.set_status(worker, Status.UP)
+        return worker
+
+    def _group(self, stages: tuple[int, ...]) -> Group:
+        for group in self.groups:
+            if group.stages == stages:
+                return group
+        upstream = _UPSTREAM & set(stages)
+        depth = self.config.sample_depth if upstream else self.config.downstream_depth
+        group = Group(stages, depth)
+        self.groups.append(group)
+        self.groups.sort(key=lambda each: len(each.stages))
+        return group
+
+    def set_status(self, worker: Worker, status: Status) -> None:
+        """Changes the status and every count that hangs on it."""
+        for stage in worker.group.stages:
+            self.up[stage] += (status == Status.UP) - (worker.status == Status.UP)
+            self.hosts[stage] += (status != Status.RETIRED) - (worker.status != Status.RETIRED)
+        moved = (worker.status == Status.UP) != (status == Status.UP)
+        worker.group.up += (status == Status.UP) - (worker.status == Status.UP)
+        worker.status = status
+        self.place(worker)
+        if moved:
+            self.bottlenecks = self._bottlenecks()
+
+    def place(self, worker: Worker) -> None:
+        """Files the worker under idle or room, by what it holds."""
+        group, number, held = worker.group, worker.number, len(worker.held)
+        up = worker.status == Status.UP
+        if up and not held:
+            group.idle[number] = None
+        else:
+            group.idle.pop(number, None)
+        if up and 0 < held < group.depth:
+            group.room[number] = None
+        else:
+            group.room.pop(number, None)
+
+    def last_for(self, worker: Worker, needed: list[int]) -> int:
+        """A stage with tasks left (`needed`, by stage) that only this worker serves now, or -1."""
+        own = worker.status == Status.UP
+        for stage in worker.group.stages:
+            if needed[stage] > 0 and self.up[stage] - own < 1:
+                return stage
+        return -1
+
+    def _bottlenecks(self) -> tuple[tuple[tuple[int, ...], int], ...]:
+        """Stage sets whose work bounds the rest of the job, each with the workers that can do any of it.
+
+        A set that falls apart into sets with no worker in common is never the tightest.
+        """
+        groups = [group for group in self.groups if group.up]
+        hosted = sorted({stage for group in groups for stage in group.stages})
+        found = []
+        for size in range(1, len(hosted) + 1):
+            for stages in combinations(hosted, size):
+                serving = [group for group in groups if set(stages) & set(group.stages)]
+                if _connected(stages, serving):
+                    found.append((stages, sum(group.up for group in serving)))
+        return tuple((s, n) for s, n in found if not any(n == m and set(s) < set(t) for t, m in found))
+
+
+def _connected(stages: tuple[int, ...], groups: list[Group]) -> bool:
+    reached, rest = {stages[0]}, set(stages[1:])
+    grew = True
+    while rest and grew:
+        grew = False
+        for group in groups:
+            own = rest.intersection(group.stages)
+            if own and reached.intersection(group.stages):
+                reached |= own
+                rest -= own
+                grew = True
+    return not rest
