@@ -1,0 +1,85 @@
+"""The one engine protocol. An engine makes latents and pixels; it knows nothing of chains, stores or Ray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.payload import Payload
+    from jobs.graph import (
+        DecodeParams,
+        EncodeAudio,
+        EncodeImage,
+        EncodeSource,
+        EncodeText,
+        SampleParams,
+        Stage,
+        UpscaleParams,
+    )
+
+FreeLevel = Literal["cache", "resident", "offload"]
+"""How much memory to give back: `cache` the allocator's unused blocks, `resident` also every model that the
+next stage does not need, `offload` from now on also the model in use, loaded piece by piece while it runs.
+None of them changes a byte of any result."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One instance per worker process. The caller has seeded the global RNGs and set thread counts.
+
+    Latents are normalised float32 `[1, C, T, h, w]` under the name `latents`. Any exception that is not a
+    `StageError` is reported as a bug of the stage.
+    """
+
+    name: str
+
+    def setup(self, stages: frozenset[Stage]) -> None:
+        """Load what those stages need. Raises `CannotRun` where this environment cannot."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON-able description of all that can reach the bytes: versions, model digests, compute class,
+        dtype and every mode that says `auto`, resolved."""
+
+    def encode_text(self, params: EncodeText) -> Payload:
+        """`positive` and `negative` `[1, S, D]` with their masks `[1, S]`."""
+
+    def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
+        """uint8 `[H, W, 3]` -> `latents` `[1, C, 1, h, w]`."""
+
+    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+        """uint8 `[8k+1, H, W, 3]` -> `latents` `[1, C, k+1, h, w]`."""
+
+    def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
+        """float32 `[channels, samples]` -> `audio_latents`."""
+
+    def sample(
+        self,
+        params: SampleParams,
+        conditioning: Payload,
+        guides: list[Payload],
+        tail: Payload | None,
+        audio: Payload | None,
+    ) -> Payload:
+        """The raw sampled clip, `params.span.sampled` latents. `tail` holds the chain's last
+        `params.span.overlap` latents, the guide at position 0."""
+
+    def upscale(
+        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+    ) -> Payload:
+        """The raw clip at twice the width and height. `tail` holds the 2x chain's last latents;
+        `conditioning` is None where nothing is re-sampled (`jobs.graph.resamples`)."""
+
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip."""
+
+    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+        """The sound of the last chunk's sampled clip, float32 `[2, samples]`, and its rate; called where
+        `params.audio` is set. `latents` is that chunk's artifact, with `audio_latents`."""
+
+    def free(self, level: FreeLevel) -> None:
+        """Give memory back."""
+
+    def close(self) -> None:
+        """Release the models; the engine is not used again."""

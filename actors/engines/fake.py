@@ -1,0 +1,192 @@
+"""An engine without a model: deterministic patterns, real shapes, chosen durations.
+
+For dry runs, for tests and for measuring the farm itself. Every result depends on every input, so a wrong
+guide, a wrong tail, a wrong seed or a wrong decode window changes the film's bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.engines.base import FreeLevel
+from actors.engines.faults import PlannedFault, read_script, spoil, strike
+from actors.payload import Payload
+from jobs.frames import SPATIAL, frames_of
+
+if TYPE_CHECKING:
+    from jobs.graph import (
+        DecodeParams,
+        EncodeAudio,
+        EncodeImage,
+        EncodeSource,
+        EncodeText,
+        SampleParams,
+        Stage,
+        StageParams,
+        StageTask,
+        UpscaleParams,
+    )
+    from jobs.spec import FakeConfig
+
+VERSION = 1
+CHANNELS = 4
+AUDIO_RATE = 16_000
+_TEXT_SHAPE = (1, 4, 8)
+_TAIL_SHARE = 0.9
+"""How much of the tail shows in the guided latents of an extend."""
+
+
+class FakeEngine:
+    """Implements `Engine`; `faults` of the config are acted out."""
+
+    name = "fake"
+
+    def __init__(self, config: FakeConfig) -> None:
+        self.config = config
+        self._script = read_script(Path(config.faults)) if config.faults else ()
+        self._faults: tuple[PlannedFault, ...] = ()
+
+    def setup(self, stages: frozenset[Stage]) -> None:
+        """Nothing to load."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"engine": self.name, "version": VERSION, "numpy": np.__version__}
+
+    def begin(self, task: StageTask, attempt: int) -> None:
+        """Told by the worker before each task; failures that strike in mid-stage happen here."""
+        self._faults = tuple(fault for fault in self._script if fault.strikes(task.id, attempt))
+        strike(self._faults)
+
+    def encode_text(self, params: EncodeText) -> Payload:
+        time.sleep(self.config.encode_s)
+        mask = np.ones(_TEXT_SHAPE[:2], dtype=np.bool_)
+        return Payload(
+            {
+                "positive": _pattern(_TEXT_SHAPE, params.prompt),
+                "positive_mask": mask,
+                "negative": _pattern(_TEXT_SHAPE, params.negative),
+                "negative_mask": mask,
+            }
+        )
+
+    def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
+        time.sleep(self.config.encode_s)
+        return self._latents(_pool(pixels[None])[:, :, :1])
+
+    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+        time.sleep(self.config.encode_s)
+        return self._latents(_pool(np.concatenate([frames[:1], frames[1:][7::8]])))
+
+    def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
+        time.sleep(self.config.encode_s)
+        return Payload({"audio_latents": _pattern((1, 2, 8, 4), params, samples)})
+
+    def sample(
+        self,
+        params: SampleParams,
+        conditioning: Payload,
+        guides: list[Payload],
+        tail: Payload | None,
+        audio: Payload | None,
+    ) -> Payload:
+        time.sleep(self.config.sample_s)
+        inputs = [conditioning, *guides, *(extra for extra in (tail, audio) if extra is not None)]
+        shape = (1, CHANNELS, params.span.sampled, params.height // SPATIAL, params.width // SPATIAL)
+        latents = _continue(_pattern(shape, params, *inputs), tail)
+        extra = {"audio_latents": _pattern((1, 2, 8, 4), params, *inputs)} if params.audio_mode else {}
+        return self._latents(latents, **extra)
+
+    def upscale(
+        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+    ) -> Payload:
+        time.sleep(self.config.upscale_s)
+        double = latents["latents"].repeat(2, axis=3).repeat(2, axis=4)
+        inputs = [extra for extra in (conditioning, tail) if extra is not None]
+        noise = _pattern(double.shape, params, latents, *inputs)
+        extra = {name: array for name, array in latents.arrays.items() if name != "latents"}
+        return self._latents(_continue(double + np.float32(0.1) * noise, tail), **extra)
+
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+        time.sleep(self.config.decode_s)
+        clip = latents["latents"]
+        # Drawn from the global generator as a real VAE draws its decode noise, to prove that it is seeded.
+        grain = np.random.normal(0, 1, (frames_of(clip.shape[2]), *clip.shape[3:], 1))
+        colours = np.tanh(_frames(clip) * 0.5 + 0.05 * clip.mean()) * 90 + 128 + 4 * grain
+        pixels = np.clip(np.rint(colours), 0, 255).astype(np.uint8)
+        rows, columns = params.height // clip.shape[3], params.width // clip.shape[4]
+        return spoil(pixels.repeat(rows, axis=1).repeat(columns, axis=2), self._faults, 0)
+
+    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+        """A hum for as long as the clip: float32 `[2, samples]` and its rate."""
+        seconds = frames_of(len(params.spans[-1])) / params.frame_rate
+        times = np.arange(round(seconds * AUDIO_RATE)) / AUDIO_RATE
+        pitch = 200 + 20 * float(np.tanh(latents["audio_latents"].mean()))
+        hum = (0.1 * np.sin(2 * np.pi * pitch * times)).astype(np.float32)
+        return np.stack([hum, hum]), AUDIO_RATE
+
+    def free(self, level: FreeLevel) -> None:
+        """Nothing to free."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _latents(self, latents: np.ndarray, **extra: np.ndarray) -> Payload:
+        return Payload({"latents": spoil(latents.astype(np.float32), self._faults, 2), **extra})
+
+
+def _pattern(shape: tuple[int, ...], *sources: StageParams | Payload | np.ndarray | str) -> np.ndarray:
+    """Unit noise that depends on every byte of its sources."""
+    seed = hashlib.sha256()
+    for source in sources:
+        _feed(seed, source)
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed.digest()[:16], "little")))
+    return generator.standard_normal(shape, dtype=np.float32)
+
+
+def _feed(seed: Any, source: StageParams | Payload | np.ndarray | str) -> None:
+    if isinstance(source, Payload):
+        for name in sorted(source.arrays):
+            seed.update(name.encode())
+            seed.update(np.ascontiguousarray(source[name]).tobytes())
+    elif isinstance(source, np.ndarray):
+        seed.update(np.ascontiguousarray(source).tobytes())
+    elif isinstance(source, str):
+        seed.update(source.encode())
+    else:
+        seed.update(json.dumps(asdict(source), sort_keys=True, default=str).encode())
+
+
+def _continue(latents: np.ndarray, tail: Payload | None) -> np.ndarray:
+    """The clip with its first latents close to the tail that guides it."""
+    if tail is None:
+        return latents
+    guide = tail["latents"]
+    overlap = guide.shape[2]
+    latents = latents.copy()
+    latents[:, :, :overlap] = _TAIL_SHARE * guide + (1 - _TAIL_SHARE) * latents[:, :, :overlap]
+    return latents
+
+
+def _pool(frames: np.ndarray) -> np.ndarray:
+    """Mean colour of each 32 x 32 block: `[T, H, W, 3]` -> `[1, 4, T, h, w]`, the fourth channel the mean."""
+    count, height, width, _ = frames.shape
+    blocks = frames.reshape(count, height // SPATIAL, SPATIAL, width // SPATIAL, SPATIAL, 3)
+    colours = blocks.mean(axis=(2, 4), dtype=np.float64).transpose(3, 0, 1, 2)[None] / 64 - 2
+    return np.concatenate([colours, colours.mean(axis=1, keepdims=True)], axis=1)
+
+
+def _frames(clip: np.ndarray) -> np.ndarray:
+    """`[1, C, T, h, w]` -> `[8(T-1)+1, h, w, 3]`: straight lines from latent to latent."""
+    keys = clip[0, :3].transpose(1, 2, 3, 0)
+    places = np.arange(frames_of(len(keys))) / 8
+    low = places.astype(int)
+    high = np.minimum(low + 1, len(keys) - 1)
+    share = (places - low)[:, None, None, None]
+    return keys[low] * (1 - share) + keys[high] * share

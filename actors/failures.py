@@ -1,0 +1,84 @@
+"""What an exception from a stage means: every one becomes a `StageError`, whose kind picks the policy."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jobs.errors import (
+    FarmError,
+    InvalidInput,
+    OutOfMemory,
+    StageBug,
+    StageError,
+    StorageProblem,
+    WorkerLost,
+)
+
+_STORAGE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EIO,
+        errno.ESTALE,
+    }
+)
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_DEVICE_GONE = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "NCCL error")
+
+
+@contextmanager
+def stage_errors(task: str) -> Iterator[None]:
+    """Let nothing but `StageError` leave the block."""
+    try:
+        yield
+    except Exception as error:
+        stage_error = classify(error, task)
+        if stage_error is error:
+            raise
+        raise stage_error from error
+
+
+def classify(error: Exception, task: str) -> StageError:
+    """The `StageError` that says what `error` means for `task`."""
+    if isinstance(error, StageError):
+        return error
+    if isinstance(error, FarmError):
+        return InvalidInput(f"{task}: {error}")
+    if _is_out_of_memory(error):
+        return OutOfMemory(f"{task}: {_cause(error)}; the next attempt uses less memory")
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return _storage_problem(error, task)
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEVICE_GONE):
+        return WorkerLost(f"{task}: {_cause(error)}; the worker is replaced")
+    return StageBug(f"{task}: {_cause(error)}; it is tried once more elsewhere. If it fails again, report it")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    too_little = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    return too_little or told
+
+
+def _storage_problem(error: OSError, task: str) -> StorageProblem:
+    path = str(error.filename or "")
+    problem = StorageProblem(
+        f"{task}: {path or 'storage'}: {error.strerror or error}; make room or restore access, "
+        "then continue with `farm resume`"
+    )
+    problem.path = path
+    return problem
+
+
+def _cause(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

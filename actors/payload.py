@@ -1,0 +1,152 @@
+"""What crosses the store between stages: named arrays in one safetensors file.
+
+Written here and not with the safetensors package because that package orders its metadata at random, and
+the same result must have the same bytes. Any safetensors reader opens the files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.errors import CorruptArtifact
+
+if TYPE_CHECKING:
+    import torch
+
+BF16_KEY = "bf16"
+"""Metadata entry: comma-separated names of the arrays that hold bfloat16 bits in uint16."""
+
+_HEADER_LENGTH_BYTES = 8
+_ALIGNMENT_BYTES = 8
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_NAMES = {np.dtype(kind): name for name, kind in _DTYPES.items() if name != "BF16"}
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Arrays by name, and strings that describe them.
+
+    Names in use: `latents` `[1, C, T, h, w]`, `audio_latents`, `positive`, `positive_mask`, `negative`,
+    `negative_mask`, `frames` uint8 `[F, H, W, 3]`, `audio` float32 `[2, samples]` (meta `audio_rate`).
+    Arrays that come out of a store or an object store are read-only and shared: never write into them.
+    """
+
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays.values())
+
+    @property
+    def bf16_names(self) -> frozenset[str]:
+        """Names of the arrays that hold bfloat16 bits."""
+        return frozenset(filter(None, self.meta.get(BF16_KEY, "").split(",")))
+
+
+def pack(payload: Payload) -> bytes:
+    """Serialise to the safetensors layout; equal payloads give equal bytes."""
+    entries: dict[str, Any] = {}
+    chunks: list[bytes] = []
+    offset = 0
+    # Wide elements first keeps every array aligned to its element size without padding in between.
+    for name in sorted(payload.arrays, key=lambda name: (-payload.arrays[name].itemsize, name)):
+        array = np.ascontiguousarray(payload.arrays[name])
+        kind = "BF16" if name in payload.bf16_names else _NAMES[array.dtype]
+        entries[name] = {
+            "dtype": kind,
+            "shape": list(payload.arrays[name].shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        chunks.append(array.tobytes())
+        offset += array.nbytes
+    header = _header(entries, payload.meta)
+    return b"".join([len(header).to_bytes(_HEADER_LENGTH_BYTES, "little"), header, *chunks])
+
+
+def _header(entries: dict[str, Any], meta: dict[str, str]) -> bytes:
+    table = {"__metadata__": dict(sorted(meta.items())), **entries} if meta else entries
+    text = json.dumps(table, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % _ALIGNMENT_BYTES)
+
+
+def unpack(data: bytes) -> Payload:
+    """Read the safetensors layout; the arrays are read-only views of `data`.
+
+    Raises `CorruptArtifact` where the bytes are no such file.
+    """
+    try:
+        table, body = _parse_header(data)
+        meta = {str(key): str(value) for key, value in table.pop("__metadata__", {}).items()}
+        arrays = {name: _array(entry, body) for name, entry in table.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptArtifact(
+            f"not a readable safetensors file ({len(data)} bytes): {error}; delete it and render again"
+        ) from error
+    bf16 = sorted(name for name, entry in table.items() if entry["dtype"] == "BF16")
+    if bf16:
+        meta[BF16_KEY] = ",".join(bf16)
+    return Payload(arrays, meta)
+
+
+def _parse_header(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
+    start = _HEADER_LENGTH_BYTES + length
+    if len(data) < start:
+        raise ValueError("the header is cut off")
+    return json.loads(data[_HEADER_LENGTH_BYTES:start]), memoryview(data)[start:]
+
+
+def _array(entry: dict[str, Any], body: memoryview) -> np.ndarray:
+    start, stop = entry["data_offsets"]
+    if stop > len(body):
+        raise ValueError("the data is cut off")
+    return np.frombuffer(body[start:stop], dtype=_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def to_torch(payload: Payload, name: str) -> torch.Tensor:
+    """A private tensor of one array, bfloat16 restored. Always a copy: the array may be shared."""
+    import torch
+
+    tensor = torch.from_numpy(np.array(payload.arrays[name]))
+    return tensor.view(torch.bfloat16) if name in payload.bf16_names else tensor
+
+
+def from_torch(tensors: dict[str, torch.Tensor], meta: dict[str, str] | None = None) -> Payload:
+    """Contiguous host arrays of tensors: a view would drag its whole storage along when pickled."""
+    import torch
+
+    arrays: dict[str, np.ndarray] = {}
+    bf16: list[str] = []
+    for name, tensor in tensors.items():
+        host = tensor.detach().to("cpu").contiguous().clone()
+        if host.dtype == torch.bfloat16:
+            host = host.view(torch.uint16)
+            bf16.append(name)
+        arrays[name] = host.numpy()
+    notes = {BF16_KEY: ",".join(sorted(bf16))} if bf16 else {}
+    return Payload(arrays, {**(meta or {}), **notes})

@@ -1,0 +1,59 @@
+"""Decode: one window of the chain to pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+
+from actors.engines.base import Engine
+from actors.payload import Payload
+from actors.steps.chain import gather
+from actors.steps.sound import Sound
+from actors.verify_output import bad_output
+from jobs.frames import TEMPORAL, frames_of, frames_of_latents
+from jobs.graph import DecodeParams, StageParams
+
+FIRST_FRAME_KEY = "first_frame"
+"""Metadata of decoded frames: the number of the first one in its shot."""
+
+
+def decode(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine) -> Payload:
+    """`frames` uint8 `[F, H, W, 3]` of the window, decoded with its context, the context cut away.
+
+    Role: `latents`, in chain order, one per entry of `params.spans`.
+    """
+    params = cast(DecodeParams, params)
+    window = params.window
+    artifacts = inputs["latents"]
+    clip = gather([payload["latents"] for payload in artifacts], params.spans, window.context)
+    decoded = engine.decode(params, Payload({"latents": clip}))
+    wanted = frames_of(clip.shape[2])
+    if len(decoded) != wanted:
+        message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, {wanted} were due"
+        raise bad_output(message, Payload({"frames": decoded}))
+    frames = np.ascontiguousarray(decoded[window.keep.start : window.keep.stop])
+    first = frames_of_latents(window.window).start
+    payload = Payload({"frames": frames}, {FIRST_FRAME_KEY: str(first)})
+    return _with_sound(payload, params, artifacts, engine) if params.audio else payload
+
+
+def _with_sound(
+    payload: Payload, params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
+) -> Payload:
+    """The chunk's own audio latents span its sampled clip, slot 0 included."""
+    own = _own(params)
+    samples, rate = engine.decode_audio(params, artifacts[own])
+    clip_start = TEMPORAL * params.spans[own].start
+    sound = Sound.of_clip(samples, rate, clip_start, params.frame_rate)
+    return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)
+
+
+def _own(params: DecodeParams) -> int:
+    """Which of the inputs the window belongs to: the last that starts no later than it. The chunk after it
+    starts before the window only where that is empty of new latents."""
+    start = params.window.window.start
+    return max(
+        range(len(params.spans)), key=lambda i: (params.spans[i].start <= start, params.spans[i].start)
+    )

@@ -1,0 +1,77 @@
+"""Encode: prompts, guide images, source material and sound into what the sampler reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from actors.engines.base import Engine
+from actors.media.audio import Listen, read_audio
+from actors.media.frames import Cut, read_image, read_video
+from actors.media.preprocess import compress_image
+from actors.payload import Payload, unpack
+from jobs.errors import CorruptArtifact, InvalidInput, StageBug
+from jobs.frames import latents_of
+from jobs.graph import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
+
+LATENT_NAMES = ("latents", "latent_tensor", "samples")
+"""Names under which a latent file may keep its latents; `latent_tensor` is ComfyUI's."""
+
+
+def encode(params: StageParams, engine: Engine) -> Payload:
+    """Conditioning for a prompt, `latents` for a picture or a clip, `audio_latents` for a sound."""
+    match params:
+        case EncodeText():
+            return engine.encode_text(params)
+        case EncodeImage():
+            return engine.encode_image(params, guide_pixels(params))
+        case EncodeSource(kind="latent"):
+            return source_latents(params)
+        case EncodeSource():
+            return engine.encode_video(params, source_frames(params))
+        case EncodeAudio():
+            return engine.encode_audio(params, heard(params))
+    raise StageBug(f"{type(params).__name__} is no encode task; report this")
+
+
+def guide_pixels(params: EncodeImage) -> np.ndarray:
+    """The guide image as the model should see it: uint8 `[H, W, 3]`, conformed, through H.264 at `crf`."""
+    return compress_image(read_image(params.path, params.width, params.height), params.crf)
+
+
+def source_frames(params: EncodeSource) -> np.ndarray:
+    """The frames of a source video that open the chain: uint8 `[8k+1, H, W, 3]`."""
+    cut = Cut(params.width, params.height, params.frame_rate, params.frames, params.skip_frames)
+    return read_video(params.path, cut)
+
+
+def heard(params: EncodeAudio) -> np.ndarray:
+    """The samples that a chunk hears: float32 `[2, samples]`."""
+    return read_audio(params.path, Listen(params.start_sample, params.stop_sample, params.sample_rate))
+
+
+def source_latents(params: EncodeSource) -> Payload:
+    """The last latents of a latent file, `params.frames` frames of them, as float32."""
+    try:
+        payload = unpack(Path(params.path).read_bytes())
+    except CorruptArtifact:
+        raise InvalidInput(f"{params.path} is no safetensors file; name one that holds latents") from None
+    name = next((name for name in LATENT_NAMES if name in payload), None)
+    if name is None:
+        found = ", ".join(sorted(payload.arrays)) or "nothing"
+        raise InvalidInput(
+            f"{params.path} holds {found}; store latents [1, C, T, h, w] under `{LATENT_NAMES[0]}`"
+        )
+    wanted = latents_of(params.frames)
+    latents = _as_float(payload, name)
+    if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[2] < wanted:
+        raise InvalidInput(f"{params.path} has the shape {latents.shape}, due were {wanted} latents or more")
+    return Payload({"latents": np.ascontiguousarray(latents[:, :, latents.shape[2] - wanted :])})
+
+
+def _as_float(payload: Payload, name: str) -> np.ndarray:
+    array = payload[name]
+    if name in payload.bf16_names:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)

@@ -1,0 +1,216 @@
+"""The plain worker: one process, one device, one engine, one task at a time. It knows nothing of Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from actors.cache import PayloadCache
+from actors.engines import Engine, make_engine
+from actors.failures import stage_errors
+from actors.ladder import free_memory, is_exact, lighten
+from actors.payload import Payload, pack, unpack
+from actors.steps import run_stage
+from actors.steps.seeding import fix_threads
+from actors.verify_output import verify_output
+from jobs.failures import Rung
+from jobs.graph import Need, Stage, StageTask
+from jobs.spec import EngineConfig, Verify
+from jobs.store import Commit, Store
+
+CACHE_BYTES = 2 << 30
+PAYLOAD_SUFFIX = "safetensors"
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker is. `device` is `cpu`, `cuda` or `cuda:1`; `threads` are the CPU threads of its engine.
+
+    `worker` is the name that goes into provenance. `trace` names a file that gets one JSON line when a task
+    begins and one when its result is committed.
+    """
+
+    engine: EngineConfig
+    stages: frozenset[Stage]
+    device: str
+    threads: int
+    runs_url: str
+    job_id: str
+    verify: Verify = field(default_factory=Verify)
+    worker: str = ""
+    trace: str = ""
+    cache_bytes: int = CACHE_BYTES
+
+
+@dataclass(frozen=True)
+class TaskOrder:
+    """One attempt of one task. `inputs` are the commits of its needs by task id; `rungs` the out-of-memory
+    ladder as far as earlier attempts have climbed it."""
+
+    task: StageTask
+    digest: str
+    attempt: int
+    inputs: Mapping[str, Commit]
+    rungs: tuple[Rung, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A committed result. `seconds` is the stage step alone; `detail` says where the time went."""
+
+    task: str
+    commit: Commit
+    seconds: float
+    detail: dict[str, Any]
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """An engine that wants to know which task comes next, as the fake one does to act out failures."""
+
+    def begin(self, task: StageTask, attempt: int) -> None: ...
+
+
+class StageWorker:
+    """Runs stage tasks and commits their results."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self._engine: Engine | None = None
+        self._store: Store | None = None
+        self._cache = PayloadCache(config.cache_bytes)
+        self._made: dict[str, str] = {}
+
+    def setup(self) -> dict[str, Any]:
+        """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint."""
+        started = time.monotonic()
+        config = self.config
+        self._store = Store.open(config.runs_url, config.job_id)
+        self._engine = make_engine(config.engine, config.device, config.threads)
+        fix_threads(config.threads)
+        if modelled := config.stages - {Stage.SEGMENT}:
+            self._engine.setup(modelled)
+        return {
+            "worker": config.worker,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "device": config.device,
+            "stages": sorted(config.stages),
+            "fingerprint": self._engine.fingerprint(),
+            "setup_s": time.monotonic() - started,
+        }
+
+    def run(self, order: TaskOrder, cached: Mapping[str, Payload] | None = None) -> TaskResult:
+        """Run one task and commit its result; `cached` offers payloads of earlier tasks by id.
+
+        Raises `StageError` subclasses only.
+        """
+        with stage_errors(order.task.id):
+            return self._run(order, cached or {})
+
+    def payload(self, task: str) -> Payload | None:
+        """The payload that `run` made for the task, where it is still held."""
+        return self._cache.get(self._made.get(task, ""))
+
+    def destroy(self) -> None:
+        """Release the models and the cache."""
+        self._cache.clear()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
+        engine, task = self._ready(), lighten(order.task, order.rungs)
+        self._note("begin", order)
+        fix_threads(self.config.threads)
+        free_memory(order.rungs, engine)
+        if isinstance(engine, Watcher):
+            engine.begin(task, order.attempt)
+        clock = _Clock()
+        inputs = self._inputs(order, cached)
+        clock.lap("read_s")
+        with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
+            result = run_stage(task, inputs, engine, Path(scratch))
+            clock.lap("step_s")
+            warnings = verify_output(task, result, self.config.verify)
+            commit = self._commit(order, result, self._provenance(order, clock.laps["step_s"], warnings))
+        clock.lap("commit_s")
+        self._note("end", order)
+        return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
+
+    def _inputs(self, order: TaskOrder, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
+        """Payloads by role, those of one role in the order of the task's needs."""
+        inputs: dict[str, list[Payload]] = {}
+        for need in order.task.needs:
+            inputs.setdefault(need.role, []).append(self._input(need, order.inputs[need.task], cached))
+        return inputs
+
+    def _input(self, need: Need, commit: Commit, cached: Mapping[str, Payload]) -> Payload:
+        payload = self._cache.get(commit.digest)
+        if payload is None:
+            payload = cached.get(need.task)
+        if payload is None:
+            assert self._store is not None
+            payload = unpack(self._store.read(commit))
+        self._cache.put(commit.digest, payload)
+        return payload
+
+    def _commit(self, order: TaskOrder, result: Payload | Path, provenance: dict[str, Any]) -> Commit:
+        assert self._store is not None
+        if isinstance(result, Path):
+            return self._store.put(
+                order.digest, order.attempt, result.suffix.removeprefix("."), result, provenance
+            )
+        commit = self._store.put(order.digest, order.attempt, PAYLOAD_SUFFIX, pack(result), provenance)
+        if commit.provenance == provenance:
+            # Another attempt may have won; then the store's bytes count, not these.
+            self._cache.put(order.digest, result)
+            self._made[order.task.id] = order.digest
+        return commit
+
+    def _provenance(self, order: TaskOrder, seconds: float, warnings: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            "task": order.task.id,
+            "worker": self.config.worker,
+            "host": socket.gethostname(),
+            "device": self.config.device,
+            "attempt": order.attempt,
+            "seconds": round(seconds, 3),
+            "python": platform.python_version(),
+            "exact": is_exact(order.rungs),
+            "ladder": [rung.value for rung in order.rungs],
+            "warnings": list(warnings),
+        }
+
+    def _note(self, what: str, order: TaskOrder) -> None:
+        if not self.config.trace:
+            return
+        line = {"event": what, "task": order.task.id, "attempt": order.attempt, "pid": os.getpid()}
+        with Path(self.config.trace).open("a") as trace:
+            trace.write(json.dumps(line) + "\n")
+
+    def _ready(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("run before setup")
+        return self._engine
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = now - self._last
+        self._last = now
