@@ -7,6 +7,7 @@ already with its key and its SHA-256 is left alone.
 from __future__ import annotations
 
 import hashlib
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from actors.media.ffmpeg import find_ffmpeg
 from farm.state import FilmState, JobState
-from farm.stitch import FilmRequest, assemble_film, assemble_preview, file_sha256
+from farm.stitch import PNG_SEQUENCE, assemble_film, assemble_preview, file_sha256, png_manifest
 from jobs.canonical import sha256_of
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
@@ -87,25 +88,30 @@ class Delivery:
             reel.handed_over = True
             found = [commits[task] for task in reel.segments]
             self._running.append((self._thread.submit(self._film, reel.video, found), False))
-        elif reel.previewed < reel.prefix < len(reel.segments) and time.monotonic() >= reel.next_preview_s:
+        elif self._preview_due(reel):
             reel.previewed, reel.next_preview_s = reel.prefix, float("inf")
             found = [commits[task] for task in reel.segments[: reel.prefix]]
             self._running.append((self._thread.submit(self._preview, reel, found), True))
 
+    def _preview_due(self, reel: _Reel) -> bool:
+        grown = reel.previewed < reel.prefix < len(reel.segments)
+        wanted = self.plan.output.container != PNG_SEQUENCE
+        return grown and wanted and time.monotonic() >= reel.next_preview_s
+
     def _film(self, video: PlannedVideo, segments: list[Commit]) -> FilmState:
         key, out = self._key(video, segments), Path(self.plan.output.dir) / video.output
         known = self._state.film(video.name)
-        if known and known.key == key and known.path == str(out) and _stands(out, known.sha256):
+        if known and known.key == key and known.path == str(out) and _stands(out, known):
             return known
-        facts = assemble_film(FilmRequest(video, self.plan.output, tuple(map(self.store.local, segments)), out))
+        paths = [self.store.local(commit) for commit in segments]
+        facts = assemble_film(video, paths, self.plan.output.container, out)
         self._preview_path(video).unlink(missing_ok=True)
         return FilmState(video.name, str(out), facts.sha256, facts.frames, video.frame_rate, key)
 
     def _preview(self, reel: _Reel, segments: list[Commit]) -> FilmState:
         started, out = time.monotonic(), self._preview_path(reel.video)
-        facts = assemble_preview(
-            FilmRequest(reel.video, self.plan.output, tuple(map(self.store.local, segments)), out)
-        )
+        paths = [self.store.local(commit) for commit in segments]
+        facts = assemble_preview(reel.video, paths, self.plan.output.container, out)
         took = time.monotonic() - started
         reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
         return FilmState(reel.video.name, str(out), facts.sha256, facts.frames, reel.video.frame_rate, "")
@@ -134,5 +140,14 @@ def _reel(video: PlannedVideo, graph: TaskGraph) -> _Reel:
     return _Reel(video, segments, set(segments))
 
 
-def _stands(film: Path, sha256: str) -> bool:
-    return film.exists() and file_sha256(film) == sha256
+def _stands(path: Path, film: FilmState) -> bool:
+    """Whether the delivered film is still there, byte for byte."""
+    try:
+        if not path.is_dir():
+            return file_sha256(path) == film.sha256
+        manifest = hashlib.sha256()
+        for line in png_manifest(path, film.frames):
+            manifest.update(line.encode())
+        return manifest.hexdigest() == film.sha256
+    except FileNotFoundError:
+        return False

@@ -22,7 +22,10 @@ from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, T
 from farm.frozen import frozen_report
 from farm.progress import split_task
 from farm.selection import to_compute, within
-from farm.state import DONE, INTERRUPTED, RUNNING, STOPPED_EARLY, FailedTask, JobState, TaskCounts
+from farm.state import (
+    DONE, INTERRUPTED, PAUSED, RUNNING, STOPPED_EARLY, FailedTask, FilmState, JobState, TaskCounts,
+)  # fmt: skip
+from jobs.errors import StageError
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.files import file_digest
 from jobs.graph import Stage, build_graph
@@ -67,6 +70,7 @@ class JobSession:
         self._delivery = Delivery(self.plan, self.graph, self.store)
         self._lock = JobLock(self.store.backend, tell=self._notice)
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
+        self._undelivered: StageError | None = None
         self._written_s = 0.0
 
     def __enter__(self) -> JobSession:
@@ -168,7 +172,7 @@ class JobSession:
         """Films and previews finished since the last call, and notices."""
         while self._notices:
             yield self.record(self._notices.pop(0))
-        for film, preview in self._delivery.finished():
+        for film, preview in self._finished_films():
             if not preview:
                 film = replace(film, exact=not self._touches(film.name))
                 self._state = self._state.with_film(film)
@@ -181,6 +185,8 @@ class JobSession:
         """Waits for deliveries, settles `state.json` and gives the last event."""
         self._delivery.wait()
         yield from self.delivered()
+        if self._undelivered is not None:
+            outcome, reason = PAUSED, str(self._undelivered)
         yield self._end(outcome, reason)
 
     def record(self, event: RecordedEvent) -> RecordedEvent:
@@ -248,6 +254,14 @@ class JobSession:
 
     def _touches(self, video: str) -> bool:
         return any(split_task(task)[0] == video for task in self._inexact)
+
+    def _finished_films(self) -> Iterator[tuple[FilmState, bool]]:
+        """What delivery finished. A film that the storage refuses pauses the job at its end; nothing is lost."""
+        try:
+            yield from self._delivery.finished()
+        except StageError as problem:
+            self._undelivered = problem
+            self._notice(f"a film could not be delivered: {problem}")
 
     def _notice(self, message: str) -> None:
         self._notices.append(Notice(message))
