@@ -11,12 +11,17 @@ from jobs.errors import FailureKind, StageError
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """`worker_gone`: the process takes no further calls. `traceback` is the remote one, as text."""
+    """What went wrong with a call.
+
+    `worker_gone`: the process takes no further calls. `traceback` is the remote one, as text; `cause` the
+    exception that the worker raised, where it raised one.
+    """
 
     kind: FailureKind
     message: str
     traceback: str = ""
     worker_gone: bool = False
+    cause: BaseException | None = None
 
 
 def read_failure(error: BaseException) -> Failure:
@@ -35,7 +40,7 @@ def _stage_failure(error: exceptions.RayTaskError) -> Failure:
     if isinstance(cause, exceptions.ObjectLostError):
         return Failure(FailureKind.WORKER_LOST, _line(cause, "a payload was lost with its node"))
     kind = cause.kind if isinstance(cause, StageError) else FailureKind.BUG
-    return Failure(kind, _stage_message(cause), traceback=str(error))
+    return Failure(kind, _stage_message(cause), traceback=str(error), cause=cause)
 
 
 def _stage_message(cause: BaseException | None) -> str:

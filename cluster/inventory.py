@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jobs.errors import CapacityError
 
@@ -161,3 +162,8 @@ def _shortage(inventory: Inventory, requests: Sequence[WorkerRequest], left: Seq
         f"{', '.join(map(str, left[:4]))}{rest}. Take a smaller --topology, give workers a "
         "fraction of a GPU, or add nodes."
     )
+
+
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA device node (also under WSL)."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()

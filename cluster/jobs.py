@@ -16,7 +16,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A shell command for the head node. `working_dir` is uploaded (Ray's limit is 100 MiB); None uploads nothing."""
+    """A shell command for the head node. `working_dir` is uploaded, at most 100 MiB; None uploads nothing."""
 
     entrypoint: str
     submission_id: str
@@ -27,7 +27,7 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How a submitted job ended. `status` is Ray's word; `exit_code` the command's own, where Ray knows it."""
+    """How a submitted job ended. `status` is Ray's word; `exit_code` the command's own, if Ray knows it."""
 
     status: str
     exit_code: int | None
@@ -35,7 +35,10 @@ class JobEnd:
 
 
 class JobServer:
-    """A connection to the job server at `address`, the dashboard's URL. Raises `CannotRun` when nothing answers."""
+    """A connection to the job server at `address`, the dashboard's URL.
+
+    Raises `CannotRun` when nothing answers there.
+    """
 
     def __init__(self, address: str | None) -> None:
         from ray.job_submission import JobSubmissionClient
@@ -64,7 +67,7 @@ class JobServer:
             ) from error
 
     def follow(self, submission_id: str) -> Iterator[str]:
-        """The job's output as it comes, until it ends. A broken connection is taken up again where it stopped."""
+        """The job's output as it comes, until it ends. A broken connection is taken up where it stopped."""
         seen = 0
         while True:
             for text in self._tail(submission_id, seen):

@@ -6,11 +6,11 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 
+from cluster.inventory import has_gpu
 from cluster.storage import StorageProof, unseen
 
 FETCH_TIMEOUT_S = 20.0
@@ -131,8 +131,3 @@ class WorkerShell:
         if self._worker is not None:
             self._worker.destroy()
             self._worker = None
-
-
-def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA device node (also under WSL)."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ray.head import Head, ray_head
 
 from cluster.session import Session, SessionConfig, open_session
+from tests.ray.head import Head, ray_head
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""A real cluster head for tests: `ray start --head` in a process group of its own, ended by its process id."""
+"""A real cluster head for tests: `ray start --head` in a process group of its own, ended by its id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +91,8 @@ def _wait_for(process: subprocess.Popen[bytes], log: Path, url: str) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait(timeout=15)

@@ -1,0 +1,108 @@
+"""Rendering on Ray: what stands around the render loop.
+
+Session, capacity check, proof of shared storage and worker pool are opened here, and closed again whatever
+happens.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from cluster.inventory import check_capacity, has_gpu, read_inventory
+from cluster.session import SessionConfig, open_session, stop_signals
+from farm.events import Event
+from farm.session import JobSession, Scope
+from farm.workforce import arrange, configure, gpus_named
+from jobs.digest import input_files
+from jobs.errors import StoreUnusable
+
+if TYPE_CHECKING:
+    from jobs.load import LoadedSpec
+
+UPLOADS = "working_dir_files"
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """Where a job renders. None takes the spec's topology, all GPUs, and the cluster of `RAY_ADDRESS`.
+
+    Where there is no such cluster, Ray is started on this machine, with logical GPUs if it has no real ones.
+    """
+
+    topology: str | None = None
+    gpus: int | None = None
+    address: str | None = None
+    place_notice_s: float = 10.0
+    load_deadline_s: float = 3600.0
+
+
+def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iterator[Event]:
+    """Render the job on Ray and yield its events; the last one is `JobFinished`.
+
+    SIGTERM and SIGINT end it early, resumable, when it runs in the main thread. Raises CannotRun
+    (environment), JobBusy (another driver holds the job), SpecError (a file that vanished) and UsageError
+    (the topology).
+    """
+    text = options.topology or loaded.spec.run.topology
+    scope = replace(scope, topology=text, runs_url=_absolute(scope.runs_url))
+    with JobSession(loaded, scope) as session:
+        if session.resolve() and session.complete:
+            yield session.planned()
+            session.deliver_complete()
+            yield from session.finish(session.final_outcome)
+            return
+        refuse_uploads((session.store.url, session.plan.output.dir))
+        with open_session(_ray_session(options, text)):
+            yield from _on_cluster(session, options, text)
+
+
+def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator[Event]:
+    from actors.worker import StageWorker
+    from cluster.pool import Pool, PoolConfig
+    from cluster.storage import plant, uproot
+    from farm.render_loop import RenderLoop
+
+    inventory = read_inventory()
+    workforce = arrange(text, inventory, options.gpus, session.graph.stages)
+    check_capacity(inventory, workforce.requests)
+    proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
+    config = PoolConfig(proof, options.place_notice_s, options.load_deadline_s)
+    pool = Pool(StageWorker, configure(session, workforce), config)
+    loop = RenderLoop(session, pool, workforce)
+    try:
+        with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
+            pool.start(workforce.requests)
+            yield from loop.run()
+    finally:
+        pool.close()
+        uproot(proof)
+
+
+def _ray_session(options: RayOptions, text: str) -> SessionConfig:
+    """A machine without GPUs offers as many logical ones as are asked for."""
+    logical = None if has_gpu() else options.gpus or gpus_named(text)
+    return SessionConfig(address=options.address, gpus=logical)
+
+
+def refuse_uploads(places: Iterable[str]) -> None:
+    """Raise StoreUnusable for a place inside the directory into which Ray unpacks an upload."""
+    for place in places:
+        if UPLOADS in PurePath(place).parts:
+            raise StoreUnusable(
+                f"{place} lies in Ray's temporary copy of the working directory and would be lost with it. "
+                "Give --runs and --output directories on storage that every node mounts."
+            )
+
+
+def _absolute(url: str) -> str:
+    """Workers have working directories of their own."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,341 @@
+"""The render loop: what happens in the pool goes to the scheduler, its commands go to the pool.
+
+The loop holds handles and small values only. Whatever ends it, the store says what is done, and the same job
+continues from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from cluster.failures import Failure
+from cluster.pool import Alive, Call, Done, Failed, Lost, Placed, Pool, PoolEvent, Ready, Waiting
+from farm.durations import expected_s
+from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
+from farm.schedule_graph import schedule_graph
+from farm.scheduler import commands, events
+from farm.scheduler.config import HangConfig, SchedulerConfig
+from farm.scheduler.core import Scheduler
+from farm.session import JobSession
+from farm.state import CANCELLED, INTERRUPTED, PAUSED
+from farm.workforce import Workforce
+from jobs.errors import (
+    CannotRun,
+    CorruptArtifact,
+    FailureKind,
+    FarmError,
+    StageError,
+    StorageProblem,
+    StoreUnusable,
+)
+from jobs.failures import Rung
+from jobs.graph import Stage
+from jobs.spec import Run
+from jobs.store import DIGESTS, Request
+
+LONGEST_WAIT_S = 1.0
+POLL_S = 2.0
+START_TRIES = 3
+
+
+class RenderLoop:
+    """One render on one pool. `run` yields the job's events until it ends."""
+
+    def __init__(self, session: JobSession, pool: Pool, workforce: Workforce) -> None:
+        self.session, self.pool, self.workforce = session, pool, workforce
+        self.scheduler: Scheduler | None = None
+        self._ready: dict[str, Ready] = {}
+        self._tries: dict[str, int] = {}
+        self._out: set[str] = set()
+        self._ending: tuple[str, str] | None = None
+        self._pausing = ""
+        self._stopped_by = ""
+        self._polled_s = 0.0
+
+    def stop(self, signal_name: str) -> None:
+        """End the render at the next turn; for signal handlers."""
+        self._stopped_by = signal_name
+        self.pool.wake()
+
+    def run(self) -> Iterator[Event]:
+        """The job's events; the last one is `JobFinished`."""
+        try:
+            if self.session.digests:
+                yield from self._begin()
+            while self._ending is None:
+                for event in self.pool.wait(self._wait_s()):
+                    yield from self._on(event)
+                yield from self._turn()
+        except StorageProblem as problem:
+            self._ending = PAUSED, str(problem)
+        yield from self.session.finish(*self._ending)
+
+    def _wait_s(self) -> float:
+        if self.scheduler is None:
+            return LONGEST_WAIT_S
+        return min(LONGEST_WAIT_S, max(0.0, self.scheduler.next_wake_s() - time.monotonic()))
+
+    def _turn(self) -> Iterator[Event]:
+        """What is due without an event: signals, requests, the clock, finished films."""
+        self.session.check_lock()
+        if self._stopped_by:
+            self._ending = INTERRUPTED, f"stopped by {self._stopped_by}; the same command continues it"
+            return
+        self._poll_requests()
+        if self.scheduler is not None:
+            if time.monotonic() >= self.scheduler.next_wake_s():
+                yield from self._tell(events.Tick())
+            if self._pausing and not any(self.pool.busy(worker) for worker in self._ready):
+                self._ending = PAUSED, self._pausing
+        yield from self.session.delivered()
+
+    def _poll_requests(self) -> None:
+        now = time.monotonic()
+        if now - self._polled_s < POLL_S:
+            return
+        self._polled_s = now
+        asked = self.session.store.requests()
+        if Request.CANCEL in asked:
+            self._ending = CANCELLED, "cancelled by the user"
+        elif Request.PAUSE in asked and not self._pausing:
+            self._pause("paused by the user")
+
+    def _pause(self, reason: str) -> None:
+        """Hand out nothing more and end when what runs is done."""
+        self._pausing = reason
+        if self.scheduler is None:
+            self._ending = PAUSED, reason
+        else:
+            self.scheduler.handle(events.Pause(reason), time.monotonic())
+
+    # -- the pool ------------------------------------------------------------------------------------------
+
+    def _on(self, event: PoolEvent) -> Iterator[Event]:
+        match event:
+            case Waiting():
+                yield self.session.record(Notice(event.message))
+            case Placed():
+                yield self._placed(event)
+            case Ready():
+                yield from self._on_ready(event)
+            case Alive():
+                yield from self._tell(self._serving(event.worker))
+            case Done():
+                yield from self._on_done(event)
+            case Failed():
+                yield from self._on_failed(event)
+            case Lost():
+                yield from self._on_lost(event)
+
+    def _placed(self, event: Placed) -> Event:
+        stages = self.workforce.stages[event.worker]
+        named = tuple(stage.value for stage in Stage if stage in stages)
+        return self.session.record(WorkerPlaced(event.worker, event.placement.host, named))
+
+    def _on_ready(self, event: Ready) -> Iterator[Event]:
+        self._ready[event.worker] = event
+        device = event.placement.device
+        yield self.session.record(WorkerReady(event.worker, device, event.seconds))
+        if not self.session.digests and self._hosts_models(event.worker):
+            self.session.resolve(event.report)
+            yield from self._begin()
+        elif self.scheduler is not None:
+            yield from self._enlist(event.worker)
+
+    def _begin(self) -> Iterator[Event]:
+        """The digests are known: from here on tasks are handed out."""
+        session = self.session
+        yield session.planned()
+        session.deliver_complete()
+        if session.complete:
+            self._ending = session.final_outcome, ""
+            return
+        self.scheduler = make_scheduler(session)
+        for worker in tuple(self._ready):
+            yield from self._enlist(worker)
+
+    def _enlist(self, worker: str) -> Iterator[Event]:
+        """Let a ready worker serve, if what it makes has the job's bytes."""
+        difference = self._difference(worker)
+        if difference and not self.session.plan.run.mixed_compute:
+            yield from self._refuse(worker, difference)
+        else:
+            yield from self._tell(self._serving(worker))
+
+    def _difference(self, worker: str) -> str:
+        """How this worker's engine differs from the one that the job's digests stand for; empty as a rule."""
+        if not self._hosts_models(worker):
+            return ""
+        frozen = (self.session.store.read_json(DIGESTS) or {}).get("engine", {})
+        own = self._ready[worker].report["fingerprint"]
+        keys = [key for key in frozen if key in own and own[key] != frozen[key]]
+        return "; ".join(f"{key} is {own[key]} there and {frozen[key]} in this job" for key in keys)
+
+    def _refuse(self, worker: str, difference: str) -> Iterator[Event]:
+        self.pool.kill(worker)
+        self._out.add(worker)
+        yield self.session.record(WorkerGone(worker, f"refused: its films would differ: {difference}"))
+        self._require_hosts(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
+
+    def _require_hosts(self, worker: str, why: str) -> None:
+        """Raise CannotRun when a stage of the job lost its last worker before it ever served."""
+        for stage in self.session.graph.stages & self.workforce.stages[worker]:
+            if not self.workforce.hosts(stage) - self._out:
+                raise CannotRun(f"no worker can serve {stage}: {why}")
+
+    def _hosts_models(self, worker: str) -> bool:
+        return bool(self.workforce.stages[worker] - {Stage.SEGMENT})
+
+    def _serving(self, worker: str) -> events.WorkerReady:
+        return events.WorkerReady(
+            worker, self.workforce.stages[worker], self._ready[worker].placement.node_id
+        )
+
+    def _on_done(self, event: Done) -> Iterator[Event]:
+        result, attempt = event.result, event.call.order.attempt
+        yield from self.session.done(result, event.worker, attempt)
+        yield from self._tell(events.TaskDone(result.task, event.worker, attempt, result.commit.size))
+
+    def _on_failed(self, event: Failed) -> Iterator[Event]:
+        failure = event.failure
+        if failure.kind is FailureKind.WORKER_LOST:
+            self.pool.kill(event.worker)
+            yield from self._on_lost(Lost(event.worker, (event.call,), failure))
+            return
+        yield from self._tell_failure(event.worker, event.call, failure)
+
+    def _tell_failure(self, worker: str, call: Call, failure: Failure) -> Iterator[Event]:
+        told = events.TaskFailed(
+            call.task,
+            worker,
+            call.order.attempt,
+            failure.kind,
+            failure.message,
+            getattr(failure.cause, "evidence", "") or None,
+            self._lose_inputs(call.task, failure),
+        )
+        assert self.scheduler is not None
+        orders = self.scheduler.handle(told, time.monotonic())
+        given_up, then = _consequence(call.task, orders)
+        record = TaskFailed(call.task, worker, told.attempt, failure.kind.value, failure.message, then)
+        yield self.session.failed(record, given_up)
+        yield from self._perform(orders, explained=call.task)
+
+    def _lose_inputs(self, task: str, failure: Failure) -> tuple[str, ...]:
+        """The inputs that turned out damaged; their commits are void from now on."""
+        digest = failure.cause.digest if isinstance(failure.cause, CorruptArtifact) else ""
+        needs = dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs)
+        lost = tuple(need for need in needs if digest and self.session.digests[need] == digest)
+        for need in lost:
+            self.session.lose(need)
+            self.pool.drop(need)
+        return lost
+
+    def _on_lost(self, event: Lost) -> Iterator[Event]:
+        busy_with = event.calls[0].task if event.calls else None
+        yield self.session.record(WorkerGone(event.worker, event.failure.message, busy_with))
+        self._raise_if_hopeless(event.failure)
+        if self.scheduler is None or event.worker not in self._ready:
+            self._start_again(event.worker, event.failure)
+            return
+        if event.failure.kind is FailureKind.OOM and event.calls:
+            yield from self._tell_failure(event.worker, event.calls[0], event.failure)
+        yield from self._tell(events.WorkerLost(event.worker, event.failure.message))
+
+    def _raise_if_hopeless(self, failure: Failure) -> None:
+        """What every worker would answer is told to the user at once."""
+        if isinstance(failure.cause, FarmError) and not isinstance(failure.cause, StageError):
+            raise failure.cause
+        if failure.kind is FailureKind.INVALID:
+            raise StoreUnusable(failure.message)
+
+    def _start_again(self, worker: str, failure: Failure) -> None:
+        """A worker that never served gets a few tries."""
+        self._ready.pop(worker, None)
+        self._tries[worker] = self._tries.get(worker, 0) + 1
+        if self._tries[worker] < START_TRIES:
+            self.pool.replace(worker)
+            return
+        self._out.add(worker)
+        self._require_hosts(worker, f"{worker} did not start {START_TRIES} times: {failure.message}")
+
+    # -- the scheduler -------------------------------------------------------------------------------------
+
+    def _tell(self, event: events.Event) -> Iterator[Event]:
+        if self.scheduler is not None:
+            yield from self._perform(self.scheduler.handle(event, time.monotonic()))
+
+    def _perform(self, orders: Iterable[commands.Command], explained: str = "") -> Iterator[Event]:
+        """Carry out commands; `explained` is a task whose failure the log has already."""
+        for order in orders:
+            match order:
+                case commands.Assign():
+                    yield self._assign(order)
+                case commands.Release():
+                    self.pool.drop(order.task)
+                case commands.Kill():
+                    yield from self._kill(order)
+                case commands.Suspend():
+                    yield self.session.record(WorkerGone(order.worker, str(order.reason)))
+                case commands.Probe():
+                    self.pool.probe(order.worker)
+                case commands.Quarantine() if order.task != explained:
+                    yield self._quarantine(order)
+                case commands.PauseJob():
+                    self._pausing = str(order.reason)
+                case commands.Finish():
+                    self._ending = self._outcome(order)
+
+    def _assign(self, order: commands.Assign) -> Event:
+        task = order.task
+        rungs = tuple(Rung(name) for name in order.ladder)
+        uses = tuple(dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs))
+        ticket = self.session.order(task, order.attempt, rungs)
+        self.pool.submit(
+            order.worker, Call(task, ticket, uses, share=self._has_other_readers(task, order.worker))
+        )
+        started = TaskStarted(task, order.worker, order.attempt, str(order.reason))
+        return self.session.record(started)
+
+    def _has_other_readers(self, task: str, worker: str) -> bool:
+        """Whether another worker may read the task's payload; the own one has it in its cache."""
+        graph = self.session.graph
+        stages = {graph.tasks[reader].stage for reader in graph.dependents.get(task, ())}
+        return any(self.workforce.hosts(stage) != {worker} for stage in stages)
+
+    def _kill(self, order: commands.Kill) -> Iterator[Event]:
+        self.pool.replace(order.worker)
+        yield self.session.record(WorkerGone(order.worker, str(order.reason), order.task))
+
+    def _quarantine(self, order: commands.Quarantine) -> Event:
+        record = TaskFailed(order.task, "", 0, FailureKind.WORKER_LOST.value, str(order.reason), "given up")
+        return self.session.failed(record, given_up=True)
+
+    def _outcome(self, order: commands.Finish) -> tuple[str, str]:
+        if order.outcome is commands.Outcome.DONE:
+            return self.session.final_outcome, ""
+        return order.outcome.value, str(order.reason)
+
+
+def make_scheduler(session: JobSession) -> Scheduler:
+    """The scheduler of a resolved session; what need not run counts as committed."""
+    graph = schedule_graph(session.graph, expected_s(session.plan.engine))
+    todo = set(session.todo)
+    return Scheduler(graph, scheduler_config(session.plan.run), [t for t in graph.ids if t not in todo])
+
+
+def scheduler_config(run: Run) -> SchedulerConfig:
+    """The spec's settings in the scheduler's terms."""
+    hang = HangConfig(run.deadlines.factor, run.deadlines.floor_s, run.deadlines.first_s)
+    return SchedulerConfig(run.max_attempts, int(run.payload_budget_gib * 2**30), hang=hang)
+
+
+def _consequence(task: str, orders: Iterable[commands.Command]) -> tuple[bool, str]:
+    """Whether the task is given up, and what happens next in words."""
+    for order in orders:
+        if isinstance(order, commands.Quarantine) and order.task == task:
+            return True, f"given up: {order.reason}"
+        if isinstance(order, commands.PauseJob):
+            return False, f"the job pauses: {order.reason}"
+    return False, "tried again"

@@ -1,0 +1,94 @@
+"""The workers of a render: from a topology to what each asks of the cluster, and what it is told to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cluster.inventory import Inventory, WorkerRequest
+from jobs.graph import Stage
+from jobs.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
+
+if TYPE_CHECKING:
+    from cluster.shell import Placement
+    from farm.session import JobSession
+
+SEGMENT_CPUS = 1.0
+MOST_SEGMENT_WORKERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """Workers by id, in the order they are asked for."""
+
+    topology: Topology
+    stages: dict[str, frozenset[Stage]]
+    requests: tuple[WorkerRequest, ...]
+
+    def hosts(self, stage: Stage) -> frozenset[str]:
+        """The workers that host a stage."""
+        return frozenset(worker for worker, stages in self.stages.items() if stage in stages)
+
+
+def arrange(text: str, inventory: Inventory, gpus: int | None, needed: frozenset[Stage]) -> Workforce:
+    """The workforce for a topology's text. `gpus` bounds what `mono` takes; None takes every GPU there is.
+
+    Pools without a stage that the job needs are left out. Raises UsageError and CapacityError.
+    """
+    available = inventory.gpus if gpus is None else float(gpus)
+    takes_all = text.strip() in (MONO, AUTO)
+    machine = Machine(available if takes_all else math.inf, segment_workers(available, inventory.cpus))
+    topology = parse_topology(MONO if text.strip() == AUTO else text, machine)
+    topology.require(needed)
+    idle = topology.idle_pools(needed)
+    return _enlist(Topology(tuple(pool for pool in topology.pools if pool not in idle)))
+
+
+def gpus_named(text: str) -> int:
+    """The GPUs that a topology's text asks for by itself: 1 for `mono` and `auto`. Raises UsageError."""
+    if text.strip() in (MONO, AUTO):
+        return 1
+    return math.ceil(parse_topology(text, Machine(math.inf)).gpus)
+
+
+def segment_workers(gpus: float, cpus: float) -> int:
+    """One encoder for each GPU that feeds it, as far as the CPUs go."""
+    return max(1, min(math.ceil(gpus), int(cpus) - 1, MOST_SEGMENT_WORKERS))
+
+
+def _enlist(topology: Topology) -> Workforce:
+    stages: dict[str, frozenset[Stage]] = {}
+    requests = []
+    for pool in topology.pools:
+        for number in range(pool.count):
+            worker = f"{_name(pool)}-{number}"
+            stages[worker] = pool.stages
+            requests.append(WorkerRequest(worker, gpus=pool.gpus, cpus=0.0 if pool.gpus else SEGMENT_CPUS))
+    return Workforce(topology, stages, tuple(requests))
+
+
+def _name(pool: Pool) -> str:
+    return MONO if {Stage.SAMPLE, Stage.DECODE} <= pool.stages else pool.name
+
+
+def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequest, Placement], Any]:
+    """What a placed worker is told: its stages, its device, the job's store and thread counts."""
+    from actors.worker import WorkerConfig
+
+    run = session.plan.run
+
+    def config(request: WorkerRequest, placement: Placement) -> WorkerConfig:
+        return WorkerConfig(
+            engine=session.plan.engine,
+            stages=workforce.stages[request.id] & session.graph.stages,
+            device=placement.device,
+            threads=run.threads,
+            runs_url=session.scope.runs_url,
+            job_id=session.store.job_id,
+            verify=run.verify,
+            worker=request.id,
+        )
+
+    return config
