@@ -2,7 +2,7 @@
 
 from jobs.store.commits import Commit
 from jobs.store.documents import DIGESTS, PLAN, SEEDS, SPEC, STATE, Request
-from jobs.store.lock import JobLock, LockTiming
+from jobs.store.lock import Driver, JobLock, LockTiming, Presence, presence
 from jobs.store.store import Checked, Store
 
 __all__ = [
@@ -13,8 +13,11 @@ __all__ = [
     "STATE",
     "Checked",
     "Commit",
+    "Driver",
     "JobLock",
     "LockTiming",
+    "Presence",
     "Request",
     "Store",
+    "presence",
 ]

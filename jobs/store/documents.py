@@ -16,6 +16,7 @@ SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "dig
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
+MAX_WAITING = 10_000
 
 
 class Request(StrEnum):
@@ -73,7 +74,10 @@ class Documents:
         self.write_json(SEEDS, {"seeds": [[video, chunk, seed] for (video, chunk), seed in merged]})
 
     def append_event(self, event: Mapping[str, Any]) -> None:
-        """Add one event to this run's log; object stores get it within two seconds or at `flush_events`."""
+        """Add one event to this run's log; object stores get it within two seconds or at `flush_events`.
+
+        Never raises: what a full disk or an outage refuses is kept in memory and written with a later event.
+        """
         if self._log is None:
             self._log = EventLog(self.backend)
         self._log.append(event)
@@ -117,7 +121,10 @@ class Documents:
 
 
 class EventLog:
-    """One driver run's events as JSON lines: one growing file where the medium appends, else parts."""
+    """One driver run's events as JSON lines: one growing file where the medium appends, else parts.
+
+    The log explains a run, it is not needed to continue one: a medium that refuses it must not end the job.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -136,16 +143,17 @@ class EventLog:
         if not self._lines:
             return
         data = b"".join(self._lines)
-        key = (
-            f"{EVENTS}/{self.run}.jsonl"
-            if self.backend.appends
-            else f"{EVENTS}/{self.run}-{self._part:06d}.jsonl"
-        )
-        with storage_errors(self.backend, key, len(data)):
-            (self.backend.append if self.backend.appends else self.backend.replace)(key, data)
+        part = "" if self.backend.appends else f"-{self._part:06d}"
+        write = self.backend.append if self.backend.appends else self.backend.replace
+        self._flushed_s = time.monotonic()
+        try:
+            write(f"{EVENTS}/{self.run}{part}.jsonl", data)
+        except OSError:
+            # Half a line may stand at the end of the file now: the line break makes it a line of its own.
+            self._lines = [b"\n", *self._lines[-MAX_WAITING:]]
+            return
         self._lines.clear()
         self._part += 1
-        self._flushed_s = time.monotonic()
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -171,7 +171,7 @@ def _copy_into(out: BinaryIO, data: bytes | Path) -> None:
 
 
 def _append(path: Path, data: bytes) -> None:
-    with path.open("ab", buffering=0) as out:
+    with path.open("ab") as out:
         out.write(data)
 
 

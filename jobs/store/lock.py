@@ -14,7 +14,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +104,17 @@ class JobLock:
         self._start()
 
     def release(self) -> None:
-        """Let go; the file stays and says so. Nothing happens where the lock was lost or not held."""
+        """Let go; the file stays and says so. Nothing happens where the lock was lost or not held.
+
+        Never raises: a lock that a full disk keeps from being released is seen to be dead with its process.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         holder, self._holder = self._holder, None
         if holder is not None and self._usurper is None:
-            with storage_errors(self.backend, _key(holder.generation)):
+            with suppress(OSError):
                 self.backend.replace(_key(holder.generation), _encode(replace(holder, released=True)))
 
     def check(self) -> None:
@@ -200,6 +205,39 @@ def read_holder(backend: Backend) -> Holder | None:
         except FileNotFoundError:
             continue
     return None
+
+
+class Driver(StrEnum):
+    """Whether somebody renders a job: as far as one look can tell."""
+
+    NONE = "none"
+    RUNNING = "running"
+    ENDED = "ended"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who renders a job. `ended` died without letting go, `silent` (on another machine) did so probably."""
+
+    driver: Driver
+    who: str = ""
+    since_s: float | None = None
+
+
+def presence(backend: Backend, timing: LockTiming | None = None) -> Presence:
+    """Look at the lock without taking it."""
+    holder = read_holder(backend)
+    if holder is None or holder.released:
+        return Presence(Driver.NONE)
+    verdict = alive(holder.process)
+    if verdict is None:
+        age_s = time.time() - _last_beat(backend, holder.generation).at_s
+        verdict = age_s < (timing or LockTiming()).stale_s
+        driver = Driver.RUNNING if verdict else Driver.SILENT
+    else:
+        driver = Driver.RUNNING if verdict else Driver.ENDED
+    return Presence(driver, holder.who(), holder.since_s or None)
 
 
 def busy(holder: Holder, because: str) -> JobBusy:

@@ -84,6 +84,14 @@ class Store(Documents):
         """Every commit whose artifact is there and unaltered, by digest."""
         return self.check().commits
 
+    def committed_digests(self) -> frozenset[str]:
+        """Digests with a commit record, by one listing; nothing is verified."""
+        return self._digests_in(COMMITS)
+
+    def evicted_digests(self) -> frozenset[str]:
+        """Digests whose artifact was given up and not made again, by one listing."""
+        return self._digests_in(EVICTED) - self.committed_digests()
+
     def check(self, everything: bool = False) -> Checked:
         """List the store once and sort good commits from damage.
 
@@ -92,7 +100,7 @@ class Store(Documents):
         """
         with storage_errors(self.backend, COMMITS):
             files = self.backend.entries(ARTIFACTS)
-            digests = [name.removesuffix(".json") for name in self.backend.entries(COMMITS)]
+            digests = self._digests_in(COMMITS)
             records = self.backend.read_many(record_key(digest) for digest in digests)
         good: dict[str, Commit] = {}
         damage: list[tuple[str, str]] = []
@@ -176,7 +184,7 @@ class Store(Documents):
 
     def evicted(self) -> dict[str, Commit]:
         """Results that were committed once and whose artifact was given up, by digest."""
-        digests = [name.removesuffix(".json") for name in self.backend.entries(EVICTED)]
+        digests = self._digests_in(EVICTED)
         records = self.backend.read_many(evicted_key(digest) for digest in digests)
         decoded = ((digest, records.get(evicted_key(digest))) for digest in sorted(digests))
         commits = {digest: decode_commit(data, digest) for digest, data in decoded if data is not None}
@@ -187,6 +195,10 @@ class Store(Documents):
         named = {commit.file for commit in self.check().commits.values()}
         orphans = [name for name in self.backend.entries(ARTIFACTS) if f"{ARTIFACTS}/{name}" not in named]
         return sum(self.backend.delete(f"{ARTIFACTS}/{name}") for name in orphans)
+
+    def _digests_in(self, folder: str) -> frozenset[str]:
+        with storage_errors(self.backend, folder):
+            return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))
 
     def _settle(self, mine: Commit) -> Commit:
         """Create the record, or find who did; a record that does not verify is replaced."""

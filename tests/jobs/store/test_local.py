@@ -84,7 +84,11 @@ def test_state_and_events_are_written_on_a_full_disk(small_disk: Path) -> None:
         assert list(store.events()) == [{"event": "paused"}]
         with pytest.raises(StorageProblem):
             store.put(DIGEST, 1, "bin", b"x" * RESERVE_BYTES, {})
+        for _ in range(100):
+            store.append_event({"event": "x" * 4096})
         filler.unlink()
+        store.append_event({"event": "mended"})
+        assert len(list(store.events())) == 102
         assert store.read(store.put(DIGEST, 2, "bin", b"x" * MIB, {})) == b"x" * MIB
 
 

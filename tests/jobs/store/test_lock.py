@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobBusy
-from jobs.store import JobLock, LockTiming, Store
+from jobs.store import Driver, JobLock, LockTiming, Store, presence
 from jobs.store import lock as lock_module
 from jobs.store.lock import read_holder
 from jobs.store.process import Process, alive, this_process
@@ -200,6 +200,24 @@ def test_a_torn_lock_file_still_locks(store: Store) -> None:
     holder.release()
     with store.lock(FAST):
         pass
+
+
+def test_a_look_at_the_lock_tells_who_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Store.open(str(tmp_path), "harbor").backend
+    assert presence(backend).driver is Driver.NONE
+    with other_holder(tmp_path) as process:
+        seen = presence(backend)
+        assert seen.driver is Driver.RUNNING
+        assert seen.who == f"process {process.pid} on {os.uname().nodename}"
+    assert presence(backend).driver is Driver.ENDED
+    as_foreign(monkeypatch)
+    assert presence(backend, SLOW).driver is Driver.RUNNING
+    time.sleep(FAST.stale_s)
+    assert presence(backend, FAST).driver is Driver.SILENT
+    monkeypatch.undo()
+    with Store.open(str(tmp_path), "harbor").lock():
+        pass
+    assert presence(backend).driver is Driver.NONE
 
 
 def test_a_reused_pid_is_not_the_same_process() -> None:
