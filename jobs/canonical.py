@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Hashable
-from functools import cache
-from typing import Any, cast
+from typing import Any
 
 
 def canonical_json(value: Any) -> str:
@@ -21,9 +19,4 @@ def sha256_of(value: Any) -> str:
 
 
 def _as_object(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in _names(type(value))}
-
-
-@cache
-def _names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cast(type, kind)))
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

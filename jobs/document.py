@@ -141,6 +141,7 @@ class _Builder:
             self._refuse(at, node, f"the tag {node.tag!r}", "plain lists and mappings", "remove the tag")
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*at, index), depth + 1) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.MappingNode)
         return self._map(node, at, depth)
 
     def _map(self, node: yaml.MappingNode, at: Location, depth: int) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from jobs.frames import conformed_frames, frames_of
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFact:
@@ -32,6 +34,13 @@ class SourceFacts:
 
     videos: Mapping[str, VideoFact] = field(default_factory=dict)
     latents: Mapping[str, LatentFact] = field(default_factory=dict)
+
+    def frames(self, path: str, frame_rate: float) -> int | None:
+        """Frames of a source shown at `frame_rate`; None where it was not measured."""
+        if path in self.latents:
+            return frames_of(self.latents[path].latents)
+        video = self.videos.get(path)
+        return conformed_frames(video.frames, video.frame_rate, frame_rate) if video else None
 
 
 VideoProbe = Callable[[str], VideoFact]

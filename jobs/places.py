@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import Any
 
 Location = tuple[str | int, ...]
@@ -18,6 +20,19 @@ def place_of(location: Location) -> str:
         else:
             text += f".{part[:80]}" if text else part[:80]
     return text
+
+
+def nearest(word: str, options: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The option that was probably meant, None when nothing comes near."""
+    ranked = [(_likeness(word[:80], option), option) for option in options]
+    best = max(ranked, default=(0.0, ""))
+    return best[1] if best[0] >= cutoff else None
+
+
+def _likeness(word: str, option: str) -> float:
+    """From 0 to 1; swapped letters count as near."""
+    ratio = SequenceMatcher(None, word.lower(), option).ratio()
+    return ratio + 0.1 if sorted(word.lower()) == sorted(option) else ratio
 
 
 def shown(value: Any) -> str:

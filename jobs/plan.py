@@ -19,7 +19,6 @@ from jobs.frames import (
     ChunkSpan,
     Span,
     audio_sample,
-    conformed_frames,
     decode_window,
     fade_frames,
     frames_of,
@@ -110,11 +109,10 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
     source = variant.video.source
     if source is None:
         return None
-    if source.latent is not None:
-        have = frames_of(facts.latents[source.latent].latents)
-    else:
-        fact = facts.videos[source.path]
-        have = conformed_frames(fact.frames, fact.frame_rate, variant.frame_rate)
+    have = facts.frames(source.path, variant.frame_rate)
+    if have is None:
+        place, rule = f"{variant.place}.source", "the source is measured before planning"
+        raise InputError([Problem(place, source.path, rule, "load the spec with a video probe")])
     take = frames_of(latents_of(min(have, source.last_frames or have)))
     return PlannedSource("latent" if source.latent else "video", source.path, take, have - take)
 

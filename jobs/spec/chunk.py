@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from jobs.spec.base import (
     InputPath,
@@ -37,7 +38,19 @@ def _named_guider(value: Any) -> Any:
 
 
 AnyGuider = Annotated[Guider, BeforeValidator(_named_guider)]
-Sigmas = Annotated[Many[Annotated[float, Field(ge=0.0, le=1000.0)]], Field(min_length=2, max_length=1001)]
+
+
+def _falling(values: tuple[float, ...]) -> tuple[float, ...]:
+    if all(one > other for one, other in pairwise(values)):
+        return values
+    raise refusal("noise levels that fall from each to the next", "sort them, and remove what stands twice")
+
+
+Sigmas = Annotated[
+    Many[Annotated[float, Field(ge=0.0, le=1000.0)]],
+    Field(min_length=2, max_length=1001),
+    AfterValidator(_falling),
+]
 
 
 class Settings(Model):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.formats import CODECS, CONTAINERS
-from jobs.spec.base import InputPath, Model
+from jobs.spec.base import InputPath, Model, refusal
 
-TOPOLOGY = (
-    r"^(auto|mono(=[1-9][0-9]{0,5})?(@[0-9.]{1,8})?"
-    r"|[a-z]+(\+[a-z]+)*=[1-9][0-9]{0,5}(@[0-9.]{1,8})?(,[a-z]+(\+[a-z]+)*=[1-9][0-9]{0,5}(@[0-9.]{1,8})?)*)$"
-)
 Verdict = Literal["error", "warn", "off"]
 Deadline = Annotated[float, Field(gt=0.0, le=604_800.0)]
 
@@ -22,6 +18,12 @@ class Tiling(Model):
 
     tile_latents: int = Field(16, ge=2, le=1024, description="Latents per tile.")
     overlap_latents: int = Field(4, ge=1, le=512, description="Latents shared by neighbouring tiles.")
+
+    @model_validator(mode="after")
+    def _tiles_advance(self) -> Tiling:
+        if self.overlap_latents >= self.tile_latents:
+            raise refusal("an overlap shorter than the tile", "lower `overlap_latents`")
+        return self
 
 
 class Decode(Model):
@@ -77,7 +79,6 @@ class Run(Model):
 
     topology: str = Field(
         "auto",
-        pattern=TOPOLOGY,
         max_length=400,
         description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`.",
     )

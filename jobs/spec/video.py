@@ -57,6 +57,10 @@ class Audio(Model):
 
 
 def _named_audio(value: Any) -> Any:
+    if isinstance(value, str) and value != "generate":
+        raise refusal(
+            "`{file, mode}`, or `generate`", f"write `audio: {{file: {value[:60]}}}`, or `generate`"
+        )
     return {"mode": "generate"} if value == "generate" else value
 
 
@@ -65,7 +69,7 @@ class Video(Model):
 
     name: Name = Field(description="Name of the video and of its file, unique in the job.")
     source: Source | None = Field(None, description="Existing material to open with.")
-    chunks: Many[Chunk] = Field((), max_length=100_000, description="What happens, in order.")
+    chunks: Many[Chunk] = Field(min_length=1, max_length=100_000, description="What happens, in order.")
     audio: Annotated[Audio, BeforeValidator(_named_audio)] | None = Field(
         None, description="`{file, mode}`, or `generate`. Left out: silent."
     )

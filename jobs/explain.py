@@ -1,0 +1,150 @@
+"""What pydantic found, as place, value, rule and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs.errors import Problem
+from jobs.models import field_at, homes, model_at
+from jobs.places import Location, nearest, place_of, shown
+
+Advice = tuple[str, str]
+Context = Mapping[str, Any]
+
+KINDS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "model_type": "a mapping of fields",
+    "dict_type": "a mapping",
+    "tuple_type": "a list",
+}
+ANY_SCALAR = "text, a number, true, false, or a list of whole numbers"
+
+
+def explain(error: ValidationError, data: Any) -> dict[Location, Problem]:
+    """One problem per place, in the order of the document."""
+    grouped: dict[Location, list[Mapping[str, Any]]] = {}
+    for item in error.errors(include_url=False):
+        grouped.setdefault(_real_location(item, data), []).append(item)
+    return {location: _problem(location, items) for location, items in grouped.items()}
+
+
+def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, int]) -> list[Problem]:
+    """The problems in the order of the document, each with the line of its place where that is known."""
+    numbered = [(_line_of(location, lines), problem) for location, problem in problems.items()]
+    numbered.sort(key=lambda pair: pair[0] or 0)
+    return [
+        replace(problem, value=f"{problem.value} (line {line})") if line else problem
+        for line, problem in numbered
+    ]
+
+
+def _line_of(location: Location, lines: Mapping[Location, int]) -> int | None:
+    upwards = (location[:length] for length in range(len(location), 0, -1))
+    return next((lines[place] for place in upwards if place in lines), None)
+
+
+def _real_location(item: Mapping[str, Any], data: Any) -> Location:
+    """The error's place without the tags that pydantic adds for unions and dictionary keys."""
+    location: list[str | int] = []
+    for part in item["loc"]:
+        there = (
+            part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
+        )
+        if there:
+            data = data[part]
+        elif not (isinstance(data, dict) and item["type"] == "missing"):
+            break
+        location.append(part)
+    return tuple(location)
+
+
+def _problem(location: Location, items: list[Mapping[str, Any]]) -> Problem:
+    kinds = {str(item["type"]) for item in items}
+    if len(kinds) > 1 and all(kind in KINDS for kind in kinds):
+        advice = (ANY_SCALAR, "write one of these")
+    else:
+        advice = _advice(location, items[0])
+    value = "nothing" if items[0]["type"] == "missing" else shown(items[0]["input"])
+    return Problem(place_of(location) or "the spec", value, *advice)
+
+
+def _advice(location: Location, item: Mapping[str, Any]) -> Advice:
+    kind, context = str(item["type"]), item.get("ctx", {})
+    if kind in KINDS:
+        return KINDS[kind], f"write {KINDS[kind]}{_example(location)}"
+    if kind in ADVICE:
+        return ADVICE[kind](location, context)
+    return str(item["msg"]), f"mend the value{_example(location)}"
+
+
+def _example(location: Location) -> str:
+    info = field_at(location)
+    if info is None or info.is_required() or not isinstance(info.default, str | int | float):
+        return ""
+    return f", for example {shown(info.default)}" if info.default != "" else ""
+
+
+def _missing(location: Location, context: Context) -> Advice:
+    return "this field is required", f"add `{location[-1]}`"
+
+
+def _unknown(location: Location, context: Context) -> Advice:
+    key, model = str(location[-1]), model_at(location[:-1])
+    known = tuple(model.model_fields) if model else ()
+    rule = f"the fields here are {', '.join(known)}" if known else "no fields here"
+    near = nearest(key, known)
+    if near:
+        return rule, f"did you mean `{near}`?"
+    if key in homes():
+        return rule, f"`{key}` belongs in {' or '.join(homes()[key])}"
+    elsewhere = nearest(key, homes(), 0.75)
+    if elsewhere:
+        return rule, f"did you mean `{elsewhere}` in {homes()[elsewhere][0]}?"
+    return rule, f"remove `{key}`"
+
+
+def _choice(location: Location, context: Context) -> Advice:
+    return str(context["expected"]).replace("'", "`"), "write one of these"
+
+
+def _bound(words: str, key: str) -> Callable[[Location, Context], Advice]:
+    def advise(location: Location, context: Context) -> Advice:
+        return f"{words} {context[key]}", f"write a number of {words} {context[key]}{_example(location)}"
+
+    return advise
+
+
+def _length(words: str, key: str, unit: str) -> Callable[[Location, Context], Advice]:
+    def advise(location: Location, context: Context) -> Advice:
+        return f"{words} {context[key]} {unit}", f"write {words} {context[key]} {unit}"
+
+    return advise
+
+
+def _own_rule(location: Location, context: Context) -> Advice:
+    return context["rule"], context["remedy"]
+
+
+ADVICE: dict[str, Callable[[Location, Context], Advice]] = {
+    "rule": _own_rule,
+    "missing": _missing,
+    "extra_forbidden": _unknown,
+    "literal_error": _choice,
+    "greater_than_equal": _bound("at least", "ge"),
+    "less_than_equal": _bound("at most", "le"),
+    "greater_than": _bound("more than", "gt"),
+    "less_than": _bound("less than", "lt"),
+    "string_too_short": _length("at least", "min_length", "characters"),
+    "string_too_long": _length("at most", "max_length", "characters"),
+    "too_short": _length("at least", "min_length", "items"),
+    "too_long": _length("at most", "max_length", "items"),
+}

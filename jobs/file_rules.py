@@ -1,0 +1,127 @@
+"""Rules about the files that a spec names: there, readable, of a safe kind, and never overwritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs.expand import variants
+from jobs.findings import Finding
+from jobs.formats import CONTAINERS
+from jobs.places import Location, shown
+from jobs.spec import JobSpec
+
+PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+MODEL_FIELDS = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
+IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
+
+
+def check_input_files(spec: JobSpec) -> Iterator[Finding]:
+    """Images, sounds, source material and fault scripts exist and can be read."""
+    for location, path in input_paths(spec):
+        fault = _file_fault(Path(path))
+        if fault:
+            rule = "a readable file; paths are relative to the spec"
+            yield Finding(location, f"{shown(path)} {fault}", rule, "give the path of an existing file")
+
+
+def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
+    """Every input file that is not a model, with the place that names it."""
+    if spec.engine.fake.faults is not None:
+        yield ("engine", "fake", "faults"), spec.engine.fake.faults
+    for index, video in enumerate(spec.videos):
+        here: Location = ("videos", index)
+        if video.source is not None:
+            yield (*here, "source", "latent" if video.source.latent else "video"), video.source.path
+        if video.audio is not None and video.audio.file is not None:
+            yield (*here, "audio", "file"), video.audio.file
+        for number, chunk in enumerate(video.chunks):
+            kind = "generate" if chunk.generate else "extend"
+            for field in IMAGE_FIELDS:
+                path = getattr(chunk.settings, field, None)
+                if path is not None:
+                    yield (*here, "chunks", number, kind, field), path
+
+
+def _file_fault(path: Path) -> str:
+    """What is wrong with an input file, empty when nothing is."""
+    try:
+        if path.is_dir():
+            return "is a folder"
+        if not path.is_file():
+            return "does not exist"
+        return "" if os.access(path, os.R_OK) else "cannot be read"
+    except (OSError, ValueError):
+        return "cannot be read"
+
+
+def check_models(spec: JobSpec) -> Iterator[Finding]:
+    """Model files that the spec names by path exist; hub ids and ComfyUI names are left to the engine."""
+    for location, reference in model_references(spec):
+        fault = _model_fault(spec.engine.name, reference)
+        if fault:
+            rule = "a model file or folder" + (
+                "" if spec.engine.name == "comfyui" else ", or a hub id `owner/name`"
+            )
+            yield Finding(location, f"{shown(reference)} {fault}", rule, "give the path of an existing model")
+    folder = spec.engine.comfyui
+    if folder is not None and not Path(folder).is_dir():
+        remedy = "give the folder that holds ComfyUI's main.py"
+        yield Finding(("engine", "comfyui"), f"{shown(folder)} is no folder", "ComfyUI's folder", remedy)
+
+
+def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
+    """Every model that the spec names, with its place."""
+    for field in MODEL_FIELDS:
+        reference = getattr(spec.engine, field)
+        if reference is not None:
+            yield ("engine", field), reference
+    for index, lora in enumerate(spec.engine.loras):
+        yield ("engine", "loras", index, "path"), lora.path
+
+
+def _model_fault(engine: str, reference: str) -> str:
+    path = Path(reference)
+    if engine == "fake" or path.exists():
+        return ""
+    by_name = not path.is_absolute() and not reference.startswith(".")
+    if engine == "comfyui" and by_name:
+        return ""
+    hub_id = by_name and reference.count("/") == 1 and not path.suffix
+    return "" if hub_id else "does not exist"
+
+
+def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:
+    """Pickled weights run code when they are loaded: only the command line can allow them."""
+    if allow_pickle:
+        return
+    rule = "only `.safetensors`: pickled files can run code"
+    if spec.engine.allow_pickle:
+        place: Location = ("engine", "allow_pickle")
+        yield Finding(
+            place, "true", "a spec cannot allow itself to run code", "pass --allow-pickle, if you trust it"
+        )
+    sources = [(at, path) for at, path in input_paths(spec) if at[-1] == "latent"]
+    for location, reference in (*model_references(spec), *sources):
+        if reference.lower().endswith(PICKLED):
+            remedy = "convert it to .safetensors, or pass --allow-pickle if you trust it"
+            yield Finding(location, shown(reference), rule, remedy)
+
+
+def check_outputs(spec: JobSpec) -> Iterator[Finding]:
+    """The output folder can be one, and no film replaces an input."""
+    folder = Path(spec.output.dir)
+    nearest = next((part for part in (folder, *folder.parents) if part.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        rule = "a folder, existing or not"
+        yield Finding(("output", "dir"), f"{shown(str(nearest))} is a file", rule, "name another folder")
+    inputs = {path: location for location, path in input_paths(spec)}
+    suffix = CONTAINERS[spec.output.container].suffix
+    for variant in variants(spec):
+        film = os.path.normpath(folder / (variant.name + suffix))
+        if film in inputs:
+            remedy = "rename the video or choose another `output.dir`"
+            yield Finding(
+                inputs[film], shown(film), "inputs are never overwritten by a film", remedy, (("output",),)
+            )

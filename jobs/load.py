@@ -1,0 +1,138 @@
+"""A spec file, or a mapping, to a checked `JobSpec`, or to every error at once. Nothing is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from jobs.document import Document, read_document
+from jobs.errors import SpecError
+from jobs.explain import explain, with_lines
+from jobs.facts import SourceFacts, VideoProbe
+from jobs.file_rules import check_input_files, check_models, check_outputs, check_pickles
+from jobs.findings import Finding
+from jobs.overrides import apply_overrides
+from jobs.places import Location
+from jobs.rules import find_faults
+from jobs.sources import probe_sources
+from jobs.spec import JobSpec
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """`probe_video` measures source videos; `check_files` is False where the paths are another machine's."""
+
+    probe_video: VideoProbe | None = None
+    check_files: bool = True
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedJob:
+    """A checked spec, with absolute paths, and what was measured of its sources."""
+
+    spec: JobSpec
+    facts: SourceFacts = field(default_factory=SourceFacts)
+
+
+def load_job(
+    path: str | Path, overrides: Sequence[str] = (), options: LoadOptions | None = None
+) -> LoadedJob:
+    """The checked spec at `path`, with `overrides` (`place=value`) applied.
+
+    Raises SpecError with every problem, UsageError for an override that is not one.
+    """
+    path = Path(path)
+    document = read_document(path)
+    lines = {} if overrides else document.lines
+    data = apply_overrides(document.data, overrides)
+    return check_document(Document(data, lines), path.absolute().parent, options or LoadOptions())
+
+
+def load_mapping(
+    data: Mapping[str, Any], base: str | Path = ".", options: LoadOptions | None = None
+) -> LoadedJob:
+    """The same for a spec made in Python; paths are relative to `base`."""
+    return check_document(Document(dict(data)), Path(base).absolute(), options or LoadOptions())
+
+
+def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedJob:
+    """Checks models, then rules; after a broken field the rules still run on everything it does not touch."""
+    context = {"base": str(base)}
+    try:
+        spec = JobSpec.model_validate(document.data, context=context)
+    except ValidationError as error:
+        problems = explain(error, document.data)
+        repaired = _repaired(document.data, problems, context)
+        findings = _find(repaired, options)[0] if repaired else []
+        kept = [finding for finding in findings if not finding.blamed_on(problems)]
+        problems |= {finding.location: finding.problem for finding in kept}
+        raise SpecError(with_lines(problems, document.lines)) from None
+    findings, facts = _find(spec, options)
+    if findings:
+        problems = {finding.location: finding.problem for finding in findings}
+        raise SpecError(with_lines(problems, document.lines))
+    return LoadedJob(_with_pickles(spec, options), facts)
+
+
+def spec_to_yaml(spec: JobSpec) -> str:
+    """The spec as YAML, only what was set, with absolute paths: it loads to an equal spec anywhere."""
+    data = spec.model_dump(mode="json", exclude_unset=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFacts]:
+    """Broken rules and facts; rules that need earlier ones to hold are left out while those do not."""
+    findings = find_faults(spec)
+    findings += check_pickles(spec, options.allow_pickle)
+    if not options.check_files:
+        return findings, SourceFacts()
+    sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
+    findings += [*check_input_files(spec), *check_models(spec)]
+    if sound:
+        findings += check_outputs(spec)
+    missing = [finding.location for finding in findings]
+    probed, facts = probe_sources(spec, options.probe_video, missing)
+    return [*findings, *probed], facts
+
+
+def _repaired(
+    data: Mapping[str, Any], faulty: Iterable[Location], context: Mapping[str, Any]
+) -> JobSpec | None:
+    """The spec without its faulty fields, where that leaves a spec."""
+    rest: Any = copy.deepcopy(data)
+    for location in sorted(faulty, key=len, reverse=True):
+        if not location:
+            return None
+        _mend(rest, location)
+    try:
+        return JobSpec.model_validate(rest, context=dict(context))
+    except ValidationError:
+        return None
+
+
+def _mend(data: Any, location: Location) -> None:
+    """Takes the faulty field out, or puts in a stand-in where it must be."""
+    names = [index for index, part in enumerate(location) if isinstance(part, str)]
+    *path, key = location[: names[-1] + 1]
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if key == "name":
+        data[key] = "-".join(map(str, location))
+    else:
+        data.pop(key, None)
+
+
+def _with_pickles(spec: JobSpec, options: LoadOptions) -> JobSpec:
+    if not options.allow_pickle:
+        return spec
+    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"allow_pickle": True})})

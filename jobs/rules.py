@@ -1,0 +1,277 @@
+"""Rules that take more than one field: chains, names, matrix, formats and what each engine can do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs.errors import UsageError
+from jobs.expand import Variant, setting, variants
+from jobs.explain import explain
+from jobs.findings import Finding
+from jobs.formats import CONTAINERS, containers_of
+from jobs.frames import TEMPORAL, latents_of
+from jobs.places import Location, nearest, place_of, shown
+from jobs.spec import Chunk, Defaults, Extend, Generate, JobSpec
+from jobs.spec.base import SAFE_NAME
+from jobs.topology import AUTO, Machine, parse_topology
+
+MAX_VIDEOS = 10_000
+MAX_CHUNKS = 200_000
+MAX_FILM_FRAMES = 20_000_000
+ANY_MACHINE_GPUS = 1e9
+DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun")
+DIFFUSERS_GUIDERS = ("cfg", "stg")
+
+Rule = Callable[[JobSpec], Iterator[Finding]]
+
+
+def find_faults(spec: JobSpec) -> list[Finding]:
+    """Every broken rule, each place once. Rules on whole films run only where the matrix can be unrolled."""
+    found = [finding for rule in (check_matrix, check_amount) for finding in rule(spec)]
+    unrolled = () if found else FILM_RULES
+    found += [finding for rule in (*FIELD_RULES, *unrolled) for finding in rule(spec)]
+    return list({finding.location: finding for finding in reversed(found)}.values())[::-1]
+
+
+def check_matrix(spec: JobSpec) -> Iterator[Finding]:
+    """Keys are fields of `defaults` or words in a prompt; values are legal for them."""
+    for key, values in spec.matrix.items():
+        if key in Defaults.model_fields:
+            yield from _check_matrix_values(key, values)
+        elif not any("{" + key + "}" in text for text in _prompts(spec)):
+            rule = f"a field of `defaults`, or a word that a prompt names as {{{key}}}"
+            near = nearest(key, Defaults.model_fields)
+            remedy = f"did you mean `{near}`?" if near else f"write {{{key}}} into a prompt, or remove it"
+            yield Finding(("matrix", key), shown(values), rule, remedy)
+        else:
+            yield from _check_words(key, values)
+
+
+def _check_matrix_values(key: str, values: tuple[Any, ...]) -> Iterator[Finding]:
+    for index, value in enumerate(values):
+        try:
+            Defaults.model_validate({key: value})
+        except ValidationError as error:
+            problem = next(iter(explain(error, {key: value}).values()))
+            yield Finding(("matrix", key, index), problem.value, problem.rule, problem.remedy)
+
+
+def _check_words(key: str, values: tuple[Any, ...]) -> Iterator[Finding]:
+    for index, value in enumerate(values):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (isinstance(value, str) and len(value) <= 2000) or (number and math.isfinite(value)):
+            continue
+        rule = "text or a number to put into the prompt"
+        yield Finding(("matrix", key, index), shown(value), rule, "put it in quotes")
+
+
+def _prompts(spec: JobSpec) -> Iterator[str]:
+    settings = [spec.defaults, *(chunk.settings for video in spec.videos for chunk in video.chunks)]
+    for setting_ in settings:
+        yield setting_.prompt or ""
+        yield setting_.negative
+
+
+def check_amount(spec: JobSpec) -> Iterator[Finding]:
+    """Bounds on what one job may unroll to."""
+    combinations = math.prod(len(values) for values in spec.matrix.values())
+    videos = combinations * len(spec.videos)
+    if videos > MAX_VIDEOS:
+        yield Finding(
+            ("matrix",), f"{videos} videos", f"at most {MAX_VIDEOS} videos in a job", "split the job"
+        )
+    per_video = [sum(_repeat(chunk) for chunk in video.chunks) for video in spec.videos]
+    if combinations * sum(per_video) > MAX_CHUNKS:
+        longest = per_video.index(max(per_video))
+        value = f"{combinations * sum(per_video)} chunks in the job"
+        yield Finding(("videos", longest, "chunks"), value, f"at most {MAX_CHUNKS} in a job", "split the job")
+
+
+def _repeat(chunk: Chunk) -> int:
+    return chunk.extend.repeat if chunk.extend else 1
+
+
+def check_chains(spec: JobSpec) -> Iterator[Finding]:
+    """Overlaps fit the chunk before, prompts are there, and the first chunk has something to extend."""
+    for variant in variants(spec):
+        yield from _check_chain(variant)
+
+
+def _check_chain(variant: Variant) -> Iterator[Finding]:
+    video = _video_location(variant)
+    limit: int | None = None
+    before: Location = (*video, "source")
+    for index, chunk in enumerate(variant.video.chunks):
+        here = (*video, "chunks", index, "generate" if chunk.generate else "extend")
+        if not setting(chunk.settings, variant.defaults, "prompt"):
+            rule = "every chunk has a prompt, its own or that of `defaults`"
+            yield Finding(
+                (*here, "prompt"), "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
+            )
+        if chunk.generate is not None:
+            limit = latents_of(setting(chunk.generate, variant.defaults, "num_frames"))
+        elif chunk.extend is not None:
+            if index == 0 and variant.video.source is None:
+                remedy = "start with a `generate`, or give the video a `source`"
+                yield Finding(here, "the first chunk", "an extend has something to extend", remedy, (before,))
+            yield from _check_overlaps(variant, chunk.extend, limit, here, before)
+            limit = setting(chunk.extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
+        before = here
+
+
+def _check_overlaps(
+    variant: Variant, extend: Extend, limit: int | None, here: Location, before: Location
+) -> Iterator[Finding]:
+    """Overlap against the chunk before, and, for repetitions, against the extend itself; in latents."""
+    overlap = setting(extend, variant.defaults, "overlap_frames") // TEMPORAL
+    own_limit = setting(extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
+    place = _where_written(extend, "overlap_frames", here)
+    new = _where_written(extend, "num_new_frames", here)
+    if limit is not None and overlap > limit:
+        depends: tuple[Location, ...] = (before, ("defaults",), ("matrix",))
+        yield _overlap_finding(place, overlap, limit, f"what {place_of(before)} added", depends)
+    elif extend.repeat > 1 and overlap > own_limit:
+        depends = (new, (*here, "repeat"), ("defaults",), ("matrix",))
+        yield _overlap_finding(place, overlap, own_limit, "what the repetition before added", depends)
+
+
+def _overlap_finding(
+    place: Location, overlap: int, limit: int, what: str, depends: tuple[Location, ...]
+) -> Finding:
+    longest = limit * TEMPORAL
+    return Finding(
+        place,
+        f"{overlap * TEMPORAL} frames",
+        f"the blended overlap is no longer than {what}: at most {longest} frames",
+        f"write {longest} or less, or make the chunk before longer",
+        depends,
+    )
+
+
+def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Location:
+    """The field where the chunk sets it, else the chunk: its default does not suit this place."""
+    return (*here, field) if field in chunk.model_fields_set else here
+
+
+def _video_location(variant: Variant) -> Location:
+    return ("videos", int(variant.place.removeprefix("videos[").removesuffix("]")))
+
+
+def check_length(spec: JobSpec) -> Iterator[Finding]:
+    """No film is longer than a player can count."""
+    for variant in variants(spec):
+        frames = sum(_frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
+        if frames > MAX_FILM_FRAMES:
+            rule = f"at most {MAX_FILM_FRAMES} frames in a film"
+            yield Finding((*_video_location(variant), "chunks"), f"{frames} frames", rule, "split the film")
+
+
+def _frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
+    if chunk.generate is not None:
+        return int(setting(chunk.generate, defaults, "num_frames"))
+    assert chunk.extend is not None
+    return int(setting(chunk.extend, defaults, "num_new_frames")) * chunk.extend.repeat
+
+
+def check_names(spec: JobSpec) -> Iterator[Finding]:
+    """Film names are unique, also where capitals do not count, and plain after the matrix is applied."""
+    seen: dict[str, Location] = {}
+    for variant in variants(spec):
+        location = (*_video_location(variant), "name")
+        first = seen.setdefault(variant.name.lower(), location)
+        if first != location:
+            rule = f"names are unique, capitals aside; {place_of(first)} has it too"
+            yield Finding(location, shown(variant.name), rule, "give the video another name", (first,))
+        if not SAFE_NAME.fullmatch(variant.name[:80]) or len(variant.name) > 200:
+            rule = "at most 200 characters with what the matrix adds"
+            yield Finding(location, shown(variant.name), rule, "shorten the name", (("matrix",),))
+
+
+def check_format(spec: JobSpec) -> Iterator[Finding]:
+    """Codec and sound fit the container."""
+    output, container = spec.output, CONTAINERS[spec.output.container]
+    if output.codec is not None and output.codec not in container.codecs:
+        rule = f"{output.container} takes {', '.join(container.codecs)}"
+        fits = " or ".join(containers_of(output.codec))
+        remedy = f"write `codec: {container.codecs[0]}`, or `container: {fits}`"
+        yield Finding(("output", "codec"), shown(output.codec), rule, remedy, (("output", "container"),))
+    for index, video in enumerate(spec.videos):
+        if video.audio is not None and container.audio is None:
+            rule = f"a {output.container} has no sound"
+            depends = (("output", "container"),)
+            yield Finding(("videos", index, "audio"), video.audio.mode, rule, "use mp4, mov or mkv", depends)
+
+
+def check_topology(spec: JobSpec) -> Iterator[Finding]:
+    """The topology parses; how many GPUs there are is known only later."""
+    if spec.run.topology == AUTO:
+        return
+    try:
+        parse_topology(spec.run.topology, Machine(gpus=ANY_MACHINE_GPUS))
+    except UsageError as error:
+        problem = error.problems[0]
+        yield Finding(("run", "topology"), shown(spec.run.topology), problem.rule, problem.remedy)
+
+
+def check_audio(spec: JobSpec) -> Iterator[Finding]:
+    """The model hears or makes sound only with an engine and a VAE that can."""
+    engine = spec.engine
+    for index, video in enumerate(spec.videos):
+        if video.audio is None or video.audio.mode == "mux":
+            continue
+        place: Location = ("videos", index, "audio")
+        depends: tuple[Location, ...] = (("engine", "name"),)
+        if engine.name == "diffusers":
+            rule = "the diffusers engine knows no sound but `mode: mux`"
+            yield Finding(
+                place, video.audio.mode, rule, "write `mode: mux`, or `engine.name: comfyui`", depends
+            )
+        elif engine.name == "comfyui" and engine.audio_vae is None:
+            rule = f"`engine.audio_vae` is needed for audio mode {video.audio.mode}"
+            depends = (*depends, ("engine", "audio_vae"))
+            yield Finding(place, video.audio.mode, rule, "name the audio VAE, or write `mode: mux`", depends)
+
+
+def check_samplers(spec: JobSpec) -> Iterator[Finding]:
+    """Samplers and guiders that the diffusers engine has; ComfyUI checks its own when it starts."""
+    if spec.engine.name != "diffusers":
+        return
+    for location, settings in _all_settings(spec):
+        if settings.sampler not in DIFFUSERS_SAMPLERS:
+            yield _unknown_choice((*location, "sampler"), settings.sampler, DIFFUSERS_SAMPLERS)
+        if settings.guider.name not in DIFFUSERS_GUIDERS:
+            yield _unknown_choice((*location, "guider"), settings.guider.name, DIFFUSERS_GUIDERS)
+
+
+def _all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
+    yield ("defaults",), spec.defaults
+    if spec.upscale is not None:
+        yield ("upscale",), spec.upscale
+    for index, video in enumerate(spec.videos):
+        for number, chunk in enumerate(video.chunks):
+            kind = "generate" if chunk.generate else "extend"
+            yield ("videos", index, "chunks", number, kind), chunk.settings
+
+
+def _unknown_choice(location: Location, value: str, known: tuple[str, ...]) -> Finding:
+    rule = f"the diffusers engine has {', '.join(known)}"
+    return Finding(location, shown(value), rule, "write one of these", (("engine", "name"),))
+
+
+def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
+    """An upscale stage needs an upsampler; only the bundled model brings its own."""
+    engine = spec.engine
+    if spec.upscale is None or engine.name == "fake" or engine.upscale_model is not None:
+        return
+    if engine.checkpoint is not None or engine.diffusion_model is not None:
+        rule = "`engine.upscale_model` is needed for the upscale stage"
+        depends: tuple[Location, ...] = (("engine",),)
+        yield Finding(("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends)
+
+
+FIELD_RULES: tuple[Rule, ...] = (check_format, check_topology, check_audio, check_samplers, check_upscaler)
+FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_length)
