@@ -1,0 +1,164 @@
+"""Which attention kernel a clip is sampled with, through ComfyUI's own override hook.
+
+`default` leaves the core's choice alone, `sage` asks for SageAttention and falls back with one warning
+where it cannot run, `auto` takes the faster of the two, measured once per device and shape class.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+AttentionMode = Literal["auto", "default", "sage"]
+OVERRIDE = "optimized_attention_override"
+
+MIN_GAIN = 1.03
+"""Sage must be this much faster before `auto` takes it: below that, timing noise would decide."""
+MAX_ERROR = 0.02
+"""Largest relative RMS difference from the default kernel that `auto` accepts (bf16 itself is near 0.004)."""
+REPEATS = 5
+
+log = logging.getLogger("ltx-farm")
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeClass:
+    """Self-attention calls that cost the same: tokens are rounded up to a power of two."""
+
+    device: str
+    dtype: str
+    heads: int
+    head_dim: int
+    tokens: int
+
+    @classmethod
+    def of(cls, model: Any, tokens: int) -> ShapeClass | None:
+        """The class of a clip of `tokens` tokens on a model patcher; None when it is no LTX transformer."""
+        blocks = getattr(model.model.diffusion_model, "transformer_blocks", None)
+        if not blocks or not hasattr(blocks[0], "attn1"):
+            return None
+        heads, head_dim = blocks[0].attn1.heads, blocks[0].attn1.dim_head
+        dtype = str(model.model.get_dtype()).removeprefix("torch.")
+        return cls(str(model.load_device), dtype, heads, head_dim, 1 << max(0, tokens - 1).bit_length())
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    kernel: Literal["default", "sage"]
+    reason: str
+
+
+_choices: dict[ShapeClass, Choice] = {}
+_warned: set[str] = set()
+
+
+def patch_attention(model: Any, mode: AttentionMode, tokens: int) -> None:
+    """Put the override of `mode` on a cloned model patcher; under `auto` one that the user brought stays."""
+    options = model.model_options.setdefault("transformer_options", {})
+    if mode == "default" or (mode == "auto" and OVERRIDE in options):
+        return
+    if resolve(model, mode, tokens) == "sage":
+        options[OVERRIDE] = sage_override
+
+
+def resolve(model: Any, mode: AttentionMode, tokens: int) -> Literal["default", "sage"]:
+    """The kernel that `mode` means for a clip of `tokens` tokens. `auto` measures once and remembers."""
+    shape = ShapeClass.of(model, tokens)
+    if mode == "default" or shape is None:
+        return "default"
+    if mode == "sage":
+        fault = sage_fault(shape)
+        if fault:
+            _warn_once(f"SageAttention cannot run here ({fault}): sampling with ComfyUI's default attention.")
+        return "default" if fault else "sage"
+    if shape not in _choices:
+        _choices[shape] = _choose(shape)
+        log.info("attention auto: %s on %s (%s)", _choices[shape].kernel, shape, _choices[shape].reason)
+    return _choices[shape].kernel
+
+
+def sage_override(func: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> torch.Tensor:
+    """Route unmasked attention to core's `attention_sage`; masked calls keep their kernel.
+
+    `kwargs` carries `_inside_attn_wrapper`, without which the wrapped function would call this override
+    again.
+    """
+    from comfy.ldm.modules import attention
+
+    mask = kwargs.get("mask", args[4] if len(args) > 4 else None)
+    if mask is not None:
+        return func(*args, **kwargs)
+    return attention.attention_sage(*args, **kwargs)
+
+
+def sage_fault(shape: ShapeClass) -> str:
+    """Why SageAttention cannot run on this device and shape, tried on a small input; empty when it can."""
+    from comfy.ldm.modules import attention
+
+    if not attention.SAGE_ATTENTION_IS_AVAILABLE:
+        return "the package sageattention is not installed"
+    q = _sample(shape, tokens=128)
+    try:
+        out = attention.sageattn(*_split_heads(q, shape), is_causal=False, tensor_layout="NHD")
+    except Exception as error:  # the kernel's own failures have no common class
+        return f"{type(error).__name__}: {error}"
+    return "" if bool(torch.isfinite(out).all()) else "its output is not finite"
+
+
+def _choose(shape: ShapeClass) -> Choice:
+    if not shape.device.startswith("cuda"):
+        return Choice("default", f"no other kernel runs on {shape.device}")
+    fault = sage_fault(shape)
+    if fault:
+        return Choice("default", f"sage cannot run: {fault}")
+    return _measure(shape)
+
+
+def _measure(shape: ShapeClass) -> Choice:
+    from comfy.ldm.modules import attention
+
+    q = _sample(shape, shape.tokens)
+    default_s, expected = _time(attention.optimized_attention, q, shape.heads)
+    sage_s, actual = _time(attention.attention_sage, q, shape.heads)
+    error = float(
+        (actual - expected).float().square().mean().sqrt() / expected.float().square().mean().sqrt()
+    )
+    timing = f"default {default_s * 1e3:.2f} ms, sage {sage_s * 1e3:.2f} ms, relative difference {error:.4f}"
+    fits = error <= MAX_ERROR and default_s / sage_s >= MIN_GAIN
+    return Choice("sage" if fits else "default", timing)
+
+
+def _time(kernel: Callable[..., torch.Tensor], q: torch.Tensor, heads: int) -> tuple[float, torch.Tensor]:
+    """Fastest of `REPEATS` runs in seconds, and the result."""
+    out = kernel(q, q, q, heads)
+    best = float("inf")
+    for _ in range(REPEATS):
+        torch.cuda.synchronize(q.device)
+        start = time.perf_counter()
+        kernel(q, q, q, heads)
+        torch.cuda.synchronize(q.device)
+        best = min(best, time.perf_counter() - start)
+    return best, out
+
+
+def _sample(shape: ShapeClass, tokens: int) -> torch.Tensor:
+    """`[1, tokens, heads * head_dim]` of noise, drawn without touching the global generator."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.randn(1, tokens, shape.heads * shape.head_dim, generator=generator)
+    return noise.to(shape.device, getattr(torch, shape.dtype))
+
+
+def _split_heads(q: torch.Tensor, shape: ShapeClass) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    split = q.view(1, -1, shape.heads, shape.head_dim)
+    return split, split, split
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        log.warning(message)

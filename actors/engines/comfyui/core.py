@@ -1,0 +1,116 @@
+"""Every ComfyUI node this project uses is looked up and called here, by its id.
+
+A node describes itself with `FUNCTION` (old style) or with a schema and `execute` (new style); one release
+has both. Nodes of `comfy_extras` are imported directly, so full node initialisation is never needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.engines.comfyui.requirements import FEATURES, missing_api
+from jobs.errors import CannotRun
+
+EXTRAS = (
+    "nodes_lt",
+    "nodes_custom_sampler",
+    "nodes_lt_audio",
+    "nodes_lt_upsampler",
+    "nodes_hunyuan",
+    "nodes_slg",
+)
+
+
+@dataclass
+class Core:
+    """The ComfyUI loaded in this process."""
+
+    version: str
+    _nodes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def current(cls) -> Core:
+        """Attach to the ComfyUI that is already imported: by its own `main.py`, or by `boot`."""
+        return cls(str(importlib.import_module("comfyui_version").__version__))
+
+    def has(self, node_id: str) -> bool:
+        return self._find(node_id) is not None
+
+    def node(self, node_id: str) -> Any:
+        """The node class. Raises MissingCoreApi where this core has none of that id."""
+        found = self._find(node_id)
+        if found is None:
+            raise missing_api(node_id, self.version)
+        return found
+
+    def call(self, node_id: str, **inputs: Any) -> tuple[Any, ...]:
+        """Run one node, as the prompt queue would, and return its outputs."""
+        node = self.node(node_id)
+        if hasattr(node, "define_schema"):
+            return tuple(node.execute(**inputs).args)
+        return tuple(getattr(node(), node.FUNCTION)(**inputs))
+
+    def require(self, feature: str) -> None:
+        """Raise MissingCoreApi unless every node of the feature (a key of `FEATURES`) is there."""
+        for node_id in FEATURES[feature].nodes:
+            self.node(node_id)
+
+    def _find(self, node_id: str) -> Any | None:
+        if node_id not in self._nodes:
+            self._nodes[node_id] = _lookup(node_id)
+        return self._nodes[node_id]
+
+
+def _lookup(node_id: str) -> Any | None:
+    import nodes
+
+    if node_id in nodes.NODE_CLASS_MAPPINGS:
+        return nodes.NODE_CLASS_MAPPINGS[node_id]
+    lacking: list[str] = []
+    for name in EXTRAS:
+        try:
+            found = _extra_nodes(name).get(node_id)
+        except ModuleNotFoundError as error:
+            lacking.append(str(error.name))
+            continue
+        if found is not None:
+            return found
+    if lacking:
+        raise CannotRun(
+            f"The ComfyUI node {node_id} may be in a module that needs the package {lacking[0]!r}, which "
+            f"this Python lacks: run `{sys.executable} -m pip install {lacking[0]}`."
+        )
+    return None
+
+
+_extras: dict[str, dict[str, Any]] = {}
+
+
+def _extra_nodes(name: str) -> dict[str, Any]:
+    """Node classes of `comfy_extras.<name>` by id; empty where this core has no such module."""
+    if name not in _extras:
+        full_name = f"comfy_extras.{name}"
+        try:
+            module = importlib.import_module(full_name)
+        except ModuleNotFoundError as error:
+            if error.name != full_name:
+                raise
+            return _extras.setdefault(name, {})
+        _extras[name] = dict(getattr(module, "NODE_CLASS_MAPPINGS", None) or _from_entrypoint(module))
+    return _extras[name]
+
+
+def _from_entrypoint(module: Any) -> dict[str, Any]:
+    async def listed() -> list[Any]:
+        extension = await module.comfy_entrypoint()
+        return list(await extension.get_node_list())
+
+    # ComfyUI runs nodes inside an event loop, where another cannot be started: use a thread that has none.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        found = pool.submit(asyncio.run, listed()).result()
+    return {node.define_schema().node_id: node for node in found}

@@ -1,0 +1,49 @@
+"""Latents to pixels through ComfyUI's VAE object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from jobs.frames import Span, frames_of_latents
+from jobs.params import Tiles
+
+
+def decode_images(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """`[1, C, T, h, w]` -> IMAGE `[8(T-1)+1, H, W, 3]` in [0, 1].
+
+    Decoders that are conditioned on a timestep draw noise from torch's global generator: seed it first.
+    """
+    images = vae.decode(latents)
+    return images.reshape(-1, *images.shape[-3:])
+
+
+def decode_tiles(vae: Any, latents: torch.Tensor, tiles: Tiles) -> np.ndarray:
+    """As `decode_images` to uint8, `tiles.tile_latents` at a time with context on each side: less memory,
+    other bytes."""
+    total = latents.shape[2]
+    decoded = []
+    for start in range(0, total, tiles.tile_latents):
+        kept = Span(start, min(start + tiles.tile_latents, total))
+        context = Span(max(0, start - tiles.overlap_latents), min(total, kept.stop + tiles.overlap_latents))
+        frames = to_uint8(decode_images(vae, latents[:, :, context.start : context.stop]))
+        keep = frames_of_latents(kept.shifted(-context.start))
+        decoded.append(frames[keep.start : keep.stop])
+    return np.concatenate(decoded)
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """IMAGE -> uint8 `[F, H, W, 3]`, rounded on the device so that a quarter of the bytes cross the bus."""
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+
+
+def to_image(frames: np.ndarray) -> torch.Tensor:
+    """uint8 `[F, H, W, 3]` -> IMAGE in [0, 1], float32."""
+    return torch.from_numpy(np.array(frames)).float() / 255.0
+
+
+def black_image() -> torch.Tensor:
+    """One black frame: the `images` output when nothing was decoded, so that a preview does not break."""
+    return torch.zeros(1, 64, 64, 3)

@@ -1,0 +1,68 @@
+"""What can reach the bytes of this engine's results, as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actors.compute import compute_class
+from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.loaders import ModelFiles
+from jobs.files import file_digest
+
+SOURCES = (
+    "comfy/*.py",
+    "comfy/ldm/lightricks/**/*.py",
+    "comfy/ldm/modules/attention.py",
+    "comfy/k_diffusion/*.py",
+    "comfy/text_encoders/lt.py",
+    "comfy_extras/nodes_lt*.py",
+    "comfy_extras/nodes_custom_sampler.py",
+    "comfy_extras/nodes_slg.py",
+)
+
+
+def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[str, Any]:
+    """The same on every worker of one compute class, whatever stages it hosts."""
+    return {
+        "engine": "comfyui",
+        "version": core.version,
+        "source": _source_digest(),
+        "torch": torch.__version__,
+        "compute": compute_class(device),
+        "dtype": dtype,
+        "attention": _attention_name(),
+        "vae_chunk_bytes": _vae_chunk_bytes(),
+        "models": {name: file_digest(path) for name, path in files.by_role()},
+        "loras": [[file_digest(path), strength] for path, strength in files.loras],
+    }
+
+
+def _source_digest() -> str:
+    """SHA-256 of the core's modules that render: two commits may carry one version number."""
+    import comfy
+
+    root = Path(str(comfy.__path__[0])).parent
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in SOURCES for path in root.glob(pattern)}):
+        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def _attention_name() -> str:
+    """The kernel that `default` means; command-line switches of ComfyUI change it."""
+    from comfy.ldm.modules import attention
+
+    return str(attention.optimized_attention.__name__)
+
+
+def _vae_chunk_bytes() -> int:
+    """Newer cores cut the VAE's work by the device's total memory; 0 where they do not."""
+    import comfy.model_management
+    from comfy.ldm.lightricks.vae import causal_video_autoencoder
+
+    chunk = getattr(causal_video_autoencoder, "get_max_chunk_size", None)
+    return int(chunk(comfy.model_management.get_torch_device())) if chunk else 0

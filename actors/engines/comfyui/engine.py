@@ -1,0 +1,212 @@
+"""ComfyUI's core as a farm engine: the very functions the nodes call, with models kept resident."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from actors.engines.base import FreeLevel
+from actors.engines.comfyui.attention import resolve
+from actors.engines.comfyui.audio import (
+    Kept,
+    decode_track,
+    encode_track,
+    generated_track,
+    heard_track,
+    stereo,
+)
+from actors.engines.comfyui.boot import BootOptions, boot
+from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.decode import decode_images, decode_tiles, to_image, to_uint8
+from actors.engines.comfyui.describe import fingerprint
+from actors.engines.comfyui.guides import Guide
+from actors.engines.comfyui.loaded import Loaded
+from actors.engines.comfyui.loaders import ModelFiles
+from actors.engines.comfyui.recipes import guided_model, recipe_of
+from actors.engines.comfyui.sampling import Track, empty_clip, sample_clip
+from actors.engines.comfyui.text import pack_pair, unpack_pair
+from actors.engines.comfyui.upscale import upsample
+from actors.engines.comfyui.vram import free_vram, load_piecewise
+from actors.payload import Payload, from_torch, to_torch
+from jobs.errors import CannotRun
+from jobs.frames import SPATIAL, frames_of
+from jobs.graph import Stage
+
+if TYPE_CHECKING:
+    from jobs.graph import (
+        DecodeParams,
+        EncodeAudio,
+        EncodeImage,
+        EncodeSource,
+        EncodeText,
+        SampleParams,
+        UpscaleParams,
+    )  # fmt: skip
+    from jobs.spec import EngineConfig
+
+PATH_VARIABLE = "COMFYUI_PATH"
+AUDIO = "audio_latents"
+
+
+class ComfyEngine:
+    """Implements `Engine` on one ComfyUI checkout, named by `engine.comfyui` or COMFYUI_PATH."""
+
+    name = "comfyui"
+
+    def __init__(self, config: EngineConfig, device: str, threads: int) -> None:
+        self.config = config
+        self.device = device
+        self.threads = threads
+        self._loaded: Loaded | None = None
+
+    def setup(self, stages: frozenset[Stage]) -> None:
+        """Start ComfyUI and load what the stages need. Raises CannotRun or MissingCoreApi."""
+        root = self.config.comfyui or os.environ.get(PATH_VARIABLE)
+        if not root:
+            raise CannotRun(f"engine comfyui: no ComfyUI given: set engine.comfyui, or {PATH_VARIABLE}.")
+        boot(BootOptions(Path(root), self.device))
+        core = Core.current()
+        core.require("sampling")
+        torch.set_num_threads(self.threads)
+        with torch.inference_mode():
+            self._loaded = Loaded(core, ModelFiles.locate(self.config), self.config.dtype)
+            self._loaded.load(stages)
+
+    @property
+    def loaded(self) -> Loaded:
+        if self._loaded is None:
+            raise CannotRun("engine comfyui: setup has not run: call setup first.")
+        return self._loaded
+
+    def fingerprint(self) -> dict[str, Any]:
+        return fingerprint(self.loaded.core, self.loaded.files, self.config.dtype, self.device)
+
+    def resolve_modes(self, params: Iterable[SampleParams | UpscaleParams]) -> dict[str, str]:
+        """What `auto` means for these tasks on this device: the choice for the longest of their clips."""
+        tokens = max((_tokens(task) for task in params), default=0)
+        return {"attention_mode": resolve(self.loaded.model, "auto", tokens)} if tokens else {}
+
+    def encode_text(self, params: EncodeText) -> Payload:
+        text = self.loaded.text
+        with torch.inference_mode():
+            return pack_pair((text.conditioning(params.prompt), text.conditioning(params.negative)))
+
+    def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
+        return self._encode_pixels(pixels[None])
+
+    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+        return self._encode_pixels(frames)
+
+    def _encode_pixels(self, frames: np.ndarray) -> Payload:
+        with torch.inference_mode():
+            return _packed({"latents": self.loaded.vae.encode(to_image(frames))})
+
+    def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
+        audio = {
+            "waveform": stereo(torch.from_numpy(np.array(samples))[None]),
+            "sample_rate": params.sample_rate,
+        }
+        with torch.inference_mode():
+            vae = self.loaded.audio_vae
+            latents = encode_track(self.loaded.core, vae, audio, params.frames, params.frame_rate)
+            return _packed({AUDIO: latents})
+
+    def sample(
+        self,
+        params: SampleParams,
+        conditioning: Payload,
+        guides: list[Payload],
+        tail: Payload | None,
+        audio: Payload | None,
+    ) -> Payload:
+        core = self.loaded.core
+        with torch.inference_mode():
+            clip = sample_clip(
+                core,
+                guided_model(core, self.loaded.model, params.sampling.guider),
+                unpack_pair(conditioning),
+                empty_clip(core, params.width, params.height, params.span.sampled),
+                recipe_of(core, params),
+                [*_overlap(tail, params.overlap_strength), *_images(params, guides)],
+                self._track(params, tail, audio),
+            )
+            heard = {AUDIO: clip.audio} if params.audio_mode == "generate" and clip.audio is not None else {}
+            return _packed({"latents": clip.video, **heard})
+
+    def upscale(
+        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+    ) -> Payload:
+        core = self.loaded.core
+        with torch.inference_mode():
+            start = upsample(core, self.loaded.upscale_model, self.loaded.vae, to_torch(latents, "latents"))
+            if conditioning is not None and params.sampling.denoise > 0:
+                model = guided_model(core, self.loaded.model, params.sampling.guider)
+                guides = _overlap(tail, params.overlap_strength) if params.guided else []
+                pair = unpack_pair(conditioning)
+                start = sample_clip(core, model, pair, start, recipe_of(core, params), guides).video
+            sound = {AUDIO: to_torch(latents, AUDIO)} if AUDIO in latents else {}
+            return _packed({"latents": start, **sound})
+
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+        clip = to_torch(latents, "latents")
+        with torch.inference_mode():
+            if params.tiling is not None:
+                return decode_tiles(self.loaded.vae, clip, params.tiling)
+            return to_uint8(decode_images(self.loaded.vae, clip))
+
+    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+        """A clip's generated sound: float32 `[2, samples]` and its rate."""
+        with torch.inference_mode():
+            audio = decode_track(self.loaded.core, self.loaded.audio_vae, to_torch(latents, AUDIO))
+            return stereo(audio["waveform"])[0].float().cpu().numpy(), int(audio["sample_rate"])
+
+    def free(self, level: FreeLevel) -> None:
+        if level == "cache":
+            import comfy.model_management
+
+            comfy.model_management.soft_empty_cache()
+            return
+        if level == "offload":
+            load_piecewise()
+        free_vram()
+
+    def close(self) -> None:
+        if self._loaded is not None:
+            self._loaded = None
+            free_vram()
+
+    def _track(self, params: SampleParams, tail: Payload | None, audio: Payload | None) -> Track | None:
+        if params.audio_mode == "condition":
+            return None if audio is None else heard_track(to_torch(audio, AUDIO))
+        if params.audio_mode is None:
+            return None
+        frames, overlap = frames_of(params.span.sampled), frames_of(params.span.overlap)
+        kept = Kept(to_torch(tail, AUDIO), overlap) if tail is not None and AUDIO in tail else None
+        return generated_track(self.loaded.core, self.loaded.audio_vae, frames, params.frame_rate, kept)
+
+
+def _overlap(tail: Payload | None, strength: float) -> list[Guide]:
+    return [] if tail is None else [Guide.overlap(to_torch(tail, "latents"), strength)]
+
+
+def _images(params: SampleParams, guides: list[Payload]) -> list[Guide]:
+    return [
+        Guide.image(to_torch(payload, "latents"), use.frame, use.strength, use.image_strength)
+        for use, payload in zip(params.guides, guides, strict=True)
+    ]
+
+
+def _tokens(params: SampleParams | UpscaleParams) -> int:
+    """Latent tokens of the task's clip with its overlap guide."""
+    scale = 2 if isinstance(params, UpscaleParams) else 1
+    frame = (params.width * scale // SPATIAL) * (params.height * scale // SPATIAL)
+    return frame * (params.span.sampled + params.span.overlap)
+
+
+def _packed(tensors: dict[str, torch.Tensor]) -> Payload:
+    return from_torch({name: tensor.float() for name, tensor in tensors.items()})

@@ -1,0 +1,63 @@
+"""The models of one worker, each loaded once: those its stages need at setup, others when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.loaders import (
+    ModelFiles,
+    load_audio_vae,
+    load_model,
+    load_text_encoder,
+    load_upscale_model,
+    load_vae,
+)  # fmt: skip
+from actors.engines.comfyui.text import ClipText, TextEncoder
+from actors.engines.comfyui.tiny import TinyText, has_own_text
+from jobs.graph import Stage
+
+
+class Loaded:
+    """ComfyUI objects of one job's model files."""
+
+    def __init__(self, core: Core, files: ModelFiles, dtype: str) -> None:
+        self.core = core
+        self.files = files
+        self.dtype = dtype
+
+    def load(self, stages: frozenset[Stage]) -> None:
+        """Load what these stages need; an upscale stage that has no task must not need its model."""
+        if Stage.ENCODE in stages:
+            _ = self.text
+        if Stage.SAMPLE in stages:
+            _ = self.model
+        if Stage.DECODE in stages:
+            _ = self.vae
+        if Stage.UPSCALE in stages and self.files.upscale_model is not None:
+            _ = self.model, self.vae, self.upscale_model
+
+    @cached_property
+    def model(self) -> Any:
+        """MODEL, LoRAs applied."""
+        return load_model(self.files, self.dtype)
+
+    @cached_property
+    def vae(self) -> Any:
+        return load_vae(self.files)
+
+    @cached_property
+    def upscale_model(self) -> Any:
+        return load_upscale_model(self.core, self.files)
+
+    @cached_property
+    def audio_vae(self) -> Any:
+        return load_audio_vae(self.core, self.files)
+
+    @cached_property
+    def text(self) -> TextEncoder:
+        checkpoint = self.files.checkpoint
+        if self.files.text_encoder is None and checkpoint is not None and has_own_text(checkpoint):
+            return TinyText(checkpoint)
+        return ClipText(self.core, load_text_encoder(self.files))

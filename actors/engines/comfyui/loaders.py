@@ -1,0 +1,216 @@
+"""Model files to ComfyUI objects, each by path or by its name in ComfyUI's own folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.tiny import has_own_text, load_own_upsampler
+from actors.models import TINY_CHECKPOINT
+from jobs.errors import CannotRun, OutOfMemory
+
+if TYPE_CHECKING:
+    from jobs.spec import EngineConfig
+
+SAFE_SUFFIXES = (".safetensors", ".sft")
+AUDIO_KEY = "audio_adaln_single.linear.weight"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where every model of a job lies; None where the job has none of that kind."""
+
+    checkpoint: Path | None
+    diffusion_model: Path | None
+    vae: Path | None
+    text_encoder: Path | None
+    upscale_model: Path | None
+    audio_vae: Path | None
+    loras: tuple[tuple[Path, float], ...]
+
+    @classmethod
+    def locate(cls, config: EngineConfig) -> ModelFiles:
+        """Resolve names through ComfyUI's folders; without any model the bundled tiny one.
+
+        Raises CannotRun for a file that does not exist or could run code.
+        """
+        bundled = config.checkpoint is None and config.diffusion_model is None
+        checkpoint = str(TINY_CHECKPOINT) if bundled else config.checkpoint
+
+        def found(name: str | None, field: str, *folders: str) -> Path | None:
+            return None if name is None else _find(name, field, folders, config.allow_pickle)
+
+        return cls(
+            found(checkpoint, "checkpoint", "checkpoints"),
+            found(config.diffusion_model, "diffusion_model", "diffusion_models", "checkpoints"),
+            found(config.vae, "vae", "vae", "checkpoints"),
+            found(config.text_encoder, "text_encoder", "text_encoders"),
+            found(config.upscale_model, "upscale_model", "latent_upscale_models"),
+            found(config.audio_vae, "audio_vae", "checkpoints", "vae"),
+            tuple(
+                (_find(lora.path, "loras", ("loras",), config.allow_pickle), lora.strength)
+                for lora in config.loras
+            ),
+        )
+
+    @property
+    def transformer(self) -> Path:
+        """The file that holds the diffusion model."""
+        found = self.diffusion_model or self.checkpoint
+        assert found is not None
+        return found
+
+    def by_role(self) -> list[tuple[str, Path]]:
+        """The single files by the name of their field, for digests."""
+        roles = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
+        return [(role, path) for role in roles if (path := getattr(self, role)) is not None]
+
+
+def _find(name: str, field: str, folders: Sequence[str], allow_pickle: bool) -> Path:
+    import folder_paths
+
+    path = Path(name) if Path(name).is_file() else None
+    for folder in folders:
+        if path is None and folder in folder_paths.folder_names_and_paths:
+            listed = folder_paths.get_full_path(folder, name)
+            path = Path(listed) if listed else None
+    if path is None:
+        places = [place for folder in folders for place in _places(folder)]
+        raise CannotRun(
+            f"engine.{field}: {name!r} is no file and is not in {', '.join(places)}: "
+            "correct the name, or put the file there."
+        )
+    if path.suffix not in SAFE_SUFFIXES and not allow_pickle:
+        raise CannotRun(
+            f"engine.{field}: {path.name} may be a pickle, which can run code: convert it to .safetensors, "
+            "or pass --allow-pickle."
+        )
+    return path.resolve()
+
+
+def _places(folder: str) -> list[str]:
+    import folder_paths
+
+    return folder_paths.get_folder_paths(folder) if folder in folder_paths.folder_names_and_paths else []
+
+
+def is_audio_video(path: Path) -> bool:
+    """Whether the file holds an LTX-2 transformer."""
+    from safetensors import safe_open
+
+    if path.suffix not in SAFE_SUFFIXES:
+        return False
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+    return any(name.endswith(AUDIO_KEY) for name in names)
+
+
+def load_model(files: ModelFiles, dtype: str) -> Any:
+    """MODEL with its LoRAs. `dtype` is `auto` (ComfyUI decides) or a torch name."""
+    import comfy.sd
+    import comfy.utils
+    import torch
+
+    options = {} if dtype == "auto" else {"dtype": getattr(torch, dtype)}
+    if files.diffusion_model is not None:
+        model = comfy.sd.load_diffusion_model(str(files.diffusion_model), model_options=options)
+    else:
+        model = comfy.sd.load_checkpoint_guess_config(
+            str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
+        )[0]
+    for path, strength in files.loras:
+        weights = comfy.utils.load_torch_file(str(path), safe_load=True)
+        model, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0.0)
+    return model
+
+
+def load_vae(files: ModelFiles) -> Any:
+    """VAE of the video side. It refuses to fall back to tiles, which would change the film in silence."""
+    import comfy.sd
+    import comfy.utils
+
+    if files.vae is not None:
+        weights, metadata = comfy.utils.load_torch_file(str(files.vae), return_metadata=True)
+        if any(name.startswith("vae.") for name in weights):
+            weights = comfy.utils.state_dict_prefix_replace(weights, {"vae.": ""}, filter_keys=True)
+        vae = comfy.sd.VAE(sd=weights, metadata=metadata)
+    elif files.checkpoint is not None:
+        vae = _checkpoint_vae(files.checkpoint)
+    else:
+        raise CannotRun("engine: diffusion_model comes without a VAE: give engine.vae too.")
+    for name in ("decode_tiled_3d", "encode_tiled_3d"):
+        setattr(vae, name, _no_tiles)
+    return vae
+
+
+def _checkpoint_vae(path: Path) -> Any:
+    import comfy.sd
+
+    try:
+        vae = comfy.sd.load_checkpoint_guess_config(
+            str(path), output_model=False, output_clip=False, output_vae=True
+        )[2]
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        raise CannotRun(
+            f"This ComfyUI builds its LTX VAE wider than {path.name} is: update ComfyUI to 0.25 or later."
+        ) from error
+    if vae is None:
+        raise CannotRun(f"{path.name} holds no VAE: give engine.vae too.")
+    return vae
+
+
+def _no_tiles(*_: Any, **__: Any) -> Any:
+    raise OutOfMemory(
+        "the video VAE does not fit in memory: use a larger device, or decode in temporal tiles."
+    )
+
+
+def load_text_encoder(files: ModelFiles) -> Any:
+    """CLIP of T5 for LTX-Video, of Gemma for LTX-2, whose projection is in the checkpoint."""
+    import comfy.sd
+    import folder_paths
+
+    if files.text_encoder is None:
+        raise CannotRun(f"{files.transformer.name} needs a text encoder: give engine.text_encoder.")
+    paths = [str(files.text_encoder)]
+    if is_audio_video(files.transformer):
+        paths.append(str(files.transformer))
+    return comfy.sd.load_clip(
+        ckpt_paths=paths,
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        clip_type=comfy.sd.CLIPType.LTXV,
+    )
+
+
+def load_upscale_model(core: Core, files: ModelFiles) -> Any:
+    """LATENT_UPSCALE_MODEL: the file given, or the tiny model's own."""
+    core.require("upscale")
+    if files.upscale_model is not None:
+        return _by_node(
+            core, "LatentUpscaleModelLoader", "model_name", "latent_upscale_models", files.upscale_model
+        )
+    if files.checkpoint is not None and has_own_text(files.checkpoint):
+        return load_own_upsampler(files.checkpoint)
+    raise CannotRun("The job upscales without an upscale model: give engine.upscale_model.")
+
+
+def load_audio_vae(core: Core, files: ModelFiles) -> Any:
+    """Audio VAE of LTX-2, from its own file or the checkpoint."""
+    core.require("audio")
+    path = files.audio_vae or files.checkpoint
+    if path is None:
+        raise CannotRun("The job has generated or heard audio without an audio VAE: give engine.audio_vae.")
+    return _by_node(core, "LTXVAudioVAELoader", "ckpt_name", "checkpoints", path)
+
+
+def _by_node(core: Core, node_id: str, argument: str, folder: str, path: Path) -> Any:
+    """Run a loader node on a file wherever it lies: its folder becomes the first place ComfyUI looks."""
+    import folder_paths
+
+    folder_paths.add_model_folder_path(folder, str(path.parent), is_default=True)
+    return core.call(node_id, **{argument: path.name})[0]

@@ -1,0 +1,83 @@
+"""The parts of the bundled tiny model that core has no loader for: its text encoder and, inside the same
+file, its latent upsampler."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actors.models import TINY_CHECKPOINT
+from actors.models.tiny_text import PromptTooLong, TinyTextEncoder, TinyTokenizer, UnknownWords
+from jobs.errors import CannotRun, InvalidInput
+
+TEXT_PREFIX = "text_encoder."
+UPSAMPLER_PREFIX = "latent_upsampler."
+
+
+def configs_of(path: Path) -> dict[str, Any]:
+    """The component configs in a single-file checkpoint's metadata; empty where it has none."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("config", "{}"))
+
+
+def tensors_of(path: Path, prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with `prefix`, without it, as float32."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+        return {name.removeprefix(prefix): file.get_tensor(name).float() for name in names}
+
+
+class TinyText:
+    """Tokenizer and encoder out of one checkpoint, on the CPU: it costs less than moving it."""
+
+    def __init__(self, path: Path) -> None:
+        config = configs_of(path)["text_encoder"]
+        self.tokenizer = TinyTokenizer.from_config(config)
+        self.encoder = TinyTextEncoder.from_config(config).eval()
+        self.encoder.load_state_dict(tensors_of(path, TEXT_PREFIX))
+
+    def conditioning(self, prompt: str) -> list[Any]:
+        """CONDITIONING of one prompt. Raises InvalidInput for a word the model does not know."""
+        try:
+            ids = self.tokenizer.batch([prompt])
+        except (UnknownWords, PromptTooLong) as error:
+            raise InvalidInput(f"{prompt!r}: {error}") from error
+        with torch.inference_mode():
+            embeddings, mask = self.encoder(ids)
+        return [[embeddings, {"attention_mask": mask.long()}]]
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> TinyText:
+    if not TINY_CHECKPOINT.is_file():
+        raise CannotRun(f"The bundled tiny model is missing at {TINY_CHECKPOINT}: reinstall ltx-farm.")
+    return TinyText(TINY_CHECKPOINT)
+
+
+def tiny_conditioning(prompt: str) -> list[Any]:
+    """CONDITIONING of one prompt for the bundled tiny model."""
+    return _bundled().conditioning(prompt)
+
+
+def has_own_text(path: Path) -> bool:
+    """Whether the checkpoint carries a text encoder of the tiny kind."""
+    return "text_encoder" in configs_of(path)
+
+
+def load_own_upsampler(path: Path) -> Any:
+    """LATENT_UPSCALE_MODEL from inside a checkpoint, built as core's loader builds one from a file."""
+    import comfy.model_management
+    from comfy.ldm.lightricks.latent_upsampler import LatentUpsampler
+
+    dtype = comfy.model_management.vae_dtype(allowed_dtypes=[torch.bfloat16, torch.float32])
+    model = LatentUpsampler.from_config(configs_of(path)["latent_upsampler"]).to(dtype=dtype)
+    model.load_state_dict(tensors_of(path, UPSAMPLER_PREFIX))
+    return model.eval()
