@@ -1,0 +1,57 @@
+"""The Gantt chart of a job as inline SVG: one row a worker, one bar an attempt, waits hatched and explained."""
+
+from __future__ import annotations
+
+from html import escape
+
+from farm.report.timeline import Bar, Timeline, Wait
+
+WIDTH, ROW, LEFT, TOP = 1100, 26, 150, 24
+MOST_BARS = 6000
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+def gantt(timeline: Timeline) -> str:
+    """An SVG element; empty text where nothing ran. Of more than `MOST_BARS` attempts the longest are drawn."""
+    if not timeline.bars:
+        return ""
+    start, stop = timeline.span
+    scale = (WIDTH - LEFT - 10) / max(stop - start, 1e-3)
+    rows = {worker: number for number, worker in enumerate(timeline.workers)}
+    height = TOP + ROW * len(rows) + 6
+    bars = sorted(timeline.bars, key=lambda bar: bar.start_s - bar.stop_s)[:MOST_BARS]
+    parts = [f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did when">']
+    parts += _axis(stop - start, scale, height)
+    parts += [f'<text class="worker" x="0" y="{TOP + ROW * row + 17}">{escape(name)}</text>' for name, row in rows.items()]
+    parts += [_wait(wait, rows[wait.worker], start, scale) for wait in timeline.waits if wait.worker in rows]
+    parts += [_bar(bar, rows[bar.worker], start, scale) for bar in bars if bar.worker in rows]
+    return "".join([*parts, "</svg>"])
+
+
+def _axis(seconds: float, scale: float, height: int) -> list[str]:
+    step = next((tick for tick in TICKS if seconds / tick <= 12), TICKS[-1])
+    marks = []
+    for number in range(int(seconds / step) + 1):
+        x = LEFT + number * step * scale
+        marks.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
+        marks.append(f'<text class="time" x="{x:.1f}" y="{TOP - 10}">{number * step:g} s</text>')
+    return marks
+
+
+def _bar(bar: Bar, row: int, start_s: float, scale: float) -> str:
+    x, width = LEFT + (bar.start_s - start_s) * scale, max((bar.stop_s - bar.start_s) * scale, 0.6)
+    kind = f"bar {bar.stage}" if bar.ok else "bar failed"
+    title = f"{bar.task}\n{bar.stop_s - bar.start_s:.2f} s\n{bar.reason}"
+    return (
+        f'<rect class="{kind}" x="{x:.2f}" y="{TOP + ROW * row + 3}" width="{width:.2f}" height="{ROW - 8}">'
+        f"<title>{escape(title)}</title></rect>"
+    )
+
+
+def _wait(wait: Wait, row: int, start_s: float, scale: float) -> str:
+    x, width = LEFT + (wait.start_s - start_s) * scale, (wait.stop_s - wait.start_s) * scale
+    title = f"waited {wait.stop_s - wait.start_s:.2f} s until {wait.task} could start\n{wait.reason}"
+    return (
+        f'<rect class="wait" x="{x:.2f}" y="{TOP + ROW * row + 9}" width="{width:.2f}" height="{ROW - 20}">'
+        f"<title>{escape(title)}</title></rect>"
+    )

@@ -1,0 +1,134 @@
+"""From the event log to bars: what each worker did when, and why it waited in between."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from farm.progress import split_task
+
+GAP_S = 0.25
+"""Waits shorter than this are hand-over, not waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One attempt of one task on one worker; times are seconds since the epoch."""
+
+    task: str
+    stage: str
+    worker: str
+    start_s: float
+    stop_s: float
+    ok: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A worker with nothing to do, until `task` came for `reason`."""
+
+    worker: str
+    start_s: float
+    stop_s: float
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A failed attempt or a lost worker, in the words of the log."""
+
+    at_s: float
+    task: str
+    worker: str
+    kind: str
+    message: str
+    then: str
+
+
+@dataclass
+class Timeline:
+    """All runs of a job, oldest first."""
+
+    bars: list[Bar] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stage_tasks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    workers: list[str] = field(default_factory=list)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First start and last stop, epoch seconds."""
+        if not self.bars:
+            return 0.0, 0.0
+        return min(bar.start_s for bar in self.bars), max(bar.stop_s for bar in self.bars)
+
+
+def read_timeline(records: Iterable[Mapping[str, Any]]) -> Timeline:
+    """The timeline of stored event records (`Store.events`)."""
+    reader = _Reader()
+    for record in records:
+        reader.take(record)
+    return reader.timeline
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.timeline = Timeline()
+        self.running: dict[tuple[str, str], tuple[float, str]] = {}
+        self.idle_since: dict[str, float] = {}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        match record.get("event"):
+            case "job_planned":
+                self.running.clear()
+                self.idle_since.clear()
+            case "worker_ready":
+                self.idle_since[record["worker"]] = record["at_s"]
+            case "task_started":
+                self._start(record)
+            case "task_committed":
+                self._stop(record, ok=True)
+            case "task_failed":
+                self._stop(record, ok=False)
+                self._trouble(record, record["task"], record["kind"], record["message"], record["then"])
+            case "worker_gone":
+                self._gone(record)
+
+    def _start(self, record: Mapping[str, Any]) -> None:
+        self.running[record["worker"], record["task"]] = (record["at_s"], record["reason"])
+
+    def _stop(self, record: Mapping[str, Any], ok: bool) -> None:
+        worker, task, now = record["worker"], record["task"], record["at_s"]
+        handed, reason = self.running.pop((worker, task), (now, ""))
+        stage = split_task(task)[2]
+        # A queued task is handed over before its turn: it began when the worker became free.
+        start = max(handed, self.idle_since.get(worker, handed))
+        self._wait(worker, start, task, reason)
+        if worker not in self.timeline.workers:
+            self.timeline.workers.append(worker)
+        self.timeline.bars.append(Bar(task, stage, worker, start, now, ok, reason))
+        self.idle_since[worker] = now
+        if ok:
+            self.timeline.stage_seconds[stage] += record["seconds"]
+            self.timeline.stage_tasks[stage] += 1
+
+    def _wait(self, worker: str, start_s: float, task: str, reason: str) -> None:
+        since = self.idle_since.get(worker)
+        if since is not None and start_s - since >= GAP_S:
+            self.timeline.waits.append(Wait(worker, since, start_s, task, reason))
+
+    def _gone(self, record: Mapping[str, Any]) -> None:
+        self.idle_since.pop(record["worker"], None)
+        for worker, task in [key for key in self.running if key[0] == record["worker"]]:
+            handed, reason = self.running.pop((worker, task))
+            stage = split_task(task)[2]
+            self.timeline.bars.append(Bar(task, stage, worker, handed, record["at_s"], False, reason))
+        self._trouble(record, record.get("task") or "", "worker gone", record["reason"], "requeued")
+
+    def _trouble(self, record: Mapping[str, Any], task: str, kind: str, message: str, then: str) -> None:
+        self.timeline.troubles.append(Trouble(record["at_s"], task, record["worker"], kind, message, then))
