@@ -7,9 +7,9 @@ from typing import cast
 
 import numpy as np
 
+from actors.chain import gather
 from actors.engines.base import Engine
 from actors.payload import Payload
-from actors.steps.chain import gather
 from actors.steps.sound import Sound
 from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents

@@ -7,9 +7,9 @@ from typing import cast
 
 import numpy as np
 
+from actors.chain import extend_artifact, tail_of
 from actors.engines.base import Engine
 from actors.payload import Payload
-from actors.steps.chain import extend_artifact, tail_of
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan
 from jobs.graph import SampleParams, StageParams

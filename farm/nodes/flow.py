@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from actors.chain import extend_artifact, tail_of
 from actors.engines.comfyui.audio import encode_track, heard_track, soundtrack_slice
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.decode import black_image, decode_images
@@ -15,7 +16,6 @@ from actors.engines.comfyui.patches import Efficiency
 from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, freed_on_error
-from actors.steps.chain import extend_artifact, tail_of
 from jobs.errors import InvalidInput
 from jobs.frames import SPATIAL, TEMPORAL, ChunkSpan, Span, frames_of, latents_of, middle_frame
 

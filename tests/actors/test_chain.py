@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.steps.chain import blend, extend_artifact, gather, tail_of
+from actors.chain import blend, extend_artifact, gather, tail_of
 from jobs.errors import StageBug
 from jobs.frames import Span, lay_chain
 
