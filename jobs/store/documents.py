@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from jobs.errors import StorageProblem
 from jobs.store.backend import Backend, storage_errors
 from jobs.store.commits import seal, unseal
 
 SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
+SEEDS_COPY = "seeds.copy.json"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000
@@ -64,14 +66,24 @@ class Documents:
             return None
 
     def seed_overrides(self) -> dict[tuple[str, int], int]:
-        """Sample seeds that `farm retry --reseed` drew, by video and chunk; the plan takes them in."""
-        document = self.read_json(SEEDS) or {}
-        return {(video, chunk): seed for video, chunk, seed in document.get("seeds", [])}
+        """Sample seeds that `farm retry --reseed` drew, by video and chunk; the plan takes them in.
+
+        They can be made from nothing else, so they stand twice. Raises StorageProblem where both are torn.
+        """
+        copies = [self.read_json(name) for name in (SEEDS, SEEDS_COPY)]
+        document = copies[0] or copies[1]
+        if document is None and (self.has(SEEDS) or self.has(SEEDS_COPY)):
+            raise StorageProblem(
+                f"{self.backend.url}/{SEEDS} and its copy are damaged: delete both to go back to the spec's "
+                "seeds, then choose new ones with `farm retry --reseed`."
+            )
+        return {(video, chunk): seed for video, chunk, seed in (document or {}).get("seeds", [])}
 
     def override_seeds(self, seeds: Mapping[tuple[str, int], int]) -> None:
         """Add overrides to those that stand."""
         merged = sorted({**self.seed_overrides(), **seeds}.items())
-        self.write_json(SEEDS, {"seeds": [[video, chunk, seed] for (video, chunk), seed in merged]})
+        for name in (SEEDS, SEEDS_COPY):
+            self.write_json(name, {"seeds": [[video, chunk, seed] for (video, chunk), seed in merged]})
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one event to this run's log; object stores get it within two seconds or at `flush_events`.
@@ -87,14 +99,28 @@ class Documents:
         if self._log is not None:
             self._log.flush()
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Every event of every run, oldest first; lines that are torn are skipped."""
+    def events(self, newest_run: bool = False) -> Iterator[dict[str, Any]]:
+        """Every event of every driver run (or of the newest), oldest first; torn lines are skipped."""
         self.flush_events()
-        for name in sorted(self.backend.entries(EVENTS)):
-            for line in (self._read(f"{EVENTS}/{name}") or b"").splitlines():
+        names = sorted(self.backend.entries(EVENTS))
+        for name in names:
+            if newest_run and _run_of(name) != _run_of(names[-1]):
+                continue
+            for line in self._event_lines(name):
                 event = _parse(line)
                 if event is not None:
                     yield event
+
+    def torn_events(self) -> dict[str, int]:
+        """How many lines do not parse, by file; files without any are left out."""
+        names = self.backend.entries(EVENTS)
+        torn = {name: sum(_parse(line) is None for line in self._event_lines(name)) for name in names}
+        return {f"{EVENTS}/{name}": count for name, count in torn.items() if count}
+
+    def has(self, name: str) -> bool:
+        """Whether the file is there, whole or torn."""
+        with storage_errors(self.backend, name):
+            return self.backend.stat(name) is not None
 
     def request(self, kind: Request, why: str = "") -> None:
         """Ask the job to pause or to cancel; it stands until cleared."""
@@ -111,6 +137,9 @@ class Documents:
     def clear_request(self, kind: Request) -> bool:
         """Take a request back; False where it did not stand."""
         return self.backend.delete(f"{REQUESTS}/{kind.value}.json")
+
+    def _event_lines(self, name: str) -> list[bytes]:
+        return [line for line in (self._read(f"{EVENTS}/{name}") or b"").split(b"\n") if line]
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -154,6 +183,11 @@ class EventLog:
             return
         self._lines.clear()
         self._part += 1
+
+
+def _run_of(name: str) -> str:
+    """The driver run that wrote an event file; parts of one run share it."""
+    return "-".join(name.removesuffix(".jsonl").split("-")[:2])
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

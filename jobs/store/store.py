@@ -192,9 +192,13 @@ class Store(Documents):
 
     def sweep(self) -> int:
         """Delete artifacts that no commit names (losers, crashes); under the lock, with no worker running."""
-        named = {commit.file for commit in self.check().commits.values()}
-        orphans = [name for name in self.backend.entries(ARTIFACTS) if f"{ARTIFACTS}/{name}" not in named]
-        return sum(self.backend.delete(f"{ARTIFACTS}/{name}") for name in orphans)
+        return sum(self.backend.delete(file) for file in self.unused(self.check()))
+
+    def unused(self, checked: Checked) -> list[str]:
+        """Keys of artifacts that no good commit names."""
+        named = {commit.file for commit in checked.commits.values()}
+        files = (f"{ARTIFACTS}/{name}" for name in self.backend.entries(ARTIFACTS))
+        return [file for file in files if file not in named]
 
     def _digests_in(self, folder: str) -> frozenset[str]:
         with storage_errors(self.backend, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.errors import StorageProblem
 from jobs.store import STATE, Request, Store
 
 
@@ -54,6 +55,36 @@ def test_a_torn_event_line_is_skipped(store: Store, runs_url: str) -> None:
     assert [event["number"] for event in Store.open(runs_url, "harbor").events()] == [0, 1]
     store.backend.replace(f"events/{name}", b"\x00\xff" + whole[2:])
     assert [event["number"] for event in Store.open(runs_url, "harbor").events()] == [1, 2]
+
+
+def test_torn_lines_are_counted(store: Store) -> None:
+    for number in range(3):
+        store.append_event({"number": number})
+    store.flush_events()
+    assert store.torn_events() == {}
+    (name,) = store.backend.entries("events")
+    store.backend.replace(f"events/{name}", store.backend.read(f"events/{name}")[:-4])
+    assert store.torn_events() == {f"events/{name}": 1}
+
+
+def test_the_newest_run_can_be_read_alone(store: Store, runs_url: str) -> None:
+    store.append_event({"number": 0})
+    second = Store.open(runs_url, "harbor")
+    store.flush_events()
+    for number in range(1, 600):
+        second.append_event({"number": number})
+    assert [event["number"] for event in second.events(newest_run=True)] == list(range(1, 600))
+
+
+def test_seed_overrides_add_up_and_survive_a_torn_file(store: Store) -> None:
+    assert store.seed_overrides() == {}
+    store.override_seeds({("dawn", 3): 5})
+    store.override_seeds({("dawn", 3): 6, ("noon", 0): 7})
+    store.backend.replace("seeds.json", b"{")
+    assert store.seed_overrides() == {("dawn", 3): 6, ("noon", 0): 7}
+    store.backend.replace("seeds.copy.json", b"")
+    with pytest.raises(StorageProblem, match="--reseed"):
+        store.seed_overrides()
 
 
 def test_a_request_stands_until_it_is_cleared(store: Store, runs_url: str) -> None:

@@ -1,0 +1,74 @@
+"""`farm pause`, `resume`, `cancel`: requests in the run directory, which the driver polls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from farm.state import CANCELLED, DONE, STOPPED_EARLY
+from farm.verbs.run import Run
+from jobs.errors import Problem, UsageError
+from jobs.store import STATE, Driver, Request
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What was asked, and what happens now. `needs_driver`: nobody renders the job, so the caller has to."""
+
+    job: str
+    asked: str
+    message: str
+    needs_driver: bool = False
+
+
+def pause(runs_url: str, job_id: str) -> ControlResult:
+    """Ask the driver to hand out nothing more; raises UsageError where nobody renders the job."""
+    run = Run.open(runs_url, job_id)
+    _require_driver(run, "pause")
+    run.store.request(Request.PAUSE)
+    message = "tasks in work are finished, nothing new is started; `farm resume` continues"
+    return ControlResult(run.job, "pause", message)
+
+
+def resume(runs_url: str, job_id: str) -> ControlResult:
+    """Take back what holds the job up."""
+    run = Run.open(runs_url, job_id)
+    for request in Request:
+        run.store.clear_request(request)
+    if run.driver.driver is Driver.RUNNING:
+        return ControlResult(run.job, "resume", f"{run.driver.who} goes on")
+    return ControlResult(run.job, "resume", "nobody renders it; a driver is started", needs_driver=True)
+
+
+def cancel(runs_url: str, job_id: str) -> ControlResult:
+    """End the job; what is committed stays. Raises UsageError where it has ended already."""
+    run = Run.open(runs_url, job_id)
+    if run.driver.driver in {Driver.RUNNING, Driver.SILENT}:
+        run.store.request(Request.CANCEL)
+        return ControlResult(run.job, "cancel", f"asked {run.driver.who} to stop; what is committed stays")
+    outcome, _ = run.outcome
+    if outcome in {DONE, STOPPED_EARLY, CANCELLED}:
+        raise UsageError([_not_running(run, "cancel")])
+    _write_cancelled(run)
+    return ControlResult(
+        run.job, "cancel", "nobody rendered it; it is marked cancelled, committed results stay"
+    )
+
+
+def _write_cancelled(run: Run) -> None:
+    with run.store.lock():
+        if run.state is not None:
+            cancelled = replace(run.state, outcome=CANCELLED, reason="cancelled by the user")
+            run.store.write_json(STATE, cancelled.to_json())
+        run.store.clear_request(Request.PAUSE)
+
+
+def _require_driver(run: Run, verb: str) -> None:
+    if run.driver.driver not in {Driver.RUNNING, Driver.SILENT}:
+        raise UsageError([_not_running(run, verb)])
+
+
+def _not_running(run: Run, verb: str) -> Problem:
+    outcome, _ = run.outcome
+    return Problem(
+        "job", f"{run.job!r} is {outcome}", f"only a running job takes `{verb}`", "see `farm status`"
+    )

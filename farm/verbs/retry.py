@@ -1,0 +1,93 @@
+"""`farm retry`: say what would be rendered again, then void it under the job's lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from farm.state import INTERRUPTED
+from farm.verbs.run import Run
+from jobs.retry import RetryPlan, RetryState, Selection, plan_retry
+from jobs.store import STATE
+
+
+@dataclass(frozen=True, slots=True)
+class SeedChange:
+    """A new sample seed for one chunk."""
+
+    video: str
+    chunk: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryReport:
+    """What a retry does, task ids in plan order.
+
+    `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks whose
+    frames were given up and are decoded once more. `committed` counts the commits that the closure has.
+    """
+
+    job: str
+    chosen: tuple[str, ...]
+    closure: tuple[str, ...]
+    again: tuple[str, ...]
+    videos: tuple[str, ...]
+    seeds: tuple[SeedChange, ...]
+    committed: int
+
+
+def retry_closure(runs_url: str, job_id: str, selection: Selection) -> RetryReport:
+    """What `apply_retry` would do. Raises UsageError: an unknown job, video or chunk, or no match."""
+    run = Run.open(runs_url, job_id)
+    found = plan_retry(run.plan, run.graph, selection, _in_state(run, selection.state), run.evicted)
+    return _report(run, found)
+
+
+def apply_retry(runs_url: str, job_id: str, report: RetryReport) -> int:
+    """Void the closure and store the new seeds; the next render does the work. Returns how many commits went.
+
+    Raises JobBusy while a driver renders the job.
+    """
+    run = Run.open(runs_url, job_id)
+    with run.store.lock():
+        if report.seeds:
+            run.store.override_seeds({(new.video, new.chunk): new.seed for new in report.seeds})
+        voided = run.store.void(run.digests[task] for task in report.closure if task in run.digests)
+        _settle(run, report)
+    return voided
+
+
+def _report(run: Run, found: RetryPlan) -> RetryReport:
+    return RetryReport(
+        job=run.job,
+        chosen=found.chosen,
+        closure=found.void,
+        again=found.again,
+        videos=found.videos,
+        seeds=tuple(SeedChange(video, chunk, seed) for (video, chunk), seed in found.seeds.items()),
+        committed=len(run.committed.union(run.evicted).intersection(found.void)),
+    )
+
+
+def _in_state(run: Run, state: RetryState | None) -> frozenset[str]:
+    if state is RetryState.FAILED:
+        return frozenset(task.task for task in (run.state.failed if run.state else ()))
+    if state is RetryState.INEXACT:
+        commits = {**run.store.evicted(), **run.store.check().commits}
+        inexact = {digest for digest, commit in commits.items() if not commit.provenance.get("exact", True)}
+        return frozenset(task for task, digest in run.digests.items() if digest in inexact)
+    return frozenset()
+
+
+def _settle(run: Run, report: RetryReport) -> None:
+    """The job is done no longer, and what failed may be tried afresh."""
+    if run.state is None:
+        return
+    closure = set(report.closure)
+    waiting = replace(
+        run.state,
+        outcome=INTERRUPTED,
+        reason=f"{len(closure)} task(s) are to be rendered again; continue with `farm resume`",
+        failed=tuple(task for task in run.state.failed if task.task not in closure),
+    )
+    run.store.write_json(STATE, waiting.to_json())

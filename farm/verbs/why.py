@@ -1,0 +1,180 @@
+"""`farm why`: the story of a job, or of one task, with the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from farm.progress import split_task
+from farm.state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, STOPPED_EARLY, FailedTask
+from farm.verbs.run import UNKNOWN, Run
+from jobs.errors import Problem, UsageError
+from jobs.store import Driver
+
+NOTICES = 10
+NEXT: Mapping[str, str] = {
+    RUNNING: "it is being rendered; `farm status` shows how far it is",
+    DONE: "nothing is left to do",
+    STOPPED_EARLY: "render it without --until for the films",
+    PAUSED: "remove the cause, then `farm resume`",
+    CANCELLED: "`farm resume` continues it",
+    INTERRUPTED: "`farm resume` continues it",
+    UNKNOWN: "run `farm render SPEC` again; committed results are kept",
+}
+AFTER_FAILURES = "mend the cause, then `farm retry JOB --state failed`, or give other seeds with --reseed"
+
+
+class Standing(StrEnum):
+    """How one task stands."""
+
+    COMMITTED = "committed"
+    GIVEN_UP_AFTER_USE = "given up after use"
+    FAILED = "failed"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    WAITING = "waiting"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to a task, in words; `at_s` is epoch seconds."""
+
+    at_s: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStory:
+    """One task: how it stands, what it waits for, all that happened to it, and how its result was made."""
+
+    job: str
+    task: str
+    standing: Standing
+    summary: str
+    waits_for: tuple[str, ...]
+    steps: tuple[Step, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobStory:
+    """One job: its outcome and cause, what was given up, how much hangs on that, and what to do."""
+
+    job: str
+    outcome: str
+    reason: str
+    failed: tuple[FailedTask, ...]
+    blocked: int
+    notices: tuple[Step, ...]
+    next_step: str
+
+
+def why_job(runs_url: str, job_id: str) -> JobStory:
+    """Raises UsageError for an unknown job."""
+    run = Run.open(runs_url, job_id)
+    outcome, reason = run.outcome
+    failed = run.state.failed if run.state else ()
+    notices = [_step(event) for event in run.store.events() if event.get("event") == "notice"]
+    return JobStory(
+        job=run.job,
+        outcome=outcome,
+        reason=reason,
+        failed=failed,
+        blocked=_blocked(run, failed),
+        notices=tuple(notices[-NOTICES:]),
+        next_step=AFTER_FAILURES if failed and outcome != RUNNING else NEXT.get(outcome, NEXT[UNKNOWN]),
+    )
+
+
+def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
+    """`task` such as `dawn/00003/sample` or `dawn/3/sample`; raises UsageError with the nearest tasks."""
+    run = Run.open(runs_url, job_id)
+    name = find_task(run, task)
+    events = [event for event in run.store.events() if event.get("task") == name]
+    standing, summary, waits = _standing(run, name, events)
+    commit = run.store.commit(run.digests.get(name, "")) if standing is Standing.COMMITTED else None
+    return TaskStory(
+        job=run.job,
+        task=name,
+        standing=standing,
+        summary=summary,
+        waits_for=waits,
+        steps=tuple(_step(event) for event in events),
+        provenance=dict(commit.provenance) if commit else {},
+    )
+
+
+def find_task(run: Run, text: str) -> str:
+    """The task that `text` means; raises UsageError."""
+    video, chunk, stage = split_task(text)
+    name = f"{video}/{int(chunk):05d}/{stage}" if chunk.isdigit() else text
+    if name in run.graph.tasks:
+        return name
+    alike = [task for task in run.graph.tasks if split_task(task)[2] == stage or split_task(task)[0] == video]
+    near = difflib.get_close_matches(name, alike[:5000], n=3, cutoff=0.6) or list(run.graph.tasks)[:3]
+    rule, remedy = "must be a task of the job, VIDEO/CHUNK/STAGE", f"did you mean {', '.join(near)}?"
+    raise UsageError([Problem("task", repr(text), rule, remedy)])
+
+
+def _blocked(run: Run, failed: tuple[FailedTask, ...]) -> int:
+    """How many tasks cannot run because of the failed ones."""
+    if not failed:
+        return 0
+    roots = [task.task for task in failed if task.task in run.graph.tasks]
+    closure = set(run.graph.closure(roots)) - set(roots)
+    return len(closure - run.committed - run.evicted)
+
+
+def _standing(run: Run, name: str, events: list[dict[str, Any]]) -> tuple[Standing, str, tuple[str, ...]]:
+    if name in run.committed:
+        return Standing.COMMITTED, "its result is in the store", ()
+    if name in run.evicted:
+        return Standing.GIVEN_UP_AFTER_USE, "its frames were deleted once every segment had them", ()
+    failed = {task.task: task for task in (run.state.failed if run.state else ())}
+    if name in failed:
+        return Standing.FAILED, f"given up, {failed[name].kind}: {failed[name].message}", ()
+    if run.driver.driver is Driver.RUNNING and events and events[-1].get("event") == "task_started":
+        return Standing.RUNNING, f"in work on {events[-1].get('worker')}", ()
+    return _held_up(run, name, set(failed))
+
+
+def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tuple[str, ...]]:
+    blockers = tuple(task for task in _ancestors(run, name) if task in failed)
+    if blockers:
+        return Standing.BLOCKED, f"it needs what was given up: {', '.join(blockers[:5])}", blockers
+    needs = dict.fromkeys(need.task for need in run.graph.tasks[name].needs)
+    missing = tuple(need for need in needs if need not in run.committed)
+    if missing:
+        return Standing.WAITING, f"it waits for {', '.join(missing[:5])}", missing
+    return Standing.READY, "its inputs are there; it waits for a worker", ()
+
+
+def _ancestors(run: Run, name: str) -> list[str]:
+    """What the task needs, directly or not, in plan order."""
+    reached: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for need in run.graph.tasks[waiting.pop()].needs:
+            if need.task not in reached:
+                reached.add(need.task)
+                waiting.append(need.task)
+    return [task for task in run.graph.tasks if task in reached]
+
+
+def _step(event: Mapping[str, Any]) -> Step:
+    """An event in words; one of another version keeps its name."""
+    kind = str(event.get("event"))
+    worker, attempt = event.get("worker"), event.get("attempt")
+    what = {
+        "notice": f"{event.get('message')}",
+        "task_started": f"attempt {attempt} on {worker}: {event.get('reason')}",
+        "task_committed": f"committed by {worker} after {event.get('seconds', 0):.2f} s",
+        "task_failed": f"attempt {attempt} on {worker} failed, {event.get('kind')}: {event.get('message')} "
+        f"-> {event.get('then')}",
+        "worker_gone": f"{worker} is gone: {event.get('reason')}",
+    }.get(kind, kind)
+    return Step(float(event.get("at_s", 0.0)), what)
