@@ -101,7 +101,7 @@ class Delivery:
     def _film(self, video: PlannedVideo, segments: list[Commit]) -> FilmState:
         key, out = self._key(video, segments), Path(self.plan.output.dir) / video.output
         known = self._state.film(video.name)
-        if known and known.key == key and known.path == str(out) and _stands(out, known):
+        if known and known.key == key and known.path == str(out) and film_stands(out, known):
             return known
         paths = [self.store.local(commit) for commit in segments]
         facts = assemble_film(video, paths, self.plan.output.container, out)
@@ -140,7 +140,7 @@ def _reel(video: PlannedVideo, graph: TaskGraph) -> _Reel:
     return _Reel(video, segments, set(segments))
 
 
-def _stands(path: Path, film: FilmState) -> bool:
+def film_stands(path: Path, film: FilmState) -> bool:
     """Whether the delivered film is still there, byte for byte."""
     try:
         if not path.is_dir():
