@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,17 @@ def explain(error: ValidationError, data: Any) -> dict[Location, Problem]:
     grouped: dict[Location, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_real_location(item, data), []).append(item)
-    return {location: _problem(location, items) for location, items in grouped.items()}
+    return {
+        location: _problem(location, items)
+        for location, items in grouped.items()
+        if not _is_echo(location, items, grouped)
+    }
+
+
+def _is_echo(location: Location, items: list[Mapping[str, Any]], all_places: Iterable[Location]) -> bool:
+    """A list counts as too short when its items are faulty: only the items matter then."""
+    below = any(len(other) > len(location) and other[: len(location)] == location for other in all_places)
+    return below and all(item["type"] == "too_short" for item in items)
 
 
 def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, int]) -> list[Problem]:

@@ -20,49 +20,60 @@ from jobs.findings import Finding
 from jobs.overrides import apply_overrides
 from jobs.places import Location
 from jobs.rules import find_faults
+from jobs.schema import json_schema
 from jobs.sources import probe_sources
 from jobs.spec import JobSpec
+
+__all__ = ["LoadOptions", "LoadedSpec", "check_document", "json_schema", "load_spec"]
+
+SpecSource = str | Path | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """`probe_video` measures source videos; `check_files` is False where the paths are another machine's."""
 
-    probe_video: VideoProbe | None = None
-    check_files: bool = True
     allow_pickle: bool = False
+    check_files: bool = True
+    probe_video: VideoProbe | None = None
 
 
 @dataclass(frozen=True)
-class LoadedJob:
+class LoadedSpec:
     """A checked spec, with absolute paths, and what was measured of its sources."""
 
     spec: JobSpec
     facts: SourceFacts = field(default_factory=SourceFacts)
 
+    @property
+    def text(self) -> str:
+        """The spec as YAML, only what was set: it loads to an equal spec from any folder."""
+        data = self.spec.model_dump(mode="json", exclude_unset=True)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
-def load_job(
-    path: str | Path, overrides: Sequence[str] = (), options: LoadOptions | None = None
-) -> LoadedJob:
-    """The checked spec at `path`, with `overrides` (`place=value`) applied.
 
-    Raises SpecError with every problem, UsageError for an override that is not one.
+def load_spec(
+    source: SpecSource,
+    overrides: Sequence[str] = (),
+    allow_pickle: bool = False,
+    check_files: bool = True,
+    probe_video: VideoProbe | None = None,
+) -> LoadedSpec:
+    """The checked spec of a file, or of a mapping whose paths are relative to the working directory.
+
+    `overrides` are `place=value` texts; the rest is as in `LoadOptions`. Raises SpecError with every problem,
+    UsageError for an override that is not one. Writes nothing.
     """
-    path = Path(path)
-    document = read_document(path)
-    lines = {} if overrides else document.lines
-    data = apply_overrides(document.data, overrides)
-    return check_document(Document(data, lines), path.absolute().parent, options or LoadOptions())
+    if isinstance(source, Mapping):
+        document, base = Document(dict(source)), Path.cwd()
+    else:
+        document, base = read_document(Path(source)), Path(source).absolute().parent
+    if overrides:
+        document = Document(apply_overrides(document.data, overrides))
+    return check_document(document, base, LoadOptions(allow_pickle, check_files, probe_video))
 
 
-def load_mapping(
-    data: Mapping[str, Any], base: str | Path = ".", options: LoadOptions | None = None
-) -> LoadedJob:
-    """The same for a spec made in Python; paths are relative to `base`."""
-    return check_document(Document(dict(data)), Path(base).absolute(), options or LoadOptions())
-
-
-def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedJob:
+def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedSpec:
     """Checks models, then rules; after a broken field the rules still run on everything it does not touch."""
     context = {"base": str(base)}
     try:
@@ -78,13 +89,7 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
     if findings:
         problems = {finding.location: finding.problem for finding in findings}
         raise SpecError(with_lines(problems, document.lines))
-    return LoadedJob(_with_pickles(spec, options), facts)
-
-
-def spec_to_yaml(spec: JobSpec) -> str:
-    """The spec as YAML, only what was set, with absolute paths: it loads to an equal spec anywhere."""
-    data = spec.model_dump(mode="json", exclude_unset=True)
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return LoadedSpec(_with_pickles(spec, options), facts)
 
 
 def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFacts]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from jobs.spec.base import (
     InputPath,
@@ -37,7 +37,7 @@ def _named_guider(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-AnyGuider = Annotated[Guider, BeforeValidator(_named_guider)]
+AnyGuider = Annotated[Guider, BeforeValidator(_named_guider, json_schema_input_type=Guider | str)]
 
 
 def _falling(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -128,6 +128,10 @@ class Extend(Settings):
 
 class Chunk(Model):
     """One step of a video: either `generate` or `extend`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["generate"]}, {"required": ["extend"]}]}
+    )
 
     generate: Generate | None = Field(None, description="A new shot; after the first chunk, a hard cut.")
     extend: Extend | None = Field(None, description="Continue the shot.")

@@ -70,9 +70,10 @@ class Video(Model):
     name: Name = Field(description="Name of the video and of its file, unique in the job.")
     source: Source | None = Field(None, description="Existing material to open with.")
     chunks: Many[Chunk] = Field(min_length=1, max_length=100_000, description="What happens, in order.")
-    audio: Annotated[Audio, BeforeValidator(_named_audio)] | None = Field(
-        None, description="`{file, mode}`, or `generate`. Left out: silent."
-    )
+    audio: (
+        Annotated[Audio, BeforeValidator(_named_audio, json_schema_input_type=Audio | Literal["generate"])]
+        | None
+    ) = Field(None, description="`{file, mode}`, or `generate`. Left out: silent.")
     width: Size | None = Field(None, description="Width of this video; left out: the default.")
     height: Size | None = Field(None, description="Height of this video; left out: the default.")
     frame_rate: float | None = Field(None, ge=1.0, le=240.0, description="Frames per second of this video.")
