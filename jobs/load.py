@@ -26,6 +26,14 @@ from jobs.spec import JobSpec
 
 __all__ = ["LoadOptions", "LoadedSpec", "check_document", "json_schema", "load_spec"]
 
+MAX_REPAIRS = 4
+STAND_IN_CHUNK = {"generate": {"prompt": "-"}}
+STAND_INS: dict[str, Any] = {
+    "name": "",
+    "chunks": STAND_IN_CHUNK,
+    "videos": {"name": "stand-in", "chunks": [STAND_IN_CHUNK]},
+}
+
 SpecSource = str | Path | Mapping[str, Any]
 
 
@@ -110,29 +118,34 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
 def _repaired(
     data: Mapping[str, Any], faulty: Iterable[Location], context: Mapping[str, Any]
 ) -> JobSpec | None:
-    """The spec without its faulty fields, where that leaves a spec."""
+    """The spec without its faulty fields, where that leaves a spec; what needs them goes too."""
     rest: Any = copy.deepcopy(data)
-    for location in sorted(faulty, key=len, reverse=True):
-        if not location:
-            return None
-        _mend(rest, location)
-    try:
-        return JobSpec.model_validate(rest, context=dict(context))
-    except ValidationError:
-        return None
+    for trimmed in range(MAX_REPAIRS):
+        for location in faulty:
+            _mend(rest, location[: len(location) - trimmed])
+        try:
+            return JobSpec.model_validate(rest, context=dict(context))
+        except ValidationError as error:
+            faulty = explain(error, rest)
+    return None
 
 
 def _mend(data: Any, location: Location) -> None:
-    """Takes the faulty field out, or puts in a stand-in where it must be."""
+    """Takes a faulty value out, or puts in a stand-in where there must be one."""
     names = [index for index, part in enumerate(location) if isinstance(part, str)]
-    *path, key = location[: names[-1] + 1]
+    if not names:
+        return
+    last = str(location[names[-1]])
+    *path, key = location if last in STAND_INS else location[: names[-1] + 1]
     for part in path:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
+        there = part in data if isinstance(data, dict) else isinstance(data, list)
+        if not there:
             return
-    if key == "name":
+        data = data[part]
+    if last == "name":
         data[key] = "-".join(map(str, location))
+    elif last in STAND_INS:
+        data[key] = copy.deepcopy(STAND_INS[last] if isinstance(key, int) else [STAND_INS[last]])
     else:
         data.pop(key, None)
 

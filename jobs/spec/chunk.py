@@ -102,7 +102,7 @@ class Defaults(Settings):
 class Generate(Settings):
     """A new shot: frames from nothing but the prompt and guide images."""
 
-    num_frames: NumFrames = Field(97, description="Frames of the shot so far, 8k + 1.")
+    num_frames: NumFrames = Field(97, description="Frames, 8k + 1.")
     seed: Seed | None = Field(None, description="Seed of this chunk, taken literally. Left out: derived.")
     first_image: InputPath | None = Field(None, description="Image of the first frame.")
     middle_image: InputPath | None = Field(None, description="Image of the middle frame.")
