@@ -54,9 +54,7 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     Raises InputError (exit 2), CannotRun (5) before anything starts; failures of single chunks are events.
     """
     options = RenderOptions(**changes) if options is None else options
-    loaded = spec if isinstance(spec, LoadedSpec) else load_spec(
-        spec, overrides=options.overrides, allow_pickle=options.allow_pickle
-    )
+    loaded = load(spec, options)
     scope = Scope(options.runs, options.job_id, options.until)
     if options.serial:
         from farm.serial import render_serial
@@ -65,6 +63,15 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     from farm.driver import RayOptions, render_on_ray
 
     return render_on_ray(loaded, scope, RayOptions(options.topology, options.gpus, options.address))
+
+
+def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
+    """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
+    from actors.media.probe import probe_video
+
+    if isinstance(spec, LoadedSpec):
+        return spec
+    return load_spec(spec, options.overrides, options.allow_pickle, probe_video=probe_video)
 
 
 def films(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> list[FilmDelivered]:

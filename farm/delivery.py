@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.media.ffmpeg import find_ffmpeg
+from farm.preview import Preview, preview_path
 from farm.state import FilmState, JobState
-from farm.stitch import PNG_SEQUENCE, assemble_film, assemble_preview, file_sha256, png_manifest
+from farm.stitch import PNG_SEQUENCE, assemble_film, file_sha256, png_manifest
 from jobs.canonical import sha256_of
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
@@ -34,8 +35,12 @@ class _Reel:
     """One film in the making: its segment tasks in order, and how far they are committed without a gap."""
 
     video: PlannedVideo
+    film: Path
+    preview: Preview
+    preview_path: Path
     segments: tuple[str, ...]
     missing: set[str]
+    shown: list[Path]
     prefix: int = 0
     previewed: int = 0
     next_preview_s: float = 0.0
@@ -47,7 +52,7 @@ class Delivery:
 
     def __init__(self, plan: Plan, graph: TaskGraph, store: Store) -> None:
         self.plan, self.store = plan, store
-        self._reels = {video.name: _reel(video, graph) for video in plan.videos}
+        self._reels = {video.name: self._reel(video, graph) for video in plan.videos}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
         self._running: list[tuple[Future[FilmState], bool]] = []
         self._state = JobState(job=store.job_id)
@@ -87,10 +92,10 @@ class Delivery:
         if not reel.missing and not reel.handed_over:
             reel.handed_over = True
             found = [commits[task] for task in reel.segments]
-            self._running.append((self._thread.submit(self._film, reel.video, found), False))
+            self._running.append((self._thread.submit(self._film, reel, found), False))
         elif self._preview_due(reel):
+            found = [commits[task] for task in reel.segments[reel.previewed : reel.prefix]]
             reel.previewed, reel.next_preview_s = reel.prefix, float("inf")
-            found = [commits[task] for task in reel.segments[: reel.prefix]]
             self._running.append((self._thread.submit(self._preview, reel, found), True))
 
     def _preview_due(self, reel: _Reel) -> bool:
@@ -98,27 +103,30 @@ class Delivery:
         wanted = self.plan.output.container != PNG_SEQUENCE
         return grown and wanted and time.monotonic() >= reel.next_preview_s
 
-    def _film(self, video: PlannedVideo, segments: list[Commit]) -> FilmState:
-        key, out = self._key(video, segments), Path(self.plan.output.dir) / video.output
+    def _film(self, reel: _Reel, segments: list[Commit]) -> FilmState:
+        video, key = reel.video, self._key(reel.video, segments)
         known = self._state.film(video.name)
-        if known and known.key == key and known.path == str(out) and film_stands(out, known):
+        if known and known.key == key and known.path == str(reel.film) and film_stands(reel.film, known):
             return known
         paths = [self.store.local(commit) for commit in segments]
-        facts = assemble_film(video, paths, self.plan.output.container, out)
-        self._preview_path(video).unlink(missing_ok=True)
-        return FilmState(video.name, str(out), facts.sha256, facts.frames, video.frame_rate, key)
+        facts = assemble_film(video, paths, self.plan.output.container, reel.film)
+        reel.preview_path.unlink(missing_ok=True)
+        return FilmState(video.name, str(reel.film), facts.sha256, facts.frames, video.frame_rate, key)
 
-    def _preview(self, reel: _Reel, segments: list[Commit]) -> FilmState:
-        started, out = time.monotonic(), self._preview_path(reel.video)
-        paths = [self.store.local(commit) for commit in segments]
-        facts = assemble_preview(reel.video, paths, self.plan.output.container, out)
+    def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState:
+        started = time.monotonic()
+        reel.shown += [self.store.local(commit) for commit in fresh]
+        facts = reel.preview.grow(reel.shown)
         took = time.monotonic() - started
         reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
-        return FilmState(reel.video.name, str(out), facts.sha256, facts.frames, reel.video.frame_rate, "")
+        return FilmState(reel.video.name, str(facts.path), "", facts.frames, reel.video.frame_rate, "")
 
-    def _preview_path(self, video: PlannedVideo) -> Path:
+    def _reel(self, video: PlannedVideo, graph: TaskGraph) -> _Reel:
         film = Path(self.plan.output.dir) / video.output
-        return film.with_name(f"{film.stem}.preview{film.suffix}")
+        preview = preview_path(film)
+        names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
+        segments = tuple(name for name in names if name in graph.tasks)
+        return _Reel(video, film, Preview(video, preview), preview, segments, set(segments), [])
 
     def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
         audio = video.audio
@@ -132,12 +140,6 @@ class Delivery:
                 "ffmpeg": find_ffmpeg().build_id,
             }
         )
-
-
-def _reel(video: PlannedVideo, graph: TaskGraph) -> _Reel:
-    names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
-    segments = tuple(name for name in names if name in graph.tasks)
-    return _Reel(video, segments, set(segments))
 
 
 def film_stands(path: Path, film: FilmState) -> bool:

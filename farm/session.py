@@ -29,14 +29,13 @@ from jobs.errors import StageError
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.files import file_digest
 from jobs.graph import Stage, build_graph
+from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
 from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Store
-from jobs.store.lock import JobLock
 
 if TYPE_CHECKING:
     from actors.worker import TaskOrder, TaskResult
     from jobs.failures import Rung
-    from jobs.load import LoadedSpec
 
 STATE_INTERVAL_S = 2.0
 
@@ -68,7 +67,7 @@ class JobSession:
         self._notices: list[Event] = []
         self._inexact: set[str] = set()
         self._delivery = Delivery(self.plan, self.graph, self.store)
-        self._lock = JobLock(self.store.backend, tell=self._notice)
+        self._lock = self.store.lock(tell=self._notice)
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
         self._undelivered: StageError | None = None
         self._written_s = 0.0

@@ -15,22 +15,19 @@ def check(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Check a spec: place, value, rule and remedy of every mistake."""
-    from jobs.load import load_spec
+    from farm.api import RenderOptions, load
     from jobs.plan import make_plan
 
-    loaded = load_spec(spec, overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
+    options = RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
+    loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
-    summary = {
-        "job": plan.job,
-        "videos": [{"name": v.name, "chunks": len(v.chunks), "frames": v.frames} for v in plan.videos],
-    }
     if output is OutputFormat.JSON:
-        emit_json(summary)
+        videos = [{"name": v.name, "chunks": len(v.chunks), "frames": v.frames} for v in plan.videos]
+        emit_json({"ok": True, "job": plan.job, "videos": videos})
         return 0
     for video in plan.videos:
-        seconds = video.frames / video.frame_rate
         size = f"{video.width}x{video.height}"
-        emit_text(f"{video.name}: {len(video.chunks)} chunks, {video.frames} frames, {seconds:.1f} s, {size}")
+        emit_text(f"{video.name}: {len(video.chunks)} chunks, {video.frames} frames, {video.seconds:.1f} s, {size}")
     emit_text(f"{plan.job}: no mistakes")
     return 0
 
