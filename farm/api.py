@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from farm.events import Event, FilmDelivered, JobFinished
-from farm.session import Scope
 from farm.state import EXIT_CODES
 from jobs.errors import JobCancelled, JobFailed
 from jobs.graph import Stage
@@ -55,6 +54,8 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     """
     options = RenderOptions(**changes) if options is None else options
     loaded = load(spec, options)
+    from farm.session import Scope
+
     scope = Scope(options.runs, options.job_id, options.until)
     if options.serial:
         from farm.serial import render_serial
