@@ -1,0 +1,53 @@
+"""`farm pause`, `resume`, `cancel` with and without a driver."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.state import CANCELLED, INTERRUPTED, RUNNING
+from farm.verbs.control import cancel, pause, resume
+from farm.verbs.status import job_status
+from jobs.errors import UsageError
+from jobs.store import Request
+
+
+def test_a_running_job_is_paused_and_goes_on(made) -> None:
+    made.write(outcome=RUNNING)
+    with made.store.lock():
+        pause(made.runs, "harbor")
+        assert made.store.requests() == {Request.PAUSE}
+        assert not resume(made.runs, "harbor").needs_driver
+        assert made.store.requests() == frozenset()
+
+
+def test_a_job_without_a_driver_needs_one_to_resume(made) -> None:
+    made.store.request(Request.PAUSE)
+    made.store.request(Request.CANCEL)
+    assert resume(made.runs, "harbor").needs_driver
+    assert made.store.requests() == frozenset()
+
+
+def test_a_running_job_is_asked_to_cancel(made) -> None:
+    made.write(outcome=RUNNING)
+    with made.store.lock():
+        cancel(made.runs, "harbor")
+        assert made.store.requests() == {Request.CANCEL}
+
+
+def test_a_job_whose_driver_died_is_cancelled_at_once(made) -> None:
+    made.write(outcome=INTERRUPTED)
+    cancel(made.runs, "harbor")
+    assert job_status(made.runs, "harbor").outcome == CANCELLED
+    assert len(made.store.commits()) > 0
+
+
+def test_what_has_ended_is_neither_paused_nor_cancelled(made) -> None:
+    for verb in (pause, cancel):
+        with pytest.raises(UsageError, match="is done"):
+            verb(made.runs, "harbor")
+
+
+@pytest.mark.parametrize("verb", [pause, resume, cancel])
+def test_an_unknown_job_is_an_error(made, verb) -> None:
+    with pytest.raises(UsageError, match="did you mean harbor"):
+        verb(made.runs, "habor")

@@ -1,0 +1,78 @@
+"""`farm retry`: the closure first, then the voids, under the lock."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.state import INTERRUPTED, PARTIAL, FailedTask
+from farm.verbs.retry import apply_retry, retry_closure
+from farm.verbs.status import job_status
+from jobs.errors import JobBusy, UsageError
+from jobs.retry import RetryState, Selection
+
+LAST_OF_DAWN = Selection(frozenset({"dawn"}), frozenset({2}))
+
+
+def test_a_dry_run_changes_nothing(made) -> None:
+    before = made.store.committed_digests()
+    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
+    assert report.closure == ("dawn/00002/sample", "dawn/00002/decode", "dawn/00002/segment")
+    assert report.again == ("dawn/00001/decode",)
+    assert (report.committed, report.videos) == (3, ("dawn",))
+    assert made.store.committed_digests() == before
+
+
+def test_the_closure_is_voided_and_nothing_else(made) -> None:
+    before = made.store.committed_digests() | made.store.evicted_digests()
+    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
+    assert apply_retry(made.runs, "harbor", report) == 3
+    after = made.store.committed_digests() | made.store.evicted_digests()
+    assert before - after == {made.digests[task] for task in report.closure}
+
+
+def test_the_job_is_done_no_longer(made) -> None:
+    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
+    apply_retry(made.runs, "harbor", report)
+    status = job_status(made.runs, "harbor")
+    assert status.outcome == INTERRUPTED
+    assert "farm resume" in status.reason
+
+
+def test_failed_tasks_get_a_fresh_start(made) -> None:
+    made.lose("dawn/00002/decode", "dawn/00002/segment")
+    made.write(outcome=PARTIAL, failed=(FailedTask("dawn/00002/decode", "bug", "boom"),))
+    report = retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
+    assert report.closure == ("dawn/00002/decode", "dawn/00002/segment")
+    assert apply_retry(made.runs, "harbor", report) == 0
+    with pytest.raises(UsageError, match="no chosen chunk is failed"):
+        retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
+
+
+def test_results_that_an_oom_changed_can_be_picked(made) -> None:
+    made.lose("noon/00000/decode")
+    digest = made.digests["noon/00000/decode"]
+    made.store.put(digest, 2, "bin", b"tiled", {"exact": False, "ladder": ["tile_decode"]})
+    report = retry_closure(made.runs, "harbor", Selection(state=RetryState.INEXACT))
+    assert report.closure == ("noon/00000/decode", "noon/00000/segment")
+
+
+def test_new_seeds_are_kept(made) -> None:
+    choice = Selection(frozenset({"noon"}), reseed=True)
+    report = retry_closure(made.runs, "harbor", choice)
+    apply_retry(made.runs, "harbor", report)
+    (change,) = report.seeds
+    assert made.store.seed_overrides() == {("noon", 0): change.seed}
+    assert change.seed != made.plan.videos[1].chunks[0].seed
+
+
+def test_a_job_that_is_being_rendered_is_left_alone(made) -> None:
+    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
+    with made.store.lock(), pytest.raises(JobBusy):
+        apply_retry(made.runs, "harbor", report)
+    assert len(made.store.committed_digests()) > 0
+
+
+def test_without_a_plan_there_is_no_closure(made) -> None:
+    made.store.backend.replace("plan.json", b"{")
+    with pytest.raises(UsageError, match="farm render SPEC"):
+        retry_closure(made.runs, "harbor", LAST_OF_DAWN)
