@@ -18,20 +18,21 @@ from typing import Any
 
 from actors.media.audio import channels_of, cut_track, track_options, track_rate
 from actors.media.boxes import Track, read_movie
-from actors.media.codecs import Options, frame_ticks, time_scale
+from actors.media.codecs import Options, time_scale
 from actors.media.frames import png_name
-from actors.media.probe import count_packets
+from actors.media.probe import packet_times
 from actors.media.process import (
     Call, compile_command, exchange, require_room, storage_problem, sync,
 )  # fmt: skip
 from jobs.errors import BadOutput, CorruptArtifact, StageBug
 from jobs.formats import CONTAINERS
-from jobs.frames import audio_sample, exact_rate
+from jobs.frames import Span, audio_sample, exact_rate
 from jobs.plan import PlannedVideo
 
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 PNG_SEQUENCE = "png-sequence"
 MICROSECONDS = 1_000_000
+MATROSKA_ROUNDING_S = Fraction(1, 2000)
 HASH_BLOCK_BYTES = 1 << 20
 GENERATED_CHANNELS = 2
 
@@ -62,10 +63,12 @@ def assemble_film(video: PlannedVideo, segments: Sequence[Path], container: str,
     when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput when the finished
     film does not hold exactly the planned frames.
     """
-    pieces = tuple(check_segments(video, segments))
+    if len(segments) != len(video.chunks):
+        raise StageBug(f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this")
+    pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
     size_bytes = sum(piece.path.stat().st_size for piece in pieces)
     call = Call(f"write the film of {video.name}", writes=out, need_bytes=size_bytes)
-    partial = out.with_name(f".{out.name}.partial")
+    partial = partial_path(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
@@ -80,13 +83,19 @@ def assemble_film(video: PlannedVideo, segments: Sequence[Path], container: str,
     return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
 
 
-def check_segments(video: PlannedVideo, segments: Sequence[Path]) -> Iterator[Piece]:
-    """The segments with pictures, each compared with the plan and with the first one's decoder set-up."""
-    if len(segments) != len(video.chunks):
-        raise StageBug(f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this")
+def partial_path(out: Path) -> Path:
+    """Where `out` is made before it is renamed: in the same folder, hidden, overwritten by the next try."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) -> Iterator[Piece]:
+    """Those of `segments` that hold pictures, one segment for each of `chunks`.
+
+    Each is compared with the plan and with the decoder set-up of the first. Raises CorruptArtifact.
+    """
     first: Track | None = None
-    for chunk, path in zip(video.chunks, segments, strict=True):
-        if not len(chunk.owned):
+    for chunk, path in zip(video.chunks[chunks.start : chunks.stop], segments, strict=True):
+        if not chunk.owned:
             continue
         track = read_movie(path).track("vide")
         if track is None or track.samples != len(chunk.owned):
@@ -186,19 +195,21 @@ def _sound(video: PlannedVideo, joined: Any, codec: str) -> tuple[Any, Options]:
 
 
 def verify_film(path: Path, video: PlannedVideo, container: str) -> None:
-    """Read the film again. Raises BadOutput unless it holds exactly the planned frames, equally long."""
-    found = count_packets(path, Call(f"read the film of {video.name} again"))
+    """Read the film again. Raises BadOutput unless it holds exactly the planned frames at constant distance.
+
+    Matroska knows whole milliseconds only, so there a frame may be off by half of one.
+    """
+    rate = exact_rate(video.frame_rate)
+    slack_s = MATROSKA_ROUNDING_S if container == "mkv" else Fraction(0)
+    found = 0
+    for found, time_s in enumerate(packet_times(path, Call(f"read the film of {video.name} again")), start=1):
+        if abs(time_s - (found - 1) / rate) > slack_s:
+            raise BadOutput(f"frame {found - 1} of the film of {video.name} is at {time_s} s; report this")
     if found != video.frames:
         raise BadOutput(
             f"the film of {video.name} holds {found} frames and the plan has {video.frames}; "
             "void its segments and render them again"
         )
-    if container == "mkv":
-        return
-    track = read_movie(path).track("vide")
-    uneven = [ticks for _, ticks in track.durations if ticks != frame_ticks(video.frame_rate)] if track else [0]
-    if uneven:
-        raise BadOutput(f"frames of the film of {video.name} last {uneven[0]} ticks; report this")
 
 
 def _write_pictures(video: PlannedVideo, pieces: Sequence[Piece], container: str, call: Call) -> str:

@@ -84,6 +84,28 @@ def top_level(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         yield kind, size - used
 
 
+def box_header(kind: bytes, size: int) -> bytes:
+    """Header of a box with `size` bytes of content."""
+    if size + 8 <= 0xFFFFFFFF:
+        return struct.pack(">I4s", size + 8, kind)
+    return struct.pack(">I4sQ", 1, kind, size + 16)
+
+
+def box_offsets(data: bytes, *path: bytes, base: int = 0) -> Iterator[int]:
+    """Where in `data` the content of each box at `path` starts."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size < 8:
+            return
+        if kind == path[0]:
+            if path[1:]:
+                yield from box_offsets(data[at + 8 : at + size], *path[1:], base=base + at + 8)
+            else:
+                yield base + at + 8
+        at += size
+
+
 def _children(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     while at + 8 <= len(data):

@@ -110,6 +110,8 @@ def _decoded(
         int(np.prod(size)),
     )
     for number, block in enumerate(blocks, start=wanted[0]):
+        if len(block) < np.prod(size):
+            return
         yield number, np.frombuffer(block, np.uint8).reshape(size)
 
 

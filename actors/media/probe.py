@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from actors.media.codecs import rate_text
-from actors.media.process import Call, compile_command, exchange
+from actors.media.process import Call, compile_command, exchange, read_lines
 from jobs.errors import InvalidInput
 from jobs.facts import VideoFact
 from jobs.frames import exact_rate
@@ -77,25 +78,29 @@ def read_stream(path: Path) -> VideoStream:
     )
 
 
-def count_packets(path: Path, call: Call) -> int:
-    """Video packets that a demuxer finds in the file: one a frame in every codec of the farm."""
-    import ffmpeg
-
-    source = ffmpeg.input(str(path))
-    output = ffmpeg.output(source["v:0"], "pipe:", c="copy", f="null", progress="pipe:1")
-    report, _ = exchange(compile_command(output), call)
-    counts = re.findall(rb"^frame=\s*(\d+)", report, flags=re.MULTILINE)
-    return int(counts[-1]) if counts else 0
+def packet_times(path: Path, call: Call) -> Iterator[Fraction]:
+    """Presentation time in seconds of each video packet, one a frame in every codec of the farm, as stored."""
+    tick_s = Fraction(0)
+    for line in read_lines(_listing_command(path, "v:0", {}, "error"), call):
+        if line.startswith("#tb 0:"):
+            tick_s = Fraction(line.split()[2])
+        elif line.startswith("0,"):
+            yield int(line.split(",")[2]) * tick_s
 
 
 def _packets(call: Call, track: str, options: dict[str, int]) -> tuple[str, str]:
     """Packet list of one track, and what ffmpeg says about the file."""
+    assert call.reads is not None
+    listing, messages = exchange(_listing_command(call.reads, track, options, "info"), call)
+    return listing.decode(), messages
+
+
+def _listing_command(path: Path, track: str, options: dict[str, int], log_level: str) -> list[str]:
     import ffmpeg
 
-    source = ffmpeg.input(str(call.reads))
-    output = ffmpeg.output(source[track], "pipe:", **{"c": "copy", "f": "framecrc", **options})
-    listing, messages = exchange(compile_command(output, "info"), call)
-    return listing.decode(), messages
+    source = ffmpeg.input(str(path))
+    output = ffmpeg.output(source[track], "pipe:", c="copy", f="framecrc", **options)
+    return compile_command(output, log_level)
 
 
 def _display_times(listing: str) -> list[int]:

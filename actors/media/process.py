@@ -20,6 +20,7 @@ from jobs.errors import InvalidInput, OutOfMemory, StageBug, StageError, Storage
 
 PIPE_BYTES = 1 << 20
 MESSAGE_BYTES = 2000
+LINE_BLOCK_BYTES = 1 << 16
 
 DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 DISK_REFUSED = ("Permission denied", "Read-only file system", "Input/output error", "Stale file handle")
@@ -77,7 +78,7 @@ def exchange(command: list[str], call: Call, data: bytes = b"") -> tuple[bytes, 
 
 
 def read_blocks(command: list[str], call: Call, block_bytes: int) -> Iterator[bytearray]:
-    """Standard output of `command` in blocks of `block_bytes`; a shorter rest at the end is dropped.
+    """Standard output of `command` in blocks of `block_bytes`, the last one maybe shorter.
 
     Stops ffmpeg when the reader stops early. Raises as `run`.
     """
@@ -87,9 +88,11 @@ def read_blocks(command: list[str], call: Call, block_bytes: int) -> Iterator[by
         _widen(process.stdout)
         while True:
             block = bytearray(block_bytes)
-            if _fill(process.stdout, block) < block_bytes:
+            filled = _fill(process.stdout, block)
+            if filled:
+                yield block if filled == block_bytes else block[:filled]
+            if filled < block_bytes:
                 break
-            yield block
         _finish(process, messages, call)
 
 
@@ -98,6 +101,16 @@ def _write_all(pipe: IO[bytes], piece: memoryview | bytes) -> None:
     rest = memoryview(piece)
     while rest:
         rest = rest[pipe.write(rest) :]
+
+
+def read_lines(command: list[str], call: Call) -> Iterator[str]:
+    """Standard output of `command`, a line at a time. Raises as `run`."""
+    rest = b""
+    for block in read_blocks(command, call, LINE_BLOCK_BYTES):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from (line.decode() for line in lines)
+    if rest:
+        yield rest.decode()
 
 
 def _fill(pipe: IO[bytes], block: bytearray) -> int:
