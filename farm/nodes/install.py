@@ -1,0 +1,97 @@
+"""Put the nodes, and on request the bundled tiny model, into a ComfyUI. Needs neither torch nor ComfyUI."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.models import TINY_CHECKPOINT
+from actors.payload import Payload, pack, unpack
+from jobs.errors import CannotRun
+
+PACK_NAME = "ltx-farm"
+PACKAGES = ("farm", "actors", "jobs")
+TINY_NAME = "ltx-farm-tiny.safetensors"
+TINY_UPSCALER_NAME = "ltx-farm-tiny-upscaler.safetensors"
+UPSAMPLER_PREFIX = "latent_upsampler."
+
+ENTRY = '''"""ltx-farm as ComfyUI custom nodes."""
+
+import sys
+from pathlib import Path
+
+_HOME = Path(__file__).resolve().parent
+if str(_HOME) not in sys.path:
+    sys.path.append(str(_HOME))
+
+from farm.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+'''
+"""`__init__.py` of the folder that is made where ltx-farm is an installed package, not a checkout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What was put where."""
+
+    nodes: Path
+    models: tuple[Path, ...] = ()
+
+
+def install_nodes(comfyui: Path, tiny_model: bool = False) -> Installed:
+    """Link the node pack into `comfyui/custom_nodes`; with `tiny_model` its files into `comfyui/models`.
+
+    Doing it again changes nothing. Raises CannotRun when the folder is no ComfyUI or a name is taken.
+    """
+    root = comfyui.expanduser().resolve()
+    if not (root / "main.py").is_file() or not (root / "comfy").is_dir():
+        raise CannotRun(f"{root} holds no ComfyUI: give the folder that contains its main.py.")
+    nodes = root / "custom_nodes" / PACK_NAME
+    nodes.parent.mkdir(exist_ok=True)
+    home = Path(__file__).resolve().parents[2]
+    if (home / "__init__.py").is_file():
+        _link(nodes, home)
+    else:
+        _make_pack(nodes, home)
+    return Installed(nodes, _install_tiny(root / "models") if tiny_model else ())
+
+
+def _make_pack(pack_folder: Path, home: Path) -> None:
+    """A folder that shows ComfyUI our packages and nothing else of the site-packages they lie in."""
+    pack_folder.mkdir(exist_ok=True)
+    (pack_folder / "__init__.py").write_text(ENTRY)
+    for package in PACKAGES:
+        _link(pack_folder / package, home / package)
+
+
+def _install_tiny(models: Path) -> tuple[Path, ...]:
+    """The checkpoint as it is; its upsampler once more alone, since core reads one from a file of its own."""
+    checkpoint = models / "checkpoints" / TINY_NAME
+    upscaler = models / "latent_upscale_models" / TINY_UPSCALER_NAME
+    for path in (checkpoint, upscaler):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _link(checkpoint, TINY_CHECKPOINT)
+    upscaler.write_bytes(tiny_upsampler())
+    return checkpoint, upscaler
+
+
+def tiny_upsampler() -> bytes:
+    """The bundled model's latent upsampler as a file of its own."""
+    whole = unpack(TINY_CHECKPOINT.read_bytes())
+    config = json.loads(whole.meta["config"])["latent_upsampler"]
+    own = {name: array for name, array in whole.arrays.items() if name.startswith(UPSAMPLER_PREFIX)}
+    bf16 = ",".join(sorted(name.removeprefix(UPSAMPLER_PREFIX) for name in own if name in whole.bf16_names))
+    arrays = {name.removeprefix(UPSAMPLER_PREFIX): array for name, array in own.items()}
+    return pack(Payload(arrays, {"config": json.dumps(config), **({"bf16": bf16} if bf16 else {})}))
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.resolve() == target.resolve():
+        return
+    if link.is_symlink():
+        link.unlink()
+    if link.exists():
+        raise CannotRun(f"{link} is taken: move it away, then install again.")
+    link.symlink_to(target, target_is_directory=target.is_dir())
