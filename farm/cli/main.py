@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from farm.cli import check, render, schema
+from farm.cli import check, nodes, render, schema
 from farm.cli.output import report_error
 from jobs.errors import FarmError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (check, schema, render):
+for module in (check, schema, render, nodes):
     module.register(app)
 
 
