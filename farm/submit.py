@@ -29,7 +29,7 @@ SUCCEEDED = "SUCCEEDED"
 class SubmitRequest:
     """What to submit. `spec` and `runs` are paths of the cluster.
 
-    `arguments` go to `farm render` as they stand; `working_dir` is a folder to upload, for what the cluster lacks.
+    `arguments` go to `farm render` as they stand; `working_dir` is a folder to upload.
     """
 
     spec: str

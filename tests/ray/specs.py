@@ -1,0 +1,79 @@
+"""Jobs for the tests of this folder, and what is read off a finished one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from farm.driver import RayOptions, render_on_ray
+from farm.events import Event, FilmDelivered, JobFinished
+from farm.serial import render_serial
+from farm.session import Scope
+from jobs.load import LoadedSpec, load_spec
+from jobs.store import Store
+
+JOB = "harbor"
+
+
+def chunks(count: int) -> list[dict[str, Any]]:
+    """One shot of `count` chunks: 17 frames, then 16 more each with 16 overlapping."""
+    first = {"generate": {"prompt": "a red boat", "num_frames": 17}}
+    later = {"extend": {"prompt": "a red boat", "num_new_frames": 16, "overlap_frames": 16}}
+    return [first, *[later] * (count - 1)]
+
+
+def document(out: Path, videos: int = 2, count: int = 4, **fake: Any) -> dict[str, Any]:
+    """A job on the fake engine; `fake` are its settings."""
+    return {
+        "version": 1,
+        "name": JOB,
+        "engine": {"name": "fake", "fake": fake},
+        "defaults": {"width": 64, "height": 64, "steps": 2, "seed": 5},
+        "upscale": {"steps": 2, "denoise": 0.5},
+        "videos": [{"name": f"take{i}", "chunks": chunks(count)} for i in range(videos)],
+        "output": {"dir": str(out)},
+    }
+
+
+@dataclass
+class Rendered:
+    """A finished render: its events and films (SHA-256 by video)."""
+
+    events: list[Event]
+    films: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> str:
+        last = self.events[-1]
+        assert isinstance(last, JobFinished)
+        return last.outcome
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def collected(events: Iterable[Event]) -> Rendered:
+    listed = list(events)
+    films = {e.video: e.sha256 for e in listed if isinstance(e, FilmDelivered) and not e.preview}
+    return Rendered(listed, films)
+
+
+def load(data: Mapping[str, Any]) -> LoadedSpec:
+    return load_spec(data)
+
+
+def render(folder: Path, data: Mapping[str, Any], topology: str, **options: Any) -> Rendered:
+    """Render on Ray with run directories in `folder`; the films go where the document says."""
+    return collected(render_on_ray(load(data), Scope(str(folder)), RayOptions(topology, **options)))
+
+
+def render_alone(folder: Path, data: Mapping[str, Any]) -> Rendered:
+    """The serial reference."""
+    return collected(render_serial(load(data), Scope(str(folder))))
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The job's stored event log."""
+    return list(Store.open(str(folder), JOB).events())

@@ -1,0 +1,117 @@
+"""Whole renders on one Ray, with the fake engine: equal films, events, hand-over and waits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.session import Session
+from farm.events import FilmDelivered, JobPlanned, TaskCommitted, TaskStarted, WorkerPlaced, WorkerReady
+from jobs.errors import CapacityError, StoreUnusable
+from tests.ray.specs import document, render, render_alone
+
+TOPOLOGIES = [
+    "mono=1",
+    "mono=2",
+    "sample=1,upscale=1,decode=1",
+    "sample=2,upscale=1,decode=1",
+    "sample=1,upscale+decode=1",
+    "mono=2@0.5",
+]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("serial")
+    return render_alone(folder / "runs", document(folder / "out", videos=3, count=6)).films
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_films_are_those_of_the_serial_reference(
+    ray_session: Session, tmp_path: Path, reference: dict[str, str], topology: str
+) -> None:
+    rendered = render(tmp_path / "runs", document(tmp_path / "out", videos=3, count=6), topology)
+    assert rendered.outcome == "done"
+    assert rendered.films == reference
+    assert len(reference) == 3
+
+
+def test_events_in_their_order(ray_session: Session, tmp_path: Path) -> None:
+    rendered = render(tmp_path / "runs", document(tmp_path / "out"), "sample=1,upscale=1,decode=1")
+    (planned,) = rendered.of(JobPlanned)
+    committed = [event.task for event in rendered.of(TaskCommitted)]
+    assert len(committed) == planned.tasks
+    assert {event.worker for event in rendered.of(WorkerPlaced)} == {
+        event.worker for event in rendered.of(WorkerReady)
+    }
+    started = [event.task for event in rendered.of(TaskStarted)]
+    assert sorted(started) == sorted(committed)
+    assert all(event.reason for event in rendered.of(TaskStarted))
+    chain = [task for task in committed if task.startswith("take0") and task.endswith("sample")]
+    assert chain == sorted(chain)
+    films = [event for event in rendered.of(FilmDelivered) if not event.preview]
+    assert [event.frames for event in films] == [65, 65]
+
+
+def test_second_render_starts_no_worker(ray_session: Session, tmp_path: Path) -> None:
+    data = document(tmp_path / "out")
+    first = render(tmp_path / "runs", data, "mono=1")
+    again = render(tmp_path / "runs", data, "sample=1,upscale=1,decode=1")
+    assert again.of(TaskStarted) == []
+    assert again.of(WorkerPlaced) == []
+    assert again.films == first.films
+
+
+def test_first_film_leaves_while_others_render(ray_session: Session, tmp_path: Path) -> None:
+    data = document(tmp_path / "out", videos=3, count=2, sample_s=0.4)
+    rendered = render(tmp_path / "runs", data, "mono=1")
+    kinds = [type(event).__name__ for event in rendered.events]
+    assert kinds.index("FilmDelivered") < len(kinds) - 1 - kinds[::-1].index("TaskCommitted")
+
+
+def test_ready_task_is_not_blocked_behind_an_unready_one(ray_session: Session, tmp_path: Path) -> None:
+    """One chain's chunks wait for each other; the other chain's ready chunk goes in between."""
+    data = document(tmp_path / "out", videos=2, count=2, sample_s=0.3)
+    rendered = render(tmp_path / "runs", data, "sample=2,upscale=1,decode=1")
+    events = rendered.events
+    at = {
+        (type(event).__name__, event.task): place
+        for place, event in enumerate(events)
+        if isinstance(event, TaskStarted | TaskCommitted)
+    }
+    other_start = at["TaskStarted", "take1/00000/sample"]
+    assert other_start < at["TaskCommitted", "take0/00000/sample"]
+    assert other_start < at["TaskStarted", "take0/00001/sample"]
+
+
+def test_too_many_gpus_is_said_within_seconds(ray_session: Session, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(CapacityError, match=r"12 GPU.*8 GPU") as caught:
+        render(tmp_path / "runs", document(tmp_path / "out"), "sample=10,upscale=1,decode=1")
+    assert time.monotonic() - begun < 10
+    assert "8 GPU" in str(caught.value)
+
+
+def test_stage_without_a_host_is_an_error(ray_session: Session, tmp_path: Path) -> None:
+    with pytest.raises(CapacityError, match="upscale"):
+        render(tmp_path / "runs", document(tmp_path / "out"), "sample=1,decode=1")
+
+
+def test_store_that_workers_cannot_see_is_refused(ray_session: Session, tmp_path: Path) -> None:
+    from farm.driver import RayOptions, render_on_ray
+    from farm.session import Scope
+    from tests.ray.specs import load
+
+    events = render_on_ray(
+        load(document(tmp_path / "out")), Scope("memory://farm-test"), RayOptions("mono=1")
+    )
+    with pytest.raises(StoreUnusable, match="not share"):
+        list(events)
+
+
+def test_nothing_is_left_in_the_temporary_copy_of_an_upload(ray_session: Session, tmp_path: Path) -> None:
+    upload = tmp_path / "working_dir_files" / "_ray_pkg_0"
+    with pytest.raises(StoreUnusable, match="--output"):
+        render(tmp_path / "runs", document(upload / "out"), "mono=1")
