@@ -76,7 +76,8 @@ class Progress:
     def remaining(self, stage: str) -> int:
         """Stage tasks of this stage that are not committed yet."""
         return sum(
-            stages.get(stage, 0) - self.done.get(video, {}).get(stage, 0) for video, stages in self.totals.items()
+            stages.get(stage, 0) - self.done.get(video, {}).get(stage, 0)
+            for video, stages in self.totals.items()
         )
 
     def counts(self, video: str, stage: str) -> tuple[int, int]:
@@ -102,13 +103,15 @@ class Progress:
         work = {stage: n * self.seconds[stage] / self.measured[stage] for stage, n in left.items() if n > 0}
         hosts = {stage: self._hosts(stage) for stage in work}
         workers = max(1, len(self.hosted))
-        return max([sum(work.values()) / workers, *(work[stage] / hosts[stage] for stage in work)], default=0.0)
+        return max(
+            [sum(work.values()) / workers, *(work[stage] / hosts[stage] for stage in work)], default=0.0
+        )
 
     def _hosts(self, stage: str) -> int:
         return max(1, sum(stage in stages for stages in self.hosted.values()))
 
     def frames_done(self) -> int:
-        """Film frames whose segments are committed, assuming equal shares."""
-        done = sum(stages.get("segment", 0) for stages in self.done.values())
+        """Film frames whose segments were committed since the start, assuming equal shares."""
+        done = self.measured["segment"]
         total = sum(stages.get("segment", 0) for stages in self.totals.values())
         return self.frames * done // total if total else 0

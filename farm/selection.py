@@ -31,5 +31,7 @@ def to_compute(
     wanted = {name for name in missing if digests[name] not in evicted}
     for name in reversed(missing):
         if name in wanted:
-            wanted.update(need.task for need in graph.tasks[name].needs if digests[need.task] not in committed)
+            wanted.update(
+                need.task for need in graph.tasks[name].needs if digests[need.task] not in committed
+            )
     return [name for name in graph.tasks if name in wanted]

@@ -64,7 +64,9 @@ class _SerialRender:
 
         session, run = self.session, self.session.plan.run
         stages = self.session.graph.stages
-        yield session.record(WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages)))
+        yield session.record(
+            WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages))
+        )
         config = WorkerConfig(
             engine=session.plan.engine,
             stages=frozenset(stages),
@@ -148,7 +150,9 @@ class _SerialRender:
 
 def _failure(error: StageError) -> Failure:
     corrupt = error.digest if isinstance(error, CorruptArtifact) else ""
-    return Failure(error.kind, WORKER, str(error), evidence=getattr(error, "evidence", ""), corrupt_input=corrupt)
+    return Failure(
+        error.kind, WORKER, str(error), evidence=getattr(error, "evidence", ""), corrupt_input=corrupt
+    )
 
 
 def _device(engine: str) -> str:

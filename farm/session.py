@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.media.ffmpeg import find_ffmpeg
 from farm.delivery import Delivery
-from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed, to_record
+from farm.events import (
+    Event,
+    FilmDelivered,
+    JobFinished,
+    JobPlanned,
+    Notice,
+    TaskCommitted,
+    TaskFailed,
+    to_record,
+)
 from farm.frozen import frozen_report
 from farm.progress import split_task
 from farm.selection import to_compute, within
@@ -267,9 +276,7 @@ class JobSession:
 
     def _end(self, outcome: str, reason: str) -> JobFinished:
         exact = not self._inexact
-        self._state = replace(
-            self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact
-        )
+        self._state = replace(self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact)
         self._write_state()
         return self.record(JobFinished(self.store.job_id, outcome, self._state.to_json()))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from farm.cli.options import AllowPickle, Overrides, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
-from farm.cli.render import AllowPickle, Overrides, SpecArgument
 
 
 def check(
@@ -27,7 +27,9 @@ def check(
         return 0
     for video in plan.videos:
         size = f"{video.width}x{video.height}"
-        emit_text(f"{video.name}: {len(video.chunks)} chunks, {video.frames} frames, {video.seconds:.1f} s, {size}")
+        emit_text(
+            f"{video.name}: {len(video.chunks)} chunks, {video.frames} frames, {video.seconds:.1f} s, {size}"
+        )
     emit_text(f"{plan.job}: no mistakes")
     return 0
 

@@ -59,7 +59,9 @@ def event_line(event: Event) -> str | None:
             during = f" during {event.task}" if event.task else ""
             return f"worker {event.worker} gone{during}: {event.reason}"
         case TaskFailed():
-            return f"{event.task} attempt {event.attempt} failed ({event.kind}): {event.message}; {event.then}"
+            return (
+                f"{event.task} attempt {event.attempt} failed ({event.kind}): {event.message}; {event.then}"
+            )
         case Notice():
             return event.message
         case FilmDelivered(preview=False):
@@ -72,7 +74,9 @@ def event_line(event: Event) -> str | None:
 def status_line(progress: Progress, now_s: float) -> str:
     """One line that says where the job stands: per cent, stages, speed, ETA."""
     done, total = progress.total()
-    stages = " ".join(f"{stage} {counted(progress, stage)}" for stage in STAGES if stage_total(progress, stage))
+    stages = " ".join(
+        f"{stage} {counted(progress, stage)}" for stage in STAGES if stage_total(progress, stage)
+    )
     elapsed = now_s - (progress.started_s or now_s)
     speed = f"{progress.frames_done() / elapsed:.1f} frames/s" if elapsed > 0 else "… frames/s"
     percent = 100 * done // total if total else 100

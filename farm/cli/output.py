@@ -21,7 +21,8 @@ class OutputFormat(StrEnum):
 
 
 Output = Annotated[
-    OutputFormat, typer.Option("--output", "-o", help="text for people, json for programs.", show_default=True)
+    OutputFormat,
+    typer.Option("--output", "-o", help="text for people, json for programs.", show_default=True),
 ]
 
 

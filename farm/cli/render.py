@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 
-SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="Job spec, YAML or JSON.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", "-p", metavar="KEY=VALUE", help="Override a field of the spec.")
-]
-RunsOption = Annotated[str, typer.Option("--runs", help="Where run directories are kept: a folder or URL.")]
-AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")]
+if TYPE_CHECKING:
+    from farm.api import RenderOptions, SpecSource
+    from jobs.graph import Stage
 
 
 def render(
@@ -22,12 +20,15 @@ def render(
     topology: Annotated[
         str | None, typer.Option("--topology", "-t", help="mono, sample=2,upscale+decode=1, or auto.")
     ] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical without GPUs.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical without GPUs.")
+    ] = None,
     address: Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")] = None,
-    runs: RunsOption = "runs",
+    runs: Runs = DEFAULT_RUNS,
     job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="STAGE", help="Stop after encode, sample, upscale or decode.")
+        str | None,
+        typer.Option("--until", metavar="STAGE", help="Stop after encode, sample, upscale or decode."),
     ] = None,
     overrides: Overrides = None,
     allow_pickle: AllowPickle = False,
@@ -35,10 +36,6 @@ def render(
 ) -> int:
     """Render a job; the same command continues one that stopped."""
     from farm.api import RenderOptions
-    from farm.api import render as start
-    from farm.cli.display import follow
-    from farm.state import EXIT_CODES
-    from jobs.errors import JobFailed
 
     options = RenderOptions(
         runs=runs,
@@ -51,6 +48,16 @@ def render(
         overrides=tuple(overrides or ()),
         allow_pickle=allow_pickle,
     )
+    return run_to_end(spec, options, output)
+
+
+def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -> int:
+    """Renders with progress on standard error, then prints the films; returns the exit code."""
+    from farm.api import render as start
+    from farm.cli.display import follow
+    from farm.state import EXIT_CODES
+    from jobs.errors import JobFailed
+
     finished = follow(start(spec, options))
     if finished is None:
         raise JobFailed("the driver ended without a result; run the same command again")
@@ -61,7 +68,7 @@ def render(
     return EXIT_CODES[finished.outcome]
 
 
-def _stage(name: str | None) -> object:
+def _stage(name: str | None) -> Stage | None:
     from jobs.errors import Problem, UsageError
     from jobs.graph import Stage
 
@@ -73,7 +80,7 @@ def _stage(name: str | None) -> object:
     return Stage(name)
 
 
-def _print_films(state: dict) -> None:
+def _print_films(state: dict[str, Any]) -> None:
     for film in state["videos"]:
         emit_text(film["path"])
     if state["failed"]:

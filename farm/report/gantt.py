@@ -20,9 +20,14 @@ def gantt(timeline: Timeline) -> str:
     rows = {worker: number for number, worker in enumerate(timeline.workers)}
     height = TOP + ROW * len(rows) + 6
     bars = sorted(timeline.bars, key=lambda bar: bar.start_s - bar.stop_s)[:MOST_BARS]
-    parts = [f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did when">']
+    parts = [
+        f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did when">'
+    ]
     parts += _axis(stop - start, scale, height)
-    parts += [f'<text class="worker" x="0" y="{TOP + ROW * row + 17}">{escape(name)}</text>' for name, row in rows.items()]
+    parts += [
+        f'<text class="worker" x="0" y="{TOP + ROW * row + 17}">{escape(name)}</text>'
+        for name, row in rows.items()
+    ]
     parts += [_wait(wait, rows[wait.worker], start, scale) for wait in timeline.waits if wait.worker in rows]
     parts += [_bar(bar, rows[bar.worker], start, scale) for bar in bars if bar.worker in rows]
     return "".join([*parts, "</svg>"])

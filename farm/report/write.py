@@ -58,7 +58,9 @@ def render_page(store: Store) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["clock"] = _clock
     return environment.get_template("page.html").render(**_content(store))
@@ -108,7 +110,12 @@ def _link(store: Store, path: Path) -> str:
 def _stage_rows(timeline: Timeline) -> list[StageRow]:
     total = sum(timeline.stage_seconds.values()) or 1.0
     return [
-        StageRow(stage, timeline.stage_tasks[stage], timeline.stage_seconds[stage], timeline.stage_seconds[stage] / total)
+        StageRow(
+            stage,
+            timeline.stage_tasks[stage],
+            timeline.stage_seconds[stage],
+            timeline.stage_seconds[stage] / total,
+        )
         for stage in STAGES
         if timeline.stage_tasks[stage]
     ]

@@ -40,7 +40,9 @@ def test_street_runs_one_way(package: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize(("package", "forbidden"), [("jobs", {"torch", "ray"}), ("actors", {"ray"}), ("farm", {"ray"})])
+@pytest.mark.parametrize(
+    ("package", "forbidden"), [("jobs", {"torch", "ray"}), ("actors", {"ray"}), ("farm", {"ray"})]
+)
 def test_heavy_packages_stay_where_they_belong(package: str, forbidden: set[str]) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -68,7 +70,11 @@ def test_light_commands_import_nothing_heavy_and_answer_in_a_second(command: lis
     best = 9.0
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, "-c", PROBE % (HEAVY,), *command], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-c", PROBE % (HEAVY,), *command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         _, code, took, heavy = done.stdout.rsplit("\n", 2)[-2].split(" ", 3)
         assert (code, heavy) == ("0", "[]"), done.stderr

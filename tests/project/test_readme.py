@@ -15,7 +15,9 @@ def test_tree_names_every_folder() -> None:
     text = (ROOT / "README.md").read_text()
     named = set(re.findall(r"^([a-z]+)/ ", text, flags=re.MULTILINE))
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line and not line.startswith(".")}
+    folders = {
+        line.split("/")[0] for line in tracked.splitlines() if "/" in line and not line.startswith(".")
+    }
     assert named == folders
 
 

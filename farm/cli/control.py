@@ -1,0 +1,88 @@
+"""`farm pause`, `resume`, `cancel`: they leave a request in the run directory, which the driver reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, JobArgument, Runs
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+
+if TYPE_CHECKING:
+    from farm.verbs.control import ControlResult
+
+
+def pause(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
+    """Let a running job finish what is in work and start nothing new."""
+    from farm.verbs.control import pause as ask
+
+    return _answer(ask(runs, job), output)
+
+
+def cancel(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
+    """End a job; what is committed stays."""
+    from farm.verbs.control import cancel as ask
+
+    return _answer(ask(runs, job), output)
+
+
+def resume(
+    job: JobArgument,
+    serial: Annotated[bool, typer.Option("--serial", help="One process, no Ray.")] = False,
+    topology: Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
+    address: Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")] = None,
+    allow_pickle: AllowPickle = False,
+    runs: Runs = DEFAULT_RUNS,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Continue a paused, cancelled or interrupted job from its run directory."""
+    from farm.api import RenderOptions
+    from farm.cli.render import run_to_end
+    from farm.verbs.control import resume as ask
+
+    result = ask(runs, job)
+    if not result.needs_driver:
+        return _answer(result, output)
+    options = RenderOptions(
+        runs=runs,
+        job_id=job,
+        serial=serial,
+        topology=topology,
+        gpus=gpus,
+        address=address,
+        allow_pickle=allow_pickle,
+    )
+    return run_to_end(_stored_spec(runs, job), options, output)
+
+
+def _stored_spec(runs: str, job: str) -> dict[str, Any]:
+    import yaml
+
+    from jobs.errors import Problem, UsageError
+    from jobs.store import SPEC, Store
+
+    try:
+        spec = yaml.safe_load(Store.find(runs, job).read_text(SPEC) or "")
+    except yaml.YAMLError:
+        spec = None
+    if not isinstance(spec, dict):
+        rule, remedy = "a readable spec.yaml in the run directory", "continue with `farm render SPEC` instead"
+        raise UsageError([Problem(f"{job}/{SPEC}", "missing or damaged", rule, remedy)])
+    return spec
+
+
+def _answer(result: ControlResult, output: OutputFormat) -> int:
+    if output is OutputFormat.JSON:
+        emit_json(result)
+    else:
+        emit_text(f"{result.job}: {result.message}")
+    return 0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+    app.command("cancel")(cancel)

@@ -1,0 +1,72 @@
+"""`farm retry`: render chosen chunks again, after saying what hangs on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+
+if TYPE_CHECKING:
+    from jobs.retry import RetryState
+
+
+def retry(
+    job: JobArgument,
+    videos: Annotated[list[str] | None, typer.Option("--videos", help="Names; repeat for several.")] = None,
+    chunks: Annotated[str | None, typer.Option("--chunks", metavar="3-5,8", help="Chunks, from 0.")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="failed|inexact", help="Pick by state.")
+    ] = None,
+    reseed: Annotated[
+        bool, typer.Option("--reseed", help="Sample the chosen chunks with new seeds.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be rendered again.")
+    ] = False,
+    runs: Runs = DEFAULT_RUNS,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Void chosen results and what depends on them; the next render makes them anew."""
+    from dataclasses import asdict
+
+    from farm.verbs.retry import apply_retry, retry_closure
+    from jobs.retry import Selection, parse_chunks
+
+    selection = Selection(
+        videos=frozenset(videos or ()),
+        chunks=parse_chunks(chunks) if chunks else frozenset(),
+        state=_state(state),
+        reseed=reseed,
+    )
+    report = retry_closure(runs, job, selection)
+    if output is OutputFormat.TEXT:
+        for task in report.closure:
+            emit_text(f"again {task}")
+        for task in report.again:
+            emit_text(f"decoded once more {task}")
+    voided = 0 if dry_run else apply_retry(runs, job, report)
+    if output is OutputFormat.JSON:
+        emit_json({**asdict(report), "dry_run": dry_run, "voided": voided})
+    elif dry_run:
+        emit_text(f"{len(report.closure)} task(s) would be rendered again; nothing was changed")
+    else:
+        emit_text(f"{len(report.closure)} task(s) will be rendered again; run `farm resume {job}`")
+    return 0
+
+
+def _state(name: str | None) -> RetryState | None:
+    from jobs.errors import Problem, UsageError
+    from jobs.retry import RetryState
+
+    states = [state.value for state in RetryState]
+    if name is not None and name not in states:
+        raise UsageError([Problem("--state", repr(name), f"one of {', '.join(states)}", "name a state")])
+    return RetryState(name) if name else None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("retry")(retry)

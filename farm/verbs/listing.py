@@ -1,0 +1,34 @@
+"""`farm list`: the jobs of a runs directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farm.verbs.run import Run
+from jobs.store import Store
+from jobs.store.opening import JOB_ID, open_backend
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job: outcome as `farm status` says it, and tasks that are done, of all."""
+
+    job: str
+    outcome: str
+    committed: int
+    total: int
+
+
+def list_runs(runs_url: str) -> tuple[JobRow, ...]:
+    """Every job under `runs_url`, by name; folders that are no jobs are left out."""
+    names = open_backend(runs_url, "listing").folders()
+    stores = (
+        Store(open_backend(runs_url, name), runs_url, name) for name in sorted(names) if JOB_ID.match(name)
+    )
+    return tuple(_row(Run(store)) for store in stores if store.exists())
+
+
+def _row(run: Run) -> JobRow:
+    tasks = run.state.tasks if run.state else None
+    done = tasks.committed + tasks.reused if tasks else 0
+    return JobRow(run.job, run.outcome[0], done, tasks.total if tasks else 0)
