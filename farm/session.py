@@ -32,14 +32,23 @@ from farm.frozen import frozen_report
 from farm.progress import split_task
 from farm.selection import to_compute, within
 from farm.state import (
-    DONE, INTERRUPTED, PAUSED, RUNNING, STOPPED_EARLY, FailedTask, FilmState, JobState, TaskCounts,
+    DONE,
+    INTERRUPTED,
+    PAUSED,
+    RUNNING,
+    STOPPED_EARLY,
+    FailedTask,
+    FilmState,
+    JobState,
+    TaskCounts,
 )  # fmt: skip
-from jobs.errors import StageError
 from jobs.digest import Fingerprint, digests, input_files
+from jobs.errors import CorruptArtifact, StageError
 from jobs.files import file_digest
 from jobs.graph import Stage, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
+from jobs.retention import evictable
 from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Store
 
 if TYPE_CHECKING:
@@ -239,26 +248,29 @@ class JobSession:
             commit = checked.commits.get(digest)
             if commit is not None:
                 self._keep(task, commit)
-        self.todo = to_compute(
-            self.graph, self.digests, checked.commits, self.store.evicted(), self.scope.until
-        )
+        evicted = self.store.evicted()
+        standing = {**evicted, **checked.commits}
+        self._inexact |= {task for task, digest in self.digests.items() if _is_inexact(standing.get(digest))}
+        for task in evictable(self.graph, self.commits):
+            self._retire(task)
+        self.todo = to_compute(self.graph, self.digests, checked.commits, evicted, self.scope.until)
         total = len(self.scoped)
         reused = total - len(set(self.todo) & set(self.scoped))
         self._state = replace(self._state, tasks=TaskCounts(total=total, reused=reused))
 
     def _keep(self, task: str, commit: Commit) -> None:
-        if not commit.provenance.get("exact", True):
+        if _is_inexact(commit):
             self._inexact.add(task)
         self.commits[task] = replace(commit, provenance={})
 
     def _retire(self, task: str) -> None:
         """Gives up decoded frames once every segment that shows them is committed."""
-        if self.plan.run.keep == "all" or self.graph.tasks[task].stage is not Stage.SEGMENT:
+        if self.plan.run.keep == "all":
             return
-        for need in self.graph.tasks[task].needs:
-            readers = self.graph.dependents.get(need.task, ())
-            if need.task in self.commits and all(reader in self.commits for reader in readers):
-                self.store.evict(self.commits.pop(need.task))
+        for name in (task, *(need.task for need in self.graph.tasks[task].needs)):
+            shown = all(reader in self.commits for reader in self.graph.dependents[name])
+            if shown and self.graph.tasks[name].stage is Stage.DECODE and name in self.commits:
+                self.store.evict(self.commits.pop(name))
 
     def _touches(self, video: str) -> bool:
         return any(split_task(task)[0] == video for task in self._inexact)
@@ -269,6 +281,8 @@ class JobSession:
             yield from self._delivery.finished()
         except StageError as problem:
             self._undelivered = problem
+            if isinstance(problem, CorruptArtifact):
+                self.store.void([problem.digest])
             self._notice(f"a film could not be delivered: {problem}")
 
     def _notice(self, message: str) -> None:
@@ -287,3 +301,8 @@ class JobSession:
     def _write_state_sometimes(self) -> None:
         if time.monotonic() - self._written_s >= STATE_INTERVAL_S:
             self._write_state()
+
+
+def _is_inexact(commit: Commit | None) -> bool:
+    """Whether a result was made by a rung of the ladder that changes bytes."""
+    return commit is not None and not commit.provenance.get("exact", True)

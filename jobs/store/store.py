@@ -134,9 +134,10 @@ class Store(Documents):
         except StorageProblem:
             self.backend.delete(file)
             raise
-        if winner.file != file:
+        if winner.file == file:
+            self._verified.add((file, stamp))
+        else:
             self.backend.delete(file)
-        self._verified.add((winner.file, winner.stamp))
         return winner
 
     def read(self, commit: Commit) -> bytes:
@@ -177,8 +178,9 @@ class Store(Documents):
 
     def evict(self, commit: Commit) -> None:
         """Delete the artifact, keep its history: `commit()` answers None, `evicted()` has the provenance."""
+        stored = self.commit(commit.digest) or commit
         with storage_errors(self.backend, evicted_key(commit.digest), 1024):
-            self.backend.replace(evicted_key(commit.digest), encode_commit(commit))
+            self.backend.replace(evicted_key(commit.digest), encode_commit(stored))
         self.backend.delete(record_key(commit.digest))
         self.backend.delete(commit.file)
 
@@ -231,10 +233,10 @@ class Store(Documents):
             return "is missing"
         if entry.size != commit.size:
             return f"has {entry.size} bytes instead of {commit.size}"
-        touched = everything or not commit.stamp or entry.stamp != commit.stamp
-        if touched and self._sha256(commit.file) != commit.sha256:
-            return "does not match its SHA-256"
-        self._verified.add((commit.file, entry.stamp))
+        if everything or not commit.stamp or entry.stamp != commit.stamp:
+            if self._sha256(commit.file) != commit.sha256:
+                return "does not match its SHA-256"
+            self._verified.add((commit.file, entry.stamp))
         return ""
 
     def _sha256(self, file: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,6 +99,20 @@ def test_altered_artifacts_are_found_at_the_start_without_hashing_the_rest(store
     assert store.check().commits == {DIGEST: good}
 
 
+def test_decay_that_leaves_no_mark_is_found_before_use(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), "harbor")
+    commit = put(store)
+    file = tmp_path / "harbor" / commit.file
+    file.write_bytes(b"fRames")
+    os.utime(file, ns=(int(commit.stamp), int(commit.stamp)))
+    reader = Store.open(str(tmp_path), "harbor")
+    assert reader.commits() == {DIGEST: commit}
+    for use in (reader.read, reader.local):
+        with pytest.raises(CorruptArtifact):
+            use(commit)
+    assert reader.check(everything=True).commits == {}
+
+
 @pytest.mark.parametrize("damage", ["", "{", "truncate", "flip", "other"])
 def test_a_torn_record_is_no_commit(store: Store, damage: str) -> None:
     put(store)
@@ -150,7 +166,7 @@ def test_a_torn_record_can_be_voided(store: Store) -> None:
 
 def test_eviction_keeps_the_history_and_not_the_bytes(store: Store) -> None:
     commit = put(store)
-    store.evict(commit)
+    store.evict(dataclasses.replace(commit, provenance={}))
     assert store.commit(DIGEST) is None
     assert store.commits() == {}
     assert store.evicted() == {DIGEST: commit}

@@ -1,0 +1,172 @@
+"""Every file of a run directory truncated, corrupted or deleted, in a finished and in a half-finished run.
+
+The next render repairs exactly what was lost, and the films are equal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farm.state import DONE, PAUSED
+from farm.verbs.verify import Part, verify_job
+from jobs.store import DIGESTS
+
+HALF = 9
+"""Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def corrupt(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+HURTS = (truncate, corrupt, delete)
+LOST: dict[str, dict[str, set[str]]] = {
+    "finished": {
+        "encode": set(),
+        "dawn/00000/sample": set(),
+        "dawn/00002/sample": set(),
+        "dawn/00000/segment": {"dawn/00000/decode"},
+        "dawn/00001/segment": {"dawn/00000/decode", "dawn/00001/decode"},
+        "noon/00000/segment": {"noon/00000/decode"},
+    },
+    "half": {
+        "encode": set(),
+        "dawn/00000/sample": set(),
+        "dawn/00002/sample": set(),
+        "dawn/00001/decode": set(),
+        "dawn/00000/segment": {"dawn/00000/decode"},
+        "dawn/00001/segment": {"dawn/00000/decode"},
+    },
+}
+"""By run and lost task: what has to be made again besides it, because its frames were given up."""
+
+RESULTS = [
+    (run, task, file) for run, tasks in LOST.items() for task in tasks for file in ("artifact", "record")
+]
+OTHERS = [
+    (run, name)
+    for run in LOST
+    for name in ("state.json", "plan.json", "digests.json", "spec.yaml", "events", "film")
+    if (run, name) != ("half", "film")
+]
+
+
+@pytest.fixture(scope="module")
+def runs(workspace):
+    """A finished and a half-finished run of one job, saved; and what the undisturbed render gives."""
+    half = workspace.render(stop_after=HALF)
+    workspace.save("half")
+    rest = workspace.render()
+    workspace.save("finished")
+    assert rest.outcome == DONE
+    assert len(half.computed) == HALF
+    assert not set(half.computed) & set(rest.computed)
+    return {"half": set(rest.computed), "finished": set()}, rest.films
+
+
+def path_of(workspace, task: str, file: str) -> tuple[str, Path]:
+    """The full task id and the path of one of its files."""
+    store = workspace.store()
+    digests = store.read_json(DIGESTS)["digests"]
+    name = next(known for known in digests if known.startswith(task))
+    commit = store.commit(digests[name])
+    key = commit.file if file == "artifact" else f"commits/{commit.digest}.json"
+    return name, workspace.job_dir / key
+
+
+def expect_repair(workspace, runs, run: str, lost: set[str]) -> None:
+    """Render; exactly the lost tasks and what was outstanding are computed, once each; then all is well."""
+    outstanding, films = runs
+    repaired = workspace.render()
+    assert repaired.outcome == DONE
+    assert repaired.films == films
+    assert Counter(repaired.computed) == Counter(outstanding[run] | lost)
+    report = verify_job(str(workspace.runs), "harbor")
+    assert [damage for damage in report.damage if damage.part is not Part.EVENTS] == []
+    assert workspace.render().computed == []
+
+
+@pytest.mark.parametrize("hurt", HURTS)
+@pytest.mark.parametrize(("run", "task", "file"), RESULTS)
+def test_a_lost_result(workspace, runs, run: str, task: str, file: str, hurt: Callable[[Path], None]) -> None:
+    workspace.restore(run)
+    name, path = path_of(workspace, task, file)
+    hurt(path)
+    expect_repair(workspace, runs, run, {name} | LOST[run][task])
+
+
+@pytest.mark.parametrize("hurt", HURTS)
+@pytest.mark.parametrize(("run", "name"), OTHERS)
+def test_a_lost_document(workspace, runs, run: str, name: str, hurt: Callable[[Path], None]) -> None:
+    workspace.restore(run)
+    if name == "events":
+        (path,) = list((workspace.job_dir / "events").iterdir())[:1]
+    else:
+        path = workspace.out / "dawn.mp4" if name == "film" else workspace.job_dir / name
+    hurt(path)
+    expect_repair(workspace, runs, run, set())
+
+
+@pytest.mark.parametrize("hurt", HURTS)
+def test_a_lost_note_of_frames_that_were_given_up(workspace, runs, hurt: Callable[[Path], None]) -> None:
+    workspace.restore("finished")
+    store = workspace.store()
+    digest = store.read_json(DIGESTS)["digests"]["dawn/00001/decode"]
+    hurt(workspace.job_dir / "evicted" / f"{digest}.json")
+    expect_repair(workspace, runs, "finished", {"dawn/00001/decode"})
+    assert not any("decode" in task for task in frames_kept(workspace))
+
+
+def frames_kept(workspace) -> set[str]:
+    """Decode tasks whose frames take up space."""
+    store = workspace.store()
+    digests = store.read_json(DIGESTS)["digests"]
+    kept = store.committed_digests()
+    return {task for task, digest in digests.items() if digest in kept and task.endswith("/decode")}
+
+
+@pytest.mark.parametrize("task", ["dawn/00001/decode", "dawn/00002/sample"])
+def test_decay_without_a_mark_is_met_and_mended_on_the_way(workspace, runs, task: str) -> None:
+    workspace.restore("half")
+    name, path = path_of(workspace, task, "artifact")
+    before = path.stat()
+    corrupt(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    expect_repair(workspace, runs, "half", {name})
+
+
+def test_a_segment_that_decayed_is_met_at_delivery_and_mended_by_the_next_render(workspace, runs) -> None:
+    workspace.restore("half")
+    name, path = path_of(workspace, "dawn/00000/segment", "artifact")
+    before = path.stat()
+    corrupt(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    first = workspace.render()
+    assert (first.outcome, "rendered again" in first.reason) == (PAUSED, True)
+    assert set(first.computed) == runs[0]["half"]
+    expect_repair(workspace, runs, "finished", {name, "dawn/00000/decode"})
+
+
+def test_everything_at_once(workspace, runs) -> None:
+    workspace.restore("half")
+    store = workspace.store()
+    digests = store.read_json(DIGESTS)["digests"]
+    for kind in ("artifacts", "commits", "events"):
+        for path in (workspace.job_dir / kind).iterdir():
+            truncate(path)
+    expect_repair(workspace, runs, "half", set(digests) - runs[0]["half"])
