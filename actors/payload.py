@@ -129,10 +129,17 @@ def _array(entry: dict[str, Any], body: memoryview) -> np.ndarray:
 
 
 def to_torch(payload: Payload, name: str) -> torch.Tensor:
-    """A private tensor of one array, bfloat16 restored. Always a copy: the array may be shared."""
+    """A private tensor of one array, bfloat16 restored. Always a copy: the array may be shared.
+
+    The memory is torch's own, which is aligned the same way every time: kernels sum in an order that depends
+    on it.
+    """
     import torch
 
-    tensor = torch.from_numpy(np.array(payload.arrays[name]))
+    array = payload.arrays[name]
+    kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
+    tensor = torch.empty(array.shape, dtype=kind)
+    tensor.numpy()[...] = array
     return tensor.view(torch.bfloat16) if name in payload.bf16_names else tensor
 
 

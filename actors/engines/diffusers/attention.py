@@ -1,0 +1,170 @@
+"""Attention of the LTX-Video transformer with the farm's switches: kernel, guide weights, skipped blocks."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(query, key, value), each `[B, heads, N, d]`, without a mask -> `[B, heads, N, d]`."""
+
+
+@dataclass
+class AttentionState:
+    """What changes from run to run; one per transformer, shared by all its processors.
+
+    `kernel` computes unmasked self-attention; `guides` is the log-weight of each appended guide token `[G]`,
+    or None; `passthrough` names the blocks whose self-attention hands its values through (STG).
+    """
+
+    kernel: Kernel = F.scaled_dot_product_attention
+    guides: Tensor | None = None
+    passthrough: frozenset[int] = field(default_factory=frozenset)
+
+
+class FarmAttention:
+    """Attention processor of one diffusers `LTXAttention`; `block` is its index, None for cross-attention."""
+
+    def __init__(self, state: AttentionState, block: int | None) -> None:
+        self.state = state
+        self.block = block
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        value = attn.to_v(context)
+        if self.block is not None and self.block in self.state.passthrough:
+            return attn.to_out[0](value)
+        query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(context))
+        if image_rotary_emb is not None:
+            query, key = rotate(query, *image_rotary_emb), rotate(key, *image_rotary_emb)
+        query, key, value = (
+            part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value)
+        )
+        mixed = self._mix(query, key, value, attention_mask)
+        return attn.to_out[0](mixed.transpose(1, 2).flatten(2).to(hidden_states.dtype))
+
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            # Text mask [B, 1, S] as an additive bias over keys.
+            return F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None].to(query.dtype))
+        if self.block is not None and self.state.guides is not None:
+            return weighted_guides(query, key, value, self.state.guides.to(query.dtype))
+        if self.block is None:
+            return F.scaled_dot_product_attention(query, key, value)
+        return self.state.kernel(query, key, value)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of `[B, N, D]` over neighbouring pairs of channels, in float32."""
+    real, imaginary = x.float().unflatten(2, (-1, 2)).unbind(-1)
+    turned = torch.stack([-imaginary, real], dim=-1).flatten(2)
+    return (x.float() * cos + turned * sin).to(x.dtype)
+
+
+def weighted_guides(query: Tensor, key: Tensor, value: Tensor, log_weights: Tensor) -> Tensor:
+    """Self-attention where clip <-> guide attention carries `log_weights` `[G]` for the last G tokens.
+
+    Queries are split in two groups, so the largest mask is `[G, N]` and never `[N, N]`.
+    """
+    guides = log_weights.shape[0]
+    clip = query.shape[2] - guides
+    to_guides = query.new_zeros(1, 1, 1, query.shape[2])
+    to_guides[..., clip:] = log_weights
+    from_guides = query.new_zeros(1, 1, guides, query.shape[2])
+    from_guides[..., :clip] = log_weights[:, None]
+    return torch.cat(
+        [
+            F.scaled_dot_product_attention(query[:, :, :clip], key, value, attn_mask=to_guides),
+            F.scaled_dot_product_attention(query[:, :, clip:], key, value, attn_mask=from_guides),
+        ],
+        dim=2,
+    )
+
+
+def log_weights(weights: Tensor) -> Tensor:
+    """ln w per guide token; weight 0 becomes the lowest finite number, which no query can see."""
+    lowest = torch.finfo(weights.dtype).min
+    return torch.where(weights > 0, weights.clamp(min=torch.finfo(weights.dtype).tiny).log(), lowest)
+
+
+def install(transformer: Any) -> AttentionState:
+    """Give every attention of the transformer a `FarmAttention`; returns the state they share."""
+    state = AttentionState()
+    for index, block in enumerate(transformer.transformer_blocks):
+        block.attn1.set_processor(FarmAttention(state, index))
+        block.attn2.set_processor(FarmAttention(state, None))
+    return state
+
+
+def sage_kernel(device: torch.device) -> Kernel | None:
+    """SageAttention where it is installed and the device can run it."""
+    if device.type != "cuda" or importlib.util.find_spec("sageattention") is None:
+        return None
+    from sageattention import sageattn
+
+    return lambda query, key, value: sageattn(query, key, value, tensor_layout="HND", is_causal=False)
+
+
+@cache
+def fastest_kernel(device: str) -> str:
+    """`default` or `sage`, whichever is faster on this CUDA device; measured once per process."""
+    sage = sage_kernel(torch.device(device))
+    if sage is None:
+        return "default"
+    candidates: dict[str, Kernel] = {"default": F.scaled_dot_product_attention, "sage": sage}
+    name = fastest(candidates, _TYPICAL_SHAPES, torch.device(device))
+    log.info("attention_mode auto: %s is the faster kernel on %s", name, device)
+    return name
+
+
+def fastest(candidates: dict[str, Kernel], shapes: Iterable[tuple[int, ...]], device: torch.device) -> str:
+    """The name of the kernel with the shortest total time over `shapes` `[B, heads, N, d]` in bfloat16.
+
+    Only kernels within `_TOLERANCE` of the first candidate (the reference) take part.
+    """
+    samples = [torch.randn(3, *shape, device=device, dtype=torch.bfloat16) for shape in shapes]
+    reference = next(iter(candidates))
+    times = {}
+    for name, kernel in candidates.items():
+        if all(_agree(kernel(*qkv), candidates[reference](*qkv)) for qkv in samples):
+            times[name] = sum(_seconds(kernel, qkv) for qkv in samples)
+    return min(times, key=lambda name: times[name])
+
+
+_TYPICAL_SHAPES = ((1, 32, 4992, 64), (1, 32, 19968, 64))
+"""Self-attention of 97 frames at 768 x 512 and at twice that size in a model of 2048 channels."""
+
+_TOLERANCE = 0.05
+_REPEATS = 5
+
+
+def _agree(result: Tensor, reference: Tensor) -> bool:
+    return bool((result.float() - reference.float()).abs().max() <= _TOLERANCE)
+
+
+def _seconds(kernel: Kernel, qkv: Tensor) -> float:
+    kernel(*qkv)
+    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(_REPEATS):
+        kernel(*qkv)
+    stop.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(stop) / 1000 / _REPEATS

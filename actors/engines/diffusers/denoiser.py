@@ -1,0 +1,92 @@
+"""The transformer as a denoiser of a clip with guides, under rectified flow.
+
+x_sigma = sigma * noise + (1 - sigma) * clip, the transformer predicts the velocity noise - clip, so
+denoised = x - sigma * velocity (flow matching, Lipman et al., 2023). Tokens of a guide see the timestep
+mask * sigma and enter un-noised where their mask is 0, which is what ComfyUI's inpainting wrapper does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actors.engines.diffusers.attention import AttentionState, log_weights
+from actors.engines.diffusers.guidance import Guidance, Pass
+from actors.engines.diffusers.samplers import Sampler, noise_source
+from actors.engines.diffusers.tokens import Sequence5D, latents_of, tokens_of
+
+_TIMESTEPS = 1000.0
+
+
+@dataclass(frozen=True)
+class Text:
+    """Embeddings `[1, S, D]` and mask `[1, S]` of one prompt."""
+
+    embeddings: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """Denoises one sequence with one guider; callable as a sampler wants it."""
+
+    transformer: Any
+    attention: AttentionState
+    sequence: Sequence5D
+    text: Mapping[Pass, Text]
+    guidance: Guidance
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Denoised `[1, C, T + G, h, w]` float32; held guides come back unchanged, bit for bit."""
+        mask, known = self.sequence.mask, self.sequence.latents
+        if mask is not None:
+            x = x * mask + known * (1.0 - mask)
+        denoised = self.guidance.guider(lambda which: x - self._velocity(x, sigma, which) * sigma)
+        if mask is not None:
+            denoised = denoised * mask + known * (1.0 - mask)
+        return denoised
+
+    def _velocity(self, x: Tensor, sigma: Tensor, which: Pass) -> Tensor:
+        text = self.text[Pass.POSITIVE if which is Pass.PERTURBED else which]
+        self.attention.passthrough = self.guidance.skipped_blocks if which is Pass.PERTURBED else frozenset()
+        weights = self.sequence.attention
+        self.attention.guides = None if weights is None else log_weights(weights)
+        dtype = self.transformer.dtype
+        tokens = self.transformer(
+            hidden_states=tokens_of(x).to(dtype),
+            encoder_hidden_states=text.embeddings.to(dtype),
+            timestep=self._timesteps(sigma),
+            encoder_attention_mask=text.mask,
+            video_coords=self.sequence.coords,
+            return_dict=False,
+        )[0]
+        return latents_of(tokens.float(), x.shape)
+
+    def _timesteps(self, sigma: Tensor) -> Tensor:
+        """`[1]`, or `[1, N]` where guides differ from the clip."""
+        if self.sequence.mask is None:
+            return (sigma * _TIMESTEPS).reshape(1)
+        per_latent = self.sequence.mask * sigma
+        per_token = per_latent.expand(-1, -1, -1, *self.sequence.latents.shape[3:]).flatten(1)
+        return per_token * _TIMESTEPS
+
+
+def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, seed: int) -> Tensor:
+    """Noise the sequence to the first sigma, integrate, and crop the guides: `[1, C, T, h, w]` float32.
+
+    The first noise is drawn on the CPU for the whole sequence, guides included.
+    """
+    start = denoiser.sequence.latents.float()
+    sigmas = sigmas.to(start.device)
+    if len(sigmas) < 2:
+        return start[:, :, : denoiser.sequence.clip].clone()
+    noise = torch.randn(start.shape, generator=torch.Generator("cpu").manual_seed(seed)).to(start.device)
+    x = sigmas[0] * noise + (1.0 - sigmas[0]) * start
+    x = sampler(denoiser, x, sigmas, noise_source(start, seed + 1))
+    # Sigmas that stop early leave the signal scaled down.
+    x = x / (1.0 - sigmas[-1])
+    return x[:, :, : denoiser.sequence.clip].clone()

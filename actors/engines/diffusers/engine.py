@@ -1,0 +1,147 @@
+"""LTX-Video through diffusers' modules: the engine that needs nothing but torch and diffusers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.compute import compute_class
+from actors.engines.base import FreeLevel
+from actors.engines.diffusers.files import find_files
+from actors.payload import Payload
+from jobs.errors import InvalidInput
+from jobs.files import file_digest
+from jobs.spec import EngineConfig
+from jobs.task import Stage
+
+if TYPE_CHECKING:
+    from actors.engines.diffusers.runner import Runner
+    from jobs.params import (
+        DecodeParams,
+        EncodeAudio,
+        EncodeImage,
+        EncodeSource,
+        EncodeText,
+        SampleParams,
+        UpscaleParams,
+    )
+
+VERSION = 1
+"""Raised when this engine's code changes what it makes."""
+
+
+class DiffusersEngine:
+    """Implements `Engine`. Until `setup` neither torch nor diffusers is imported, so that a fingerprint is
+    cheap."""
+
+    name = "diffusers"
+
+    def __init__(self, config: EngineConfig, device: str, threads: int) -> None:
+        self.config = config
+        self.device = device
+        self.threads = threads
+        self._runner: Runner | None = None
+
+    def setup(self, stages: frozenset[Stage]) -> None:
+        """Load what the stages need. Raises `SpecError` for models that do not fit the spec."""
+        if self.device.startswith("cuda"):
+            # Read once, when the first CUDA context is made; without it cuBLAS may sum in any order.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        from actors.engines.diffusers.runner import Runner
+
+        self._runner = Runner(find_files(self.config), self.device, self.dtype, self.threads)
+        self._runner.load(stages)
+
+    @property
+    def dtype(self) -> str:
+        """Number type of the models: bfloat16 on a GPU and float32 on a CPU, unless the spec says."""
+        if self.config.dtype != "auto":
+            return self.config.dtype
+        return "bfloat16" if self.device.startswith("cuda") else "float32"
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Entries named like a stage concern that stage alone."""
+        by_stage = find_files(self.config).digests()
+        kernel = {"attention": self.attention_kernel()}
+        return {
+            "engine": self.name,
+            "version": VERSION,
+            "torch": importlib.metadata.version("torch"),
+            "diffusers": importlib.metadata.version("diffusers"),
+            "compute": compute_class(self.device),
+            "dtype": self.dtype,
+            "threads": self.threads,
+            "encode": by_stage["encode"],
+            "sample": {**by_stage["sample"], **kernel},
+            "upscale": {**by_stage["upscale"], **kernel},
+            "decode": by_stage["decode"],
+        }
+
+    def sources(self) -> dict[str, dict[str, str]]:
+        packages = {name: importlib.metadata.version(name) for name in ("torch", "diffusers")}
+        files = {str(path): file_digest(path) for path in find_files(self.config).paths()}
+        return {"packages": packages, "files": files}
+
+    def attention_kernel(self) -> str:
+        """What `attention_mode: auto` means here: `default`, or `sage` where it is measured to be faster."""
+        if not self.device.startswith("cuda") or importlib.util.find_spec("sageattention") is None:
+            return "default"
+        from actors.engines.diffusers.attention import fastest_kernel
+
+        return fastest_kernel(self.device)
+
+    def encode_text(self, params: EncodeText) -> Payload:
+        return self._ready().encode_text(params.prompt, params.negative)
+
+    def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
+        return self._ready().encode_frames(pixels[None])
+
+    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+        return self._ready().encode_frames(frames)
+
+    def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
+        raise _no_sound()
+
+    def sample(
+        self,
+        params: SampleParams,
+        conditioning: Payload,
+        guides: list[Payload],
+        tail: Payload | None,
+        audio: Payload | None,
+    ) -> Payload:
+        if audio is not None or params.audio_mode is not None:
+            raise _no_sound()
+        return self._ready().sample(params, conditioning, guides, tail)
+
+    def upscale(
+        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+    ) -> Payload:
+        return self._ready().upscale(params, latents, conditioning, tail)
+
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+        return self._ready().decode(params, latents)
+
+    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+        raise _no_sound()
+
+    def free(self, level: FreeLevel) -> None:
+        self._ready().free(level)
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.residents.close()
+            self._runner = None
+
+    def _ready(self) -> Runner:
+        if self._runner is None:
+            raise RuntimeError("the engine is used before setup")
+        return self._runner
+
+
+def _no_sound() -> InvalidInput:
+    return InvalidInput("LTX-Video makes no sound; use `engine.name: comfyui` with an LTX-2 checkpoint")

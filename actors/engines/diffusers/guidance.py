@@ -1,0 +1,113 @@
+"""Guiders: how conditional, unconditional and perturbed predictions become one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from torch import Tensor
+
+from jobs.errors import InvalidInput
+
+
+class Pass(StrEnum):
+    """One run of the transformer within a step."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    PERTURBED = "perturbed"
+
+
+Predict = Callable[[Pass], Tensor]
+"""Run the transformer once and return the denoised clip of that pass."""
+
+Guider = Callable[[Predict], Tensor]
+
+
+@dataclass(frozen=True)
+class CfgGuider:
+    """Classifier-free guidance (Ho and Salimans, 2022): negative + scale x (positive - negative)."""
+
+    scale: float
+
+    def __call__(self, predict: Predict) -> Tensor:
+        positive = predict(Pass.POSITIVE)
+        if self.scale == 1.0:
+            return positive
+        negative = predict(Pass.NEGATIVE)
+        return negative + (positive - negative) * self.scale
+
+
+@dataclass(frozen=True)
+class StgGuider:
+    """Spatio-temporal guidance (Hyung et al., 2024) on top of CFG.
+
+    `stg` scales the push away from the prediction whose self-attention passes its values through in some
+    blocks; `rescale` in [0, 1] pulls the standard deviation back to that of the positive prediction.
+    """
+
+    scale: float
+    stg: float
+    rescale: float
+
+    def __call__(self, predict: Predict) -> Tensor:
+        positive = predict(Pass.POSITIVE)
+        guided = positive
+        if self.scale != 1.0:
+            negative = predict(Pass.NEGATIVE)
+            guided = negative + (positive - negative) * self.scale
+        if self.stg:
+            guided = guided + self.stg * (positive - predict(Pass.PERTURBED))
+        if self.rescale:
+            ratio = positive.std() / guided.std()
+            guided = guided * (self.rescale * ratio + (1 - self.rescale))
+        return guided
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """A guider and the blocks that its perturbed pass skips."""
+
+    guider: Guider
+    skipped_blocks: frozenset[int] = frozenset()
+
+
+def make_guidance(name: str, cfg: float, params: Mapping[str, object], layers: int) -> Guidance:
+    """The guider of a job spec: `cfg`, or `stg` with `stg_scale`, `rescale`, `blocks` (default: the middle).
+
+    Raises `InvalidInput` for a name, parameter or block that does not exist.
+    """
+    if name == "cfg":
+        _only(name, params, ())
+        return Guidance(CfgGuider(cfg))
+    if name == "stg":
+        _only(name, params, ("stg_scale", "rescale", "blocks"))
+        blocks = _blocks(params.get("blocks", layers // 2), layers)
+        stg = StgGuider(cfg, _number(params, "stg_scale", 1.0), _number(params, "rescale", 0.7))
+        return Guidance(stg, blocks)
+    raise InvalidInput(f"there is no guider {name!r} in the diffusers engine; use cfg or stg")
+
+
+def _only(name: str, params: Mapping[str, object], allowed: tuple[str, ...]) -> None:
+    for key in params:
+        if key not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise InvalidInput(f"guider {name} has no parameter {key!r}; its parameters: {known}")
+
+
+def _number(params: Mapping[str, object], key: str, default: float) -> float:
+    value = params.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(f"guider parameter {key} is {value!r}; write a number")
+    return float(value)
+
+
+def _blocks(value: object, layers: int) -> frozenset[int]:
+    indices = value if isinstance(value, list | tuple) else [value]
+    for index in indices:
+        if not isinstance(index, int) or not 0 <= index < layers:
+            raise InvalidInput(
+                f"guider parameter blocks names {index!r}; this model has blocks 0 to {layers - 1}"
+            )
+    return frozenset(indices)

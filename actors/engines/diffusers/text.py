@@ -1,0 +1,80 @@
+"""Prompt encoders: the tiny model's own, and T5 for real checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from actors.models.tiny_text import PromptTooLong, TinyTextEncoder, TinyTokenizer, UnknownWords
+from jobs.errors import CannotRun, InvalidInput
+
+T5_TOKENS = 256
+"""Length to which LTX-Video's prompts are padded."""
+
+
+class PromptEncoder(Protocol):
+    """Embeddings `[1, S, D]` and mask `[1, S]` (bool) of a prompt."""
+
+    def encode(self, prompt: str) -> tuple[Tensor, Tensor]: ...
+
+    def to(self, device: torch.device) -> None: ...
+
+
+class TinyPrompts:
+    """The bundled model's closed vocabulary."""
+
+    def __init__(self, tokenizer: TinyTokenizer, encoder: TinyTextEncoder) -> None:
+        self.tokenizer = tokenizer
+        self.encoder = encoder
+
+    def encode(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """Raises `InvalidInput` for a word that the model does not know."""
+        try:
+            ids = self.tokenizer.batch([prompt])
+        except (UnknownWords, PromptTooLong) as error:
+            raise InvalidInput(f"prompt {prompt!r}: {error}") from error
+        return self.encoder(ids.to(self.encoder.position.device))
+
+    def to(self, device: torch.device) -> None:
+        self.encoder.to(device)
+
+
+class T5Prompts:
+    """T5 encoder and tokenizer of a diffusers folder."""
+
+    def __init__(self, tokenizer: Any, encoder: Any) -> None:
+        self.tokenizer = tokenizer
+        self.encoder = encoder
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype) -> T5Prompts:
+        """From `text_encoder/` and `tokenizer/` below `folder`."""
+        try:
+            from transformers import AutoTokenizer, T5EncoderModel
+        except ImportError as error:
+            raise CannotRun(
+                f"a T5 text encoder needs transformers and sentencepiece ({error}); "
+                "pip install 'ltx-farm[ltx]'"
+            ) from error
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        encoder = T5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+        return cls(tokenizer, encoder.eval().requires_grad_(False))
+
+    def encode(self, prompt: str) -> tuple[Tensor, Tensor]:
+        tokens = self.tokenizer(
+            [prompt],
+            padding="max_length",
+            max_length=T5_TOKENS,
+            truncation=True,
+            return_tensors="pt",
+        )
+        mask = tokens.attention_mask.bool()
+        device = self.encoder.device
+        embeddings = self.encoder(tokens.input_ids.to(device), attention_mask=mask.to(device))[0]
+        return embeddings, mask
+
+    def to(self, device: torch.device) -> None:
+        self.encoder.to(device)

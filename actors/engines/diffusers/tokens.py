@@ -1,0 +1,107 @@
+"""The token sequence of one sampling run: the clip, then the guides, each with its own place in time.
+
+Guides are presented as ComfyUI's LTXVAddGuide does from 0.8 on: their latents are appended behind the clip,
+their rotary coordinates say which frame they show, and their denoise mask says how firmly they hold (0 is
+never noised). After sampling the appended latents are cropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+TEMPORAL, SPATIAL = 8, 32
+"""Pixels per latent along time and along height and width."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Latents that the clip must follow.
+
+    `latents` `[1, C, t, h, w]`; `frame` is the first frame they show, already resolved (never negative);
+    `attention` weighs the attention between clip and guide (1 = as trained); `mask` is the part of the noise
+    that reaches the guide, 0 for a guide that is held.
+    """
+
+    latents: Tensor
+    frame: int
+    attention: float
+    mask: float
+
+
+@dataclass(frozen=True)
+class Sequence5D:
+    """Clip and guides in one latent tensor, with what the transformer must know about each token.
+
+    `latents` `[1, C, T + G, h, w]`, `mask` `[1, 1, T + G, 1, 1]` or None without guides, `coords` `[1, 3, N]`
+    (seconds, pixel row, pixel column), `clip` = T, `attention` one weight per appended token `[N - T*h*w]` or
+    None where every weight is 1.
+    """
+
+    latents: Tensor
+    mask: Tensor | None
+    coords: Tensor
+    clip: int
+    attention: Tensor | None
+
+
+def build_sequence(clip: Tensor, guides: Sequence[Guide], frame_rate: float, causal: bool) -> Sequence5D:
+    """Append `guides` to `clip` `[1, C, T, h, w]`.
+
+    `causal` tells whether the model counts the first latent as one frame (LTX-Video 0.9.5 and later) or as
+    eight; a guide that starts a clip or is a still always counts its first latent as one frame.
+    """
+    latents = torch.cat([clip, *(guide.latents.to(clip) for guide in guides)], dim=2)
+    places = [pixel_coords(clip.shape[2:], 0, causal)]
+    places += [_guide_coords(guide) for guide in guides]
+    coords = torch.cat(places, dim=1).to(torch.float32)
+    coords[0] = coords[0] * (1.0 / frame_rate)
+    return Sequence5D(
+        latents=latents,
+        mask=_mask(clip.shape[2], guides).to(clip.device) if guides else None,
+        coords=coords[None].to(clip.device),
+        clip=clip.shape[2],
+        attention=_attention(guides, clip),
+    )
+
+
+def pixel_coords(shape: Sequence[int], frame: int, causal: bool) -> Tensor:
+    """Start of each token of a `[T, h, w]` grid in frames and pixels, int64 `[3, T*h*w]`, `frame` frames on."""
+    frames, rows, columns = (torch.arange(size) for size in shape)
+    starts = frames * TEMPORAL
+    if causal:
+        starts = (starts + 1 - TEMPORAL).clamp(min=0)
+    grid = torch.meshgrid(starts + frame, rows * SPATIAL, columns * SPATIAL, indexing="ij")
+    return torch.stack(grid).flatten(1)
+
+
+def tokens_of(latents: Tensor) -> Tensor:
+    """`[B, C, T, h, w]` -> `[B, T*h*w, C]`."""
+    return latents.flatten(2).transpose(1, 2)
+
+
+def latents_of(tokens: Tensor, shape: Sequence[int]) -> Tensor:
+    """`[B, T*h*w, C]` -> `[B, C, T, h, w]` of `shape`."""
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *shape[2:])
+
+
+def _guide_coords(guide: Guide) -> Tensor:
+    shape = guide.latents.shape[2:]
+    return pixel_coords(shape, guide.frame, causal=guide.frame == 0 or shape[0] == 1)
+
+
+def _mask(clip: int, guides: Sequence[Guide]) -> Tensor:
+    parts = [torch.ones(clip)]
+    parts += [torch.full((guide.latents.shape[2],), guide.mask) for guide in guides]
+    return torch.cat(parts).view(1, 1, -1, 1, 1)
+
+
+def _attention(guides: Sequence[Guide], clip: Tensor) -> Tensor | None:
+    if all(guide.attention == 1.0 for guide in guides):
+        return None
+    sizes = [guide.latents[0, 0].numel() for guide in guides]
+    parts = [torch.full((size,), guide.attention) for size, guide in zip(sizes, guides, strict=True)]
+    return torch.cat(parts).to(clip.device)
