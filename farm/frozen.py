@@ -24,7 +24,7 @@ def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:
     if record is None or record.get("config") != engine.model_dump(mode="json"):
         return None
     report = {"fingerprint": record.get("engine"), "sources": record.get("sources")}
-    return report if report["fingerprint"] and still_true(report["sources"] or {}) else None
+    return report if report["fingerprint"] and report["sources"] and still_true(report["sources"]) else None
 
 
 def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:
@@ -40,4 +40,4 @@ def _same_packages(packages: Mapping[str, str]) -> bool:
 
 
 def _same_files(files: Mapping[str, str]) -> bool:
-    return all(Path(path).is_file() and file_digest(Path(path)) == digest for path, digest in files.items())
+    return all(Path(path).exists() and file_digest(path) == digest for path, digest in files.items())

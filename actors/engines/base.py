@@ -42,6 +42,10 @@ class Engine(Protocol):
         """JSON-able description of all that can reach the bytes: versions, model digests, compute class,
         dtype and every mode that says `auto`, resolved."""
 
+    def sources(self) -> dict[str, dict[str, str]]:
+        """What the fingerprint was made from: `packages` by version, `files` by path and SHA-256. A later render
+        trusts the frozen fingerprint while these are unchanged."""
+
     def encode_text(self, params: EncodeText) -> Payload:
         """`positive` and `negative` `[1, S, D]` with their masks `[1, S]`."""
 

@@ -59,6 +59,9 @@ class FakeEngine:
     def fingerprint(self) -> dict[str, Any]:
         return {"engine": self.name, "version": VERSION, "numpy": np.__version__}
 
+    def sources(self) -> dict[str, dict[str, str]]:
+        return {"packages": {"numpy": np.__version__}, "files": {}}
+
     def begin(self, task: StageTask, attempt: int) -> None:
         """Told by the worker before each task; failures that strike in mid-stage happen here."""
         self._faults = tuple(fault for fault in self._script if fault.strikes(task.id, attempt))

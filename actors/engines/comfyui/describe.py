@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,29 @@ def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[
     }
 
 
+def sources(files: ModelFiles) -> dict[str, dict[str, str]]:
+    """What the fingerprint was made from: packages by version, files by SHA-256."""
+    paths = [*_source_files(), *(path for _, path in files.by_role()), *(path for path, _ in files.loras)]
+    found = {str(Path(path).absolute()): file_digest(path) for path in paths}
+    return {"packages": {"torch": metadata.version("torch")}, "files": found}
+
+
 def _source_digest() -> str:
     """SHA-256 of the core's modules that render: two commits may carry one version number."""
+    total = hashlib.sha256()
+    for path in _source_files():
+        total.update(path.relative_to(_core_root()).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def _source_files() -> list[Path]:
+    return sorted({path for pattern in SOURCES for path in _core_root().glob(pattern)})
+
+
+def _core_root() -> Path:
     import comfy
 
-    root = Path(str(comfy.__path__[0])).parent
-    total = hashlib.sha256()
-    for path in sorted({path for pattern in SOURCES for path in root.glob(pattern)}):
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()
+    return Path(str(comfy.__path__[0])).parent
 
 
 def _attention_name() -> str:

@@ -23,7 +23,7 @@ from actors.engines.comfyui.audio import (
 from actors.engines.comfyui.boot import BootOptions, boot
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.decode import decode_images, decode_tiles, to_image, to_uint8
-from actors.engines.comfyui.describe import fingerprint
+from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.guides import Guide
 from actors.engines.comfyui.loaded import Loaded
 from actors.engines.comfyui.loaders import ModelFiles
@@ -85,6 +85,9 @@ class ComfyEngine:
 
     def fingerprint(self) -> dict[str, Any]:
         return fingerprint(self.loaded.core, self.loaded.files, self.config.dtype, self.device)
+
+    def sources(self) -> dict[str, dict[str, str]]:
+        return sources(self.loaded.files)
 
     def resolve_modes(self, params: Iterable[SampleParams | UpscaleParams]) -> dict[str, str]:
         """What `auto` means for these tasks on this device: the choice for the longest of their clips."""
