@@ -55,7 +55,13 @@ class ModelFiles:
 
     def paths(self) -> tuple[Path, ...]:
         """Every file and folder that is read, absolute."""
-        named = (self.checkpoint, self.vae, self.text_encoder, self.upscale_model, *(path for path, _ in self.loras))
+        named = (
+            self.checkpoint,
+            self.vae,
+            self.text_encoder,
+            self.upscale_model,
+            *(path for path, _ in self.loras),
+        )
         return tuple(path.absolute() for path in named if path is not None)
 
     def counts_causally(self) -> bool:

@@ -69,7 +69,7 @@ def build_sequence(clip: Tensor, guides: Sequence[Guide], frame_rate: float, cau
 
 
 def pixel_coords(shape: Sequence[int], frame: int, causal: bool) -> Tensor:
-    """Start of each token of a `[T, h, w]` grid in frames and pixels, int64 `[3, T*h*w]`, `frame` frames on."""
+    """Start of each token of a `[T, h, w]` grid: frames (from `frame` on) and pixels, int64 `[3, T*h*w]`."""
     frames, rows, columns = (torch.arange(size) for size in shape)
     starts = frames * TEMPORAL
     if causal:

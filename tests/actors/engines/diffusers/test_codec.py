@@ -56,7 +56,7 @@ def test_tiles_cover_the_clip_and_share_their_overlap() -> None:
 
 
 @torch.inference_mode()
-def test_timestep_conditioned_vaes_draw_their_noise_from_the_global_generator(random_checkpoint: Path) -> None:
+def test_timestep_conditioned_vaes_draw_noise_from_the_global_generator(random_checkpoint: Path) -> None:
     """As the VAEs of 0.9.1 and later do; the stage step seeds that generator."""
     config = {**Checkpoint.open(random_checkpoint).configs["vae"], "timestep_conditioning": True}
     torch.manual_seed(0)

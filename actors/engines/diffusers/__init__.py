@@ -1,0 +1,1 @@
+"""LTX-Video through diffusers' modules; the engine of the bundled tiny model."""
