@@ -1,0 +1,206 @@
+"""One ComfyUI per test process: the checkout in COMFYUI_PATH, on the CPU, with random-weight tiny models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+WIDTH, HEIGHT, FRAMES = 128, 96, 17
+PROMPT_TOKENS = 8
+
+ALLOWED_SKIPS = {
+    "0.3.64": {
+        "test_09_upscale": "upscale",
+        "test_11_audio": "audio",
+        "test_13_full_pipeline_frees_vram": "upscale",
+    }
+}
+"""The exact list: a check may be skipped where the core lacks the feature, and nowhere else."""
+
+
+@pytest.fixture(scope="session")
+def core() -> Any:
+    root = os.environ.get("COMFYUI_PATH")
+    if not root:
+        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+    import torch
+
+    from actors.engines.comfyui.boot import BootOptions, boot
+    from actors.engines.comfyui.core import Core
+
+    torch.set_num_threads(2)
+    boot(BootOptions(Path(root), device="cpu"))
+    return Core.current()
+
+
+@pytest.fixture
+def needs(core: Any, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Skip where this core lacks a feature, but only if the list says so."""
+
+    def require(feature: str) -> None:
+        from actors.engines.comfyui.requirements import FEATURES
+
+        missing = [node for node in FEATURES[feature].nodes if not core.has(node)]
+        if not missing:
+            return
+        allowed = ALLOWED_SKIPS.get(core.version, {}).get(request.node.originalname)
+        if allowed is not None and allowed != feature:
+            pytest.fail(f"{request.node.name} may be skipped for {allowed}, not for {feature}")
+        if allowed is None and request.node.originalname.startswith("test_") and _is_check(request):
+            pytest.fail(f"ComfyUI {core.version} lacks {missing}, and this check may not be skipped there")
+        pytest.skip(f"ComfyUI {core.version} lacks {', '.join(missing)}")
+
+    return require
+
+
+def _is_check(request: pytest.FixtureRequest) -> bool:
+    return request.node.path.name == "test_checks.py"
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A model, its VAE and a prompt: what every node call starts from."""
+
+    model: Any
+    vae: Any
+    positive: Any
+    negative: Any
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {"model": self.model, "vae": self.vae, "positive": self.positive, "negative": self.negative}
+
+
+@pytest.fixture(scope="session")
+def folder(core: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the generated files, and is one of ComfyUI's model folders."""
+    import folder_paths
+
+    folder = tmp_path_factory.mktemp("models")
+    for kind in ("checkpoints", "latent_upscale_models", "loras"):
+        folder_paths.add_model_folder_path(kind, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ltxv(core: Any, folder: Path) -> Kit:
+    from checkpoints import TEXT_DIM, write_ltxv
+
+    return _kit(write_ltxv(folder / "ltxv.safetensors"), TEXT_DIM)
+
+
+@pytest.fixture(scope="session")
+def ltxav(core: Any, folder: Path) -> tuple[Kit, Any]:
+    """An audio-video model, and its audio VAE."""
+    from checkpoints import TEXT_DIM, write_ltxav
+
+    path = write_ltxav(folder / "ltxav.safetensors")
+    return _kit(path, 2 * TEXT_DIM), core.call("LTXVAudioVAELoader", ckpt_name=path.name)[0]
+
+
+@pytest.fixture(scope="session")
+def upscale_model(core: Any, folder: Path) -> Any:
+    from checkpoints import write_upsampler
+
+    path = write_upsampler(folder / "upsampler.safetensors")
+    return core.call("LatentUpscaleModelLoader", model_name=path.name)[0]
+
+
+def _kit(path: Path, text_dim: int) -> Kit:
+    import comfy.sd
+
+    model, _, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
+    return Kit(model, vae, prompt(1, text_dim), prompt(2, text_dim))
+
+
+def prompt(seed: int, text_dim: int) -> Any:
+    """CONDITIONING of random words."""
+    import torch
+
+    words = torch.randn(1, PROMPT_TOKENS, text_dim, generator=torch.Generator().manual_seed(seed))
+    return [[words, {"attention_mask": torch.ones(1, PROMPT_TOKENS, dtype=torch.long)}]]
+
+
+@pytest.fixture
+def generate(ltxv: Kit) -> Callable[..., Any]:
+    """RSLTXVGenerate on the random model: small, three steps."""
+    from farm.nodes import NODE_CLASS_MAPPINGS
+
+    def run(**inputs: Any) -> Any:
+        return NODE_CLASS_MAPPINGS["RSLTXVGenerate"]().generate(**{**ltxv.inputs, **GENERATE, **inputs})
+
+    return run
+
+
+@pytest.fixture
+def extend(ltxv: Kit) -> Callable[..., Any]:
+    """RSLTXVExtend on the random model: 16 frames more, three steps."""
+    from farm.nodes import NODE_CLASS_MAPPINGS
+
+    def run(latent: Any, **inputs: Any) -> Any:
+        return NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(
+            **{**ltxv.inputs, **EXTEND, "latent": latent, **inputs}
+        )
+
+    return run
+
+
+GENERATE = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "num_frames": FRAMES,
+    "steps": 3,
+    "cfg": 3.0,
+    "seed": 11,
+    "frame_rate": 25.0,
+}
+EXTEND = {
+    "num_new_frames": 16,
+    "overlap_frames": 16,
+    "overlap_strength": 1.0,
+    "steps": 3,
+    "cfg": 3.0,
+    "seed": 12,
+    "frame_rate": 25.0,
+}
+
+
+@pytest.fixture
+def image(core: Any) -> Any:
+    """IMAGE of another size than the clip's."""
+    import torch
+
+    return torch.rand(1, 100, 150, 3, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture
+def soundtrack() -> dict[str, Any]:
+    """Four seconds of stereo noise."""
+    import torch
+
+    noise = torch.randn(1, 2, 4 * 44100, generator=torch.Generator().manual_seed(4)) * 0.1
+    return {"waveform": noise, "sample_rate": 44100}
+
+
+@pytest.fixture
+def model_calls(monkeypatch: pytest.MonkeyPatch, core: Any) -> Iterator[list[dict[str, Any]]]:
+    """The keyword arguments of every call of the diffusion model."""
+    from comfy.ldm.lightricks.model import LTXVModel
+
+    calls: list[dict[str, Any]] = []
+    forward = LTXVModel.forward
+
+    def counted(self: Any, x: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append({"x": x, "timestep": timestep, **kwargs})
+        return forward(self, x, timestep, *args, **kwargs)
+
+    monkeypatch.setattr(LTXVModel, "forward", counted)
+    yield calls
