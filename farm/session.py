@@ -49,7 +49,7 @@ from jobs.graph import Stage, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
 from jobs.retention import evictable
-from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Store
+from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Request, Store
 
 if TYPE_CHECKING:
     from actors.worker import TaskOrder, TaskResult
@@ -92,6 +92,8 @@ class JobSession:
 
     def __enter__(self) -> JobSession:
         self._lock.acquire()
+        for request in Request:
+            self.store.clear_request(request)
         known = JobState.from_json(self.store.read_json(STATE))
         if known is not None:
             self._state = replace(self._state, videos=known.videos)

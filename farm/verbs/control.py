@@ -32,10 +32,10 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
 def resume(runs_url: str, job_id: str) -> ControlResult:
     """Take back what holds the job up."""
     run = Run.open(runs_url, job_id)
-    for request in Request:
-        run.store.clear_request(request)
+    asked = [request for request in Request if run.store.clear_request(request)]
     if run.driver.driver is Driver.RUNNING:
-        return ControlResult(run.job, "resume", f"{run.driver.who} goes on")
+        again = "; should it have begun to stop, resume once more when it has ended" if asked else ""
+        return ControlResult(run.job, "resume", f"{run.driver.who} goes on{again}")
     return ControlResult(run.job, "resume", "nobody renders it; a driver is started", needs_driver=True)
 
 

@@ -65,13 +65,16 @@ class Workspace:
     def out(self) -> Path:
         return self.root / "out"
 
+    def spec(self, **more: Any) -> dict[str, Any]:
+        return film_spec(self.out, **more)
+
     def store(self) -> Store:
         return Store.open(str(self.runs), JOB)
 
     def render(self, stop_after: int | None = None, **more: Any) -> Rendered:
         """Render to the end, or drop the driver after some commits as an interrupt would."""
         result = Rendered("interrupted")
-        events = render(film_spec(self.out, **more), runs=str(self.runs), serial=True)
+        events = render(self.spec(**more), runs=str(self.runs), serial=True)
         for event in events:
             if isinstance(event, TaskCommitted):
                 result.computed.append(event.task)

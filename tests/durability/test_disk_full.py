@@ -1,0 +1,63 @@
+"""A full disk pauses the job with path and need; once there is space it goes on, and the film is equal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.state import DONE, PAUSED
+from farm.verbs.status import job_status
+from farm.verbs.why import why_job
+
+
+@pytest.fixture
+def small_runs(workspace) -> Iterator[Path]:
+    """The runs directory as a file system of 3 MiB."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or umount is None or os.geteuid() != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    workspace.runs.mkdir(exist_ok=True)
+    command = [mount, "-t", "tmpfs", "-o", "size=3m", "none", str(workspace.runs)]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield workspace.runs
+    subprocess.run([umount, str(workspace.runs)], check=True)
+
+
+@pytest.fixture
+def films(workspace) -> Iterator[dict[str, str]]:
+    """What the undisturbed render gives."""
+    result = workspace.render()
+    shutil.rmtree(workspace.root)
+    workspace.root.mkdir()
+    assert result.outcome == DONE
+    return result.films
+
+
+def fill(place: Path, leave_bytes: int) -> Path:
+    """Use the file system up to `leave_bytes`."""
+    filler = place / "filler"
+    filler.write_bytes(b"\0" * (shutil.disk_usage(place).free - leave_bytes))
+    return filler
+
+
+@pytest.mark.parametrize("leave_kib", [900, 600, 400])
+def test_the_job_pauses_and_goes_on(workspace, films, small_runs: Path, leave_kib: int) -> None:
+    filler = fill(small_runs, leave_kib << 10)
+    stuck = workspace.render()
+    assert stuck.outcome == PAUSED
+    assert re.search(rf"{workspace.job_dir}/artifacts/\S+ the disk is full .needs \d+ bytes", stuck.reason)
+    status = job_status(str(workspace.runs), "harbor")
+    assert (status.outcome, status.reason) == (PAUSED, stuck.reason)
+    assert why_job(str(workspace.runs), "harbor").next_step == "remove the cause, then `farm resume`"
+    filler.unlink()
+    rest = workspace.render()
+    assert (rest.outcome, rest.films) == (DONE, films)
+    assert rest.reused >= len(stuck.computed)
+    assert not set(rest.computed) & set(stuck.computed)
