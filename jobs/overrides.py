@@ -40,10 +40,10 @@ def _parse(assignment: str) -> tuple[Location, Any]:
 def parse_place(place: str) -> Location:
     """`videos[0].name` -> `("videos", 0, "name")`; empty when it is not a place."""
     parts: list[str | int] = []
-    position = 0
+    position = len(place) if place.startswith((".", "[")) else 0
     while position < len(place):
         match = _PART.match(place, position)
-        if match is None or (match.start() == 0 and match["key"] is None):
+        if match is None:
             return ()
         parts.append(match["key"] if match["key"] is not None else int(match["index"]))
         position = match.end()

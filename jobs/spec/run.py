@@ -79,7 +79,7 @@ class Run(Model):
 
     topology: str = Field(
         "auto",
-        max_length=400,
+        max_length=200,
         description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`.",
     )
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts per task before its chunk is given up.")

@@ -1,0 +1,61 @@
+"""Digests of files and folders, and what is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+import jobs.files
+from jobs.errors import SpecError
+from jobs.files import FileDigests, file_digest
+
+
+def test_a_file_has_its_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    assert file_digest(path) == hashlib.sha256(b"content").hexdigest()
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    before = file_digest(path)
+    path.write_bytes(b"CONTENT")
+    os.utime(path, ns=(1, 1))
+    assert file_digest(path) != before
+
+
+def test_an_unchanged_file_is_read_once_over_many_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = tmp_path / "a.bin", tmp_path / "runs" / "digests.json"
+    path.write_bytes(b"content")
+    first = FileDigests(cache).digests([str(path)])
+    reads: list[Path] = []
+    monkeypatch.setattr(jobs.files, "_sha256", lambda read: reads.append(read) or "other")
+    assert FileDigests(cache).digests([str(path)]) == first
+    assert reads == []
+
+
+def test_a_damaged_cache_is_no_cache(tmp_path: Path) -> None:
+    path, cache = tmp_path / "a.bin", tmp_path / "digests.json"
+    path.write_bytes(b"content")
+    for text in ("{", "[]", '{"x": 3}'):
+        cache.write_text(text)
+        assert FileDigests(cache).digest(path) == hashlib.sha256(b"content").hexdigest()
+
+
+def test_a_folder_is_its_files(tmp_path: Path) -> None:
+    for name, content in (("a/x", b"1"), ("a/sub/y", b"2"), ("b/x", b"1"), ("b/sub/y", b"2"), ("c/x", b"1")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert file_digest(tmp_path / "a") == file_digest(tmp_path / "b") != file_digest(tmp_path / "c")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="restore the file"):
+        file_digest(tmp_path / "missing")

@@ -1,0 +1,334 @@
+"""Loading specs: what is accepted, and what every mistake is called."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs.errors import InvalidInput, Problem, SpecError, UsageError
+from jobs.facts import VideoFact
+from jobs.load import LoadedSpec, load_spec
+
+SPEC: dict[str, Any] = {
+    "version": 1,
+    "name": "harbor",
+    "engine": {"name": "comfyui", "checkpoint": "ltxv.safetensors", "upscale_model": "up.safetensors"},
+    "defaults": {"width": 768, "height": 512, "frame_rate": 25.0, "steps": 20, "cfg": 3.0, "seed": 7},
+    "upscale": {"steps": 10, "cfg": 3.0, "denoise": 0.5},
+    "videos": [
+        {
+            "name": "dawn",
+            "chunks": [
+                {"generate": {"prompt": "a harbor", "num_frames": 97, "first_image": "dawn.png"}},
+                {"extend": {"prompt": "fog", "num_new_frames": 80, "overlap_frames": 16, "repeat": 20}},
+                {"generate": {"prompt": "noon"}},
+            ],
+            "audio": {"file": "score.wav", "mode": "mux"},
+        },
+        {"name": "more", "source": {"video": "shot.mp4"}, "chunks": [{"extend": {"prompt": "the boat"}}]},
+    ],
+    "matrix": {"seed": [7, 8, 9]},
+    "output": {"dir": "out", "container": "mp4", "codec": "h264", "crf": 16},
+    "run": {"topology": "auto", "max_attempts": 3, "threads": 2, "encode_threads": 1},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("dawn.png", "score.wav", "shot.mp4", "lora.safetensors", "lora.pt"):
+        (tmp_path / name).write_bytes(b"content")
+    return tmp_path
+
+
+def load(folder: Path, spec: Any, *overrides: str, **options: Any) -> LoadedSpec:
+    path = folder / "spec.yaml"
+    path.write_text(
+        spec if isinstance(spec, str) else yaml.safe_dump(spec, sort_keys=False), encoding="utf-8"
+    )
+    options.setdefault("probe_video", lambda path: VideoFact(120, 640, 480, 25.0))
+    return load_spec(path, overrides, **options)
+
+
+def problems(folder: Path, spec: Any, *overrides: str, **options: Any) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        load(folder, spec, *overrides, **options)
+    return caught.value.problems
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """The spec with one value set at `a.0.b`, or removed where the value is `...`."""
+    spec = copy.deepcopy(SPEC)
+    here: Any = spec
+    *path, last = [int(part) if part.isdigit() else part for part in place.split(".")]
+    for part in path:
+        here = here.setdefault(part, {}) if isinstance(here, dict) else here[part]
+    if value is ...:
+        del here[last]
+    else:
+        here[last] = value
+    return spec
+
+
+def test_the_example_of_the_design_loads(folder: Path) -> None:
+    loaded = load(folder, SPEC)
+    assert loaded.spec.videos[0].chunks[0].settings.prompt == "a harbor"
+    assert loaded.facts.videos[str(folder / "shot.mp4")].frames == 120
+
+
+def test_paths_are_relative_to_the_spec(folder: Path) -> None:
+    spec = load(folder, SPEC).spec
+    assert spec.output.dir == str(folder / "out")
+    assert spec.videos[0].audio is not None
+    assert spec.videos[0].audio.file == str(folder / "score.wav")
+    assert spec.engine.checkpoint == "ltxv.safetensors"
+
+
+def test_a_model_beside_the_spec_becomes_a_path(folder: Path) -> None:
+    (folder / "ltxv.safetensors").write_bytes(b"x")
+    assert load(folder, SPEC).spec.engine.checkpoint == str(folder / "ltxv.safetensors")
+
+
+def test_the_text_of_a_loaded_spec_loads_to_the_same_spec(folder: Path, tmp_path: Path) -> None:
+    loaded = load(folder, SPEC)
+    elsewhere = tmp_path / "runs" / "spec.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(loaded.text, encoding="utf-8")
+    assert load_spec(elsewhere, probe_video=lambda path: VideoFact(120, 640, 480, 25.0)) == loaded
+
+
+def test_json_and_mappings_load_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "spec.json").write_text(
+        '{"name": "x", "videos": [{"name": "a", "chunks": [{"generate": {"prompt": "p"}}]}]}'
+    )
+    monkeypatch.chdir(folder)
+    mapping = {"name": "x", "videos": [{"name": "a", "chunks": [{"generate": {"prompt": "p"}}]}]}
+    assert load_spec(folder / "spec.json").spec == load_spec(mapping).spec
+
+
+def test_overrides_change_the_spec(folder: Path) -> None:
+    spec = load(folder, SPEC, "defaults.steps=5", "videos[0].chunks[1].extend.prompt=rain").spec
+    assert spec.defaults.steps == 5
+    assert spec.videos[0].chunks[1].settings.prompt == "rain"
+    with pytest.raises(UsageError):
+        load(folder, SPEC, "defaults.steps")
+
+
+VIDEO = "videos.0"
+FIRST = "videos.0.chunks.0.generate"
+EXTEND = "videos.0.chunks.1.extend"
+SECOND = "videos.1.chunks.0.extend"
+FAULTS: list[tuple[str, Any, str, str]] = [
+    ("version", 2, "version", "`1`|1"),
+    ("name", ..., "name", "add `name`"),
+    ("name", "../x", "name", "write 'x'"),
+    ("nam", "x", "nam", "`name`"),
+    ("defaults.width", 770, "defaults.width", "768 or 800"),
+    ("defaults.height", 0, "defaults.height", "write 32"),
+    ("defaults.width", "768", "defaults.width", "whole number"),
+    ("defaults.steps", True, "defaults.steps", "whole number"),
+    ("defaults.steps", 0, "defaults.steps", "at least 1"),
+    ("defaults.cfg", float("nan"), "defaults.cfg", "finite"),
+    ("defaults.cfg", float("inf"), "defaults.cfg", "finite"),
+    ("defaults.cgf", 3, "defaults.cgf", "`cfg`"),
+    ("defaults.seed", 2**63, "defaults.seed", "at most"),
+    ("defaults.seed", 10**200, "defaults.seed", "at most"),
+    ("defaults.frame_rate", 0, "defaults.frame_rate", "at least 1"),
+    ("defaults.attention_mode", "saeg", "defaults.attention_mode", "`sage`"),
+    ("defaults.sigmas", [0.5, 0.9, 0.0], "defaults.sigmas", "sort"),
+    ("defaults.sigmas", [1.0, "x"], "defaults.sigmas[1]", "number"),
+    ("defaults.guider", {"nam": "cfg"}, "defaults.guider.nam", "`name`"),
+    ("defaults", [], "defaults", "mapping"),
+    ("upscale.denoise", 1.5, "upscale.denoise", "at most 1"),
+    (f"{VIDEO}.name", "", "videos[0].name", "video"),
+    (f"{VIDEO}.chunks", [], "videos[0].chunks", "at least 1"),
+    (f"{VIDEO}.chunks", ..., "videos[0].chunks", "add `chunks`"),
+    (f"{VIDEO}.chunks.2", {}, "videos[0].chunks[2]", "one chunk"),
+    (f"{VIDEO}.chunks.2", "noon", "videos[0].chunks[2]", "mapping"),
+    (f"{FIRST}.num_frames", 98, "videos[0].chunks[0].generate.num_frames", "97 or 105"),
+    (f"{FIRST}.num_frames", 1, "videos[0].chunks[0].generate.num_frames", "write 9"),
+    (f"{FIRST}.num_frames", 10**9, "videos[0].chunks[0].generate.num_frames", "write 8193"),
+    (f"{FIRST}.width", 64, "videos[0].chunks[0].generate.width", "defaults or videos"),
+    (f"{FIRST}.first_image", "no.png", "videos[0].chunks[0].generate.first_image", "existing"),
+    (f"{FIRST}.first_image", ".", "videos[0].chunks[0].generate.first_image", "existing"),
+    (f"{VIDEO}.chunks.2.generate.prompt", ..., "videos[0].chunks[2].generate.prompt", "say what"),
+    (f"{VIDEO}.chunks.0", {"extend": {"prompt": "x"}}, "videos[0].chunks[0].extend", "generate"),
+    (f"{EXTEND}.overlap_frames", 12, "videos[0].chunks[1].extend.overlap_frames", "8 or 16"),
+    (f"{EXTEND}.overlap_frames", 112, "videos[0].chunks[1].extend.overlap_frames", "104 or less"),
+    (f"{EXTEND}.overlap_frames", 96, "videos[0].chunks[1].extend.overlap_frames", "88 or less"),
+    (f"{EXTEND}.num_new_frames", 0, "videos[0].chunks[1].extend.num_new_frames", "write 8"),
+    (f"{EXTEND}.repeat", 0, "videos[0].chunks[1].extend.repeat", "at least 1"),
+    (f"{EXTEND}.repeat", 99_999, "videos[0].chunks", "split"),
+    (f"{EXTEND}.promt", "x", "videos[0].chunks[1].extend.promt", "`prompt`"),
+    (f"{EXTEND}.prompt", None, "videos[0].chunks[1].extend.prompt", "say what"),
+    ("videos.1.name", "dawn", "videos[1].name", "another name"),
+    ("videos.1.name", "DAWN", "videos[1].name", "another name"),
+    ("videos.1.source", {"video": "a", "latent": "b"}, "videos[1].source", "one file"),
+    ("videos.1.source.video", "no.mp4", "videos[1].source.video", "existing"),
+    ("videos.1.source", {"latent": "shot.mp4"}, "videos[1].source.latent", "another file"),
+    (f"{SECOND}.overlap_frames", 128, "videos[1].chunks[0].extend.overlap_frames", "120 or less"),
+    (f"{VIDEO}.audio", "generat", "videos[0].audio", "generate"),
+    (f"{VIDEO}.audio", "generate", "videos[0].audio", "audio VAE"),
+    (f"{VIDEO}.audio", {"mode": "mux"}, "videos[0].audio", "name the audio file"),
+    (f"{VIDEO}.audio.file", "no.wav", "videos[0].audio.file", "existing"),
+    (f"{VIDEO}.audio.mode", "loud", "videos[0].audio.mode", "write one"),
+    ("matrix", {"sed": [1]}, "matrix.sed", "`seed`"),
+    ("matrix", {"seed": [1, "x"]}, "matrix.seed[1]", "whole number"),
+    ("matrix", {"seed": 3}, "matrix.seed", "list"),
+    ("matrix", {"seed": []}, "matrix.seed", "at least 1"),
+    ("matrix", {"width": [64, 65]}, "matrix.width[1]", "64 or 96"),
+    ("matrix", {"seed": list(range(6000))}, "matrix", "split"),
+    ("output.codec", "prores", "output.codec", "mkv or mov"),
+    ("output.container", "avi", "output.container", "write one"),
+    ("output.container", "png-sequence", "output.codec", "png"),
+    ("output.dir", "score.wav", "output.dir", "another folder"),
+    ("run.topology", "sample=x", "run.topology", "mono"),
+    ("run.topology", "mono@0", "run.topology", "mono=N@0"),
+    ("run.topology", "sample=" + "9" * 190, "run.topology", "lower"),
+    ("run.topology", "sample=" + "9" * 390, "run.topology", "at most 200"),
+    ("run.threads", 0, "run.threads", "at least 1"),
+    ("run.deadlines", {"sample": -1}, "run.deadlines.sample", "more than 0"),
+    ("decode.context", 0, "decode.context", "at least 1"),
+    ("decode.tiling", {"tile_latents": 4, "overlap_latents": 4}, "decode.tiling", "lower"),
+    ("engine.name", "torch", "engine.name", "write one"),
+    ("engine.checkpoint", "./no.safetensors", "engine.checkpoint", "existing"),
+    ("engine.comfyui", "nowhere", "engine.comfyui", "main.py"),
+    ("engine.loras", [{"path": "lora.pt"}], "engine.loras[0].path", "--allow-pickle"),
+    ("engine.loras", [{"strength": 1.0}], "engine.loras[0].path", "add `path`"),
+    ("engine.allow_pickle", True, "engine.allow_pickle", "--allow-pickle"),
+    ("engine.upscale_model", ..., "upscale", "leave out `upscale`"),
+    ("videos", {}, "videos", "list"),
+    ("videos", [], "videos", "at least 1"),
+    ("videos", ["dawn"], "videos[0]", "mapping"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "value", "reported", "remedy"), FAULTS, ids=lambda value: str(value)[:40])
+def test_a_faulty_field_is_named_with_its_remedy(
+    folder: Path, place: str, value: Any, reported: str, remedy: str
+) -> None:
+    found = problems(folder, changed(place, value))
+    assert reported in [problem.place for problem in found], found
+    problem = next(problem for problem in found if problem.place == reported)
+    text = f"{problem.rule} {problem.remedy}"
+    assert any(word in text for word in remedy.split("|")), problem
+    assert all(part for part in (problem.value, problem.rule, problem.remedy))
+    if place != "output.container":
+        assert len(found) == 1, found
+
+
+DIFFUSERS_FAULTS: list[tuple[str, Any, str]] = [
+    ("defaults.sampler", "eular", "defaults.sampler"),
+    ("defaults.guider", "pag", "defaults.guider"),
+    ("engine.checkpoint", "nothing.safetensors", "engine.checkpoint"),
+    ("videos.0.audio.mode", "condition", "videos[0].audio"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "reported"), DIFFUSERS_FAULTS)
+def test_what_the_diffusers_engine_cannot_do(folder: Path, place: str, value: Any, reported: str) -> None:
+    spec = changed(place, value)
+    spec["engine"] = {"name": "diffusers", **({"checkpoint": value} if "checkpoint" in place else {})}
+    spec.pop("upscale")
+    assert [problem.place for problem in problems(folder, spec)] == [reported]
+
+
+def test_a_hub_id_is_no_missing_file(folder: Path) -> None:
+    spec = changed("engine", {"name": "diffusers", "checkpoint": "Lightricks/LTX-Video"})
+    spec.pop("upscale")
+    assert load(folder, spec).spec.engine.checkpoint == "Lightricks/LTX-Video"
+
+
+def test_every_mistake_is_listed_at_once_in_the_order_of_the_document(folder: Path) -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["engine"]["loras"] = [{"path": "lora.pt"}]
+    spec["defaults"]["width"] = 770
+    spec["videos"][0]["chunks"][0]["generate"]["num_frames"] = 98
+    spec["videos"][0]["chunks"][2] = {"generate": {}, "extend": {}}
+    spec["videos"][0]["audio"]["file"] = "no.wav"
+    spec["videos"][1]["name"] = "Dawn"
+    spec["output"]["codec"] = "prores"
+    assert [problem.place for problem in problems(folder, spec)] == [
+        "engine.loras[0].path", "defaults.width", "videos[0].chunks[0].generate.num_frames",
+        "videos[0].chunks[2]", "videos[0].audio.file", "videos[1].name", "output.codec",
+    ]  # fmt: skip
+
+
+def test_a_problem_names_its_line(folder: Path) -> None:
+    text = "name: x\nvideos:\n  - name: a\n    chunks:\n      - generate: {prompt: p, num_frames: 98}\n"
+    (problem,) = problems(folder, text)
+    assert problem.value == "98 (line 5)"
+
+
+def test_pickles_load_when_the_command_line_allows_them(folder: Path) -> None:
+    spec = load(folder, changed("engine.loras", [{"path": "lora.pt"}]), allow_pickle=True).spec
+    assert spec.engine.allow_pickle
+
+
+def test_paths_of_another_machine_are_not_looked_for(folder: Path) -> None:
+    spec = changed("videos.0.audio.file", "/cluster/score.wav")
+    assert load(folder, spec, check_files=False).spec.videos[0].audio is not None
+
+
+def test_a_source_that_is_no_video_is_named(folder: Path) -> None:
+    def probe(path: str) -> VideoFact:
+        raise InvalidInput(f"{path} holds no video; name a file that does")
+
+    (problem,) = problems(folder, SPEC, probe_video=probe)
+    assert problem.place == "videos[1].source.video"
+
+
+def test_a_source_shorter_than_nine_frames_is_named(folder: Path) -> None:
+    (problem,) = problems(folder, SPEC, probe_video=lambda path: VideoFact(8, 640, 480, 25.0))
+    assert problem.place == "videos[1].source.video"
+    assert "at least 9" in problem.rule
+
+
+def test_a_film_never_replaces_an_input(folder: Path) -> None:
+    spec = changed("videos.1.name", "shot")
+    spec["output"]["dir"] = "."
+    spec.pop("matrix")
+    (problem,) = problems(folder, spec)
+    assert problem.place == "videos[1].source.video"
+    assert "never overwritten" in problem.rule
+
+
+def test_words_of_the_matrix_stand_in_a_prompt(folder: Path) -> None:
+    spec = changed("videos.0.chunks.0.generate.prompt", "a {ship}")
+    spec["matrix"]["ship"] = ["boat", 3]
+    assert load(folder, spec)
+    spec["matrix"]["ship"] = ["boat", {"a": 1}]
+    assert [problem.place for problem in problems(folder, spec)] == ["matrix.ship[1]"]
+
+
+def test_nothing_is_written(folder: Path) -> None:
+    load(folder, SPEC)
+    before = sorted(path.name for path in folder.rglob("*"))
+    problems(folder, changed("output.codec", "prores"))
+    load(folder, SPEC)
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+def test_loading_is_light() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import jobs.load, jobs.plan, jobs.graph;"
+        "heavy = {'torch', 'ray', 'numpy', 'diffusers', 'fsspec'} & set(sys.modules);"
+        "print(sorted(heavy), time.perf_counter() - start < 2.0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"
+
+
+@pytest.mark.parametrize(
+    "change", [lambda spec: spec.update(upscale=None), lambda spec: spec.update(matrix={})]
+)
+def test_sections_may_be_switched_off(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    spec = copy.deepcopy(SPEC)
+    change(spec)
+    assert load(folder, spec)
