@@ -28,7 +28,7 @@ Output = Annotated[
 
 def emit_json(result: Any) -> None:
     """Prints one JSON document on standard output. Dataclasses become objects, tuples lists."""
-    json.dump(_plain(result), sys.stdout, indent=2, default=str)
+    json.dump(result, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
 
 
@@ -64,4 +64,4 @@ def _problem_list(error: InputError) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

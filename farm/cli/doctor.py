@@ -1,0 +1,41 @@
+"""`farm doctor`: what would stop a job, each finding with its fix."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+
+UNABLE = 5
+
+
+def doctor(
+    spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="Examine what this job needs.")] = None,
+    address: Annotated[str | None, typer.Option("--address", help="Examine this Ray cluster.")] = None,
+    comfyui: Annotated[str | None, typer.Option("--comfyui", help="Examine this ComfyUI.")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    overrides: Overrides = None,
+    allow_pickle: AllowPickle = False,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Look for what would stop a job on this machine or cluster; exit 5 when it cannot run."""
+    from farm.api import RenderOptions, load
+    from farm.doctor import Subject, examine
+
+    options = RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
+    loaded = load(spec, options) if spec else None
+    report = examine(Subject(runs, loaded, address, comfyui))
+    if output is OutputFormat.JSON:
+        emit_json({"able": report.able, "findings": report.findings})
+    else:
+        for finding in report.findings:
+            emit_text(str(finding))
+    return 0 if report.able else UNABLE
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("doctor")(doctor)

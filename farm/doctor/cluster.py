@@ -1,0 +1,42 @@
+"""Ray: reachable, the same software everywhere, and not open to the world."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from farm.doctor.finding import Finding, fail, ok, warn
+from jobs.errors import CannotRun
+
+AUTH_FIX = "set RAY_AUTH_MODE=token on every node and client, or bind the dashboard to 127.0.0.1"
+
+
+def check_cluster(address: str | None) -> Iterator[Finding]:
+    """With an address (or RAY_ADDRESS) the cluster itself; otherwise the Ray that a render would start here."""
+    from cluster.health import cluster_health, ray_version
+
+    place = address or os.environ.get("RAY_ADDRESS")
+    if not place:
+        yield ok("ray", f"{ray_version()}; a render starts a cluster of its own on this machine")
+        return
+    try:
+        health = cluster_health(place)
+    except CannotRun as error:
+        yield fail("ray", str(error), "start the head node, or correct --address")
+        return
+    gpus = sum(node.gpus for node in health.nodes)
+    yield ok("ray", f"{place}: {len(health.nodes)} node(s), {gpus:g} GPU(s)")
+    yield from _versions(health.differing)
+    if health.dashboard_exposed and not health.authenticated:
+        yield warn(
+            "dashboard", f"{health.dashboard} listens beyond loopback without token authentication", AUTH_FIX
+        )
+    elif health.dashboard:
+        yield ok("dashboard", health.dashboard)
+
+
+def _versions(differing: tuple[str, ...]) -> Iterator[Finding]:
+    if not differing:
+        yield ok("versions", "the same on every node")
+    for line in differing:
+        yield fail("versions", line, "install the same versions on the head and every worker node")

@@ -1,0 +1,59 @@
+"""Runs the checks that a job, or the machine alone, calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from farm.doctor.cluster import check_cluster
+from farm.doctor.comfyui import check_comfyui
+from farm.doctor.device import check_device
+from farm.doctor.finding import Finding, Level
+from farm.doctor.media import check_media
+from farm.doctor.models import check_models
+from farm.doctor.storage import check_disk, check_output, check_store
+from jobs.graph import build_graph
+from jobs.load import LoadedSpec
+from jobs.plan import make_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to examine: a checked spec (or the machine alone), the runs directory, a cluster, a ComfyUI."""
+
+    runs_url: str
+    loaded: LoadedSpec | None = None
+    address: str | None = None
+    comfyui: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """All findings, in the order they were made."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def able(self) -> bool:
+        """Nothing found stops the job."""
+        return all(finding.level is not Level.FAIL for finding in self.findings)
+
+
+def examine(subject: Subject) -> DoctorReport:
+    """Looks at everything that applies; writes only probe files, and removes them."""
+    return DoctorReport(tuple(_findings(subject)))
+
+
+def _findings(subject: Subject) -> Iterator[Finding]:
+    spec = subject.loaded.spec if subject.loaded else None
+    yield from check_media(spec.output if spec else None)
+    yield from check_store(subject.runs_url)
+    if subject.loaded and spec:
+        graph = build_graph(make_plan(spec, subject.loaded.facts))
+        yield from check_disk(subject.runs_url, spec, graph)
+        yield from check_output(spec.output)
+    yield from check_models(spec.engine if spec else None)
+    yield from check_device(spec.engine if spec else None)
+    if subject.comfyui or (spec and spec.engine.name == "comfyui"):
+        yield from check_comfyui(subject.comfyui or (spec.engine.comfyui if spec else None))
+    yield from check_cluster(subject.address)

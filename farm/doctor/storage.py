@@ -1,0 +1,71 @@
+"""The runs directory, the output folder, and the room on their disks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from farm.doctor.finding import Finding, fail, ok, warn
+from jobs.errors import FarmError
+from jobs.graph import TaskGraph
+from jobs.retention import estimate_disk
+from jobs.spec import JobSpec, Output
+from jobs.store.opening import open_backend, probe
+
+GIB = 2**30
+PROBE_JOB = "farm-doctor-probe"
+HEADROOM = 1.2
+
+
+def check_store(runs_url: str) -> Iterator[Finding]:
+    """Whether results can be committed there: writable, and exclusive creates hold."""
+    try:
+        backend = open_backend(runs_url, PROBE_JOB)
+        probe(backend)
+    except FarmError as error:
+        yield fail("store", str(error), "choose a writable --runs, on storage that creates files exclusively")
+        return
+    folder = backend.path("")
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    yield ok("store", f"{runs_url} is writable and commits are exclusive")
+
+
+def check_disk(runs_url: str, spec: JobSpec, graph: TaskGraph) -> Iterator[Finding]:
+    """Free room against the plan's peak."""
+    need = int(estimate_disk(graph, spec.run.keep).peak_bytes * HEADROOM)
+    free = _free_bytes(runs_url)
+    if free is None:
+        yield ok("disk", f"the job needs up to {need / GIB:.1f} GiB; this store does not say what is free")
+    elif free < need:
+        message = f"the job needs up to {need / GIB:.1f} GiB, {free / GIB:.1f} GiB are free at {runs_url}"
+        yield fail("disk", message, "make room, choose another --runs, or render fewer videos at once")
+    else:
+        yield ok("disk", f"{free / GIB:.1f} GiB free, the job needs up to {need / GIB:.1f} GiB")
+
+
+def _free_bytes(runs_url: str) -> int | None:
+    """Free room of a folder that may not exist yet; None for stores that do not say."""
+    folder = open_backend(runs_url, PROBE_JOB).path("")
+    return None if folder is None else shutil.disk_usage(_nearest(folder)).free
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first of its parents that exists."""
+    return next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+
+
+def check_output(output: Output) -> Iterator[Finding]:
+    """Whether films can be written."""
+    folder = Path(output.dir)
+    standing = _nearest(folder)
+    if not standing.is_dir() or not os.access(standing, os.W_OK):
+        yield fail(
+            "output", f"{folder} cannot be written", "choose another output.dir, or change its permissions"
+        )
+    elif folder.is_absolute() and folder.parts[1:2] == ("tmp",):
+        yield warn("output", f"{folder} lies under /tmp", "films there may vanish; choose a lasting folder")
+    else:
+        yield ok("output", f"films go to {folder}")
