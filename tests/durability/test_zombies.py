@@ -24,22 +24,22 @@ AFTER_THE_ARTIFACT = "entry = real(self, key, data); os.kill(os.getpid(), signal
 WORKER = """
     import os, signal, sys
     from jobs.store import Store
-    from jobs.store.local import LocalBackend
 
-    real = LocalBackend.write
+    store = Store.open(sys.argv[1], "harbor")
+    kind = type(store.backend)
+    real = kind.write
 
     def stopping(self, key, data):
         {stop}
 
-    LocalBackend.write = stopping
-    store = Store.open(sys.argv[1], "harbor")
+    kind.write = stopping
     commit = store.put({digest!r}, 1, "bin", b"from the zombie", {{"worker": "zombie"}})
     print(commit.provenance["worker"], flush=True)
 """
 
 
 @contextmanager
-def stopped_worker(runs: Path, stop: str) -> Iterator[subprocess.Popen[str]]:
+def stopped_worker(runs: object, stop: str) -> Iterator[subprocess.Popen[str]]:
     """A worker process that stopped itself at the given point of its commit."""
     script = textwrap.dedent(WORKER.format(stop=stop, digest=DIGEST))
     command = [sys.executable, "-c", script, str(runs)]
@@ -69,6 +69,18 @@ def test_a_zombie_gets_the_winners_commit(tmp_path: Path, stop: str) -> None:
     assert store.commits() == {DIGEST: winner}
     assert store.read(winner) == b"from the replacement"
     assert len(list((tmp_path / "harbor" / "artifacts").iterdir())) == 1
+
+
+def test_a_zombie_on_an_object_store_gets_the_winners_commit(s3_url: str) -> None:
+    runs = f"{s3_url}/zombies"
+    store = Store.open(runs, "harbor")
+    with stopped_worker(runs, AFTER_THE_ARTIFACT) as zombie:
+        winner = store.put(DIGEST, 2, "bin", b"from the replacement", {"worker": "replacement"})
+        zombie.send_signal(signal.SIGCONT)
+        assert zombie.wait(30) == 0
+    assert store.commits() == {DIGEST: winner}
+    assert store.read(winner) == b"from the replacement"
+    assert len(store.backend.entries("artifacts")) == 1
 
 
 def test_a_zombie_killed_before_its_record_leaves_only_an_unused_file(tmp_path: Path) -> None:

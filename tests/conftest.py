@@ -1,0 +1,131 @@
+"""What tests of several folders share.
+
+Films whose frames carry their own number, so that joints, cuts and rates are checked frame by frame; an
+S3-compatible server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.media.segment import encode_segment
+from jobs.formats import CODECS
+from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.params import PlannedGuider, Sampling, SegmentParams
+from jobs.planned import AudioPlan, PlannedChunk, PlannedVideo
+
+SIDE = 64
+CELL = 16
+SAMPLING = Sampling(1, 1.0, "euler", None, PlannedGuider(), 2.05, 0.95)
+
+
+class Marks:
+    """Frames of 64x64 pixels that show their number as 16 black or white squares."""
+
+    def frames(self, start: int, count: int) -> np.ndarray:
+        """uint8 `[count, 64, 64, 3]`, numbered from `start`."""
+        bits = (np.arange(start, start + count)[:, None] >> np.arange(16)) & 1
+        cells = (bits * 255).astype(np.uint8).reshape(count, 4, 4, 1, 1)
+        squares = np.broadcast_to(cells.transpose(0, 1, 3, 2, 4), (count, 4, CELL, 4, CELL))
+        return np.repeat(squares.reshape(count, SIDE, SIDE, 1), 3, axis=3)
+
+    def numbers(self, frames: np.ndarray) -> list[int]:
+        """What the frames show."""
+        bits = frames[:, CELL // 2 :: CELL, CELL // 2 :: CELL, 1].reshape(len(frames), 16) > 127
+        return [int(number) for number in (bits << np.arange(16)).sum(axis=1)]
+
+    def params(self, codec: str, frames: int, frame_rate: float = 24.0, threads: int = 1) -> SegmentParams:
+        """Settings of a segment of `frames` frames."""
+        return SegmentParams(
+            width=SIDE,
+            height=SIDE,
+            frame_rate=frame_rate,
+            fade_frames=0,
+            owned_frames=frames,
+            codec=codec,
+            container="",
+            crf=16,
+            preset="veryfast",
+            pixel_format=CODECS[codec].pixel_format,
+            encode_threads=threads,
+        )
+
+    def segments(self, folder: Path, codec: str, lengths: Sequence[int], frame_rate: float) -> list[Path]:
+        """One segment for each length, numbered through."""
+        paths, start = [], 0
+        for index, length in enumerate(lengths):
+            out = folder / f"{codec}-{frame_rate}-{index}.mov"
+            paths.append(
+                encode_segment(self.frames(start, length), self.params(codec, length, frame_rate), out)
+            )
+            start += length
+        return paths
+
+    def video(
+        self, lengths: Sequence[int], frame_rate: float = 24.0, audio: AudioPlan | None = None
+    ) -> PlannedVideo:
+        """The plan of a film whose chunks own `lengths` frames."""
+        stops = np.cumsum([0, *lengths]).tolist()
+        chunks = tuple(_chunk(index, Span(*stops[index : index + 2])) for index in range(len(lengths)))
+        return PlannedVideo("film", chunks, stops[-1], SIDE, SIDE, SIDE, SIDE, frame_rate, audio, "film")
+
+
+def _chunk(index: int, owned: Span) -> PlannedChunk:
+    return PlannedChunk(
+        video="film",
+        index=index,
+        shot=index,
+        index_in_shot=0,
+        kind="generate",
+        place=f"videos[0].chunks[{index}]",
+        span=ChunkSpan(0, 2, 2),
+        window=DecodeWindow(Span(0, 2), Span(0, 2), Span(0, 9)),
+        owned=owned,
+        fade_frames=0,
+        prompt="",
+        negative="",
+        seed=0,
+        upscale_seed=0,
+        decode_seed=0,
+        sampling=SAMPLING,
+        guides=(),
+        overlap_strength=1.0,
+        attention_mode="default",
+        ffn_chunks=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def marks() -> Marks:
+    """Numbered frames, and segments and plans made of them."""
+    return Marks()
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """`s3://bucket` on a server of this test session."""
+    server_module = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    names = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("farm-test")
+    yield "s3://farm-test"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})

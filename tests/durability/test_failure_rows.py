@@ -1,0 +1,135 @@
+"""The rows of the failure table that one process can live through, each caused by what really causes it.
+
+Lost and hung workers need processes to kill: the tests on Ray have those.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from farm.api import render
+from farm.events import JobFinished, TaskCommitted, TaskFailed
+from farm.state import DONE, PARTIAL, PAUSED
+from jobs.failures import ladder
+
+TASK = "dawn/00001/decode"
+SAMPLE = "dawn/00001/sample"
+
+
+class Story:
+    """One render with scripted faults: its events, sorted."""
+
+    def __init__(self, workspace, faults: list[dict[str, Any]], **more: Any) -> None:
+        script = workspace.root / "faults.json"
+        script.write_text(json.dumps({"faults": faults}))
+        engine = {"name": "fake", "fake": {"faults": str(script)}}
+        self.failed: list[TaskFailed] = []
+        self.committed: list[str] = []
+        for event in render(workspace.spec(engine=engine, **more), runs=str(workspace.runs), serial=True):
+            if isinstance(event, TaskFailed):
+                self.failed.append(event)
+            elif isinstance(event, TaskCommitted):
+                self.committed.append(event.task)
+            elif isinstance(event, JobFinished):
+                self.outcome, self.state = event.outcome, event.state
+        self.films = {film["name"]: film for film in self.state["videos"]}
+        self.kinds = [failure.kind for failure in self.failed]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(workspace) -> dict[str, str]:
+    films = workspace.render().films
+    shutil.rmtree(workspace.root)
+    workspace.root.mkdir()
+    return films
+
+
+@pytest.fixture(autouse=True)
+def fresh(workspace, undisturbed) -> None:
+    for child in workspace.root.iterdir():
+        shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+
+def shas(story: Story) -> dict[str, str]:
+    return {name: film["sha256"] for name, film in story.films.items()}
+
+
+@pytest.mark.parametrize(
+    ("do", "task"),
+    [("nan", SAMPLE), ("shape", SAMPLE), ("short", SAMPLE), ("shape", TASK), ("short", TASK), ("black", TASK),
+     ("frozen", TASK)],
+)  # fmt: skip
+def test_one_bad_output_is_tried_again(workspace, undisturbed, do: str, task: str) -> None:
+    story = Story(workspace, [{"task": task, "attempts": [1], "do": do}])
+    assert (story.outcome, story.kinds) == (DONE, ["bad_output"])
+    assert shas(story) == undisturbed
+    assert len(story.committed) == len(set(story.committed))
+
+
+def test_the_same_bad_bytes_twice_are_quarantined_and_the_rest_finishes(workspace, undisturbed) -> None:
+    story = Story(workspace, [{"task": SAMPLE, "do": "nan"}])
+    assert (story.outcome, story.kinds) == (PARTIAL, ["bad_output", "bad_output"])
+    assert [task["task"] for task in story.state["failed"]] == [SAMPLE]
+    assert "dawn/00003/segment" in story.committed
+    assert shas(story) == {"noon": undisturbed["noon"]}
+
+
+def test_a_spec_may_allow_black_frames(workspace) -> None:
+    relaxed = {"verify": {"black": "warn", "frozen": "off"}}
+    story = Story(workspace, [{"task": TASK, "do": "black"}], run=relaxed)
+    assert (story.outcome, story.kinds) == (DONE, [])
+
+
+def test_a_bug_is_tried_once_more(workspace, undisturbed) -> None:
+    story = Story(workspace, [{"task": TASK, "attempts": [1], "do": "raise"}])
+    assert (story.outcome, story.kinds) == (DONE, ["bug"])
+    assert shas(story) == undisturbed
+
+
+def test_a_lasting_bug_costs_its_chain_and_no_other(workspace, undisturbed) -> None:
+    story = Story(workspace, [{"task": SAMPLE, "do": "raise"}])
+    assert (story.outcome, story.kinds) == (PARTIAL, ["bug", "bug"])
+    assert shas(story) == {"noon": undisturbed["noon"]}
+    again = Story(workspace, [])
+    assert (again.outcome, shas(again)) == (DONE, undisturbed)
+    assert not set(again.committed) & set(story.committed)
+
+
+def test_memory_that_runs_out_twice_changes_no_byte(workspace, undisturbed) -> None:
+    story = Story(workspace, [{"task": TASK, "attempts": [1, 2], "do": "oom"}])
+    assert (story.outcome, story.kinds) == (DONE, ["oom", "oom"])
+    assert shas(story) == undisturbed
+    assert all(film["exact"] for film in story.films.values())
+
+
+def test_memory_that_runs_out_on_every_exact_rung_ends_in_tiling(workspace, undisturbed) -> None:
+    rungs = ladder("decode")
+    attempts = list(range(1, len(rungs) + 1))
+    story = Story(workspace, [{"task": TASK, "attempts": attempts, "do": "oom"}])
+    assert (story.outcome, story.kinds) == (DONE, ["oom"] * len(rungs))
+    assert story.committed.count(SAMPLE) == 1
+    assert {name: film["exact"] for name, film in story.films.items()} == {"dawn": False, "noon": True}
+    provenance = {task: commit.provenance for task, commit in by_task(workspace).items()}[TASK]
+    assert (provenance["exact"], provenance["ladder"]) == (False, [rung.value for rung in rungs])
+    later = Story(workspace, [])
+    assert later.committed == []
+    assert {name: film["exact"] for name, film in later.films.items()} == {"dawn": False, "noon": True}
+
+
+def test_a_full_disk_pauses_without_losing_anything(workspace, undisturbed) -> None:
+    story = Story(workspace, [{"task": TASK, "attempts": [1], "do": "disk_full"}])
+    assert (story.outcome, story.kinds) == (PAUSED, ["storage"])
+    again = Story(workspace, [])
+    assert (again.outcome, shas(again)) == (DONE, undisturbed)
+    assert not set(again.committed) & set(story.committed)
+
+
+def by_task(workspace) -> dict[str, Any]:
+    """Every result that was ever committed, by task."""
+    store = workspace.store()
+    commits = {**store.evicted(), **store.commits()}
+    return {commit.provenance["task"]: commit for commit in commits.values()}

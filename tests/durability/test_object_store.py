@@ -1,0 +1,53 @@
+"""The same film from a run on an object store, interrupted and damaged on the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.api import render
+from farm.events import JobFinished, TaskCommitted
+from farm.state import DONE, JobState
+from farm.verbs.status import job_status
+from farm.verbs.verify import verify_job
+from jobs.store import DIGESTS, Store
+
+
+def render_at(workspace, runs: str, stop_after: int | None = None) -> tuple[list[str], JobState | None]:
+    """The tasks that were computed, and the final state where the render came to its end."""
+    computed: list[str] = []
+    events = render(workspace.spec(), runs=runs, serial=True)
+    for event in events:
+        if isinstance(event, TaskCommitted):
+            computed.append(event.task)
+            if len(computed) == stop_after:
+                events.close()
+                break
+        elif isinstance(event, JobFinished):
+            return computed, JobState.from_json(event.state)
+    return computed, None
+
+
+@pytest.fixture(params=["s3", "memory"])
+def remote_runs(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://durability"
+    return f"{request.getfixturevalue('s3_url')}/durability"
+
+
+def test_an_interrupted_run_on_an_object_store_gives_the_same_films(workspace, remote_runs: str) -> None:
+    undisturbed = workspace.render()
+    first, _ = render_at(workspace, remote_runs, stop_after=9)
+    assert job_status(remote_runs, "harbor").outcome == "interrupted"
+    store = Store.find(remote_runs, "harbor")
+    sample = store.commit(store.read_json(DIGESTS)["digests"]["dawn/00000/sample"])
+    segment = store.commit(store.read_json(DIGESTS)["digests"]["dawn/00001/segment"])
+    store.backend.replace(sample.file, store.backend.read(sample.file)[:-1])
+    store.backend.replace(f"commits/{segment.digest}.json", b"{")
+    rest, state = render_at(workspace, remote_runs)
+    assert state is not None
+    assert state.outcome == DONE
+    assert {film.name: film.sha256 for film in state.videos} == undisturbed.films
+    again = set(first) & set(rest)
+    assert again == {"dawn/00000/sample", "dawn/00001/segment", "dawn/00000/decode"}
+    assert verify_job(remote_runs, "harbor").ok
+    assert render_at(workspace, remote_runs)[0] == []
