@@ -1,0 +1,143 @@
+"""The serial reference end to end: real stage steps, real ffmpeg, a real store; the fake engine makes the latents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.api import films, render
+from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, TaskCommitted, TaskFailed
+from farm.stitch import file_sha256
+from jobs.errors import JobFailed
+from jobs.graph import Stage
+
+
+def spec(out: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "name": "j",
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64, "frame_rate": 24.0},
+        "upscale": {"steps": 4},
+        "videos": [
+            {
+                "name": "v",
+                "chunks": [
+                    {"generate": {"prompt": "one", "num_frames": 33}},
+                    {"extend": {"prompt": "two", "num_new_frames": 24}},
+                    {"extend": {"prompt": "three", "num_new_frames": 24, "overlap_frames": 24}},
+                    {"generate": {"prompt": "four", "num_frames": 17}},
+                ],
+            }
+        ],
+        "output": {"dir": str(out)},
+        **changes,
+    }
+
+
+def run(job: dict[str, Any], runs: Path, **options: Any) -> list[Event]:
+    return list(render(job, runs=str(runs), serial=True, **options))
+
+
+def committed(events: list[Event]) -> set[str]:
+    return {event.task for event in events if isinstance(event, TaskCommitted)}
+
+
+def last(events: list[Event]) -> JobFinished:
+    assert isinstance(events[-1], JobFinished)
+    return events[-1]
+
+
+def test_a_render_delivers_the_planned_film(tmp_path: Path) -> None:
+    events = run(spec(tmp_path / "out"), tmp_path / "runs")
+    (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
+    assert (film.frames, film.fps) == (33 + 24 + 24 + 17, 24.0)
+    assert file_sha256(Path(film.path)) == film.sha256
+    state = json.loads((tmp_path / "runs" / "j" / "state.json").read_text())
+    assert state["outcome"] == "done"
+    assert state["videos"][0]["frames"] == film.frames
+    assert state["tasks"] == {"total": 20, "committed": 20, "reused": 0, "retried": 0}
+
+
+def test_two_renders_make_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (
+        films(spec(tmp_path / name), runs=str(tmp_path / f"runs-{name}"), serial=True) for name in ("a", "b")
+    )
+    assert [film.sha256 for film in first] == [film.sha256 for film in second]
+
+
+def test_an_unchanged_spec_computes_nothing(tmp_path: Path) -> None:
+    run(spec(tmp_path / "out"), tmp_path / "runs")
+    film = tmp_path / "out" / "v.mp4"
+    before = film.stat().st_mtime_ns
+    events = run(spec(tmp_path / "out"), tmp_path / "runs")
+    tasks = last(events).state["tasks"]
+    assert committed(events) == set() and tasks["reused"] == tasks["total"] == 20
+    assert film.stat().st_mtime_ns == before, "a film that stands is left alone"
+
+
+def test_a_missing_film_is_assembled_from_its_segments(tmp_path: Path) -> None:
+    run(spec(tmp_path / "out"), tmp_path / "runs")
+    film = tmp_path / "out" / "v.mp4"
+    sha256 = file_sha256(film)
+    film.unlink()
+    assert committed(run(spec(tmp_path / "out"), tmp_path / "runs")) == set()
+    assert file_sha256(film) == sha256
+
+
+def test_another_prompt_renders_its_chunk_and_what_depends_on_it(tmp_path: Path) -> None:
+    job = spec(tmp_path / "out")
+    run(job, tmp_path / "runs")
+    job["videos"][0]["chunks"][2]["extend"]["prompt"] = "something else"
+    done = committed(run(job, tmp_path / "runs"))
+    made = {task for task in done if not task.startswith("encode/")}
+    changed = {f"v/00002/{stage}" for stage in ("sample", "upscale", "decode", "segment")}
+    # The segment before it is cross-faded with nothing new, but its evicted frames are read by the changed segment.
+    assert made == changed | {"v/00001/decode"}
+    assert len(done - made) == 1
+
+
+def test_until_stops_early_and_a_later_render_goes_on(tmp_path: Path) -> None:
+    events = run(spec(tmp_path / "out"), tmp_path / "runs", until=Stage.SAMPLE)
+    assert last(events).outcome == "stopped_early"
+    assert {task.rpartition("/")[2] for task in committed(events) if "/000" in task} == {"sample"}
+    again = run(spec(tmp_path / "out"), tmp_path / "runs")
+    assert last(again).outcome == "done"
+    assert not [task for task in committed(again) if task.endswith("sample")]
+
+
+def test_the_log_tells_what_was_yielded(tmp_path: Path) -> None:
+    events = run(spec(tmp_path / "out"), tmp_path / "runs")
+    (log,) = (tmp_path / "runs" / "j" / "events").glob("*.jsonl")
+    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == [
+        event.name for event in events
+    ]
+    assert isinstance(next(event for event in events if event.name == "job_planned"), JobPlanned)
+
+
+@pytest.mark.parametrize("fault", ["oom", "nan", "raise"])
+def test_a_failure_is_retried_and_the_film_is_the_same(tmp_path: Path, fault: str) -> None:
+    (clean,) = films(spec(tmp_path / "clean"), runs=str(tmp_path / "runs-clean"), serial=True)
+    script = tmp_path / "faults.json"
+    script.write_text(json.dumps({"faults": [{"task": "v/00001/sample", "attempts": [1], "do": fault}]}))
+    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})
+    events = run(job, tmp_path / "runs")
+    assert [event.task for event in events if isinstance(event, TaskFailed)] == ["v/00001/sample"]
+    assert last(events).state["tasks"]["retried"] == 1
+    assert last(events).state["videos"][0]["sha256"] == clean.sha256
+
+
+def test_a_hopeless_chunk_is_given_up_and_other_shots_finish(tmp_path: Path) -> None:
+    script = tmp_path / "faults.json"
+    script.write_text(json.dumps({"faults": [{"task": "v/00002/sample", "do": "raise"}]}))
+    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})
+    events = run(job, tmp_path / "runs")
+    state = last(events).state
+    assert state["outcome"] == "partial"
+    assert [failed["task"] for failed in state["failed"]] == ["v/00002/sample"]
+    assert "v/00003/segment" in committed(events)
+    with pytest.raises(JobFailed, match="farm why"):
+        films(job, runs=str(tmp_path / "runs"), serial=True)
