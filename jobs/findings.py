@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from jobs.errors import Problem
@@ -24,12 +24,28 @@ class Finding:
         """As the user reads it."""
         return Problem(place_of(self.location), self.value, self.rule, self.remedy)
 
-    def blamed_on(self, faulty: Iterable[Location]) -> bool:
-        """True when a place in `faulty` is at, above or below one that this finding rests on."""
-        places = (self.location, *self.depends)
-        return any(_related(place, other) for place in places for other in faulty)
+
+class FaultyPlaces:
+    """Places known to be at fault; `touch` tells whether one lies at, above or below a location."""
+
+    def __init__(self, locations: Iterable[Location]) -> None:
+        self._faulty = frozenset(locations)
+        self._above = frozenset(prefix for location in self._faulty for prefix in _prefixes(location))
+
+    def touch(self, location: Location) -> bool:
+        """True when `location` is faulty, holds something faulty, or lies inside something faulty."""
+        return location in self._above or any(prefix in self._faulty for prefix in _prefixes(location))
 
 
-def _related(one: Location, other: Location) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
+def not_caused_by(faulty: Iterable[Location], findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that neither stand at a faulty place nor follow from one."""
+    places = FaultyPlaces(faulty)
+    return [
+        finding
+        for finding in findings
+        if not any(places.touch(location) for location in (finding.location, *finding.depends))
+    ]
+
+
+def _prefixes(location: Location) -> Iterator[Location]:
+    return (location[:length] for length in range(1, len(location) + 1))

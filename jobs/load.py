@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from jobs.errors import SpecError
 from jobs.explain import explain, with_lines
 from jobs.facts import SourceFacts, VideoProbe
 from jobs.file_rules import check_input_files, check_models, check_outputs, check_pickles
-from jobs.findings import Finding
+from jobs.findings import Finding, not_caused_by
 from jobs.overrides import apply_overrides
 from jobs.places import Location
 from jobs.rules import find_faults
@@ -26,7 +27,7 @@ from jobs.spec import JobSpec
 
 __all__ = ["LoadOptions", "LoadedSpec", "check_document", "json_schema", "load_spec"]
 
-MAX_REPAIRS = 4
+MAX_REPAIRS = 5
 STAND_IN_CHUNK = {"generate": {"prompt": "-"}}
 STAND_INS: dict[str, Any] = {
     "name": "",
@@ -90,7 +91,7 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
         problems = explain(error, document.data)
         repaired = _repaired(document.data, problems, context)
         findings = _find(repaired, options)[0] if repaired else []
-        kept = [finding for finding in findings if not finding.blamed_on(problems)]
+        kept = not_caused_by(problems, findings)
         problems |= {finding.location: finding.problem for finding in kept}
         raise SpecError(with_lines(problems, document.lines)) from None
     findings, facts = _find(spec, options)
@@ -120,9 +121,11 @@ def _repaired(
 ) -> JobSpec | None:
     """The spec without its faulty fields, where that leaves a spec; what needs them goes too."""
     rest: Any = copy.deepcopy(data)
-    for trimmed in range(MAX_REPAIRS):
+    tries: Counter[Location] = Counter()
+    for _ in range(MAX_REPAIRS):
         for location in faulty:
-            _mend(rest, location[: len(location) - trimmed])
+            _mend(rest, location[: len(location) - tries[location]])
+            tries[location] += 1
         try:
             return JobSpec.model_validate(rest, context=dict(context))
         except ValidationError as error:

@@ -26,6 +26,12 @@ ANY_MACHINE_GPUS = 1e9
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun")
 DIFFUSERS_GUIDERS = ("cfg", "stg")
 
+FRAME_DEFAULTS: tuple[Location, ...] = tuple(
+    (section, field)
+    for section in ("defaults", "matrix")
+    for field in ("num_frames", "num_new_frames", "overlap_frames")
+)
+
 Rule = Callable[[JobSpec], Iterator[Finding]]
 
 
@@ -42,11 +48,12 @@ def check_matrix(spec: JobSpec) -> Iterator[Finding]:
     for key, values in spec.matrix.items():
         if key in Defaults.model_fields:
             yield from _check_matrix_values(key, values)
-        elif not any("{" + key + "}" in text for text in _prompts(spec)):
+        elif not any("{" + key + "}" in text for _, text in _prompts(spec)):
             rule = f"a field of `defaults`, or a word that a prompt names as {{{key}}}"
             near = nearest(key, Defaults.model_fields)
             remedy = f"did you mean `{near}`?" if near else f"write {{{key}}} into a prompt, or remove it"
-            yield Finding(("matrix", key), shown(values), rule, remedy)
+            depends = tuple(location for location, _ in _prompts(spec))
+            yield Finding(("matrix", key), shown(values), rule, remedy, depends)
         else:
             yield from _check_words(key, values)
 
@@ -69,11 +76,11 @@ def _check_words(key: str, values: tuple[Any, ...]) -> Iterator[Finding]:
         yield Finding(("matrix", key, index), shown(value), rule, "put it in quotes")
 
 
-def _prompts(spec: JobSpec) -> Iterator[str]:
-    settings = [spec.defaults, *(chunk.settings for video in spec.videos for chunk in video.chunks)]
-    for setting_ in settings:
-        yield setting_.prompt or ""
-        yield setting_.negative
+def _prompts(spec: JobSpec) -> Iterator[tuple[Location, str]]:
+    for location, settings in _all_settings(spec):
+        if location != ("upscale",):
+            yield (*location, "prompt"), settings.prompt or ""
+            yield (*location, "negative"), settings.negative
 
 
 def check_amount(spec: JobSpec) -> Iterator[Finding]:
@@ -130,12 +137,11 @@ def _check_overlaps(
     overlap = setting(extend, variant.defaults, "overlap_frames") // TEMPORAL
     own_limit = setting(extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
     place = _where_written(extend, "overlap_frames", here)
-    new = _where_written(extend, "num_new_frames", here)
     if limit is not None and overlap > limit:
-        depends: tuple[Location, ...] = (before, ("defaults",), ("matrix",))
+        depends = (before, (*before, "num_frames"), (*before, "num_new_frames"), *FRAME_DEFAULTS)
         yield _overlap_finding(place, overlap, limit, f"what {place_of(before)} added", depends)
     elif extend.repeat > 1 and overlap > own_limit:
-        depends = (new, (*here, "repeat"), ("defaults",), ("matrix",))
+        depends = ((*here, "num_new_frames"), (*here, "repeat"), *FRAME_DEFAULTS)
         yield _overlap_finding(place, overlap, own_limit, "what the repetition before added", depends)
 
 
@@ -269,7 +275,9 @@ def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
         return
     if engine.checkpoint is not None or engine.diffusion_model is not None:
         rule = "`engine.upscale_model` is needed for the upscale stage"
-        depends: tuple[Location, ...] = (("engine",),)
+        depends = tuple(
+            ("engine", field) for field in ("name", "checkpoint", "diffusion_model", "upscale_model")
+        )
         yield Finding(("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends)
 
 
