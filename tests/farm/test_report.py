@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.api import render
+from farm.report import write_report
+from farm.report.gantt import gantt
+from farm.report.timeline import read_timeline
+from jobs.store import Store
+
+
+def record(event: str, at_s: float, **fields: object) -> dict[str, object]:
+    return {"event": event, "at_s": at_s, **fields}
+
+
+def started(at_s: float, worker: str, task: str, reason: str = "ready") -> dict[str, object]:
+    return record("task_started", at_s, task=task, worker=worker, attempt=1, reason=reason)
+
+
+def committed(at_s: float, worker: str, task: str, seconds: float) -> dict[str, object]:
+    return record(
+        "task_committed", at_s, task=task, worker=worker, attempt=1, seconds=seconds, bytes=1, exact=True
+    )
+
+
+def test_waits_are_the_gaps_between_a_workers_tasks() -> None:
+    timeline = read_timeline(
+        [
+            record("worker_ready", 0.0, worker="a", device="cpu", seconds=1.0),
+            started(0.0, "a", "v/00000/sample"),
+            committed(2.0, "a", "v/00000/sample", 2.0),
+            started(5.0, "a", "v/00001/sample", "the guide before it was committed"),
+            committed(6.0, "a", "v/00001/sample", 1.0),
+        ]
+    )
+    (wait,) = timeline.waits
+    assert (wait.start_s, wait.stop_s, wait.task) == (2.0, 5.0, "v/00001/sample")
+    assert wait.reason == "the guide before it was committed"
+    assert timeline.stage_seconds == {"sample": 3.0}
+
+
+def test_a_queued_task_begins_when_the_worker_is_free() -> None:
+    timeline = read_timeline(
+        [
+            started(0.0, "a", "v/00000/decode"),
+            started(0.1, "a", "v/00001/decode"),
+            committed(2.0, "a", "v/00000/decode", 2.0),
+            committed(4.0, "a", "v/00001/decode", 2.0),
+        ]
+    )
+    assert [(bar.start_s, bar.stop_s) for bar in timeline.bars] == [(0.0, 2.0), (2.0, 4.0)]
+    assert timeline.waits == []
+
+
+def test_a_lost_worker_leaves_a_failed_bar_and_its_cause() -> None:
+    timeline = read_timeline(
+        [
+            started(0.0, "a", "v/00000/sample"),
+            record("worker_gone", 1.5, worker="a", reason="the process was killed", task="v/00000/sample"),
+        ]
+    )
+    (bar,) = timeline.bars
+    assert (bar.ok, bar.stop_s) == (False, 1.5)
+    assert timeline.troubles[0].message == "the process was killed"
+
+
+def test_the_chart_escapes_what_it_shows() -> None:
+    timeline = read_timeline(
+        [started(0.0, "a<b", "v/00000/sample", "<script>"), committed(1.0, "a<b", "v/00000/sample", 1.0)]
+    )
+    drawn = gantt(timeline)
+    assert "<script>" not in drawn and "a<b" not in drawn and "a&lt;b" in drawn
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    home = tmp_path_factory.mktemp("report")
+    job = {
+        "version": 1,
+        "name": "j",
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64},
+        "videos": [
+            {
+                "name": "v",
+                "chunks": [
+                    {"generate": {"prompt": "a <b>bold</b> prompt", "num_frames": 33}},
+                    {"extend": {"prompt": "on", "num_new_frames": 24, "repeat": 2}},
+                ],
+            }
+        ],
+        "output": {"dir": str(home / "out")},
+    }
+    list(render(job, runs=str(home / "runs"), serial=True))
+    return Store.find(str(home / "runs"), "j")
+
+
+def test_the_page_shows_films_seams_time_spec_and_provenance(rendered: Store) -> None:
+    page = Path(write_report(rendered)).read_text()
+    assert '<video controls preload="metadata" src="../../out/v.mp4">' in page
+    assert page.count("<figure>") == 3
+    assert page.count('class="seam"') == 2
+    assert "a &lt;b&gt;bold&lt;/b&gt; prompt" in page and "<b>bold" not in page
+    for heading in ("Workers", "Time", "Retries", "Spec", "Provenance"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+
+
+def test_the_page_without_the_film_says_so(rendered: Store) -> None:
+    film = Path(rendered.url).parents[1] / "out" / "v.mp4"
+    kept = film.rename(film.with_suffix(".kept"))
+    try:
+        assert "is not there any more" in Path(write_report(rendered)).read_text()
+    finally:
+        kept.rename(film)
