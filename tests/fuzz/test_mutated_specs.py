@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from farm.cli.main import run
 from jobs.errors import InputError, Problem
 from jobs.facts import VideoFact
 from jobs.load import LoadedSpec, load_spec
@@ -345,3 +346,16 @@ def test_mutated_texts_are_answered(folder: Path) -> None:
 def test_the_unmutated_specs_are_accepted(folder: Path) -> None:
     for number, base in enumerate(BASES):
         assert outcome(write(folder, base, number)) == ()
+
+
+def test_the_command_line_answers_with_exit_code_2_and_the_place(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(60):
+        dice = random.Random(f"command {number}")
+        spec = copy.deepcopy(BASES[0])
+        location = dice.choice(FAULTS)(spec, dice)
+        assert run(["check", str(write(folder, spec, number))]) == 2
+        told = capsys.readouterr()
+        assert place_of(location)[:40] in "".join((told.out + told.err).split("\n"))
+        assert "Traceback" not in told.out + told.err
