@@ -31,11 +31,11 @@ def segment(params: StageParams, inputs: Mapping[str, Sequence[Payload]], scratc
     own, previous = inputs["frames"][0], only(inputs, "previous")
     if params.fade_frames and previous is None:
         raise StageBug("a segment with a cross-fade needs the decode before it; report this")
-    return encode_segment(_faded(params, own, previous), params, out, _sound(params, own, previous))
+    return encode_segment(owned_blocks(params, own, previous), params, out, _sound(params, own, previous))
 
 
-def _faded(params: SegmentParams, own: Payload, previous: Payload | None) -> list[np.ndarray]:
-    """The owned frames in blocks, so that only the cross-faded head is copied."""
+def owned_blocks(params: SegmentParams, own: Payload, previous: Payload | None) -> list[np.ndarray]:
+    """The owned frames, uint8 `[F, H, W, 3]`, in blocks, so that only the cross-faded head is copied."""
     frames, fade = own["frames"], params.fade_frames
     rest = frames[fade : params.owned_frames]
     if not fade or previous is None:

@@ -130,7 +130,8 @@ class DiffusersEngine:
         raise _no_sound()
 
     def free(self, level: FreeLevel) -> None:
-        self._ready().free(level)
+        if self._runner is not None:
+            self._runner.free(level)
 
     def close(self) -> None:
         if self._runner is not None:

@@ -245,3 +245,30 @@ def test_a_film_through_the_worker(make_bench: MakeBench, random_checkpoint: Pat
     assert {task: commit.sha256 for task, commit in first.commits.items()} == {
         task: commit.sha256 for task, commit in second.commits.items()
     }
+
+
+def test_the_tiny_model_needs_no_transformers_and_no_torchvision(random_checkpoint: Path) -> None:
+    """What a fresh installation lacks; torch and diffusers must be enough."""
+    code = f"""
+import importlib.abc, sys
+HIDDEN = {{"transformers", "torchvision", "torchaudio", "accelerate", "peft", "sentencepiece"}}
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hide())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name.split(".")[0] in HIDDEN else found(name, *a)
+from actors.engines import make_engine
+from jobs.params import EncodeText
+from jobs.spec import EngineConfig
+from jobs.task import Stage
+engine = make_engine(EngineConfig(checkpoint={str(random_checkpoint)!r}), "cpu", 1)
+engine.setup(frozenset(Stage) - {{Stage.SEGMENT}})
+engine.encode_text(EncodeText("a red ball", ""))
+print(sorted(HIDDEN & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[]"

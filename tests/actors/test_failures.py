@@ -1,0 +1,91 @@
+"""Real exceptions become the right rows of the failure table."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actors.failures import classify, stage_errors
+from jobs.errors import (
+    BadOutput,
+    CannotRun,
+    InvalidInput,
+    OutOfMemory,
+    StageBug,
+    StageError,
+    StorageProblem,
+    WorkerLost,
+)
+
+
+def _allocate_too_much() -> None:
+    torch.empty(10**15, dtype=torch.uint8)
+
+
+def _allocate_too_much_in_numpy() -> None:
+    np.empty(10**15, dtype=np.uint8)
+
+
+def _fill_a_disk() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        full.write(b"x")
+
+
+def _cuda_out_of_memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def _device_fell_off() -> None:
+    raise RuntimeError("CUDA error: unspecified launch failure")
+
+
+def _read_error() -> None:
+    raise OSError(errno.EIO, "Input/output error", "/mnt/shared/clip.mp4")
+
+
+def _wrong_environment() -> None:
+    raise CannotRun("no ffmpeg; install it")
+
+
+def _bug() -> None:
+    torch.ones(2) @ torch.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (_allocate_too_much, OutOfMemory),
+        (_allocate_too_much_in_numpy, OutOfMemory),
+        (_cuda_out_of_memory, OutOfMemory),
+        (_fill_a_disk, StorageProblem),
+        (_read_error, StorageProblem),
+        (_device_fell_off, WorkerLost),
+        (_wrong_environment, InvalidInput),
+        (_bug, StageBug),
+    ],
+)
+def test_causes(cause: object, kind: type[StageError]) -> None:
+    with pytest.raises(kind) as caught, stage_errors("film/00000/decode"):
+        cause()  # type: ignore[operator]
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith("film/00000/decode: ")
+
+
+def test_stage_errors_pass_untouched() -> None:
+    error = BadOutput("black; try again")
+    assert classify(error, "x") is error
+
+
+def test_the_path_of_a_storage_problem_is_kept() -> None:
+    problem = classify(OSError(errno.ENOSPC, "No space left on device", "/runs/a"), "x")
+    assert isinstance(problem, StorageProblem)
+    assert problem.path == "/runs/a"
+
+
+def test_interrupts_are_not_swallowed() -> None:
+    with pytest.raises(KeyboardInterrupt), stage_errors("x"):
+        raise KeyboardInterrupt
