@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ray import exceptions
 
-from jobs.errors import FailureKind, StageError
+from jobs.errors import CannotRun, FailureKind, StageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,19 @@ def read_failure(error: BaseException) -> Failure:
         return _stage_failure(error)
     if isinstance(error, exceptions.ObjectLostError):
         return Failure(FailureKind.WORKER_LOST, _line(error, "a payload was lost with its node"))
+    if isinstance(error, exceptions.ActorDiedError) and error.actor_init_failed:
+        return _not_importable(error)
     return Failure(FailureKind.WORKER_LOST, _line(error, type(error).__name__), worker_gone=True)
+
+
+def _not_importable(error: exceptions.ActorDiedError) -> Failure:
+    """The actor's constructor does nothing that can fail: its module could not be imported there."""
+    last = str(error).strip().splitlines()[-1].strip()
+    message = (
+        f"a node cannot start farm workers: {last}. Install the same ltx-farm, with its dependencies, in the "
+        "Python environment that runs Ray on every node, or submit with a runtime environment that has it."
+    )
+    return Failure(FailureKind.INVALID, message, worker_gone=True, cause=CannotRun(message))
 
 
 def _stage_failure(error: exceptions.RayTaskError) -> Failure:
@@ -52,9 +64,5 @@ def _stage_message(cause: BaseException | None) -> str:
 def _line(error: BaseException, fallback: str) -> str:
     """Ray's messages run over many lines; the log needs the one that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [
-        line
-        for line in lines
-        if line.startswith(("The actor died", "The actor is dead", "Worker unexpectedly"))
-    ]
+    telling = [line for line in lines if line.startswith(("The actor died", "The actor is dead"))]
     return (telling or lines or [fallback])[0][:300]

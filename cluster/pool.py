@@ -56,7 +56,7 @@ class PoolEvent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting(PoolEvent):
-    """The worker has no process yet: the cluster is busy, or still growing."""
+    """This worker, and perhaps others, have no process yet: the cluster is busy, or still growing."""
 
     message: str
 
@@ -118,7 +118,6 @@ class _Member:
     actor: Any
     state: str
     since_s: float
-    told_s: float
     placement: Placement | None = None
     calls: dict[str, Call] = field(default_factory=dict)
     pending: dict[str, Any] = field(default_factory=dict)
@@ -139,6 +138,7 @@ class Pool:
         self._deferred: list[WorkerRequest] = []
         self._answers: queue.SimpleQueue[tuple[str, int, str, Future] | None] = queue.SimpleQueue()
         self._payloads: dict[str, Any] = {}
+        self._told_s = 0.0
 
     def start(self, requests: Iterable[WorkerRequest]) -> None:
         """Ask for workers and return at once; `Placed` and `Ready` follow.
@@ -231,7 +231,7 @@ class Pool:
             options |= {"label_selector": request.labels, "scheduling_strategy": "DEFAULT"}
         actor = ray.remote(WorkerShell).options(**options).remote(request.id, incarnation)
         now = time.monotonic()
-        member = _Member(request, incarnation, actor, "placing", since_s=now, told_s=now)
+        member = _Member(request, incarnation, actor, "placing", since_s=now)
         self._members[request.id] = member
         self._watch(member, "place", actor.place.remote(self._config.proof))
 
@@ -323,11 +323,9 @@ class Pool:
 
     def _housekeep(self) -> list[PoolEvent]:
         now = time.monotonic()
-        events: list[PoolEvent] = []
+        events = self._tell_wait(now)
         for member in list(self._members.values()):
-            if member.state == "placing":
-                events += self._tell_wait(member, now)
-            elif member.state == "loading" and now - member.since_s > self._config.load_deadline_s:
+            if member.state == "loading" and now - member.since_s > self._config.load_deadline_s:
                 message = (
                     f"models not loaded within {self._config.load_deadline_s:g} s; raise the load deadline"
                 )
@@ -341,15 +339,21 @@ class Pool:
         if "ping" not in member.pending:
             self._watch(member, "ping", member.actor.ping.remote())
 
-    def _tell_wait(self, member: _Member, now: float) -> list[PoolEvent]:
-        if now - member.told_s < self._config.place_notice_s:
+    def _tell_wait(self, now: float) -> list[PoolEvent]:
+        """One event for all workers without a process, every `place_notice_s`."""
+        waiting = [member for member in self._members.values() if member.state == "placing"]
+        notice_s = self._config.place_notice_s
+        if not waiting or now - max(self._told_s, min(m.since_s for m in waiting)) < notice_s:
             return []
-        member.told_s = now
+        self._told_s = now
+        longest_s = now - min(member.since_s for member in waiting)
+        names = ", ".join(str(member.request) for member in waiting[:3])
+        more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         message = (
-            f"{member.request} has waited {now - member.since_s:.0f} s for room: the cluster is busy or "
-            f"still growing. Free now: {_free()}; it has {read_inventory()}"
+            f"waiting {longest_s:.0f} s for room for {names}{more}: the cluster is busy or still growing. "
+            f"Free now: {_free()}; it has {read_inventory()}"
         )
-        return [Waiting(member.request.id, message)]
+        return [Waiting(waiting[0].request.id, message)]
 
 
 def _free() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cluster.inventory import Inventory, WorkerRequest
@@ -39,8 +39,10 @@ def arrange(text: str, inventory: Inventory, gpus: int | None, needed: frozenset
     """
     available = inventory.gpus if gpus is None else float(gpus)
     takes_all = text.strip() in (MONO, AUTO)
-    machine = Machine(available if takes_all else math.inf, segment_workers(available, inventory.cpus))
-    topology = parse_topology(MONO if text.strip() == AUTO else text, machine)
+    machine = Machine(available if takes_all else math.inf)
+    text = MONO if text.strip() == AUTO else text
+    used = parse_topology(text, machine).gpus
+    topology = parse_topology(text, replace(machine, segment_workers=segment_workers(used, inventory.cpus)))
     topology.require(needed)
     idle = topology.idle_pools(needed)
     return _enlist(Topology(tuple(pool for pool in topology.pools if pool not in idle)))

@@ -19,11 +19,12 @@ START_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Head:
-    """Where the cluster listens, and the environment that reaches it."""
+    """Where the cluster listens, the environment that reaches it, and its first process."""
 
     gcs_address: str
     dashboard_url: str
     env: dict[str, str]
+    pid: int
 
 
 def free_port() -> int:
@@ -51,7 +52,7 @@ def ray_head(gpus: int, cpus: int) -> Iterator[Head]:
             )  # fmt: skip
         try:
             _wait_for(process, log, f"http://127.0.0.1:{dashboard_port}")
-            yield Head(f"127.0.0.1:{gcs_port}", f"http://127.0.0.1:{dashboard_port}", env)
+            yield Head(f"127.0.0.1:{gcs_port}", f"http://127.0.0.1:{dashboard_port}", env, process.pid)
         finally:
             _end(process)
 

@@ -15,9 +15,9 @@ from tests.ray.specs import document, render, render_alone
 TOPOLOGIES = [
     "mono=1",
     "mono=2",
-    "sample=1,upscale=1,decode=1",
-    "sample=2,upscale=1,decode=1",
-    "sample=1,upscale+decode=1",
+    "sample=1,upscale=1,decode=1,segment=1",
+    "sample=2,upscale=1,decode=1,segment=1",
+    "sample=1,upscale+decode=1,segment=1",
     "mono=2@0.5",
 ]
 
@@ -39,7 +39,7 @@ def test_films_are_those_of_the_serial_reference(
 
 
 def test_events_in_their_order(ray_session: Session, tmp_path: Path) -> None:
-    rendered = render(tmp_path / "runs", document(tmp_path / "out"), "sample=1,upscale=1,decode=1")
+    rendered = render(tmp_path / "runs", document(tmp_path / "out"), "sample=1,upscale=1,decode=1,segment=1")
     (planned,) = rendered.of(JobPlanned)
     committed = [event.task for event in rendered.of(TaskCommitted)]
     assert len(committed) == planned.tasks
@@ -58,7 +58,7 @@ def test_events_in_their_order(ray_session: Session, tmp_path: Path) -> None:
 def test_second_render_starts_no_worker(ray_session: Session, tmp_path: Path) -> None:
     data = document(tmp_path / "out")
     first = render(tmp_path / "runs", data, "mono=1")
-    again = render(tmp_path / "runs", data, "sample=1,upscale=1,decode=1")
+    again = render(tmp_path / "runs", data, "sample=1,upscale=1,decode=1,segment=1")
     assert again.of(TaskStarted) == []
     assert again.of(WorkerPlaced) == []
     assert again.films == first.films
@@ -74,7 +74,7 @@ def test_first_film_leaves_while_others_render(ray_session: Session, tmp_path: P
 def test_ready_task_is_not_blocked_behind_an_unready_one(ray_session: Session, tmp_path: Path) -> None:
     """One chain's chunks wait for each other; the other chain's ready chunk goes in between."""
     data = document(tmp_path / "out", videos=2, count=2, sample_s=0.3)
-    rendered = render(tmp_path / "runs", data, "sample=2,upscale=1,decode=1")
+    rendered = render(tmp_path / "runs", data, "sample=2,upscale=1,decode=1,segment=1")
     events = rendered.events
     at = {
         (type(event).__name__, event.task): place
