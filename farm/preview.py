@@ -7,6 +7,7 @@ each segment instead of one of the whole film for every segment.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from actors.media.codecs import Options, frame_ticks, time_scale
 from actors.media.process import Call, compile_command, exchange, storage_problem
 from farm.stitch import FilmFacts, Piece, check_segments, partial_path, write_list
 from jobs.frames import Span, exact_rate
-from jobs.plan import PlannedVideo
+from jobs.planned import PlannedVideo
 
 COPY_BLOCK_BYTES = 1 << 20
 WHOLE_FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof+skip_trailer"
@@ -72,7 +73,8 @@ class Preview:
         except OSError as error:
             storage_problem(error, call)
         finally:
-            made.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                made.unlink(missing_ok=True)
         self._frames = pieces[-1].start + pieces[-1].frames
 
     def _write_fragments(self, pieces: Sequence[Piece], made: Path, call: Call) -> None:

@@ -6,12 +6,12 @@ read again, counted, and then renamed, so that a film that exists is a film that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,17 @@ from actors.media.codecs import Options, time_scale
 from actors.media.frames import png_name
 from actors.media.probe import packet_times
 from actors.media.process import (
-    Call, compile_command, exchange, require_room, storage_problem, sync,
+    Call,
+    compile_command,
+    exchange,
+    require_room,
+    storage_problem,
+    sync,
 )  # fmt: skip
 from jobs.errors import BadOutput, CorruptArtifact, StageBug
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
-from jobs.plan import PlannedVideo
+from jobs.planned import PlannedVideo
 
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 PNG_SEQUENCE = "png-sequence"
@@ -60,26 +65,28 @@ def assemble_film(video: PlannedVideo, segments: Sequence[Path], container: str,
     """Join `segments`, one for each chunk of `video` in order, into the film `out`.
 
     The file's user track, or the sound kept in the segments, becomes the film's track. Raises CorruptArtifact
-    when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput when the finished
-    film does not hold exactly the planned frames.
+    when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput when the film
+    does not hold exactly the planned frames.
     """
     if len(segments) != len(video.chunks):
-        raise StageBug(f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this")
-    pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
-    size_bytes = sum(piece.path.stat().st_size for piece in pieces)
-    call = Call(f"write the film of {video.name}", writes=out, need_bytes=size_bytes)
-    partial = partial_path(out)
+        raise StageBug(
+            f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this"
+        )
+    call, partial = Call(f"write the film of {video.name}", writes=out), partial_path(out)
     try:
+        pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
+        call = replace(call, need_bytes=sum(piece.path.stat().st_size for piece in pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
         _remove(partial)
-        write = _write_pictures if container == PNG_SEQUENCE else _write_movie
-        digest = write(video, pieces, container, Call(call.what, writes=partial, need_bytes=size_bytes))
+        _write(video, pieces, container, partial, call)
+        digest = _sequence_sha256(partial, video) if container == PNG_SEQUENCE else file_sha256(partial)
         _replace(partial, out)
     except OSError as error:
         storage_problem(error, call)
     finally:
-        _remove(partial)
+        with contextlib.suppress(OSError):
+            _remove(partial)
     return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
 
 
@@ -107,8 +114,8 @@ def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) 
         first = first or track
         if track.configuration != first.configuration or track.timescale != time_scale(video.frame_rate):
             raise CorruptArtifact(
-                f"segment {chunk.index} of {video.name} ({path}) was encoded with other settings than the first; "
-                "void it and render it again"
+                f"segment {chunk.index} of {video.name} ({path}) was encoded with other settings "
+                "than the first; void it and render it again"
             )
         yield Piece(path, chunk.owned.start, len(chunk.owned))
 
@@ -135,15 +142,20 @@ def _microseconds(frame: int, rate: Fraction) -> int:
     return round(frame * MICROSECONDS / rate)
 
 
-def _write_movie(video: PlannedVideo, pieces: Sequence[Piece], container: str, call: Call) -> str:
-    partial = call.writes
-    assert partial is not None
+def _write(video: PlannedVideo, pieces: Sequence[Piece], container: str, partial: Path, call: Call) -> None:
+    """Copy the segments into the film `partial`, and read it again."""
     with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
         playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
-        exchange(film_command(video, playlist, container, partial), call)
-    verify_film(partial, video, container)
-    sync(partial)
-    return file_sha256(partial)
+        if container == PNG_SEQUENCE:
+            partial.mkdir()
+            exchange(sequence_command(playlist, partial), call)
+        else:
+            exchange(film_command(video, playlist, container, partial), call)
+    if container == PNG_SEQUENCE:
+        _verify_sequence(partial, video)
+    else:
+        verify_film(partial, video, container)
+        sync(partial)
 
 
 def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path) -> list[str]:
@@ -212,21 +224,25 @@ def verify_film(path: Path, video: PlannedVideo, container: str) -> None:
         )
 
 
-def _write_pictures(video: PlannedVideo, pieces: Sequence[Piece], container: str, call: Call) -> str:
-    """One PNG a frame, copied out of the segments; SHA-256 of the manifest."""
+def sequence_command(playlist: Path, folder: Path) -> list[str]:
+    """Command line that copies each picture of the listed segments into a file of its own."""
     import ffmpeg
 
-    folder = call.writes
-    assert folder is not None
-    folder.mkdir()
-    with tempfile.TemporaryDirectory(prefix="farm-film-") as lists:
-        playlist = write_list(pieces, video.frame_rate, Path(lists) / "segments.ffconcat")
-        pictures = ffmpeg.input(str(playlist), format="concat", safe=0)["v:0"]
-        options: Options = {"c:v": "copy", "f": "image2", "start_number": 0}
-        exchange(compile_command(ffmpeg.output(pictures, str(folder / "%08d.png"), **options)), call)
+    pictures = ffmpeg.input(str(playlist), format="concat", safe=0)["v:0"]
+    # A percent sign in the folder's name would count as a second frame number.
+    pattern = str(folder).replace("%", "%%") + "/%08d.png"
+    return compile_command(
+        ffmpeg.output(pictures, pattern, **{"c:v": "copy", "f": "image2", "start_number": 0})
+    )
+
+
+def _verify_sequence(folder: Path, video: PlannedVideo) -> None:
     found = sum(1 for _ in folder.iterdir())
     if found != video.frames or not (folder / png_name(video.frames - 1)).exists():
         raise BadOutput(f"{video.name} became {found} pictures and the plan has {video.frames}; report this")
+
+
+def _sequence_sha256(folder: Path, video: PlannedVideo) -> str:
     manifest = hashlib.sha256()
     for line in png_manifest(folder, video.frames):
         manifest.update(line.encode())
@@ -253,7 +269,7 @@ def _replace(partial: Path, out: Path) -> None:
     """Put the finished film in its place. A folder cannot replace a full one, so the old one goes first."""
     if partial.is_dir() and out.is_dir():
         _remove(out)
-    os.replace(partial, out)
+    partial.replace(out)
     sync(out.parent)
 
 

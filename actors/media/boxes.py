@@ -118,14 +118,17 @@ def _children(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _child(data: bytes, *path: bytes) -> bytes:
     for name in path:
-        data = next(content for kind, content in _children(data) if kind == name)
+        found = [content for kind, content in _children(data) if kind == name]
+        if not found:
+            raise LookupError(f"no {name.decode()} box")
+        data = found[0]
     return data
 
 
 def _optional(data: bytes, *path: bytes) -> bytes:
     try:
         return _child(data, *path)
-    except StopIteration:
+    except LookupError:
         return b""
 
 

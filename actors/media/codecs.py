@@ -67,13 +67,14 @@ def rate_text(rate: Fraction) -> str:
 
 
 def _conversion(pixel_format: str, is_rgb: bool) -> str:
-    """Filters that convert and tag; newer builds take the tags from the frames, older ones from the options."""
+    """Filters that convert and tag: newer builds take tags from the frames, older ones from the options."""
     tags = ":".join(
         f"{name.replace('color_range', 'range')}={value}" for name, value in _tags(is_rgb).items()
     )
     if is_rgb:
         return f"format={pixel_format},setparams={tags}"
-    return f"scale=flags={EXACT_SCALING}:out_color_matrix=bt709:out_range=tv,format={pixel_format},setparams={tags}"
+    scale = f"scale=flags={EXACT_SCALING}:out_color_matrix=bt709:out_range=tv"
+    return f"{scale},format={pixel_format},setparams={tags}"
 
 
 def _tags(is_rgb: bool) -> Options:

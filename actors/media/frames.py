@@ -13,15 +13,17 @@ import numpy as np
 
 from actors.media.codecs import rate_text
 from actors.media.probe import VideoStream, probe_video, read_stream
-from actors.media.process import Call, compile_command, read_blocks
+from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
-from jobs.frames import conformed_frames, source_frame
+from jobs.frames import conformed_frames, exact_rate, source_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 WIDEST_GRAY = 65535
+SEEK_AHEAD_FRAMES = Fraction(1, 4)
+"""Seeking rounds to the file's ticks, at worst whole frames: less than half a frame rounds to the right one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +174,8 @@ def _picture(film: Path, index: int, frame_rate: float) -> Image:
 def _seek_frame(film: Path, index: int, frame_rate: float) -> bytes:
     import ffmpeg
 
-    from actors.media.process import exchange
-    from jobs.frames import exact_rate
-
-    half_before = max(Fraction(0), (index - Fraction(1, 2)) / exact_rate(frame_rate))
-    source = ffmpeg.input(str(film), ss=f"{float(half_before):.6f}")["v:0"]
+    just_before_s = max(Fraction(0), (index - SEEK_AHEAD_FRAMES) / exact_rate(frame_rate))
+    source = ffmpeg.input(str(film), ss=f"{float(just_before_s):.6f}")["v:0"]
     output = ffmpeg.output(
         source, "pipe:", **{"f": "image2pipe", "c:v": "png", "frames:v": 1, "pix_fmt": "rgb24"}
     )

@@ -1,4 +1,4 @@
-"""What a user's media file holds, without ffprobe: packets are counted, nothing is decoded if it can be helped."""
+"""What a media file holds, without ffprobe: packets are counted, and decoded only where rates are uneven."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def explain(code: int, messages: str, call: Call) -> StageError:
     """The error that an exit code and the messages of ffmpeg stand for."""
     if code == -signal.SIGXFSZ or any(text in messages for text in DISK_FULL):
         return disk_full(call)
-    if call.writes and any(f"{text}" in messages and str(call.writes) in messages for text in DISK_REFUSED):
+    if call.writes and str(call.writes.parent) in messages and any(text in messages for text in DISK_REFUSED):
         return StorageProblem(f"could not {call.what}: {_last_line(messages)}; make {call.writes} writable")
     if code == -signal.SIGKILL or "Cannot allocate memory" in messages:
         return OutOfMemory(f"could not {call.what}: ffmpeg ran out of memory; give the worker more memory")
@@ -204,7 +204,8 @@ def storage_problem(error: OSError, call: Call) -> NoReturn:
     """Re-raise an error of the file system as the StorageProblem it is."""
     if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         raise disk_full(call) from error
-    raise StorageProblem(f"could not {call.what}: {error}; make {call.writes} writable") from error
+    place = error.filename or call.writes
+    raise StorageProblem(f"could not {call.what}: {error}; make sure that {place} is there and writable") from error
 
 
 def _last_line(messages: str) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from actors.media.boxes import read_movie
 from actors.media.codecs import encoder_options, frame_ticks, rate_text, time_scale
 from actors.media.ffmpeg import find_ffmpeg
-from actors.media.process import Call, compile_command, run
-from jobs.errors import BadOutput, StageBug
+from actors.media.process import Call, compile_command, run, storage_problem
+from jobs.errors import BadOutput, StageBug, StageError
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
 from jobs.params import SegmentParams
@@ -79,10 +79,16 @@ def encode_segment(
     find_ffmpeg().require(CODECS[params.codec].encoder)
     raw_bytes = params.owned_frames * params.width * params.height
     call = Call("encode a segment", writes=out, need_bytes=int(raw_bytes * CODECS[params.codec].pixel_bytes))
-    with tempfile.TemporaryDirectory(prefix=".sound-", dir=out.parent) as folder:
-        command = segment_command(params, out, _store_sound(sound, Path(folder)))
-        run(command, call, _pieces(frames, params))
-    verify_segment(out, params)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".sound-", dir=out.parent) as folder:
+            command = segment_command(params, out, _store_sound(sound, Path(folder)))
+            run(command, call, _pieces(frames, params))
+        verify_segment(out, params)
+    except (OSError, StageError) as error:
+        out.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            storage_problem(error, call)
+        raise
     return out
 
 

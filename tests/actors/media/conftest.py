@@ -1,0 +1,49 @@
+"""Media files made for tests with the same ffmpeg that the farm uses."""
+
+from __future__ import annotations
+
+import subprocess
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.media.ffmpeg import find_ffmpeg
+
+
+@pytest.fixture(scope="session")
+def ffmpeg_run() -> Callable[..., None]:
+    """Run ffmpeg with the given arguments."""
+
+    def run(*arguments: object) -> None:
+        command = [find_ffmpeg().path, "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+        subprocess.run(command, check=True)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def uneven_video(ffmpeg_run, tmp_path_factory) -> Path:
+    """48 frames whose distances change all the time, as screen recorders make them."""
+    path = tmp_path_factory.mktemp("uneven") / "uneven.mp4"
+    picture = ("-f", "lavfi", "-i", "testsrc2=s=96x64:r=24", "-frames:v", 48)
+    uneven = ("-vf", "settb=1/24000,setpts='(N+0.4*sin(N))/24/TB'", "-fps_mode", "vfr")
+    ffmpeg_run(*picture, *uneven, "-enc_time_base", "1:24000", "-video_track_timescale", 24000, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_wav() -> Callable[[Path, np.ndarray, int], Path]:
+    """Write float32 `[channels, samples]` as a 16-bit WAV file."""
+
+    def write(path: Path, samples: np.ndarray, sample_rate: int) -> Path:
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(len(samples))
+            file.setsampwidth(2)
+            file.setframerate(sample_rate)
+            file.writeframes((samples.T * 32767).astype("<i2").tobytes())
+        return path
+
+    return write

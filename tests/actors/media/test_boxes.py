@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.media.boxes import box_header, read_movie
+from actors.media.segment import encode_segment
+from jobs.errors import CorruptArtifact
+
+
+@pytest.fixture
+def movie(marks, tmp_path: Path) -> Path:
+    return encode_segment(marks.frames(0, 10), marks.params("h264", 10, 29.97), tmp_path / "a.mov")
+
+
+def test_the_index_is_read(movie: Path) -> None:
+    track = read_movie(movie).track("vide")
+    assert track and (track.samples, track.timescale) == (10, 30000)
+    assert track.durations == ((10, 1001),)
+    assert track.configuration.startswith(b"avc1avcC")
+    assert read_movie(movie).track("soun") is None
+
+
+def test_equal_settings_have_equal_configurations(movie: Path, marks, tmp_path: Path) -> None:
+    other = encode_segment(marks.frames(50, 3), marks.params("h264", 3, 29.97), tmp_path / "b.mov")
+    assert read_movie(other).track("vide").configuration == read_movie(movie).track("vide").configuration
+
+
+@pytest.mark.parametrize("keep", [0, 7, 40, 500])
+def test_a_torn_file_is_corrupt(keep: int, movie: Path) -> None:
+    movie.write_bytes(movie.read_bytes()[:keep])
+    with pytest.raises(CorruptArtifact, match="render it again"):
+        read_movie(movie)
+
+
+def test_large_boxes_have_long_headers() -> None:
+    assert box_header(b"mdat", 100) == b"\x00\x00\x00\x6cmdat"
+    assert box_header(b"mdat", 1 << 33) == b"\x00\x00\x00\x01mdat" + ((1 << 33) + 16).to_bytes(8, "big")

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from actors.media.frames import (
+    Cut,
+    Sheet,
+    contact_sheet,
+    count_frames,
+    encode_png,
+    frame_at,
+    png_name,
+    read_image,
+    read_video,
+)  # fmt: skip
+from actors.media.segment import encode_segment
+from jobs.errors import InvalidInput
+from jobs.frames import conformed_frames, source_frame
+
+
+def pixels_of(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@pytest.fixture(scope="module")
+def film(marks, tmp_path_factory) -> Path:
+    """100 numbered frames at 24 frames per second."""
+    out = tmp_path_factory.mktemp("film") / "film.mov"
+    return encode_segment(marks.frames(0, 100), marks.params("h264", 100), out)
+
+
+def test_an_image_of_the_right_size_is_untouched(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    (tmp_path / "a.png").write_bytes(encode_png(pixels))
+    assert np.array_equal(read_image(tmp_path / "a.png", 64, 32), pixels)
+
+
+def test_an_image_is_cropped_around_its_centre(tmp_path: Path) -> None:
+    wide = np.zeros((64, 256, 3), np.uint8)
+    wide[:, 96:160] = (10, 200, 30)
+    (tmp_path / "a.png").write_bytes(encode_png(wide))
+    assert np.abs(read_image(tmp_path / "a.png", 32, 32).astype(int)[4:-4, 4:-4] - (10, 200, 30)).max() <= 2
+
+
+def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
+    sideways = Image.fromarray(np.repeat(np.uint8([[[255, 0, 0]], [[0, 0, 255]]]), 64, 1).repeat(32, 0))
+    exif = Image.Exif()
+    exif[274] = 6
+    sideways.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    upright = read_image(tmp_path / "a.jpg", 64, 64)
+    assert upright[32, 8, 2] > 200 and upright[32, 56, 0] > 200
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
+def test_every_kind_of_image_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    image = Image.new("RGB", (32, 32), "white").convert(mode)
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image.save(path)
+    pixels = read_image(path, 32, 32)
+    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8 and (pixels == 255).all()
+
+
+def test_deep_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.full((32, 32), 32768, np.uint16)).save(tmp_path / "a.png")
+    assert (read_image(tmp_path / "a.png", 32, 32) == 127).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"\x00" * 30])
+def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"a\.png cannot be read"):
+        read_image(tmp_path / "a.png", 32, 32)
+
+
+def test_a_missing_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput):
+        read_image(tmp_path / "none.png", 32, 32)
+
+
+@pytest.mark.parametrize("rate", [24.0, 12.0, 48.0, 25.0, 30.0, 23.976, 7.3])
+def test_frames_at_another_rate_are_those_on_screen(rate: float, film: Path, marks) -> None:
+    count = count_frames(film, rate)
+    assert count == conformed_frames(100, 24.0, rate)
+    shown = marks.numbers(read_video(film, Cut(64, 64, rate, count)))
+    assert shown == [source_frame(f, 24.0, rate) for f in range(count)]
+
+
+def test_a_cut_starts_and_ends_where_it_says(film: Path, marks) -> None:
+    assert marks.numbers(read_video(film, Cut(64, 64, 24.0, 9, skip_frames=60))) == list(range(60, 69))
+    assert read_video(film, Cut(64, 64, 24.0, 0)).shape == (0, 64, 64, 3)
+
+
+def test_a_cut_past_the_end_is_refused(film: Path) -> None:
+    with pytest.raises(InvalidInput, match="take fewer frames"):
+        read_video(film, Cut(64, 64, 24.0, 9, skip_frames=95))
+
+
+def test_a_video_is_scaled_to_cover_and_cropped(film: Path) -> None:
+    frames = read_video(film, Cut(96, 32, 24.0, 3))
+    assert frames.shape == (3, 32, 96, 3)
+
+
+def test_anamorphic_video_is_shown_in_its_proportions(tmp_path: Path, ffmpeg_run) -> None:
+    source = "color=black:s=64x64:r=24,drawbox=x=16:y=0:w=32:h=64:c=white:t=fill,setsar=2/1"
+    ffmpeg_run("-f", "lavfi", "-i", source, "-frames:v", 2, tmp_path / "a.mp4")
+    frames = read_video(tmp_path / "a.mp4", Cut(128, 64, 24.0, 1))
+    lit = frames[0, 32, :, 1] > 127
+    assert abs(int(lit.sum()) - 64) <= 2
+
+
+def test_uneven_video_is_read_to_its_last_frame(uneven_video: Path) -> None:
+    count = count_frames(uneven_video, 24.0)
+    assert len(read_video(uneven_video, Cut(96, 64, 24.0, count))) == count
+
+
+@pytest.mark.parametrize("index", [0, 1, 47, 48, 49, 99])
+def test_a_frame_is_found_by_its_number(index: int, film: Path, marks) -> None:
+    assert marks.numbers(pixels_of(frame_at(film, index, 24.0))[None]) == [index]
+
+
+def test_a_frame_can_be_a_thumbnail(film: Path) -> None:
+    assert pixels_of(frame_at(film, 5, 24.0, width=32)).shape == (32, 32, 3)
+
+
+def test_a_frame_past_the_end_is_refused(film: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no frame 100"):
+        frame_at(film, 100, 24.0)
+    with pytest.raises(InvalidInput, match="no frame 0"):
+        frame_at(tmp_path, 0, 24.0)
+
+
+def test_a_frame_of_a_sequence(marks, tmp_path: Path) -> None:
+    (tmp_path / png_name(7)).write_bytes(encode_png(marks.frames(7, 1)[0]))
+    assert marks.numbers(pixels_of(frame_at(tmp_path, 7, 24.0))[None]) == [7]
+
+
+def test_a_contact_sheet_shows_first_and_last(film: Path) -> None:
+    sheet = Sheet(frames=100, frame_rate=24.0, columns=4, rows=2, width=64)
+    assert sheet.indices == (0, 14, 28, 42, 57, 71, 85, 99)
+    assert pixels_of(contact_sheet(film, sheet)).shape == (128, 256, 3)
+
+
+def test_a_contact_sheet_of_a_short_film_has_no_empty_row(film: Path) -> None:
+    sheet = Sheet(frames=3, frame_rate=24.0, columns=2, rows=4, width=64)
+    assert sheet.indices == (0, 1, 2)
+    assert pixels_of(contact_sheet(film, sheet)).shape == (128, 128, 3)
