@@ -12,6 +12,7 @@ from jobs.files import file_digest
 from jobs.spec import EngineConfig
 
 TINY_MODEL = Path(__file__).parents[2] / "models" / "tiny.safetensors"
+CAUSAL_BLOCK = "LTXVideo095DownBlock3D"
 FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler")
 
 
@@ -65,11 +66,12 @@ class ModelFiles:
         return tuple(path.absolute() for path in named if path is not None)
 
     def counts_causally(self) -> bool:
-        """Whether a diffusers folder holds a model (0.9.5 and later) whose first latent is one frame."""
-        index = self.checkpoint / "model_index.json"
-        if not index.is_file():
+        """Whether a diffusers folder holds a model (0.9.5 and later) whose first latent is one frame. The
+        transformer's config does not say; the VAE that came with those models does."""
+        config = self.folder("vae") / "config.json"
+        if not config.is_file():
             return False
-        return "Condition" in json.loads(index.read_text()).get("_class_name", "")
+        return CAUSAL_BLOCK in json.loads(config.read_text()).get("down_block_types", ())
 
     def _text_part(self, name: str) -> Path | None:
         return self.text_encoder / name if self.text_encoder else None
