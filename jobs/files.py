@@ -7,16 +7,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from jobs.errors import Problem, SpecError
 
 BLOCK_BYTES = 1 << 22
+LARGE_BYTES = 16 << 20
 
 
 class FileDigests:
-    """SHA-256 of files and folders. `cache` is a JSON file that carries the memory from run to run."""
+    """SHA-256 of files and folders; `cache`, a JSON file, carries those of large files from run to run."""
 
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache
@@ -35,20 +35,6 @@ class FileDigests:
             problem = Problem(str(path), reason, "a readable file", "restore the file or change the spec")
             raise SpecError([problem]) from None
 
-    def digests(self, paths: Iterable[str]) -> dict[str, str]:
-        """Digest by path; saves the cache afterwards."""
-        found = {path: self.digest(path) for path in sorted(set(paths))}
-        self.save()
-        return found
-
-    def save(self) -> None:
-        """Writes the cache; a cache that cannot be written is only slower next time."""
-        if self._cache is None:
-            return
-        with contextlib.suppress(OSError):
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._cache, json.dumps(self._known))
-
     def _folder(self, path: Path) -> str:
         total = hashlib.sha256()
         for file in sorted(file for file in path.rglob("*") if file.is_file()):
@@ -60,7 +46,16 @@ class FileDigests:
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
         if key not in self._known:
             self._known[key] = _sha256(path)
+            if self._cache is not None and stat.st_size >= LARGE_BYTES:
+                self._save(self._cache)
         return self._known[key]
+
+    def _save(self, cache: Path) -> None:
+        """Adds to what other processes saved; a cache that cannot be written is only slower next time."""
+        with contextlib.suppress(OSError):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            self._known = {**_load(cache), **self._known}
+            _replace(cache, json.dumps(self._known))
 
 
 def _sha256(path: Path) -> str:
@@ -90,9 +85,15 @@ def _replace(path: Path, text: str) -> None:
     Path(name).replace(path)
 
 
-_PROCESS = FileDigests()
+_of_process = FileDigests()
+
+
+def remember_in(cache: Path) -> None:
+    """From now on this process keeps the digests of large files in `cache`, a JSON file beside the runs."""
+    global _of_process
+    _of_process = FileDigests(cache)
 
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file or folder, remembered for the life of the process."""
-    return _PROCESS.digest(path)
+    return _of_process.digest(path)

@@ -28,16 +28,25 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert file_digest(path) != before
 
 
-def test_an_unchanged_file_is_read_once_over_many_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, cache = tmp_path / "a.bin", tmp_path / "runs" / "digests.json"
+def test_a_large_file_is_read_once_over_many_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other, cache = tmp_path / "a.bin", tmp_path / "b.bin", tmp_path / "runs" / "digests.json"
     path.write_bytes(b"content")
-    first = FileDigests(cache).digests([str(path)])
-    reads: list[Path] = []
-    monkeypatch.setattr(jobs.files, "_sha256", lambda read: reads.append(read) or "other")
-    assert FileDigests(cache).digests([str(path)]) == first
-    assert reads == []
+    other.write_bytes(b"other")
+    monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    first, second = FileDigests(cache), FileDigests(cache)
+    digests = [first.digest(path), second.digest(other)]
+    monkeypatch.setattr(jobs.files, "_sha256", lambda read: pytest.fail(f"{read} was read again"))
+    third = FileDigests(cache)
+    assert [third.digest(path), third.digest(other)] == digests
+
+
+def test_a_process_remembers_where_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.files, "_of_process", FileDigests())
+    monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    jobs.files.remember_in(tmp_path / "digests.json")
+    assert file_digest(path) in (tmp_path / "digests.json").read_text()
 
 
 def test_a_damaged_cache_is_no_cache(tmp_path: Path) -> None:
