@@ -7,7 +7,7 @@ memory.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from jobs.graph import Stage, StageTask, TaskGraph
@@ -160,17 +160,3 @@ def _scheduled(task: StageTask, duration_s: float, resident: str) -> ScheduledTa
         duration_s=duration_s,
         resident=resident,
     )
-
-
-def outstanding(graph: ScheduleGraph, committed: Collection[str]) -> bytearray:
-    """1 for each task that has to run: not committed, and wanted by the film or by another that has to run.
-
-    What nothing wants any more (a decode whose segments are committed and whose frames were evicted) stays
-    out.
-    """
-    runs = bytearray(len(graph))
-    for task in range(len(graph) - 1, -1, -1):
-        if graph.ids[task] not in committed:
-            dependents = graph.dependents[task]
-            runs[task] = not dependents or any(runs[d] for d in dependents)
-    return runs

@@ -133,7 +133,7 @@ class Board:
             self.queues.ungate(self.admission.over(taken))
 
     def reopen(self, tasks: Iterable[int]) -> None:
-        """These tasks must run again, and whatever they need that is not there."""
+        """These tasks must run again, and whatever they need that was given up."""
         for task in tasks:
             opened, demoted = self.tasks.reopen(task)
             for each in demoted:

@@ -25,7 +25,7 @@ from jobs.failures import Action, Failure, Verdict
 
 
 class Scheduler:
-    """One job's scheduler. `committed` names the tasks whose results an earlier run left in the store.
+    """One job's scheduler. `committed` names the tasks that need not run, as their results are in the store.
 
     The first commands come with the first `WorkerReady`; the last command of all is `Finish`.
     """
@@ -186,6 +186,7 @@ class Scheduler:
             if group.idle:
                 self._serve_held_back(group)
                 self._serve(group)
+        for group in self.board.roster.groups:
             if group.room:
                 self._queue_ahead(group)
 

@@ -18,7 +18,7 @@ from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Group, Worker
 
 _GRAINS = 2.0
-"""A path is critical when it comes this many of the job's longest tasks close to the bound."""
+"""A path is critical when it comes this many tasks close to what all workers have to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Policy:
         self.swap_s = [config.swap_s.get(name, 0.0) for name in self.graph.residents]
         self.swaps = any(self.swap_s)
         self.after_s = _shortest_after(self.graph)
-        self.grain_s = _GRAINS * _longest_mean(self.graph)
+        self.mean_s = _mean_durations(self.graph)
 
     def pick(self, group: Group) -> tuple[Choice, Worker] | None:
         """What to start now on an idle worker of the group, and on which; None without a ready task."""
@@ -66,41 +66,63 @@ class Policy:
         """What all workers together need at least for the work that is left, seconds of their time."""
         work, after, most = self.tasks.work_left_s, self.after_s, 0.0
         for stages, workers in self.roster.bottlenecks:
-            if len(stages) == 1:
-                need = work[stages[0]] / workers + after[stages[0]]
-            else:
-                need = sum([work[s] for s in stages]) / workers + min([after[s] for s in stages])
-            most = max(most, need)
+            busy = [stage for stage in stages if work[stage]]
+            if busy:
+                shared_s = sum([work[stage] for stage in busy]) / workers
+                most = max(most, shared_s + min([after[stage] for stage in busy]))
         return most
 
     def choose(self, group: Group, resident: int = -1) -> Choice | None:
         """The task that a worker of the group, holding the model `resident`, should get next."""
-        longest, tail_s = NONE, -INFINITE_S
-        for stage in group.stages:
-            task = self.queues.longest(stage)
-            if task != NONE:
-                effective_s = self.graph.tail_s[task] - (self._swap_s(task, resident) if self.swaps else 0.0)
-                if effective_s > tail_s:
-                    longest, tail_s = task, effective_s
+        longest, tail_s = self._longest(group, resident)
         if longest == NONE:
-            return None
+            return self._leftover(group)
         rest_s = self.rest_s()
-        if tail_s + self.grain_s >= rest_s:
+        if tail_s + self._grain_s(group) >= rest_s:
             return Choice(longest, Reason(Why.CRITICAL, (tail_s, rest_s)))
         kept = self._resident(group, resident) if self.swaps else None
         return kept or self._downstream(group, rest_s - tail_s)
+
+    def _longest(self, group: Group, resident: int) -> tuple[int, float]:
+        """The task with the longest path behind it, less what loading its model would cost; its length."""
+        longest, tail_s = NONE, -INFINITE_S
+        for stage in group.stages:
+            task = self.queues.longest(stage) if self._plenty(group, stage) else NONE
+            if task != NONE:
+                path_s = self.graph.tail_s[task] - (self._swap_s(task, resident) if self.swaps else 0.0)
+                if path_s > tail_s:
+                    longest, tail_s = task, path_s
+        return longest, tail_s
+
+    def _downstream(self, group: Group, slack_s: float) -> Choice | None:
+        """The first task of the furthest downstream stage."""
+        for stage in group.stages:
+            task = self.queues.first(stage) if self._plenty(group, stage) else NONE
+            if task != NONE:
+                return Choice(task, Reason(Why.DOWNSTREAM, (STAGES[stage].value, slack_s)))
+        return None
+
+    def _leftover(self, group: Group) -> Choice | None:
+        """What is left where every ready task is one that more specialised workers wait for."""
+        for stage in group.stages:
+            task = self.queues.first(stage)
+            if task != NONE:
+                return Choice(task, Reason(Why.LEFTOVER, (STAGES[stage].value,)))
+        return None
+
+    def _plenty(self, group: Group, stage: int) -> bool:
+        """Whether a task of the stage can be taken without starving workers that host less."""
+        return self.queues.count(stage) > group.specialists.get(stage, 0)
+
+    def _grain_s(self, group: Group) -> float:
+        """How far the group's workers may end apart. One worker alone loses nothing by its order."""
+        longest_s = max([self.mean_s[stage] for stage in group.stages])
+        return _GRAINS * longest_s * (1.0 - 1.0 / group.up)
 
     def _swap_s(self, task: int, resident: int) -> float:
         """What loading the task's model costs on a worker that holds `resident`."""
         model = self.graph.resident[task]
         return 0.0 if model == resident else self.swap_s[model]
-
-    def _downstream(self, group: Group, slack_s: float) -> Choice | None:
-        for stage in group.stages:
-            task = self.queues.first(stage)
-            if task != NONE:
-                return Choice(task, Reason(Why.DOWNSTREAM, (STAGES[stage].value, slack_s)))
-        return None
 
     def _resident(self, group: Group, resident: int) -> Choice | None:
         """The furthest downstream task that runs on the model the worker holds."""
@@ -134,10 +156,10 @@ def _shortest_after(graph: ScheduleGraph) -> list[float]:
     return after
 
 
-def _longest_mean(graph: ScheduleGraph) -> float:
-    """The mean duration of the stage that takes longest."""
+def _mean_durations(graph: ScheduleGraph) -> list[float]:
+    """Per stage, the mean expected duration, seconds."""
     total, count = [0.0] * len(STAGES), [0] * len(STAGES)
     for task, stage in enumerate(graph.stage):
         total[stage] += graph.duration_s[task]
         count[stage] += 1
-    return max((t / c for t, c in zip(total, count, strict=True) if c), default=0.0)
+    return [t / c if c else 0.0 for t, c in zip(total, count, strict=True)]

@@ -27,6 +27,8 @@ class Status(IntEnum):
 class Group:
     """The workers that host the same stages. `stages` are numbers, downstream first.
 
+    `specialists` counts, by stage, the serving workers of groups that host that stage and fewer in all.
+
     `idle` holds workers without a task, `room` those that may queue one more behind what they run; both by
     number.
     """
@@ -34,6 +36,7 @@ class Group:
     stages: tuple[int, ...]
     depth: int
     up: int = 0
+    specialists: dict[int, int] = field(default_factory=dict)
     idle: dict[int, None] = field(default_factory=dict)
     room: dict[int, None] = field(default_factory=dict)
 
@@ -113,6 +116,8 @@ class Roster:
         self.place(worker)
         if moved:
             self.bottlenecks = self._bottlenecks()
+            for group in self.groups:
+                group.specialists = self._specialists(group)
 
     def place(self, worker: Worker) -> None:
         """Files the worker under idle or room, by what it holds."""
@@ -134,6 +139,14 @@ class Roster:
             if needed[stage] > 0 and self.up[stage] - own < 1:
                 return stage
         return -1
+
+    def _specialists(self, group: Group) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for other in self.groups:
+            if len(other.stages) < len(group.stages):
+                for stage in set(other.stages) & set(group.stages):
+                    found[stage] = found.get(stage, 0) + other.up
+        return found
 
     def _bottlenecks(self) -> tuple[tuple[tuple[int, ...], int], ...]:
         """Stage sets whose work bounds the rest of the job, each with the workers that can do any of it.

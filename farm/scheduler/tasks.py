@@ -5,14 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable
 
-from farm.schedule_graph import STAGES, ScheduleGraph, outstanding
+from farm.schedule_graph import STAGES, ScheduleGraph
 
-WAITING, READY, RUNNING, DONE, OMITTED, QUARANTINED, BLOCKED = range(7)
-"""WAITING for needs; OMITTED: nothing wants it; QUARANTINED: given up; BLOCKED: needs one given up."""
+WAITING, READY, RUNNING, DONE, QUARANTINED, BLOCKED = range(6)
+"""WAITING for needs; QUARANTINED: given up; BLOCKED: needs one that was given up."""
 
-STATE_NAMES = ("waiting", "ready", "running", "done", "not needed", "quarantined", "blocked")
-OVER = frozenset((DONE, OMITTED, QUARANTINED, BLOCKED))
-ABSENT = frozenset((OMITTED, QUARANTINED, BLOCKED))
+STATE_NAMES = ("waiting", "ready", "running", "done", "quarantined", "blocked")
+OVER = frozenset((DONE, QUARANTINED, BLOCKED))
+GIVEN_UP = frozenset((QUARANTINED, BLOCKED))
 
 NOBODY = -1
 
@@ -25,18 +25,15 @@ class TaskTable:
     """
 
     def __init__(self, graph: ScheduleGraph, committed: Collection[str]) -> None:
-        count, runs = len(graph), outstanding(graph, committed)
+        count, there = len(graph), frozenset(committed)
         self.graph = graph
-        self.state = bytearray(
-            WAITING if run else DONE if name in committed else OMITTED
-            for run, name in zip(runs, graph.ids, strict=True)
-        )
+        self.state = bytearray(DONE if name in there else WAITING for name in graph.ids)
         self.missing = array("i", bytes(4 * count))
         self.unread = array("i", bytes(4 * count))
         self.attempt = array("i", bytes(4 * count))
         self.made_by = array("i", [NOBODY]) * count
-        self.left = sum(runs)
-        self.done = 0
+        self.left = self.state.count(WAITING)
+        self.done = count - self.left
         self.work_left_s = [0.0] * len(STAGES)
         self.stage_left = [0] * len(STAGES)
         self._count_edges()
@@ -94,10 +91,10 @@ class TaskTable:
 
     def barred(self, task: int) -> bool:
         """Whether a need of the task was given up."""
-        return any(self.state[need] in (QUARANTINED, BLOCKED) for need in self.graph.needs[task])
+        return any(self.state[need] in GIVEN_UP for need in self.graph.needs[task])
 
     def reopen(self, task: int) -> tuple[list[int], list[int]]:
-        """The task must run (again), and whatever it needs that is not there.
+        """The task must run (again), and whatever it needs that was given up.
 
         Returns the tasks opened, needs first, and those that were ready and now wait for one of them.
         """
@@ -109,7 +106,7 @@ class TaskTable:
             if self.state[current] in OVER:
                 demoted.extend(self._open(current))
                 opened.append(current)
-                stack.extend(need for need in self.graph.needs[current] if self.state[need] in ABSENT)
+                stack.extend(need for need in self.graph.needs[current] if self.state[need] in GIVEN_UP)
         for current in opened:
             self.state[current] = READY if not self.missing[current] else WAITING
         return opened[::-1], demoted
@@ -117,9 +114,6 @@ class TaskTable:
     def _open(self, task: int) -> list[int]:
         """Marks the task as waiting; returns the dependents that are ready no longer."""
         demoted = self._unmake(task) if self.state[task] == DONE else []
-        if self.state[task] in (DONE, OMITTED):
-            for need in self.graph.needs[task]:
-                self.unread[need] += 1
         self.state[task] = WAITING
         self.left += 1
         self._work_changed(task, +1)
@@ -127,6 +121,8 @@ class TaskTable:
 
     def _unmake(self, task: int) -> list[int]:
         self.done -= 1
+        for need in self.graph.needs[task]:
+            self.unread[need] += 1
         demoted = []
         for dependent in self.graph.dependents[task]:
             self.missing[dependent] += 1
