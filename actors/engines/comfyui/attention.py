@@ -6,10 +6,12 @@ where it cannot run, `auto` takes the faster of the two, measured once per devic
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -57,6 +59,32 @@ _choices: dict[ShapeClass, Choice] = {}
 _warned: set[str] = set()
 
 
+TYPICAL_TOKENS = (8192, 32768)
+"""Shape classes of 97 frames at 768 x 512 and at twice that size."""
+LTX_HEADS = 32
+
+
+def job_kernel(transformer: Path, device: str) -> Literal["default", "sage"]:
+    """What `auto` means for every clip of a job: sage where it wins at both typical sizes."""
+    if not device.startswith("cuda"):
+        return "default"
+    shapes = [ShapeClass(device, "bfloat16", *_heads(transformer), tokens) for tokens in TYPICAL_TOKENS]
+    return "sage" if all(choice(shape).kernel == "sage" for shape in shapes) else "default"
+
+
+def _heads(transformer: Path) -> tuple[int, int]:
+    """(heads, head size) of the transformer in a file; where it does not say, 32 as in every LTX model."""
+    from safetensors import safe_open
+
+    with safe_open(transformer, framework="pt") as file:
+        config = json.loads((file.metadata() or {}).get("config", "{}")).get("transformer", {})
+        names = list(file.keys())
+        query = next(name for name in names if name.endswith("transformer_blocks.0.attn1.to_q.weight"))
+        width = file.get_slice(query).get_shape()[0]
+    heads = int(config.get("num_attention_heads", LTX_HEADS))
+    return heads, width // heads
+
+
 def patch_attention(model: Any, mode: AttentionMode, tokens: int) -> None:
     """Put the override of `mode` on a cloned model patcher; under `auto` one that the user brought stays."""
     options = model.model_options.setdefault("transformer_options", {})
@@ -76,10 +104,15 @@ def resolve(model: Any, mode: AttentionMode, tokens: int) -> Literal["default", 
         if fault:
             _warn_once(f"SageAttention cannot run here ({fault}): sampling with ComfyUI's default attention.")
         return "default" if fault else "sage"
+    return choice(shape).kernel
+
+
+def choice(shape: ShapeClass) -> Choice:
+    """The faster kernel for a shape class: measured once per process, told in the log, remembered."""
     if shape not in _choices:
         _choices[shape] = _choose(shape)
         log.info("attention auto: %s on %s (%s)", _choices[shape].kernel, shape, _choices[shape].reason)
-    return _choices[shape].kernel
+    return _choices[shape]
 
 
 def sage_override(func: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> torch.Tensor:

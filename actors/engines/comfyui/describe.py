@@ -15,6 +15,7 @@ from actors.engines.comfyui.loaders import ModelFiles
 from jobs.files import file_digest
 
 SOURCES = (
+    "comfyui_version.py",
     "comfy/*.py",
     "comfy/ldm/lightricks/**/*.py",
     "comfy/ldm/modules/attention.py",
@@ -37,16 +38,17 @@ def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[
         "dtype": dtype,
         "attention": _attention_name(),
         "vae_chunk_bytes": _vae_chunk_bytes(),
-        "models": {name: file_digest(path) for name, path in files.by_role()},
-        "loras": [[file_digest(path), strength] for path, strength in files.loras],
+        **files.digests(),
     }
 
 
 def sources(files: ModelFiles) -> dict[str, dict[str, str]]:
-    """What the fingerprint was made from: packages by version, files by SHA-256."""
-    paths = [*_source_files(), *(path for _, path in files.by_role()), *(path for path, _ in files.loras)]
-    found = {str(Path(path).absolute()): file_digest(path) for path in paths}
-    return {"packages": {"torch": metadata.version("torch")}, "files": found}
+    """What the fingerprint was made from: packages by version, files by path and SHA-256."""
+    read = [*files.paths(), *_source_files()]
+    return {
+        "packages": {name: metadata.version(name) for name in ("torch", "transformers")},
+        "files": {str(path.absolute()): file_digest(path) for path in read},
+    }
 
 
 def _source_digest() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from actors.engines.base import FreeLevel
-from actors.engines.comfyui.attention import resolve
+from actors.engines.comfyui.attention import job_kernel
 from actors.engines.comfyui.audio import (
     Kept,
     decode_track,
@@ -28,17 +29,17 @@ from actors.engines.comfyui.guides import Guide
 from actors.engines.comfyui.loaded import Loaded
 from actors.engines.comfyui.loaders import ModelFiles
 from actors.engines.comfyui.recipes import guided_model, recipe_of
-from actors.engines.comfyui.sampling import Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, load_piecewise
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun
-from jobs.frames import SPATIAL, frames_of
-from jobs.graph import Stage
+from jobs.frames import frames_of
+from jobs.task import Stage
 
 if TYPE_CHECKING:
-    from jobs.graph import (
+    from jobs.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
         EncodeText,
         SampleParams,
         UpscaleParams,
-    )  # fmt: skip
+    )
     from jobs.spec import EngineConfig
 
 PATH_VARIABLE = "COMFYUI_PATH"
@@ -62,10 +63,18 @@ class ComfyEngine:
         self.config = config
         self.device = device
         self.threads = threads
-        self._loaded: Loaded | None = None
 
     def setup(self, stages: frozenset[Stage]) -> None:
         """Start ComfyUI and load what the stages need. Raises CannotRun or MissingCoreApi."""
+        with torch.inference_mode():
+            self.loaded.load(stages)
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The core, started, and the job's models; each is loaded when it is first used."""
+        if self.device.startswith("cuda"):
+            # Read once, when the first CUDA context is made; without it cuBLAS may sum in any order.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         root = self.config.comfyui or os.environ.get(PATH_VARIABLE)
         if not root:
             raise CannotRun(f"engine comfyui: no ComfyUI given: set engine.comfyui, or {PATH_VARIABLE}.")
@@ -73,26 +82,24 @@ class ComfyEngine:
         core = Core.current()
         core.require("sampling")
         torch.set_num_threads(self.threads)
-        with torch.inference_mode():
-            self._loaded = Loaded(core, ModelFiles.locate(self.config), self.config.dtype)
-            self._loaded.load(stages)
-
-    @property
-    def loaded(self) -> Loaded:
-        if self._loaded is None:
-            raise CannotRun("engine comfyui: setup has not run: call setup first.")
-        return self._loaded
+        return Loaded(core, ModelFiles.locate(self.config), self.config.dtype)
 
     def fingerprint(self) -> dict[str, Any]:
-        return fingerprint(self.loaded.core, self.loaded.files, self.config.dtype, self.device)
+        """Entries named like a stage concern that stage alone."""
+        described = fingerprint(self.loaded.core, self.loaded.files, self.config.dtype, self.device)
+        kernel = {"attention": self.attention_kernel}
+        sampled = {
+            stage: {**described[stage], **kernel} for stage in (Stage.SAMPLE.value, Stage.UPSCALE.value)
+        }
+        return {**described, **sampled, "threads": self.threads}
 
     def sources(self) -> dict[str, dict[str, str]]:
         return sources(self.loaded.files)
 
-    def resolve_modes(self, params: Iterable[SampleParams | UpscaleParams]) -> dict[str, str]:
-        """What `auto` means for these tasks on this device: the choice for the longest of their clips."""
-        tokens = max((_tokens(task) for task in params), default=0)
-        return {"attention_mode": resolve(self.loaded.model, "auto", tokens)} if tokens else {}
+    @cached_property
+    def attention_kernel(self) -> str:
+        """What `auto` means for the whole job: one kernel, so that no clip depends on which worker has it."""
+        return job_kernel(self.loaded.files.transformer, self.device)
 
     def encode_text(self, params: EncodeText) -> Payload:
         text = self.loaded.text
@@ -134,7 +141,7 @@ class ComfyEngine:
                 guided_model(core, self.loaded.model, params.sampling.guider),
                 unpack_pair(conditioning),
                 empty_clip(core, params.width, params.height, params.span.sampled),
-                recipe_of(core, params),
+                self._recipe(params),
                 [*_overlap(tail, params.overlap_strength), *_images(params, guides)],
                 self._track(params, tail, audio),
             )
@@ -151,7 +158,7 @@ class ComfyEngine:
                 model = guided_model(core, self.loaded.model, params.sampling.guider)
                 guides = _overlap(tail, params.overlap_strength) if params.guided else []
                 pair = unpack_pair(conditioning)
-                start = sample_clip(core, model, pair, start, recipe_of(core, params), guides).video
+                start = sample_clip(core, model, pair, start, self._recipe(params), guides).video
             sound = {AUDIO: to_torch(latents, AUDIO)} if AUDIO in latents else {}
             return _packed({"latents": start, **sound})
 
@@ -179,9 +186,14 @@ class ComfyEngine:
         free_vram()
 
     def close(self) -> None:
-        if self._loaded is not None:
-            self._loaded = None
+        if "loaded" in vars(self):
+            del self.loaded
             free_vram()
+
+    def _recipe(self, params: SampleParams | UpscaleParams) -> Recipe:
+        if params.attention_mode == "auto":
+            params = replace(params, attention_mode=self.attention_kernel)
+        return recipe_of(self.loaded.core, params)
 
     def _track(self, params: SampleParams, tail: Payload | None, audio: Payload | None) -> Track | None:
         if params.audio_mode == "condition":
@@ -202,13 +214,6 @@ def _images(params: SampleParams, guides: list[Payload]) -> list[Guide]:
         Guide.image(to_torch(payload, "latents"), use.frame, use.strength, use.image_strength)
         for use, payload in zip(params.guides, guides, strict=True)
     ]
-
-
-def _tokens(params: SampleParams | UpscaleParams) -> int:
-    """Latent tokens of the task's clip with its overlap guide."""
-    scale = 2 if isinstance(params, UpscaleParams) else 1
-    frame = (params.width * scale // SPATIAL) * (params.height * scale // SPATIAL)
-    return frame * (params.span.sampled + params.span.overlap)
 
 
 def _packed(tensors: dict[str, torch.Tensor]) -> Payload:

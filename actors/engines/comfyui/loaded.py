@@ -16,7 +16,7 @@ from actors.engines.comfyui.loaders import (
 )  # fmt: skip
 from actors.engines.comfyui.text import ClipText, TextEncoder
 from actors.engines.comfyui.tiny import TinyText, has_own_text
-from jobs.graph import Stage
+from jobs.task import Stage
 
 
 class Loaded:

@@ -11,6 +11,7 @@ from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.tiny import has_own_text, load_own_upsampler
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
+from jobs.files import file_digest
 
 if TYPE_CHECKING:
     from jobs.spec import EngineConfig
@@ -63,10 +64,40 @@ class ModelFiles:
         assert found is not None
         return found
 
-    def by_role(self) -> list[tuple[str, Path]]:
-        """The single files by the name of their field, for digests."""
-        roles = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
-        return [(role, path) for role in roles if (path := getattr(self, role)) is not None]
+    def digests(self) -> dict[str, dict[str, Any]]:
+        """What reaches each stage's bytes, by stage name."""
+        video = {"vae": _digest(self.vae or self.checkpoint)}
+        audio = {"audio_vae": _digest(self.audio_vae or self.checkpoint)}
+        model = {
+            "model": _digest(self.transformer),
+            "loras": [[file_digest(path), strength] for path, strength in self.loras],
+        }
+        text = {"text": [_digest(path) for path in self.text_files()]}
+        upscaler = {"upscale_model": _digest(self.upscale_model or self.checkpoint)}
+        return {
+            "encode": {**text, **video, **audio},
+            "sample": {**model, **audio},
+            "upscale": {**model, **video, **upscaler},
+            "decode": {**video, **audio},
+        }
+
+    def text_files(self) -> list[Path]:
+        """What the text encoder is made of: LTX-2's ends in a projection that its checkpoint holds."""
+        if self.text_encoder is None:
+            return [] if self.checkpoint is None else [self.checkpoint]
+        return [self.text_encoder, *([self.transformer] if is_audio_video(self.transformer) else [])]
+
+    def paths(self) -> list[Path]:
+        """Every file that is read."""
+        single = (
+            self.checkpoint, self.diffusion_model, self.vae, self.text_encoder, self.upscale_model,
+            self.audio_vae
+        )  # fmt: skip
+        return [path for path in single if path is not None] + [path for path, _ in self.loras]
+
+
+def _digest(path: Path | None) -> str | None:
+    return None if path is None else file_digest(path)
 
 
 def _find(name: str, field: str, folders: Sequence[str], allow_pickle: bool) -> Path:
@@ -177,11 +208,8 @@ def load_text_encoder(files: ModelFiles) -> Any:
 
     if files.text_encoder is None:
         raise CannotRun(f"{files.transformer.name} needs a text encoder: give engine.text_encoder.")
-    paths = [str(files.text_encoder)]
-    if is_audio_video(files.transformer):
-        paths.append(str(files.transformer))
     return comfy.sd.load_clip(
-        ckpt_paths=paths,
+        ckpt_paths=[str(path) for path in files.text_files()],
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         clip_type=comfy.sd.CLIPType.LTXV,
     )

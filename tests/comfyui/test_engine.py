@@ -1,0 +1,236 @@
+"""The engine makes what the nodes make, and behaves as the farm expects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
+
+pytestmark = pytest.mark.comfyui
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def engine(ltxv: Kit, folder: Path) -> Any:
+    from actors.engines import make_engine
+    from jobs.spec import EngineConfig
+    from jobs.task import Stage
+
+    config = EngineConfig(
+        name="comfyui", checkpoint="ltxv.safetensors", comfyui=os.environ["COMFYUI_PATH"], text_encoder=None
+    )
+    engine = make_engine(config, "cpu", 2)
+    engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
+    return engine
+
+
+@pytest.fixture
+def conditioning(ltxv: Kit) -> Any:
+    from actors.engines.comfyui.text import pack_pair
+
+    return pack_pair((ltxv.positive, ltxv.negative))
+
+
+def sampling(**changes: Any) -> Any:
+    from jobs.params import PlannedGuider, Sampling
+
+    return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
+
+
+def sample_params(**changes: Any) -> Any:
+    from jobs.frames import ChunkSpan
+    from jobs.params import SampleParams
+
+    params = SampleParams(
+        kind="generate",
+        width=WIDTH,
+        height=HEIGHT,
+        span=ChunkSpan(0, 3, 3),
+        frame_rate=25.0,
+        seed=GENERATE["seed"],
+        sampling=sampling(),
+        guides=(),
+        overlap_strength=1.0,
+        attention_mode="auto",
+        ffn_chunks=0,
+    )
+    return replace(params, **changes)
+
+
+def test_nodes_and_engine_give_the_same_bits(
+    generate: Run, extend: Run, engine: Any, conditioning: Any
+) -> None:
+    import numpy as np
+
+    from actors.payload import Payload
+    from actors.steps.sample import sample
+    from jobs.frames import ChunkSpan
+
+    by_node = generate()[0]
+    for seed in (12, 13):
+        by_node = extend(by_node, seed=seed)[0]
+
+    def step(params: Any, previous: list[Payload]) -> Payload:
+        return sample(params, {"conditioning": [conditioning], "previous": previous}, engine)
+
+    first = step(sample_params(), [])
+    second = step(sample_params(kind="extend", span=ChunkSpan(2, 2, 5), seed=12), [first])
+    third = step(sample_params(kind="extend", span=ChunkSpan(2, 2, 7), seed=13), [second])
+    chain = np.concatenate(
+        [first["latents"][:, :, :1], second["latents"][:, :, :2], third["latents"]], axis=2
+    )
+    assert np.array_equal(chain, by_node["samples"].numpy())
+
+
+def test_guide_images_and_decode_match_the_node(
+    generate: Run, engine: Any, conditioning: Any, ltxv: Kit
+) -> None:
+    import numpy as np
+    import torch
+
+    from actors.engines.comfyui.decode import to_image, to_uint8
+    from actors.steps.sample import sample
+    from jobs.frames import DecodeWindow, Span
+    from jobs.params import DecodeParams, EncodeImage, GuideUse
+
+    pixels = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    node_latent, node_images = generate(first_image=to_image(pixels[None]), crf=0, decode=True)
+    guide = engine.encode_image(EncodeImage("x.png", WIDTH, HEIGHT, 0), pixels)
+    assert guide["latents"].shape == (1, 128, 1, HEIGHT // 32, WIDTH // 32)
+    params = sample_params(guides=(GuideUse(0, 1.0, 0.95),))
+    made = sample(params, {"conditioning": [conditioning], "guide": [guide]}, engine)
+    assert np.array_equal(made["latents"], node_latent["samples"].numpy())
+
+    window = DecodeWindow(Span(0, 3), Span(0, 3), Span(0, FRAMES))
+    decode = DecodeParams(WIDTH, HEIGHT, (Span(0, 3),), window, 5, 25.0)
+    torch.manual_seed(5)
+    frames = engine.decode(decode, made)
+    assert frames.dtype == np.uint8
+    assert np.array_equal(frames, to_uint8(node_images))
+
+
+def test_tiled_decode_has_every_frame(engine: Any) -> None:
+    import numpy as np
+
+    from actors.payload import Payload
+    from jobs.frames import DecodeWindow, Span
+    from jobs.params import DecodeParams, Tiles
+
+    clip = np.random.default_rng(2).standard_normal((1, 128, 5, 2, 2)).astype(np.float32)
+    window = DecodeWindow(Span(0, 5), Span(0, 5), Span(0, 33))
+    params = DecodeParams(64, 64, (Span(0, 5),), window, 0, 25.0)
+    whole = engine.decode(params, Payload({"latents": clip}))
+    tiled = engine.decode(replace(params, tiling=Tiles(2, 5)), Payload({"latents": clip}))
+    assert tiled.shape == whole.shape == (33, 64, 64, 3)
+    # With as much context as the clip has, only rounding may differ.
+    assert np.abs(tiled.astype(int) - whole.astype(int)).max() <= 1
+
+
+def test_no_silent_tiles(engine: Any) -> None:
+    from jobs.errors import OutOfMemory
+
+    with pytest.raises(OutOfMemory, match="temporal tiles"):
+        engine.loaded.vae.decode_tiled_3d(None)
+
+
+def test_samplers_sigmas_and_guiders_by_name(engine: Any, conditioning: Any) -> None:
+    import numpy as np
+
+    from jobs.errors import InvalidInput
+    from jobs.params import PlannedGuider
+
+    def made(**changes: Any) -> Any:
+        return engine.sample(sample_params(sampling=sampling(**changes)), conditioning, [], None, None)[
+            "latents"
+        ]
+
+    plain = made()
+    stg = PlannedGuider("stg", (("blocks", (1,)), ("stg_scale", 2.0)))
+    for changed in (made(sampler="euler"), made(sigmas=(1.0, 0.5, 0.0)), made(guider=stg)):
+        assert changed.shape == plain.shape
+        assert not np.array_equal(changed, plain)
+    with pytest.raises(InvalidInput, match="euler_ancestral"):
+        made(sampler="euler_ancestrall")
+    with pytest.raises(InvalidInput, match="cfg or stg"):
+        made(guider=PlannedGuider("apg"))
+    with pytest.raises(InvalidInput, match="blocks 0 to 2"):
+        made(guider=PlannedGuider("stg", (("blocks", (7,)),)))
+
+
+def test_fingerprint_names_the_core_and_its_files(engine: Any, core: Any, folder: Path) -> None:
+    import json
+
+    described = engine.fingerprint()
+    assert json.loads(json.dumps(described)) == described
+    assert described["version"] == core.version
+    assert described["sample"]["attention"] == "default"
+    assert str((folder / "ltxv.safetensors").resolve()) in engine.sources()["files"]
+
+
+def test_missing_models_are_named(core: Any, folder: Path) -> None:
+    from actors.engines import make_engine
+    from jobs.errors import CannotRun
+    from jobs.spec import EngineConfig
+
+    def refuse(match: str, **config: Any) -> None:
+        root = os.environ["COMFYUI_PATH"]
+        engine = make_engine(EngineConfig(name="comfyui", comfyui=root, **config), "cpu", 2)
+        with pytest.raises(CannotRun, match=match):
+            _ = engine.loaded.text
+
+    refuse("'nowhere.safetensors' is no file", checkpoint="nowhere.safetensors")
+    refuse("give engine.text_encoder", checkpoint="ltxv.safetensors")
+    (folder / "old.ckpt").write_bytes(b"")
+    refuse("--allow-pickle", checkpoint="old.ckpt")
+
+
+def test_another_comfyui_in_one_process_is_refused(core: Any, tmp_path: Path) -> None:
+    from actors.engines.comfyui.boot import BootOptions, boot
+    from jobs.errors import CannotRun
+
+    with pytest.raises(CannotRun, match="holds no ComfyUI"):
+        boot(BootOptions(tmp_path, "cpu"))
+    (tmp_path / "comfy").mkdir()
+    (tmp_path / "comfy" / "model_management.py").touch()
+    with pytest.raises(CannotRun, match="one worker process per ComfyUI"):
+        boot(BootOptions(tmp_path, "cpu"))
+
+
+def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, needs: Run, folder: Path) -> None:
+    import numpy as np
+
+    from actors.engines import make_engine
+    from actors.payload import Payload
+    from jobs.frames import ChunkSpan
+    from jobs.params import UpscaleParams
+    from jobs.spec import EngineConfig
+    from jobs.task import Stage
+
+    needs("upscale")
+    from checkpoints import write_upsampler
+
+    config = EngineConfig(
+        name="comfyui",
+        checkpoint="ltxv.safetensors",
+        upscale_model=str(write_upsampler(folder / "up.safetensors")),
+        comfyui=os.environ["COMFYUI_PATH"],
+    )
+    upscaler = make_engine(config, "cpu", 2)
+    upscaler.setup(frozenset({Stage.UPSCALE}))
+    latents = Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
+    tail = Payload({"latents": np.zeros((1, 128, 2, 4, 4), dtype="f4")})
+    params = UpscaleParams(
+        64, 64, ChunkSpan(2, 2, 5), 25.0, 1, sampling(steps=2, denoise=0.5), True, 1.0, "auto", 0
+    )
+    guided = upscaler.upscale(params, latents, conditioning, tail)["latents"]
+    free = upscaler.upscale(replace(params, guided=False), latents, conditioning, tail)["latents"]
+    plain = upscaler.upscale(params, latents, None, None)["latents"]
+    assert guided.shape == free.shape == plain.shape == (1, 128, 4, 4, 4)
+    assert not np.array_equal(guided, free)
+    assert not np.array_equal(free, plain)

@@ -1,0 +1,223 @@
+"""The shared functions one by one, against the real core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
+
+pytestmark = pytest.mark.comfyui
+
+Run = Callable[..., Any]
+
+
+def test_nodes_are_found_inside_a_running_event_loop(core: Any) -> None:
+    """ComfyUI's prompt worker runs nodes in one; looking up a node must not start another there."""
+    from actors.engines.comfyui import core as lookup
+
+    async def look() -> bool:
+        lookup._extras.clear()
+        return lookup.Core(core.version).has("LTXVAddGuide")
+
+    assert asyncio.run(look())
+
+
+def test_a_missing_node_says_which_versions_have_it(core: Any) -> None:
+    from actors.engines.comfyui.requirements import missing_api
+    from jobs.errors import MissingCoreApi
+
+    with pytest.raises(MissingCoreApi, match=rf"ComfyUI {core.version} has no NoSuchNode: update"):
+        core.node("NoSuchNode")
+    told = str(missing_api("LTXVLatentUpsampler", "0.3.64"))
+    assert told == (
+        "ComfyUI 0.3.64 has no LTXVLatentUpsampler; versions 0.8.0 and later have it: "
+        "update ComfyUI, or leave `upscale` off."
+    )
+
+
+def test_missing_features_are_refused_before_anything_runs(
+    core: Any, generate: Run, soundtrack: Any, model_calls: list[Any]
+) -> None:
+    from jobs.errors import InvalidInput, MissingCoreApi
+
+    has_audio = core.has("LTXVConcatAVLatent")
+    with pytest.raises(InvalidInput if has_audio else MissingCoreApi):
+        generate(audio=soundtrack)
+    with pytest.raises(InvalidInput if core.has("LTXVLatentUpsampler") else MissingCoreApi):
+        generate(upscale=True)
+    assert model_calls == []
+
+
+@pytest.mark.parametrize("wrong", [{"num_frames": 16}, {"width": 100}, {"height": 33}])
+def test_sizes_that_do_not_fit_are_refused(generate: Run, wrong: dict[str, int]) -> None:
+    from jobs.errors import InvalidInput
+
+    with pytest.raises(InvalidInput, match=next(iter(wrong))):
+        generate(**wrong)
+
+
+def test_extend_refuses_what_cannot_be_extended(extend: Run) -> None:
+    import torch
+
+    from jobs.errors import InvalidInput
+
+    with pytest.raises(InvalidInput, match="overlap_frames 24"):
+        extend({"samples": torch.zeros(1, 128, 2, 3, 4)}, overlap_frames=24)
+    with pytest.raises(InvalidInput, match="num_new_frames is 12"):
+        extend({"samples": torch.zeros(1, 128, 2, 3, 4)}, num_new_frames=12)
+    with pytest.raises(InvalidInput, match="video latent"):
+        extend({"samples": torch.zeros(1, 4, 8, 8)})
+
+
+def test_a_failing_prompt_frees_the_device(generate: Run, ltxv: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    import comfy.model_management
+
+    def broken(*_: Any, **__: Any) -> Any:
+        assert comfy.model_management.current_loaded_models
+        raise RuntimeError("the decode broke")
+
+    monkeypatch.setattr("farm.nodes.flow.decode_images", broken)
+    monkeypatch.setattr("farm.nodes.flow.free_vram", lambda: None)
+    with pytest.raises(RuntimeError, match="the decode broke"):
+        generate(decode=True)
+    assert comfy.model_management.current_loaded_models == []
+
+
+def test_the_users_model_is_left_alone(generate: Run, ltxv: Kit) -> None:
+    before = dict(ltxv.model.model_options["transformer_options"])
+    generate(attention_mode="sage", ffn_chunks=4)
+    assert ltxv.model.model_options["transformer_options"] == before
+    assert "sampler_calc_cond_batch_function" not in ltxv.model.model_options
+    assert ltxv.model.object_patches == {}
+
+
+def test_an_override_the_user_brought_stays_under_auto(generate: Run, ltxv: Kit) -> None:
+    calls: list[int] = []
+
+    def counted(func: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return func(*args, **kwargs)
+
+    model = ltxv.model.clone()
+    model.model_options["transformer_options"]["optimized_attention_override"] = counted
+    generate(model=model, attention_mode="auto")
+    assert len(calls) == 2 * 3 * 2 * GENERATE["steps"]
+
+
+def test_conditionings_are_never_batched(generate: Run, model_calls: list[dict[str, Any]]) -> None:
+    generate()
+    assert [call["x"].shape[0] for call in model_calls] == [1] * (2 * GENERATE["steps"])
+
+
+def test_a_single_step_is_finite(generate: Run) -> None:
+    import torch
+
+    assert torch.isfinite(generate(steps=1)[0]["samples"]).all()
+
+
+def test_images_are_cropped_not_stretched(core: Any) -> None:
+    import torch
+
+    from actors.engines.comfyui.guides import fit
+
+    wide = torch.zeros(1, 96, 384, 3)
+    wide[:, :, 128:256] = 1.0
+    assert fit(wide, (128, 96)).min() > 0.9
+
+
+def test_guide_strength_reaches_the_attention_where_the_core_supports_it(
+    core: Any, generate: Run, extend: Run, image: Any, model_calls: list[dict[str, Any]]
+) -> None:
+    import sys
+
+    node = core.node("LTXVAddGuide")
+    chain = generate(first_image=image, first_strength=0.5)[0]
+    entries = [call.get("guide_attention_entries") for call in model_calls]
+    if not hasattr(sys.modules[node.__module__], "_append_guide_attention_entry"):
+        assert not any(entries)
+        return
+    assert [entry["strength"] for entry in entries[0]] == [0.5]
+    model_calls.clear()
+    extend(chain, overlap_strength=0.7, last_image=image, last_strength=0.6)
+    seen = model_calls[0]["guide_attention_entries"]
+    assert [entry["strength"] for entry in seen] == [0.7, 0.6]
+    per_frame = (HEIGHT // 32) * (WIDTH // 32)
+    assert [entry["pre_filter_count"] for entry in seen] == [2 * per_frame, per_frame]
+
+
+def test_a_given_soundtrack_is_heard_and_not_changed(needs: Run, request: Any, soundtrack: Any) -> None:
+    import torch
+
+    from actors.engines.comfyui.audio import encode_track, heard_track, soundtrack_slice
+    from actors.engines.comfyui.sampling import Recipe, empty_clip, sample_clip
+    from jobs.frames import Span
+
+    needs("audio")
+    core = request.getfixturevalue("core")
+    kit, audio_vae = request.getfixturevalue("ltxav")
+    heard = soundtrack_slice(soundtrack, Span(0, FRAMES), 25.0)
+    assert heard["waveform"].shape[2] == round(FRAMES * 44100 / 25)
+    with torch.inference_mode():
+        track = heard_track(encode_track(core, audio_vae, heard, FRAMES, 25.0))
+        clip = sample_clip(
+            core,
+            kit.model,
+            (kit.positive, kit.negative),
+            empty_clip(core, WIDTH, HEIGHT, 3),
+            Recipe(seed=1, frame_rate=25.0, steps=2),
+            track=track,
+        )
+    assert clip.audio is not None
+    assert torch.allclose(clip.audio, track.latents, atol=1e-5)
+    assert clip.video.shape[2] == 3
+
+
+def test_generated_sound_carries_the_previous_tail(needs: Run, request: Any) -> None:
+    import torch
+
+    from actors.engines.comfyui.audio import Kept, audio_format, decode_track, generated_track
+
+    needs("audio")
+    core = request.getfixturevalue("core")
+    _, audio_vae = request.getfixturevalue("ltxav")
+    form = audio_format(core, audio_vae, 25, 25.0)
+    before = torch.randn(1, form.channels, form.latents, form.bins)
+    track = generated_track(core, audio_vae, 33, 25.0, Kept(before, 9))
+    kept = audio_format(core, audio_vae, 9, 25.0).latents
+    assert torch.equal(track.latents[:, :, :kept], before[:, :, -kept:])
+    assert track.mask[:, :, :kept].max() == 0.0
+    assert track.mask[:, :, kept:].min() == 1.0
+    with torch.inference_mode():
+        sound = decode_track(core, audio_vae, before)
+    seconds = sound["waveform"].shape[-1] / sound["sample_rate"]
+    assert seconds == pytest.approx(1.0, abs=0.1)
+
+
+def test_every_soundtrack_slice_is_whole(core: Any) -> None:
+    import torch
+
+    from actors.engines.comfyui.audio import soundtrack_slice
+    from jobs.frames import Span
+
+    mono = {"waveform": torch.ones(1, 1, 1000), "sample_rate": 1000}
+    late = soundtrack_slice(mono, Span(20, 45), 25.0)["waveform"]
+    assert late.shape == (1, 2, 1000)
+    assert late.sum() == 2 * 200
+    assert soundtrack_slice(mono, Span(100, 125), 25.0)["waveform"].sum() == 0
+
+
+def test_the_probe_lists_what_is_missing(core: Any) -> None:
+    import os
+    from pathlib import Path
+
+    from actors.engines.comfyui.probe import inspect_core
+
+    report = inspect_core(Path(os.environ["COMFYUI_PATH"]))
+    assert report.version == core.version
+    assert report.usable
+    lacks_upscale = not core.has("LTXVLatentUpsampler")
+    assert bool(report.missing["upscale"]) == lacks_upscale
+    assert any("LTXVLatentUpsampler" in line for line in report.lines()) == lacks_upscale
