@@ -1,0 +1,115 @@
+"""Getting the nodes into a ComfyUI: by `farm nodes install`, and by cloning the repository there."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from farm.nodes import install
+from farm.nodes.install import ENTRY, install_nodes
+from jobs.errors import CannotRun
+
+ROOT = Path(install.__file__).resolve().parents[2]
+NOT_INSTALLED = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in getattr(f, '__name__', '')]"
+"""ComfyUI's Python does not have this project installed, the tests' may."""
+FOREIGN = ("pydantic", "ray", "fsspec", "ffmpeg", "imageio_ffmpeg", "rich", "typer", "diffusers", "fcntl")
+
+
+@pytest.fixture
+def comfyui(tmp_path: Path) -> Path:
+    root = tmp_path / "ComfyUI"
+    (root / "comfy").mkdir(parents=True)
+    (root / "custom_nodes").mkdir()
+    (root / "main.py").touch()
+    return root
+
+
+def load_pack(folder: Path, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Load a pack in a fresh interpreter as ComfyUI does: from its folder, named by the folder's path."""
+    script = f"""
+{NOT_INSTALLED}
+import importlib.util
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocked())
+spec = importlib.util.spec_from_file_location({str(folder)!r}, {str(folder / "__init__.py")!r})
+module = importlib.util.module_from_spec(spec)
+sys.modules[{str(folder)!r}] = module
+spec.loader.exec_module(module)
+print(sorted(module.NODE_CLASS_MAPPINGS))
+print("torch" in sys.modules)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder.parent, check=False
+    )
+
+
+def test_install_links_the_checkout_and_can_be_repeated(comfyui: Path) -> None:
+    for _ in range(2):
+        done = install_nodes(comfyui)
+        assert done.nodes == comfyui / "custom_nodes" / "ltx-farm"
+        assert done.nodes.resolve() == ROOT
+        assert done.models == ()
+
+
+def test_a_linked_or_cloned_pack_loads_with_what_comfyui_has(comfyui: Path) -> None:
+    done = install_nodes(comfyui)
+    loaded = load_pack(done.nodes, blocked=FOREIGN)
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.splitlines() == ["['RSLTXVExtend', 'RSLTXVGenerate', 'RSLTXVTinyPrompt']", "False"]
+
+
+def test_an_installed_package_shows_only_its_own_folders(comfyui: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    for package in install.PACKAGES:
+        (site / package).symlink_to(ROOT / package, target_is_directory=True)
+    pack = comfyui / "custom_nodes" / "ltx-farm"
+    install._make_pack(pack, site)
+    install._make_pack(pack, site)
+    assert sorted(path.name for path in pack.iterdir()) == ["__init__.py", "actors", "farm", "jobs"]
+    loaded = load_pack(pack, blocked=FOREIGN)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_a_name_that_is_taken_is_not_overwritten(comfyui: Path) -> None:
+    (comfyui / "custom_nodes" / "ltx-farm").mkdir()
+    with pytest.raises(CannotRun, match="is taken"):
+        install_nodes(comfyui)
+
+
+def test_a_folder_that_is_no_comfyui_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match=r"holds no ComfyUI.*main\.py"):
+        install_nodes(tmp_path)
+
+
+def test_a_pack_that_owns_our_names_is_named(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "__init__.py").touch()
+    script = (
+        f"{NOT_INSTALLED}; sys.path.insert(0, {str(tmp_path)!r}); import jobs, runpy; "
+        f"runpy.run_path({str(ROOT / '__init__.py')!r})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd="/", check=False
+    )
+    assert loaded.returncode != 0
+    assert "another custom node pack owns" in loaded.stderr
+    assert str(tmp_path / "jobs") in loaded.stderr
+
+
+def test_both_entries_load_the_same_mappings() -> None:
+    names: dict[str, object] = {"__file__": str(ROOT / "__init__.py"), "__name__": "pack"}
+    exec(compile(ENTRY, "entry", "exec"), names)
+    spec = importlib.util.spec_from_file_location("ltx_farm_root", ROOT / "__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert names["NODE_CLASS_MAPPINGS"] == module.NODE_CLASS_MAPPINGS
