@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from farm.cli import check, control, doctor, init, nodes, render, report, retry, schema, status, verify, why
+from farm.cli import check, control, doctor, init, nodes, render, report, retry, schema, status, submit, verify, why
 from farm.cli.output import report_error
 from jobs.errors import FarmError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (init, doctor, check, schema, render, status, why, control, retry, verify, report, nodes):
+for module in (init, doctor, check, schema, render, submit, status, why, control, retry, verify, report, nodes):
     module.register(app)
 
 

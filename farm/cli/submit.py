@@ -1,0 +1,65 @@
+"""`farm submit`: the render as a job of a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from farm.cli.options import DEFAULT_RUNS, Overrides, Runs
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+
+
+def submit(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="Job spec; a path of the cluster.")],
+    address: Annotated[
+        str | None, typer.Option("--address", help="The cluster's dashboard, http://head-node:8265.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
+    topology: Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
+    overrides: Overrides = None,
+    working_dir: Annotated[
+        str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the render.")] = False,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Render on a cluster through its job server. SPEC, --runs and the output are paths there."""
+    from farm.submit import SubmitRequest, ended, follow
+    from farm.submit import submit as hand_over
+
+    arguments = _arguments(topology, gpus, overrides or [])
+    request = SubmitRequest(spec, runs, job_id, address, arguments, working_dir)
+    server, submission = hand_over(request)
+    as_text = output is OutputFormat.TEXT
+    if as_text:
+        emit_text(f"submitted {submission.submission_id} to {submission.address}: {submission.command}")
+    if no_wait:
+        if not as_text:
+            emit_json(asdict(submission))
+        return 0
+    for text in follow(server, submission):
+        typer.echo(text, nl=False, err=not as_text)
+    end = ended(server, submission)
+    if not as_text:
+        emit_json({**asdict(submission), **asdict(end)})
+    return end.exit_code
+
+
+def _arguments(topology: str | None, gpus: int | None, overrides: list[str]) -> tuple[str, ...]:
+    words: list[str] = []
+    if topology:
+        words += ["--topology", topology]
+    if gpus:
+        words += ["--gpus", str(gpus)]
+    for override in overrides:
+        words += ["--set", override]
+    return tuple(words)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("submit")(submit)
