@@ -37,13 +37,16 @@ def open_backend(runs_url: str, job_id: str) -> Backend:
 
 def probe(backend: Backend) -> None:
     """Write, create exclusively, and delete; raises StoreUnusable where one of them does not hold."""
-    key = f"probe/{secrets.token_hex(8)}"
+    key = f".probe-{secrets.token_hex(8)}"
     try:
         with storage_errors(backend, key):
             first, second = backend.create(key, b"probe"), backend.create(key, b"probe")
             backend.delete(key)
     except (StorageProblem, FileNotFoundError) as error:
-        raise StoreUnusable(f"Cannot write to the store {backend.url}: {error}") from error
+        raise StoreUnusable(
+            f"Cannot write to the store {backend.url}: {error}. "
+            "Create the folder or bucket, grant access, or choose another place with --runs."
+        ) from error
     if not first or second:
         raise StoreUnusable(
             f"The store {backend.url} let one file be created twice: two workers could both commit a result. "
