@@ -74,14 +74,14 @@ def parse_yaml(text: str, name: str = "spec") -> Document:
 def parse_json(text: str, name: str = "spec") -> Document:
     """One JSON object. Raises SpecError for anything else, duplicate keys included."""
     try:
-        data = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+        data = json.loads(text, object_pairs_hook=_unique_pairs)
     except RecursionError:
         raise SpecError([_too_deep(name)]) from None
     except json.JSONDecodeError as error:
         place = f"{name}:{error.lineno}:{error.colno}"
         raise SpecError([Problem(place, error.msg, "JSON", "mend the syntax at this place")]) from None
     except ValueError as error:
-        problem = Problem(name, str(error)[:200], "JSON with finite numbers and unique keys", "mend it")
+        problem = Problem(name, str(error)[:200], "JSON with unique keys", "mend it")
         raise SpecError([problem]) from None
     return Document(_mapping(data, name))
 
@@ -218,7 +218,3 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key[:80]!r} stands twice")
         built[key] = value
     return built
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

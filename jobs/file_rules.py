@@ -11,6 +11,7 @@ from jobs.findings import Finding
 from jobs.formats import CONTAINERS
 from jobs.places import Location, shown
 from jobs.spec import JobSpec
+from jobs.spec.base import is_there
 
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 MODEL_FIELDS = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
@@ -56,6 +57,10 @@ def _file_fault(path: Path) -> str:
         return "cannot be read"
 
 
+def _is_folder(path: Path) -> bool:
+    return is_there(path) and path.is_dir()
+
+
 def check_models(spec: JobSpec) -> Iterator[Finding]:
     """Model files that the spec names by path exist; hub ids and ComfyUI names are left to the engine."""
     for location, reference in model_references(spec):
@@ -66,7 +71,7 @@ def check_models(spec: JobSpec) -> Iterator[Finding]:
             )
             yield Finding(location, f"{shown(reference)} {fault}", rule, "give the path of an existing model")
     folder = spec.engine.comfyui
-    if folder is not None and not Path(folder).is_dir():
+    if folder is not None and not _is_folder(Path(folder)):
         remedy = "give the folder that holds ComfyUI's main.py"
         yield Finding(("engine", "comfyui"), f"{shown(folder)} is no folder", "ComfyUI's folder", remedy)
 
@@ -83,7 +88,7 @@ def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
 
 def _model_fault(engine: str, reference: str) -> str:
     path = Path(reference)
-    if engine == "fake" or path.exists():
+    if engine == "fake" or is_there(path):
         return ""
     by_name = not path.is_absolute() and not reference.startswith(".")
     if engine == "comfyui" and by_name:
@@ -112,8 +117,8 @@ def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:
 def check_outputs(spec: JobSpec) -> Iterator[Finding]:
     """The output folder can be one, and no film replaces an input."""
     folder = Path(spec.output.dir)
-    nearest = next((part for part in (folder, *folder.parents) if part.exists()), None)
-    if nearest is not None and not nearest.is_dir():
+    nearest = next((part for part in (folder, *folder.parents) if is_there(part)), None)
+    if nearest is not None and not _is_folder(nearest):
         rule = "a folder, existing or not"
         yield Finding(("output", "dir"), f"{shown(str(nearest))} is a file", rule, "name another folder")
     inputs = {path: location for location, path in input_paths(spec)}

@@ -94,14 +94,25 @@ def resolve_path(value: str, info: ValidationInfo) -> str:
     base = (info.context or {}).get("base")
     if base is None or "://" in value:
         return value
-    return os.path.normpath(Path(base, value).expanduser())
+    try:
+        return os.path.normpath(Path(base, Path(value).expanduser()))
+    except RuntimeError:
+        raise refusal("`~` is followed by a user of this machine", "write the path in full") from None
 
 
 def resolve_model(value: str, info: ValidationInfo) -> str:
     """A model file beside the spec becomes a path; anything else stays the name that the engine knows."""
     found = resolve_path(value, info)
     looks_local = value.startswith(("./", "../", "/", "~"))
-    return found if looks_local or Path(found).exists() else value
+    return found if looks_local or is_there(Path(found)) else value
+
+
+def is_there(path: Path) -> bool:
+    """True when something stands at `path`; a path that no file can have is simply not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 InputPath = Annotated[str, Field(max_length=4096), AfterValidator(resolve_path)]

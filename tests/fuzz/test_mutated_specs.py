@@ -28,6 +28,7 @@ ONE_FAULT = 2_000
 STRUCTURE = 2_000
 TEXT = 1_000
 MOST_CHUNKS = 500
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 BASES: list[dict[str, Any]] = [
     {
@@ -113,7 +114,7 @@ WRONG_BOOLS: list[Any] = ["yes", 1, 0.5, [True], *WRONG_FOR_ANY]
 JUNK: list[Any] = [
     None, True, 0, -1, 7, 10**400, 2.5, float("nan"), float("inf"), "", "x", "../../etc/passwd", "a\0b",
     "\u202e", "x" * 5000, [], {}, [[]], [None], {"a": {}}, {"generate": {}}, "generate", "${HOME}", "{ship}",
-    "!!python/x",
+    "!!python/x", "y" * 300, "~no-such-user/x", "\ud800", "./" + "z" * 400, "s3://bucket/x", "a.png",
 ]  # fmt: skip
 UNKNOWN = ["promt", "nmae", "Steps", "with", "__class__", "x" * 300, "generate ", "ключ", "0", "seed.seed"]
 
@@ -151,16 +152,18 @@ def chunks_of(loaded: LoadedSpec) -> int:
 
 
 def write(folder: Path, spec: Any, number: int) -> Path:
-    path = folder / "spec.yaml"
-    if number % 3:
-        path.write_text(yaml.safe_dump(spec, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    else:
-        path.write_text(json.dumps(spec), encoding="utf-8")
+    """As YAML or, every third time and where YAML cannot spell it, as JSON."""
+    text = json.dumps(spec)
+    as_json = number % 3 == 0 or "\\ud800" in text
+    path = folder / ("spec.json" if as_json else "spec.yaml")
+    if not as_json:
+        text = yaml.dump(spec, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
 def snapshot(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != "spec.yaml"}
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.stem != "spec"}
 
 
 def leaves(data: Any, at: Location = ()) -> Iterator[tuple[Location, Any]]:

@@ -97,7 +97,7 @@ def test_alias_bombs_are_refused_at_once(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '"x"', "{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": ' + "9" * 6000 + "}", "[" * 100_000],
+    ["", "[]", '"x"', "{", '{"a": 1, "a": 2}', '{"a": ' + "9" * 6000 + "}", "[" * 100_000],
 )
 def test_hostile_json_is_an_error_with_a_place(text: str) -> None:
     with pytest.raises(SpecError) as caught:

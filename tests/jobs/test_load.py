@@ -125,6 +125,11 @@ FIRST = "videos.0.chunks.0.generate"
 EXTEND = "videos.0.chunks.1.extend"
 SECOND = "videos.1.chunks.0.extend"
 FAULTS: list[tuple[str, Any, str, str]] = [
+    (f"{FIRST}.first_image", "y" * 300, "videos[0].chunks[0].generate.first_image", "existing"),
+    (f"{FIRST}.first_image", "~no-such-user/x.png", "videos[0].chunks[0].generate.first_image", "in full"),
+    ("engine.checkpoint", "./" + "z" * 400, "engine.checkpoint", "existing"),
+    ("engine.comfyui", "z" * 400, "engine.comfyui", "main.py"),
+    ("output.dir", "a\0b", "output.dir", "relative"),
     ("version", 2, "version", "`1`|1"),
     ("name", ..., "name", "add `name`"),
     ("name", "../x", "name", "write 'x'"),
