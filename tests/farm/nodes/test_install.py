@@ -14,7 +14,10 @@ from farm.nodes.install import ENTRY, install_nodes
 from jobs.errors import CannotRun
 
 ROOT = Path(install.__file__).resolve().parents[2]
-NOT_INSTALLED = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in getattr(f, '__name__', '')]"
+NOT_INSTALLED = (
+    "import sys; "
+    "sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in getattr(f, '__name__', '')]"
+)
 """ComfyUI's Python does not have this project installed, the tests' may."""
 FOREIGN = ("pydantic", "ray", "fsspec", "ffmpeg", "imageio_ffmpeg", "rich", "typer", "diffusers", "fcntl")
 
