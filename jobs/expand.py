@@ -19,12 +19,17 @@ Combination = tuple[tuple[str, Any], ...]
 class Variant:
     """One video of the job: a video of the spec with one combination of the matrix."""
 
-    place: str
+    index: int
     name: str
     video: Video
     defaults: Defaults
     combination: tuple[tuple[str, str], ...]
     words: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """Where the spec says so."""
+        return f"videos[{self.index}]"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,16 +74,16 @@ def variants(spec: JobSpec) -> Iterator[Variant]:
             name = "-".join(
                 [video.name, *(suffixes[key][pick] for key, pick in zip(spec.matrix, picks, strict=True))]
             )
-            yield _variant(f"videos[{index}]", name, video, spec.defaults, combination)
+            yield _variant(index, name, video, spec.defaults, combination)
 
 
-def _variant(place: str, name: str, video: Video, defaults: Defaults, combination: Combination) -> Variant:
+def _variant(index: int, name: str, video: Video, defaults: Defaults, combination: Combination) -> Variant:
     known = {key: value for key, value in combination if key in Defaults.model_fields}
     words = {key: str(value) for key, value in combination if key not in known}
     if known:
         defaults = Defaults.model_validate({**defaults.model_dump(exclude_unset=True), **known})
     return Variant(
-        place, name, video, defaults, tuple((key, str(value)) for key, value in combination), words
+        index, name, video, defaults, tuple((key, str(value)) for key, value in combination), words
     )
 
 

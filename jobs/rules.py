@@ -109,7 +109,7 @@ def check_chains(spec: JobSpec) -> Iterator[Finding]:
 
 
 def _check_chain(variant: Variant) -> Iterator[Finding]:
-    video = _video_location(variant)
+    video: Location = ("videos", variant.index)
     limit: int | None = None
     before: Location = (*video, "source")
     for index, chunk in enumerate(variant.video.chunks):
@@ -163,17 +163,13 @@ def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Loca
     return (*here, field) if field in chunk.model_fields_set else here
 
 
-def _video_location(variant: Variant) -> Location:
-    return ("videos", int(variant.place.removeprefix("videos[").removesuffix("]")))
-
-
 def check_length(spec: JobSpec) -> Iterator[Finding]:
     """No film is longer than a player can count."""
     for variant in variants(spec):
         frames = sum(_frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
         if frames > MAX_FILM_FRAMES:
             rule = f"at most {MAX_FILM_FRAMES} frames in a film"
-            yield Finding((*_video_location(variant), "chunks"), f"{frames} frames", rule, "split the film")
+            yield Finding(("videos", variant.index, "chunks"), f"{frames} frames", rule, "split the film")
 
 
 def _frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
@@ -187,7 +183,7 @@ def check_names(spec: JobSpec) -> Iterator[Finding]:
     """Film names are unique, also where capitals do not count, and plain after the matrix is applied."""
     seen: dict[str, Location] = {}
     for variant in variants(spec):
-        location = (*_video_location(variant), "name")
+        location = ("videos", variant.index, "name")
         first = seen.setdefault(variant.name.lower(), location)
         if first != location:
             rule = f"names are unique, capitals aside; {place_of(first)} has it too"

@@ -86,8 +86,7 @@ def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
     source = variant.video.source
     if source is None:
         return
-    index = int(variant.place.removeprefix("videos[").removesuffix("]"))
-    here: Location = ("videos", index, "source")
+    here: Location = ("videos", variant.index, "source")
     frames = facts.frames(source.path, variant.frame_rate)
     if source.latent is not None:
         yield from _check_latent_size(variant, facts.latents[source.latent], (*here, "latent"))
@@ -97,7 +96,7 @@ def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
         place = (*here, "latent" if source.latent else "video")
         yield Finding(place, f"{frames} frames", "at least 9 frames at the job's rate", "give a longer one")
     else:
-        yield from _check_first_overlap(variant, frames, index)
+        yield from _check_first_overlap(variant, frames)
 
 
 def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> Iterator[Finding]:
@@ -108,7 +107,7 @@ def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> I
         yield Finding(place, f"a latent of {have[0]}x{have[1]}", rule, remedy)
 
 
-def _check_first_overlap(variant: Variant, frames: int, index: int) -> Iterator[Finding]:
+def _check_first_overlap(variant: Variant, frames: int) -> Iterator[Finding]:
     first = variant.video.chunks[0].extend
     source = variant.video.source
     if first is None or source is None:
@@ -116,7 +115,7 @@ def _check_first_overlap(variant: Variant, frames: int, index: int) -> Iterator[
     overlap = setting(first, variant.defaults, "overlap_frames")
     limit = latents_of(min(frames, source.last_frames or frames)) * TEMPORAL
     if overlap > limit:
-        place = ("videos", index, "chunks", 0, "extend")
+        place = ("videos", variant.index, "chunks", 0, "extend")
         rule = f"the overlap is no longer than the source: at most {limit} frames"
         field = ("overlap_frames",) if "overlap_frames" in first.model_fields_set else ()
         yield Finding((*place, *field), f"{overlap} frames", rule, f"write {limit} or less")
