@@ -131,13 +131,14 @@ class RenderLoop:
     def _placed(self, event: Placed) -> Event:
         stages = self.workforce.stages[event.worker]
         named = tuple(stage.value for stage in Stage if stage in stages)
-        return self.session.record(WorkerPlaced(event.worker, event.placement.host, named))
+        node = f"{event.placement.host}/{event.placement.node_id[:8]}"
+        return self.session.record(WorkerPlaced(event.worker, node, named))
 
     def _on_ready(self, event: Ready) -> Iterator[Event]:
         self._ready[event.worker] = event
         device = event.placement.device
         yield self.session.record(WorkerReady(event.worker, device, event.seconds))
-        if not self.session.digests and self._hosts_models(event.worker):
+        if not self.session.digests and self._speaks_for_the_job(event.worker):
             self.session.resolve(event.report)
             yield from self._begin()
         elif self.scheduler is not None:
@@ -183,6 +184,11 @@ class RenderLoop:
         for stage in self.session.graph.stages & self.workforce.stages[worker]:
             if not self.workforce.hosts(stage) - self._out:
                 raise CannotRun(f"no worker can serve {stage}: {why}")
+
+    def _speaks_for_the_job(self, worker: str) -> bool:
+        """Whether its report settles what the spec calls `auto`: a sampler's does, where the job samples."""
+        samples = Stage.SAMPLE in self.session.graph.stages
+        return Stage.SAMPLE in self.workforce.stages[worker] if samples else self._hosts_models(worker)
 
     def _hosts_models(self, worker: str) -> bool:
         return bool(self.workforce.stages[worker] - {Stage.SEGMENT})
