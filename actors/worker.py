@@ -105,6 +105,7 @@ class StageWorker:
             "device": config.device,
             "stages": sorted(config.stages),
             "fingerprint": self._engine.fingerprint(),
+            "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
             "sources": self._engine.sources(),
             "setup_s": time.monotonic() - started,
         }

@@ -18,12 +18,12 @@ from jobs.store import DIGESTS, Store
 
 
 def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:
-    """What a worker once reported of this engine section (`fingerprint`, `sources`); None where nothing is stored
+    """What a worker once reported of this engine section (`fingerprint`, `modes`, `sources`); None where nothing is stored
     or it is no longer true."""
     record = store.read_json(DIGESTS)
     if record is None or record.get("config") != engine.model_dump(mode="json"):
         return None
-    report = {"fingerprint": record.get("engine"), "sources": record.get("sources")}
+    report = {"fingerprint": record.get("engine"), "modes": record.get("modes", {}), "sources": record.get("sources")}
     return report if report["fingerprint"] and report["sources"] and still_true(report["sources"]) else None
 
 

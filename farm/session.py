@@ -98,7 +98,7 @@ class JobSession:
         if known is not None:
             self._state = replace(self._state, videos=known.videos)
         self.store.write_text(SPEC, self.loaded.text)
-        self.store.write_json(PLAN, json.loads(plan_to_json(self.plan)))
+        self._write_plan()
         self._write_state()
         return self
 
@@ -121,7 +121,10 @@ class JobSession:
         report = frozen_report(self.store, self.plan.engine) or report
         if report is None:
             return False
+        self.plan = self.plan.resolve(report.get("modes", {}))
+        self.graph = build_graph(self.plan)
         self.digests = digests(self.graph, self._fingerprint(report["fingerprint"]))
+        self._write_plan()
         self._write_digests(report)
         self._survey()
         return True
@@ -231,10 +234,14 @@ class JobSession:
         files = {path: file_digest(Path(path)) for path in input_files(self.graph)}
         return Fingerprint(engine=dict(engine), media={"ffmpeg": find_ffmpeg().build_id}, files=files)
 
+    def _write_plan(self) -> None:
+        self.store.write_json(PLAN, json.loads(plan_to_json(self.plan)))
+
     def _write_digests(self, report: Mapping[str, Any]) -> None:
         record = {
             "config": self.plan.engine.model_dump(mode="json"),
             "engine": report["fingerprint"],
+            "modes": report.get("modes", {}),
             "sources": report.get("sources", {}),
             "digests": self.digests,
         }

@@ -42,6 +42,10 @@ class Engine(Protocol):
         """JSON-able description of all that can reach the bytes: versions, model digests, compute class,
         dtype and every mode that says `auto`, resolved."""
 
+    def modes(self) -> dict[str, str]:
+        """What the spec's `auto` means on this device, by name (`attention_mode`). Asked once per job and frozen:
+        every task then names its mode."""
+
     def sources(self) -> dict[str, dict[str, str]]:
         """What the fingerprint was made from: `packages` by version, `files` by path and SHA-256. A later render
         trusts the frozen fingerprint while these are unchanged."""

@@ -59,6 +59,9 @@ class FakeEngine:
     def fingerprint(self) -> dict[str, Any]:
         return {"engine": self.name, "version": VERSION, "numpy": np.__version__}
 
+    def modes(self) -> dict[str, str]:
+        return {}
+
     def sources(self) -> dict[str, dict[str, str]]:
         return {"packages": {"numpy": np.__version__}, "files": {}}
 

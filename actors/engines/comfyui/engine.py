@@ -87,11 +87,10 @@ class ComfyEngine:
     def fingerprint(self) -> dict[str, Any]:
         """Entries named like a stage concern that stage alone."""
         described = fingerprint(self.loaded.core, self.loaded.files, self.config.dtype, self.device)
-        kernel = {"attention": self.attention_kernel}
-        sampled = {
-            stage: {**described[stage], **kernel} for stage in (Stage.SAMPLE.value, Stage.UPSCALE.value)
-        }
-        return {**described, **sampled, "threads": self.threads}
+        return {**described, "threads": self.threads}
+
+    def modes(self) -> dict[str, str]:
+        return {"attention_mode": self.attention_kernel}
 
     def sources(self) -> dict[str, dict[str, str]]:
         return sources(self.loaded.files)

@@ -66,7 +66,6 @@ class DiffusersEngine:
     def fingerprint(self) -> dict[str, Any]:
         """Entries named like a stage concern that stage alone."""
         by_stage = find_files(self.config).digests()
-        kernel = {"attention": self.attention_kernel()}
         return {
             "engine": self.name,
             "version": VERSION,
@@ -76,10 +75,13 @@ class DiffusersEngine:
             "dtype": self.dtype,
             "threads": self.threads,
             "encode": by_stage["encode"],
-            "sample": {**by_stage["sample"], **kernel},
-            "upscale": {**by_stage["upscale"], **kernel},
+            "sample": by_stage["sample"],
+            "upscale": by_stage["upscale"],
             "decode": by_stage["decode"],
         }
+
+    def modes(self) -> dict[str, str]:
+        return {"attention_mode": self.attention_kernel()}
 
     def sources(self) -> dict[str, dict[str, str]]:
         packages = {name: importlib.metadata.version(name) for name in ("torch", "diffusers")}
