@@ -56,6 +56,7 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
             session.deliver_complete()
             yield from session.finish(session.final_outcome)
             return
+        session.store.require_shared()
         refuse_uploads((session.store.url, session.plan.output.dir))
         with open_session(_ray_session(options, text)):
             yield from _on_cluster(session, options, text)

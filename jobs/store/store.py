@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import CorruptArtifact, StorageProblem
+from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
 from jobs.store.backend import Backend, Entry, storage_errors
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
@@ -66,6 +66,14 @@ class Store(Documents):
     def url(self) -> str:
         """Where the job's directory is, for messages."""
         return self.backend.url
+
+    def require_shared(self) -> None:
+        """Raise StoreUnusable where only this process sees the store, so no worker process could."""
+        if self.backend.single_process:
+            raise StoreUnusable(
+                f"{self.url} lives in the memory of one process, and the workers are others. "
+                "Render with --serial, or keep the runs in a directory or an object store."
+            )
 
     def lock(self, timing: LockTiming | None = None, tell: Callable[[str], None] | None = None) -> JobLock:
         """The job's lock, to be held with `with`; `tell` hears of takeovers. Raises JobBusy on entry."""

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.errors import StoreUnusable
 from jobs.store import Store
-from jobs.store.remote import RemoteBackend, open_remote
+from jobs.store.remote import RemoteBackend
 
 
 @pytest.mark.parametrize(
@@ -92,5 +92,6 @@ def test_a_conflict_is_tried_again() -> None:
 
 
 def test_memory_serves_one_process_only(s3_url: str) -> None:
-    assert open_remote("memory://runs", "harbor").single_process
-    assert not open_remote(s3_url, "harbor").single_process
+    with pytest.raises(StoreUnusable, match="--serial"):
+        Store.open("memory://runs", "harbor").require_shared()
+    Store.open(s3_url, "harbor").require_shared()
