@@ -36,6 +36,7 @@ class Policy:
         self.graph = board.graph
         self.tasks = board.tasks
         self.queues = board.queues
+        self.recovery = board.recovery
         self.roster = board.roster
         self.swap_s = [config.swap_s.get(name, 0.0) for name in self.graph.residents]
         self.swaps = any(self.swap_s)
@@ -56,11 +57,11 @@ class Policy:
         return sum([self.queues.count(stage) for stage in group.stages])
 
     def deserted(self) -> str | None:
-        """The stage of a ready task that nobody is left to serve, when there is no other ready task."""
-        waiting = [s for s in range(len(STAGES)) if self.queues.count(s) or self.tasks.stage_left[s]]
-        ready = [s for s in waiting if self.queues.count(s)]
-        bare = [s for s in ready if not self.roster.hosts[s] and self.roster.had[s]]
-        return STAGES[bare[0]].value if bare and len(bare) == len(ready) else None
+        """A stage that nobody is left to serve, when no task that may start is of any other."""
+        ready = [s for s in range(len(STAGES)) if self.queues.first(s) != NONE or self.recovery.picky[s]]
+        if any(self.roster.hosts[stage] or not self.roster.had[stage] for stage in ready):
+            return None
+        return STAGES[ready[0]].value if ready else None
 
     def rest_s(self) -> float:
         """What all workers together need at least for the work that is left, seconds of their time."""
@@ -78,10 +79,11 @@ class Policy:
         if longest == NONE:
             return self._leftover(group)
         rest_s = self.rest_s()
+        critical = Choice(longest, Reason(Why.CRITICAL, (tail_s, rest_s)))
         if tail_s + self._grain_s(group) >= rest_s:
-            return Choice(longest, Reason(Why.CRITICAL, (tail_s, rest_s)))
+            return critical
         kept = self._resident(group, resident) if self.swaps else None
-        return kept or self._downstream(group, rest_s - tail_s)
+        return kept or self._downstream(group, rest_s - tail_s) or critical
 
     def _longest(self, group: Group, resident: int) -> tuple[int, float]:
         """The task with the longest path behind it, less what loading its model would cost; its length."""

@@ -20,7 +20,6 @@ class Recovery:
         self.max_attempts = max_attempts
         self.failures: dict[int, list[Failure]] = {}
         self.verdicts: dict[int, Verdict] = {}
-        self.notes: dict[int, str] = {}
         self.picky: list[list[int]] = [[] for _ in STAGES]
 
     def judge(self, task: int, failure: Failure) -> Verdict:
@@ -29,14 +28,12 @@ class Recovery:
         history.append(failure)
         verdict = decide(history, STAGES[self.graph.stage[task]].value, self.max_attempts)
         self.verdicts[task] = verdict
-        self.notes[task] = verdict.reason
         return verdict
 
     def forget(self, task: int) -> None:
         """The user wants the task tried afresh."""
         self.failures.pop(task, None)
         self.verdicts.pop(task, None)
-        self.notes.pop(task, None)
 
     def hangs(self, task: int) -> int:
         """How often the task passed its deadline."""
@@ -49,8 +46,9 @@ class Recovery:
         return tuple(rung.value for rung in verdict.rungs) if verdict else ()
 
     def note(self, task: int) -> str:
-        """Why the task is tried again; empty for a first attempt. Asked once per attempt."""
-        return self.notes.pop(task, "")
+        """Why the task is tried again; empty when it never failed."""
+        verdict = self.verdicts.get(task)
+        return verdict.reason if verdict else ""
 
     def hold_back(self, task: int) -> bool:
         """Files a ready task that must go to another worker, if it is one."""

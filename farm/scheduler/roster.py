@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from itertools import combinations
 
 from farm.schedule_graph import STAGE_NUMBER, STAGES
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from jobs.graph import Stage
+
+Numbers = tuple[int, ...]
 
 _UPSTREAM = {STAGE_NUMBER[Stage.ENCODE], STAGE_NUMBER[Stage.SAMPLE]}
 
@@ -81,7 +84,7 @@ class Roster:
         self.up = [0] * len(STAGES)
         self.hosts = [0] * len(STAGES)
         self.had = [0] * len(STAGES)
-        self.bottlenecks: tuple[tuple[tuple[int, ...], int], ...] = ()
+        self.bottlenecks: tuple[tuple[Numbers, int], ...] = ()
 
     def add(self, worker_id: str, stages: frozenset[Stage], host: str) -> Worker:
         """A worker that was not known before; it is up."""
@@ -148,30 +151,40 @@ class Roster:
                     found[stage] = found.get(stage, 0) + other.up
         return found
 
-    def _bottlenecks(self) -> tuple[tuple[tuple[int, ...], int], ...]:
-        """Stage sets whose work bounds the rest of the job, each with the workers that can do any of it.
-
-        A set that falls apart into sets with no worker in common is never the tightest.
-        """
-        groups = [group for group in self.groups if group.up]
-        hosted = sorted({stage for group in groups for stage in group.stages})
-        found = []
-        for size in range(1, len(hosted) + 1):
-            for stages in combinations(hosted, size):
-                serving = [group for group in groups if set(stages) & set(group.stages)]
-                if _connected(stages, serving):
-                    found.append((stages, sum(group.up for group in serving)))
-        return tuple((s, n) for s, n in found if not any(n == m and set(s) < set(t) for t, m in found))
+    def _bottlenecks(self) -> tuple[tuple[Numbers, int], ...]:
+        serving = [group for group in self.groups if group.up]
+        sets = bottleneck_sets(tuple(group.stages for group in serving))
+        return tuple((stages, sum(serving[at].up for at in groups)) for stages, groups in sets)
 
 
-def _connected(stages: tuple[int, ...], groups: list[Group]) -> bool:
+@lru_cache(maxsize=256)
+def bottleneck_sets(
+    groups: tuple[tuple[int, ...], ...],
+) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+    """Stage sets whose work can bound the rest of a job, each with the groups (by position) that do any of
+    it.
+
+    Left out are sets that fall apart into sets with no group in common, and sets that another set with the
+    same groups contains: neither is ever the tightest.
+    """
+    hosted = sorted({stage for stages in groups for stage in stages})
+    found: dict[Numbers, Numbers] = {}
+    for size in range(len(hosted), 0, -1):
+        for stages in combinations(hosted, size):
+            serving = tuple(at for at, own in enumerate(groups) if set(own) & set(stages))
+            if serving not in found and _connected(stages, [groups[at] for at in serving]):
+                found[serving] = stages
+    return tuple((stages, serving) for serving, stages in found.items())
+
+
+def _connected(stages: Numbers, groups: list[Numbers]) -> bool:
     reached, rest = {stages[0]}, set(stages[1:])
     grew = True
     while rest and grew:
         grew = False
         for group in groups:
-            own = rest.intersection(group.stages)
-            if own and reached.intersection(group.stages):
+            own = rest.intersection(group)
+            if own and reached.intersection(group):
                 reached |= own
                 rest -= own
                 grew = True
