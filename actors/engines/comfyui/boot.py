@@ -83,7 +83,9 @@ def _set_device(device: str) -> None:
 def _import_core() -> None:
     import comfy.model_management
     import comfy.model_patcher
+    import comfy.utils
 
+    comfy.utils.set_progress_bar_enabled(False)
     # One release imports these by their bare names, which only works inside ComfyUI's own main.py.
     sys.modules.setdefault("model_management", comfy.model_management)
     sys.modules.setdefault("model_patcher", comfy.model_patcher)

@@ -1,0 +1,152 @@
+"""ComfyUI's own main.py with the nodes installed: they load, run a workflow, and make the farm's latents."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from server import Server, make_base, running
+
+pytestmark = pytest.mark.comfyui
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / "examples" / "comfyui" / "long_take_api.json"
+THREADS = 2
+SMALL = {"num_frames": 33, "num_new_frames": 24, "steps": 4}
+OTHER_PACK = """
+class Other:
+    CATEGORY, FUNCTION, RETURN_TYPES = "other", "run", ("INT",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    def run(self):
+        return (1,)
+NODE_CLASS_MAPPINGS = {"OtherPackNode": Other}
+"""
+
+
+@pytest.fixture(scope="module")
+def comfyui() -> Path:
+    if not os.environ.get("COMFYUI_PATH"):
+        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+    return Path(os.environ["COMFYUI_PATH"])
+
+
+@pytest.fixture(scope="module")
+def server(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from actors.models import TINY_CHECKPOINT
+
+    base = make_base(tmp_path_factory.mktemp("base"))
+    (base / "custom_nodes" / "ltx-farm").symlink_to(ROOT, target_is_directory=True)
+    (base / "models" / "checkpoints" / "ltx-farm-tiny.safetensors").symlink_to(TINY_CHECKPOINT)
+    other = base / "custom_nodes" / "other"
+    other.mkdir()
+    (other / "__init__.py").write_text(OTHER_PACK)
+    with running(comfyui, base, THREADS) as server:
+        yield server
+
+
+def test_the_nodes_load_beside_another_pack(server: Server) -> None:
+    for name in ("RSLTXVGenerate", "RSLTXVExtend", "RSLTXVTinyPrompt", "OtherPackNode"):
+        assert name in server.get(f"object_info/{name}")
+    described = server.get("object_info/RSLTXVGenerate")["RSLTXVGenerate"]
+    assert described["category"] == "rs-nodes"
+    assert described["display_name"] == "RS LTXV Generate"
+
+
+def test_its_latents_are_the_farms(server: Server, comfyui: Path, tmp_path: Path) -> None:
+    if _version(comfyui) < (0, 25):
+        pytest.skip("cores before 0.25 build the VAE wider than the tiny model's")
+    workflow = json.loads(WORKFLOW.read_text())
+    for node in workflow.values():
+        node["inputs"] |= {name: value for name, value in SMALL.items() if name in node["inputs"]}
+    outputs = server.run(workflow)
+    by_server = _saved_latent(server)
+    assert outputs["7"]["images"]
+    by_farm = _farm_chain(workflow, comfyui, tmp_path)
+    assert by_server.shape == by_farm.shape == (1, 128, 11, 4, 4)
+    assert np.array_equal(by_server, by_farm)
+
+
+def _version(comfyui: Path) -> tuple[int, int]:
+    text = (comfyui / "comfyui_version.py").read_text()
+    major, minor, *_ = text.rsplit('"', 2)[1].split(".")
+    return int(major), int(minor)
+
+
+def _saved_latent(server: Server) -> np.ndarray:
+    from safetensors.numpy import load_file
+
+    (path,) = (server.base / "output").rglob("*.latent")
+    return load_file(path)["latent_tensor"]
+
+
+def _farm_chain(workflow: dict[str, Any], comfyui: Path, folder: Path) -> np.ndarray:
+    """The chain that `farm render --serial` leaves in its store for the same job."""
+    import yaml
+
+    spec = folder / "job.yaml"
+    spec.write_text(yaml.safe_dump(_spec(workflow, comfyui, folder)))
+    command = [sys.executable, "-m", "farm.cli.main", "render", str(spec), "--serial"]
+    done = subprocess.run(
+        [*command, "--runs", str(folder / "runs")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return _chain(folder / "runs", "from-workflow")
+
+
+def _spec(workflow: dict[str, Any], comfyui: Path, folder: Path) -> dict[str, Any]:
+    nodes = {name: node["inputs"] for name, node in workflow.items()}
+    prompt, first = nodes["2"]["prompt"], nodes["3"]
+    extends = [
+        {
+            "extend": {
+                "prompt": prompt,
+                "seed": node["seed"],
+                "num_new_frames": node["num_new_frames"],
+                "overlap_frames": node["overlap_frames"],
+            }
+        }
+        for node in (nodes["4"], nodes["5"])
+    ]
+    chunks = [
+        {"generate": {"prompt": prompt, "seed": first["seed"], "num_frames": first["num_frames"]}},
+        *extends,
+    ]
+    shared = {name: first[name] for name in ("width", "height", "steps", "cfg", "frame_rate")}
+    return {
+        "version": 1,
+        "name": "from-workflow",
+        "engine": {"name": "comfyui", "comfyui": str(comfyui)},
+        "defaults": shared,
+        "videos": [{"name": "take", "chunks": chunks}],
+        "output": {"dir": str(folder / "out")},
+        "run": {"threads": THREADS},
+    }
+
+
+def _chain(runs: Path, job: str) -> np.ndarray:
+    """The whole chain from the artifacts of its sample tasks, later ones over earlier ones."""
+    from actors.chain import gather
+    from actors.payload import unpack
+    from jobs.frames import Span
+    from jobs.store import Store
+
+    store = Store.open(str(runs), job)
+    by_task = {commit.provenance["task"]: commit for commit in store.commits().values()}
+    names = sorted(name for name in by_task if name.endswith("/sample"))
+    artifacts = [unpack(store.read(by_task[name]))["latents"] for name in names]
+    spans, stop = [], 0
+    for index, artifact in enumerate(artifacts):
+        held = artifact.shape[2]
+        stop += held if index == 0 else held - 2
+        spans.append(Span(stop - held, stop))
+    return gather(artifacts, spans, Span(0, stop))
