@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from actors.steps import run_stage
 from actors.steps.seeding import fix_threads
 from actors.verify_output import verify_output
 from jobs.failures import Rung
+from jobs.files import remember_beside
 from jobs.graph import Need, Stage, StageTask
 from jobs.spec import EngineConfig, Verify
 from jobs.store import Commit, Store
@@ -88,12 +90,14 @@ class StageWorker:
         self._store: Store | None = None
         self._cache = PayloadCache(config.cache_bytes)
         self._made: dict[str, str] = {}
+        self._device = threading.Lock()
 
     def setup(self) -> dict[str, Any]:
         """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint."""
         started = time.monotonic()
         config = self.config
         self._store = Store.open(config.runs_url, config.job_id)
+        remember_beside(self._store.backend.path(""))
         self._engine = make_engine(config.engine, config.device, config.threads)
         fix_threads(config.threads)
         if modelled := config.stages - {Stage.SEGMENT}:
@@ -104,16 +108,18 @@ class StageWorker:
             "pid": os.getpid(),
             "device": config.device,
             "stages": sorted(config.stages),
-            "fingerprint": self._engine.fingerprint(),
+            # A worker that only encodes segments never starts the engine, and speaks for nobody.
+            "fingerprint": self._engine.fingerprint() if modelled else {},
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
-            "sources": self._engine.sources(),
+            "sources": self._engine.sources() if modelled else {},
             "setup_s": time.monotonic() - started,
         }
 
     def run(self, order: TaskOrder, cached: Mapping[str, Payload] | None = None) -> TaskResult:
         """Run one task and commit its result; `cached` offers payloads of earlier tasks by id.
 
-        Raises `StageError` subclasses only.
+        May be called from two threads: the steps follow one another, and the device works on the second task
+        while the first one's result is written. Raises `StageError` subclasses only.
         """
         with stage_errors(order.task.id):
             return self._run(order, cached or {})
@@ -131,17 +137,19 @@ class StageWorker:
 
     def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
         engine, task = self._ready(), lighten(order.task, order.rungs)
-        self._note("begin", order)
-        fix_threads(self.config.threads)
-        free_memory(order.rungs, engine)
-        if isinstance(engine, Watcher):
-            engine.begin(task, order.attempt)
         clock = _Clock()
         inputs = self._inputs(order, cached)
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
-            result = run_stage(task, inputs, engine, Path(scratch))
-            clock.lap("step_s")
+            with self._device:
+                clock.lap("wait_s")
+                self._note("begin", order)
+                fix_threads(self.config.threads)
+                free_memory(order.rungs, engine)
+                if isinstance(engine, Watcher):
+                    engine.begin(task, order.attempt)
+                result = run_stage(task, inputs, engine, Path(scratch))
+                clock.lap("step_s")
             warnings = verify_output(task, result, self.config.verify)
             commit = self._commit(order, result, self._provenance(order, clock.laps["step_s"], warnings))
         clock.lap("commit_s")
