@@ -333,8 +333,11 @@ def make_scheduler(session: JobSession) -> Scheduler:
 
 def scheduler_config(run: Run) -> SchedulerConfig:
     """The spec's settings in the scheduler's terms."""
-    hang = HangConfig(run.deadlines.factor, run.deadlines.floor_s, run.deadlines.first_s)
-    return SchedulerConfig(run.max_attempts, int(run.payload_budget_gib * 2**30), hang=hang)
+    named = {stage: getattr(run.deadlines, stage.value) for stage in Stage}
+    fixed_s = {stage: deadline_s for stage, deadline_s in named.items() if deadline_s is not None}
+    hang = HangConfig(run.deadlines.factor, run.deadlines.floor_s, run.deadlines.first_s, fixed_s)
+    budget_bytes = int(run.payload_budget_gib * 2**30)
+    return SchedulerConfig(run.max_attempts, run.max_losses, budget_bytes, hang=hang)
 
 
 def _consequence(task: str, orders: Iterable[commands.Command]) -> tuple[bool, str]:

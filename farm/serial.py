@@ -99,7 +99,7 @@ class _SerialRender:
         attempt = self.attempts[task] = self.attempts.get(task, 0) + 1
         stage = self.session.graph.tasks[task].stage
         known = self.failures.get(task, [])
-        rungs = decide(known, stage, self.session.plan.run.max_attempts).rungs if known else ()
+        rungs = self._decide(known, stage).rungs if known else ()
         yield self.session.record(TaskStarted(task, WORKER, attempt, "plan order"))
         try:
             result = self.worker.run(self.session.order(task, attempt, rungs))
@@ -112,10 +112,14 @@ class _SerialRender:
         failure = _failure(error)
         history = self.failures.setdefault(task, [])
         history.append(failure)
-        verdict = decide(history, self.session.graph.tasks[task].stage, self.session.plan.run.max_attempts)
+        verdict = self._decide(history, self.session.graph.tasks[task].stage)
         self._follow(task, failure, verdict)
         event = TaskFailed(task, WORKER, attempt, error.kind.value, str(error), verdict.reason)
         return self.session.failed(event, given_up=verdict.action is Action.QUARANTINE)
+
+    def _decide(self, failures: list[Failure], stage: Stage) -> Verdict:
+        run = self.session.plan.run
+        return decide(failures, stage, run.max_attempts, run.max_losses)
 
     def _follow(self, task: str, failure: Failure, verdict: Verdict) -> None:
         match verdict.action:

@@ -44,7 +44,7 @@ from farm.state import (
 )  # fmt: skip
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import CorruptArtifact, StageError
-from jobs.files import file_digest
+from jobs.files import file_digest, remember_beside
 from jobs.graph import Stage, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
@@ -76,6 +76,7 @@ class JobSession:
     def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
         self.loaded, self.scope = loaded, scope
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
+        remember_beside(self.store.backend.path(""))
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
         self.graph = build_graph(self.plan)
         self.scoped = within(self.graph, scope.until)

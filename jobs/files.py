@@ -13,6 +13,7 @@ from jobs.errors import Problem, SpecError
 
 BLOCK_BYTES = 1 << 22
 LARGE_BYTES = 16 << 20
+CACHE = ".file-digests.json"
 
 
 class FileDigests:
@@ -92,6 +93,12 @@ def remember_in(cache: Path) -> None:
     """From now on this process keeps the digests of large files in `cache`, a JSON file beside the runs."""
     global _of_process
     _of_process = FileDigests(cache)
+
+
+def remember_beside(run_dir: Path | None) -> None:
+    """`remember_in` a file of the runs directory that holds `run_dir`; an object store (None) keeps nothing."""
+    if run_dir is not None:
+        remember_in(run_dir.parent / CACHE)
 
 
 def file_digest(path: str | Path) -> str:

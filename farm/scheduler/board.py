@@ -30,7 +30,7 @@ class Board:
         self.queues = Queues(graph, self.admission)
         self.roster = Roster(config)
         self.deadlines = Deadlines(config.hang)
-        self.recovery = Recovery(self.tasks, self.roster, config.max_attempts)
+        self.recovery = Recovery(self.tasks, self.roster, config)
         self.running = 0
         self.wake_s = INFINITE_S
         self._chunk_bytes = self.admission.largest_bytes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from jobs.graph import Stage
+
 INFINITE_S = float("inf")
 
 
@@ -13,12 +15,14 @@ class HangConfig:
     """A task's deadline is `factor` times what such tasks have taken so far, never under `floor_s`.
 
     Until a stage has been measured, it is at least `first_s`: the first task of a process may compile
-    kernels. Every hang doubles the deadline of the task's next attempt.
+    kernels. Every hang doubles the deadline of the task's next attempt. `fixed_s` are deadlines by stage that
+    the user set: they neither adapt nor double.
     """
 
     factor: float = 6.0
     floor_s: float = 120.0
     first_s: float = 1800.0
+    fixed_s: Mapping[Stage, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,14 @@ class RestConfig:
 class SchedulerConfig:
     """Settings of one job's scheduler.
 
-    `budget_bytes` bounds the payloads that are made and not yet delivered; None allows `payloads_per_worker`
-    chunks' worth for each worker. `sample_depth` and `downstream_depth` say how many tasks one worker may
-    hold. `swap_s` gives the seconds that loading a model costs on workers that cannot hold all of theirs;
-    empty where all fit.
+    `max_losses` bounds the lost workers per task; None takes the failure table's cap. `budget_bytes` bounds
+    the payloads that are made and not yet delivered; None allows `payloads_per_worker` chunks' worth for each
+    worker. `sample_depth` and `downstream_depth` say how many tasks one worker may hold. `swap_s` gives the
+    seconds that loading a model costs on workers that cannot hold all of theirs; empty where all fit.
     """
 
     max_attempts: int = 3
+    max_losses: int | None = None
     budget_bytes: int | None = None
     payloads_per_worker: int = 4
     sample_depth: int = 1

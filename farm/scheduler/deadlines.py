@@ -28,5 +28,8 @@ class Deadlines:
 
     def allowance_s(self, stage: int, expected_s: float, hangs: int) -> float:
         """Seconds from the start of a task to its deadline, after so many hangs of the same task."""
+        fixed_s = self.config.fixed_s.get(STAGES[stage])
+        if fixed_s is not None:
+            return fixed_s
         least_s = self.config.floor_s if self.ratio[stage] else self.config.first_s
         return max(least_s, self.config.factor * self.usual_s(stage, expected_s)) * 2**hangs

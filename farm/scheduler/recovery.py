@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 
 from farm.schedule_graph import STAGES
+from farm.scheduler.config import SchedulerConfig
 from farm.scheduler.roster import Roster, Status
 from farm.scheduler.tasks import TaskTable
 from jobs.errors import FailureKind
@@ -14,10 +15,10 @@ from jobs.failures import Failure, Verdict, decide
 class Recovery:
     """Failures, verdicts, and the ready tasks that some workers must not get."""
 
-    def __init__(self, tasks: TaskTable, roster: Roster, max_attempts: int) -> None:
+    def __init__(self, tasks: TaskTable, roster: Roster, config: SchedulerConfig) -> None:
         self.graph = tasks.graph
         self.roster = roster
-        self.max_attempts = max_attempts
+        self.config = config
         self.failures: dict[int, list[Failure]] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.picky: list[list[int]] = [[] for _ in STAGES]
@@ -26,7 +27,8 @@ class Recovery:
         """Records the failure; what to do now."""
         history = self.failures.setdefault(task, [])
         history.append(failure)
-        verdict = decide(history, STAGES[self.graph.stage[task]].value, self.max_attempts)
+        stage, config = STAGES[self.graph.stage[task]].value, self.config
+        verdict = decide(history, stage, config.max_attempts, config.max_losses)
         self.verdicts[task] = verdict
         return verdict
 

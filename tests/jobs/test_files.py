@@ -68,3 +68,15 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="restore the file"):
         file_digest(tmp_path / "missing")
+
+
+def test_runs_share_a_memory_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.files, "_of_process", FileDigests())
+    monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    jobs.files.remember_beside(None)
+    file_digest(path)
+    assert list(tmp_path.iterdir()) == [path]
+    jobs.files.remember_beside(tmp_path / "runs" / "job")
+    assert file_digest(path) in (tmp_path / "runs" / jobs.files.CACHE).read_text()

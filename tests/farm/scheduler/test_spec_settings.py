@@ -1,0 +1,50 @@
+"""What `run` says reaches the scheduler."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.render_loop import scheduler_config
+from farm.schedule_graph import ScheduledTask, ScheduleGraph
+from farm.scheduler import Scheduler, events
+from farm.scheduler.commands import Assign, Command, Kill, Quarantine
+from jobs.graph import Stage
+from jobs.spec import Run
+
+
+def scheduler(**run: object) -> Scheduler:
+    graph = ScheduleGraph([ScheduledTask("v/00000/sample", Stage.SAMPLE, video="v", duration_s=4.0)])
+    return Scheduler(graph, scheduler_config(Run.model_validate(run)))
+
+
+def start(made: Scheduler) -> None:
+    for worker in ("a", "b", "c"):
+        made.handle(events.WorkerReady(worker, frozenset({Stage.SAMPLE}), "host"), 0.0)
+
+
+def kinds(commands: list[Command]) -> set[type]:
+    return {type(command) for command in commands}
+
+
+def test_an_explicit_deadline_counts_from_the_first_task_on() -> None:
+    made = scheduler(deadlines={"sample": 7.0})
+    start(made)
+    assert made.next_wake_s() == pytest.approx(7.0)
+    assert Kill in kinds(made.handle(events.Tick(), 7.0))
+
+
+def test_a_deadline_of_another_stage_changes_nothing() -> None:
+    made = scheduler(deadlines={"decode": 7.0, "first_s": 100.0})
+    start(made)
+    assert made.next_wake_s() == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+def test_a_task_outlives_so_many_workers_as_the_spec_allows(losses: int) -> None:
+    made = scheduler(max_losses=losses)
+    start(made)
+    for number in range(losses):
+        worker = next(worker for worker in made.board.roster.workers if worker.held)
+        last = made.handle(events.WorkerLost(worker.id, "its node died"), float(number))
+        assert (Quarantine in kinds(last)) is (number == losses - 1)
+        assert (Assign in kinds(last)) is (number < losses - 1)
