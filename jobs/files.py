@@ -96,7 +96,7 @@ def remember_in(cache: Path) -> None:
 
 
 def remember_beside(run_dir: Path | None) -> None:
-    """`remember_in` a file of the runs directory that holds `run_dir`; an object store (None) keeps nothing."""
+    """`remember_in` a file of the runs directory beside `run_dir`; an object store (None) keeps nothing."""
     if run_dir is not None:
         remember_in(run_dir.parent / CACHE)
 
