@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from actors.steps.chain import gather
 
+from actors.chain import gather
 from actors.engines import Engine, make_engine
 from actors.payload import Payload
 from actors.steps import run_stage
