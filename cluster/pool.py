@@ -22,6 +22,9 @@ from cluster.shell import Placement, Worker, WorkerShell
 from cluster.storage import StorageProof
 from jobs.errors import FailureKind
 
+CALLS_AT_ONCE = 2
+"""So that a worker's device computes the next task while the result of the one before is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
@@ -225,6 +228,7 @@ class Pool:
             "max_restarts": 0,
             "max_task_retries": 0,
             "allow_out_of_order_execution": True,
+            "max_concurrency": CALLS_AT_ONCE,
             "scheduling_strategy": "SPREAD",
         }
         if request.labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from farm.session import JobSession
 
 SEGMENT_CPUS = 1.0
+TRACE = "FARM_TRACE"
+"""Names a file to which every worker appends a line when a step begins and when its result is committed."""
+
 MOST_SEGMENT_WORKERS = 16
 
 
@@ -91,6 +95,7 @@ def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequ
             job_id=session.store.job_id,
             verify=run.verify,
             worker=request.id,
+            trace=os.environ.get(TRACE, ""),
         )
 
     return config
