@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from farm.schedule_graph import ScheduledTask
-from jobs.errors import CapacityError
 from jobs.graph import Stage
 from jobs.topology import Topology
 
@@ -34,50 +33,59 @@ class Bound:
 
 
 @dataclass(slots=True)
-class _StageFacts:
+class StageFacts:
+    """Of all tasks of one stage: the work, the earliest start, and the shortest path behind any of them."""
+
     work_s: float = 0.0
     earliest_s: float = float("inf")
     shortest_tail_s: float = float("inf")
 
 
-def makespan_bound(tasks: Iterable[ScheduledTask], topology: Topology) -> Bound:
-    """The bound for these tasks (each after its needs) on workers of equal speed; start-up and transfers are
-    free.
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What the bound depends on: measured once, asked for many topologies."""
 
-    Raises CapacityError when a stage is hosted by nobody.
-    """
+    stages: dict[Stage, StageFacts]
+    chain: Bound
+
+    def bound(self, topology: Topology) -> Bound:
+        """The bound on workers of equal speed; start-up and transfers are free.
+
+        Raises CapacityError when a stage is hosted by nobody.
+        """
+        topology.require(self.stages)
+        bounds = [self.chain]
+        for size in range(1, len(self.stages) + 1):
+            bounds += [self._stage_bound(stages, topology) for stages in combinations(self.stages, size)]
+        return max(bounds, key=lambda bound: bound.seconds)
+
+    def _stage_bound(self, stages: tuple[Stage, ...], topology: Topology) -> Bound:
+        workers = sum(pool.count for pool in topology.pools if not pool.stages.isdisjoint(stages))
+        work_s = sum(self.stages[stage].work_s for stage in stages)
+        head_s = min(self.stages[stage].earliest_s for stage in stages)
+        tail_s = min(self.stages[stage].shortest_tail_s for stage in stages)
+        return Bound(head_s + work_s / workers + tail_s, stages=stages)
+
+
+def job_facts(tasks: Iterable[ScheduledTask]) -> JobFacts:
+    """The facts of these tasks, each of which stands after its needs."""
     listed = list(tasks)
-    facts, chain = _measure(listed)
-    topology.require(facts)
-    bounds = [chain]
-    for size in range(1, len(facts) + 1):
-        bounds += [_stage_bound(stages, facts, topology) for stages in combinations(facts, size)]
-    return max(bounds, key=lambda bound: bound.seconds)
-
-
-def _stage_bound(stages: tuple[Stage, ...], facts: dict[Stage, _StageFacts], topology: Topology) -> Bound:
-    workers = sum(pool.count for pool in topology.pools if pool.stages.intersection(stages))
-    if not workers:
-        raise CapacityError(f"nobody hosts {', '.join(stages)}; add a pool for it")
-    work_s = sum(facts[stage].work_s for stage in stages)
-    head_s = min(facts[stage].earliest_s for stage in stages)
-    tail_s = min(facts[stage].shortest_tail_s for stage in stages)
-    return Bound(head_s + work_s / workers + tail_s, stages=stages)
-
-
-def _measure(tasks: list[ScheduledTask]) -> tuple[dict[Stage, _StageFacts], Bound]:
-    """Work, earliest start and shortest tail of each stage, and the longest chain."""
     earliest: dict[str, float] = {}
-    for task in tasks:
+    for task in listed:
         earliest[task.id] = max((earliest[need] for need in task.needs), default=0.0) + task.duration_s
     tail = dict.fromkeys(earliest, 0.0)
-    facts: dict[Stage, _StageFacts] = {}
-    for task in reversed(tasks):
+    stages: dict[Stage, StageFacts] = {}
+    for task in reversed(listed):
         for need in task.needs:
             tail[need] = max(tail[need], tail[task.id] + task.duration_s)
-        stage = facts.setdefault(task.stage, _StageFacts())
-        stage.work_s += task.duration_s
-        stage.earliest_s = min(stage.earliest_s, earliest[task.id] - task.duration_s)
-        stage.shortest_tail_s = min(stage.shortest_tail_s, tail[task.id])
-    last = max(earliest, key=lambda task: earliest[task], default="")
-    return facts, Bound(earliest.get(last, 0.0), last_task=last)
+        facts = stages.setdefault(task.stage, StageFacts())
+        facts.work_s += task.duration_s
+        facts.earliest_s = min(facts.earliest_s, earliest[task.id] - task.duration_s)
+        facts.shortest_tail_s = min(facts.shortest_tail_s, tail[task.id])
+    last = max(earliest, key=lambda name: earliest[name], default="")
+    return JobFacts(stages, Bound(earliest.get(last, 0.0), last_task=last))
+
+
+def makespan_bound(tasks: Iterable[ScheduledTask], topology: Topology) -> Bound:
+    """The bound for these tasks on this topology; see `JobFacts.bound`."""
+    return job_facts(tasks).bound(topology)

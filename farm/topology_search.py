@@ -1,0 +1,187 @@
+"""The best topology for a job on a machine: `run.topology: auto`.
+
+Every candidate has a bound that costs microseconds. The simulator runs them, the most promising first, until
+no bound is left below the best makespan found: the answer is that of an exhaustive search, for a fraction of
+the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from farm.bound import Bound, JobFacts, job_facts
+from farm.candidates import Footprint, Needs, candidates, fitting
+from farm.schedule_graph import ScheduledTask, ScheduleGraph
+from farm.simulate import SimulationConfig, simulate
+from jobs.errors import CapacityError
+from jobs.graph import Stage
+from jobs.topology import MONO, Machine, Topology
+
+_TIE = 1.005
+"""Makespans this close count as equal; then fewer GPUs win."""
+
+_CHAIN_BOUND = 1.03
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """Where the job runs. `footprint` None: everything fits on every GPU. `most_events` bounds the simulated
+    events: past it, the best candidate so far is taken."""
+
+    machine: Machine
+    footprint: Footprint | None = None
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    most_events: int = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A simulated topology. `exchanges`: its workers cannot hold all their models at once."""
+
+    topology: Topology
+    makespan_s: float
+    bound: Bound
+    exchanges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The winner, all that was simulated (fastest first), and why, in one sentence."""
+
+    winner: Candidate
+    simulated: tuple[Candidate, ...]
+    reason: str
+
+
+def find_topology(tasks: Iterable[ScheduledTask], config: SearchConfig) -> Found:
+    """The topology with the shortest makespan; of equal ones the one with the fewest GPUs.
+
+    Raises CapacityError when the machine has no GPU, or one stage alone does not fit on one.
+    """
+    return _Search(list(tasks), config).run()
+
+
+class _Search:
+    def __init__(self, tasks: Sequence[ScheduledTask], config: SearchConfig) -> None:
+        self.config = config
+        self.facts: JobFacts = job_facts(tasks)
+        self.graph = ScheduleGraph(tasks)
+        self.simulated: dict[Topology, Candidate] = {}
+
+    def run(self) -> Found:
+        ranked = self._ranked()
+        kinds = ([r for r in ranked if _is_mono(r[1])], [r for r in ranked if not _is_mono(r[1])])
+        best = min((self._best_of(kind) for kind in kinds if kind), key=lambda found: found.makespan_s)
+        winner = self._leanest(best)
+        found = sorted(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
+        return Found(winner, tuple(found), self._reason(winner))
+
+    def _ranked(self) -> list[tuple[Bound, Topology, bool]]:
+        """Candidates that fit, the lowest bound first; among equals the fewest pools."""
+        work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
+        footprint, machine = self.config.footprint, self.config.machine
+        encoding = (Stage.ENCODE, Stage.SAMPLE)
+        together = footprint is None or footprint.together_gib(encoding) <= footprint.device_gib
+        every = candidates(Needs(work_s, encode_with_sample=together), machine)
+        fit = fitting(every, work_s, footprint)
+        ranked = [(self.facts.bound(topology), topology, exchanges) for topology, exchanges in fit]
+        if not ranked:
+            raise CapacityError(self._nothing_fits())
+        return sorted(ranked, key=lambda each: (each[2], round(each[0].seconds, 6), len(each[1].pools)))
+
+    def _best_of(self, ranked: list[tuple[Bound, Topology, bool]]) -> Candidate:
+        """The fastest of some candidates. What its bound keeps from being faster is not simulated."""
+        best: Candidate | None = None
+        for bound, topology, exchanges in ranked:
+            if best is not None and (bound.seconds >= best.makespan_s or self._spent()):
+                continue
+            candidate = self._simulate(topology, exchanges)
+            if best is None or candidate.makespan_s < best.makespan_s:
+                best = candidate
+        assert best is not None
+        return best
+
+    def _leanest(self, best: Candidate) -> Candidate:
+        """The candidate that is as fast with the fewest GPUs."""
+        allowed_s = best.makespan_s * _TIE
+        equal = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
+        for topology in sorted({self._shrunk(c.topology, allowed_s) for c in equal}, key=lambda t: t.gpus):
+            if self._spent() or topology.gpus >= best.topology.gpus:
+                break
+            candidate = self._simulate(topology, exchanges=False)
+            if candidate.makespan_s <= allowed_s:
+                return candidate
+        return best
+
+    def _shrunk(self, topology: Topology, allowed_s: float) -> Topology:
+        """The fewest workers per pool with which the bound still allows that makespan."""
+        pools = list(topology.pools)
+        for at, pool in enumerate(pools):
+            while pools[at].gpus and pools[at].count > 1:
+                smaller = [*pools[:at], replace(pool, count=pools[at].count - 1), *pools[at + 1 :]]
+                if self.facts.bound(Topology(tuple(smaller))).seconds > allowed_s:
+                    break
+                pools = smaller
+        return Topology(tuple(pools))
+
+    def _simulate(self, topology: Topology, exchanges: bool) -> Candidate:
+        if topology not in self.simulated:
+            config = self.config.simulation
+            if exchanges and self.config.footprint is not None:
+                scheduler = replace(config.scheduler, swap_s=self.config.footprint.swap_s())
+                config = replace(config, scheduler=scheduler)
+            makespan_s = simulate(self.graph, topology, config).makespan_s
+            bound = self.facts.bound(topology)
+            self.simulated[topology] = Candidate(topology, makespan_s, bound, exchanges)
+        return self.simulated[topology]
+
+    def _spent(self) -> bool:
+        return len(self.simulated) * len(self.graph) > self.config.most_events
+
+    # -- why -----------------------------------------------------------------------------------------------
+
+    def _reason(self, winner: Candidate) -> str:
+        gpus, chain_s = self.config.machine.gpus, self.facts.chain.seconds
+        said = f"{_gpu_text(winner.topology)} takes {winner.makespan_s:.1f} s"
+        if winner.makespan_s <= _CHAIN_BOUND * chain_s:
+            said += f", hardly more than its longest chain alone ({chain_s:.1f} s)"
+        if winner.topology.gpus < gpus:
+            said += f"; {winner.topology.gpus:g} of {gpus:g} GPUs suffice"
+        against = self._against(winner)
+        return f"{said}; {against}" if against else said
+
+    def _against(self, winner: Candidate) -> str:
+        others = [c for c in self.simulated.values() if _is_mono(c.topology) != _is_mono(winner.topology)]
+        rival = min(others, key=lambda candidate: candidate.makespan_s, default=None)
+        if rival is None:
+            return "" if _is_mono(winner.topology) else self._mono_does_not_fit()
+        kind = "one worker per GPU" if _is_mono(rival.topology) else "the best split"
+        exchanging = ", exchanging models" if rival.exchanges else ""
+        return f"{kind} ({_gpu_text(rival.topology)}{exchanging}) takes {rival.makespan_s:.1f} s"
+
+    def _mono_does_not_fit(self) -> str:
+        footprint = self.config.footprint
+        if footprint is None:
+            return ""
+        needed = footprint.together_gib(self.facts.stages)
+        return f"all models together need {needed:.0f} GiB, a GPU has {footprint.device_gib:.0f}"
+
+    def _nothing_fits(self) -> str:
+        footprint, gpus = self.config.footprint, self.config.machine.gpus
+        if gpus < 1 or footprint is None:
+            return f"this machine has {gpus:g} GPUs and the job needs one; add one or lower `--gpus`"
+        worst = max(self.facts.stages, key=lambda stage: footprint.together_gib((stage,)))
+        return (
+            f"{worst} alone needs {footprint.together_gib((worst,)):.0f} GiB and a GPU has "
+            f"{footprint.device_gib:.0f}; use larger GPUs, a smaller model or a smaller size"
+        )
+
+
+def _is_mono(topology: Topology) -> bool:
+    return any(pool.name == MONO for pool in topology.pools)
+
+
+def _gpu_text(topology: Topology) -> str:
+    """The topology without its CPU pools."""
+    return str(Topology(tuple(pool for pool in topology.pools if pool.gpus)))
