@@ -1,0 +1,119 @@
+"""Runs the thirteen checks on several ComfyUI checkouts and writes the table of versions x checks.
+
+    python -m benchmarks.comfyui_matrix CHECKOUT... [--python PYTHON] [--page docs/comfyui.md]
+
+Each checkout is tested in a process of its own. The table replaces what stands between the marks on the page. Exit
+code 1 when a check fails, or is skipped where the list of allowed skips does not have it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKS = "tests/comfyui/test_checks.py"
+BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
+NAMES = {
+    "test_01_text_to_video": "text to video",
+    "test_02_first_image": "first image",
+    "test_03_first_and_last_image": "first, middle and last image",
+    "test_04_lora_applied_outside": "LoRA applied outside",
+    "test_05_external_guider": "external STG-like guider",
+    "test_06_external_sampler_and_sigmas": "external sampler and sigmas",
+    "test_07_sage_attention": "sage override called; one warning on fallback",
+    "test_08_ffn_chunks": "ffn_chunks = 8",
+    "test_09_upscale": "upscale gives 2x",
+    "test_10_decode": "decode gives IMAGE",
+    "test_11_audio": "audio and audio_vae",
+    "test_12_extend": "extend continues seamlessly",
+    "test_13_full_pipeline_frees_vram": "full pipeline frees VRAM at each hand-over",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One core: its version and the outcome of each check, `passed`, `failed` or `skipped`."""
+
+    version: str
+    outcomes: dict[str, str]
+    seconds: float
+
+    @property
+    def clean(self) -> bool:
+        """Every check ran or was skipped; the checks themselves refuse a skip that is not on the list."""
+        return self.outcomes.keys() == NAMES.keys() and "failed" not in self.outcomes.values()
+
+
+def run(checkout: Path, python: str) -> Column:
+    """Test one checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [python, "-m", "pytest", CHECKS, "-m", "comfyui", "-q", f"--junitxml={report}"]
+        environment = {**os.environ, "COMFYUI_PATH": str(checkout.resolve()), "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=ROOT, env=environment, check=False)
+        return _column(_version(checkout), report)
+
+
+def _version(checkout: Path) -> str:
+    found = re.search(r'__version__ = "(.+)"', (checkout / "comfyui_version.py").read_text())
+    if found is None:
+        raise SystemExit(f"{checkout} names no ComfyUI version")
+    return found.group(1)
+
+
+def _column(version: str, report: Path) -> Column:
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    outcomes = {case.get("name", ""): _outcome(case) for case in cases}
+    return Column(version, outcomes, sum(float(case.get("time", 0)) for case in cases))
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "failed"
+    return "skipped" if case.find("skipped") is not None else "passed"
+
+
+def table(columns: Sequence[Column]) -> str:
+    """Markdown, one row per check."""
+    words = {"passed": "yes", "failed": "**no**", "skipped": "core lacks it"}
+    lines = [
+        "| check | " + " | ".join(column.version for column in columns) + " |",
+        "| --- |" + " --- |" * len(columns),
+    ]
+    for test, name in NAMES.items():
+        cells = (words[column.outcomes[test]] for column in columns)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def insert(page: str, made: str) -> str:
+    """The page with `made` between its marks."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.comfyui_matrix", description=__doc__)
+    parser.add_argument("checkouts", nargs="+", type=Path)
+    parser.add_argument("--python", default=sys.executable, help="Python that has ComfyUI's packages")
+    parser.add_argument("--page", type=Path, help="page whose table is replaced")
+    options = parser.parse_args()
+    columns = [run(checkout, options.python) for checkout in options.checkouts]
+    made = table(columns)
+    print(made)
+    if options.page is not None:
+        options.page.write_text(insert(options.page.read_text(), made))
+    sys.exit(0 if all(column.clean for column in columns) else 1)
+
+
+if __name__ == "__main__":
+    main()

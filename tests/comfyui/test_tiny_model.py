@@ -1,0 +1,163 @@
+"""The bundled trained model in ComfyUI: it loads, agrees with diffusers, follows prompts, and continues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.comfyui
+
+Run = Callable[..., Any]
+SIDE, FRAMES, STEPS = 128, 97, 16
+PROMPT = "a red ball moves right over a teal background"
+
+
+@pytest.fixture(scope="module")
+def tiny(core: Any) -> tuple[Any, Any]:
+    """(MODEL, VAE), by core's own single-file loader."""
+    if tuple(int(part) for part in core.version.split(".")[:2]) < (0, 25):
+        pytest.skip("cores before 0.25 build the VAE wider than the tiny model's")
+    import comfy.sd
+
+    from actors.models import TINY_CHECKPOINT
+
+    model, _, vae, _ = comfy.sd.load_checkpoint_guess_config(str(TINY_CHECKPOINT))
+    assert type(model.model).__name__ == "LTXV"
+    return model, vae
+
+
+@pytest.fixture(scope="module")
+def generated(tiny: tuple[Any, Any]) -> Any:
+    """(LATENT, IMAGE) of the prompt."""
+    return node("RSLTXVGenerate", tiny, "generate", num_frames=FRAMES, width=SIDE, height=SIDE, decode=True)
+
+
+def node(name: str, tiny: tuple[Any, Any], method: str, prompt: str = PROMPT, **inputs: Any) -> Any:
+    from actors.engines.comfyui.tiny import tiny_conditioning
+    from farm.nodes import NODE_CLASS_MAPPINGS
+
+    shared = {
+        "model": tiny[0],
+        "vae": tiny[1],
+        "positive": tiny_conditioning(prompt),
+        "negative": tiny_conditioning(""),
+        "steps": STEPS,
+        "cfg": 3.0,
+        "seed": 3,
+        "frame_rate": 25.0,
+    }
+    return getattr(NODE_CLASS_MAPPINGS[name](), method)(**{**shared, **inputs})
+
+
+def test_the_transformer_agrees_with_diffusers(tiny: tuple[Any, Any]) -> None:
+    import comfy.model_management
+    import torch
+
+    from actors.engines.comfyui.tiny import tiny_conditioning
+    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer
+    from actors.models import TINY_CHECKPOINT
+
+    theirs = load_transformer(Checkpoint.open(TINY_CHECKPOINT), torch.float32).eval()
+    clip = torch.randn(1, 128, 13, 4, 4, generator=torch.Generator().manual_seed(0))
+    words, options = tiny_conditioning(PROMPT)[0]
+    with torch.inference_mode():
+        comfy.model_management.load_models_gpu([tiny[0]])
+        sigma = torch.full((1,), 0.6)
+        ours = tiny[0].model.diffusion_model(clip, sigma, words, options["attention_mask"], frame_rate=25.0)
+        tokens = clip.flatten(2).transpose(1, 2)
+        answer = theirs(
+            hidden_states=tokens,
+            encoder_hidden_states=words,
+            timestep=torch.full(tokens.shape[:2], 600.0),
+            encoder_attention_mask=options["attention_mask"],
+            num_frames=13,
+            height=4,
+            width=4,
+            video_coords=_coords(13, 4, 4),
+            return_dict=False,
+        )[0]
+    difference = (ours - answer.transpose(1, 2).reshape(clip.shape)).abs().max()
+    assert float(difference) <= 1e-4
+
+
+def _coords(frames: int, height: int, width: int) -> Any:
+    """Where each token starts: seconds, pixels, pixels; the first latent stands for one frame."""
+    import torch
+
+    grid = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing="ij")
+    seconds = (8 * grid[0] - 7).clamp(min=0).float() / 25.0
+    return torch.stack([seconds, 32.0 * grid[1], 32.0 * grid[2]]).reshape(1, 3, -1)
+
+
+def test_the_vae_agrees_with_diffusers(tiny: tuple[Any, Any], generated: Any) -> None:
+    import torch
+
+    from actors.engines.diffusers.checkpoint import Checkpoint, load_vae
+    from actors.engines.diffusers.codec import VideoCodec
+    from actors.models import TINY_CHECKPOINT
+
+    codec = VideoCodec(load_vae(Checkpoint.open(TINY_CHECKPOINT), torch.float32).eval())
+    latents = generated[0]["samples"]
+    with torch.inference_mode():
+        theirs = codec.vae.decode(codec.unnormalize(latents), return_dict=False)[0]
+        ours = tiny[1].decode(latents)
+        expected = ((theirs[0].permute(1, 2, 3, 0) + 1) / 2).clamp(0, 1)
+    assert float((ours.reshape(expected.shape) - expected).abs().max()) <= 1e-4
+
+
+def test_the_prompt_is_followed(generated: Any) -> None:
+    from benchmarks.tiny.detector import read
+
+    seen = read(generated[1].permute(0, 3, 1, 2))
+    assert (seen.colour, seen.shape, seen.background) == ("red", "ball", "teal")
+
+
+def test_a_first_image_opens_the_clip(tiny: tuple[Any, Any], generated: Any) -> None:
+    from benchmarks.tiny.scores import psnr
+
+    image = generated[1][40:41]
+    _, images = node(
+        "RSLTXVGenerate", tiny, "generate", num_frames=49, width=SIDE, height=SIDE, decode=True,
+        first_image=image, image_strength=1.0, seed=4,
+    )  # fmt: skip
+    assert psnr(images[0], image[0]) >= 26.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_text_adherence_is_that_of_the_diffusers_engine(tiny: tuple[Any, Any]) -> None:
+    from benchmarks.tiny.engines import adherence, held_out, open_engine
+
+    theirs = adherence(open_engine("diffusers", 2), held_out())
+    ours = adherence(open_engine("comfyui", 2), held_out())
+    print("diffusers", theirs, "comfyui", ours)
+    for name, share in theirs.items():
+        assert ours[name] >= share - 0.03, name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_extends_have_no_visible_seam(tiny: tuple[Any, Any], generated: Any) -> None:
+    import torch
+
+    from benchmarks.tiny.scores import motion
+    from jobs.frames import frames_of
+
+    chain, seams = generated[0], []
+    settings = {"num_new_frames": 80, "overlap_frames": 16, "overlap_strength": 1.0}
+    for seed in range(100, 110):
+        # The one blended latent is the chain's last.
+        seams.append(frames_of(chain["samples"].shape[2] - 1))
+        more = {**settings, "prompt": "the red ball keeps bouncing", "seed": seed}
+        chain, _ = node("RSLTXVExtend", tiny, "extend", latent=chain, **more)
+    with torch.inference_mode():
+        film = tiny[1].decode(chain["samples"])
+    film = film.reshape(-1, *film.shape[-3:])
+    assert len(film) == FRAMES + 800
+    seen = motion(film.permute(0, 3, 1, 2), seams, fade=8)
+    print(seen)
+    assert seen.last_colour == "red"
+    assert seen.ratio <= 1.25
+    assert abs(seen.last_speed / seen.first_speed - 1) <= 0.2
