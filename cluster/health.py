@@ -18,7 +18,9 @@ ANSWER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterHealth:
-    """`differing` are lines about nodes whose software is not the head's; `dashboard` is its address or empty."""
+    """`differing` are lines about nodes whose software is not the head's; `dashboard` is its address or
+    empty.
+    """
 
     nodes: tuple[NodeFacts, ...]
     differing: tuple[str, ...]

@@ -166,4 +166,9 @@ def _shortage(inventory: Inventory, requests: Sequence[WorkerRequest], left: Seq
 
 def has_gpu() -> bool:
     """Whether this machine has an NVIDIA device node (also under WSL)."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+    return count_gpus() > 0
+
+
+def count_gpus() -> int:
+    """NVIDIA device nodes of this machine; under WSL, which has one node for all, at least 1."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*"))) or int(Path("/dev/dxg").exists())

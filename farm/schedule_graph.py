@@ -145,11 +145,12 @@ def schedule_graph(
     duration_s: Callable[[StageTask], float],
     resident: Callable[[StageTask], str] = lambda task: "",
 ) -> ScheduleGraph:
-    """The scheduler's view of a job's task graph. Segments are delivered at once and weigh nothing."""
-    return ScheduleGraph(_scheduled(task, duration_s(task), resident(task)) for task in graph.tasks.values())
+    """The scheduler's view of a job's task graph."""
+    return ScheduleGraph(scheduled(task, duration_s(task), resident(task)) for task in graph.tasks.values())
 
 
-def _scheduled(task: StageTask, duration_s: float, resident: str) -> ScheduledTask:
+def scheduled(task: StageTask, duration_s: float, resident: str = "") -> ScheduledTask:
+    """The scheduler's view of one task. Segments are delivered at once and weigh nothing."""
     return ScheduledTask(
         id=task.id,
         stage=task.stage,

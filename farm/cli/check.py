@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from farm.cli.options import AllowPickle, Overrides, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.results import CheckedVideo, CheckResult
+
+if TYPE_CHECKING:
+    from jobs.plan import PlannedVideo
 
 
 def check(
@@ -21,17 +27,22 @@ def check(
     options = RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
     loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
+    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos))
     if output is OutputFormat.JSON:
-        videos = [{"name": v.name, "chunks": len(v.chunks), "frames": v.frames} for v in plan.videos]
-        emit_json({"ok": True, "job": plan.job, "videos": videos})
+        emit_json(result)
         return 0
-    for video in plan.videos:
+    for video in result.videos:
         size = f"{video.width}x{video.height}"
         emit_text(
-            f"{video.name}: {len(video.chunks)} chunks, {video.frames} frames, {video.seconds:.1f} s, {size}"
+            f"{video.name}: {video.chunks} chunks, {video.frames} frames, {video.seconds:.1f} s, {size}"
         )
     emit_text(f"{plan.job}: no mistakes")
     return 0
+
+
+def _checked(video: PlannedVideo) -> CheckedVideo:
+    seconds = round(video.seconds, 3)
+    return CheckedVideo(video.name, len(video.chunks), video.frames, seconds, video.width, video.height)
 
 
 def register(app: typer.Typer) -> None:

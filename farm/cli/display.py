@@ -38,6 +38,11 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def duration(seconds: float) -> str:
+    """`4.2 s` for what is short, else as `clock`."""
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
+
+
 def bar(done: int, total: int, cells: int = BAR_CELLS) -> str:
     """A bar of `cells` characters."""
     filled = cells * done // total if total else cells

@@ -29,7 +29,7 @@ def doctor(
     loaded = load(spec, options) if spec else None
     report = examine(Subject(runs, loaded, address, comfyui))
     if output is OutputFormat.JSON:
-        emit_json({"able": report.able, "findings": report.findings})
+        emit_json(report)
     else:
         for finding in report.findings:
             emit_text(str(finding))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.results import InitResult
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
@@ -36,7 +37,7 @@ def init(
         )
         raise UsageError([problem]) from None
     if output is OutputFormat.JSON:
-        emit_json({"spec": str(path), "job": job})
+        emit_json(InitResult(str(path), job))
     else:
         emit_text(f"{path}\nnext: farm check {path}, then farm render {path} --serial")
     return 0

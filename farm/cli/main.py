@@ -9,24 +9,73 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from farm.cli import check, control, doctor, init, nodes, render, report, retry, schema, status, submit, verify, why
-from farm.cli.output import report_error
+from farm import __version__
+from farm.cli import (
+    check,
+    control,
+    doctor,
+    init,
+    nodes,
+    plan,
+    render,
+    report,
+    retry,
+    schema,
+    status,
+    submit,
+    verify,
+    why,
+)
+from farm.cli.output import emit_text, report_error
+from farm.cli.usage import USAGE, usage_error
 from jobs.errors import FarmError
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        emit_text(f"farm {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="farm",
-    help="Render long AI films with LTX-Video and LTX-2 on many GPUs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (init, doctor, check, schema, render, submit, status, why, control, retry, verify, report, nodes):
+VERBS = (
+    init,
+    schema,
+    check,
+    plan,
+    doctor,
+    render,
+    submit,
+    status,
+    why,
+    control,
+    retry,
+    verify,
+    report,
+    nodes,
+)
+for module in VERBS:
     module.register(app)
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Render long AI films with LTX-Video and LTX-2 on many GPUs."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,13 +88,11 @@ def run(argv: Sequence[str]) -> int:
     try:
         return int(typer.main.get_command(app).main(list(argv), prog_name="farm", standalone_mode=False) or 0)
     except FarmError as error:
-        report_error(error, as_json=_wants_json(argv))
-        return error.exit_code
+        return _refuse(error, argv)
     except Exit as done:
         return done.exit_code
     except TyperException as error:
-        sys.stderr.write(f"error: {error.format_message()}\nSee `farm --help`.\n")
-        return 2
+        return _misused(error, argv)
     except (KeyboardInterrupt, Abort):
         sys.stderr.write("stopped; the same command continues where it stopped\n")
         return 4
@@ -54,6 +101,18 @@ def run(argv: Sequence[str]) -> int:
         return 0
     except Exception as error:
         return _report_bug(error)
+
+
+def _misused(error: TyperException, argv: Sequence[str]) -> int:
+    """A command line that does not parse. A group without a command has printed its help already."""
+    if error.exit_code != USAGE:
+        return _report_bug(error)
+    return _refuse(usage_error(error, argv), argv) if error.format_message() else USAGE
+
+
+def _refuse(error: FarmError, argv: Sequence[str]) -> int:
+    report_error(error, as_json=_wants_json(argv))
+    return error.exit_code
 
 
 def _wants_json(argv: Sequence[str]) -> bool:

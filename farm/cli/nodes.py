@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.results import InstallResult
 
 ComfyUI = Annotated[Path, typer.Option("--comfyui", help="Folder of ComfyUI, the one with its main.py.")]
 TinyModel = Annotated[
@@ -21,7 +22,7 @@ def install(comfyui: ComfyUI, tiny_model: TinyModel = False, output: Output = Ou
 
     done = install_nodes(comfyui, tiny_model)
     if output is OutputFormat.JSON:
-        emit_json({"nodes": str(done.nodes), "models": [str(path) for path in done.models]})
+        emit_json(InstallResult(str(done.nodes), tuple(map(str, done.models))))
         return 0
     for path in (done.nodes, *done.models):
         emit_text(f"installed {path}")

@@ -39,14 +39,13 @@ def emit_text(text: str = "") -> None:
 
 def error_record(error: FarmError) -> dict[str, Any]:
     """The JSON form of an error: its class, exit code, message and, for bad input, every problem."""
-    record: dict[str, Any] = {
+    problems = error.problems if isinstance(error, InputError) else ()
+    return {
         "error": type(error).__name__,
         "exit_code": error.exit_code,
         "message": str(error),
+        "problems": [asdict(problem) for problem in problems],
     }
-    if isinstance(error, InputError):
-        record["problems"] = [asdict(problem) for problem in error.problems]
-    return record
 
 
 def report_error(error: FarmError, as_json: bool) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.results import RenderResult
+from farm.state import INTERRUPTED
 
 if TYPE_CHECKING:
     from farm.api import RenderOptions, SpecSource
+    from farm.events import JobFinished
     from jobs.graph import Stage
+    from jobs.store import Store
+
+UNREPORTED = (INTERRUPTED,)
+"""Whoever stopped the driver wants it gone at once."""
 
 
 def render(
@@ -52,7 +60,7 @@ def render(
 
 
 def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -> int:
-    """Renders with progress on standard error, then prints the films; returns the exit code."""
+    """Renders with progress on standard error, writes the report, prints the films; returns the exit code."""
     from farm.api import render as start
     from farm.cli.display import follow
     from farm.state import EXIT_CODES
@@ -61,11 +69,48 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
     finished = follow(start(spec, options))
     if finished is None:
         raise JobFailed("the driver ended without a result; run the same command again")
+    result = _result(finished, options.runs)
     if output is OutputFormat.JSON:
-        emit_json(finished.state)
+        emit_json(result)
     else:
-        _print_films(finished.state)
+        _print(result)
     return EXIT_CODES[finished.outcome]
+
+
+def _result(finished: JobFinished, runs: str) -> RenderResult:
+    from farm.state import JobState
+    from jobs.store import Store
+
+    store = Store.find(runs, finished.job)
+    state = JobState.from_json(finished.state) or JobState(finished.job, finished.outcome)
+    report = _write_report(store) if finished.outcome not in UNREPORTED else ""
+    return RenderResult(
+        job=state.job,
+        outcome=state.outcome,
+        reason=state.reason,
+        run_dir=store.url,
+        report=report,
+        videos=state.videos,
+        tasks=state.tasks,
+        failed=state.failed,
+        exact=state.exact,
+        topology=state.topology,
+        started_s=state.started_s,
+        ended_s=state.ended_s,
+    )
+
+
+def _write_report(store: Store) -> str:
+    """The report's address; what keeps it from being written is told, and does not undo a finished render."""
+    from farm.report import write_report
+    from jobs.errors import FarmError
+
+    try:
+        return write_report(store)
+    except (FarmError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        sys.stderr.write(f"no report: {reason}; `farm report {store.job_id}` tries again\n")
+        return ""
 
 
 def _stage(name: str | None) -> Stage | None:
@@ -80,11 +125,15 @@ def _stage(name: str | None) -> Stage | None:
     return Stage(name)
 
 
-def _print_films(state: dict[str, Any]) -> None:
-    for film in state["videos"]:
-        emit_text(film["path"])
-    if state["failed"]:
-        emit_text(f"{len(state['failed'])} task(s) failed; `farm why {state['job']}` says why")
+def _print(result: RenderResult) -> None:
+    for film in result.videos:
+        emit_text(film.path)
+    if result.report:
+        emit_text(f"report {result.report}")
+    if result.failed:
+        emit_text(f"{len(result.failed)} task(s) given up; `farm why {result.job}` says why")
+    elif result.reason:
+        emit_text(f"{result.outcome}: {result.reason}")
 
 
 def register(app: typer.Typer) -> None:

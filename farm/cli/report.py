@@ -6,6 +6,7 @@ import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.results import ReportResult
 
 
 def report(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
@@ -15,7 +16,7 @@ def report(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputF
 
     address = write_report(Store.find(runs, job))
     if output is OutputFormat.JSON:
-        emit_json({"job": job, "report": address})
+        emit_json(ReportResult(job, address))
     else:
         emit_text(address)
     return 0

@@ -30,9 +30,9 @@ def retry(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Void chosen results and what depends on them; the next render makes them anew."""
-    from dataclasses import asdict
+    from dataclasses import fields
 
-    from farm.verbs.retry import apply_retry, retry_closure
+    from farm.verbs.retry import RetryResult, apply_retry, retry_closure
     from jobs.retry import Selection, parse_chunks
 
     selection = Selection(
@@ -49,7 +49,8 @@ def retry(
             emit_text(f"decoded once more {task}")
     voided = 0 if dry_run else apply_retry(runs, job, report)
     if output is OutputFormat.JSON:
-        emit_json({**asdict(report), "dry_run": dry_run, "voided": voided})
+        same = {field.name: getattr(report, field.name) for field in fields(report)}
+        emit_json(RetryResult(**same, dry_run=dry_run, voided=voided))
     elif dry_run:
         emit_text(f"{len(report.closure)} task(s) would be rendered again; nothing was changed")
     else:

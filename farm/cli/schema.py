@@ -1,18 +1,35 @@
-"""`farm schema`: the JSON Schema of job specs, for editors."""
+"""`farm schema`: the JSON Schema of job specs for editors, and of what commands print for programs."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from farm.cli.output import emit_json
+from farm.cli.output import Output, OutputFormat, emit_json
 
 
-def schema() -> int:
-    """Print the JSON Schema of job specs."""
+def schema(
+    command: Annotated[
+        str | None, typer.Argument(metavar="[COMMAND]", help="The schema of what it prints as JSON.")
+    ] = None,
+    output: Output = OutputFormat.JSON,
+) -> int:
+    """Print the JSON Schema of job specs, or of what COMMAND prints with `--output json`."""
     from jobs.load import json_schema
 
-    emit_json(json_schema())
+    emit_json(json_schema() if command is None else _of_result(command))
     return 0
+
+
+def _of_result(command: str) -> dict:
+    from farm.cli.results import RESULTS, result_schema
+    from jobs.errors import Problem, UsageError
+
+    if command not in RESULTS:
+        rule, remedy = f"one of {', '.join(RESULTS)}", "name one, or none for the schema of job specs"
+        raise UsageError([Problem("COMMAND", repr(command), rule, remedy)])
+    return result_schema(command)
 
 
 def register(app: typer.Typer) -> None:

@@ -42,12 +42,7 @@ def list_jobs(runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> 
 
     rows = list_runs(runs)
     if output is OutputFormat.JSON:
-        emit_json(
-            [
-                {"job": row.job, "outcome": row.outcome, "committed": row.committed, "total": row.total}
-                for row in rows
-            ]
-        )
+        emit_json(rows)
         return 0
     for row in rows:
         emit_text(f"{row.job}  {row.outcome}  {row.committed}/{row.total} tasks")

@@ -9,6 +9,7 @@ import typer
 
 from farm.cli.options import DEFAULT_RUNS, Overrides, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.results import SubmitResult
 
 
 def submit(
@@ -39,13 +40,13 @@ def submit(
         emit_text(f"submitted {submission.submission_id} to {submission.address}: {submission.command}")
     if no_wait:
         if not as_text:
-            emit_json(asdict(submission))
+            emit_json(SubmitResult(**asdict(submission)))
         return 0
     for text in follow(server, submission):
         typer.echo(text, nl=False, err=not as_text)
     end = ended(server, submission)
     if not as_text:
-        emit_json({**asdict(submission), **asdict(end)})
+        emit_json(SubmitResult(**asdict(submission), **asdict(end)))
     return end.exit_code
 
 

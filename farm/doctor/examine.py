@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from farm.doctor.cluster import check_cluster
 from farm.doctor.comfyui import check_comfyui
 from farm.doctor.device import check_device
-from farm.doctor.finding import Finding, Level
+from farm.doctor.finding import DoctorReport, Finding, report
 from farm.doctor.media import check_media
 from farm.doctor.models import check_models
 from farm.doctor.storage import check_disk, check_output, check_store
@@ -27,21 +27,9 @@ class Subject:
     comfyui: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DoctorReport:
-    """All findings, in the order they were made."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def able(self) -> bool:
-        """Nothing found stops the job."""
-        return all(finding.level is not Level.FAIL for finding in self.findings)
-
-
 def examine(subject: Subject) -> DoctorReport:
     """Looks at everything that applies; writes only probe files, and removes them."""
-    return DoctorReport(tuple(_findings(subject)))
+    return report(_findings(subject))
 
 
 def _findings(subject: Subject) -> Iterator[Finding]:

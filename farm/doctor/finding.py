@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,20 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.level:<5}{self.check}: {self.message}{f' -> {self.fix}' if self.fix else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """All findings, in the order they were made. `able`: none of them stops the job."""
+
+    able: bool
+    findings: tuple[Finding, ...]
+
+
+def report(findings: Iterable[Finding]) -> DoctorReport:
+    """What the findings come to."""
+    listed = tuple(findings)
+    return DoctorReport(all(finding.level is not Level.FAIL for finding in listed), listed)
 
 
 def ok(check: str, message: str) -> Finding:

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained file that shows what a job made, when, where, and what went wrong on the way."""
+"""`report.html`: one self-contained file that shows what a job made, when, where, and what went wrong."""
 
 from farm.report.write import write_report
 

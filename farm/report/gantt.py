@@ -1,4 +1,4 @@
-"""The Gantt chart of a job as inline SVG: one row a worker, one bar an attempt, waits hatched and explained."""
+"""The Gantt chart of a job as inline SVG: one row a worker, one bar an attempt, waits explained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600
 
 
 def gantt(timeline: Timeline) -> str:
-    """An SVG element; empty text where nothing ran. Of more than `MOST_BARS` attempts the longest are drawn."""
+    """An SVG element; empty where nothing ran. Of more than `MOST_BARS` attempts the longest are drawn."""
     if not timeline.bars:
         return ""
     start, stop = timeline.span
@@ -21,7 +21,7 @@ def gantt(timeline: Timeline) -> str:
     height = TOP + ROW * len(rows) + 6
     bars = sorted(timeline.bars, key=lambda bar: bar.start_s - bar.stop_s)[:MOST_BARS]
     parts = [
-        f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did when">'
+        f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did">'
     ]
     parts += _axis(stop - start, scale, height)
     parts += [

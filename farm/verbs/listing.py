@@ -19,7 +19,10 @@ class JobRow:
     total: int
 
 
-def list_runs(runs_url: str) -> tuple[JobRow, ...]:
+JobRows = tuple[JobRow, ...]
+
+
+def list_runs(runs_url: str) -> JobRows:
     """Every job under `runs_url`, by name; folders that are no jobs are left out."""
     names = open_backend(runs_url, "listing").folders()
     stores = (

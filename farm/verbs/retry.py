@@ -36,6 +36,14 @@ class RetryReport:
     committed: int
 
 
+@dataclass(frozen=True, slots=True)
+class RetryResult(RetryReport):
+    """A report, and what was done about it: `voided` commits are gone, none of them in a dry run."""
+
+    dry_run: bool
+    voided: int
+
+
 def retry_closure(runs_url: str, job_id: str, selection: Selection) -> RetryReport:
     """What `apply_retry` would do. Raises UsageError: an unknown job, video or chunk, or no match."""
     run = Run.open(runs_url, job_id)

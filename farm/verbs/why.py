@@ -73,6 +73,9 @@ class JobStory:
     next_step: str
 
 
+Story = JobStory | TaskStory
+
+
 def why_job(runs_url: str, job_id: str) -> JobStory:
     """Raises UsageError for an unknown job."""
     run = Run.open(runs_url, job_id)

@@ -1,0 +1,165 @@
+"""`farm plan`: chunks, topologies, time, room and cost before anything is rendered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farm.cli.display import duration
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.table import columns
+
+if TYPE_CHECKING:
+    from farm.verbs.plan import PlanReport, TopologyRow
+
+GIB = 2**30
+MOST_CHUNKS = 40
+WORTH_SAVING = 0.8
+
+
+def plan(
+    spec: SpecArgument,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=1, help="Plan for so many GPUs; those of this machine.")
+    ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(
+            "--gpu-memory", min=0.1, metavar="GIB", help="Memory of one GPU; models then have to fit."
+        ),
+    ] = None,
+    gpu_hour_cost: Annotated[
+        float | None, typer.Option("--gpu-hour-cost", min=0.0, metavar="PRICE", help="Price of one GPU-hour.")
+    ] = None,
+    topology: Annotated[
+        str | None, typer.Option("--topology", "-t", help="Instead of the spec's; auto compares them all.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
+    all_chunks: Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")] = False,
+    overrides: Overrides = None,
+    allow_pickle: AllowPickle = False,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Show what a job will do: chunks, the best topology and why, time, GPU-hours, disk, cost."""
+    from farm.api import RenderOptions, load
+    from farm.verbs.plan import PlanRequest, plan_job
+
+    loaded = load(spec, RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle))
+    request = PlanRequest(
+        runs_url=runs,
+        job_id=job_id,
+        gpus=gpus or _gpus_here(),
+        topology=topology,
+        gpu_gib=gpu_memory,
+        gpu_hour_cost=gpu_hour_cost,
+    )
+    report = plan_job(loaded, request)
+    if output is OutputFormat.JSON:
+        emit_json(report)
+    else:
+        emit_text("\n".join(_lines(report, None if all_chunks else MOST_CHUNKS)))
+    return 0
+
+
+def _gpus_here() -> int:
+    from cluster.inventory import count_gpus
+
+    return max(1, count_gpus())
+
+
+def _lines(report: PlanReport, most_chunks: int | None) -> list[str]:
+    return [
+        *_chunk_lines(report, most_chunks),
+        "",
+        *_video_lines(report),
+        "",
+        *_stage_lines(report),
+        "",
+        *_topology_lines(report),
+    ]
+
+
+def _chunk_lines(report: PlanReport, most: int | None) -> list[str]:
+    shown = report.chunks[:most]
+    head = ("video", "chunk", "shot", "kind", "frames", "fade", "latents", "steps", "seed", "prompt")
+    rows = [
+        (
+            chunk.video,
+            str(chunk.chunk),
+            str(chunk.shot),
+            chunk.kind,
+            f"{chunk.start_frame}-{chunk.stop_frame - 1}" if chunk.stop_frame > chunk.start_frame else "none",
+            str(chunk.fade_frames),
+            str(chunk.sampled_latents),
+            str(chunk.steps),
+            str(chunk.seed),
+            _short(chunk.prompt),
+        )
+        for chunk in shown
+    ]
+    more = len(report.chunks) - len(shown)
+    return [*columns(head, rows), *([f"and {more} more chunks; --all-chunks lists them"] if more else [])]
+
+
+def _short(prompt: str, most: int = 48) -> str:
+    line = " ".join(prompt.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _video_lines(report: PlanReport) -> list[str]:
+    return [
+        f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
+        f"{video.width}x{video.height}, {video.shots} shot(s), sound {video.sound} -> {video.output}"
+        for video in report.videos
+    ]
+
+
+def _stage_lines(report: PlanReport) -> list[str]:
+    rows = [
+        (row.stage, str(row.tasks), str(row.left), f"{row.work_s:.1f}", f"{row.work_s / 3600:.3f}")
+        for row in report.stages
+    ]
+    disk = report.disk
+    room = f"disk: {disk.peak_bytes / GIB:.2f} GiB at most, {disk.kept_bytes / GIB:.2f} GiB kept for resuming"
+    return [
+        *columns(("stage", "tasks", "to do", "seconds", "hours"), rows),
+        f"stage times: {report.times_from}",
+        room,
+    ]
+
+
+def _topology_lines(report: PlanReport) -> list[str]:
+    if not report.options:
+        return [report.reason]
+    priced = report.options[0].cost is not None
+    head = ("topology", "GPUs", "time", "bound", "GPU-hours", *(("cost",) if priced else ()))
+    rows = [
+        (
+            row.topology,
+            f"{row.gpus:g}",
+            duration(row.makespan_s),
+            duration(row.bound_s),
+            f"{row.gpu_hours:.3f}",
+            *((f"{row.cost:.2f}",) if row.cost is not None else ()),
+        )
+        for row in report.options
+    ]
+    return [*columns(head, rows), *_choice(report.options, report.reason)]
+
+
+def _choice(options: tuple[TopologyRow, ...], reason: str) -> list[str]:
+    """The winner, and what would be nearly as fast for far less."""
+    winner, rival = options[0], options[min(1, len(options) - 1)]
+    lines = [f"-> {winner.topology}, about {duration(winner.makespan_s)}: {reason}"]
+    if rival.gpu_hours < WORTH_SAVING * winner.gpu_hours:
+        saved = f"{rival.gpu_hours:.3f} instead of {winner.gpu_hours:.3f} GPU-hours"
+        lines.append(f"   thriftier: {rival.topology}, about {duration(rival.makespan_s)} for {saved}")
+    return lines
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("plan")(plan)

@@ -1,0 +1,177 @@
+"""What `--output json` prints: one type a command. `farm schema COMMAND` prints its JSON Schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from farm.state import FailedTask, FilmState, TaskCounts
+
+if TYPE_CHECKING:
+    from farm.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemRecord:
+    """One mistake of the user: where, what stands there, what is allowed, what to write instead."""
+
+    place: str
+    value: str
+    rule: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorResult:
+    """What any command prints instead of its result when it refuses; `problems` only where input is wrong."""
+
+    error: str
+    exit_code: int
+    message: str
+    problems: tuple[ProblemRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """`farm init`."""
+
+    spec: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedVideo:
+    """One film of a checked spec; pixels as delivered."""
+
+    name: str
+    chunks: int
+    frames: int
+    seconds: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """`farm check`, when there is no mistake."""
+
+    job: str
+    videos: tuple[CheckedVideo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderResult:
+    """`farm render`, and `farm resume` where it renders. `report` is empty when none could be written."""
+
+    job: str
+    outcome: str
+    reason: str
+    run_dir: str
+    report: str
+    videos: tuple[FilmState, ...]
+    tasks: TaskCounts
+    failed: tuple[FailedTask, ...]
+    exact: bool
+    topology: str
+    started_s: float
+    ended_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResult:
+    """`farm submit`. With `--no-wait` the job has just begun: status and exit code are not known yet."""
+
+    submission_id: str
+    job: str
+    address: str
+    command: str
+    status: str = ""
+    exit_code: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """`farm report`."""
+
+    job: str
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstallResult:
+    """`farm nodes install`: what was linked or copied."""
+
+    nodes: str
+    models: tuple[str, ...]
+
+
+RESULTS: dict[str, str] = {
+    "init": "farm.cli.results:InitResult",
+    "doctor": "farm.doctor.finding:DoctorReport",
+    "check": "farm.cli.results:CheckResult",
+    "plan": "farm.verbs.plan:PlanReport",
+    "render": "farm.cli.results:RenderResult",
+    "submit": "farm.cli.results:SubmitResult",
+    "list": "farm.verbs.listing:JobRows",
+    "status": "farm.verbs.status:JobStatus",
+    "logs": "farm.events:Event",
+    "why": "farm.verbs.why:Story",
+    "pause": "farm.verbs.control:ControlResult",
+    "resume": "farm.verbs.control:ControlResult",
+    "cancel": "farm.verbs.control:ControlResult",
+    "retry": "farm.verbs.retry:RetryResult",
+    "verify": "farm.verbs.verify:VerifyReport",
+    "report": "farm.cli.results:ReportResult",
+    "nodes": "farm.cli.results:InstallResult",
+    "error": "farm.cli.results:ErrorResult",
+}
+"""Where the type of each command's result lives; `error` is what any of them may print instead."""
+
+
+def result_type(command: str) -> Any:
+    """The type of what `command` prints; raises KeyError."""
+    module, _, name = RESULTS[command].partition(":")
+    return getattr(import_module(module), name)
+
+
+def result_schema(command: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what `command` prints; raises KeyError."""
+    schema = _log_schema() if command == "logs" else _schema_of(result_type(command))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    return _closed(TypeAdapter(kind).json_schema(mode="serialization"))
+
+
+def _log_schema() -> dict[str, Any]:
+    """A list of records, each an event with its tag and the time it was seen."""
+    from farm.events import EVENT_TYPES
+
+    return {"type": "array", "items": {"oneOf": [_record_schema(kind) for kind in EVENT_TYPES.values()]}}
+
+
+def _record_schema(kind: type[Event]) -> dict[str, Any]:
+    schema = _schema_of(kind)
+    tag = {"event": {"const": kind.name}, "at_s": {"type": "number"}}
+    return {
+        **schema,
+        "properties": {**tag, **schema["properties"]},
+        "required": [*tag, *schema["required"]],
+    }
+
+
+def _closed(schema: Any) -> Any:
+    """The schema with every object that lists its properties closed to others, and all of them required."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict):
+        closed |= {"additionalProperties": False, "required": list(schema["properties"])}
+    return closed

@@ -1,0 +1,238 @@
+"""`farm plan`: what a job will do, on which topology, how long it takes, and what it costs.
+
+The scheduler that renders is simulated here on virtual time. Stage times are those that earlier renders of
+the job measured, else those of one H200. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from farm.bound import job_facts
+from farm.candidates import Footprint
+from farm.durations import expected_s
+from farm.footprint import engine_footprint
+from farm.frozen import frozen_report
+from farm.measured import corrected, measured_ratios
+from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
+from farm.selection import to_compute
+from farm.simulate import simulate
+from farm.topology_search import Candidate, Found, SearchConfig, find_topology
+from jobs.digest import Fingerprint, digests, input_files
+from jobs.errors import UsageError
+from jobs.files import file_digest
+from jobs.graph import Stage, TaskGraph, build_graph
+from jobs.load import LoadedSpec
+from jobs.plan import Plan, make_plan, reseeded
+from jobs.retention import DiskEstimate, estimate_disk
+from jobs.store import Store
+from jobs.summary import ChunkRow, VideoRow, plan_summary
+from jobs.topology import AUTO, Machine, Topology, parse_topology
+
+HOUR_S = 3600.0
+MOST_OPTIONS = 8
+NEARLY = 1.05
+"""Makespans so much longer are worth a mention when they save GPU-hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """The machine to plan for. `topology` None takes the spec's; `gpu_gib` None takes every model to fit."""
+
+    runs_url: str
+    job_id: str | None = None
+    gpus: int = 1
+    topology: str | None = None
+    gpu_gib: float | None = None
+    gpu_hour_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One stage: its tasks, those left to do, and their expected work in seconds on one worker."""
+
+    stage: str
+    tasks: int
+    left: int
+    work_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyRow:
+    """One simulated topology. `bound_s` is what no schedule can beat, `limit` what takes that long.
+
+    `gpu_hours` counts GPUs held from start to end, idle ones too; `cost` is in the currency of the request.
+    """
+
+    topology: str
+    gpus: float
+    makespan_s: float
+    bound_s: float
+    limit: str
+    gpu_hours: float
+    cost: float | None
+    exchanges_models: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
+    as fast for the fewest GPU-hours, then the fastest others.
+
+    `times_from` says where stage times come from: measured by this job's own renders, or one H200.
+    """
+
+    job: str
+    videos: tuple[VideoRow, ...]
+    chunks: tuple[ChunkRow, ...]
+    stages: tuple[StageRow, ...]
+    disk: DiskEstimate
+    gpus: int
+    times_from: str
+    topology: str
+    makespan_s: float
+    reason: str
+    options: tuple[TopologyRow, ...]
+
+
+def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
+    """Plans without rendering. Raises UsageError (the topology) and CapacityError (a machine that cannot do
+    it).
+    """
+    standing = _Standing(loaded, request)
+    graph, left = standing.graph, standing.left()
+    tasks = _tasks_left(graph, left, standing.duration_s)
+    found = _search(tasks, standing.plan, request) if tasks else None
+    summary = plan_summary(standing.plan)
+    rows = _rows(found, request.gpu_hour_cost) if found else ()
+    return PlanReport(
+        job=standing.job_id,
+        videos=summary.videos,
+        chunks=summary.chunks,
+        stages=_stages(graph, left, standing.duration_s),
+        disk=estimate_disk(graph, standing.plan.run.keep),
+        gpus=request.gpus,
+        times_from=standing.times_from,
+        topology=rows[0].topology if rows else "",
+        makespan_s=rows[0].makespan_s if rows else 0.0,
+        reason=found.reason if found else "every task is committed already: only films are assembled",
+        options=rows,
+    )
+
+
+class _Standing:
+    """The plan beside what an earlier render of the job left: results that stand, and how long they took."""
+
+    def __init__(self, loaded: LoadedSpec, request: PlanRequest) -> None:
+        self.job_id = request.job_id or loaded.spec.name
+        self.store = _existing(request.runs_url, self.job_id)
+        plan = make_plan(loaded.spec, loaded.facts)
+        report: dict[str, Any] | None = None
+        if self.store is not None:
+            plan = reseeded(plan, self.store.seed_overrides())
+            report = frozen_report(self.store, plan.engine)
+        self.report = report
+        self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
+        self.graph = build_graph(self.plan)
+        expected = expected_s(self.plan.engine)
+        records = self.store.events() if self.store is not None else ()
+        ratios = measured_ratios(records, self.graph, expected)
+        self.duration_s = corrected(expected, ratios)
+        self.times_from = f"measured by {self.job_id}" if ratios else _guess(self.plan)
+
+    def left(self) -> set[str]:
+        """The tasks that a render would compute."""
+        if self.store is None or self.report is None:
+            return set(self.graph.tasks)
+        known = digests(self.graph, _fingerprint(self.graph, self.report["fingerprint"]))
+        evicted = self.store.evicted_digests()
+        return set(to_compute(self.graph, known, self.store.committed_digests(), evicted))
+
+
+def _existing(runs_url: str, job_id: str) -> Store | None:
+    try:
+        return Store.find(runs_url, job_id)
+    except UsageError:
+        return None
+
+
+def _guess(plan: Plan) -> str:
+    return "the fake engine's settings" if plan.engine.name == "fake" else "the 2B model on one H200"
+
+
+def _fingerprint(graph: TaskGraph, engine: dict[str, Any]) -> Fingerprint:
+    from actors.media.ffmpeg import find_ffmpeg
+
+    files = {path: file_digest(Path(path)) for path in input_files(graph)}
+    return Fingerprint(engine=engine, media={"ffmpeg": find_ffmpeg().build_id}, files=files)
+
+
+def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:
+    """What is left, as the scheduler sees it; needs that are committed are no needs."""
+    listed = (scheduled(task, duration_s(task)) for task in graph.tasks.values() if task.id in left)
+    return [_without(task, left) for task in listed]
+
+
+def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
+    return replace(task, needs=tuple(need for need in task.needs if need in left))
+
+
+def _search(tasks: list[ScheduledTask], plan: Plan, request: PlanRequest) -> Found:
+    machine = Machine(request.gpus, segment_workers=max(1, math.ceil(request.gpus)))
+    text = (request.topology or plan.run.topology).strip()
+    if text == AUTO:
+        return find_topology(tasks, SearchConfig(machine, _footprint(plan, request)))
+    topology = parse_topology(text, machine)
+    topology.require({task.stage for task in tasks})
+    makespan_s = simulate(ScheduleGraph(tasks), topology).makespan_s
+    only = Candidate(topology, makespan_s, job_facts(tasks).bound(topology))
+    source = "--topology" if request.topology else "run.topology"
+    return Found(only, (only,), f"{source} says so; `--topology auto` looks for a better one")
+
+
+def _footprint(plan: Plan, request: PlanRequest) -> Footprint | None:
+    return engine_footprint(plan.engine, request.gpu_gib) if request.gpu_gib else None
+
+
+def _rows(found: Found, gpu_hour_cost: float | None) -> tuple[TopologyRow, ...]:
+    """The winner, the one that is nearly as fast for the fewest GPU-hours, then the fastest others."""
+    winner, enough_s = found.winner, found.winner.makespan_s * NEARLY
+    near = [candidate for candidate in found.simulated if candidate.makespan_s <= enough_s]
+    thrifty = min(near, key=lambda candidate: candidate.topology.gpus * candidate.makespan_s)
+    shown = list(dict.fromkeys(each.topology for each in (winner, thrifty, *found.simulated)))[:MOST_OPTIONS]
+    by_topology = {candidate.topology: candidate for candidate in (*found.simulated, winner)}
+    return tuple(_row(by_topology[topology], gpu_hour_cost) for topology in shown)
+
+
+def _row(candidate: Candidate, gpu_hour_cost: float | None) -> TopologyRow:
+    topology: Topology = candidate.topology
+    gpu_hours = topology.gpus * candidate.makespan_s / HOUR_S
+    return TopologyRow(
+        topology=str(topology),
+        gpus=topology.gpus,
+        makespan_s=round(candidate.makespan_s, 3),
+        bound_s=round(candidate.bound.seconds, 3),
+        limit=str(candidate.bound),
+        gpu_hours=round(gpu_hours, 6),
+        cost=None if gpu_hour_cost is None else round(gpu_hours * gpu_hour_cost, 4),
+        exchanges_models=candidate.exchanges,
+    )
+
+
+def _stages(graph: TaskGraph, left: Iterable[str], duration_s: Any) -> tuple[StageRow, ...]:
+    total: Counter[Stage] = Counter(task.stage for task in graph.tasks.values())
+    rest = [graph.tasks[name] for name in left]
+    todo = Counter(task.stage for task in rest)
+    work: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+    for task in rest:
+        work[task.stage] += duration_s(task)
+    return tuple(
+        StageRow(stage.value, total[stage], todo[stage], round(work[stage], 3))
+        for stage in Stage
+        if total[stage]
+    )
