@@ -18,9 +18,7 @@ ANSWER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterHealth:
-    """`differing` are lines about nodes whose software is not the head's; `dashboard` is its address or
-    empty.
-    """
+    """`differing` are lines about nodes whose software is not the head's; `dashboard` may be empty."""
 
     nodes: tuple[NodeFacts, ...]
     differing: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""How much device memory the stages of a job need: model files by size, and a peak for the work beside them."""
+"""How much device memory a job's stages need: model files by size, and a peak for the work beside them."""
 
 from __future__ import annotations
 

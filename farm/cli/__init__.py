@@ -1,1 +1,1 @@
-"""The command line: one module a verb, each a thin shell around plain functions. Nothing here imports torch or ray."""
+"""The command line: one module a verb, each a thin shell around plain functions, without torch or ray."""

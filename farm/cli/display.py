@@ -55,8 +55,8 @@ def event_line(event: Event) -> str | None:
         case JobPlanned():
             reused = f", {event.reused} already done" if event.reused else ""
             return (
-                f"job {event.job}: {len(event.videos)} film(s), {event.frames} frames, {event.tasks} tasks{reused}\n"
-                f"run directory {event.run_dir}"
+                f"job {event.job}: {len(event.videos)} film(s), {event.frames} frames, "
+                f"{event.tasks} tasks{reused}\nrun directory {event.run_dir}"
             )
         case WorkerReady():
             return f"worker {event.worker} ready on {event.device} after {event.seconds:.1f} s"

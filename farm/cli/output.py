@@ -49,7 +49,7 @@ def error_record(error: FarmError) -> dict[str, Any]:
 
 
 def report_error(error: FarmError, as_json: bool) -> None:
-    """Says what is wrong: on standard error for people, as the one document on standard output for programs."""
+    """Says what is wrong: on standard error for people, as the one document on standard output for JSON."""
     if as_json:
         emit_json(error_record(error))
         return

@@ -12,7 +12,7 @@ AUTH_FIX = "set RAY_AUTH_MODE=token on every node and client, or bind the dashbo
 
 
 def check_cluster(address: str | None) -> Iterator[Finding]:
-    """With an address (or RAY_ADDRESS) the cluster itself; otherwise the Ray that a render would start here."""
+    """With an address (or RAY_ADDRESS) that cluster; otherwise the Ray that a render would start here."""
     from cluster.health import cluster_health, ray_version
 
     place = address or os.environ.get("RAY_ADDRESS")

@@ -29,7 +29,7 @@ class Thumb:
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """The frames on both sides of a seam, their difference (amplified), and its mean over all pixels, 0-255."""
+    """Both sides of a seam, their difference (amplified), and its mean over all pixels, 0-255."""
 
     chunk: PlannedChunk
     frame: int
