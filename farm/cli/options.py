@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
+DEFAULT_RUNS = "runs"
+
+
+def _jobs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For shell completion: the jobs of the runs directory that was named, or would be used."""
+    from jobs.errors import FarmError
+    from jobs.store.opening import open_backend
+
+    runs = ctx.params.get("runs") or os.environ.get("FARM_RUNS") or DEFAULT_RUNS
+    try:
+        return [name for name in open_backend(runs, "listing").folders() if name.startswith(incomplete)]
+    except FarmError:
+        return []
+
+
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="Job spec, YAML or JSON.")]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id: the name of its run directory.")]
+JobArgument = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="Job id: the name of its run directory.", autocompletion=_jobs),
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", "-p", metavar="KEY=VALUE", help="Override a field of the spec.")
 ]
@@ -17,4 +36,3 @@ Runs = Annotated[
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")
 ]
-DEFAULT_RUNS = "runs"

@@ -104,6 +104,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     """Plans without rendering. Raises UsageError (the topology) and CapacityError (a machine that cannot do
     it).
     """
+    _machine_and_topology(loaded.spec.run.topology, request)
     standing = _Standing(loaded, request)
     graph, left = standing.graph, standing.left()
     tasks = _tasks_left(graph, left, standing.duration_s)
@@ -183,16 +184,21 @@ def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
 
 
 def _search(tasks: list[ScheduledTask], plan: Plan, request: PlanRequest) -> Found:
-    machine = Machine(request.gpus, segment_workers=max(1, math.ceil(request.gpus)))
-    text = (request.topology or plan.run.topology).strip()
-    if text == AUTO:
+    machine, topology = _machine_and_topology(plan.run.topology, request)
+    if topology is None:
         return find_topology(tasks, SearchConfig(machine, _footprint(plan, request)))
-    topology = parse_topology(text, machine)
     topology.require({task.stage for task in tasks})
     makespan_s = simulate(ScheduleGraph(tasks), topology).makespan_s
     only = Candidate(topology, makespan_s, job_facts(tasks).bound(topology))
     source = "--topology" if request.topology else "run.topology"
     return Found(only, (only,), f"{source} says so; `--topology auto` looks for a better one")
+
+
+def _machine_and_topology(text: str, request: PlanRequest) -> tuple[Machine, Topology | None]:
+    """The machine, and the topology that was named; None where the best one is to be found."""
+    machine = Machine(request.gpus, segment_workers=max(1, math.ceil(request.gpus)))
+    text = (request.topology or text).strip()
+    return machine, None if text == AUTO else parse_topology(text, machine)
 
 
 def _footprint(plan: Plan, request: PlanRequest) -> Footprint | None:

@@ -1,0 +1,107 @@
+"""Every command says what it does, and every option what it is for."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+import farm as package
+from farm.cli.main import app, run
+from farm.cli.results import RESULTS
+from tests.farm.cli.conftest import Farm, Rendered
+
+COMMANDS = {
+    "init": "commented spec",
+    "schema": "JSON Schema",
+    "check": "mistake",
+    "plan": "best topology",
+    "doctor": "exit 5",
+    "render": "continues one that stopped",
+    "submit": "job server",
+    "list": "runs directory",
+    "status": "how far",
+    "logs": "event log",
+    "why": "where it is",
+    "pause": "start nothing new",
+    "resume": "Continue",
+    "cancel": "committed stays",
+    "retry": "next render makes them anew",
+    "verify": "damaged",
+    "report": "while it runs or afterwards",
+    "nodes install": "custom_nodes",
+}
+
+
+def flat(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(farm: Farm, command: str) -> None:
+    answer = farm(*command.split(), "--help")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert COMMANDS[command] in flat(answer.out)
+    assert "--output" in answer.out
+
+
+def test_all_commands_are_listed(farm: Farm) -> None:
+    listed = flat(farm("--help").out)
+    assert all(f" {command.split()[0]} " in listed for command in COMMANDS)
+
+
+def test_the_table_above_names_every_command() -> None:
+    group = typer.main.get_command(app)
+    names = {name for name in group.commands if name != "nodes"} | {"nodes install"}  # type: ignore[attr-defined]
+    assert names == set(COMMANDS)
+    assert {name.split()[0] for name in COMMANDS} | {"error"} == {*RESULTS, "schema"}
+
+
+def test_every_option_is_explained() -> None:
+    group = typer.main.get_command(app)
+    commands = {**group.commands, **group.commands["nodes"].commands}  # type: ignore[attr-defined]
+    silent = [
+        f"{name} {parameter.name}"
+        for name, command in commands.items()
+        for parameter in command.params
+        if not getattr(parameter, "help", None)
+    ]
+    assert [place for place in silent if not place.endswith((" job", " help"))] == []
+
+
+def test_version(farm: Farm) -> None:
+    assert farm("--version").out == f"farm {package.__version__}\n"
+
+
+def test_no_command_is_a_question(farm: Farm) -> None:
+    answer = farm()
+    assert answer.code == 2
+    assert "render" in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("farm re", {"render", "report", "resume", "retry"}),
+        ("farm status ", {"harbor"}),
+        ("farm status h", {"harbor"}),
+        ("farm status x", set()),
+        ("farm doctor --output ", {"text", "json"}),
+    ],
+)
+def test_shell_completion(
+    rendered: Rendered,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    offered: set[str],
+) -> None:
+    monkeypatch.setenv("_FARM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" ")) - 1))
+    monkeypatch.chdir(rendered.runs.parent)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as done:
+        run([])
+    assert done.value.code == 0
+    assert set(capsys.readouterr().out.split()) == offered

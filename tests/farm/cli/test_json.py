@@ -1,0 +1,128 @@
+"""What each command prints with `--output json` fits the schema that `farm schema COMMAND` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from farm.cli.results import RESULTS, result_schema
+from tests.farm.cli.conftest import JOB, Farm, Rendered
+
+GOLDEN = Path(__file__).with_name("schemas.json")
+
+
+def fits(value: Any, command: str) -> Any:
+    jsonschema.validate(value, result_schema(command), cls=jsonschema.Draft202012Validator)
+    return value
+
+
+def test_init(farm: Farm, tmp_path: Path) -> None:
+    result = fits(farm("init", tmp_path / "my film.yaml", "-o", "json").json, "init")
+    assert result == {"spec": str(tmp_path / "my film.yaml"), "job": "my-film"}
+
+
+def test_check(farm: Farm, spec: Path) -> None:
+    result = fits(farm("check", spec, "-o", "json").json, "check")
+    assert [(video["name"], video["chunks"], video["frames"]) for video in result["videos"]] == [
+        ("dawn", 3, 49),
+        ("noon", 1, 17),
+    ]
+
+
+def test_plan(farm: Farm, spec: Path, tmp_path: Path) -> None:
+    words = ("plan", spec, "--gpus", 2, "--gpu-hour-cost", 3, "--runs", tmp_path / "runs", "-o", "json")
+    result = fits(farm(*words).json, "plan")
+    assert len(result["chunks"]) == 4
+    assert result["options"][0]["topology"] == result["topology"]
+
+
+def test_doctor(farm: Farm, spec: Path, tmp_path: Path) -> None:
+    result = fits(farm("doctor", spec, "--runs", tmp_path / "runs", "-o", "json").json, "doctor")
+    assert result["able"]
+    assert {finding["level"] for finding in result["findings"]} <= {"ok", "warn"}
+
+
+def test_render(farm: Farm, rendered: Rendered) -> None:
+    """A second render finds everything and still answers with the films and the report."""
+    words = ("render", rendered.spec, "--serial", "--runs", rendered.runs, "-o", "json")
+    answer = farm(*words)
+    result = fits(answer.json, "render")
+    assert (answer.code, result["outcome"], result["tasks"]["committed"]) == (0, "done", 0)
+    assert all(Path(film["path"]).exists() for film in result["videos"])
+    assert Path(result["report"]).exists()
+
+
+@pytest.mark.parametrize("command", ["list", "status", "logs", "why", "verify", "report"])
+def test_what_reads_a_run(farm: Farm, rendered: Rendered, command: str) -> None:
+    job = () if command == "list" else (JOB,)
+    answer = farm(command, *job, "--runs", rendered.runs, "--output", "json")
+    assert answer.code == 0, answer.err
+    assert fits(answer.json, command)
+
+
+def test_why_a_task(farm: Farm, rendered: Rendered) -> None:
+    result = fits(farm("why", JOB, "dawn/1/sample", "--runs", rendered.runs, "-o", "json").json, "why")
+    assert result["standing"] == "committed"
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_retry(farm: Farm, rendered: Rendered, dry: list[str]) -> None:
+    words = ("retry", JOB, "--videos", "dawn", "--chunks", "1-2", "--reseed", "--runs", rendered.runs)
+    result = fits(farm(*words, *dry, "-o", "json").json, "retry")
+    assert (result["dry_run"], result["voided"] > 0) == (bool(dry), not dry)
+    assert [(seed["video"], seed["chunk"]) for seed in result["seeds"]] == [("dawn", 1), ("dawn", 2)]
+
+
+def test_cancel_and_resume(farm: Farm, rendered: Rendered) -> None:
+    """Retry leaves something to do, cancel settles it, resume renders it."""
+    runs = ("--runs", rendered.runs, "-o", "json")
+    farm("retry", JOB, "--videos", "noon", *runs)
+    assert fits(farm("cancel", JOB, *runs).json, "cancel")["asked"] == "cancel"
+    result = fits(farm("resume", JOB, "--serial", *runs).json, "render")
+    assert (result["outcome"], result["tasks"]["committed"]) == ("done", 3)
+
+
+def test_pause_and_resume_of_a_running_job(farm: Farm, rendered: Rendered) -> None:
+    from jobs.store import Store
+
+    runs = ("--runs", rendered.runs, "-o", "json")
+    with Store.find(str(rendered.runs), JOB).lock():
+        assert fits(farm("pause", JOB, *runs).json, "pause")["asked"] == "pause"
+        assert fits(farm("status", JOB, *runs).json, "status")["requests"] == ["pause"]
+        assert fits(farm("resume", JOB, *runs).json, "resume")["needs_driver"] is False
+        assert fits(farm("status", JOB, *runs).json, "status")["requests"] == []
+
+
+def test_nodes_install(farm: Farm, tmp_path: Path) -> None:
+    (tmp_path / "comfy").mkdir()
+    (tmp_path / "main.py").touch()
+    answer = farm("nodes", "install", "--comfyui", tmp_path, "-o", "json")
+    assert answer.code == 0, answer.err
+    assert Path(fits(answer.json, "nodes")["nodes"]).parent == tmp_path / "custom_nodes"
+
+
+def test_an_error(farm: Farm, rendered: Rendered) -> None:
+    answer = farm("status", "habor", "--runs", rendered.runs, "-o", "json")
+    result = fits(answer.json, "error")
+    assert (answer.code, result["exit_code"], result["error"]) == (2, 2, "UsageError")
+    assert JOB in result["problems"][0]["remedy"]
+
+
+@pytest.mark.parametrize("command", [None, *RESULTS])
+def test_schemas_are_schemas(farm: Farm, command: str | None) -> None:
+    printed = farm("schema", *([command] if command else [])).json
+    jsonschema.Draft202012Validator.check_schema(printed)
+
+
+def test_schemas_are_what_programs_rely_on() -> None:
+    """To renew: `python -m tests.farm.cli.test_json`, and a line in CHANGELOG.md."""
+    assert json.loads(GOLDEN.read_text()) == {command: result_schema(command) for command in RESULTS}
+
+
+if __name__ == "__main__":
+    text = json.dumps({command: result_schema(command) for command in RESULTS}, indent=1)
+    GOLDEN.write_text(text + "\n")

@@ -1,0 +1,117 @@
+"""`farm plan`: its numbers come from the plan, the scheduler and what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from farm.api import RenderOptions, load
+from farm.verbs.plan import PlanReport, PlanRequest, plan_job
+from jobs.errors import UsageError
+from tests.farm.cli.conftest import JOB, Farm, Rendered, document
+
+FAKE = {"encode_s": 0.1, "sample_s": 4.0, "decode_s": 1.0}
+
+
+def planned(data: dict, runs: Path, **request: object) -> PlanReport:
+    return plan_job(load(data, RenderOptions()), PlanRequest(str(runs), **request))  # type: ignore[arg-type]
+
+
+def test_time_of_one_worker_is_all_its_work(tmp_path: Path) -> None:
+    """Two prompts encoded, four chunks sampled and decoded; segments go beside it on a CPU worker."""
+    data = document(tmp_path / "out", engine={"name": "fake", "fake": FAKE})
+    report = planned(data, tmp_path / "runs", gpu_hour_cost=2.0)
+    assert report.makespan_s == pytest.approx(2 * 0.1 + 4 * 4.0 + 4 * 1.0, abs=0.1)
+    assert report.options[0].gpu_hours == pytest.approx(report.makespan_s / 3600, rel=1e-3)
+    assert report.options[0].cost == pytest.approx(report.makespan_s / 3600 * 2, abs=1e-4)
+    assert [(row.stage, row.tasks, row.left) for row in report.stages] == [
+        ("encode", 2, 2),
+        ("sample", 4, 4),
+        ("decode", 4, 4),
+        ("segment", 4, 4),
+    ]
+
+
+def test_the_chain_bounds_what_many_gpus_can_do(tmp_path: Path) -> None:
+    """Three chained samplings of 4 s and one decode: no topology is faster, and the best is not slower."""
+    data = document(tmp_path / "out", engine={"name": "fake", "fake": FAKE})
+    report = planned(data, tmp_path / "runs", gpus=8)
+    assert 13.0 <= report.makespan_s < 13.0 * 1.05
+    assert "chain" in report.reason
+    assert all(row.makespan_s >= row.bound_s - 1e-3 for row in report.options)
+
+
+def test_a_named_topology_is_the_only_option(tmp_path: Path) -> None:
+    report = planned(document(tmp_path / "out"), tmp_path / "runs", gpus=2, topology="sample=1,decode=1")
+    assert [row.topology for row in report.options] == ["sample=1,decode=1,segment=2"]
+    with pytest.raises(UsageError, match="at most the 2 GPUs"):
+        planned(document(tmp_path / "out"), tmp_path / "runs", gpus=2, topology="sample=3")
+
+
+def test_models_that_do_not_fit_together_are_split(tmp_path: Path) -> None:
+    """Sparse files stand for the weights: 10 GiB of transformer, 10 GiB of text encoder, GPUs of 16."""
+    for name in ("transformer.safetensors", "text.safetensors", "vae.safetensors"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate((10 if name != "vae.safetensors" else 1) * 2**30)
+    engine = {
+        "name": "comfyui",
+        "diffusion_model": str(tmp_path / "transformer.safetensors"),
+        "text_encoder": str(tmp_path / "text.safetensors"),
+        "vae": str(tmp_path / "vae.safetensors"),
+    }
+    data = document(tmp_path / "out", engine=engine)
+    large = planned(data, tmp_path / "runs", gpus=2, gpu_gib=80.0)
+    assert not large.options[0].exchanges_models
+    small = planned(data, tmp_path / "runs", gpus=2, gpu_gib=16.0)
+    fitting = [row for row in small.options if not row.exchanges_models]
+    assert all("mono" not in row.topology for row in fitting)
+
+
+def test_what_is_committed_is_not_planned_again(farm: Farm, rendered: Rendered) -> None:
+    loaded = load(str(rendered.spec), RenderOptions())
+    report = plan_job(loaded, PlanRequest(str(rendered.runs)))
+    assert (report.makespan_s, report.options) == (0.0, ())
+    assert "committed already" in report.reason
+    assert report.times_from == f"measured by {JOB}"
+    farm("retry", JOB, "--videos", "dawn", "--chunks", "2", "--runs", rendered.runs)
+    report = plan_job(loaded, PlanRequest(str(rendered.runs)))
+    # Its own three tasks, and the frames before its seam once more: they were given up after use.
+    assert {row.stage: row.left for row in report.stages} == {
+        "encode": 0,
+        "sample": 1,
+        "decode": 2,
+        "segment": 1,
+    }
+
+
+def test_an_edited_prompt_is_planned_with_what_follows_it(rendered: Rendered) -> None:
+    data = yaml.safe_load(rendered.spec.read_text())
+    data["videos"][0]["chunks"][1] = {
+        "extend": {"prompt": "rain", "num_new_frames": 16, "overlap_frames": 16}
+    }
+    report = planned(data, rendered.runs)
+    left = {row.stage: row.left for row in report.stages}
+    assert (left["encode"], left["sample"]) == (1, 2)
+
+
+def test_text_names_the_winner_and_its_price(farm: Farm, spec: Path, tmp_path: Path) -> None:
+    words = ("plan", spec, "--gpus", 4, "--gpu-hour-cost", 2.5, "--runs", tmp_path / "runs")
+    lines = farm(*words).out.splitlines()
+    assert lines[0].split() == [
+        "video", "chunk", "shot", "kind", "frames", "fade", "latents", "steps", "seed", "prompt",
+    ]  # fmt: skip
+    assert any(line.startswith("-> ") for line in lines)
+    assert any(line.split()[-1:] == ["cost"] for line in lines)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_long_plans_are_cut_short(farm: Farm, tmp_path: Path) -> None:
+    extend = {"extend": {"prompt": "on", "num_new_frames": 16, "overlap_frames": 16, "repeat": 100}}
+    data = document(tmp_path, videos=[{"name": "v", "chunks": [{"generate": {"prompt": "a"}}, extend]}])
+    path = tmp_path / "long.yaml"
+    path.write_text(yaml.safe_dump(data))
+    short = farm("plan", path, "--runs", tmp_path / "runs").out
+    assert "and 61 more chunks" in short
+    assert len(farm("plan", path, "--all-chunks", "--runs", tmp_path / "runs").out.splitlines()) > 101
