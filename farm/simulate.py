@@ -29,14 +29,16 @@ _WORKERS_PER_HOST = 8
 class SimulationConfig:
     """What costs time beside the stages, seconds.
 
-    `handoff_s` passes between a decision and the start of the task, `commit_s` for writing a result,
-    `report_s` until the scheduler hears of it, `restart_s` from a probe or kill to a worker that can serve
+    `handoff_s` passes between a decision and the start of the task, `report_s` until the scheduler hears of
+    its end. Writing a result takes `commit_s` and its bytes at `bytes_per_s`; the worker's device meanwhile
+    works on the next task, if it has one. `restart_s` passes from a probe or kill to a worker that can serve
     again. `speed` gives a worker's share of the usual speed by id; `mend_s` is how long the user takes to
     resume a paused job.
     """
 
     handoff_s: float = 0.0
     commit_s: float = 0.0
+    bytes_per_s: float = INFINITE_S
     report_s: float = 0.0
     restart_s: float = 20.0
     mend_s: float = 60.0
@@ -153,7 +155,13 @@ class Simulation:
 
     def _assign(self, order: Assign) -> None:
         worker = self.workers[order.worker]
-        if worker.alive:
+        if not self.config.handoff_s:
+            self._arrive(worker, worker.life, order)
+        else:
+            self._at(self.config.handoff_s, self._arrive, worker, worker.life, order)
+
+    def _arrive(self, worker: VirtualWorker, life: int, order: Assign) -> None:
+        if worker.alive and worker.life == life:
             worker.queue.append((order.task, order.attempt))
             if len(worker.queue) == 1:
                 self._start(worker)
@@ -162,12 +170,10 @@ class Simulation:
         task, attempt = worker.queue[0]
         number = self.graph.number[task]
         duration_s = self.graph.duration_s[number] / worker.speed + self._swap_s(worker, number)
-        duration_s += self.config.commit_s
-        start_s = self.now + self.config.handoff_s
         fate = self.faults.fate(worker.id, task, attempt, duration_s) if self.faults else None
         if fate is None:
-            self.timeline.add(worker.number, number, start_s, start_s + duration_s)
-            self._at(self.config.handoff_s + duration_s, self._commit, worker, worker.life, task, attempt)
+            self.timeline.add(worker.number, number, self.now, self.now + duration_s)
+            self._at(duration_s, self._commit, worker, worker.life, task, attempt)
         else:
             self._meet(fate, worker, task, attempt)
 
@@ -180,8 +186,15 @@ class Simulation:
         return 0.0 if held == model else swap_s.get(model, 0.0)
 
     def _commit(self, worker: VirtualWorker, life: int, task: str, attempt: int) -> None:
-        self._send(events.TaskDone(task, worker.id, attempt, 0))
+        """The device is done with the task; its result is being written."""
+        written_s = self.config.commit_s
+        written_s += self.graph.payload_bytes[self.graph.number[task]] / self.config.bytes_per_s
+        self._at(written_s, self._committed, worker, life, events.TaskDone(task, worker.id, attempt, 0))
         self._next(worker, life)
+
+    def _committed(self, worker: VirtualWorker, life: int, done: events.TaskDone) -> None:
+        if worker.life == life:
+            self._send(done)
 
     def _next(self, worker: VirtualWorker, life: int) -> None:
         if worker.life == life:

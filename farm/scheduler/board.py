@@ -102,6 +102,7 @@ class Board:
         worker.started_s, worker.deadline_s = now, INFINITE_S
         if worker.held:
             task = worker.held[0][0]
+            worker.stage = self.graph.stage[task]
             allowance_s = self.deadlines.allowance_s(
                 self.graph.stage[task], self.graph.duration_s[task], self.recovery.hangs(task)
             )

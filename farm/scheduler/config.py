@@ -48,8 +48,9 @@ class SchedulerConfig:
 
     `max_losses` bounds the lost workers per task; None takes the failure table's cap. `budget_bytes` bounds
     the payloads that are made and not yet delivered; None allows `payloads_per_worker` chunks' worth for each
-    worker. `sample_depth` and `downstream_depth` say how many tasks one worker may hold. `swap_s` gives the
-    seconds that loading a model costs on workers that cannot hold all of theirs; empty where all fit.
+    worker. A worker may hold `downstream_depth` tasks while it runs a stage behind sample, `sample_depth`
+    before. `swap_s` gives the seconds that loading a model costs on workers that cannot hold all of theirs;
+    empty where all fit.
     """
 
     max_attempts: int = 3

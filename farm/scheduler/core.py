@@ -203,13 +203,14 @@ class Scheduler:
             self._assign(*picked)
 
     def _queue_ahead(self, group: Group) -> None:
-        """Queues behind running tasks only while there is enough for every worker of the group.
+        """Queues behind running tasks, so that devices work on while results are written and reported.
 
-        A task bound to one worker is lost to another that goes idle first.
+        Only while there is enough for every worker of the group, and never on the longest path: a task bound
+        to one worker is lost to another that goes idle first.
         """
         while group.room and self.policy.ready(group) >= group.up:
             choice = self.policy.choose(group)
-            if choice is None:
+            if choice is None or choice.reason.why is Why.CRITICAL:
                 return
             self._assign(choice, self.board.roster.workers[next(iter(group.room))])
 

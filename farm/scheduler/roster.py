@@ -37,7 +37,6 @@ class Group:
     """
 
     stages: tuple[int, ...]
-    depth: int
     up: int = 0
     specialists: dict[int, int] = field(default_factory=dict)
     idle: dict[int, None] = field(default_factory=dict)
@@ -68,6 +67,7 @@ class Worker:
     lost_s: float = -INFINITE_S
     streak: int = 0
     resident: int = -1
+    stage: int = -1
 
 
 class Roster:
@@ -101,9 +101,7 @@ class Roster:
         for group in self.groups:
             if group.stages == stages:
                 return group
-        upstream = _UPSTREAM & set(stages)
-        depth = self.config.sample_depth if upstream else self.config.downstream_depth
-        group = Group(stages, depth)
+        group = Group(stages)
         self.groups.append(group)
         self.groups.sort(key=lambda each: len(each.stages))
         return group
@@ -130,10 +128,15 @@ class Roster:
             group.idle[number] = None
         else:
             group.idle.pop(number, None)
-        if up and 0 < held < group.depth:
+        if up and 0 < held < self._depth(worker):
             group.room[number] = None
         else:
             group.room.pop(number, None)
+
+    def _depth(self, worker: Worker) -> int:
+        """How many tasks the worker may hold, by the stage that it is running."""
+        upstream = worker.stage in _UPSTREAM
+        return self.config.sample_depth if upstream else self.config.downstream_depth
 
     def last_for(self, worker: Worker, needed: list[int]) -> int:
         """A stage with tasks left (`needed`, by stage) that only this worker serves now, or -1."""
