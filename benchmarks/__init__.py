@@ -1,0 +1,1 @@
+"""Benchmarks: quality of the bundled model and speed of the farm."""

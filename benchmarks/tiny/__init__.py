@@ -1,0 +1,1 @@
+"""Quality of the bundled tiny model, measured on pixels."""

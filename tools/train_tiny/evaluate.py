@@ -1,0 +1,175 @@
+"""Judges a checkpoint on its training device: prompts, guides, long takes. Reads the exported file, as users
+do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_upsampler, load_vae
+from actors.models.tiny_text import TinyTextEncoder, TinyTokenizer
+from benchmarks.tiny.detector import read
+from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
+from tools.train_tiny.prompts import held_out
+from tools.train_tiny.sampler import Guide, Models, Settings, film, long_take, refine, seams
+from tools.train_tiny.training import Run
+from tools.train_tiny.upsampler import upsampler_gain
+from tools.train_tiny.vae import held_out_psnr
+from tools.train_tiny.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Frame, draw_scenes, render
+
+SMALL, LARGE = (13, 4, 4), (13, 8, 8)
+
+
+def load(path: Path, device: torch.device) -> Models:
+    """The exported file in float32 on `device`."""
+    checkpoint = Checkpoint.open(path)
+    text = TinyTextEncoder.from_config(checkpoint.configs["text_encoder"])
+    text.load_state_dict(checkpoint.state("text_encoder."))
+    f32 = torch.float32
+    modules = [
+        load_transformer(checkpoint, f32),
+        text.float().eval(),
+        load_vae(checkpoint, f32),
+        load_upsampler(checkpoint, f32),
+    ]
+    modules = [module.to(device) for module in modules]
+    return Models(*modules, TinyTokenizer.from_config(checkpoint.configs["text_encoder"]), device)
+
+
+def wanted() -> list[Wanted]:
+    """The held-out prompts and what they say."""
+    names = (list(COLOURS), list(SHAPES), list(BACKGROUNDS), [*DIRECTIONS, None])
+    return [Wanted(i.prompt, *(n[c] for n, c in zip(names, i.combination, strict=True))) for i in held_out()]
+
+
+def prompts(
+    models: Models, shape: tuple[int, int, int], settings: Settings, count: int = 64
+) -> dict[str, float]:
+    """Scores of the held-out prompts."""
+    items = wanted()[:count]
+    readings = []
+    for i in range(0, len(items), 32):
+        latents = models.sample([item.prompt for item in items[i : i + 32]], shape, settings)
+        readings += [read(models.decode(latents[j : j + 1])[0]) for j in range(len(latents))]
+    return prompt_scores(items, readings)
+
+
+def stills(models: Models, frame: Frame, settings: Settings, count: int) -> dict[str, float]:
+    """PSNR of the frames that image guides fix: the first, and the last together with the first."""
+    items = wanted()[:count]
+    generator = torch.Generator(models.device).manual_seed(77)
+    scenes = draw_scenes(count, frame, generator)
+    truth = (render(scenes, torch.tensor([0, 96], device=models.device), frame)[0].transpose(1, 2) + 1) / 2
+    first, last = (models.encode_still(truth[:, i]) for i in (0, 1))
+    names = [
+        f"a {list(COLOURS)[c]} {SHAPES[s]} moves over a {list(BACKGROUNDS)[b]} background"
+        for c, s, b in zip(scenes.colour, scenes.shape, scenes.background, strict=True)
+    ]
+    shape = (13, frame.height // 32, frame.width // 32)
+    one = models.decode(models.sample(names, shape, settings, [Guide(first, [0])]))
+    soft = models.decode(models.sample(names, shape, settings, [Guide(first, [0], 0.05)]))
+    two = models.decode(models.sample(names, shape, settings, [Guide(first, [0]), Guide(last, [96])]))
+    del items
+    return {
+        "first": sum(psnr(one[i, 0], truth[i, 0]) for i in range(count)) / count,
+        "first, strength 0.95": sum(psnr(soft[i, 0], truth[i, 0]) for i in range(count)) / count,
+        "first of both": sum(psnr(two[i, 0], truth[i, 0]) for i in range(count)) / count,
+        "last of both": sum(psnr(two[i, -1], truth[i, 1]) for i in range(count)) / count,
+    }
+
+
+def takes(
+    models: Models,
+    settings: Settings,
+    again: Settings,
+    count: int,
+    extends: int,
+    shape: tuple[int, int, int] = SMALL,
+) -> None:
+    """Long takes without and with refinement."""
+    items = wanted()[:count] if count <= 8 else wanted()[:: 64 // count]
+    sentences = [item.prompt for item in items]
+    take = long_take(models, sentences, shape, settings, extends)
+    for name, candidate in (
+        ("plain", take),
+        ("refined", refine(models, take, sentences, again) if shape == SMALL else None),
+    ):
+        if candidate is None:
+            continue
+        rows = [
+            motion(film(models, candidate, i), seams(candidate), 8 * candidate.blend)
+            for i in range(len(items))
+        ]
+        print(f"takes {shape} {name}: {_summary(rows, items)}", flush=True)
+
+
+def _summary(rows: list[Motion], items: list[Wanted]) -> str:
+    ratios = sorted(row.ratio for row in rows)
+    drift = sorted(row.last_speed / row.first_speed for row in rows)
+    parts = {
+        "colour": rate([r.last_colour == w.colour for r, w in zip(rows, items, strict=True)]),
+        "shape": rate([r.last_shape == w.shape for r, w in zip(rows, items, strict=True)]),
+        "ratio median": ratios[len(ratios) // 2],
+        "ratio max": ratios[-1],
+        "within 1.25": rate([r <= 1.25 for r in ratios]),
+        "p99": sum(r.elsewhere_p99 for r in rows) / len(rows),
+        "jump": sum(r.seam_jump for r in rows) / len(rows),
+        "speed ratio mean": sum(drift) / len(drift),
+        "min": drift[0],
+        "max": drift[-1],
+    }
+    return "  ".join(f"{name} {value:.3f}" for name, value in parts.items())
+
+
+def _report(models: Models, shape: tuple[int, int, int], settings: Settings, count: int) -> None:
+    scores = prompts(models, shape, settings, count)
+    print(f"prompts {shape} {settings}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.train_tiny.evaluate", description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--count", type=int, default=32)
+    parser.add_argument("--extends", type=int, default=20)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    models = load(options.checkpoint, device)
+    run = Run(device, Path(), 0, batch_scale=options.count / 32)
+    large_too = options.count > 4
+    with torch.no_grad(), run.autocast:
+        for shape in (SMALL, LARGE) if large_too else (SMALL,):
+            _report(models, shape, Settings(), 2 * options.count)
+        takes(models, Settings(), Settings(8, 3.0, denoise=0.5), options.count, options.extends)
+        if large_too:
+            takes(models, Settings(), Settings(), options.count // 2, options.extends, LARGE)
+        for frame in (Frame(128, 128), Frame(256, 256)):
+            print(
+                f"guides {frame}: "
+                + "  ".join(
+                    f"{k} {v:.2f} dB" for k, v in stills(models, frame, Settings(), options.count).items()
+                ),
+                flush=True,
+            )
+        for settings in (
+            Settings(12),
+            Settings(20),
+            Settings(16, 2.0),
+            Settings(16, 4.5),
+            Settings(20, ancestral=True),
+        ):
+            for shape in (SMALL, LARGE) if large_too else (SMALL,):
+                _report(models, shape, settings, 2 * options.count)
+    for frame in (Frame(128, 128), Frame(256, 256)):
+        print(f"vae {frame}: {held_out_psnr(models.vae, run, frame):.2f} dB")
+    print(
+        "upsampler {:.2f} dB, bicubic {:.2f} dB".format(*upsampler_gain(models.vae, models.upsampler, run)),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

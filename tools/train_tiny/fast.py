@@ -1,0 +1,81 @@
+"""The transformer's forward pass for training: diffusers' function of the same weights, in fewer passes.
+
+Noise levels are the same for all tokens of a latent slot, so the modulation is computed per slot and
+broadcast.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers import LTXVideoTransformer3DModel
+from diffusers.models.transformers.transformer_ltx import LTXAttention
+
+from tools.train_tiny.geometry import to_latents, to_tokens
+
+Rope = tuple[torch.Tensor, torch.Tensor]
+
+
+def velocity(
+    model: LTXVideoTransformer3DModel,
+    text: tuple[torch.Tensor, torch.Tensor],
+    x: torch.Tensor,
+    sigma: torch.Tensor,
+    coords: torch.Tensor,
+) -> torch.Tensor:
+    """Velocity [B, C, T, h, w] of latents `x` whose slots have noise levels `sigma` [B, T]."""
+    batch, slots = sigma.shape
+    tokens = to_tokens(x)
+    cos, sin = model.rope(tokens, video_coords=coords)
+    hidden = model.proj_in(tokens).unflatten(1, (slots, -1))
+    temb, embedded = model.time_embed((sigma * 1000).flatten(), batch_size=batch, hidden_dtype=hidden.dtype)
+    context = model.caption_projection(text[0])
+    bias = ((1 - text[1].to(hidden.dtype)) * -10000.0)[:, None, None, :]
+    for block in model.transformer_blocks:
+        table = block.scale_shift_table + temb.view(batch, slots, 6, -1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = table.to(hidden.dtype)[:, :, :, None].unbind(2)
+        normal = torch.addcmul(shift1, _norm(hidden), 1 + scale1)
+        mixed = _attention(block.attn1, normal.flatten(1, 2), None, (cos, sin), None)
+        hidden = torch.addcmul(hidden, mixed.view_as(hidden), gate1)
+        mixed = _attention(block.attn2, hidden.flatten(1, 2), context, None, bias)
+        hidden = hidden + mixed.view_as(hidden)
+        normal = torch.addcmul(shift2, _norm(hidden), 1 + scale2)
+        hidden = torch.addcmul(hidden, block.ff(normal), gate2)
+    table = model.scale_shift_table + embedded.view(batch, slots, 1, -1)
+    shift, scale = table.to(hidden.dtype)[:, :, :, None].unbind(2)
+    with torch.autocast(x.device.type, enabled=False):
+        normal = F.layer_norm(hidden, hidden.shape[-1:], eps=1e-6)
+    out = model.proj_out(torch.addcmul(shift, normal, 1 + scale))
+    return to_latents(out.flatten(1, 2), *x.shape[3:])
+
+
+def _norm(hidden: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(hidden.device.type, enabled=False):
+        return F.rms_norm(hidden, hidden.shape[-1:], eps=1e-6)
+
+
+def _attention(
+    attn: LTXAttention,
+    x: torch.Tensor,
+    context: torch.Tensor | None,
+    rope: Rope | None,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:
+    source = x if context is None else context
+    q, k, v = attn.to_q(x), attn.to_k(source), attn.to_v(source)
+    with torch.autocast(x.device.type, enabled=False):
+        q = F.rms_norm(q, q.shape[-1:], attn.norm_q.weight.to(q.dtype), 1e-5)
+        k = F.rms_norm(k, k.shape[-1:], attn.norm_k.weight.to(k.dtype), 1e-5)
+    if rope is not None:
+        q, k = _rotate(q, rope), _rotate(k, rope)
+    q, k, v = (t.unflatten(2, (attn.heads, -1)).transpose(1, 2) for t in (q, k, v))
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
+    out: torch.Tensor = attn.to_out[0](mixed.transpose(1, 2).flatten(2))
+    return out
+
+
+def _rotate(x: torch.Tensor, rope: Rope) -> torch.Tensor:
+    pairs = x.unflatten(2, (-1, 2))
+    cos, sin = (t.to(x.dtype).unflatten(2, (-1, 2))[..., 0] for t in rope)
+    real, imaginary = pairs.unbind(-1)
+    return torch.stack([real * cos - imaginary * sin, imaginary * cos + real * sin], dim=-1).flatten(2)

@@ -1,0 +1,123 @@
+"""What the training stages share: a clock-driven schedule, averaged weights, saved states."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a stage runs and for how long."""
+
+    device: torch.device
+    folder: Path
+    seconds: float
+    batch_scale: float = 1.0
+    compile: bool = False
+    seed: int = 0
+    peak_lr: float | None = None
+    limit_steps: int = 10**9
+    channels_last: bool = True
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last_3d if self.channels_last else torch.contiguous_format
+
+    @property
+    def autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def batch(self, count: int) -> int:
+        return max(1, round(count * self.batch_scale))
+
+
+@dataclass
+class Clock:
+    """Training progress by wall clock: the budget is device time, not steps."""
+
+    seconds: float
+    limit_steps: int = 10**9
+    report_every_s: float = 10.0
+    save_every_s: float = 60.0
+    steps: int = 0
+    _start: float = field(default_factory=time.perf_counter)
+    _said: float = 0.0
+    _saved: float = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def progress(self) -> float:
+        return min(1.0, max(self.elapsed_s / self.seconds, self.steps / self.limit_steps))
+
+    def ticks(self) -> Iterator[int]:
+        while self.progress < 1.0:
+            yield self.steps
+            self.steps += 1
+
+    def restart(self) -> None:
+        """Start counting now: warm-up and compilation are over."""
+        self._start = time.perf_counter()
+
+    def report(self, text: Callable[[], str]) -> None:
+        if self.elapsed_s - self._said >= self.report_every_s:
+            self._said = self.elapsed_s
+            print(f"  {self.elapsed_s:6.1f} s  step {self.steps:6d}  {text()}", flush=True)
+
+    def save(self, action: Callable[[], None]) -> None:
+        if self.elapsed_s - self._saved >= self.save_every_s:
+            self._saved = self.elapsed_s
+            action()
+
+
+def cosine(progress: float, warm: float = 0.02, floor: float = 0.01) -> float:
+    """Learning-rate factor: a short linear warm-up, then a half cosine to `floor`."""
+    if progress < warm:
+        return max(progress / warm, 0.02)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+
+
+class Average:
+    """Exponential moving average of a module's parameters, warmed up so that early weights fade."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.count = 0
+        self.live = [p for p in module.parameters() if p.requires_grad]
+        self.mean = [p.detach().clone() for p in self.live]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.count += 1
+        decay = min(self.decay, self.count / (self.count + 10))
+        torch._foreach_lerp_(self.mean, [p.detach() for p in self.live], 1 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the live weights and the average."""
+        for live, mean in zip(self.live, self.mean, strict=True):
+            kept = live.detach().clone()
+            live.copy_(mean)
+            mean.copy_(kept)
+
+
+def save(path: Path, states: dict[str, State]) -> None:
+    """Write state dicts atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {name: {k: v.detach().cpu() for k, v in state.items()} for name, state in states.items()}, partial
+    )
+    partial.replace(path)
