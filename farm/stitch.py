@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from actors.media.audio import channels_of, cut_track, track_options, track_rate
+from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_options, track_rate
 from actors.media.boxes import Track, read_movie
 from actors.media.codecs import Options, time_scale
 from actors.media.frames import png_name
@@ -177,7 +177,7 @@ def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path)
         stream, sound_options = _sound(video, joined, CONTAINERS[container].audio or "flac")
         streams.append(stream)
         options |= sound_options
-    return compile_command(ffmpeg.output(*streams, str(out), **options))
+    return compile_command(ffmpeg.output(*streams, str(out), **options).global_args(*SAME_ON_EVERY_CPU))
 
 
 def _movie_options(video: PlannedVideo, container: str) -> Options:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 WIDEST_GRAY = 65535
 SEEK_AHEAD_FRAMES = Fraction(1, 4)
-"""Seeking rounds to the file's ticks, at worst whole frames: less than half a frame rounds to the right one."""
+"""Seeking rounds to the file's ticks, at worst to whole frames: a quarter rounds to the right one."""
 
 
 @dataclass(frozen=True, slots=True)

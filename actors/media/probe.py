@@ -79,7 +79,7 @@ def read_stream(path: Path) -> VideoStream:
 
 
 def packet_times(path: Path, call: Call) -> Iterator[Fraction]:
-    """Presentation time in seconds of each video packet, one a frame in every codec of the farm, as stored."""
+    """Presentation time in seconds of each video packet, as stored; the farm's codecs have one a frame."""
     tick_s = Fraction(0)
     for line in read_lines(_listing_command(path, "v:0", {}, "error"), call):
         if line.startswith("#tb 0:"):

@@ -205,7 +205,8 @@ def storage_problem(error: OSError, call: Call) -> NoReturn:
     if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         raise disk_full(call) from error
     place = error.filename or call.writes
-    raise StorageProblem(f"could not {call.what}: {error}; make sure that {place} is there and writable") from error
+    remedy = f"make sure that {place} is there and writable"
+    raise StorageProblem(f"could not {call.what}: {error}; {remedy}") from error
 
 
 def _last_line(messages: str) -> str:

@@ -135,7 +135,7 @@ def _pieces(frames: Frames, params: SegmentParams) -> Iterator[memoryview]:
             raise BadOutput(f"frames are {block.dtype} {block.shape[1:]}, not uint8 {size}; report this")
         fed += len(block)
         if len(block):
-            yield memoryview(np.ascontiguousarray(block)).cast("B")
+            yield np.ascontiguousarray(block).data.cast("B")
     if fed != params.owned_frames:
         raise BadOutput(f"{fed} frames came for a segment of {params.owned_frames}; render the chunk again")
 

@@ -10,7 +10,7 @@ from actors.media.boxes import read_movie
 from actors.media.codecs import KEYFRAME_SECONDS
 from actors.media.frames import Cut, read_video
 from actors.media.probe import packet_times
-from actors.media.process import Call, exchange
+from actors.media.process import Call, exchange, run
 from actors.media.segment import crossfade, encode_segment, segment_command
 from jobs.errors import BadOutput, StageBug
 from jobs.formats import CODECS
@@ -160,6 +160,22 @@ def test_sound_is_kept_to_the_bit(marks, tmp_path: Path) -> None:
     raw, _ = exchange(compile_command(stream), Call("read sound"))
     assert np.array_equal(np.frombuffer(raw, "<f4").reshape(-1, 2).T, sound)
     assert [path.name for path in tmp_path.iterdir()] == ["segment.mov"]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_cpus_instructions_do_not_reach_the_bytes(codec: str, marks, tmp_path: Path) -> None:
+    params = marks.params(codec, 12)
+    frames = np.random.default_rng(5).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
+    digests = set()
+    for plain in (False, True):
+        command = segment_command(params, tmp_path / "segment.mov", None)
+        if plain:
+            command[1:1] = ["-cpuflags", "0"]
+            for option in {"-x264-params", "-x265-params"} & set(command):
+                command[command.index(option) + 1] += ":asm=0"
+        run(command, Call("encode"), [frames.data.cast("B")])
+        digests.add(sha256(tmp_path / "segment.mov"))
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("codec", CODECS)
