@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.files import file_digest
 from jobs.spec import EngineConfig
 
-TINY_MODEL = Path(__file__).parents[2] / "models" / "tiny.safetensors"
 CAUSAL_BLOCK = "LTXVideo095DownBlock3D"
 FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler")
 
@@ -96,7 +96,7 @@ def find_files(config: EngineConfig) -> ModelFiles:
             return None
 
     files = ModelFiles(
-        checkpoint=found("engine.checkpoint", config.checkpoint) or TINY_MODEL,
+        checkpoint=found("engine.checkpoint", config.checkpoint) or TINY_CHECKPOINT,
         vae=found("engine.vae", config.vae, ("vae",)),
         text_encoder=found("engine.text_encoder", config.text_encoder, ("text_encoder", "tokenizer")),
         upscale_model=found("engine.upscale_model", config.upscale_model, ("latent_upsampler",)),
