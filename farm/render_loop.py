@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
+from actors.media.ffmpeg import media_fingerprint
 from cluster.failures import Failure
 from cluster.pool import Alive, Call, Done, Failed, Lost, Placed, Pool, PoolEvent, Ready, Waiting
 from farm.durations import expected_s
@@ -32,7 +33,7 @@ from jobs.errors import (
 from jobs.failures import Rung
 from jobs.graph import Stage
 from jobs.spec import Run
-from jobs.store import DIGESTS, Request
+from jobs.store import DIGESTS, Commit, Request
 
 LONGEST_WAIT_S = 1.0
 POLL_S = 2.0
@@ -165,13 +166,14 @@ class RenderLoop:
             yield from self._tell(self._serving(worker))
 
     def _difference(self, worker: str) -> str:
-        """How this worker's engine differs from the one that the job's digests stand for; empty as a rule."""
-        if not self._hosts_models(worker):
-            return ""
-        frozen = (self.session.store.read_json(DIGESTS) or {}).get("engine", {})
-        own = self._ready[worker].report["fingerprint"]
-        keys = [key for key in frozen if key in own and own[key] != frozen[key]]
-        return "; ".join(f"{key} is {own[key]} there and {frozen[key]} in this job" for key in keys)
+        """How this worker's software differs from what the job's digests stand for; empty as a rule."""
+        report = self._ready[worker].report
+        wanted: dict[str, object] = dict(media_fingerprint())
+        if self._hosts_models(worker):
+            wanted |= (self.session.store.read_json(DIGESTS) or {}).get("engine", {})
+        own = {**report.get("media", {}), **report["fingerprint"]}
+        keys = [key for key in wanted if key in own and own[key] != wanted[key]]
+        return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
 
     def _refuse(self, worker: str, difference: str) -> Iterator[Event]:
         self.pool.kill(worker)
@@ -277,7 +279,7 @@ class RenderLoop:
         for order in orders:
             match order:
                 case commands.Assign():
-                    yield self._assign(order)
+                    yield from self._assign(order)
                 case commands.Release():
                     self.pool.drop(order.task)
                 case commands.Kill():
@@ -293,16 +295,27 @@ class RenderLoop:
                 case commands.Finish():
                     self._ending = self._outcome(order)
 
-    def _assign(self, order: commands.Assign) -> Event:
+    def _assign(self, order: commands.Assign) -> Iterator[Event]:
+        known = self.session.store.commit(self.session.digests[order.task]) if order.attempt > 1 else None
+        if known is not None:
+            yield from self._adopt(order, known)
+            return
         task = order.task
         rungs = tuple(Rung(name) for name in order.ladder)
         uses = tuple(dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs))
         ticket = self.session.order(task, order.attempt, rungs)
-        self.pool.submit(
-            order.worker, Call(task, ticket, uses, share=self._has_other_readers(task, order.worker))
-        )
-        started = TaskStarted(task, order.worker, order.attempt, str(order.reason))
-        return self.session.record(started)
+        share = self._has_other_readers(task, order.worker)
+        self.pool.submit(order.worker, Call(task, ticket, uses, share))
+        yield self.session.record(TaskStarted(task, order.worker, order.attempt, str(order.reason)))
+
+    def _adopt(self, order: commands.Assign, commit: Commit) -> Iterator[Event]:
+        """An earlier attempt committed the task and was lost before it could say so: it is done."""
+        from actors.worker import TaskResult
+
+        maker = str(commit.provenance.get("worker", ""))
+        result = TaskResult(order.task, commit, float(commit.provenance.get("seconds", 0.0)), {})
+        yield from self.session.done(result, maker, int(commit.provenance.get("attempt", 1)))
+        yield from self._tell(events.TaskDone(order.task, order.worker, order.attempt, commit.size))
 
     def _has_other_readers(self, task: str, worker: str) -> bool:
         """Whether another worker may read the task's payload; the own one has it in its cache."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from actors.media.ffmpeg import find_ffmpeg
+from actors.media.ffmpeg import media_fingerprint
 from farm.delivery import Delivery
 from farm.events import (
     Event,
@@ -233,7 +233,7 @@ class JobSession:
 
     def _fingerprint(self, engine: Mapping[str, Any]) -> Fingerprint:
         files = {path: file_digest(Path(path)) for path in input_files(self.graph)}
-        return Fingerprint(engine=dict(engine), media={"ffmpeg": find_ffmpeg().build_id}, files=files)
+        return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=files)
 
     def _write_plan(self) -> None:
         self.store.write_json(PLAN, json.loads(plan_to_json(self.plan)))

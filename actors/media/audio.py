@@ -21,7 +21,7 @@ AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000
 AAC_BITS_PER_CHANNEL = 96_000
 FLAC_BITS = 24
 SAME_ON_EVERY_CPU = ("-cpuflags", "0")
-"""ffmpeg's resampler and AAC encoder round differently with other instruction sets; plain code costs the same."""
+"""ffmpeg's resampler and AAC encoder round by instruction set; plain code costs the same."""
 
 
 @dataclass(frozen=True, slots=True)

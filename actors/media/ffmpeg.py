@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import metadata
 from pathlib import Path
 
 from jobs.errors import MissingFFmpeg
@@ -59,6 +60,11 @@ class FFmpeg:
         """Raise MissingFFmpeg when this build lacks `encoder`."""
         if encoder not in self.encoders:
             raise MissingFFmpeg(f"{self.path} ({self.version}) has no encoder {encoder}: {REMEDY}")
+
+
+def media_fingerprint() -> dict[str, str]:
+    """What of this machine's media software can reach bytes: ffmpeg, and Pillow, which resizes images."""
+    return {"ffmpeg": find_ffmpeg().build_id, "pillow": metadata.version("pillow")}
 
 
 @lru_cache(maxsize=1)
