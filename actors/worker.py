@@ -29,8 +29,8 @@ from jobs.graph import Need, Stage, StageTask
 from jobs.spec import EngineConfig, Verify
 from jobs.store import Commit, Store
 
-# Read once, when OpenMP starts with torch. Threads that spin while they wait slow every other worker of the machine
-# down: beside other work, two threads on two cores sample 6 to 17 times faster without.
+# Read once, when OpenMP starts with torch. Threads that spin while they wait slow every other worker of the
+# machine down: beside other work, two threads on two cores sample 6 to 17 times faster without.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 CACHE_BYTES = 2 << 30

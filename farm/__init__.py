@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from farm.api import RenderOptions, films, render
-    from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed
-    from farm.events import TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
+    from farm.events import (
+        Event,
+        FilmDelivered,
+        JobFinished,
+        JobPlanned,
+        Notice,
+        TaskCommitted,
+        TaskFailed,
+        TaskStarted,
+        WorkerGone,
+        WorkerPlaced,
+        WorkerReady,
+    )
     from jobs.errors import CannotRun, FarmError, InputError, JobCancelled, JobFailed, SpecError
 
 __version__ = "0.1.0"
@@ -44,7 +55,29 @@ _HOME = {
     "SpecError": "jobs.errors",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+__all__ = [
+    "CannotRun",
+    "Event",
+    "FarmError",
+    "FilmDelivered",
+    "InputError",
+    "JobCancelled",
+    "JobFailed",
+    "JobFinished",
+    "JobPlanned",
+    "Notice",
+    "RenderOptions",
+    "SpecError",
+    "TaskCommitted",
+    "TaskFailed",
+    "TaskStarted",
+    "WorkerGone",
+    "WorkerPlaced",
+    "WorkerReady",
+    "__version__",
+    "films",
+    "render",
+]
 
 
 def __getattr__(name: str) -> Any:

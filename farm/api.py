@@ -5,8 +5,8 @@
     for event in farm.render("film.yaml", gpus=2):
         print(event)
 
-`render` yields typed events (`farm.events`) as they happen and ends with `JobFinished`; `films` only waits for the
-finished films.
+`render` yields typed events (`farm.events`) as they happen and ends with `JobFinished`; `films` only waits
+for the finished films.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
 class RenderOptions:
     """How to render. Nothing here reaches a film's bytes.
 
-    `runs` holds the run directories (a folder, or an fsspec URL); `serial` renders in this process without Ray;
-    `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running Ray cluster;
-    `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are `key=value` texts.
+    `runs` holds the run directories (a folder, or an fsspec URL); `serial` renders in this process without
+    Ray; `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running
+    Ray cluster; `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are
+    `key=value` texts.
     """
 
     runs: str = DEFAULT_RUNS

@@ -1,7 +1,7 @@
 """Films leave as soon as their last segment is committed, beside the rendering: one thread, in order.
 
-A film is named by its key: the segments, the soundtrack, the form and the ffmpeg that joins them. A film that stands
-already with its key and its SHA-256 is left alone.
+A film is named by its key: the segments, the soundtrack, the form and the ffmpeg that joins them. A film
+that stands already with its key and its SHA-256 is left alone.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ class Delivery:
             self._advance(reel, commits)
 
     def finished(self) -> Iterator[tuple[FilmState, bool]]:
-        """Films, and previews (True), that were finished since the last call. Raises what assembling raised."""
+        """Films, and previews (True), that were finished since the last call.
+
+        Raises what assembling raised.
+        """
         while self._running and self._running[0][0].done():
             future, preview = self._running.pop(0)
             yield future.result(), preview

@@ -1,7 +1,8 @@
 """What happens while a job renders, as typed values.
 
-Both executors yield them, the command line shows them, `events/` keeps them as JSON lines, the Python API hands them
-to the caller. `at_s` in the stored record is seconds since the epoch; nothing that reaches a film depends on it.
+Both executors yield them, the command line shows them, `events/` keeps them as JSON lines, the Python API
+hands them to the caller. `at_s` in the stored record is seconds since the epoch; nothing that reaches a
+film depends on it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Event:
 class JobPlanned(Event):
     """The plan stands and the store was read: `reused` of `tasks` stage tasks need no work.
 
-    `totals` counts stage tasks by video and stage, `done` those already committed. Encodes that several chunks share
-    stand under the video name `SHARED`. `frames` is the sum over `videos`.
+    `totals` counts stage tasks by video and stage, `done` those already committed. Encodes that several
+    chunks share stand under the video name `SHARED`. `frames` is the sum over `videos`.
     """
 
     name: ClassVar[str] = "job_planned"
@@ -84,7 +85,10 @@ class TaskStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskCommitted(Event):
-    """A stage task's result is in the store. `seconds` is the stage step alone, `bytes` the artifact's size."""
+    """A stage task's result is in the store.
+
+    `seconds` is the stage step alone, `bytes` the artifact's size.
+    """
 
     name: ClassVar[str] = "task_committed"
     task: str
@@ -131,7 +135,8 @@ class FilmDelivered(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobFinished(Event):
-    """The job ended; `outcome` is done, partial, failed, paused or cancelled, `state` what `state.json` holds."""
+    """The job ended; `outcome` is done, partial, failed, paused or cancelled, `state` what `state.json`
+    holds."""
 
     name: ClassVar[str] = "job_finished"
     job: str

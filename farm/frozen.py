@@ -1,8 +1,8 @@
 """The engine's fingerprint, resolved once per job and kept: is what it says still true on this machine?
 
-What says `auto` is resolved by the first worker that loads the engine and stands in `digests.json` from then on. A
-later render of the same job reuses it without loading a model, as long as the software and the model files it names
-are unchanged.
+What says `auto` is resolved by the first worker that loads the engine and stands in `digests.json` from
+then on. A later render of the same job reuses it without loading a model, as long as the software and the
+model files it names are unchanged.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from jobs.store import DIGESTS, Store
 
 
 def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:
-    """What a worker once reported of this engine section (`fingerprint`, `modes`, `sources`); None where nothing is stored
-    or it is no longer true."""
+    """What a worker once reported of this engine section (`fingerprint`, `modes`, `sources`); None where
+    nothing is stored or it is no longer true."""
     record = store.read_json(DIGESTS)
     if record is None or record.get("config") != engine.model_dump(mode="json"):
         return None
-    report = {"fingerprint": record.get("engine"), "modes": record.get("modes", {}), "sources": record.get("sources")}
-    return report if report["fingerprint"] and report["sources"] and still_true(report["sources"]) else None
+    fingerprint, sources = record.get("engine"), record.get("sources")
+    if not fingerprint or not sources or not still_true(sources):
+        return None
+    return {"fingerprint": fingerprint, "modes": record.get("modes", {}), "sources": sources}
 
 
 def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether the packages (by version) and files (by SHA-256) that an engine was made of are what they were."""
+    """Whether the packages (by version) and files (by SHA-256) that an engine was made of are what they
+    were."""
     return _same_packages(sources.get("packages", {})) and _same_files(sources.get("files", {}))
 
 

@@ -94,8 +94,8 @@ class Progress:
     def eta_s(self) -> float | None:
         """Seconds until done at measured speed; None while a remaining stage has not been measured.
 
-        The larger of the busiest stage's remaining work over the workers that host it, and all remaining work over all
-        workers: the same bound the planner uses, on measured means.
+        The larger of the busiest stage's remaining work over the workers that host it, and all remaining
+        work over all workers: the same bound the planner uses, on measured means.
         """
         left = {stage: self.remaining(stage) for stage in STAGES}
         if any(count > 0 and not self.measured[stage] for stage, count in left.items()):

@@ -27,7 +27,8 @@ WORKER = "serial"
 def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
     """Renders the job in this process and yields its events; the last one is `JobFinished`.
 
-    Raises CannotRun (environment), JobBusy (another driver holds the job) and SpecError (a file that vanished).
+    Raises CannotRun (environment), JobBusy (another driver holds the job) and SpecError (a file that
+    vanished).
     """
     with JobSession(loaded, scope) as session:
         yield from _SerialRender(session).run()

@@ -1,8 +1,8 @@
 """One job while it renders: plan, graph, digests, store, state and events, whichever executor drives it.
 
-An executor opens the session, gives it the engine's fingerprint where none is frozen yet (`resolve`), runs what `todo`
-lists with the orders that `order` builds, reports each `done` or `failed`, and ends with `finish`. The session never
-touches a tensor and knows neither workers nor Ray.
+An executor opens the session, gives it the engine's fingerprint where none is frozen yet (`resolve`), runs
+what `todo` lists with the orders that `order` builds, reports each `done` or `failed`, and ends with
+`finish`. The session never touches a tensor and knows neither workers nor Ray.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ RecordedEvent = TypeVar("RecordedEvent", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a job renders and how far: `runs_url` holds the run directories, `until` ends after that stage."""
+    """Where a job renders and how far: `runs_url` holds the run directories, `until` ends after that
+    stage."""
 
     runs_url: str
     job_id: str | None = None
@@ -115,7 +116,8 @@ class JobSession:
             self._lock.release()
 
     def resolve(self, report: Mapping[str, Any] | None = None) -> bool:
-        """Fixes every digest and reads what the store holds. Call it first with None, then with a worker's report.
+        """Fixes every digest and reads what the store holds. Call it first with None, then with a worker's
+        report.
 
         None takes what an earlier render froze; False when there is nothing: start a worker and ask it.
         """
@@ -160,7 +162,8 @@ class JobSession:
         return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder)
 
     def done(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
-        """Takes a committed result: counts it, gives up frames nobody needs, hands complete films to delivery."""
+        """Takes a committed result: counts it, gives up frames nobody needs, hands complete films to
+        delivery."""
         self._keep(result.task, result.commit)
         counts = self._state.tasks
         self._state = replace(
@@ -286,7 +289,10 @@ class JobSession:
         return any(split_task(task)[0] == video for task in self._inexact)
 
     def _finished_films(self) -> Iterator[tuple[FilmState, bool]]:
-        """What delivery finished. A film that the storage refuses pauses the job at its end; nothing is lost."""
+        """What delivery finished.
+
+        A film that the storage refuses pauses the job at its end; nothing is lost.
+        """
         try:
             yield from self._delivery.finished()
         except StageError as problem:

@@ -27,7 +27,10 @@ class TaskCounts:
 
 @dataclass(frozen=True, slots=True)
 class FilmState:
-    """One delivered film. `key` names what it was assembled from; `exact` is False after a byte-changing retry."""
+    """One delivered film.
+
+    `key` names what it was assembled from; `exact` is False after a byte-changing retry.
+    """
 
     name: str
     path: str

@@ -1,4 +1,5 @@
-"""Draws what the examples read: two stills, a clip to continue, and a score. Run once; the files are committed.
+"""Draws what the examples read: two stills, a clip to continue, and a score. Run once; the files are
+committed.
 
 python -m tools.example_assets
 """

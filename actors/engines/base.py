@@ -43,12 +43,12 @@ class Engine(Protocol):
         dtype and every mode that says `auto`, resolved."""
 
     def modes(self) -> dict[str, str]:
-        """What the spec's `auto` means on this device, by name (`attention_mode`). Asked once per job and frozen:
-        every task then names its mode."""
+        """What the spec's `auto` means on this device, by name (`attention_mode`). Asked once per job and
+        frozen: every task then names its mode."""
 
     def sources(self) -> dict[str, dict[str, str]]:
-        """What the fingerprint was made from: `packages` by version, `files` by path and SHA-256. A later render
-        trusts the frozen fingerprint while these are unchanged."""
+        """What the fingerprint was made from: `packages` by version, `files` by path and SHA-256. A later
+        render trusts the frozen fingerprint while these are unchanged."""
 
     def encode_text(self, params: EncodeText) -> Payload:
         """`positive` and `negative` `[1, S, D]` with their masks `[1, S]`."""

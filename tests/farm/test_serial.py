@@ -1,4 +1,5 @@
-"""The serial reference end to end: real stage steps, real ffmpeg, a real store; the fake engine makes the latents."""
+"""The serial reference end to end: real stage steps, real ffmpeg, a real store; the fake engine makes
+the latents."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ def test_another_prompt_renders_its_chunk_and_what_depends_on_it(tmp_path: Path)
     done = committed(run(job, tmp_path / "runs"))
     made = {task for task in done if not task.startswith("encode/")}
     changed = {f"v/00002/{stage}" for stage in ("sample", "upscale", "decode", "segment")}
-    # The segment before it is cross-faded with nothing new, but its evicted frames are read by the changed segment.
+    # The segment before it is cross-faded with nothing new, but its evicted frames are read by the changed
+    # segment.
     assert made == changed | {"v/00001/decode"}
     assert len(done - made) == 1
 
