@@ -7,7 +7,6 @@ that stands already with its key and its SHA-256 is left alone.
 from __future__ import annotations
 
 import hashlib
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor

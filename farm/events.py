@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-
 SHARED = "encode"
 """Where encode tasks are counted: they belong to no single video."""
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from farm.events import SHARED, Event, FilmDelivered, JobPlanned, TaskCommitted, TaskFailed, TaskStarted
-from farm.events import WorkerGone, WorkerPlaced, WorkerReady
+from farm.events import (
+    SHARED,
+    Event,
+    FilmDelivered,
+    JobPlanned,
+    TaskCommitted,
+    TaskFailed,
+    TaskStarted,
+    WorkerGone,
+    WorkerPlaced,
+    WorkerReady,
+)
 
 STAGES = ("encode", "sample", "upscale", "decode", "segment")
 
