@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
@@ -113,7 +114,7 @@ def train_dit(
                 generator,
                 run,
             )
-        clock.report(lambda value=smooth: f"loss {value.item():.4f}")
+        clock.report(partial(_said, smooth))
         clock.save(
             lambda: save(
                 run.folder / "dit-live.pt",
@@ -123,6 +124,10 @@ def train_dit(
     average.swap()
     save(run.folder / "dit.pt", {"transformer": model.state_dict(), "text_encoder": text.state_dict()})
     return model.eval().requires_grad_(False), text.eval().requires_grad_(False)
+
+
+def _said(loss: torch.Tensor) -> str:
+    return f"loss {loss.item():.4f}"
 
 
 def _loss(

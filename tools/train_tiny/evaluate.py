@@ -13,7 +13,7 @@ from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, lo
 from actors.models.tiny_text import TinyTextEncoder, TinyTokenizer
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
-from tools.train_tiny.prompts import held_out
+from tools.train_tiny.prompts import UNNAMED, HeldOut, held_out
 from tools.train_tiny.sampler import Guide, Models, Settings, film, long_take, refine, seams
 from tools.train_tiny.training import Run
 from tools.train_tiny.upsampler import upsampler_gain
@@ -29,20 +29,25 @@ def load(path: Path, device: torch.device) -> Models:
     text = TinyTextEncoder.from_config(checkpoint.configs["text_encoder"])
     text.load_state_dict(checkpoint.state("text_encoder."))
     f32 = torch.float32
-    modules = [
-        load_transformer(checkpoint, f32),
-        text.float().eval(),
-        load_vae(checkpoint, f32),
-        load_upsampler(checkpoint, f32),
-    ]
-    modules = [module.to(device) for module in modules]
-    return Models(*modules, TinyTokenizer.from_config(checkpoint.configs["text_encoder"]), device)
+    return Models(
+        load_transformer(checkpoint, f32).to(device),
+        text.float().eval().to(device),
+        load_vae(checkpoint, f32).to(device),
+        load_upsampler(checkpoint, f32).to(device),
+        TinyTokenizer.from_config(checkpoint.configs["text_encoder"]),
+        device,
+    )
 
 
 def wanted() -> list[Wanted]:
     """The held-out prompts and what they say."""
-    names = (list(COLOURS), list(SHAPES), list(BACKGROUNDS), [*DIRECTIONS, None])
-    return [Wanted(i.prompt, *(n[c] for n, c in zip(names, i.combination, strict=True))) for i in held_out()]
+    return [_wanted(item) for item in held_out()]
+
+
+def _wanted(item: HeldOut) -> Wanted:
+    colour, shape, background, direction = item.combination
+    named = None if direction == UNNAMED else DIRECTIONS[direction]
+    return Wanted(item.prompt, list(COLOURS)[colour], SHAPES[shape], list(BACKGROUNDS)[background], named)
 
 
 def prompts(
@@ -59,7 +64,6 @@ def prompts(
 
 def stills(models: Models, frame: Frame, settings: Settings, count: int) -> dict[str, float]:
     """PSNR of the frames that image guides fix: the first, and the last together with the first."""
-    items = wanted()[:count]
     generator = torch.Generator(models.device).manual_seed(77)
     scenes = draw_scenes(count, frame, generator)
     truth = (render(scenes, torch.tensor([0, 96], device=models.device), frame)[0].transpose(1, 2) + 1) / 2
@@ -72,7 +76,6 @@ def stills(models: Models, frame: Frame, settings: Settings, count: int) -> dict
     one = models.decode(models.sample(names, shape, settings, [Guide(first, [0])]))
     soft = models.decode(models.sample(names, shape, settings, [Guide(first, [0], 0.05)]))
     two = models.decode(models.sample(names, shape, settings, [Guide(first, [0]), Guide(last, [96])]))
-    del items
     return {
         "first": sum(psnr(one[i, 0], truth[i, 0]) for i in range(count)) / count,
         "first, strength 0.95": sum(psnr(soft[i, 0], truth[i, 0]) for i in range(count)) / count,

@@ -21,13 +21,21 @@ UNNAMED = len(DIRECTIONS)
 Combination = tuple[int, int, int, int]
 """Indices of colour, shape, background and direction (`UNNAMED` where none is named)."""
 
-_COLOUR_WORDS = {"red": ("red", "scarlet"), "purple": ("purple", "violet"), "yellow": ("yellow", "golden")}
-_SHAPE_WORDS = {
+_COLOUR_WORDS: dict[str, tuple[str, ...]] = {
+    "red": ("red", "scarlet"),
+    "purple": ("purple", "violet"),
+    "yellow": ("yellow", "golden"),
+}
+_SHAPE_WORDS: dict[str, tuple[str, ...]] = {
     "ball": ("ball", "circle", "sphere", "disc"),
     "cube": ("cube", "square", "box", "block"),
     "triangle": ("triangle", "pyramid"),
 }
-_BACKGROUND_WORDS = {"gray": ("gray", "grey"), "navy": ("navy", "navy blue"), "black": ("black", "dark")}
+_BACKGROUND_WORDS: dict[str, tuple[str, ...]] = {
+    "gray": ("gray", "grey"),
+    "navy": ("navy", "navy blue"),
+    "black": ("black", "dark"),
+}
 _GROUNDS = ("background", "background", "backdrop", "wall", "surface")
 _PLACES = ("over", "over", "on", "across", "against", "above", "in front of")
 _OPEN_VERBS = (
@@ -65,11 +73,11 @@ _ENDINGS = (
     ", a simple animation",
     ", a simple scene",
 )
-_VERTICAL = {
+_VERTICAL: dict[str, tuple[str, ...]] = {
     "up": ("up", "upward", "upwards", "to the top"),
     "down": ("down", "downward", "downwards", "to the bottom"),
 }
-_HORIZONTAL = {
+_HORIZONTAL: dict[str, tuple[str, ...]] = {
     "left": ("left", "to the left", "towards the left", "leftwards"),
     "right": ("right", "to the right", "towards the right", "rightwards"),
 }
@@ -158,10 +166,10 @@ def vocabulary() -> tuple[str, ...]:
         *SHAPES,
         "a an the one is and in front of diagonally keeps some its",
     ]
-    for table in (_COLOUR_WORDS, _SHAPE_WORDS, _BACKGROUND_WORDS, _VERTICAL, _HORIZONTAL):
+    tables: list[dict[str, tuple[str, ...]]] = [_COLOUR_WORDS, _SHAPE_WORDS, _BACKGROUND_WORDS]
+    for table in (*tables, _VERTICAL, _HORIZONTAL):
         phrases += [word for synonyms in table.values() for word in synonyms]
-    for words in (_GROUNDS, _PLACES, _OPEN_VERBS, _VERBS, _OPEN_TAILS, _ADJECTIVES, _ADVERBS, _ENDINGS):
-        phrases += list(words)
+    phrases += [*_GROUNDS, *_PLACES, *_OPEN_VERBS, *_VERBS, *_OPEN_TAILS, *_ADJECTIVES, *_ADVERBS, *_ENDINGS]
     phrases += [pattern.format(colour="", shape="", ground="") for pattern in _CONTINUATIONS]
     words = {word for phrase in phrases for word in phrase.replace(",", " ").split()}
     return (PAD, START, *sorted(words - DROPPED))
@@ -183,12 +191,17 @@ class HeldOut:
 def held_out() -> list[HeldOut]:
     """The combinations that training never names, from the file that was committed before training."""
     rows = json.loads(HELD_OUT_FILE.read_text())["prompts"]
-    names = (list(COLOURS), list(SHAPES), list(BACKGROUNDS), [*DIRECTIONS, None])
-    keys = ("colour", "shape", "background", "direction")
-    return [
-        HeldOut(row["prompt"], tuple(n.index(row[k]) for n, k in zip(names, keys, strict=True)))
-        for row in rows
-    ]
+    return [HeldOut(row["prompt"], _combination(row)) for row in rows]
+
+
+def _combination(row: dict[str, str | None]) -> Combination:
+    direction = row["direction"]
+    return (
+        list(COLOURS).index(str(row["colour"])),
+        SHAPES.index(str(row["shape"])),
+        list(BACKGROUNDS).index(str(row["background"])),
+        UNNAMED if direction is None else DIRECTIONS.index(direction),
+    )
 
 
 class PromptPool:

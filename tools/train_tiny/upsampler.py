@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -57,12 +58,16 @@ def train_upsampler(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update()
-        clock.report(lambda value=loss: f"loss {value.item():.4f}")
+        clock.report(partial(_said, loss))
     average.swap()
     save(run.folder / "upsampler.pt", {"latent_upsampler": model.state_dict()})
     gain = upsampler_gain(vae, model, run)
     print(f"upsampler {gain[0]:.2f} dB, bicubic {gain[1]:.2f} dB", flush=True)
     return model.eval().requires_grad_(False)
+
+
+def _said(loss: torch.Tensor) -> str:
+    return f"loss {loss.item():.4f}"
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -84,9 +85,7 @@ def train_vae(
         average.update()
         if step == 7:
             clock.restart()
-        clock.report(
-            lambda loss=pixel, wrong=error: f"loss {loss.item():.4f}  psnr {psnr(wrong).item():.2f} dB"
-        )
+        clock.report(partial(_said, pixel, error))
         clock.save(lambda: save(run.folder / "vae-live.pt", {"vae": vae.state_dict()}))
     average.swap()
     if not decoder_only:
@@ -95,6 +94,10 @@ def train_vae(
     for size in ((128, 128), (256, 256), (128, 192)):
         print(f"held-out clips {size}: {held_out_psnr(vae, run, Frame(*size)):.2f} dB", flush=True)
     return vae.eval().requires_grad_(False)
+
+
+def _said(loss: torch.Tensor, error: torch.Tensor) -> str:
+    return f"loss {loss.item():.4f}  psnr {psnr(error).item():.2f} dB"
 
 
 def _fuse_norms() -> None:

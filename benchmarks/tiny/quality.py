@@ -1,0 +1,149 @@
+"""Quality of the bundled model on the pixels of finished films, rendered through the farm's Python API.
+
+    python -m benchmarks.tiny.quality            # all measurements, about an hour on two cores
+    python -m benchmarks.tiny.quality prompts takes --count 8
+
+`prompts` samples the held-out sentences, `guides` opens clips with an image, `takes` extends 20 times with
+and without 2x refinement. Every film is lossless: nothing but the model and the stitching is judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from benchmarks.tiny.detector import read
+from benchmarks.tiny.engines import held_out
+from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
+from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+
+Films = Mapping[str, torch.Tensor]
+"""Films by video name, [F, 3, H, W] in [0, 1]."""
+Render = Callable[[Mapping[str, Any]], Films]
+"""Renders a job spec and returns its films."""
+
+NUM_FRAMES, NEW_FRAMES, OVERLAP_FRAMES, EXTENDS = 97, 80, 16, 20
+FADE_FRAMES = OVERLAP_FRAMES - 8
+SEAMS = [NUM_FRAMES - FADE_FRAMES + NEW_FRAMES * k for k in range(EXTENDS)]
+
+
+def spec(name: str, side: int, videos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A job that renders `videos` losslessly with the bundled model's defaults."""
+    return {
+        "version": 1,
+        "name": name,
+        "defaults": {"width": side, "height": side, "seed": 7},
+        "videos": list(videos),
+        "output": {"container": "mkv", "codec": "ffv1"},
+    }
+
+
+def prompts(films_of: Render, wanted: Sequence[Wanted], side: int) -> dict[str, float]:
+    """Shares of single clips that show what their prompts say."""
+    videos = [
+        {"name": f"p{i}", "chunks": [{"generate": {"prompt": item.prompt, "num_frames": NUM_FRAMES}}]}
+        for i, item in enumerate(wanted)
+    ]
+    films = films_of(spec(f"prompts-{side}", side, videos))
+    return prompt_scores(wanted, [read(films[f"p{i}"]) for i in range(len(wanted))])
+
+
+def guides(films_of: Render, folder: Path, count: int, side: int) -> dict[str, float]:
+    """Mean PSNR in dB of frame 0 against the image that opened the clip."""
+    scenes = draw_scenes(count, Frame(side, side), torch.Generator().manual_seed(77))
+    stills = [_still(scenes, i, side) for i in range(count)]
+    videos = []
+    for i, still in enumerate(stills):
+        path = folder / f"still{i}.png"
+        Image.fromarray((still * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+        chunk = {"prompt": "", "num_frames": NUM_FRAMES, "first_image": str(path), "crf": 0}
+        videos.append({"name": f"g{i}", "chunks": [{"generate": chunk}]})
+    films = films_of(spec(f"guides-{side}", side, videos))
+    return {"first frame": sum(psnr(films[f"g{i}"][0], still) for i, still in enumerate(stills)) / count}
+
+
+def _still(scenes: Scenes, i: int, side: int) -> torch.Tensor:
+    clip, _ = render(scenes.pick(slice(i, i + 1)), torch.zeros(1), Frame(side, side))
+    return (clip[0, :, 0] + 1) / 2
+
+
+def takes(films_of: Render, wanted: Sequence[Wanted], refined: bool) -> dict[str, float]:
+    """Continuity of long takes of 20 extends, at 128 pixels or refined to 256."""
+    videos = [{"name": f"t{i}", "chunks": _chunks(item.prompt)} for i, item in enumerate(wanted)]
+    job = spec("takes-refined" if refined else "takes", 128, videos)
+    if refined:
+        job["upscale"] = {"denoise": 0.5}
+    films = films_of(job)
+    rows = [motion(films[f"t{i}"], SEAMS, FADE_FRAMES, NEW_FRAMES) for i in range(len(wanted))]
+    return _take_scores(rows, wanted)
+
+
+def _chunks(prompt: str) -> list[dict[str, Any]]:
+    extend = {
+        "prompt": prompt,
+        "num_new_frames": NEW_FRAMES,
+        "overlap_frames": OVERLAP_FRAMES,
+        "repeat": EXTENDS,
+    }
+    return [{"generate": {"prompt": prompt, "num_frames": NUM_FRAMES}}, {"extend": extend}]
+
+
+def _take_scores(rows: Sequence[Motion], wanted: Sequence[Wanted]) -> dict[str, float]:
+    speed = [row.last_speed / row.first_speed for row in rows]
+    return {
+        "last colour": rate([row.last_colour == item.colour for row, item in zip(rows, wanted, strict=True)]),
+        "worst seam jump over p99": max(row.ratio for row in rows),
+        "takes within 1.25": rate([row.ratio <= 1.25 for row in rows]),
+        "slowest last/first": min(speed),
+        "fastest last/first": max(speed),
+    }
+
+
+def farm_films(runs: Path) -> Render:
+    """Renders through `farm.api`, one process."""
+    from actors.media.frames import Cut, read_video
+    from farm.api import films
+
+    def films_of(job: Mapping[str, Any]) -> Films:
+        done = {}
+        for film in films(
+            {**job, "output": {**job["output"], "dir": str(runs / "out")}}, runs=str(runs), serial=True
+        ):
+            side = int(job["defaults"]["width"]) * (2 if "upscale" in job else 1)
+            frames = read_video(film.path, Cut(side, side, film.fps, film.frames))
+            done[film.video] = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        return done
+
+    return films_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tiny.quality", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["prompts", "guides", "takes"])
+    parser.add_argument("--count", type=int, default=64, help="prompts; a quarter as many guides and takes")
+    options = parser.parse_args()
+    wanted, few = held_out()[: options.count], max(1, options.count // 4)
+    with tempfile.TemporaryDirectory() as folder:
+        films_of = farm_films(Path(folder))
+        for side in (128, 256):
+            if "prompts" in options.parts:
+                _print(f"prompts {side}", prompts(films_of, wanted, side))
+            if "guides" in options.parts:
+                _print(f"guides {side}", guides(films_of, Path(folder), few, side))
+        for refined in (False, True):
+            if "takes" in options.parts:
+                _print("takes, refined" if refined else "takes", takes(films_of, wanted[:few], refined))
+
+
+def _print(name: str, scores: Mapping[str, float]) -> None:
+    print(f"{name}: " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
