@@ -2,8 +2,8 @@
 
     python -m benchmarks.comfyui_matrix CHECKOUT... [--python PYTHON] [--page docs/comfyui.md]
 
-Each checkout is tested in a process of its own. The table replaces what stands between the marks on the page. Exit
-code 1 when a check fails, or is skipped where the list of allowed skips does not have it.
+Each checkout is tested in a process of its own. The table replaces what stands between the marks on the page.
+Exit code 1 when a check fails, or is skipped where the list of allowed skips does not have it.
 """
 
 from __future__ import annotations

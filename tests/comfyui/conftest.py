@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-WIDTH, HEIGHT, FRAMES = 128, 96, 17
-PROMPT_TOKENS = 8
+from comfyui_kit import EXTEND, GENERATE, Kit, prompt
 
 ALLOWED_SKIPS = {
     "0.3.64": {
@@ -65,20 +63,6 @@ def _is_check(request: pytest.FixtureRequest) -> bool:
     return request.node.path.name == "test_checks.py"
 
 
-@dataclass(frozen=True)
-class Kit:
-    """A model, its VAE and a prompt: what every node call starts from."""
-
-    model: Any
-    vae: Any
-    positive: Any
-    negative: Any
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        return {"model": self.model, "vae": self.vae, "positive": self.positive, "negative": self.negative}
-
-
 @pytest.fixture(scope="session")
 def folder(core: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds the generated files, and is one of ComfyUI's model folders."""
@@ -92,7 +76,7 @@ def folder(core: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ltxv(core: Any, folder: Path) -> Kit:
-    from checkpoints import TEXT_DIM, write_ltxv
+    from comfyui_checkpoints import TEXT_DIM, write_ltxv
 
     return _kit(write_ltxv(folder / "ltxv.safetensors"), TEXT_DIM)
 
@@ -100,7 +84,7 @@ def ltxv(core: Any, folder: Path) -> Kit:
 @pytest.fixture(scope="session")
 def ltxav(core: Any, folder: Path) -> tuple[Kit, Any]:
     """An audio-video model, and its audio VAE."""
-    from checkpoints import TEXT_DIM, write_ltxav
+    from comfyui_checkpoints import TEXT_DIM, write_ltxav
 
     path = write_ltxav(folder / "ltxav.safetensors")
     return _kit(path, 2 * TEXT_DIM), core.call("LTXVAudioVAELoader", ckpt_name=path.name)[0]
@@ -108,7 +92,7 @@ def ltxav(core: Any, folder: Path) -> tuple[Kit, Any]:
 
 @pytest.fixture(scope="session")
 def upscale_model(core: Any, folder: Path) -> Any:
-    from checkpoints import write_upsampler
+    from comfyui_checkpoints import write_upsampler
 
     path = write_upsampler(folder / "upsampler.safetensors")
     return core.call("LatentUpscaleModelLoader", model_name=path.name)[0]
@@ -119,14 +103,6 @@ def _kit(path: Path, text_dim: int) -> Kit:
 
     model, _, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
     return Kit(model, vae, prompt(1, text_dim), prompt(2, text_dim))
-
-
-def prompt(seed: int, text_dim: int) -> Any:
-    """CONDITIONING of random words."""
-    import torch
-
-    words = torch.randn(1, PROMPT_TOKENS, text_dim, generator=torch.Generator().manual_seed(seed))
-    return [[words, {"attention_mask": torch.ones(1, PROMPT_TOKENS, dtype=torch.long)}]]
 
 
 @pytest.fixture
@@ -151,26 +127,6 @@ def extend(ltxv: Kit) -> Callable[..., Any]:
         )
 
     return run
-
-
-GENERATE = {
-    "width": WIDTH,
-    "height": HEIGHT,
-    "num_frames": FRAMES,
-    "steps": 3,
-    "cfg": 3.0,
-    "seed": 11,
-    "frame_rate": 25.0,
-}
-EXTEND = {
-    "num_new_frames": 16,
-    "overlap_frames": 16,
-    "overlap_strength": 1.0,
-    "steps": 3,
-    "cfg": 3.0,
-    "seed": 12,
-    "frame_rate": 25.0,
-}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EXTEND, FRAMES, GENERATE, HEIGHT, WIDTH, Kit, prompt
+from comfyui_kit import EXTEND, FRAMES, GENERATE, HEIGHT, WIDTH, Kit, prompt
 
 pytestmark = pytest.mark.comfyui
 
@@ -64,7 +64,7 @@ def test_04_lora_applied_outside(generate: Run, ltxv: Kit, folder: Path) -> None
     import comfy.sd
     import comfy.utils
     import torch
-    from checkpoints import write_lora
+    from comfyui_checkpoints import write_lora
 
     weights = comfy.utils.load_torch_file(str(write_lora(folder / "lora.safetensors")), safe_load=True)
     with_lora, _ = comfy.sd.load_lora_for_models(ltxv.model, None, weights, 1.0, 0.0)

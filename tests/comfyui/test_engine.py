@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
+from comfyui_kit import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
 
 pytestmark = pytest.mark.comfyui
 
@@ -213,7 +213,7 @@ def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, need
     from jobs.task import Stage
 
     needs("upscale")
-    from checkpoints import write_upsampler
+    from comfyui_checkpoints import write_upsampler
 
     config = EngineConfig(
         name="comfyui",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
+from comfyui_kit import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
 
 pytestmark = pytest.mark.comfyui
 

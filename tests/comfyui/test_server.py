@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from server import Server, make_base, running
+from comfyui_server import Server, make_base, running
 
 pytestmark = pytest.mark.comfyui
 

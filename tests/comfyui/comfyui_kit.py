@@ -1,0 +1,50 @@
+"""What the tests of one ComfyUI share: a small clip, and the models and prompt it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH, HEIGHT, FRAMES = 128, 96, 17
+PROMPT_TOKENS = 8
+
+GENERATE = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "num_frames": FRAMES,
+    "steps": 3,
+    "cfg": 3.0,
+    "seed": 11,
+    "frame_rate": 25.0,
+}
+EXTEND = {
+    "num_new_frames": 16,
+    "overlap_frames": 16,
+    "overlap_strength": 1.0,
+    "steps": 3,
+    "cfg": 3.0,
+    "seed": 12,
+    "frame_rate": 25.0,
+}
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A model, its VAE and a prompt: what every node call starts from."""
+
+    model: Any
+    vae: Any
+    positive: Any
+    negative: Any
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {"model": self.model, "vae": self.vae, "positive": self.positive, "negative": self.negative}
+
+
+def prompt(seed: int, text_dim: int) -> Any:
+    """CONDITIONING of random words."""
+    import torch
+
+    words = torch.randn(1, PROMPT_TOKENS, text_dim, generator=torch.Generator().manual_seed(seed))
+    return [[words, {"attention_mask": torch.ones(1, PROMPT_TOKENS, dtype=torch.long)}]]
