@@ -30,7 +30,7 @@ CALLS_AT_ONCE = 2
 class PoolConfig:
     """Times in seconds, and the proof of shared storage that every worker must pass.
 
-    `place_notice_s`: how long a wait for resources stays silent, and how often it is told after that.
+    `place_notice_s`: how long a wait for resources stays silent; it is told again each time it has doubled.
     `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a sign.
     """
 
@@ -344,13 +344,15 @@ class Pool:
             self._watch(member, "ping", member.actor.ping.remote())
 
     def _tell_wait(self, now: float) -> list[PoolEvent]:
-        """One event for all workers without a process, every `place_notice_s`."""
+        """One event for all workers without a process: after `place_notice_s`, then ever more seldom."""
         waiting = [member for member in self._members.values() if member.state == "placing"]
-        notice_s = self._config.place_notice_s
-        if not waiting or now - max(self._told_s, min(m.since_s for m in waiting)) < notice_s:
+        if not waiting:
+            self._told_s = 0.0
             return []
-        self._told_s = now
         longest_s = now - min(member.since_s for member in waiting)
+        if longest_s < max(self._config.place_notice_s, 2 * self._told_s):
+            return []
+        self._told_s = longest_s
         names = ", ".join(str(member.request) for member in waiting[:3])
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         message = (

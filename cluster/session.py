@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 from jobs.errors import CannotRun
 
 AUTH_MODE = "RAY_AUTH_MODE"
+ANSWER_S = 10.0
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -101,6 +103,7 @@ def _home_is_writable() -> bool:
 def _connect(config: SessionConfig, address: str | None) -> None:
     import ray
 
+    _require_listener(address)
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": config.namespace,
@@ -115,10 +118,23 @@ def _connect(config: SessionConfig, address: str | None) -> None:
             "object_store_memory": config.object_store_bytes,
             "include_dashboard": False,
         }
+    # Ray prints cluster messages on standard output, which holds results; a pool reports what concerns it.
+    ray._private.worker._worker_logs_enabled = False
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise CannotRun(_refusal(options["address"], error)) from error
+
+
+def _require_listener(address: str | None) -> None:
+    """Raise CannotRun at once where nobody listens: Ray itself would try for many minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise CannotRun(_refusal(str(address), error)) from error
 
 
 def _refusal(address: str, error: Exception) -> str:

@@ -6,17 +6,38 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+from tests.ray.processes import alive
 
 MIB = 2**20
 
 
 @dataclass
 class Nodes:
-    """A running cluster: its address, the environment that reaches it, and each node's raylet by node id."""
+    """A running cluster, and the raylet of each living node by node id."""
 
-    address: str
-    env: dict[str, str]
+    cluster: Any
+    gpus_each: int
+    cpus_each: int
     raylets: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled")}
+
+    def refill(self, count: int = 3) -> None:
+        """Start nodes until `count` live; those whose raylet was killed are forgotten."""
+        self.raylets = {node: pid for node, pid in self.raylets.items() if pid in alive({pid})}
+        while len(self.raylets) < count:
+            node = self.cluster.add_node(
+                num_gpus=self.gpus_each, num_cpus=self.cpus_each, object_store_memory=80 * MIB
+            )
+            self.raylets[node.node_id] = node.all_processes["raylet"][0].process.pid
 
 
 @contextmanager
@@ -27,10 +48,8 @@ def three_nodes(gpus_each: int = 1, cpus_each: int = 2) -> Iterator[Nodes]:
     head = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False, "object_store_memory": 80 * MIB}
     cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
     try:
-        nodes = Nodes(cluster.address, {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled")})
-        for _ in range(3):
-            node = cluster.add_node(num_gpus=gpus_each, num_cpus=cpus_each, object_store_memory=80 * MIB)
-            nodes.raylets[node.node_id] = node.all_processes["raylet"][0].process.pid
+        nodes = Nodes(cluster, gpus_each, cpus_each)
+        nodes.refill()
         yield nodes
     finally:
         for node in list(cluster.worker_nodes):

@@ -54,9 +54,9 @@ def alive(pids: set[int]) -> set[int]:
     return pids & parents().keys()
 
 
-def until(condition: Callable[[], bool], within_s: float, what: str) -> None:
+def until(condition: Callable[[], bool], within_s: float, what: str, poll_s: float = 0.1) -> None:
     """Wait for a condition; fail with `what` when it does not come true."""
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, f"not within {within_s} s: {what}"
-        time.sleep(0.1)
+        time.sleep(poll_s)

@@ -17,11 +17,17 @@ from jobs.store import Store
 JOB = "harbor"
 
 
-def chunks(count: int) -> list[dict[str, Any]]:
-    """One shot of `count` chunks: 17 frames, then 16 more each with 16 overlapping."""
-    first = {"generate": {"prompt": "a red boat", "num_frames": 17}}
-    later = {"extend": {"prompt": "a red boat", "num_new_frames": 16, "overlap_frames": 16}}
-    return [first, *[later] * (count - 1)]
+def chunks(count: int, prompt: str = "") -> list[dict[str, Any]]:
+    """One shot of `count` chunks: 17 frames, then 16 more each with 16 overlapping.
+
+    With `prompt` every chunk has one of its own, else they share one.
+    """
+    texts = [f"{prompt} {index}" if prompt else "a red boat" for index in range(count)]
+    first = {"generate": {"prompt": texts[0], "num_frames": 17}}
+    return [
+        first,
+        *({"extend": {"prompt": t, "num_new_frames": 16, "overlap_frames": 16}} for t in texts[1:]),
+    ]
 
 
 def document(out: Path, videos: int = 2, count: int = 4, **fake: Any) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""A film of 10,000 chunks: the driver's memory stays flat, and nothing shared is kept once it was read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.session import Session
+from farm.driver import RayOptions, render_on_ray
+from farm.events import JobFinished, TaskCommitted
+from farm.session import Scope
+from tests.ray.specs import chunks, document, load
+
+ALLOWED_BYTES = 100_000_000
+
+
+def rss_bytes() -> int:
+    """Resident set of this process, the driver."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmRSS")
+
+
+def growth_bytes(folder: Path, count: int) -> tuple[int, int]:
+    """RSS from the first commit to the last one, and the number of commits."""
+    data = {**document(folder / "out", videos=1), "upscale": None}
+    data["videos"] = [{"name": "take0", "chunks": chunks(count)}]
+    begun, commits, outcome = 0, 0, ""
+    for event in render_on_ray(
+        load(data), Scope(str(folder / "runs")), RayOptions("sample=1,decode=1,segment=1")
+    ):
+        if isinstance(event, TaskCommitted):
+            commits += 1
+            begun = begun or rss_bytes()
+        if isinstance(event, JobFinished):
+            outcome = event.outcome
+    assert outcome == "done"
+    return rss_bytes() - begun, commits
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_chunks(ray_session: Session, tmp_path: Path) -> None:
+    grown, commits = growth_bytes(tmp_path, 10_000)
+    print(f"{commits} commits, driver RSS grew by {grown / 1e6:.1f} MB")
+    assert commits >= 30_000
+    assert grown < ALLOWED_BYTES
+
+
+def test_a_few_hundred_chunks(ray_session: Session, tmp_path: Path) -> None:
+    """The first tasks warm caches up; what counts is that it does not grow with the film."""
+    grown, _ = growth_bytes(tmp_path, 200)
+    assert grown < ALLOWED_BYTES / 2
