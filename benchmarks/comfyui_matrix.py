@@ -58,7 +58,9 @@ def run(checkout: Path, python: str) -> Column:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [python, "-m", "pytest", CHECKS, "-m", "comfyui", "-q", f"--junitxml={report}"]
-        environment = {**os.environ, "COMFYUI_PATH": str(checkout.resolve()), "PYTHONPATH": str(ROOT)}
+        paths = {"COMFYUI_PATH": str(checkout.resolve()), "PYTHONPATH": str(ROOT)}
+        # Threads that spin while they wait would starve each other on a busy machine.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **paths}
         subprocess.run(command, cwd=ROOT, env=environment, check=False)
         return _column(_version(checkout), report)
 

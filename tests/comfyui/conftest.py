@@ -34,7 +34,7 @@ def core() -> Any:
     from actors.engines.comfyui.boot import BootOptions, boot
     from actors.engines.comfyui.core import Core
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     boot(BootOptions(Path(root), device="cpu"))
     return Core.current()
 

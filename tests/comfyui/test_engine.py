@@ -25,7 +25,7 @@ def engine(ltxv: Kit, folder: Path) -> Any:
     config = EngineConfig(
         name="comfyui", checkpoint="ltxv.safetensors", comfyui=os.environ["COMFYUI_PATH"], text_encoder=None
     )
-    engine = make_engine(config, "cpu", 2)
+    engine = make_engine(config, "cpu", 1)
     engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
     return engine
 
@@ -180,7 +180,7 @@ def test_missing_models_are_named(core: Any, folder: Path) -> None:
 
     def refuse(match: str, **config: Any) -> None:
         root = os.environ["COMFYUI_PATH"]
-        engine = make_engine(EngineConfig(name="comfyui", comfyui=root, **config), "cpu", 2)
+        engine = make_engine(EngineConfig(name="comfyui", comfyui=root, **config), "cpu", 1)
         with pytest.raises(CannotRun, match=match):
             _ = engine.loaded.text
 
@@ -221,7 +221,7 @@ def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, need
         upscale_model=str(write_upsampler(folder / "up.safetensors")),
         comfyui=os.environ["COMFYUI_PATH"],
     )
-    upscaler = make_engine(config, "cpu", 2)
+    upscaler = make_engine(config, "cpu", 1)
     upscaler.setup(frozenset({Stage.UPSCALE}))
     latents = Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
     tail = Payload({"latents": np.zeros((1, 128, 2, 4, 4), dtype="f4")})

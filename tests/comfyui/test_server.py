@@ -17,7 +17,7 @@ pytestmark = pytest.mark.comfyui
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "examples" / "comfyui" / "long_take_api.json"
-THREADS = 2
+THREADS = 1
 SMALL = {"num_frames": 33, "num_new_frames": 24, "steps": 4}
 OTHER_PACK = """
 class Other:
