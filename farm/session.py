@@ -208,8 +208,12 @@ class JobSession:
         self._write_state_sometimes()
 
     def finish(self, outcome: str, reason: str = "") -> Iterator[Event]:
-        """Waits for deliveries, settles `state.json` and gives the last event."""
-        self._delivery.wait()
+        """Waits for deliveries, settles `state.json` and gives the last event.
+
+        An interrupted driver has seconds to live: its films are delivered by the next one.
+        """
+        if outcome != INTERRUPTED:
+            self._delivery.wait()
         yield from self.delivered()
         if self._undelivered is not None:
             outcome, reason = PAUSED, str(self._undelivered)
