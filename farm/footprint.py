@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from farm.candidates import Footprint
+from farm.weights import tensor_bytes
 from jobs.graph import Stage
 from jobs.spec import EngineConfig
 
@@ -20,7 +19,6 @@ WORKING_GIB: Mapping[Stage, float] = {
 }
 """Peaks beside the weights for 97 frames at 768x512 with a 2x upscale, rounded up from measurements."""
 
-MOST_HEADER_BYTES = 100 << 20
 VAE_PREFIX = "vae."
 
 
@@ -62,16 +60,4 @@ def _checkpoint_gib(name: str | None) -> tuple[float, float]:
     if path.is_dir():
         parts = [_gib(str(path / part)) for part in ("transformer", "vae")]
         return sum(parts), parts[1]
-    return _gib(name), _vae_bytes(path) / GIB
-
-
-def _vae_bytes(path: Path) -> int:
-    """Bytes of the tensors under `vae.` in a single file, read off its header."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= MOST_HEADER_BYTES else {}
-    except (OSError, ValueError, struct.error):
-        return 0
-    tensors = (entry["data_offsets"] for name, entry in header.items() if name.startswith(VAE_PREFIX))
-    return sum(stop - start for start, stop in tensors)
+    return _gib(name), tensor_bytes(path, VAE_PREFIX) / GIB

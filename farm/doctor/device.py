@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from farm.candidates import Footprint
 from farm.doctor.finding import Finding, fail, ok, warn
+from farm.footprint import engine_footprint
+from jobs.graph import Stage
 from jobs.spec import EngineConfig
 
 GIB = 2**30
-DECODE_BYTES = 8 * GIB
-"""Peak of decoding 97 frames at 1536x1024 with an LTX VAE, measured."""
+DRIVER = Path("/proc/driver/nvidia/version")
+MOST_TAKEN = 0.1
+"""Share of a GPU's memory that others may hold before it is worth a word."""
 
 
-def check_device(engine: EngineConfig | None) -> Iterator[Finding]:
-    """torch, its device, and the device's memory against what the stages need."""
+def check_device(engine: EngineConfig | None, stages: frozenset[Stage]) -> Iterator[Finding]:
+    """torch, its device, and the device's memory against what each stage needs."""
     try:
         import torch
     except ImportError as error:
@@ -24,37 +28,50 @@ def check_device(engine: EngineConfig | None) -> Iterator[Finding]:
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
     yield ok("torch", f"{metadata.version('torch')} for {built}")
     if torch.cuda.is_available():
-        yield from _gpus(engine)
-    elif Path("/proc/driver/nvidia/version").exists():
-        yield fail(
-            "gpu",
-            "an NVIDIA driver is there, but torch sees no GPU",
-            "install a torch built for this driver's CUDA",
-        )
-    elif engine and engine.checkpoint:
+        for number in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(number)
+            free, total = torch.cuda.mem_get_info(number)
+            yield from check_memory(f"{number} {facts.name}", free / GIB, total / GIB)
+            yield from check_fit(engine_footprint(engine or EngineConfig(), total / GIB), stages)
+    elif DRIVER.exists():
+        fix = "install a torch built for this driver's CUDA: pip install torch --index-url of pytorch.org"
+        yield fail("gpu", f"a driver is there ({_driver()}), but torch sees no GPU", fix)
+    elif engine and engine.name != "fake" and (engine.checkpoint or engine.diffusion_model):
         yield warn("gpu", "no GPU: real models take hours a clip on a CPU", "run on a machine with a GPU")
     else:
         yield ok("gpu", "none; the bundled tiny model runs on the CPU")
 
 
-def _gpus(engine: EngineConfig | None) -> Iterator[Finding]:
-    import torch
-
-    need = _weights(engine) + (DECODE_BYTES if engine and engine.checkpoint else 0)
-    for number in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(number)
-        said = f"{facts.name}, {facts.total_memory / GIB:.0f} GiB"
-        if need > facts.total_memory:
-            message = f"{said}; weights and decode need about {need / GIB:.0f} GiB together"
-            yield warn("gpu", message, "split the stages: --topology sample=1,upscale+decode=1")
-        else:
-            yield ok("gpu", said)
+def check_memory(name: str, free_gib: float, total_gib: float) -> Iterator[Finding]:
+    """What one GPU has, and whether others sit on it."""
+    taken = total_gib - free_gib
+    if taken > MOST_TAKEN * total_gib:
+        message = f"{name}: {taken:.0f} of {total_gib:.0f} GiB are taken by other processes"
+        yield warn("gpu", message, "`nvidia-smi` shows them; end them, or take another GPU")
+    else:
+        yield ok("gpu", f"{name}, {total_gib:.0f} GiB")
 
 
-def _weights(engine: EngineConfig | None) -> int:
-    names = (
-        (engine.checkpoint, engine.diffusion_model, engine.text_encoder, engine.upscale_model)
-        if engine
-        else ()
-    )
-    return sum(Path(name).stat().st_size for name in names if name and Path(name).is_file())
+def check_fit(footprint: Footprint | None, stages: frozenset[Stage]) -> Iterator[Finding]:
+    """Whether each stage fits on one device, and all of them together."""
+    if footprint is None:
+        return
+    device_gib = footprint.device_gib
+    hosted = [stage for stage in Stage if stage in stages and stage is not Stage.SEGMENT]
+    large = [stage for stage in hosted if footprint.together_gib((stage,)) > device_gib]
+    for stage in large:
+        need = footprint.together_gib((stage,))
+        message = f"{stage} needs about {need:.0f} GiB, one GPU has {device_gib:.0f}"
+        yield fail("memory", message, "a larger GPU, a smaller or quantized model, or a smaller picture")
+    together = footprint.together_gib(hosted)
+    if not large and together > device_gib:
+        message = f"all stages together need about {together:.0f} GiB, one GPU has {device_gib:.0f}"
+        yield warn("memory", message, "split them: --topology sample=1,upscale+decode=1, or auto")
+    elif not large:
+        yield ok("memory", f"all stages together need about {together:.0f} of {device_gib:.0f} GiB")
+
+
+def _driver() -> str:
+    """The driver's own version, as the kernel module states it."""
+    words = DRIVER.read_text().split()
+    return next((word for word in words if word[:1].isdigit() and "." in word), "unknown version")

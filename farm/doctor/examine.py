@@ -12,7 +12,7 @@ from farm.doctor.finding import DoctorReport, Finding, report
 from farm.doctor.media import check_media
 from farm.doctor.models import check_models
 from farm.doctor.storage import check_disk, check_output, check_store
-from jobs.graph import build_graph
+from jobs.graph import Stage, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan
 
@@ -33,15 +33,18 @@ def examine(subject: Subject) -> DoctorReport:
 
 
 def _findings(subject: Subject) -> Iterator[Finding]:
-    spec = subject.loaded.spec if subject.loaded else None
-    yield from check_media(spec.output if spec else None)
+    loaded = subject.loaded
+    spec = loaded.spec if loaded else None
+    engine = spec.engine if spec else None
+    graph = build_graph(make_plan(loaded.spec, loaded.facts)) if loaded else None
+    stages = graph.stages if graph else frozenset(Stage)
+    yield from check_media(spec)
     yield from check_store(subject.runs_url)
-    if subject.loaded and spec:
-        graph = build_graph(make_plan(spec, subject.loaded.facts))
+    if spec and graph:
         yield from check_disk(subject.runs_url, spec, graph)
         yield from check_output(spec.output)
-    yield from check_models(spec.engine if spec else None)
-    yield from check_device(spec.engine if spec else None)
-    if subject.comfyui or (spec and spec.engine.name == "comfyui"):
-        yield from check_comfyui(subject.comfyui or (spec.engine.comfyui if spec else None))
+    yield from check_models(engine)
+    yield from check_device(engine, stages)
+    if subject.comfyui or (engine and engine.name == "comfyui"):
+        yield from check_comfyui(subject.comfyui, spec)
     yield from check_cluster(subject.address)

@@ -7,23 +7,37 @@ from collections.abc import Iterator
 from actors.media.ffmpeg import find_ffmpeg
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import MissingFFmpeg
-from jobs.formats import usual_codec
-from jobs.spec import Output
+from jobs.formats import CODECS, CONTAINERS, usual_codec
+from jobs.spec import JobSpec
 
-ENCODERS = {"h264": "libx264", "hevc": "libx265", "prores": "prores_ks", "ffv1": "ffv1", "png": "png"}
-INSTALL = "install an ffmpeg with that encoder, or point FARM_FFMPEG at one"
+INSTALL = "install an ffmpeg that has it, or point FARM_FFMPEG at one"
 
 
-def check_media(output: Output | None) -> Iterator[Finding]:
-    """The binary, and the encoder that the spec's codec needs (without a spec: all of them)."""
+def check_media(spec: JobSpec | None) -> Iterator[Finding]:
+    """The binary, and the encoders that the spec's films need (without a spec: all of them, as warnings)."""
     try:
         ffmpeg = find_ffmpeg()
     except MissingFFmpeg as error:
         yield fail("ffmpeg", str(error), "pip install imageio-ffmpeg, or set FARM_FFMPEG")
         return
     yield ok("ffmpeg", f"{ffmpeg.version} at {ffmpeg.path}")
-    wanted = output and (output.codec or usual_codec(output.container))
-    for codec, encoder in ENCODERS.items():
-        if encoder not in ffmpeg.encoders and wanted in (None, codec):
-            message = f"this build has no {encoder}, which {codec} films need"
-            yield fail("codecs", message, INSTALL) if wanted else warn("codecs", message, INSTALL)
+    level = fail if spec else warn
+    lacking = [(encoder, use) for encoder, use in _wanted(spec).items() if encoder not in ffmpeg.encoders]
+    for encoder, use in lacking:
+        yield level("codecs", f"this build has no {encoder}, which {use} needs", INSTALL)
+    if not lacking:
+        yield ok("codecs", f"{', '.join(_wanted(spec))}")
+
+
+def _wanted(spec: JobSpec | None) -> dict[str, str]:
+    """ffmpeg's encoders by name, and what needs each."""
+    if spec is None:
+        pictures = {codec.encoder: f"codec {name}" for name, codec in CODECS.items()}
+        return pictures | {form.audio: f"sound in {name}" for name, form in CONTAINERS.items() if form.audio}
+    output = spec.output
+    codec = output.codec or usual_codec(output.container)
+    wanted = {CODECS[codec].encoder: f"codec {codec}"}
+    sound = CONTAINERS[output.container].audio
+    if sound and any(video.audio for video in spec.videos):
+        wanted[sound] = f"sound in {output.container}"
+    return wanted

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farm.doctor.finding import Finding, fail, ok
-from jobs.errors import FarmError
+from farm.weights import SUFFIX, read_header
+from jobs.errors import FarmError, InputError
 from jobs.spec import EngineConfig
 
 GIB = 2**30
+AGAIN = "download or copy it again"
 
 
 def check_models(engine: EngineConfig | None) -> Iterator[Finding]:
-    """Present and readable; for ComfyUI, names in its own model folders are left to the ComfyUI check."""
+    """There, readable and whole; for ComfyUI, names in its own model folders are left to the ComfyUI
+    check."""
     if engine is not None and engine.name != "diffusers":
         yield from _named_files(engine)
         return
@@ -22,30 +25,49 @@ def check_models(engine: EngineConfig | None) -> Iterator[Finding]:
     try:
         paths = find_files(engine or EngineConfig()).paths()
     except FarmError as error:
-        yield fail("models", str(error), "correct the path, or download the model first")
+        yield fail("models", _said(error), "correct the path, or download the model first")
         return
-    yield from (_file(path) for path in paths)
+    yield from (_found(path) for path in paths)
+
+
+def _said(error: FarmError) -> str:
+    """One line: every entry that cannot be found."""
+    if isinstance(error, InputError):
+        return "; ".join(f"{problem.place} {problem.value}: {problem.rule}" for problem in error.problems)
+    return str(error)
 
 
 def _named_files(engine: EngineConfig) -> Iterator[Finding]:
-    names = (engine.checkpoint, engine.diffusion_model, engine.vae, engine.text_encoder, engine.upscale_model)
-    yield from (_file(Path(name)) for name in names if name and Path(name).is_absolute())
+    names = (
+        engine.checkpoint,
+        engine.diffusion_model,
+        engine.vae,
+        engine.text_encoder,
+        engine.upscale_model,
+        engine.audio_vae,
+        *(lora.path for lora in engine.loras),
+    )
+    yield from (_found(Path(name)) for name in names if name and Path(name).is_absolute())
 
 
-def _file(path: Path) -> Finding:
-    try:
-        size = _size(path)
-    except OSError as error:
-        return fail("models", f"{path}: {error.strerror}", "restore the file or its permissions")
-    if size == 0:
-        return fail("models", f"{path} is empty", "download it again")
+def _found(path: Path) -> Finding:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        try:
+            _open(file)
+        except OSError as error:
+            return fail("models", f"{file}: {error.strerror}", "restore the file or its permissions")
+        except ValueError as fault:
+            return fail("models", f"{file} {fault}", AGAIN)
+    if not files:
+        return fail("models", f"{path} is an empty folder", AGAIN)
+    size = sum(file.stat().st_size for file in files)
     return ok("models", f"{path} ({size / GIB:.2f} GiB)")
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file or folder; opens one file to see that it can be read."""
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    for file in files[:1]:
-        with file.open("rb") as opened:
-            opened.read(8)
-    return sum(file.stat().st_size for file in files)
+def _open(file: Path) -> None:
+    if file.suffix == SUFFIX:
+        read_header(file)
+        return
+    with file.open("rb") as opened:
+        opened.read(8)

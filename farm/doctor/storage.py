@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,15 +23,29 @@ HEADROOM = 1.2
 def check_store(runs_url: str) -> Iterator[Finding]:
     """Whether results can be committed there: writable, and exclusive creates hold."""
     try:
-        backend = open_backend(runs_url, PROBE_JOB)
-        probe(backend)
+        _probe(runs_url)
     except FarmError as error:
         yield fail("store", str(error), "choose a writable --runs, on storage that creates files exclusively")
         return
-    folder = backend.path("")
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
     yield ok("store", f"{runs_url} is writable and commits are exclusive")
+
+
+def _probe(runs_url: str) -> None:
+    """Tries the store in a folder of its own, and leaves nothing behind."""
+    backend = open_backend(runs_url, PROBE_JOB)
+    folder = backend.path("")
+    made = _missing(folder) if folder is not None else []
+    try:
+        probe(backend)
+    finally:
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folder and those above it that do not exist yet, innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
 
 
 def check_disk(runs_url: str, spec: JobSpec, graph: TaskGraph) -> Iterator[Finding]:

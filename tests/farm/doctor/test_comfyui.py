@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.doctor.comfyui import needed_features
+from jobs.spec import JobSpec
+from tests.farm.doctor.conftest import Doctor, film, found
+
+GENERATE = {"generate": {"prompt": "a", "num_frames": 17}}
+EXTEND = {"extend": {"prompt": "b", "num_new_frames": 16, "overlap_frames": 16}}
+COMFYUI = {"name": "comfyui", "checkpoint": "ltxv.safetensors"}
+
+
+def test_no_comfyui_is_named(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    finding = found(doctor(film(tmp_path, engine=COMFYUI)), "comfyui", "fail")
+    assert "COMFYUI_PATH" in finding["fix"]
+
+
+def test_a_folder_that_is_no_comfyui(doctor: Doctor, tmp_path: Path) -> None:
+    finding = found(doctor(None, "--comfyui", tmp_path), "comfyui", "fail")
+    assert "main.py" in finding["message"] and "--comfyui" in finding["fix"]
+
+
+def test_a_comfyui_that_does_not_start(doctor: Doctor, tmp_path: Path) -> None:
+    """Its core raises, as one whose packages are missing does."""
+    (tmp_path / "main.py").touch()
+    (tmp_path / "comfy").mkdir()
+    (tmp_path / "comfy" / "__init__.py").write_text("raise ImportError('No module named torchsde')")
+    finding = found(doctor(None, "--comfyui", tmp_path), "comfyui", "fail")
+    assert "does not start" in finding["message"]
+    assert "pip install" in finding["fix"]
+
+
+def test_models_by_name(doctor: Doctor, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "checkpoints"
+    folder.mkdir(parents=True)
+    (tmp_path / "main.py").touch()
+    missing = found(doctor(film(tmp_path, engine=COMFYUI), "--comfyui", tmp_path), "models", "warn")
+    assert "extra_model_paths.yaml" in missing["fix"]
+    (folder / "ltxv.safetensors").touch()
+    assert found(doctor(film(tmp_path, engine=COMFYUI), "--comfyui", tmp_path), "models", "ok")
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, set()),
+        ({"upscale": {"steps": 2}}, {"upscale"}),
+        ({"videos": [{"name": "v", "chunks": [GENERATE, EXTEND]}]}, {"guides"}),
+        ({"videos": [{"name": "v", "chunks": [GENERATE], "audio": {"mode": "generate"}}]}, {"audio"}),
+    ],
+)
+def test_features_that_a_spec_needs(tmp_path: Path, changes: dict[str, Any], needed: set[str]) -> None:
+    spec = JobSpec.model_validate(film(tmp_path, **changes))
+    assert needed_features(spec) == {"sampling", *needed}
+
+
+@pytest.mark.comfyui
+def test_a_real_comfyui(doctor: Doctor) -> None:
+    """Every checkout can sample; what else its core lacks is named with the version that has it."""
+    report = doctor(None, "--comfyui", os.environ["COMFYUI_PATH"])
+    assert not any(finding["level"] == "fail" for finding in report)
+    assert found(report, "comfyui", "ok")
+    lacks = [finding["message"] for finding in report if finding["level"] == "warn"]
+    assert all("and later have it" in message for message in lacks if "lacks" in message)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from farm.candidates import Footprint
+from farm.doctor.device import check_fit, check_memory
+from jobs.graph import Stage
+from tests.farm.doctor.conftest import Doctor, found
+
+ALL = frozenset(Stage)
+WEIGHTS = {
+    Stage.ENCODE: {"text": 9.0},
+    Stage.SAMPLE: {"dit": 26.0},
+    Stage.UPSCALE: {"dit": 26.0, "up": 1.0},
+    Stage.DECODE: {"vae": 2.0},
+}
+WORKING = {Stage.SAMPLE: 4.0, Stage.DECODE: 8.0}
+
+
+def levels(device_gib: float, stages: frozenset[Stage] = ALL) -> list[tuple[str, str]]:
+    footprint = Footprint(device_gib, WEIGHTS, WORKING)
+    return [(finding.level.value, finding.message.split()[0]) for finding in check_fit(footprint, stages)]
+
+
+def test_torch_is_named(doctor: Doctor) -> None:
+    assert "2." in found(doctor(), "torch", "ok")["message"]
+
+
+@pytest.mark.parametrize(
+    ("device_gib", "expected"),
+    [
+        (80.0, [("ok", "all")]),
+        (40.0, [("warn", "all")]),
+        (28.0, [("fail", "sample")]),
+        (9.5, [("fail", "sample"), ("fail", "upscale"), ("fail", "decode")]),
+    ],
+)
+def test_memory_against_each_stages_need(device_gib: float, expected: list[tuple[str, str]]) -> None:
+    assert levels(device_gib) == expected
+
+
+def test_stages_that_the_job_has_not_do_not_count() -> None:
+    assert levels(11.0, frozenset({Stage.DECODE, Stage.SEGMENT})) == [("ok", "all")]
+
+
+def test_the_fix_for_too_little_memory() -> None:
+    (split,) = check_fit(Footprint(40.0, WEIGHTS, WORKING), ALL)
+    assert "--topology" in split.fix
+    assert check_fit(None, ALL) is not None and list(check_fit(None, ALL)) == []
+
+
+def test_a_gpu_that_others_use() -> None:
+    (busy,) = check_memory("0 H200", 60.0, 140.0)
+    assert busy.level == "warn" and "80 of 140 GiB" in busy.message and "nvidia-smi" in busy.fix
+    (free,) = check_memory("0 H200", 139.0, 140.0)
+    assert free.level == "ok"
+
+
+def test_torch_that_cannot_be_imported(tmp_path: Path) -> None:
+    """A broken torch in front of the real one, as a mismatched build behaves."""
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.13: cannot open shared object file')")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from farm.doctor.device import check_device; "
+        "print(*check_device(None, frozenset()))"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("fail torch: cannot be imported: libcudart")
+    assert "-> pip install torch" in done.stdout
+
+
+@pytest.mark.gpu
+def test_a_real_gpu(doctor: Doctor) -> None:
+    import torch
+
+    report = doctor()
+    gpus = [finding for finding in report if finding["check"] == "gpu"]
+    assert len(gpus) == torch.cuda.device_count()
+    assert all("GiB" in finding["message"] for finding in gpus)
