@@ -368,7 +368,9 @@ def _filled(module: Any, state: State, dtype: torch.dtype | None) -> Any:
     """Load `state` strictly and return the module in eval mode."""
     stored = next(iter(state.values())).dtype
     module.load_state_dict(state, strict=True)
-    return module.to(dtype or stored).eval().requires_grad_(False)
+    # The modules' own `to` warns of parts that must stay float32, and these have none.
+    torch.nn.Module.to(module, dtype=dtype or stored)
+    return module.eval().requires_grad_(False)
 
 
 def _transformer_config_from_shapes(state: State) -> dict[str, Any]:
