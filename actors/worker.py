@@ -60,13 +60,15 @@ class WorkerConfig:
 @dataclass(frozen=True)
 class TaskOrder:
     """One attempt of one task. `inputs` are the commits of its needs by task id; `rungs` the out-of-memory
-    ladder as far as earlier attempts have climbed it."""
+    ladder as far as earlier attempts have climbed it. `exact` is False where the worker's software or device
+    is not the one that the digest stands for."""
 
     task: StageTask
     digest: str
     attempt: int
     inputs: Mapping[str, Commit]
     rungs: tuple[Rung, ...] = ()
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class StageWorker:
             "attempt": order.attempt,
             "seconds": round(seconds, 3),
             "python": platform.python_version(),
-            "exact": is_exact(order.rungs),
+            "exact": order.exact and is_exact(order.rungs),
             "ladder": [rung.value for rung in order.rungs],
             "warnings": list(warnings),
         }

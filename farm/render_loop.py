@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from actors.media.ffmpeg import media_fingerprint
 from cluster.failures import Failure
@@ -49,6 +50,7 @@ class RenderLoop:
         self._ready: dict[str, Ready] = {}
         self._tries: dict[str, int] = {}
         self._out: set[str] = set()
+        self._strangers: set[str] = set()
         self._ending: tuple[str, str] | None = None
         self._pausing = ""
         self._stopped_by = ""
@@ -162,8 +164,10 @@ class RenderLoop:
         difference = self._difference(worker)
         if difference and not self.session.plan.run.mixed_compute:
             yield from self._refuse(worker, difference)
-        else:
-            yield from self._tell(self._serving(worker))
+            return
+        if difference:
+            self._strangers.add(worker)
+        yield from self._tell(self._serving(worker))
 
     def _difference(self, worker: str) -> str:
         """How this worker's software differs from what the job's digests stand for; empty as a rule."""
@@ -304,6 +308,8 @@ class RenderLoop:
         rungs = tuple(Rung(name) for name in order.ladder)
         uses = tuple(dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs))
         ticket = self.session.order(task, order.attempt, rungs)
+        if order.worker in self._strangers:
+            ticket = replace(ticket, exact=False)
         share = self._has_other_readers(task, order.worker)
         self.pool.submit(order.worker, Call(task, ticket, uses, share))
         yield self.session.record(TaskStarted(task, order.worker, order.attempt, str(order.reason)))
