@@ -1,16 +1,22 @@
-"""How long a stage task is expected to take, seconds, before anything was measured.
+"""How long a stage task is expected to take: rates per model and device, corrected by what was measured.
 
-The scheduler needs the proportions only; deadlines learn from what tasks really take. The constants are those
-of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel of output.
+The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
+of output. What a run measures is kept beside the runs as the ratio of measured to such an expected time, by
+engine, model, device, stage and size; a size never seen takes the ratio of its stage, a stage never seen that
+of its device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from jobs.errors import FarmError
 from jobs.frames import SPATIAL
 from jobs.graph import DecodeParams, SampleParams, SegmentParams, Stage, StageTask, UpscaleParams
 from jobs.spec import EngineConfig, FakeConfig
+from jobs.store.documents import Documents
+from jobs.store.opening import open_backend
 
 STEP_S_PER_TOKEN = 2.0e-5
 REFINE_S_PER_TOKEN = 3.2e-5
@@ -18,12 +24,121 @@ DECODE_S_PER_PIXEL = 9.0e-9
 SEGMENT_S_PER_PIXEL = 6.0e-9
 ENCODE_S = 0.2
 
+FOLDER, FILE = "durations", "durations.json"
+MOST_COUNTED = 50
+"""Measurements that one mean remembers: a newer one never weighs less than one in so many."""
+
 
 def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
-    """The estimate for each task of a job on this engine."""
+    """The estimate for each task of a job on this engine, before anything was measured."""
     if engine.name == "fake":
         return lambda task: _fake_s(task, engine.fake)
     return _model_s
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where tasks were measured. Segments are encoded on CPUs, wherever the models run."""
+
+    engine: EngineConfig
+    device: str
+
+    def key(self, stage: Stage) -> str:
+        weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
+        device = "encoder" if stage is Stage.SEGMENT else self.device
+        return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}|{device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Laps:
+    """Where one task's time went, seconds: reading its inputs, the stage step, writing the result."""
+
+    step_s: float
+    read_s: float = 0.0
+    commit_s: float = 0.0
+
+
+class Durations:
+    """Running means, each with its number of measurements."""
+
+    def __init__(self, means: Mapping[str, tuple[float, int]] | None = None) -> None:
+        self.means = dict(means or {})
+
+    def estimate(self, place: Place) -> Callable[[StageTask], float]:
+        """What each task of a job occupies a device there, seconds: reading and the step."""
+        expected = expected_s(place.engine)
+
+        def seconds(task: StageTask) -> float:
+            where = place.key(task.stage)
+            ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
+            return expected(task) * (1.0 if ratio is None else ratio) + self._overhead_s(
+                place, task.stage, "read"
+            )
+
+        return seconds
+
+    def commit_s(self, place: Place) -> dict[Stage, float]:
+        """What writing a result of each stage takes there, seconds; 0 where it was never measured."""
+        return {stage: self._overhead_s(place, stage, "commit") for stage in Stage}
+
+    @property
+    def latency_s(self) -> float:
+        """Between a worker and the driver, there and back, seconds."""
+        return self._mean("latency") or 0.0
+
+    def observe(self, place: Place, task: StageTask, laps: Laps) -> None:
+        """A task of the job took so long there."""
+        usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
+        if usual_s > 0 and laps.step_s >= 0:
+            for key in (f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where):
+                self._add(key, laps.step_s / usual_s)
+            self._add(f"{where}|{task.stage}|read", laps.read_s)
+            self._add(f"{where}|{task.stage}|commit", laps.commit_s)
+
+    def observe_latency(self, seconds: float) -> None:
+        """A message to a worker and its answer took so long, the work itself not counted."""
+        self._add("latency", max(0.0, seconds))
+
+    def knows(self, place: Place, task: StageTask) -> bool:
+        """Whether a task of this stage and size was measured there."""
+        return f"{place.key(task.stage)}|{task.stage}|{_size(task)}" in self.means
+
+    def _overhead_s(self, place: Place, stage: Stage, what: str) -> float:
+        return self._mean(f"{place.key(stage)}|{stage}|{what}") or 0.0
+
+    def _mean(self, *keys: str) -> float | None:
+        """The first of these that was measured."""
+        return next((self.means[key][0] for key in keys if key in self.means), None)
+
+    def _add(self, key: str, value: float) -> None:
+        known, count = self.means.get(key, (0.0, 0))
+        count = min(count + 1, MOST_COUNTED)
+        self.means[key] = (known + (value - known) / count, count)
+
+
+def read_durations(runs_url: str) -> Durations:
+    """What runs under `runs_url` have measured; empty where nothing was, or where it cannot be read."""
+    try:
+        document = Documents(open_backend(runs_url, FOLDER)).read_json(FILE)
+        means = (document or {}).get("means", {})
+        return Durations({key: (float(mean), int(count)) for key, (mean, count) in means.items()})
+    except (FarmError, OSError, TypeError, ValueError):
+        return Durations()
+
+
+def keep_durations(runs_url: str, durations: Durations) -> None:
+    """Adds these to what is kept beside the runs. A store that refuses costs an estimate, never a render."""
+    try:
+        kept = read_durations(runs_url).means | durations.means
+        document = {"means": {key: list(value) for key, value in sorted(kept.items())}}
+        Documents(open_backend(runs_url, FOLDER)).write_json(FILE, document)
+    except (FarmError, OSError):
+        return
+
+
+def _size(task: StageTask) -> str:
+    """What a task's duration depends on beside its model: the expected work, to three digits."""
+    return f"{_model_s(task):.3g}"
 
 
 def _fake_s(task: StageTask, fake: FakeConfig) -> float:
@@ -40,9 +155,9 @@ def _model_s(task: StageTask) -> float:
     params = task.params
     match params:
         case SampleParams():
-            return params.sampling.steps * _tokens(params) * STEP_S_PER_TOKEN
+            return _passes(params) * _tokens(params) * STEP_S_PER_TOKEN
         case UpscaleParams():
-            return params.sampling.steps * 4 * _tokens(params) * REFINE_S_PER_TOKEN
+            return _passes(params) * 4 * _tokens(params) * REFINE_S_PER_TOKEN
         case DecodeParams():
             return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
         case SegmentParams():
@@ -52,3 +167,8 @@ def _model_s(task: StageTask) -> float:
 
 def _tokens(params: SampleParams | UpscaleParams) -> int:
     return params.span.sampled * (params.width // SPATIAL) * (params.height // SPATIAL)
+
+
+def _passes(params: SampleParams | UpscaleParams) -> float:
+    """Steps; without guidance the model runs once in each, not twice."""
+    return params.sampling.steps * (0.5 if params.sampling.cfg == 1.0 else 1.0)

@@ -94,6 +94,7 @@ class ScheduleGraph:
         self.needs = Rows(self._read(tasks, video, chunk))
         self.dependents = self.needs.inverted(len(self.ids))
         self.tail_s = self._tails()
+        self.chained = self._chained()
         self._lay_slots(video, chunk)
 
     def __len__(self) -> int:
@@ -127,6 +128,13 @@ class ScheduleGraph:
             after = max((tail[d] for d in self.dependents[task]), default=0.0)
             tail[task] = self.duration_s[task] + after
         return tail
+
+    def _chained(self) -> frozenset[int]:
+        """Stages of which a task needs another of the same stage: a video keeps one of their workers busy."""
+        stage = self.stage
+        return frozenset(
+            stage[t] for t in range(len(self)) for need in self.needs[t] if stage[need] == stage[t]
+        )
 
     def _lay_slots(self, video: array[int], chunk: array[int]) -> None:
         """Numbers the pairs (video, chunk) in order and gives every task the earliest that waits for it."""

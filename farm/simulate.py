@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 from farm.faults import Crash, Fail, Fate, Faults, Hang
-from farm.schedule_graph import ScheduleGraph
+from farm.schedule_graph import STAGES, ScheduleGraph
 from farm.scheduler import Scheduler, events
 from farm.scheduler.commands import Assign, Command, Finish, Kill, PauseJob, Probe, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
@@ -29,16 +29,14 @@ _WORKERS_PER_HOST = 8
 class SimulationConfig:
     """What costs time beside the stages, seconds.
 
-    `handoff_s` passes between a decision and the start of the task, `report_s` until the scheduler hears of
-    its end. Writing a result takes `commit_s` and its bytes at `bytes_per_s`; the worker's device meanwhile
-    works on the next task, if it has one. `restart_s` passes from a probe or kill to a worker that can serve
-    again. `speed` gives a worker's share of the usual speed by id; `mend_s` is how long the user takes to
-    resume a paused job.
+    `handoff_s` passes between a decision and the arrival of the task, `commit_s` (by stage) while its result
+    is written and its device may work on the next, `report_s` until the scheduler hears of it. `restart_s`
+    passes from a probe or kill to a worker that can serve again. `speed` gives a worker's share of the usual
+    speed by id; `mend_s` is how long the user takes to resume a paused job.
     """
 
     handoff_s: float = 0.0
-    commit_s: float = 0.0
-    bytes_per_s: float = INFINITE_S
+    commit_s: Mapping[Stage, float] = field(default_factory=dict)
     report_s: float = 0.0
     restart_s: float = 20.0
     mend_s: float = 60.0
@@ -187,8 +185,8 @@ class Simulation:
 
     def _commit(self, worker: VirtualWorker, life: int, task: str, attempt: int) -> None:
         """The device is done with the task; its result is being written."""
-        written_s = self.config.commit_s
-        written_s += self.graph.payload_bytes[self.graph.number[task]] / self.config.bytes_per_s
+        stage = STAGES[self.graph.stage[self.graph.number[task]]]
+        written_s = self.config.commit_s.get(stage, 0.0)
         self._at(written_s, self._committed, worker, life, events.TaskDone(task, worker.id, attempt, 0))
         self._next(worker, life)
 

@@ -78,7 +78,10 @@ class _Search:
         return Found(winner, tuple(found), self._reason(winner))
 
     def _ranked(self) -> list[tuple[Bound, Topology, bool]]:
-        """Candidates that fit, the lowest bound first; among equals the fewest pools."""
+        """Candidates that fit, the lowest bound first; among equals the fewest pools.
+
+        Workers that exchange models are the last resort, for a machine on which nothing else fits.
+        """
         work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
         footprint, machine = self.config.footprint, self.config.machine
         encoding = (Stage.ENCODE, Stage.SAMPLE)
@@ -88,7 +91,9 @@ class _Search:
         ranked = [(self.facts.bound(topology), topology, exchanges) for topology, exchanges in fit]
         if not ranked:
             raise CapacityError(self._nothing_fits())
-        return sorted(ranked, key=lambda each: (each[2], round(each[0].seconds, 6), len(each[1].pools)))
+        if not all(exchanges for _, _, exchanges in ranked):
+            ranked = [each for each in ranked if not each[2]]
+        return sorted(ranked, key=lambda each: (round(each[0].seconds, 6), len(each[1].pools)))
 
     def _best_of(self, ranked: list[tuple[Bound, Topology, bool]]) -> Candidate:
         """The fastest of some candidates. What its bound keeps from being faster is not simulated."""
@@ -165,7 +170,10 @@ class _Search:
         if footprint is None:
             return ""
         needed = footprint.together_gib(self.facts.stages)
-        return f"all models together need {needed:.0f} GiB, a GPU has {footprint.device_gib:.0f}"
+        return (
+            f"one worker per GPU does not fit, as all models together need {needed:.0f} GiB "
+            f"and a GPU has {footprint.device_gib:.0f}"
+        )
 
     def _nothing_fits(self) -> str:
         footprint, gpus = self.config.footprint, self.config.machine.gpus

@@ -43,7 +43,8 @@ class Board:
                 self.queues.add(task)
 
     def join(self, worker: Worker) -> None:
-        """A new worker widens the byte budget, unless the user set it."""
+        """A new worker widens the batches of videos, and the byte budget unless the user set it."""
+        self.queues.widen(max((self.roster.up[stage] for stage in self.graph.chained), default=1))
         if self.config.budget_bytes is None:
             share = self.config.payloads_per_worker * self._chunk_bytes
             self.admission.budget_bytes = share * (worker.number + 1)

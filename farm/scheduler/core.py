@@ -206,13 +206,14 @@ class Scheduler:
         """Queues behind running tasks, so that devices work on while results are written and reported.
 
         Only while there is enough for every worker of the group, and never on the longest path: a task bound
-        to one worker is lost to another that goes idle first.
+        to one worker is lost to another that goes idle first, and keeps what follows the running one waiting.
         """
         while group.room and self.policy.ready(group) >= group.up:
-            choice = self.policy.choose(group)
-            if choice is None or choice.reason.why is Why.CRITICAL:
+            worker = self.policy.patient(group)
+            choice = self.policy.choose(group) if worker else None
+            if worker is None or choice is None or choice.reason.why is Why.CRITICAL:
                 return
-            self._assign(choice, self.board.roster.workers[next(iter(group.room))])
+            self._assign(choice, worker)
 
     def _assign(self, choice: Choice, worker: Worker) -> None:
         note = self.board.recovery.note(choice.task)

@@ -46,7 +46,8 @@ class Health:
             self.roster.set_status(worker, Status.RETIRED)
             return self._rouse(now)
         if last >= 0 and worker.losses == 1:
-            return [self._probe(worker, Reason(Why.PROBE_LAST, (STAGES[last].value,)), now)]
+            probe = self._probe(worker, Reason(Why.PROBE_LAST, (STAGES[last].value,)), now)
+            return [probe, *self._rouse(now)]
         rest_s = self.config.base_s if last >= 0 else self._rest_s(worker.losses)
         self._rest(worker, now + rest_s)
         if last >= 0:

@@ -9,6 +9,7 @@ trees on equal machines, applied only as far as the makespan needs it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from farm.schedule_graph import STAGES, ScheduleGraph
 from farm.scheduler.board import Board
@@ -16,6 +17,9 @@ from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.queues import NONE
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Group, Worker
+
+_ASKED = 4
+"""Workers that are looked at before none is taken to be patient."""
 
 _GRAINS = 2.0
 """A path is critical when it comes this many tasks close to what all workers have to do."""
@@ -51,6 +55,15 @@ class Policy:
             return (choice, worker) if choice else None
         choice = self.choose(group)
         return (choice, self._worker_for(group, choice.task)) if choice else None
+
+    def patient(self, group: Group) -> Worker | None:
+        """A worker with room, the longest busy first, on whose running task no critical path waits."""
+        critical_s = self.rest_s() - self._grain_s(group)
+        for number in islice(group.room, _ASKED):
+            worker = self.roster.workers[number]
+            if self.graph.tail_s[worker.held[0][0]] < critical_s:
+                return worker
+        return None
 
     def ready(self, group: Group) -> int:
         """How many ready tasks the group's workers can take."""

@@ -1,4 +1,4 @@
-"""Ready tasks, in two orders at once: plan order, and longest path behind them."""
+"""Ready tasks, in two orders at once: batches of videos in plan order, and longest path behind them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ NUMBER_BITS = 32
 _NUMBER = (1 << NUMBER_BITS) - 1
 _MILLISECONDS = 1e3
 _LONGEST = 1 << 62
+_BATCH_BITS = 64
 OUT, FREE, GATED = range(3)
 
 
@@ -28,10 +29,10 @@ class Pile:
         self.order_heap: list[int] = []
         self.longest_heap: list[int] = []
 
-    def add(self, task: int, key: int) -> None:
+    def add(self, task: int, key: int, batch: int) -> None:
         self.where[task] = self.mark
         self.live += 1
-        heapq.heappush(self.order_heap, task)
+        heapq.heappush(self.order_heap, batch << _BATCH_BITS | key)
         heapq.heappush(self.longest_heap, key)
         if len(self.longest_heap) > 2 * self.live + 64:
             self._compact()
@@ -42,47 +43,64 @@ class Pile:
             self.live -= 1
 
     def first(self) -> int:
-        """The member that stands first in the plan, or NONE."""
-        heap, where, mark = self.order_heap, self.where, self.mark
+        """The member with the longest path behind it in the first batch, as `batch << 64 | key`, or NONE."""
+        return self._top(self.order_heap)
+
+    def longest(self) -> int:
+        """The key of the member with the longest path behind it, or NONE."""
+        return self._top(self.longest_heap)
+
+    def _top(self, heap: list[int]) -> int:
+        where, mark = self.where, self.mark
         while heap:
-            if where[heap[0]] == mark:
+            if where[heap[0] & _NUMBER] == mark:
                 return heap[0]
             heapq.heappop(heap)
         return NONE
 
-    def longest(self) -> int:
-        """The member with the longest path behind it, or NONE."""
-        heap, where, mark = self.longest_heap, self.where, self.mark
-        while heap:
-            task = heap[0] & _NUMBER
-            if where[task] == mark:
-                return task
-            heapq.heappop(heap)
-        return NONE
+    def members(self) -> list[int]:
+        """All members, in no order that matters."""
+        return list({key & _NUMBER for key in self.longest_heap if self.where[key & _NUMBER] == self.mark})
 
     def _compact(self) -> None:
         """Drops what is stale, so that a heap never outgrows its members for long."""
-        tasks = {task for task in self.order_heap if self.where[task] == self.mark}
-        self.order_heap = sorted(tasks)
-        keys = {key for key in self.longest_heap if key & _NUMBER in tasks}
-        self.longest_heap = sorted(keys)
+        for heap in (self.order_heap, self.longest_heap):
+            kept = {key for key in heap if self.where[key & _NUMBER] == self.mark}
+            heap[:] = sorted(kept)
 
 
 class Queues:
-    """Ready tasks by stage. Those of chunks that are not admitted yet wait behind the byte budget."""
+    """Ready tasks by stage. Those of chunks that are not admitted yet wait behind the byte budget.
+
+    Videos are worked on in batches of `breadth`, as a chain alone keeps only one worker of a stage busy.
+    """
 
     def __init__(self, graph: ScheduleGraph, admission: Admission) -> None:
         self.graph = graph
         self.admission = admission
+        self.breadth = 1
         self.where = bytearray(len(graph))
         self.free = [Pile(self.where, FREE) for _ in STAGES]
         self.gated = [Pile(self.where, GATED) for _ in STAGES]
 
+    def widen(self, chains: int) -> None:
+        """So many chains can be worked on at once. Rare: batches only ever double."""
+        if chains <= self.breadth:
+            return
+        while self.breadth < chains:
+            self.breadth *= 2
+        ready = [task for pile in (*self.free, *self.gated) for task in pile.members()]
+        self.where[:] = bytes(len(self.where))
+        self.free = [Pile(self.where, FREE) for _ in STAGES]
+        self.gated = [Pile(self.where, GATED) for _ in STAGES]
+        for task in ready:
+            self.add(task)
+
     def add(self, task: int) -> None:
         """A task became ready."""
-        stage = self.graph.stage[task]
+        stage, video = self.graph.stage[task], self.graph.slot_video[self.graph.slot[task]]
         pile = self.free[stage] if self.admission.is_open(task) else self.gated[stage]
-        pile.add(task, self._key(task))
+        pile.add(task, self._key(task), video // self.breadth)
 
     def discard(self, task: int) -> None:
         """The task is assigned, or ready no longer."""
@@ -98,23 +116,22 @@ class Queues:
                 self.add(task)
 
     def first(self, stage: int) -> int:
-        """The ready task of the stage that stands first in the plan and may start now, or NONE."""
-        free, gated = self.free[stage].first(), self._fitting(self.gated[stage].first())
-        return free if gated == NONE or NONE < free < gated else gated
+        """The ready task of the stage that may start now and comes first while time is to spare, or NONE."""
+        return self._earlier(self.free[stage].first(), self.gated[stage].first())
 
     def longest(self, stage: int) -> int:
-        """The ready task of the stage with the longest path behind it that may start now, or NONE."""
-        free, gated = self.free[stage].longest(), self._fitting(self.gated[stage].longest())
-        if free == NONE or gated == NONE:
-            return max(free, gated)
-        return free if self._key(free) <= self._key(gated) else gated
+        """The ready task of the stage that may start now and has the longest path behind it, or NONE."""
+        return self._earlier(self.free[stage].longest(), self.gated[stage].longest())
 
     def count(self, stage: int) -> int:
         """How many tasks of the stage are ready, whether or not the budget lets them start."""
         return self.free[stage].live + self.gated[stage].live
 
-    def _fitting(self, task: int) -> int:
-        return task if task == NONE or self.admission.fits(task) else NONE
+    def _earlier(self, free: int, gated: int) -> int:
+        """The task of the lower key, of a gated one only if the budget has room for it."""
+        if gated != NONE and (free == NONE or gated < free) and self.admission.fits(gated & _NUMBER):
+            return gated & _NUMBER
+        return free if free == NONE else free & _NUMBER
 
     def _key(self, task: int) -> int:
         """Longest path first; among equals, to the millisecond, plan order."""

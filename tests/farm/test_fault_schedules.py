@@ -1,12 +1,13 @@
 """The real scheduler under random crashes, hangs, lost nodes, slow workers, late and duplicate messages.
 
-A referee keeps its own books from the messages alone and objects to the first command that breaks a promise. Every
-schedule is a function of its seed: `run_schedule(seed)` replays it.
+A referee keeps its own books from the messages alone and objects to the first command that breaks a promise.
+Every schedule is a function of its seed: `run_schedule(seed)` replays it.
 """
 
 from __future__ import annotations
 
 import random
+import string
 import time
 from collections.abc import Iterator
 
@@ -17,9 +18,11 @@ from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import commands, events
 from farm.scheduler.commands import Outcome
 from farm.scheduler.config import HangConfig, RestConfig, SchedulerConfig
+from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Status
 from farm.simulate import Simulation, SimulationConfig
 from farm.workload import Film, StageTimes, job
+from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology
 
 TOPOLOGIES = (
@@ -175,7 +178,7 @@ def make_schedule(seed: int) -> tuple[Simulation, Referee]:
     overhead_s = dice.choice((0.0, 0.01))
     config = SimulationConfig(
         handoff_s=overhead_s,
-        commit_s=overhead_s,
+        commit_s=dict.fromkeys(Stage, overhead_s),
         report_s=overhead_s,
         restart_s=5.0,
         speed=lambda name: speeds[hash_of(name) % len(speeds)],
@@ -226,6 +229,23 @@ def test_twenty_thousand_random_fault_schedules_within_a_minute_on_one_core() ->
     outcomes, exchanges, seconds = run_many(20_000)
     print(f"20000 schedules, {exchanges} events, {seconds:.1f} s of one core: {outcomes}")
     assert seconds < 60
+
+
+def test_every_decision_says_why_in_a_whole_sentence() -> None:
+    seen: dict[Why, Reason] = {}
+    for seed in range(300):
+        simulation, _ = make_schedule(seed)
+
+        def watch(now: float, event: events.Event, orders: list[commands.Command]) -> None:
+            found = [order.reason for order in orders if not isinstance(order, commands.Release)]
+            seen.update({reason.why: reason for reason in found})
+
+        simulation.watch = watch
+        simulation.run()
+    assert seen.keys() >= set(Why) - {Why.RESIDENT, Why.BY_USER}
+    for why, reason in seen.items():
+        places = {name for _, name, _, _ in string.Formatter().parse(why.value) if name is not None}
+        assert len(reason.values) == len(places), why
 
 
 @pytest.mark.parametrize("seed", [3, 77, 1234])

@@ -1,0 +1,348 @@
+"""Every row of the failure table, and what becomes of workers that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from farm.schedule_graph import ScheduledTask
+from farm.scheduler import events
+from farm.scheduler.commands import Assign, Finish, Kill, Outcome, PauseJob, Probe, Quarantine, Suspend
+from farm.scheduler.config import HangConfig, RestConfig
+from farm.workload import SLEEPS, Film, StageTimes
+from jobs.errors import FailureKind
+from jobs.graph import Stage
+
+SAMPLE = "v/00000/sample"
+ALL = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
+MakeDesk = Callable[..., Any]
+
+
+def one() -> list[ScheduledTask]:
+    return [ScheduledTask(SAMPLE, Stage.SAMPLE, video="v")]
+
+
+def chain(video: str, chunks: int, times: StageTimes = SLEEPS) -> list[ScheduledTask]:
+    return list(Film(video, chunks, times).tasks())
+
+
+def only_assign(told: Any) -> Assign:
+    (order,) = told.of(Assign)
+    return order
+
+
+def test_invalid_is_never_retried(desk: MakeDesk) -> None:
+    told = desk(one())
+    told.worker("a", *ALL)
+    told.failed(SAMPLE, FailureKind.INVALID, message="a file is missing")
+    assert told.of(Quarantine)[0].task == SAMPLE
+    assert told.of(Finish)[0].outcome is Outcome.FAILED
+
+
+def test_oom_climbs_the_ladder_byte_preserving_rungs_first(desk: MakeDesk) -> None:
+    told = desk([ScheduledTask("d", Stage.DECODE, video="v")])
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    ladders = []
+    while not told.of(Finish):
+        ladders.append(told.running["d"].ladder)
+        told.failed("d", FailureKind.OOM)
+    assert ladders[0] == ()
+    assert ladders[1:4] == [
+        ("empty_cache",),
+        ("empty_cache", "evict_residents"),
+        ("empty_cache", "evict_residents", "offload"),
+    ]
+    assert ladders[-1][-1] == "tile_decode"
+    assert "every rung" in str(told.of(Quarantine)[0].reason)
+
+
+def test_oom_goes_to_another_worker_before_anything_that_changes_bytes(desk: MakeDesk) -> None:
+    told = desk([ScheduledTask("d", Stage.DECODE, video="v")])
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    first = told.running["d"].worker
+    for _ in range(4):
+        told.failed("d", FailureKind.OOM)
+    assert told.running["d"].ladder[-1] == "other_worker"
+    assert told.running["d"].worker != first
+
+
+def test_a_lost_worker_costs_no_attempt_and_its_task_goes_on_elsewhere(desk: MakeDesk) -> None:
+    told = desk(one(), max_attempts=1)
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    for _ in range(4):
+        lost = told.running[SAMPLE].worker
+        told.tell(events.WorkerLost(lost, "killed"), after=1.0)
+        if not told.of(Assign):
+            told.worker("a" if lost == "b" else "b", *ALL)
+        told.worker(lost, *ALL)
+    assert not told.of(Quarantine)
+    assert told.done(SAMPLE)
+    assert told.of(Finish)[0].outcome is Outcome.DONE
+
+
+def test_five_lost_workers_end_a_task(desk: MakeDesk) -> None:
+    told = desk(one())
+    for number in range(6):
+        told.worker(f"w{number}", *ALL)
+    for _ in range(5):
+        told.tell(events.WorkerLost(told.running[SAMPLE].worker, "killed"), after=1.0)
+    assert told.of(Quarantine)[0].task == SAMPLE
+
+
+def test_what_was_queued_behind_a_lost_task_bears_no_failure(desk: MakeDesk) -> None:
+    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)], max_losses=1)
+    told.worker("a", Stage.DECODE)
+    assert len(told.running) == 2
+    told.tell(events.WorkerLost("a", "killed"))
+    assert [order.task for order in told.of(Quarantine)] == ["d0"]
+
+
+def test_a_hang_kills_the_worker_and_consumes_an_attempt(desk: MakeDesk) -> None:
+    told = desk(one(), max_attempts=2, hang=HangConfig(factor=2.0, floor_s=10.0, first_s=50.0))
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    assert told.scheduler.next_wake_s() == 50.0
+    told.tell(events.Tick(), after=49.0)
+    assert not told.of(Kill)
+    first = told.running[SAMPLE].worker
+    told.tell(events.Tick(), after=1.0)
+    assert told.of(Kill)[0].worker == first
+    assert "deadline" in str(told.of(Kill)[0].reason)
+    assert only_assign(told).worker != first
+    assert told.scheduler.next_wake_s() == pytest.approx(50.0 + 100.0)
+    told.tell(events.Tick(), after=100.0)
+    assert told.of(Quarantine)[0].task == SAMPLE
+
+
+def test_deadlines_follow_what_tasks_take(desk: MakeDesk) -> None:
+    told = desk(chain("v", 9), hang=HangConfig(factor=3.0, floor_s=1.0, first_s=1000.0))
+    told.worker("s", Stage.SAMPLE)
+    for chunk in range(6):
+        told.done(f"v/{chunk:05d}/sample", after=20.0)
+    assert told.scheduler.board.roster.by_id["s"].deadline_s == pytest.approx(told.now + 60.0, rel=0.05)
+
+
+def test_a_result_after_the_kill_changes_nothing(desk: MakeDesk) -> None:
+    told = desk(one(), hang=HangConfig(first_s=50.0, floor_s=1.0))
+    told.worker("a", *ALL)
+    zombie = told.running[SAMPLE]
+    told.tell(events.Tick(), after=50.0)
+    assert told.tell(events.TaskDone(SAMPLE, "a", zombie.attempt)) == []
+    told.worker("a", *ALL)
+    assert only_assign(told).attempt == zombie.attempt + 1
+    assert told.tell(events.TaskDone(SAMPLE, "a", zombie.attempt)) == []
+    told.done(SAMPLE)
+    assert told.of(Finish)[0].outcome is Outcome.DONE
+    assert told.tell(events.TaskDone(SAMPLE, "a", zombie.attempt + 1)) == []
+
+
+def test_bad_output_goes_to_another_worker_and_waits_for_it(desk: MakeDesk) -> None:
+    told = desk([*one(), ScheduledTask("w/00000/sample", Stage.SAMPLE, video="w")])
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    first = told.running[SAMPLE].worker
+    told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
+    assert told.of(Assign) == []
+    told.done("w/00000/sample")
+    assert only_assign(told).task == SAMPLE
+    assert only_assign(told).worker != first
+    assert "bad_output" in str(only_assign(told).reason)
+
+
+def test_bad_output_stays_where_nobody_else_can(desk: MakeDesk) -> None:
+    told = desk(one())
+    told.worker("a", *ALL)
+    told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
+    assert only_assign(told).worker == "a"
+
+
+def test_the_same_bad_bytes_twice_end_the_task(desk: MakeDesk) -> None:
+    told = desk(one(), max_attempts=9)
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
+    told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
+    assert "same bytes" in str(told.of(Quarantine)[0].reason)
+
+
+def test_storage_pauses_the_job_with_its_cause_and_resumes(desk: MakeDesk) -> None:
+    told = desk([*one(), ScheduledTask("w/00000/sample", Stage.SAMPLE, video="w")])
+    told.worker("a", *ALL)
+    told.failed(SAMPLE, FailureKind.STORAGE, message="/runs is full, 3 GB needed")
+    assert "/runs is full, 3 GB needed" in str(told.of(PauseJob)[0].reason)
+    assert told.of(Assign) == []
+    told.worker("b", *ALL)
+    assert told.of(Assign) == []
+    told.tell(events.Resume())
+    assert {task for task, _ in told.assigned()} == {SAMPLE, "w/00000/sample"}
+
+
+def test_a_corrupt_input_is_rendered_again_before_its_reader(desk: MakeDesk) -> None:
+    told = desk(chain("v", 1))
+    told.worker("a", *ALL)
+    told.done(SAMPLE)
+    told.failed("v/00000/upscale", FailureKind.STORAGE, lost_inputs=(SAMPLE,))
+    assert told.assigned() == [(SAMPLE, "a")]
+    assert only_assign(told).attempt == 2
+    told.done(SAMPLE)
+    assert [task for task, _ in told.assigned()] == ["v/00000/upscale"]
+    told.done("v/00000/upscale")
+    told.done("v/00000/decode")
+    assert told.of(Finish)[0].outcome is Outcome.DONE
+
+
+def test_a_lost_input_stops_its_other_readers_that_have_not_begun(desk: MakeDesk) -> None:
+    told = desk(chain("v", 2))
+    told.worker("a", Stage.UPSCALE)
+    told.worker("b", Stage.SAMPLE)
+    told.done(SAMPLE)
+    told.failed("v/00000/upscale", FailureKind.STORAGE, lost_inputs=(SAMPLE,))
+    told.failed("v/00001/sample", FailureKind.BUG)
+    assert told.assigned() == [(SAMPLE, "b")]
+
+
+def test_a_bug_is_retried_once_elsewhere_then_its_chain_is_given_up(desk: MakeDesk) -> None:
+    told = desk([*chain("v", 2), *chain("w", 1)])
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    first = told.running[SAMPLE].worker
+    told.failed(SAMPLE, FailureKind.BUG)
+    while SAMPLE not in told.running:
+        told.done(next(task for task in told.running if task.startswith("w/")))
+    assert told.running[SAMPLE].worker != first
+    told.failed(SAMPLE, FailureKind.BUG)
+    assert [order.task for order in told.of(Quarantine)] == [SAMPLE]
+
+
+def test_other_chains_finish_and_the_job_is_partial(desk: MakeDesk) -> None:
+    told = desk([*chain("v", 2), *chain("w", 1)])
+    told.worker("a", *ALL)
+    told.failed(SAMPLE, FailureKind.INVALID)
+    for stage in ("sample", "upscale", "decode"):
+        told.done(f"w/00000/{stage}")
+    finish = told.of(Finish)[0]
+    assert finish.outcome is Outcome.PARTIAL
+    assert str(finish.reason) == "3 tasks are committed; 1 were given up, and 5 that need them did not run"
+
+
+def test_retry_lifts_a_quarantine_and_what_it_blocked(desk: MakeDesk) -> None:
+    told = desk([*chain("v", 1), *chain("w", 1)])
+    told.worker("a", *ALL)
+    told.failed(SAMPLE, FailureKind.INVALID)
+    told.tell(events.Retry((SAMPLE,)))
+    for _ in range(6):
+        told.done(next(iter(told.running)))
+    assert told.of(Finish)[0].outcome is Outcome.DONE
+
+
+def test_a_lost_worker_rests_is_probed_and_forgiven(desk: MakeDesk) -> None:
+    told = desk(chain("v", 30), rest=RestConfig(base_s=4.0, most_s=60.0, forgive_s=500.0))
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    told.tell(events.WorkerLost("b", "killed"))
+    assert told.of(Suspend)[0].until_s == told.now + 4.0
+    told.worker("b", *ALL)
+    assert not told.of(Assign), "a resting worker is believed only after its probe"
+    told.tell(events.Tick(), after=4.0)
+    assert told.of(Probe)[0].worker == "b"
+    told.worker("b", *ALL)
+    told.tell(events.WorkerLost("b", "killed"))
+    assert told.of(Suspend)[0].until_s == told.now + 8.0
+    told.tell(events.Tick(), after=8.0)
+    told.worker("b", *ALL)
+    told.tell(events.WorkerLost("b", "killed"), after=600.0)
+    assert told.of(Suspend)[0].until_s == told.now + 4.0, "forgiven"
+
+
+def test_the_last_worker_of_a_stage_is_probed_at_once_and_never_suspended(desk: MakeDesk) -> None:
+    told = desk(chain("v", 3))
+    told.worker("a", *ALL)
+    told.tell(events.WorkerLost("a", "killed"))
+    assert told.of(Suspend) == []
+    assert told.of(Probe)[0].worker == "a"
+    assert "nobody else" in str(told.of(Probe)[0].reason)
+
+
+def test_a_resting_worker_is_called_back_when_it_becomes_the_last(desk: MakeDesk) -> None:
+    told = desk(chain("v", 9), rest=RestConfig(streak=1, base_s=100.0))
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
+    (resting,) = told.of(Suspend)
+    other = "a" if resting.worker == "b" else "b"
+    told.tell(events.WorkerLost(other, "killed"), after=1.0)
+    assert resting.worker in [probe.worker for probe in told.of(Probe)]
+
+
+def test_a_streak_of_failures_suspends_a_living_worker_but_not_the_last(desk: MakeDesk) -> None:
+    tasks = [ScheduledTask(f"v{n}/00000/sample", Stage.SAMPLE, video=f"v{n}") for n in range(9)]
+    for workers, suspended in ((2, 1), (1, 0)):
+        told = desk(tasks, rest=RestConfig(streak=3))
+        for number in range(workers):
+            told.worker(f"w{number}", *ALL)
+        found = 0
+        for _ in range(3):
+            mine = next(task for task, order in told.running.items() if order.worker == "w0")
+            told.failed(mine, FailureKind.BAD_OUTPUT, output_digest=mine)
+            found += len(told.of(Suspend))
+        assert found == suspended
+
+
+def test_a_worker_that_never_comes_back_ends_the_job_by_name(desk: MakeDesk) -> None:
+    told = desk(chain("v", 1), rest=RestConfig(base_s=1.0, retire_after=3))
+    told.worker("s", Stage.SAMPLE, Stage.UPSCALE)
+    told.worker("d", Stage.DECODE)
+    for _ in range(3):
+        told.tell(events.WorkerLost("d", "its node is gone"))
+        told.tell(events.Tick(), after=1.0)
+    told.done(SAMPLE)
+    told.done("v/00000/upscale")
+    finish = told.of(Finish)[0]
+    assert finish.outcome is Outcome.FAILED
+    assert "decode" in str(finish.reason)
+
+
+def test_a_probe_without_an_answer_counts_as_a_loss(desk: MakeDesk) -> None:
+    told = desk(chain("v", 1), rest=RestConfig(base_s=1.0, probe_s=30.0, retire_after=2))
+    told.worker("a", *ALL)
+    told.tell(events.WorkerLost("a", "killed"))
+    told.tell(events.Tick(), after=30.0)
+    assert told.of(Finish)[0].outcome is Outcome.FAILED
+
+
+def test_cancel_and_pause(desk: MakeDesk) -> None:
+    told = desk(chain("v", 2))
+    told.worker("a", *ALL)
+    told.tell(events.Pause())
+    told.done(SAMPLE)
+    assert told.of(Assign) == []
+    told.tell(events.Cancel("enough"))
+    assert told.of(Finish)[0].outcome is Outcome.CANCELLED
+    assert told.done("v/00000/sample") == []
+
+
+def test_nothing_left_to_do_finishes_with_the_first_event(desk: MakeDesk) -> None:
+    tasks = chain("v", 1)
+    told = desk(tasks, committed=[task.id for task in tasks])
+    told.worker("a", *ALL)
+    assert told.of(Finish)[0].outcome is Outcome.DONE
+
+
+def test_a_resumed_job_runs_only_what_is_missing(desk: MakeDesk) -> None:
+    told = desk(chain("v", 2), committed=[SAMPLE, "v/00000/upscale"])
+    told.worker("a", *ALL)
+    told.worker("b", *ALL)
+    assert {task for task, _ in told.assigned()} | set(told.running) == {"v/00000/decode", "v/00001/sample"}
+
+
+def test_messages_about_the_unknown_are_ignored(desk: MakeDesk) -> None:
+    told = desk(one())
+    assert told.tell(events.WorkerLost("nobody", "?")) == []
+    assert told.tell(events.TaskDone("nothing", "nobody", 1)) == []
+    assert told.tell(events.TaskFailed("nothing", "nobody", 1, FailureKind.BUG)) == []
+    assert told.tell(events.Retry(("nothing",))) == []

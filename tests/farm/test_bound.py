@@ -1,0 +1,65 @@
+"""The bound: goldens, and that no schedule beats it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from farm.bound import makespan_bound
+from farm.schedule_graph import ScheduledTask, ScheduleGraph
+from farm.simulate import simulate
+from farm.workload import SLEEPS, Film, StageTimes, films, job
+from jobs.errors import CapacityError
+from jobs.graph import Stage
+from jobs.topology import Machine, parse_topology
+
+TWO_SAMPLERS = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
+
+
+@pytest.mark.parametrize(
+    ("some", "seconds", "cause"),
+    [
+        (films(32, Film("v", 1, SLEEPS)), 6.9, "the workers of decode"),
+        (films(4, Film("v", 8, SLEEPS)), 6.9, "the workers of decode"),
+        ([Film("v", 12, SLEEPS)], 5.1, "the chain that ends in v/00011/decode"),
+    ],
+    ids=["32x1", "4x8", "1x12"],
+)
+def test_goldens(some: list[Film], seconds: float, cause: str) -> None:
+    bound = makespan_bound(job(some), TWO_SAMPLERS)
+    assert bound.seconds == pytest.approx(seconds)
+    assert cause in str(bound)
+
+
+def test_four_monoliths_share_all_work() -> None:
+    bound = makespan_bound(job(films(4, Film("v", 8, SLEEPS))), parse_topology("mono=4", Machine(4)))
+    assert bound.seconds == pytest.approx(5.6)
+
+
+def test_a_stage_that_nobody_hosts_is_refused() -> None:
+    with pytest.raises(CapacityError, match="needs upscale"):
+        makespan_bound(job([Film("v", 1, SLEEPS)]), parse_topology("sample=1,decode=1", Machine(2)))
+
+
+def test_pools_that_share_a_stage_are_bounded_together() -> None:
+    """Three samples of 1 s on a sampler, then three decodes on it and on a decoder: 6 s of work for two."""
+    tasks = [ScheduledTask(f"s{n}", Stage.SAMPLE) for n in range(3)]
+    tasks += [ScheduledTask(f"d{n}", Stage.DECODE, (f"s{n}",)) for n in range(3)]
+    assert makespan_bound(tasks, parse_topology("sample+decode=1,decode=1", Machine(2))).seconds == 4.0
+
+
+def test_no_schedule_beats_the_bound() -> None:
+    for seed in range(200):
+        dice = random.Random(seed)
+        times = StageTimes(*(round(dice.uniform(0.1, 2.0), 2) for _ in range(5)))
+        some = [
+            Film(f"v{v}", dice.randint(1, 9), times, dice.random() < 0.7, dice.random() < 0.5)
+            for v in range(dice.randint(1, 6))
+        ]
+        counts = {name: dice.randint(1, 3) for name in "abc"}
+        text = dice.choice(["mono={a}", "sample={a},upscale={b},decode={c}", "mono={a},decode={b}"])
+        topology = parse_topology(text.format(**counts), Machine(20, 2))
+        tasks = list(job(some))
+        makespan_s = simulate(ScheduleGraph(tasks), topology).makespan_s
+        assert makespan_s >= makespan_bound(tasks, topology).seconds - 1e-9, seed

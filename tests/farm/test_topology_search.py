@@ -1,0 +1,133 @@
+"""Automatic topology against an exhaustive search, and what it says."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import pytest
+
+from farm.candidates import Footprint, fitting
+from farm.schedule_graph import ScheduleGraph
+from farm.simulate import simulate
+from farm.topology_search import Found, SearchConfig, find_topology
+from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
+from jobs.errors import CapacityError
+from jobs.graph import Stage
+from jobs.topology import Machine, Topology, parse_topology
+
+SHAPES = {"32 clips": (32, 1), "4 chains of 8": (4, 8), "1 chain of 12": (1, 12), "3 chains of 20": (3, 20)}
+
+
+def every_split(gpus: int) -> list[str]:
+    """Written out by hand, apart from the code under test."""
+    texts = [f"mono={gpus}"]
+    for first in range(1, gpus):
+        rest = gpus - first
+        texts += [
+            f"sample={first},upscale+decode={rest}",
+            f"sample+upscale={first},decode={rest}",
+            f"sample+decode={first},upscale={rest}",
+        ]
+    for first, second in product(range(1, gpus - 1), repeat=2):
+        if first + second < gpus:
+            texts.append(f"sample={first},upscale={second},decode={gpus - first - second}")
+    return texts
+
+
+def search(some: list[Film], gpus: int, footprint: Footprint | None = None) -> Found:
+    return find_topology(job(some), SearchConfig(Machine(gpus), footprint))
+
+
+@pytest.mark.parametrize("gpus", [2, 4, 8])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("times", [SLEEPS, *H200.values()], ids=["sleeps", *H200])
+def test_never_three_percent_slower_than_the_best_of_all_splits(
+    times: StageTimes, shape: tuple[int, int], gpus: int
+) -> None:
+    some = films(shape[0], Film("v", shape[1], times, guided=True))
+    graph = ScheduleGraph(job(some))
+    best_s = min(
+        simulate(graph, parse_topology(text, Machine(gpus))).makespan_s for text in every_split(gpus)
+    )
+    assert search(some, gpus).winner.makespan_s <= 1.03 * best_s
+
+
+def test_monoliths_win_with_films_enough_and_it_says_so() -> None:
+    found = search(films(32, Film("v", 1, SLEEPS)), 4)
+    assert str(found.winner.topology) == "mono=4,segment=1"
+    assert re.match(r"mono=4 takes 5\.[67] s; the best split \(.*\) takes [6-9]\.\d s", found.reason)
+
+
+def test_a_chain_alone_takes_the_gpus_that_help_and_no_more() -> None:
+    found = search([Film("v", 12, SLEEPS)], 8)
+    assert found.winner.makespan_s == pytest.approx(5.1)
+    assert found.winner.topology.gpus == 2
+    assert "2 of 8 GPUs suffice" in found.reason
+    assert "longest chain alone (5.1 s)" in found.reason
+
+
+MODELS = {
+    Stage.ENCODE: {"text encoder": 10.0},
+    Stage.SAMPLE: {"transformer": 26.0},
+    Stage.UPSCALE: {"transformer": 26.0, "upsampler": 1.0},
+    Stage.DECODE: {"vae": 2.0},
+}
+WORKING = {Stage.SAMPLE: 4.0, Stage.UPSCALE: 8.0, Stage.DECODE: 7.0}
+WITH_PROMPTS = StageTimes(9.8, 12.3, 1.4, encode_s=0.3)
+
+
+def hosted_gib(found: Found, footprint: Footprint) -> float:
+    return max(footprint.together_gib(pool.stages) for pool in found.winner.topology.pools if pool.gpus)
+
+
+def test_weights_that_do_not_fit_together_are_split() -> None:
+    some = films(8, Film("v", 6, WITH_PROMPTS))
+    footprint = Footprint(40.0, MODELS, WORKING)
+    found = search(some, 4, footprint)
+    assert hosted_gib(found, footprint) <= 40.0
+    assert not found.winner.exchanges
+    assert "all models together need 47 GiB and a GPU has 40" in found.reason
+    roomy = search(some, 4, Footprint(80.0, MODELS, WORKING))
+    assert str(roomy.winner.topology).startswith("mono=4")
+
+
+def test_a_text_encoder_that_does_not_fit_beside_the_transformer_lives_elsewhere() -> None:
+    found = search(films(8, Film("v", 6, WITH_PROMPTS)), 4, Footprint(36.0, MODELS, WORKING))
+    (encoding,) = [pool for pool in found.winner.topology.pools if Stage.ENCODE in pool.stages]
+    assert Stage.SAMPLE not in encoding.stages
+    assert not found.winner.exchanges
+
+
+def test_one_small_gpu_exchanges_its_models() -> None:
+    found = search(films(8, Film("v", 1, WITH_PROMPTS)), 1, Footprint(36.0, MODELS, WORKING))
+    assert found.winner.exchanges
+    alone = search(films(8, Film("v", 1, WITH_PROMPTS)), 1)
+    assert found.winner.makespan_s > alone.winner.makespan_s + 10.0
+
+
+def test_a_stage_too_large_for_any_gpu_is_refused_with_its_remedy() -> None:
+    with pytest.raises(CapacityError, match=r"upscale alone needs 35 GiB.*use larger GPUs"):
+        search(films(2, Film("v", 2, WITH_PROMPTS)), 4, Footprint(24.0, MODELS, WORKING))
+    with pytest.raises(CapacityError, match="0 GPUs"):
+        search(films(2, Film("v", 2, SLEEPS)), 0)
+
+
+def test_a_job_without_upscale_or_encode_gets_pools_for_what_it_has() -> None:
+    found = search(films(6, Film("v", 4, StageTimes(1.0, 0.0, 0.5))), 3)
+    found.winner.topology.require({Stage.SAMPLE, Stage.DECODE})
+    pools = [pool.stages for pool in found.winner.topology.pools if pool.gpus]
+    assert all(stages & {Stage.SAMPLE, Stage.DECODE} for stages in pools)
+
+
+def test_large_machines_are_searched_in_seconds() -> None:
+    found = search(films(100, Film("v", 12, H200["LTXV 13B"], guided=True)), 256)
+    assert found.winner.makespan_s <= 1.03 * found.winner.bound.seconds
+
+
+def test_fitting_asks_only_for_the_models_of_the_job() -> None:
+    footprint = Footprint(20.0, MODELS, WORKING)
+    mono = parse_topology("mono=2", Machine(2))
+    assert list(fitting([mono], [Stage.DECODE], footprint)) == [(mono, False)]
+    assert list(fitting([mono], [Stage.SAMPLE, Stage.DECODE], footprint)) == []
+    assert list(fitting([Topology(())], [Stage.SAMPLE], None)) == [(Topology(()), False)]
