@@ -65,9 +65,9 @@ def _differing(nodes: Sequence[NodeFacts]) -> list[str]:
 
     here = software()
     ask = ray.remote(num_cpus=0, max_retries=0)(software)
-    asked = {node: ask.options(scheduling_strategy=OnNode(node.id, soft=False)).remote() for node in nodes}
+    asked = [ask.options(scheduling_strategy=OnNode(node.id, soft=False)).remote() for node in nodes]
     lines = []
-    for node, answer in asked.items():
+    for node, answer in zip(nodes, asked, strict=True):
         try:
             there = ray.get(answer, timeout=ANSWER_S)
         except ray.exceptions.RayError as error:

@@ -39,20 +39,20 @@ def tool(name: str) -> str:
 
 
 @contextmanager
-def ray_head(gpus: int, cpus: int) -> Iterator[Head]:
-    """Start a head with logical GPUs; kill its whole process group afterwards."""
+def ray_head(gpus: int, cpus: int, ip: str = "127.0.0.1", *more: str) -> Iterator[Head]:
+    """Start a head with logical GPUs; kill its whole process group afterwards. `more` are further options."""
     with tempfile.TemporaryDirectory(prefix="rayhead", dir="/tmp", ignore_cleanup_errors=True) as temp:
         gcs_port, dashboard_port = free_port(), free_port()
         env = _environment(dashboard_port)
         log = Path(temp) / "start.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                _command(temp, gcs_port, dashboard_port, gpus, cpus),
+                [*_command(temp, gcs_port, dashboard_port, gpus, cpus), f"--node-ip-address={ip}", *more],
                 env=env, cwd=temp, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:
             _wait_for(process, log, f"http://127.0.0.1:{dashboard_port}")
-            yield Head(f"127.0.0.1:{gcs_port}", f"http://127.0.0.1:{dashboard_port}", env, process.pid)
+            yield Head(f"{ip}:{gcs_port}", f"http://127.0.0.1:{dashboard_port}", env, process.pid)
         finally:
             _end(process)
 
@@ -66,7 +66,7 @@ def _environment(dashboard_port: int) -> dict[str, str]:
 
 def _command(temp: str, gcs_port: int, dashboard_port: int, gpus: int, cpus: int) -> list[str]:
     return [
-        tool("ray"), "start", "--head", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1",
+        tool("ray"), "start", "--head", "--block", "--disable-usage-stats",
         f"--port={gcs_port}", f"--dashboard-port={dashboard_port}", f"--ray-client-server-port={free_port()}",
         "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
         f"--temp-dir={temp}/ray", f"--num-gpus={gpus}", f"--num-cpus={cpus}",
