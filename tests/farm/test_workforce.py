@@ -1,0 +1,56 @@
+"""From a topology's text to workers and what each asks of the cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.inventory import Inventory, NodeFacts
+from farm.workforce import arrange, gpus_named, segment_workers
+from jobs.errors import CapacityError
+from jobs.graph import Stage
+
+EVERY = frozenset(Stage)
+BOX = Inventory((NodeFacts("n", "box", gpus=4, cpus=16),))
+
+
+def test_staged_pools() -> None:
+    force = arrange("sample=2,upscale+decode=1,segment=2", BOX, None, EVERY)
+    assert list(force.stages) == [
+        "encode+sample-0",
+        "encode+sample-1",
+        "upscale+decode-0",
+        "segment-0",
+        "segment-1",
+    ]
+    assert [request.gpus for request in force.requests] == [1, 1, 1, 0, 0]
+    assert [request.cpus for request in force.requests] == [0, 0, 0, 1, 1]
+    assert force.hosts(Stage.DECODE) == {"upscale+decode-0"}
+
+
+def test_mono_takes_what_there_is_or_what_is_asked_for() -> None:
+    assert len(arrange("mono", BOX, None, EVERY).hosts(Stage.SAMPLE)) == 4
+    assert len(arrange("mono", BOX, 2, EVERY).hosts(Stage.SAMPLE)) == 2
+
+
+def test_pools_that_the_job_does_not_need_are_left_out() -> None:
+    force = arrange("sample=1,upscale=1,decode=1", BOX, None, EVERY - {Stage.UPSCALE})
+    assert not force.hosts(Stage.UPSCALE)
+
+
+def test_stage_without_a_host() -> None:
+    with pytest.raises(CapacityError, match="upscale"):
+        arrange("sample=1,decode=1", BOX, None, EVERY)
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"), [("mono", 1), ("auto", 1), ("mono=3", 3), ("sample=2,decode=1@0.5", 3)]
+)
+def test_gpus_that_a_text_names(text: str, gpus: int) -> None:
+    assert gpus_named(text) == gpus
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cpus", "workers"), [(1, 2, 1), (3, 2, 1), (4, 16, 4), (64, 512, 16), (0.5, 1, 1)]
+)
+def test_an_encoder_for_each_gpu_as_far_as_cpus_go(gpus: float, cpus: float, workers: int) -> None:
+    assert segment_workers(gpus, cpus) == workers
