@@ -166,12 +166,14 @@ def explain(code: int, messages: str, call: Call) -> StageError:
     if code == -signal.SIGXFSZ or any(text in messages for text in DISK_FULL):
         return disk_full(call)
     if call.writes and str(call.writes.parent) in messages and any(text in messages for text in DISK_REFUSED):
-        return StorageProblem(f"could not {call.what}: {_last_line(messages)}; make {call.writes} writable")
+        return StorageProblem(
+            f"could not {call.what}: {_last_line(messages, code)}; make {call.writes} writable"
+        )
     if code == -signal.SIGKILL or "Cannot allocate memory" in messages:
         return OutOfMemory(f"could not {call.what}: ffmpeg ran out of memory; give the worker more memory")
     if call.reads:
         return InvalidInput(
-            f"could not {call.what}: {call.reads}: {_last_line(messages)}; "
+            f"could not {call.what}: {call.reads}: {_last_line(messages, code)}; "
             "name a file that ffmpeg can read, or convert it first"
         )
     return StageBug(f"could not {call.what}: ffmpeg ended with {code}: {messages.strip()}; report this")
@@ -209,9 +211,9 @@ def storage_problem(error: OSError, call: Call) -> NoReturn:
     raise StorageProblem(f"could not {call.what}: {error}; {remedy}") from error
 
 
-def _last_line(messages: str) -> str:
-    lines = messages.strip().splitlines()
-    return lines[-1] if lines else "no message from ffmpeg"
+def _last_line(messages: str, code: int) -> str:
+    lines = messages.strip().splitlines() or [f"ffmpeg said nothing and ended with {code}"]
+    return lines[-1] if code >= 0 else f"ffmpeg crashed (signal {-code})"
 
 
 def sync(path: Path) -> None:

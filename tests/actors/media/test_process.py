@@ -44,6 +44,11 @@ def test_an_unreadable_file_is_the_users() -> None:
     assert "shot.mp4: Invalid data found" in str(error)
 
 
+def test_a_crash_on_a_users_file_says_so() -> None:
+    error = explain(-signal.SIGSEGV, "", Call("read the video", reads=Path("shot.ts")))
+    assert isinstance(error, InvalidInput) and "shot.ts: ffmpeg crashed (signal 11)" in str(error)
+
+
 def test_anything_else_is_a_bug() -> None:
     assert isinstance(explain(1, "Unrecognized option", Call("write a film")), StageBug)
 
