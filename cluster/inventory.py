@@ -13,6 +13,11 @@ from pathlib import Path
 from jobs.errors import CapacityError
 
 EPSILON = 1e-6
+DEVICE_GIB = {
+    "H200": 141.0, "H100": 80.0, "A100-80G": 80.0, "A100": 40.0, "L40S": 48.0, "L40": 48.0, "A10G": 24.0,
+    "L4": 24.0, "T4": 16.0, "V100": 16.0,
+}  # fmt: skip
+"""Memory by the accelerator type that Ray reports; where models differ in size, the smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,18 @@ class Inventory:
     @property
     def cpus(self) -> float:
         return sum(node.cpus for node in self.nodes)
+
+    @property
+    def device(self) -> str:
+        """What the workers compute on: the accelerator's type, or `cpu` behind logical GPUs."""
+        return next((node.accelerator for node in self.nodes if node.gpus and node.accelerator), "cpu")
+
+    @property
+    def device_gib(self) -> float | None:
+        """Memory of the smallest GPU, GiB; None where one is logical or of an unknown type."""
+        sizes = [DEVICE_GIB.get(node.accelerator or "") for node in self.nodes if node.gpus]
+        known = [size for size in sizes if size is not None]
+        return min(known) if known and len(known) == len(sizes) else None
 
     def node(self, node_id: str) -> NodeFacts | None:
         return next((node for node in self.nodes if node.id == node_id), None)

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 from cluster.inventory import check_capacity, has_gpu, read_inventory
 from cluster.session import SessionConfig, open_session, stop_signals
-from farm.events import Event
+from farm.arrange import find_arrangement
+from farm.durations import Place
+from farm.events import Event, Notice
 from farm.session import JobSession, Scope
 from farm.workforce import arrange, configure, gpus_named
 from jobs.digest import input_files
 from jobs.errors import StoreUnusable
+from jobs.topology import AUTO
 
 if TYPE_CHECKING:
     from jobs.load import LoadedSpec
@@ -69,12 +72,17 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     from farm.render_loop import RenderLoop
 
     inventory = read_inventory()
+    if text.strip() == AUTO:
+        found = find_arrangement(session, inventory, options.gpus)
+        text = str(found.winner.topology)
+        session.arranged(text)
+        yield session.record(Notice(f"topology {text}: {found.reason}"))
     workforce = arrange(text, inventory, options.gpus, session.graph.stages)
     check_capacity(inventory, workforce.requests)
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
     config = PoolConfig(proof, options.place_notice_s, options.load_deadline_s)
     pool = Pool(StageWorker, configure(session, workforce), config)
-    loop = RenderLoop(session, pool, workforce)
+    loop = RenderLoop(session, pool, workforce, Place(session.plan.engine, inventory.device))
     try:
         with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
             pool.start(workforce.requests)

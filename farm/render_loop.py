@@ -7,13 +7,13 @@ continues from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from actors.media.ffmpeg import media_fingerprint
 from cluster.failures import Failure
 from cluster.pool import Alive, Call, Done, Failed, Lost, Placed, Pool, PoolEvent, Ready, Waiting
-from farm.durations import expected_s
+from farm.durations import Durations, Laps, Place, keep_durations, read_durations
 from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
 from farm.schedule_graph import schedule_graph
 from farm.scheduler import commands, events
@@ -32,7 +32,7 @@ from jobs.errors import (
     StoreUnusable,
 )
 from jobs.failures import Rung
-from jobs.graph import Stage
+from jobs.graph import Stage, StageTask
 from jobs.spec import Run
 from jobs.store import DIGESTS, Commit, Request
 
@@ -44,8 +44,10 @@ START_TRIES = 3
 class RenderLoop:
     """One render on one pool. `run` yields the job's events until it ends."""
 
-    def __init__(self, session: JobSession, pool: Pool, workforce: Workforce) -> None:
-        self.session, self.pool, self.workforce = session, pool, workforce
+    def __init__(self, session: JobSession, pool: Pool, workforce: Workforce, place: Place) -> None:
+        self.session, self.pool, self.workforce, self.place = session, pool, workforce, place
+        self.known = read_durations(session.scope.runs_url)
+        self.measured = Durations(self.known.means)
         self.scheduler: Scheduler | None = None
         self._ready: dict[str, Ready] = {}
         self._tries: dict[str, int] = {}
@@ -72,6 +74,8 @@ class RenderLoop:
                 yield from self._turn()
         except StorageProblem as problem:
             self._ending = PAUSED, str(problem)
+        if self.measured.means != self.known.means:
+            keep_durations(self.session.scope.runs_url, self.measured)
         yield from self.session.finish(*self._ending)
 
     def _wait_s(self) -> float:
@@ -155,7 +159,7 @@ class RenderLoop:
         if session.complete:
             self._ending = session.final_outcome, ""
             return
-        self.scheduler = make_scheduler(session)
+        self.scheduler = make_scheduler(session, self.known.estimate(self.place))
         for worker in tuple(self._ready):
             yield from self._enlist(worker)
 
@@ -208,6 +212,8 @@ class RenderLoop:
         result, attempt = event.result, event.call.order.attempt
         yield from self.session.done(result, event.worker, attempt)
         yield from self._tell(events.TaskDone(result.task, event.worker, attempt, result.commit.size))
+        laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
+        self.measured.observe(self.place, self.session.graph.tasks[result.task], laps)
 
     def _on_failed(self, event: Failed) -> Iterator[Event]:
         failure = event.failure
@@ -343,9 +349,9 @@ class RenderLoop:
         return order.outcome.value, str(order.reason)
 
 
-def make_scheduler(session: JobSession) -> Scheduler:
-    """The scheduler of a resolved session; what need not run counts as committed."""
-    graph = schedule_graph(session.graph, expected_s(session.plan.engine))
+def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -> Scheduler:
+    """The scheduler of a resolved session with these estimates; what need not run counts as committed."""
+    graph = schedule_graph(session.graph, seconds)
     todo = set(session.todo)
     return Scheduler(graph, scheduler_config(session.plan.run), [t for t in graph.ids if t not in todo])
 

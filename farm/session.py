@@ -132,6 +132,10 @@ class JobSession:
         self._survey()
         return True
 
+    def arranged(self, topology: str) -> None:
+        """Notes on which topology the job renders, once `auto` is settled."""
+        self._state = replace(self._state, topology=topology)
+
     def planned(self) -> JobPlanned:
         """The opening event, once `resolve` has succeeded."""
         totals: dict[str, Counter[str]] = {}

@@ -42,9 +42,7 @@ def arrange(text: str, inventory: Inventory, gpus: int | None, needed: frozenset
     Pools without a stage that the job needs are left out. Raises UsageError and CapacityError.
     """
     available = inventory.gpus if gpus is None else float(gpus)
-    takes_all = text.strip() in (MONO, AUTO)
-    machine = Machine(available if takes_all else math.inf)
-    text = MONO if text.strip() == AUTO else text
+    machine = Machine(available if text.strip() == MONO else math.inf)
     used = parse_topology(text, machine).gpus
     topology = parse_topology(text, replace(machine, segment_workers=segment_workers(used, inventory.cpus)))
     topology.require(needed)

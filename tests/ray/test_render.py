@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 
 from cluster.session import Session
-from farm.events import FilmDelivered, JobPlanned, TaskCommitted, TaskStarted, WorkerPlaced, WorkerReady
+from farm.durations import read_durations
+from farm.events import (
+    FilmDelivered,
+    JobPlanned,
+    Notice,
+    TaskCommitted,
+    TaskStarted,
+    WorkerPlaced,
+    WorkerReady,
+)
+from farm.state import JobState
 from jobs.errors import CapacityError, StoreUnusable
-from tests.ray.specs import document, render, render_alone
+from jobs.store import STATE, Store
+from tests.ray.specs import JOB, document, render, render_alone
 
 TOPOLOGIES = [
     "mono=1",
@@ -115,3 +126,23 @@ def test_nothing_is_left_in_the_temporary_copy_of_an_upload(ray_session: Session
     upload = tmp_path / "working_dir_files" / "_ray_pkg_0"
     with pytest.raises(StoreUnusable, match="--output"):
         render(tmp_path / "runs", document(upload / "out"), "mono=1")
+
+
+def test_auto_says_which_topology_it_took_and_why(ray_session: Session, tmp_path: Path) -> None:
+    data = document(tmp_path / "out", sample_s=0.2)
+    rendered = render(tmp_path / "runs", data, "auto", gpus=2)
+    assert rendered.outcome == "done"
+    (said,) = [notice.message for notice in rendered.of(Notice) if notice.message.startswith("topology ")]
+    topology, _, reason = said.removeprefix("topology ").partition(": ")
+    assert reason
+    state = JobState.from_json(Store.open(str(tmp_path / "runs"), JOB).read_json(STATE))
+    assert state is not None
+    assert state.topology == topology
+    assert len(rendered.of(WorkerReady)) == len(rendered.of(WorkerPlaced))
+
+
+def test_measured_durations_are_kept_beside_the_runs(ray_session: Session, tmp_path: Path) -> None:
+    data = document(tmp_path / "out", videos=1, count=1, sample_s=0.2)
+    render(tmp_path / "runs", data, "mono=1,segment=1")
+    known = read_durations(str(tmp_path / "runs"))
+    assert any("sample" in key for key in known.means)
