@@ -91,9 +91,7 @@ def test_a_hundred_thousand_chunks_on_512_workers_within_a_minute_on_one_core() 
     start_s = time.process_time()
     graph = ScheduleGraph(job(films(1000, Film("v", 100, times, frame_bytes=4 * 10**8))))
     built_s = time.process_time() - start_s
-    timeline = Simulation(graph, parse_topology("mono=448", Machine(448, segment_workers=64))).run()
+    Simulation(graph, parse_topology("mono=448", Machine(448, segment_workers=64))).run()
     seconds = time.process_time() - start_s
-    print(
-        f"{len(graph)} tasks: graph {built_s:.1f} s, in all {seconds:.1f} s; takes {timeline.makespan_s:.0f} s"
-    )
+    print(f"{len(graph)} tasks: {built_s:.1f} s to build, {seconds:.1f} s in all")
     assert seconds < 60

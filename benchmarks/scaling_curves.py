@@ -1,0 +1,147 @@
+"""Simulated makespans from 1 to 4,096 GPUs: `python -m benchmarks.scaling_curves` writes `docs/scaling.md`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from farm.bound import Bound, makespan_bound
+from farm.schedule_graph import ScheduleGraph
+from farm.simulate import SimulationConfig, simulate
+from farm.workload import H200, Film, films, job
+from jobs.graph import Stage
+from jobs.topology import Machine, parse_topology
+
+PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
+MODEL = "LTXV 13B"
+FRAME_RATE = 25
+NEW_FRAMES = 80
+GPUS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+OVERHEADS = SimulationConfig(handoff_s=0.002, commit_s={Stage.DECODE: 0.5}, report_s=0.002)
+"""Half a second to write 460 MB of frames; 2 ms each way between driver and worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A job of equal films, each one chain."""
+
+    title: str
+    films: int
+    seconds: int
+    guided: bool
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.seconds * FRAME_RATE // NEW_FRAMES)
+
+    def make(self) -> list[Film]:
+        return films(self.films, Film("film", self.chunks, H200[MODEL], guided=self.guided))
+
+
+CASES = (
+    Case("1,000 films of one minute", 1000, 60, True),
+    Case("One film of two hours", 1, 7200, True),
+    Case("One film of two hours, upscale.guided: false", 1, 7200, False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One number of GPUs."""
+
+    gpus: int
+    makespan_s: float
+    bound: Bound
+    busy: float
+
+    def row(self, first: Point) -> str:
+        speedup = first.makespan_s / self.makespan_s
+        limit = "workers busy" if self.bound.stages else "longest chain"
+        return (
+            f"| {self.gpus:,} | {_clock(self.makespan_s)} | {speedup:.1f} | {100 * self.busy:.0f} % "
+            f"| {self.makespan_s / self.bound.seconds:.3f} | {limit} |"
+        )
+
+
+def curve(case: Case) -> Iterator[Point]:
+    """Monoliths, doubling. Once the chain alone takes the time, larger machines are not simulated again."""
+    tasks = list(job(case.make()))
+    graph = ScheduleGraph(tasks)
+    last: Point | None = None
+    for gpus in GPUS:
+        topology = parse_topology(f"mono={gpus}", Machine(gpus))
+        bound = makespan_bound(tasks, topology)
+        if last is not None and not last.bound.stages and last.makespan_s <= 1.005 * bound.seconds:
+            last = Point(gpus, last.makespan_s, bound, last.busy * last.gpus / gpus)
+        else:
+            timeline = simulate(graph, topology, OVERHEADS)
+            work_s = sum(timeline.busy_s().values())
+            last = Point(gpus, timeline.makespan_s, bound, work_s / (gpus * timeline.makespan_s))
+        yield last
+
+
+def section(case: Case) -> str:
+    """Table and verdict of one case."""
+    points = list(curve(case))
+    rows = "\n".join(point.row(points[0]) for point in points)
+    return (
+        f"## {case.title}\n\n{case.films * case.chunks:,} chunks, {case.chunks:,} in each chain.\n\n"
+        "| GPUs | makespan | speedup | GPUs busy | of the bound | limited by |\n"
+        f"| ---: | ---: | ---: | ---: | ---: | --- |\n{rows}\n\n{verdict(case, points)}\n"
+    )
+
+
+def verdict(case: Case, points: list[Point]) -> str:
+    """Where it stops scaling, and why."""
+    stop = next((at for at, point in enumerate(points) if not point.bound.stages), None)
+    if stop is None:
+        return f"It scales to {points[-1].gpus:,} GPUs: the workers are busy all along."
+    chain_s, times = points[stop].bound.seconds, H200[MODEL]
+    slowest_s = max(times.sample_s, times.upscale_s) if case.guided else times.sample_s
+    what = "guided upscale" if case.guided and times.upscale_s > times.sample_s else "sampling"
+    return (
+        f"It stops scaling between {points[max(0, stop - 1)].gpus:,} and {points[stop].gpus:,} GPUs, at "
+        f"{_clock(chain_s)}: each chunk extends the one before it, so {what} of a film's {case.chunks:,} "
+        f"chunks takes {case.chunks:,} x {slowest_s:g} s one after the other, on any number of GPUs. "
+        f"{_way_out(case)}"
+    )
+
+
+def _way_out(case: Case) -> str:
+    if case.films > 1:
+        return "More films, or hard cuts inside them (every `generate` begins a new chain), use more GPUs."
+    cut = "Each hard cut (a `generate`) splits the chain, and the pieces render at the same time."
+    free = "`upscale.guided: false` frees upscaling from its chain and gives up the guide across its seams. "
+    return (free if case.guided else "") + cut
+
+
+INTRO = f"""# How far it scales
+
+Simulated with the scheduler that runs the cluster, on stage times of {MODEL} measured on one H200: per
+chunk of 97 frames ({NEW_FRAMES} of them new), sample 9.8 s at 768x512, upscale with 5 refining steps at 1536x1024
+12.3 s, decode 1.4 s. One worker per GPU; assumed are 2 ms between driver and worker and half a second to
+write a chunk's frames. Start-up, the encoding of segments on CPUs and the network of very large clusters are
+not in it, and none of these clusters was run. `python -m benchmarks.scaling_curves` writes this page.
+
+"""
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Simulates every case and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args(argv)
+    options.page.write_text(INTRO + "\n".join(section(case) for case in CASES))
+    print(f"wrote {options.page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Automatic topology against an exhaustive search over all splits: `python -m benchmarks.topology_table`.
+
+Writes `docs/topology.md`. Every number is simulated with the stage times named there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from farm.candidates import Footprint
+from farm.schedule_graph import ScheduleGraph
+from farm.simulate import simulate
+from farm.topology_search import SearchConfig, find_topology
+from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
+from jobs.graph import Stage
+from jobs.topology import Machine, Topology, parse_topology
+
+PAGE = Path(__file__).parent.parent / "docs" / "topology.md"
+GPUS = (2, 4, 8, 16)
+SHAPES = {"32 clips": (32, 1), "4 films of 8": (4, 8), "1 film of 24": (1, 24)}
+MODELS: dict[str, StageTimes] = {"sleeps": SLEEPS, **H200}
+MOST_RATIO = 1.03
+
+SMALL = Footprint(
+    device_gib=32.0,
+    weights_gib={
+        Stage.SAMPLE: {"transformer": 24.2},
+        Stage.UPSCALE: {"transformer": 24.2, "upsampler": 0.5},
+        Stage.DECODE: {"vae": 2.5},
+    },
+    working_gib={Stage.SAMPLE: 3.0, Stage.UPSCALE: 6.0, Stage.DECODE: 8.0},
+)
+"""The 13B model in bf16 on GPUs of 32 GiB: weights by parameter count, working memory assumed."""
+
+INTRO = """# Which worker hosts which stage
+
+`run.topology: auto` simulates topologies with the stage times of this model and size and takes the shortest
+makespan; where several are equal, the one with the fewest GPUs. The simulator is the scheduler itself on
+virtual time (`farm/simulate.py`).
+
+- One worker per GPU (`mono`) is the fastest, or as fast as any split, wherever the weights fit together: any
+  worker can do whatever is next.
+- Stages on GPUs of their own win where the weights do not fit together, and tie where chains are fewer than
+  GPUs: then the longest chain takes the time, whatever the GPUs.
+- A machine with more GPUs than the chains can use gets no more than it needs; the rest is left to other jobs.
+
+The tables compare `auto` with an exhaustive search over `mono` and every split of sample, upscale and
+decode, co-located pairs included, on the same number of GPUs. Films are chains of chunks with guided upscale.
+Stage times are those of one H200 (768x512x97, refined at 1536x1024) and the 0.4 / 0.1 / 0.2 s of the sleep
+benchmark; all makespans are simulated. `python -m benchmarks.topology_table` writes this page.
+"""
+
+FITTING = "\n## Everything fits on every GPU\n\n"
+NOT_FITTING = """
+## Weights that do not fit together
+
+The 13B model in bf16 on GPUs of 32 GiB: 24.2 GiB of transformer, 2.5 of VAE, and (assumed, not measured) 3 to
+8 GiB of working memory. A worker that hosted sample and decode would need 34.7.
+
+"""
+
+HEADER = """| model | job | GPUs | `auto` takes | s | best of all | s | of how many | ratio | mono, s |
+| --- | --- | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: |
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One cell: what `auto` took, and the best of an exhaustive search."""
+
+    model: str
+    shape: str
+    gpus: int
+    auto: Topology
+    auto_s: float
+    best: str
+    best_s: float
+    tried: int
+    mono_s: float | None
+
+    @property
+    def ratio(self) -> float:
+        return self.auto_s / self.best_s
+
+    def __str__(self) -> str:
+        auto = str(Topology(tuple(pool for pool in self.auto.pools if pool.gpus)))
+        mono = "does not fit" if self.mono_s is None else f"{self.mono_s:.1f}"
+        return (
+            f"| {self.model} | {self.shape} | {self.gpus} | `{auto}` | {self.auto_s:.1f} | `{self.best}` "
+            f"| {self.best_s:.1f} | {self.tried} | {self.ratio:.3f} | {mono} |"
+        )
+
+
+def every_split(gpus: int) -> Iterator[str]:
+    """Every topology of one to three pools on all GPUs, written apart from the code that `auto` uses."""
+    yield f"mono={gpus}"
+    for first in range(1, gpus):
+        yield f"sample={first},upscale+decode={gpus - first}"
+        yield f"sample+upscale={first},decode={gpus - first}"
+        yield f"sample+decode={first},upscale={gpus - first}"
+    for first, second in product(range(1, gpus - 1), repeat=2):
+        if first + second < gpus:
+            yield f"sample={first},upscale={second},decode={gpus - first - second}"
+
+
+def measure(model: str, shape: str, gpus: int, footprint: Footprint | None = None) -> Row:
+    """One cell of the table."""
+    count, chunks = SHAPES[shape]
+    some = films(count, Film("film", chunks, MODELS[model], guided=True))
+    graph = ScheduleGraph(job(some))
+    machine = Machine(gpus, segment_workers=1)
+    fitting = [text for text in every_split(gpus) if _fits(parse_topology(text, machine), footprint)]
+    all_s = {text: simulate(graph, parse_topology(text, machine)).makespan_s for text in fitting}
+    best = min(all_s, key=lambda text: all_s[text])
+    found = find_topology(job(some), SearchConfig(machine, footprint)).winner
+    return Row(
+        model=model,
+        shape=shape,
+        gpus=gpus,
+        auto=found.topology,
+        auto_s=found.makespan_s,
+        best=best,
+        best_s=all_s[best],
+        tried=len(all_s),
+        mono_s=all_s.get(f"mono={gpus}"),
+    )
+
+
+def _fits(topology: Topology, footprint: Footprint | None) -> bool:
+    pools = [pool.stages for pool in topology.pools if pool.gpus]
+    return footprint is None or all(footprint.together_gib(own) <= footprint.device_gib for own in pools)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures every cell and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args(argv)
+    fitting = [measure(*cell) for cell in product(MODELS, SHAPES, GPUS)]
+    small = [measure("LTXV 13B", shape, gpus, SMALL) for shape, gpus in product(SHAPES, GPUS)]
+    worst = max(row.ratio for row in fitting + small)
+    closing = f"{len(fitting + small)} cells; the worst ratio is {worst:.3f}, {MOST_RATIO} is allowed.\n"
+    tables = (f"{title}{HEADER}{_lines(rows)}" for title, rows in ((FITTING, fitting), (NOT_FITTING, small)))
+    options.page.write_text(INTRO + "".join(tables) + "\n" + closing)
+    print(closing.strip())
+    if worst > MOST_RATIO:
+        raise SystemExit(1)
+
+
+def _lines(rows: list[Row]) -> str:
+    return "".join(f"{row}\n" for row in rows)
+
+
+if __name__ == "__main__":
+    main()
