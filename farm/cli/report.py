@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from typing import Annotated
+
 import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import ReportResult
 
+WATCH_INTERVAL_S = 15.0
 
-def report(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
+
+def report(
+    job: JobArgument,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Write it anew until the job ends.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    output: Output = OutputFormat.TEXT,
+) -> int:
     """Write the report of a job, while it runs or afterwards."""
     from farm.report import write_report
     from jobs.store import Store
@@ -19,7 +29,20 @@ def report(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputF
         emit_json(ReportResult(job, address))
     else:
         emit_text(address)
+    if watch:
+        _keep_fresh(runs, job)
     return 0
+
+
+def _keep_fresh(runs: str, job: str) -> None:
+    from farm.report import write_report
+    from farm.state import RUNNING
+    from farm.verbs.run import Run
+    from jobs.store import Store
+
+    while Run.open(runs, job).outcome[0] == RUNNING:
+        time.sleep(WATCH_INTERVAL_S)
+        write_report(Store.find(runs, job))
 
 
 def register(app: typer.Typer) -> None:

@@ -25,9 +25,11 @@ def gantt(timeline: Timeline) -> str:
     ]
     parts += _axis(stop - start, scale, height)
     parts += [
-        f'<text class="worker" x="0" y="{TOP + ROW * row + 17}">{escape(name)}</text>'
+        f'<text class="worker" x="0" y="{TOP + ROW * row + 17}">{escape(name[:16])} '
+        f"{100 * timeline.busy_share(name):.0f} %<title>{escape(name)}</title></text>"
         for name, row in rows.items()
     ]
+    parts += [_resumed(at_s, start, scale, height) for at_s in timeline.resumed]
     parts += [_wait(wait, rows[wait.worker], start, scale) for wait in timeline.waits if wait.worker in rows]
     parts += [_bar(bar, rows[bar.worker], start, scale) for bar in bars if bar.worker in rows]
     return "".join([*parts, "</svg>"])
@@ -41,6 +43,14 @@ def _axis(seconds: float, scale: float, height: int) -> list[str]:
         marks.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
         marks.append(f'<text class="time" x="{x:.1f}" y="{TOP - 10}">{number * step:g} s</text>')
     return marks
+
+
+def _resumed(at_s: float, start_s: float, scale: float, height: int) -> str:
+    x = LEFT + (at_s - start_s) * scale
+    return (
+        f'<line class="resumed" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}">'
+        "<title>resumed here; the time between is left out</title></line>"
+    )
 
 
 def _bar(bar: Bar, row: int, start_s: float, scale: float) -> str:

@@ -46,22 +46,26 @@ def spread(items: Sequence[PlannedChunk], most: int) -> list[PlannedChunk]:
     return [items[index * len(items) // most] for index in range(most)]
 
 
-def thumbs(video: PlannedVideo, film: Path, most: int) -> Iterator[Thumb]:
-    """Thumbnails of the chunks that own frames, in order."""
-    for chunk in spread([chunk for chunk in video.chunks if len(chunk.owned)], most):
+def thumbs(video: PlannedVideo, film: Path, frames: int, most: int) -> Iterator[Thumb]:
+    """Thumbnails of the chunks whose frames lie within the film's first `frames`, in order."""
+    for chunk in spread([chunk for chunk in video.chunks if _within(chunk, frames)], most):
         frame = (chunk.owned.start + chunk.owned.stop) // 2
         yield Thumb(chunk, frame, _jpeg(_pixels(film, frame, video, THUMB_WIDTH)))
 
 
-def seams(video: PlannedVideo, film: Path, most: int) -> Iterator[Seam]:
+def seams(video: PlannedVideo, film: Path, frames: int, most: int) -> Iterator[Seam]:
     """Seams inside shots: where an extend takes over from the chunk before it."""
-    inside = [chunk for chunk in video.chunks if chunk.index_in_shot and len(chunk.owned)]
+    inside = [chunk for chunk in video.chunks if chunk.index_in_shot and _within(chunk, frames)]
     for chunk in spread(inside, most):
         frame = chunk.owned.start
         before, after = (_pixels(film, at, video, SEAM_WIDTH) for at in (frame - 1, frame))
         gap = np.abs(after.astype(np.int16) - before.astype(np.int16))
         shown = np.clip(gap * DIFFERENCE_GAIN, 0, 255).astype(np.uint8)
         yield Seam(chunk, frame, _jpeg(before), _jpeg(after), _jpeg(shown), float(gap.mean()))
+
+
+def _within(chunk: PlannedChunk, frames: int) -> bool:
+    return bool(len(chunk.owned)) and chunk.owned.stop <= frames
 
 
 def _pixels(film: Path, frame: int, video: PlannedVideo, width: int) -> np.ndarray:

@@ -12,6 +12,9 @@ from farm.progress import split_task
 GAP_S = 0.25
 """Waits shorter than this are hand-over, not waiting."""
 
+REST_S = 5.0
+"""The nights between two runs of a job are drawn this long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -51,14 +54,20 @@ class Trouble:
 
 @dataclass
 class Timeline:
-    """All runs of a job, oldest first."""
+    """All runs of a job, oldest first, on one clock that stands still while nobody renders.
+
+    `resumed` are the moments when another run went on; `devices` gives each worker's, such as `cuda:0`.
+    """
 
     bars: list[Bar] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     stage_tasks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    gpu_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     workers: list[str] = field(default_factory=list)
+    devices: dict[str, str] = field(default_factory=dict)
+    resumed: list[float] = field(default_factory=list)
 
     @property
     def span(self) -> tuple[float, float]:
@@ -66,6 +75,12 @@ class Timeline:
         if not self.bars:
             return 0.0, 0.0
         return min(bar.start_s for bar in self.bars), max(bar.stop_s for bar in self.bars)
+
+    def busy_share(self, worker: str) -> float:
+        """Share of the whole span that the worker was at work."""
+        start, stop = self.span
+        busy_s = sum(bar.stop_s - bar.start_s for bar in self.bars if bar.worker == worker)
+        return busy_s / max(stop - start, 1e-3)
 
 
 def read_timeline(records: Iterable[Mapping[str, Any]]) -> Timeline:
@@ -81,14 +96,29 @@ class _Reader:
         self.timeline = Timeline()
         self.running: dict[tuple[str, str], tuple[float, str]] = {}
         self.idle_since: dict[str, float] = {}
+        self.last_s: float | None = None
+        self.skipped_s = 0.0
 
     def take(self, record: Mapping[str, Any]) -> None:
+        if record.get("event") == "job_planned":
+            self._begin_run(record["at_s"])
+        if "task" in record:
+            self.last_s = record["at_s"]
+        self._read({**record, "at_s": record["at_s"] - self.skipped_s})
+
+    def _begin_run(self, at_s: float) -> None:
+        """What an earlier run left unfinished is gone, and so is the time since its last task."""
+        self.running.clear()
+        if self.timeline.bars and self.last_s is not None:
+            self.idle_since.clear()
+            self.skipped_s += max(0.0, at_s - self.last_s - REST_S)
+            self.timeline.resumed.append(at_s - self.skipped_s)
+
+    def _read(self, record: Mapping[str, Any]) -> None:
         match record.get("event"):
-            case "job_planned":
-                self.running.clear()
-                self.idle_since.clear()
             case "worker_ready":
                 self.idle_since[record["worker"]] = record["at_s"]
+                self.timeline.devices[record["worker"]] = record["device"]
             case "task_started":
                 self._start(record)
             case "task_committed":
@@ -115,6 +145,8 @@ class _Reader:
         self.idle_since[worker] = now
         if ok:
             self.timeline.stage_seconds[stage] += record["seconds"]
+            if self.timeline.devices.get(worker, "").startswith("cuda"):
+                self.timeline.gpu_seconds[stage] += record["seconds"]
             self.timeline.stage_tasks[stage] += 1
 
     def _wait(self, worker: str, start_s: float, task: str, reason: str) -> None:

@@ -5,42 +5,61 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from farm.preview import preview_path
 from farm.progress import STAGES
 from farm.report.gantt import gantt
 from farm.report.pictures import MOST_SEAMS, MOST_THUMBS, Seam, Thumb, seams, thumbs
 from farm.report.timeline import Timeline, read_timeline
 from farm.state import FilmState, JobState
-from jobs.plan import Plan, PlannedVideo, plan_from_json
-from jobs.store import DIGESTS, PLAN, SPEC, STATE, Store
+from farm.verbs.run import Run
+from jobs.plan import Plan, PlannedVideo
+from jobs.store import DIGESTS, SPEC, Store
 
 REPORT = "report.html"
+MOST_WAITS, MOST_TROUBLES = 20, 200
 PLAYABLE = (".mp4", ".mov", ".mkv", ".webm")
 
 
 @dataclass(frozen=True, slots=True)
 class FilmView:
-    """One film on the page; `link` is relative to the report where it can be."""
+    """One film on the page; `link` is relative to the report where it can be.
+
+    `film` None with `shown_frames`: a preview of the first frames.
+    """
 
     video: PlannedVideo
     film: FilmState | None
-    link: str
-    playable: bool
-    thumbs: tuple[Thumb, ...]
-    seams: tuple[Seam, ...]
+    link: str = ""
+    playable: bool = False
+    shown_frames: int = 0
+    thumbs: tuple[Thumb, ...] = ()
+    seams: tuple[Seam, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Pictures of one film; the first films of a large job share what a page can hold."""
+
+    thumbs: int
+    seams: int
+
+
+NONE = Budget(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """What one stage cost: tasks, seconds of work, share of all work."""
+    """What one stage cost: tasks, seconds of work, those of them on a GPU, share of all work."""
 
     stage: str
     tasks: int
     seconds: float
+    gpu_seconds: float
     share: float
 
 
@@ -67,38 +86,53 @@ def render_page(store: Store) -> str:
 
 
 def _content(store: Store) -> dict[str, Any]:
-    plan = plan_from_json(json.dumps(store.read_json(PLAN) or {}))
-    state = JobState.from_json(store.read_json(STATE)) or JobState(job=store.job_id)
-    timeline = read_timeline(store.events())
+    run = Run(store)
+    plan, (outcome, reason) = run.plan, run.outcome
+    state = replace(run.state or JobState(job=run.job), outcome=outcome, reason=reason)
+    records = list(store.events())
+    timeline = read_timeline(records)
+    made_of = store.read_json(DIGESTS) or {}
     return {
-        "job": store.job_id,
+        "job": run.job,
         "state": state,
         "plan": plan,
         "written": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        "films": _films(store, plan, state),
+        "films": _films(store, plan, state, _previewed(records)),
         "gantt": gantt(timeline),
         "stages": _stage_rows(timeline),
         "wall_s": timeline.span[1] - timeline.span[0],
-        "workers": len(timeline.workers),
-        "waits": sorted(timeline.waits, key=lambda wait: wait.start_s - wait.stop_s)[:20],
-        "troubles": timeline.troubles[-200:],
+        "waits": sorted(timeline.waits, key=lambda wait: wait.start_s - wait.stop_s)[:MOST_WAITS],
+        "troubles": timeline.troubles[-MOST_TROUBLES:],
         "spec": store.read_text(SPEC) or "",
-        "provenance": _flat((store.read_json(DIGESTS) or {}).get("engine") or {}),
+        "provenance": _flat({"engine": made_of.get("engine"), "made from": made_of.get("sources")}),
     }
 
 
-def _films(store: Store, plan: Plan, state: JobState) -> list[FilmView]:
-    share = max(1, len(plan.videos))
-    views = []
-    for video in plan.videos:
+def _films(store: Store, plan: Plan, state: JobState, shown: Mapping[str, int]) -> list[FilmView]:
+    share = max(1, min(len(plan.videos), MOST_SEAMS // 2))
+    some, views = Budget(MOST_THUMBS // share, MOST_SEAMS // share), []
+    for at, video in enumerate(plan.videos):
         film = state.film(video.name)
-        path = Path(film.path) if film else None
-        there = path is not None and path.exists()
-        small = tuple(thumbs(video, path, max(4, MOST_THUMBS // share))) if path and there else ()
-        pairs = tuple(seams(video, path, max(2, MOST_SEAMS // share))) if path and there else ()
-        link = _link(store, path) if path and there else ""
-        views.append(FilmView(video, film, link, bool(path and path.suffix in PLAYABLE), small, pairs))
+        path = Path(film.path) if film else preview_path(Path(plan.output.dir) / video.output)
+        frames = video.frames if film else shown.get(video.name, 0)
+        bare = FilmView(video, film, _link(store, path), path.suffix in PLAYABLE, frames)
+        views.append(_with_pictures(bare, path, some if at < share else NONE))
     return views
+
+
+def _with_pictures(view: FilmView, path: Path, budget: Budget) -> FilmView:
+    """The view with what can be seen of the film so far; without a link where there is nothing."""
+    video, frames = view.video, view.shown_frames
+    if not frames or not path.exists():
+        return FilmView(video, view.film)
+    small, pairs = thumbs(video, path, frames, budget.thumbs), seams(video, path, frames, budget.seams)
+    return replace(view, thumbs=tuple(small), seams=tuple(pairs))
+
+
+def _previewed(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Frames of the newest preview of each film."""
+    previews = (each for each in records if each.get("event") == "film_delivered" and each.get("preview"))
+    return {each["video"]: each["frames"] for each in previews}
 
 
 def _link(store: Store, path: Path) -> str:
@@ -114,6 +148,7 @@ def _stage_rows(timeline: Timeline) -> list[StageRow]:
             stage,
             timeline.stage_tasks[stage],
             timeline.stage_seconds[stage],
+            timeline.gpu_seconds[stage],
             timeline.stage_seconds[stage] / total,
         )
         for stage in STAGES
@@ -126,7 +161,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for key, value in record.items():
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key}.")
-        else:
+        elif value not in (None, [], ""):
             rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
     return rows
 
