@@ -115,3 +115,83 @@ def test_the_page_without_the_film_says_so(rendered: Store) -> None:
         assert "is not there any more" in Path(write_report(rendered)).read_text()
     finally:
         kept.rename(film)
+
+
+def test_the_night_between_two_runs_is_left_out() -> None:
+    timeline = read_timeline(
+        [
+            started(0.0, "a", "v/00000/sample"),
+            committed(2.0, "a", "v/00000/sample", 2.0),
+            started(2.0, "a", "v/00001/sample"),
+            record("worker_ready", 50000.0, worker="a", device="cpu", seconds=1.0),
+            record("job_planned", 50001.0),
+            started(50001.0, "a", "v/00001/sample"),
+            committed(50004.0, "a", "v/00001/sample", 3.0),
+        ]
+    )
+    assert timeline.span == (0.0, 2.0 + 5.0 + 3.0)
+    assert timeline.resumed == [7.0]
+    assert timeline.waits == []
+    assert "resumed" in gantt(timeline)
+
+
+def test_gpu_time_is_that_of_workers_on_gpus() -> None:
+    timeline = read_timeline(
+        [
+            record("worker_ready", 0.0, worker="a", device="cuda:0", seconds=1.0),
+            record("worker_ready", 0.0, worker="b", device="cpu", seconds=1.0),
+            started(0.0, "a", "v/00000/decode"),
+            committed(2.0, "a", "v/00000/decode", 2.0),
+            started(0.0, "b", "v/00001/decode"),
+            committed(3.0, "b", "v/00001/decode", 3.0),
+        ]
+    )
+    assert (timeline.stage_seconds["decode"], timeline.gpu_seconds["decode"]) == (5.0, 2.0)
+    assert timeline.busy_share("a") == pytest.approx(2 / 3)
+
+
+def test_a_running_job_shows_its_preview(tmp_path: Path) -> None:
+    """Written while the driver holds the job, between two of its events."""
+    job = {
+        "version": 1,
+        "name": "j",
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64},
+        "videos": [
+            {
+                "name": "v",
+                "chunks": [
+                    {"generate": {"prompt": "a", "num_frames": 33}},
+                    {"extend": {"prompt": "on", "num_new_frames": 24, "repeat": 3}},
+                ],
+            }
+        ],
+        "output": {"dir": str(tmp_path / "out")},
+    }
+    pages = []
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        if getattr(event, "preview", False) and not pages:
+            pages.append(Path(write_report(Store.find(str(tmp_path / "runs"), "j"))).read_text())
+    (page,) = pages
+    assert ">running<" in page and "Still rendering" in page
+    assert "a preview of the first" in page
+    assert page.count("<figure>") >= 1
+    assert "v.preview.mp4" in page
+
+
+def test_many_films_share_the_pictures_of_one_page(tmp_path: Path) -> None:
+    job = {
+        "version": 1,
+        "name": "j",
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64},
+        "videos": [
+            {"name": f"v{number}", "chunks": [{"generate": {"prompt": "a", "num_frames": 9}}]}
+            for number in range(24)
+        ],
+        "output": {"dir": str(tmp_path / "out")},
+    }
+    list(render(job, runs=str(tmp_path / "runs"), serial=True))
+    page = Path(write_report(Store.find(str(tmp_path / "runs"), "j"))).read_text()
+    assert page.count("<h2>v") == 24
+    assert page.count("<figure>") == 20
