@@ -1,4 +1,4 @@
-"""Simulated makespans from 1 to 4,096 GPUs: `python -m benchmarks.scaling_curves` writes `docs/scaling.md`."""
+"""Simulated makespans from 1 to 4,096 GPUs; `python -m benchmarks.scaling_curves` writes docs/scaling.md."""
 
 from __future__ import annotations
 
@@ -120,9 +120,9 @@ def _way_out(case: Case) -> str:
 INTRO = f"""# How far it scales
 
 Simulated with the scheduler that runs the cluster, on stage times of {MODEL} measured on one H200: per
-chunk of 97 frames ({NEW_FRAMES} of them new), sample 9.8 s at 768x512, upscale with 5 refining steps at 1536x1024
-12.3 s, decode 1.4 s. One worker per GPU; assumed are 2 ms between driver and worker and half a second to
-write a chunk's frames. Start-up, the encoding of segments on CPUs and the network of very large clusters are
+chunk of 97 frames ({NEW_FRAMES} of them new), sample 9.8 s at 768x512, upscale with 5 refining steps at
+1536x1024 12.3 s, decode 1.4 s. One worker per GPU; assumed are 2 ms between driver and worker and half a
+second to write a chunk's frames. Start-up, the encoding of segments on CPUs and the network of very large clusters are
 not in it, and none of these clusters was run. `python -m benchmarks.scaling_curves` writes this page.
 
 """

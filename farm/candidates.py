@@ -63,6 +63,9 @@ def candidates(needs: Needs, machine: Machine) -> Iterator[Topology]:
     """Topologies that use all GPUs of the machine and host every stage that has work."""
     used = [stage for stage in GPU_STAGES if stage in needs.work_s]
     segments = Pool(frozenset({Stage.SEGMENT}), max(1, machine.segment_workers), 0.0)
+    if not used:
+        yield Topology((segments,))
+        return
     for parts in _partitions(used):
         hosted = [frozenset(GPU_STAGES)] if len(parts) == 1 else parts
         if needs.encode_with_sample and not _lives_with_sample(hosted):

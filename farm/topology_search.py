@@ -148,6 +148,8 @@ class _Search:
 
     def _reason(self, winner: Candidate) -> str:
         gpus, chain_s = self.config.machine.gpus, self.facts.chain.seconds
+        if not winner.topology.gpus:
+            return f"only segments are left, which take {winner.makespan_s:.1f} s and no GPU"
         said = f"{_gpu_text(winner.topology)} takes {winner.makespan_s:.1f} s"
         if winner.makespan_s <= _CHAIN_BOUND * chain_s:
             said += f", hardly more than its longest chain alone ({chain_s:.1f} s)"

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from farm.candidates import Footprint, fitting
-from farm.schedule_graph import ScheduleGraph
+from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
 from farm.topology_search import Found, SearchConfig, find_topology
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
@@ -118,6 +118,13 @@ def test_a_job_without_upscale_or_encode_gets_pools_for_what_it_has() -> None:
     found.winner.topology.require({Stage.SAMPLE, Stage.DECODE})
     pools = [pool.stages for pool in found.winner.topology.pools if pool.gpus]
     assert all(stages & {Stage.SAMPLE, Stage.DECODE} for stages in pools)
+
+
+def test_a_resumed_job_with_only_segments_left_needs_no_gpu() -> None:
+    tasks = [ScheduledTask(f"v/{n:05d}/segment", Stage.SEGMENT, video="v", chunk=n) for n in range(4)]
+    found = find_topology(tasks, SearchConfig(Machine(8, segment_workers=2)))
+    assert str(found.winner.topology) == "segment=2"
+    assert found.winner.makespan_s == pytest.approx(2.0)
 
 
 def test_large_machines_are_searched_in_seconds() -> None:
