@@ -123,7 +123,9 @@ Simulated with the scheduler that runs the cluster, on stage times of {MODEL} me
 chunk of 97 frames ({NEW_FRAMES} of them new), sample 9.8 s at 768x512, upscale with 5 refining steps at
 1536x1024 12.3 s, decode 1.4 s. One worker per GPU; assumed are 2 ms between driver and worker and half a
 second to write a chunk's frames. Start-up, the encoding of segments on CPUs and the network of very large
-clusters are not in it, and none of these clusters was run. `python -m benchmarks.scaling_curves` writes this page.
+clusters are not in it, and none of these clusters was run.
+
+`python -m benchmarks.scaling_curves` writes this page.
 
 """
 
