@@ -1,4 +1,4 @@
-"""Simulated makespans from 1 to 4,096 GPUs; `python -m benchmarks.scaling_curves` writes docs/scaling.md."""
+"""Simulated makespans from 1 to 4,096 GPUs, for docs/scaling.md: `python -m benchmarks.scaling_curves`."""
 
 from __future__ import annotations
 
