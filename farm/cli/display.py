@@ -82,7 +82,7 @@ def status_line(progress: Progress, now_s: float) -> str:
     stages = " ".join(
         f"{stage} {counted(progress, stage)}" for stage in STAGES if stage_total(progress, stage)
     )
-    elapsed = now_s - (progress.started_s or now_s)
+    elapsed = 0.0 if progress.started_s is None else now_s - progress.started_s
     speed = f"{progress.frames_done() / elapsed:.1f} frames/s" if elapsed > 0 else "… frames/s"
     percent = 100 * done // total if total else 100
     return f"{percent:3d}% {stages} | {speed} | elapsed {clock(elapsed)} | ETA {clock(progress.eta_s())}"
