@@ -18,6 +18,7 @@ from cluster.session import SessionConfig, open_session, stop_signals
 from farm.arrange import find_arrangement
 from farm.durations import Place
 from farm.events import Event, Notice
+from farm.metrics import metered
 from farm.session import JobSession, Scope
 from farm.workforce import arrange, configure, gpus_named
 from jobs.digest import input_files
@@ -67,6 +68,7 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
 
 def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator[Event]:
     from actors.worker import StageWorker
+    from cluster.metrics import Instruments
     from cluster.pool import Pool, PoolConfig
     from cluster.storage import plant, uproot
     from farm.render_loop import RenderLoop
@@ -86,7 +88,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     try:
         with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
             pool.start(workforce.requests)
-            yield from loop.run()
+            yield from metered(loop.run(), session, Instruments(session.store.job_id))
     finally:
         pool.close()
         uproot(proof)
