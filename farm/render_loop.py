@@ -6,6 +6,7 @@ continues from there.
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -38,6 +39,7 @@ from jobs.store import DIGESTS, Commit, Request
 
 LONGEST_WAIT_S = 1.0
 POLL_S = 2.0
+TRIM_S = 20.0
 START_TRIES = 3
 
 
@@ -53,10 +55,12 @@ class RenderLoop:
         self._tries: dict[str, int] = {}
         self._out: set[str] = set()
         self._strangers: set[str] = set()
+        self._stages: set[Stage] = set()
         self._ending: tuple[str, str] | None = None
         self._pausing = ""
         self._stopped_by = ""
         self._polled_s = 0.0
+        self._trimmed_s = time.monotonic()
 
     def stop(self, signal_name: str) -> None:
         """End the render at the next turn; for signal handlers."""
@@ -90,6 +94,9 @@ class RenderLoop:
             self._ending = INTERRUPTED, f"stopped by {self._stopped_by}; the same command continues it"
             return
         self._poll_requests()
+        if time.monotonic() - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = time.monotonic()
+            give_back_memory()
         if self.scheduler is not None:
             if time.monotonic() >= self.scheduler.next_wake_s():
                 yield from self._tell(events.Tick())
@@ -159,7 +166,9 @@ class RenderLoop:
         if session.complete:
             self._ending = session.final_outcome, ""
             return
+        self._stages = {session.graph.tasks[task].stage for task in session.todo}
         self.scheduler = make_scheduler(session, self.known.estimate(self.place))
+        give_back_memory()
         for worker in tuple(self._ready):
             yield from self._enlist(worker)
 
@@ -332,7 +341,7 @@ class RenderLoop:
     def _has_other_readers(self, task: str, worker: str) -> bool:
         """Whether another worker may read the task's payload; the own one has it in its cache."""
         graph = self.session.graph
-        stages = {graph.tasks[reader].stage for reader in graph.dependents.get(task, ())}
+        stages = {graph.tasks[reader].stage for reader in graph.dependents.get(task, ())} & self._stages
         return any(self.workforce.hosts(stage) != {worker} for stage in stages)
 
     def _kill(self, order: commands.Kill) -> Iterator[Event]:
@@ -347,6 +356,15 @@ class RenderLoop:
         if order.outcome is commands.Outcome.DONE:
             return self.session.final_outcome, ""
         return order.outcome.value, str(order.reason)
+
+
+def give_back_memory() -> None:
+    """Return to the system what was freed; the allocator keeps tens of megabytes of a long film's plan and
+    of the small messages that came from other threads.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -> Scheduler:

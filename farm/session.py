@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from jobs.failures import Rung
 
 STATE_INTERVAL_S = 2.0
+NO_PROVENANCE: dict[str, Any] = {}
+"""Shared by all commits in memory: there may be a hundred thousand of them; the store has the real one."""
 
 RecordedEvent = TypeVar("RecordedEvent", bound=Event)
 
@@ -124,10 +126,12 @@ class JobSession:
         report = frozen_report(self.store, self.plan.engine) or report
         if report is None:
             return False
-        self.plan = self.plan.resolve(report.get("modes", {}))
-        self.graph = build_graph(self.plan)
+        resolved = self.plan.resolve(report.get("modes", {}))
+        if resolved != self.plan:
+            # A second graph of a long film would cost the driver tens of megabytes.
+            self.plan, self.graph = resolved, build_graph(resolved)
+            self._write_plan()
         self.digests = digests(self.graph, self._fingerprint(report["fingerprint"]))
-        self._write_plan()
         self._write_digests(report)
         self._survey()
         return True
@@ -282,7 +286,7 @@ class JobSession:
     def _keep(self, task: str, commit: Commit) -> None:
         if _is_inexact(commit):
             self._inexact.add(task)
-        self.commits[task] = replace(commit, provenance={})
+        self.commits[task] = replace(commit, digest=self.digests[task], provenance=NO_PROVENANCE)
 
     def _retire(self, task: str) -> None:
         """Gives up decoded frames once every segment that shows them is committed."""
