@@ -1,0 +1,129 @@
+"""The KubeRay manifests and the Dockerfile: of the right shape, and true to the rest of the repository."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer
+import yaml
+
+from farm.cli.main import app
+from tests.deploy.schema import SCHEMAS
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "cluster" / "deploy"
+MANIFESTS = {"rayjob.yaml": "RayJob", "raycluster.yaml": "RayCluster"}
+
+
+def load(name: str) -> dict[str, Any]:
+    return yaml.safe_load((DEPLOY / name).read_text())
+
+
+def cluster_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    spec = manifest["spec"]
+    return spec["rayClusterSpec"] if manifest["kind"] == "RayJob" else spec
+
+
+def pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    cluster = cluster_of(manifest)
+    yield cluster["headGroupSpec"]["template"]["spec"]
+    yield from (group["template"]["spec"] for group in cluster["workerGroupSpecs"])
+
+
+@pytest.fixture(params=MANIFESTS)
+def manifest(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return load(request.param)
+
+
+def test_shape(manifest: dict[str, Any]) -> None:
+    jsonschema.validate(manifest, SCHEMAS[manifest["kind"]], cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "entryPoint"), "farm"),
+        (("spec", "rayClusterSpec", "headGroupSpec", "rayStartParams", "num-gpus"), 0),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "replicas"), "4"),
+        (("spec", "rayClusterSpec", "authOptions", "mode"), "tokens"),
+        (("spec", "rayClusterSpec", "headGroupSpec", "template", "spec", "containers", 0, "volumeMount"), []),
+    ],
+)
+def test_the_shape_is_strict(path: tuple[Any, ...], value: Any) -> None:
+    broken = copy.deepcopy(load("rayjob.yaml"))
+    place = broken
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, SCHEMAS["RayJob"], cls=jsonschema.Draft202012Validator)
+
+
+def test_every_mount_has_its_volume(manifest: dict[str, Any]) -> None:
+    for pod in pods(manifest):
+        volumes = {volume["name"] for volume in pod.get("volumes", ())}
+        mounted = {mount["name"] for one in pod["containers"] for mount in one.get("volumeMounts", ())}
+        assert mounted == volumes
+
+
+def test_all_pods_see_the_same_storage_and_image(manifest: dict[str, Any]) -> None:
+    seen = {
+        (one["image"], tuple((mount["name"], mount["mountPath"]) for mount in one["volumeMounts"]))
+        for pod in pods(manifest)
+        for one in pod["containers"]
+    }
+    assert len(seen) == 1
+
+
+def test_workers_ask_for_one_gpu_and_get_what_they_ask(manifest: dict[str, Any]) -> None:
+    for group in cluster_of(manifest)["workerGroupSpecs"]:
+        (container,) = group["template"]["spec"]["containers"]
+        resources = container["resources"]
+        assert resources["requests"] == resources["limits"]
+        assert resources["limits"]["nvidia.com/gpu"] == "1"
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    assert cluster_of(manifest)["headGroupSpec"]["rayStartParams"]["num-gpus"] == "0"
+
+
+def test_clusters_ask_for_a_token(manifest: dict[str, Any]) -> None:
+    assert cluster_of(manifest)["authOptions"] == {"mode": "token"}
+
+
+def test_one_ray_version_everywhere(manifest: dict[str, Any]) -> None:
+    (pinned,) = re.findall(r"^ray==(\S+)", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+    assert cluster_of(manifest)["rayVersion"] == pinned
+    assert f"FROM rayproject/ray:{pinned}-py311-gpu" in (DEPLOY / "Dockerfile").read_text()
+
+
+def test_the_entrypoint_is_a_command_line_that_parses() -> None:
+    manifest = load("rayjob.yaml")
+    program, command, *words = shlex.split(manifest["spec"]["entrypoint"])
+    assert program == "farm"
+    group = typer.main.get_command(app)
+    verb = group.commands[command]  # type: ignore[attr-defined]
+    context = verb.make_context(f"farm {command}", words)
+    mounts = {mount["mountPath"] for pod in pods(manifest) for mount in pod["containers"][0]["volumeMounts"]}
+    for path in (context.params["spec"], context.params["runs"]):
+        assert any(path.startswith(f"{mount}/") for mount in mounts)
+
+
+def test_the_image_copies_what_exists_and_all_that_is_imported() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    lines = re.findall(r"^COPY \S+ (.*) \S+$", text, flags=re.MULTILINE)
+    copied = [word for line in lines for word in line.split()]
+    assert all((ROOT / path).exists() for path in copied)
+    assert {"farm", "actors", "jobs", "cluster", "pyproject.toml", "constraints.txt"} <= set(copied)
+
+
+def test_the_images_name_is_the_packages_version(manifest: dict[str, Any]) -> None:
+    import farm
+
+    images = {one["image"] for pod in pods(manifest) for one in pod["containers"]}
+    assert images == {f"ltx-farm:{farm.__version__}"}
