@@ -70,8 +70,6 @@ JOB_SPEC = closed(
 )
 NAME: Schema = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}
 METADATA = closed({"name": NAME}, {"namespace": TEXT})
-    {"name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}}, {"namespace": TEXT}
-)
 
 
 def resource(kind: str, spec: Schema) -> Schema:
