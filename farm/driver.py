@@ -54,7 +54,10 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
     """
     text = options.topology or loaded.spec.run.topology
     scope = replace(scope, topology=text, runs_url=_absolute(scope.runs_url))
-    with JobSession(loaded, scope) as session:
+    session = JobSession(loaded, scope)
+    # The plan has everything; a long film's checked spec would stay in memory for as long as it renders.
+    del loaded
+    with session:
         if session.resolve() and session.complete:
             yield session.planned()
             session.deliver_complete()

@@ -77,7 +77,8 @@ class JobSession:
     """Use inside `with`: entering takes the job's lock, leaving gives it back and settles `state.json`."""
 
     def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
-        self.loaded, self.scope = loaded, scope
+        self.scope = scope
+        self._spec_text = loaded.text
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
@@ -101,7 +102,7 @@ class JobSession:
         known = JobState.from_json(self.store.read_json(STATE))
         if known is not None:
             self._state = replace(self._state, videos=known.videos)
-        self.store.write_text(SPEC, self.loaded.text)
+        self.store.write_text(SPEC, self._spec_text)
         self._write_plan()
         self._write_state()
         return self
