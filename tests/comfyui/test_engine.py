@@ -169,7 +169,7 @@ def test_fingerprint_names_the_core_and_its_files(engine: Any, core: Any, folder
     described = engine.fingerprint()
     assert json.loads(json.dumps(described)) == described
     assert described["version"] == core.version
-    assert described["sample"]["attention"] == "default"
+    assert engine.modes() == {"attention_mode": "default"}
     assert str((folder / "ltxv.safetensors").resolve()) in engine.sources()["files"]
 
 
