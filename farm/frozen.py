@@ -12,9 +12,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from actors.media.ffmpeg import media_fingerprint
+from jobs.digest import Fingerprint, input_files
 from jobs.files import file_digest
 from jobs.spec import EngineConfig
 from jobs.store import DIGESTS, Store
+from jobs.task import TaskGraph
+
+
+def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
+    """What the digests of this graph stand for: the engine, this machine's media tools, the input files."""
+    files = {path: file_digest(path) for path in input_files(graph)}
+    return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=files)
 
 
 def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:

@@ -12,11 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from actors.media.ffmpeg import media_fingerprint
 from farm.delivery import Delivery
 from farm.events import (
     Event,
@@ -28,7 +26,7 @@ from farm.events import (
     TaskFailed,
     to_record,
 )
-from farm.frozen import frozen_report
+from farm.frozen import frozen_report, job_fingerprint
 from farm.progress import split_task
 from farm.selection import to_compute, within
 from farm.state import (
@@ -42,9 +40,9 @@ from farm.state import (
     JobState,
     TaskCounts,
 )  # fmt: skip
-from jobs.digest import Fingerprint, digests, input_files
+from jobs.digest import digests
 from jobs.errors import CorruptArtifact, StageError
-from jobs.files import file_digest, remember_beside
+from jobs.files import remember_beside
 from jobs.graph import Stage, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
@@ -132,7 +130,7 @@ class JobSession:
             # A second graph of a long film would cost the driver tens of megabytes.
             self.plan, self.graph = resolved, build_graph(resolved)
             self._write_plan()
-        self.digests = digests(self.graph, self._fingerprint(report["fingerprint"]))
+        self.digests = digests(self.graph, job_fingerprint(self.graph, report["fingerprint"]))
         self._write_digests(report)
         self._survey()
         return True
@@ -246,10 +244,6 @@ class JobSession:
     def final_outcome(self) -> str:
         """How the job ends when every task in scope is committed."""
         return STOPPED_EARLY if self.scope.until else DONE
-
-    def _fingerprint(self, engine: Mapping[str, Any]) -> Fingerprint:
-        files = {path: file_digest(Path(path)) for path in input_files(self.graph)}
-        return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=files)
 
     def _write_plan(self) -> None:
         self.store.write_json(PLAN, json.loads(plan_to_json(self.plan)))

@@ -10,22 +10,20 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from farm.bound import job_facts
 from farm.candidates import Footprint
 from farm.durations import expected_s
 from farm.footprint import engine_footprint
-from farm.frozen import frozen_report
+from farm.frozen import frozen_report, job_fingerprint
 from farm.measured import corrected, measured_ratios
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
 from farm.selection import to_compute
 from farm.simulate import simulate
 from farm.topology_search import Candidate, Found, SearchConfig, find_topology
-from jobs.digest import Fingerprint, digests, input_files
+from jobs.digest import digests
 from jobs.errors import UsageError
-from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import Plan, make_plan, reseeded
@@ -150,7 +148,7 @@ class _Standing:
         """The tasks that a render would compute."""
         if self.store is None or self.report is None:
             return set(self.graph.tasks)
-        known = digests(self.graph, _fingerprint(self.graph, self.report["fingerprint"]))
+        known = digests(self.graph, job_fingerprint(self.graph, self.report["fingerprint"]))
         evicted = self.store.evicted_digests()
         return set(to_compute(self.graph, known, self.store.committed_digests(), evicted))
 
@@ -164,13 +162,6 @@ def _existing(runs_url: str, job_id: str) -> Store | None:
 
 def _guess(plan: Plan) -> str:
     return "the fake engine's settings" if plan.engine.name == "fake" else "the 2B model on one H200"
-
-
-def _fingerprint(graph: TaskGraph, engine: dict[str, Any]) -> Fingerprint:
-    from actors.media.ffmpeg import find_ffmpeg
-
-    files = {path: file_digest(Path(path)) for path in input_files(graph)}
-    return Fingerprint(engine=engine, media={"ffmpeg": find_ffmpeg().build_id}, files=files)
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:
