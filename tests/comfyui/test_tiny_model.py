@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +125,24 @@ def test_a_first_image_opens_the_clip(tiny: tuple[Any, Any], generated: Any) -> 
         first_image=image, image_strength=1.0, seed=4,
     )  # fmt: skip
     assert psnr(images[0], image[0]) >= 26.0
+
+
+def test_the_upscaler_that_is_installed_is_the_models_own(core: Any, tiny: Any, folder: Path) -> None:
+    import torch
+
+    from actors.engines.comfyui.tiny import load_own_upsampler
+    from actors.engines.comfyui.upscale import upsample
+    from actors.models import TINY_CHECKPOINT
+    from farm.nodes.install import TINY_UPSCALER_NAME, tiny_upsampler
+
+    (folder / TINY_UPSCALER_NAME).write_bytes(tiny_upsampler())
+    by_core = core.call("LatentUpscaleModelLoader", model_name=TINY_UPSCALER_NAME)[0]
+    clip = torch.randn(1, 128, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        ours = upsample(core, load_own_upsampler(TINY_CHECKPOINT), tiny[1], clip)
+        theirs = upsample(core, by_core, tiny[1], clip)
+    assert ours.shape == (1, 128, 3, 8, 8)
+    assert torch.equal(ours, theirs)
 
 
 @pytest.mark.slow
