@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from farm.durations import Durations, Laps, Place, keep_durations
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.session import JobSession, Scope
 from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED
@@ -43,6 +44,8 @@ class _SerialRender:
         self.given_up: set[str] = set()
         self.queue: deque[str] = deque()
         self.ended: tuple[str, str] | None = None
+        self.place = Place(session.plan.engine, _device(session.plan.engine.name))
+        self.measured = Durations()
 
     def run(self) -> Iterator[Event]:
         session = self.session
@@ -58,6 +61,7 @@ class _SerialRender:
             session.check_lock()
         if self.worker is not None:
             self.worker.destroy()
+            keep_durations(session.scope.runs_url, self.measured)
         yield from session.finish(*(self.ended or self._outcome()))
 
     def _start_worker(self) -> Iterator[Event]:
@@ -71,7 +75,7 @@ class _SerialRender:
         config = WorkerConfig(
             engine=session.plan.engine,
             stages=frozenset(stages),
-            device=_device(session.plan.engine.name),
+            device=self.place.device,
             threads=run.threads,
             runs_url=session.scope.runs_url,
             job_id=session.store.job_id,
@@ -108,6 +112,8 @@ class _SerialRender:
             yield self._fail(task, attempt, error)
         else:
             yield from self.session.done(result, WORKER, attempt)
+            laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
+            self.measured.observe(self.place, self.session.graph.tasks[task], laps)
 
     def _fail(self, task: str, attempt: int, error: StageError) -> Event:
         failure = _failure(error)

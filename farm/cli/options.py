@@ -13,11 +13,14 @@ DEFAULT_RUNS = "runs"
 def _jobs(ctx: typer.Context, incomplete: str) -> list[str]:
     """For shell completion: the jobs of the runs directory that was named, or would be used."""
     from jobs.errors import FarmError
-    from jobs.store.opening import open_backend
+    from jobs.store import Store
+    from jobs.store.opening import JOB_ID, open_backend
 
     runs = ctx.params.get("runs") or os.environ.get("FARM_RUNS") or DEFAULT_RUNS
     try:
-        return [name for name in open_backend(runs, "listing").folders() if name.startswith(incomplete)]
+        names = [name for name in open_backend(runs, "listing").folders() if name.startswith(incomplete)]
+        stores = (Store(open_backend(runs, name), runs, name) for name in names if JOB_ID.match(name))
+        return [store.job_id for store in stores if store.exists()]
     except FarmError:
         return []
 

@@ -24,6 +24,10 @@ def plan(
     gpus: Annotated[
         int | None, typer.Option("--gpus", min=1, help="Plan for so many GPUs; those of this machine.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="Take stage times measured there: cpu, H200, ...; what is here."),
+    ] = None,
     gpu_memory: Annotated[
         float | None,
         typer.Option(
@@ -44,6 +48,7 @@ def plan(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Show what a job will do: chunks, the best topology and why, time, GPU-hours, disk, cost."""
+    from cluster.inventory import count_gpus, local_device
     from farm.api import RenderOptions, load
     from farm.verbs.plan import PlanRequest, plan_job
 
@@ -51,7 +56,8 @@ def plan(
     request = PlanRequest(
         runs_url=runs,
         job_id=job_id,
-        gpus=gpus or _gpus_here(),
+        gpus=gpus or max(1, count_gpus()),
+        device=device or local_device(),
         topology=topology,
         gpu_gib=gpu_memory,
         gpu_hour_cost=gpu_hour_cost,
@@ -62,12 +68,6 @@ def plan(
     else:
         emit_text("\n".join(_lines(report, None if all_chunks else MOST_CHUNKS)))
     return 0
-
-
-def _gpus_here() -> int:
-    from cluster.inventory import count_gpus
-
-    return max(1, count_gpus())
 
 
 def _lines(report: PlanReport, most_chunks: int | None) -> list[str]:

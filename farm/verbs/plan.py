@@ -1,7 +1,7 @@
 """`farm plan`: what a job will do, on which topology, how long it takes, and what it costs.
 
-The scheduler that renders is simulated here on virtual time. Stage times are those that earlier renders of
-the job measured, else those of one H200. Nothing is written.
+The scheduler that renders is simulated here on virtual time. Stage times are those that earlier renders into
+the same runs directory measured, else those of one H200. Nothing is written.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any
 
 from farm.bound import job_facts
 from farm.candidates import Footprint
-from farm.durations import expected_s
+from farm.durations import Place, read_durations
 from farm.footprint import engine_footprint
 from farm.frozen import frozen_report, job_fingerprint
-from farm.measured import corrected, measured_ratios
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
 from farm.selection import to_compute
 from farm.simulate import simulate
@@ -40,11 +39,16 @@ NEARLY = 1.05
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """The machine to plan for. `topology` None takes the spec's; `gpu_gib` None takes every model to fit."""
+    """The machine to plan for. `topology` None takes the spec's; `gpu_gib` None takes every model to fit.
+
+    `device` is the accelerator's type as Ray names it, such as `H200`, or `cpu`: stage times that renders
+    measured there are taken from the runs directory.
+    """
 
     runs_url: str
     job_id: str | None = None
     gpus: int = 1
+    device: str = "cpu"
     topology: str | None = None
     gpu_gib: float | None = None
     gpu_hour_cost: float | None = None
@@ -82,7 +86,7 @@ class PlanReport:
     """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
     as fast for the fewest GPU-hours, then the fastest others.
 
-    `times_from` says where stage times come from: measured by this job's own renders, or one H200.
+    `times_from` says where stage times come from: measured on a device, or known of one H200.
     """
 
     job: str
@@ -138,11 +142,10 @@ class _Standing:
         self.report = report
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
         self.graph = build_graph(self.plan)
-        expected = expected_s(self.plan.engine)
-        records = self.store.events() if self.store is not None else ()
-        ratios = measured_ratios(records, self.graph, expected)
-        self.duration_s = corrected(expected, ratios)
-        self.times_from = f"measured by {self.job_id}" if ratios else _guess(self.plan)
+        durations, place = read_durations(request.runs_url), Place(self.plan.engine, request.device)
+        self.duration_s = durations.estimate(place)
+        measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
+        self.times_from = f"measured on {place.device}" if measured else _guess(self.plan)
 
     def left(self) -> set[str]:
         """The tasks that a render would compute."""
