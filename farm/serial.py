@@ -53,6 +53,7 @@ class _SerialRender:
             yield from self._start_worker()
         yield session.planned()
         session.deliver_complete()
+        yield from session.delivered()
         self.queue.extend(session.todo)
         if self.queue and self.worker is None:
             yield from self._start_worker()

@@ -12,7 +12,7 @@ from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 
 if TYPE_CHECKING:
-    from farm.verbs.status import JobStatus
+    from farm.verbs.status import JobStatus, VideoStatus
 
 WATCH_INTERVAL_S = 1.0
 
@@ -92,8 +92,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     for stage in found.stages:
         rows.append(f"  {stage.stage:<8}{bar(stage.committed, stage.total)} {stage.committed}/{stage.total}")
     for video in found.videos:
-        film = f"{video.film.path}{'' if video.present else ' (gone)'}" if video.film else "not finished"
-        rows.append(f"  film {video.name} {video.committed}/{video.segments} segments: {film}")
+        rows.append(f"  film {video.name} {video.committed}/{video.segments} segments: {_film(video)}")
     for busy in found.busy:
         rows.append(f"  {busy.worker} works on {busy.task} since {clock(now_s - busy.since_s)}")
     for failed in found.failed:
@@ -101,6 +100,15 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     if found.requests:
         rows.append(f"  asked to {', '.join(found.requests)}")
     return rows
+
+
+def _film(video: VideoStatus) -> str:
+    if video.film is None:
+        return "not finished"
+    if not video.present:
+        return f"{video.film.path} (gone)"
+    older = " (of an earlier render)" if video.committed < video.segments else ""
+    return f"{video.film.path}{older}"
 
 
 def _watch(runs: str, job: str) -> int:

@@ -25,7 +25,7 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
     run = Run.open(runs_url, job_id)
     _require_driver(run, "pause")
     run.store.request(Request.PAUSE)
-    message = "tasks in work are finished, nothing new is started; `farm resume` continues"
+    message = f"tasks in work are finished, nothing new is started; `farm resume {run.job}` continues"
     return ControlResult(run.job, "pause", message)
 
 

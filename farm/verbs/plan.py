@@ -14,7 +14,7 @@ from typing import Any
 
 from farm.bound import job_facts
 from farm.candidates import Footprint
-from farm.durations import Place, read_durations
+from farm.durations import BUNDLED_ON_CPU, Place, read_durations
 from farm.footprint import engine_footprint
 from farm.frozen import frozen_report, job_fingerprint
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
@@ -145,7 +145,7 @@ class _Standing:
         durations, place = read_durations(request.runs_url), Place(self.plan.engine, request.device)
         self.duration_s = durations.estimate(place)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
-        self.times_from = f"measured on {place.device}" if measured else _guess(self.plan)
+        self.times_from = f"measured on {place.device}" if measured else _guess(place)
 
     def left(self) -> set[str]:
         """The tasks that a render would compute."""
@@ -163,8 +163,11 @@ def _existing(runs_url: str, job_id: str) -> Store | None:
         return None
 
 
-def _guess(plan: Plan) -> str:
-    return "the fake engine's settings" if plan.engine.name == "fake" else "the 2B model on one H200"
+def _guess(place: Place) -> str:
+    if place.engine.name == "fake":
+        return "the fake engine's settings"
+    bundled = f"{place.key(Stage.SAMPLE)}|{Stage.SAMPLE}" in BUNDLED_ON_CPU
+    return "the bundled model on two idle cores" if bundled else "the 2B model on one H200"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:

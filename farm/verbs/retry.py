@@ -95,7 +95,7 @@ def _settle(run: Run, report: RetryReport) -> None:
     waiting = replace(
         run.state,
         outcome=INTERRUPTED,
-        reason=f"{len(closure)} task(s) are to be rendered again; continue with `farm resume`",
+        reason=f"{len(closure)} task(s) are to be rendered again; continue with `farm resume {run.job}`",
         failed=tuple(task for task in run.state.failed if task.task not in closure),
     )
     run.store.write_json(STATE, waiting.to_json())

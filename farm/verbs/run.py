@@ -89,6 +89,6 @@ class Run:
         if self.state.outcome == RUNNING:
             return (
                 INTERRUPTED,
-                f"its driver ({self.driver.who or 'unknown'}) ended; continue with `farm resume`",
+                f"its driver ({self.driver.who or 'unknown'}) ended; continue with `farm resume {self.job}`",
             )
         return self.state.outcome, self.state.reason

@@ -19,12 +19,15 @@ NEXT: Mapping[str, str] = {
     RUNNING: "it is being rendered; `farm status` shows how far it is",
     DONE: "nothing is left to do",
     STOPPED_EARLY: "render it without --until for the films",
-    PAUSED: "remove the cause, then `farm resume`",
-    CANCELLED: "`farm resume` continues it",
-    INTERRUPTED: "`farm resume` continues it",
+    PAUSED: "remove the cause, then `farm resume {job}`",
+    CANCELLED: "`farm resume {job}` continues it",
+    INTERRUPTED: "`farm resume {job}` continues it",
     UNKNOWN: "run `farm render SPEC` again; committed results are kept",
 }
-AFTER_FAILURES = "mend the cause, then `farm retry JOB --state failed`, or give other seeds with --reseed"
+AFTER_FAILURES = (
+    "mend the cause, then `farm retry {job} --state failed`, with --reseed for other seeds, "
+    "and `farm resume {job}`"
+)
 
 
 class Standing(StrEnum):
@@ -81,6 +84,7 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
     run = Run.open(runs_url, job_id)
     outcome, reason = run.outcome
     failed = run.state.failed if run.state else ()
+    after = AFTER_FAILURES if failed and outcome != RUNNING else NEXT.get(outcome, NEXT[UNKNOWN])
     notices = [_step(event) for event in run.store.events() if event.get("event") == "notice"]
     return JobStory(
         job=run.job,
@@ -89,7 +93,7 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
         failed=failed,
         blocked=_blocked(run, failed),
         notices=tuple(notices[-NOTICES:]),
-        next_step=AFTER_FAILURES if failed and outcome != RUNNING else NEXT.get(outcome, NEXT[UNKNOWN]),
+        next_step=after.format(job=run.job),
     )
 
 
@@ -153,6 +157,8 @@ def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tupl
     missing = tuple(need for need in needs if need not in run.committed)
     if missing:
         return Standing.WAITING, f"it waits for {', '.join(missing[:5])}", missing
+    if run.driver.driver is not Driver.RUNNING:
+        return Standing.READY, f"its inputs are there; `farm resume {run.job}` renders it", ()
     return Standing.READY, "its inputs are there; it waits for a worker", ()
 
 

@@ -46,7 +46,7 @@ def test_a_failed_task_and_what_it_blocks(made) -> None:
     blocked = why_task(made.runs, "harbor", "dawn/2/segment")
     assert (blocked.standing, blocked.waits_for) == (Standing.BLOCKED, ("dawn/00001/sample",))
     job = why_job(made.runs, "harbor")
-    assert (job.blocked, job.next_step) == (5, AFTER_FAILURES)
+    assert (job.blocked, job.next_step) == (5, AFTER_FAILURES.format(job="harbor"))
 
 
 def test_a_running_task_names_its_worker(made) -> None:
