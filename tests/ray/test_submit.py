@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from farm.cli.results import result_schema
 from jobs.store import STATE, Store
 from tests.ray.commands import ROOT, environment, farm, write_spec
 from tests.ray.head import Head, tool
@@ -85,6 +87,8 @@ def test_farm_submit_follows_and_keeps_the_job_id(
     assert "film take0" in first.stderr
     again = farm(*words, RAY_AUTH_MODE="disabled")
     attempts = [json.loads(done.stdout) for done in (first, again)]
+    for attempt in attempts:
+        jsonschema.validate(attempt, result_schema("submit"))
     assert [attempt["job"] for attempt in attempts] == [JOB, JOB]
     assert attempts[0]["submission_id"] != attempts[1]["submission_id"]
     assert [attempt["status"] for attempt in attempts] == ["SUCCEEDED", "SUCCEEDED"]
@@ -118,6 +122,7 @@ def test_no_wait_and_ray_job_stop(head: Head, tmp_path: Path, reference: dict[st
     handed = farm(*words, "--no-wait", "-o", "json", RAY_AUTH_MODE="disabled")
     assert handed.returncode == 0, handed.stderr
     assert time.monotonic() - begun < 30
+    jsonschema.validate(json.loads(handed.stdout), result_schema("submit"))
     server, submission = JobServer(head.dashboard_url), json.loads(handed.stdout)["submission_id"]
     wait_for_commits(runs, 3)
     server.stop(submission)
