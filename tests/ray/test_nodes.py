@@ -62,6 +62,7 @@ def test_message_names_every_node(nodes: Nodes, tmp_path: Path) -> None:
     assert done.stderr.count("1 GPU, 2 CPU") == 3
 
 
+@pytest.mark.slow
 def test_node_that_dies_under_a_busy_worker(nodes: Nodes, tmp_path: Path, reference: dict[str, str]) -> None:
     """The last test of this file: it leaves two nodes, on which two halves take the lost GPU's place."""
     runs = tmp_path / "runs"

@@ -133,13 +133,14 @@ def test_failures_keep_their_kind_and_the_worker(start: Started) -> None:
     pool = start(*one_gpu(1))
     pool.submit("w0", Call("t1", {"do": "bad"}))
     pool.submit("w0", Call("t2", {"do": "bug"}))
-    pool.submit("w0", Call("t3", {"do": "pid"}))
-    bad, bug = collect(pool, Failed, 2)
+    failed = {event.call.task: event for event in collect(pool, Failed, 2)}
+    bad, bug = failed["t1"], failed["t2"]
     assert bad.failure.kind is FailureKind.BAD_OUTPUT
     assert bad.failure.message == "a black frame; look at the seed"
     assert bug.failure.kind is FailureKind.BUG
     assert "no such key" in bug.failure.message
     assert "KeyError" in bug.failure.traceback
+    pool.submit("w0", Call("t3", {"do": "pid"}))
     collect(pool, Done, 1)
 
 

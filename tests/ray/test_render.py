@@ -24,9 +24,9 @@ from jobs.store import STATE, Store
 from tests.ray.specs import JOB, document, render, render_alone
 
 TOPOLOGIES = [
-    "mono=1",
+    pytest.param("mono=1", marks=pytest.mark.slow),
     "mono=2",
-    "sample=1,upscale=1,decode=1,segment=1",
+    pytest.param("sample=1,upscale=1,decode=1,segment=1", marks=pytest.mark.slow),
     "sample=2,upscale=1,decode=1,segment=1",
     "sample=1,upscale+decode=1,segment=1",
     "mono=2@0.5",
@@ -118,7 +118,7 @@ def test_store_that_workers_cannot_see_is_refused(ray_session: Session, tmp_path
     events = render_on_ray(
         load(document(tmp_path / "out")), Scope("memory://farm-test"), RayOptions("mono=1")
     )
-    with pytest.raises(StoreUnusable, match="not share"):
+    with pytest.raises(StoreUnusable, match="memory of one process"):
         list(events)
 
 

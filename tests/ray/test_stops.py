@@ -58,6 +58,7 @@ def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.
     assert_continued(runs, before, resumed(runs, out), reference)
 
 
+@pytest.mark.slow
 def test_driver_of_a_shared_cluster(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
     """The cluster lives on; the killed driver's workers do not."""
     runs, out = tmp_path / "runs", tmp_path / "out"
