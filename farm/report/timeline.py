@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from farm.progress import split_task
@@ -89,6 +89,18 @@ def read_timeline(records: Iterable[Mapping[str, Any]]) -> Timeline:
     for record in records:
         reader.take(record)
     return reader.timeline
+
+
+def explain_waits(timeline: Timeline, needs: Callable[[str], Iterable[str]]) -> None:
+    """Says of each wait what it was for: the last of the task's needs to be finished, where that came late."""
+    ended = {bar.task: bar for bar in timeline.bars if bar.ok}
+    for at, wait in enumerate(timeline.waits):
+        before = [ended[need] for need in needs(wait.task) if need in ended]
+        last = max(before, key=lambda bar: bar.stop_s, default=None)
+        if last is not None and last.stop_s > wait.start_s:
+            after_s = last.stop_s - wait.start_s
+            reason = f"it needs {last.task}, which {last.worker} finished {after_s:.1f} s into the wait"
+            timeline.waits[at] = replace(wait, reason=reason)
 
 
 class _Reader:

@@ -14,9 +14,10 @@ from farm.preview import preview_path
 from farm.progress import STAGES
 from farm.report.gantt import gantt
 from farm.report.pictures import MOST_SEAMS, MOST_THUMBS, Seam, Thumb, seams, thumbs
-from farm.report.timeline import Timeline, read_timeline
+from farm.report.timeline import Timeline, explain_waits, read_timeline
 from farm.state import FilmState, JobState
 from farm.verbs.run import Run
+from jobs.graph import TaskGraph
 from jobs.plan import Plan, PlannedVideo
 from jobs.store import DIGESTS, SPEC, Store
 
@@ -91,6 +92,7 @@ def _content(store: Store) -> dict[str, Any]:
     state = replace(run.state or JobState(job=run.job), outcome=outcome, reason=reason)
     records = list(store.events())
     timeline = read_timeline(records)
+    explain_waits(timeline, lambda task: _needs(run.graph, task))
     made_of = store.read_json(DIGESTS) or {}
     return {
         "job": run.job,
@@ -106,6 +108,11 @@ def _content(store: Store) -> dict[str, Any]:
         "spec": store.read_text(SPEC) or "",
         "provenance": _flat({"engine": made_of.get("engine"), "made from": made_of.get("sources")}),
     }
+
+
+def _needs(graph: TaskGraph, task: str) -> list[str]:
+    """What a task needs; nothing for one that the plan has no longer."""
+    return [need.task for need in graph.tasks[task].needs] if task in graph.tasks else []
 
 
 def _films(store: Store, plan: Plan, state: JobState, shown: Mapping[str, int]) -> list[FilmView]:

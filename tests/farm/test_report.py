@@ -7,7 +7,7 @@ import pytest
 from farm.api import render
 from farm.report import write_report
 from farm.report.gantt import gantt
-from farm.report.timeline import read_timeline
+from farm.report.timeline import explain_waits, read_timeline
 from jobs.store import Store
 
 
@@ -195,3 +195,19 @@ def test_many_films_share_the_pictures_of_one_page(tmp_path: Path) -> None:
     page = Path(write_report(Store.find(str(tmp_path / "runs"), "j"))).read_text()
     assert page.count("<h2>v") == 24
     assert page.count("<figure>") == 20
+
+
+def test_a_wait_names_what_it_was_for() -> None:
+    timeline = read_timeline(
+        [
+            record("worker_ready", 0.0, worker="b", device="cpu", seconds=1.0),
+            started(0.0, "a", "v/00000/sample"),
+            committed(4.0, "a", "v/00000/sample", 4.0),
+            started(4.1, "b", "v/00000/decode", "decode is furthest downstream"),
+            committed(5.0, "b", "v/00000/decode", 0.9),
+        ]
+    )
+    explain_waits(timeline, lambda task: ["v/00000/sample"] if task.endswith("decode") else [])
+    (wait,) = timeline.waits
+    assert wait.reason == "it needs v/00000/sample, which a finished 4.0 s into the wait"
+    assert "finished 4.0 s into the wait" in gantt(timeline)
