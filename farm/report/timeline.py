@@ -92,7 +92,7 @@ def read_timeline(records: Iterable[Mapping[str, Any]]) -> Timeline:
 
 
 def explain_waits(timeline: Timeline, needs: Callable[[str], Iterable[str]]) -> None:
-    """Says of each wait what it was for: the last of the task's needs to be finished, where that came late."""
+    """Says of each wait what it was for: the last of the task's needs to be finished, where it came late."""
     ended = {bar.task: bar for bar in timeline.bars if bar.ok}
     for at, wait in enumerate(timeline.waits):
         before = [ended[need] for need in needs(wait.task) if need in ended]
