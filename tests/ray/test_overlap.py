@@ -67,6 +67,7 @@ def bound_s(data: dict[str, Any], topology: str, seconds: dict[str, float]) -> f
     return makespan_bound(tasks, parse_topology(topology, Machine(8.0))).seconds
 
 
+@pytest.mark.slow  # A wall-clock bar: it needs the machine to itself.
 @pytest.mark.parametrize(
     ("videos", "count", "topology"),
     [(1, 12, "sample=1,upscale=1,decode=1"), (4, 8, "sample=2,upscale=1,decode=1")],
