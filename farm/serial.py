@@ -44,7 +44,7 @@ class _SerialRender:
         self.given_up: set[str] = set()
         self.queue: deque[str] = deque()
         self.ended: tuple[str, str] | None = None
-        self.place = Place(session.plan.engine, _device(session.plan.engine.name))
+        self.place: Place | None = None
         self.measured = Durations()
 
     def run(self) -> Iterator[Event]:
@@ -69,6 +69,7 @@ class _SerialRender:
         from actors.worker import StageWorker, WorkerConfig
 
         session, run = self.session, self.session.plan.run
+        self.place = Place(session.plan.engine, _device(session.plan.engine.name))
         stages = self.session.graph.stages
         yield session.record(
             WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages))
@@ -114,6 +115,7 @@ class _SerialRender:
         else:
             yield from self.session.done(result, WORKER, attempt)
             laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
+            assert self.place is not None
             self.measured.observe(self.place, self.session.graph.tasks[task], laps)
 
     def _fail(self, task: str, attempt: int, error: StageError) -> Event:
