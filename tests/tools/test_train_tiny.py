@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,13 @@ import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_upsampler, load_vae
 from tools.train_tiny import fast
-from tools.train_tiny.bank import Bank
+from tools.train_tiny.bank import SLOTS, Bank
 from tools.train_tiny.dit import predict
 from tools.train_tiny.export import export
 from tools.train_tiny.geometry import guide_coords, rope, slot_coords
-from tools.train_tiny.layout import Plan, draw_example, draw_plan
+from tools.train_tiny.layout import PLANS, Plan, draw_example
 from tools.train_tiny.modules import new_text_encoder, new_transformer, new_upsampler, new_vae
+from tools.train_tiny.optim import orthogonal
 from tools.train_tiny.prompts import PromptPool
 from tools.train_tiny.sampler import blend_onto, schedule
 from tools.train_tiny.world import Frame
@@ -27,7 +27,6 @@ def bank() -> Bank:
     bank = Bank.empty(Frame(64, 96), 3, torch.device("cpu"))
     bank.latents.normal_()
     bank.stills.normal_()
-    bank.filled = 3
     return bank
 
 
@@ -56,9 +55,16 @@ def test_slots_known_in_place_add_no_tokens(bank: Bank, pool: PromptPool) -> Non
     assert (example.mask[:, :2] < 1).all() and (example.mask[:, 2:] == 1).all()
 
 
-def test_every_plan_fits_the_bank() -> None:
-    rng = random.Random(0)
-    assert all(draw_plan(rng).slots <= 25 for _ in range(500))
+def test_every_plan_fits_the_bank_and_the_shares_are_whole() -> None:
+    assert all(plan.slots <= SLOTS for plan, _ in PLANS)
+    assert sum(share for _, share in PLANS) == pytest.approx(1)
+
+
+def test_orthogonal_updates_have_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((3, 32, 200), (2, 200, 32)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert values.min() > 0.6 and values.max() < 1.3
 
 
 def test_the_fast_pass_is_the_same_function() -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLLTXVideo
 
-from tools.train_tiny.dit import fill_banks, train_dit
+from tools.train_tiny.dit import train_dit
 from tools.train_tiny.export import export
 from tools.train_tiny.modules import new_vae
 from tools.train_tiny.training import Run
 from tools.train_tiny.upsampler import train_upsampler
-from tools.train_tiny.vae import train_vae
+from tools.train_tiny.vae import fuse_norms, train_vae
 
 
 def main() -> None:
@@ -32,7 +32,6 @@ def main() -> None:
         options.out,
         options.seconds,
         options.batch_scale,
-        options.compile,
         options.seed,
         options.lr,
         options.limit_steps,
@@ -48,9 +47,7 @@ def _vae(run: Run, options: argparse.Namespace) -> None:
 
 
 def _dit(run: Run, options: argparse.Namespace) -> None:
-    vae = stored_vae(run)
-    banks = fill_banks(vae, run, options.bank_seconds)
-    train_dit(run, vae, banks, torch.load(options.resume) if options.resume else None)
+    train_dit(run, stored_vae(run), torch.load(options.resume) if options.resume else None)
 
 
 def _upsampler(run: Run, options: argparse.Namespace) -> None:
@@ -73,6 +70,7 @@ def _stored(path: Path, component: str) -> dict[str, torch.Tensor]:
 
 def stored_vae(run: Run) -> AutoencoderKLLTXVideo:
     """The trained VAE, frozen."""
+    fuse_norms()
     vae = new_vae()
     vae.load_state_dict(_stored(run.folder / "vae.pt", "vae"))
     vae = vae.to(run.device, memory_format=run.memory_format)
@@ -84,13 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("stage", choices=("vae", "dit", "upsampler", "export"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=480, help="training time of this stage")
-    parser.add_argument(
-        "--bank-seconds", type=float, default=70, help="time to encode videos before the transformer trains"
-    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch-scale", type=float, default=1.0, help="multiplies every batch and bank size")
     parser.add_argument("--limit-steps", type=int, default=10**9)
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--resume", type=Path, help="state file of this stage to start from")
     parser.add_argument("--decoder-only", action="store_true", help="polish the decoder and keep the latents")

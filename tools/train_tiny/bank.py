@@ -9,9 +9,11 @@ import torch
 from diffusers import AutoencoderKLLTXVideo
 
 from tools.train_tiny.prompts import UNNAMED
-from tools.train_tiny.training import Run
+from tools.train_tiny.training import Recorder, Run
 from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
 
+NAMED = 0.75
+"""Share of the videos whose heading is one of the eight directions."""
 SLOTS = 25
 """Latents per video: 193 frames, long enough to cut chunks from its middle."""
 
@@ -33,55 +35,59 @@ class Bank:
     """Videos of one size. `latents[n, :, i]` were encoded in context, `stills[n, :, i]` is frame 8i alone.
 
     Both are [N, 128, SLOTS, h, w] bfloat16, normalised. `facts` [N, 4] names colour, shape, background and
-    the direction, `UNNAMED` where the heading is none of the eight.
+    the direction, `UNNAMED` where the heading is none of the eight. `cursor` [] int64 is the next place to
+    write to.
     """
 
     frame: Frame
     latents: torch.Tensor
     stills: torch.Tensor
     facts: torch.Tensor
-    filled: int = 0
-    _next: int = 0
+    cursor: torch.Tensor
 
     @classmethod
     def empty(cls, frame: Frame, capacity: int, device: torch.device) -> Bank:
         shape = (capacity, 128, SLOTS, frame.height // 32, frame.width // 32)
-        latents = torch.empty(shape, dtype=torch.bfloat16, device=device)
-        return cls(
-            frame,
-            latents,
-            torch.empty_like(latents),
-            torch.zeros(capacity, 4, dtype=torch.int64, device=device),
-        )
+        latents = torch.zeros(shape, dtype=torch.bfloat16, device=device)
+        names = torch.zeros(capacity, 4, dtype=torch.int64, device=device)
+        return cls(frame, latents, torch.zeros_like(latents), names, names.new_zeros(()))
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @property
+    def batch(self) -> int:
+        """Videos that are encoded at once."""
+        return max(1, 8 * 128 * 128 // (self.frame.height * self.frame.width))
 
     @torch.no_grad()
-    def add(self, vae: AutoencoderKLLTXVideo, count: int, generator: torch.Generator, run: Run) -> None:
-        """Encode `count` new videos over the oldest places."""
-        named = torch.rand(count, generator=generator, device=run.device) < 0.65
-        scenes = draw_scenes(count, self.frame, generator, named)
+    def add(self, vae: AutoencoderKLLTXVideo, run: Run) -> None:
+        """Encode one batch of new videos over the oldest places."""
+        named = torch.rand(self.batch, device=run.device) < NAMED
+        scenes = draw_scenes(self.batch, self.frame, run.generator, named)
         clip, _ = render(scenes, torch.arange(8 * SLOTS - 7, device=run.device), self.frame)
         frames = clip[:, :, ::8].transpose(1, 2).flatten(0, 1)[:, :, None]
         with run.autocast:
             latents, stills = encode(vae, clip), encode(vae, frames)
-        stills = stills[:, :, 0].unflatten(0, (count, SLOTS)).transpose(1, 2)
-        where = (torch.arange(count, device=run.device) + self._next) % len(self.latents)
+        stills = stills[:, :, 0].unflatten(0, (self.batch, SLOTS)).transpose(1, 2)
+        where = (torch.arange(self.batch, device=run.device) + self.cursor) % len(self)
         self.latents[where] = latents.to(torch.bfloat16)
         self.stills[where] = stills.to(torch.bfloat16)
         self.facts[where] = facts(scenes, named)
-        self._next = (self._next + count) % len(self.latents)
-        self.filled = min(self.filled + count, len(self.latents))
+        self.cursor.add_(self.batch)
 
-    def fill(self, vae: AutoencoderKLLTXVideo, seconds: float, generator: torch.Generator, run: Run) -> None:
-        """Add videos until the bank is full or `seconds` have passed; at least one batch."""
-        start, batch = (
-            time.perf_counter(),
-            run.batch(max(2, 16 * 128 * 128 // (self.frame.height * self.frame.width))),
-        )
-        while self.filled == 0 or (self.filled < len(self.latents) and time.perf_counter() - start < seconds):
-            self.add(vae, batch, generator, run)
-            if run.device.type == "cuda":
-                torch.cuda.synchronize()
-        print(f"bank {self.frame}: {self.filled} videos in {time.perf_counter() - start:.1f} s", flush=True)
+    def fill(self, vae: AutoencoderKLLTXVideo, record: Recorder, run: Run) -> None:
+        """Encode as many videos as the bank holds."""
+        start = time.perf_counter()
+        for _ in range(-(-len(self) // self.batch)):
+            self.refresh(vae, record, run)
+        if run.device.type == "cuda":
+            torch.cuda.synchronize()
+        print(f"bank {self.frame}: {len(self)} videos in {time.perf_counter() - start:.1f} s", flush=True)
+
+    def refresh(self, vae: AutoencoderKLLTXVideo, record: Recorder, run: Run) -> None:
+        """`add` as a recorded step."""
+        record(("bank", self.frame), lambda: self.add(vae, run))
 
 
 def facts(scenes: Scenes, named: torch.Tensor) -> torch.Tensor:

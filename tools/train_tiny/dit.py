@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
@@ -12,21 +15,28 @@ from actors.models.tiny_text import TinyTextEncoder
 from tools.train_tiny import fast
 from tools.train_tiny.bank import Bank
 from tools.train_tiny.geometry import to_latents, to_tokens
-from tools.train_tiny.layout import Example, draw_example, draw_plan
+from tools.train_tiny.layout import PLANS, Example, Plan, draw_example
 from tools.train_tiny.modules import new_text_encoder, new_transformer
+from tools.train_tiny.optim import Optimiser
 from tools.train_tiny.prompts import PromptPool
-from tools.train_tiny.training import Average, Clock, Run, State, cosine, save
+from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
 from tools.train_tiny.world import Frame
 
 SIZES = (
-    (128, 128, 0.50, 16384),
-    (256, 256, 0.32, 3072),
-    (128, 192, 0.07, 1536),
-    (192, 128, 0.06, 1536),
-    (192, 192, 0.05, 1024),
+    (128, 128, 8192),
+    (256, 256, 1280),
+    (128, 192, 512),
+    (192, 128, 512),
+    (192, 192, 256),
 )
-"""height, width, share of the steps, videos in the bank."""
-TOKENS_PER_BATCH = 52_000
+"""height, width, videos in the bank. The first two learn every layout, the others the usual ones."""
+USUAL_SHARE = 0.05
+"""Share of a layout from which on every size learns it."""
+TOKENS_PER_BATCH = 26_000
+PEAK_LR = 1.5e-3
+REFRESH_EVERY = 8
+IMITATE_FROM = 0.45
+"""Progress from which on some overlaps are the model's own estimates."""
 
 
 def predict(
@@ -50,14 +60,12 @@ def predict(
     return to_latents(tokens, height, width)
 
 
-def fill_banks(vae: AutoencoderKLLTXVideo, run: Run, seconds: float) -> list[Bank]:
-    """One bank per size; each gets its share of the time."""
-    generator = torch.Generator(run.device).manual_seed(run.seed + 1)
+def fill_banks(vae: AutoencoderKLLTXVideo, record: Recorder, run: Run) -> list[Bank]:
+    """One bank per size."""
     banks = []
-    for height, width, _, capacity in SIZES:
-        bank = Bank.empty(Frame(height, width), max(4, round(capacity * run.batch_scale)), run.device)
-        share = 0.45 if (height, width) == (128, 128) else 0.31 if (height, width) == (256, 256) else 0.08
-        bank.fill(vae, seconds * share, generator, run)
+    for height, width, capacity in SIZES:
+        bank = Bank.empty(Frame(height, width), max(4, run.batch(capacity)), run.device)
+        bank.fill(vae, record, run)
         banks.append(bank)
     return banks
 
@@ -70,7 +78,7 @@ def noise_levels(count: int, tokens: int, device: torch.device) -> torch.Tensor:
 
 
 def train_dit(
-    run: Run, vae: AutoencoderKLLTXVideo, banks: list[Bank], start: dict[str, State] | None = None
+    run: Run, vae: AutoencoderKLLTXVideo, start: dict[str, State] | None = None
 ) -> tuple[LTXVideoTransformer3DModel, TinyTextEncoder]:
     """Train for `run.seconds`, store `dit.pt`, and return the averaged transformer and text encoder."""
     model, text = new_transformer().to(run.device), new_text_encoder().to(run.device)
@@ -78,56 +86,80 @@ def train_dit(
         model.load_state_dict(start["transformer"])
         text.load_state_dict(start["text_encoder"])
     both = torch.nn.ModuleList([model, text])
-    peak = run.peak_lr or 1e-3
-    optimizer = torch.optim.AdamW(
-        both.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-    )
-    average = Average(both, 0.999)
-    rng, pool = random.Random(run.seed), PromptPool(run.device)
-    generator = torch.Generator(run.device).manual_seed(run.seed + 2)
-    torch.manual_seed(run.seed + 3)
-    clock = Clock(run.seconds, run.limit_steps)
-    smooth = None
+    record = Recorder(run.device)
+    banks = fill_banks(vae, record, run)
+    optimiser = Optimiser([both], run.peak_lr or PEAK_LR)
+    training = _Training(run, model, text, banks, optimiser, Average(both, 0.999))
+    rng, clock = random.Random(run.seed), Clock(run.seconds, run.limit_steps)
     for step in clock.ticks():
-        bank = banks[step % len(banks)] if step < 10 else rng.choices(banks, [s[2] for s in SIZES])[0]
-        plan = draw_plan(rng)
-        height, width = bank.frame.height // 32, bank.frame.width // 32
-        count = run.batch(max(8, TOKENS_PER_BATCH // ((plan.slots + 2) * height * width) // 8 * 8))
-        example = draw_example(plan, bank, count, pool)
-        imitate = plan.extends and rng.random() < 0.3 and (clock.progress > 0.35 or step < 10)
-        loss = _loss(run, model, text, example, imitate)
-        for group in optimizer.param_groups:
-            group["lr"] = peak * cosine(clock.progress)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimizer.step()
-        average.update()
-        smooth = loss.detach() if smooth is None else torch.lerp(smooth, loss.detach(), 0.02)
-        if step == 25:
-            clock.restart()
-        if step % 16 == 0:
-            target = banks[rng.choices(range(len(banks)), [0.7, 0.15, 0.05, 0.05, 0.05])[0]]
-            target.add(
-                vae,
-                run.batch(max(2, 8 * 128 * 128 // (target.frame.height * target.frame.width))),
-                generator,
-                run,
-            )
-        clock.report(partial(_said, smooth))
-        clock.save(
-            lambda: save(
-                run.folder / "dit-live.pt",
-                {"transformer": model.state_dict(), "text_encoder": text.state_dict()},
-            )
-        )
-    average.swap()
-    save(run.folder / "dit.pt", {"transformer": model.state_dict(), "text_encoder": text.state_dict()})
+        layout = _choose(rng, clock.progress)
+        optimiser.set_rate(cosine(clock.progress))
+        record(layout, partial(training.step, layout))
+        if step % REFRESH_EVERY == 0:
+            rng.choices(banks, [0.7, 0.15, 0.05, 0.05, 0.05])[0].refresh(vae, record, run)
+        clock.report(training.said)
+        clock.save(partial(_save, run.folder / "dit-live.pt", model, text))
+    training.average.swap()
+    _save(run.folder / "dit.pt", model, text)
     return model.eval().requires_grad_(False), text.eval().requires_grad_(False)
 
 
-def _said(loss: torch.Tensor) -> str:
-    return f"loss {loss.item():.4f}"
+def _save(path: Path, model: LTXVideoTransformer3DModel, text: TinyTextEncoder) -> None:
+    save(path, {"transformer": model.state_dict(), "text_encoder": text.state_dict()})
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What one recorded step does: which bank, which plan, and whether the overlap is an estimate."""
+
+    bank: int
+    plan: Plan
+    imitate: bool
+
+
+def _choose(rng: random.Random, progress: float) -> _Layout:
+    """A random layout; large frames come more often as the training goes on."""
+    large = 0.15 + 0.25 * progress
+    bank = rng.choices(range(len(SIZES)), [0.88 - large, large, 0.05, 0.04, 0.03])[0]
+    plans = [(p, share) for p, share in PLANS if bank < 2 or share >= USUAL_SHARE]
+    plan = rng.choices([p for p, _ in plans], [share for _, share in plans])[0]
+    imitate = plan.extends and plan.new_slots == 10 and progress > IMITATE_FROM and rng.random() < 0.4
+    return _Layout(bank, plan, imitate)
+
+
+class _Training:
+    """The modules, the data and the running loss that every step shares."""
+
+    def __init__(
+        self,
+        run: Run,
+        model: LTXVideoTransformer3DModel,
+        text: TinyTextEncoder,
+        banks: Sequence[Bank],
+        optimiser: Optimiser,
+        average: Average,
+    ) -> None:
+        self.run, self.model, self.text, self.banks = run, model, text, banks
+        self.optimiser, self.average = optimiser, average
+        self.pool = PromptPool(run.device)
+        self.losses = torch.ones(len(banks), 2, device=run.device)
+
+    def step(self, layout: _Layout) -> None:
+        """One update on a batch of `layout`."""
+        bank, plan = self.banks[layout.bank], layout.plan
+        tokens = plan.tokens * (bank.frame.height // 32) * (bank.frame.width // 32)
+        count = self.run.batch(max(8, TOKENS_PER_BATCH // tokens // 8 * 8))
+        example = draw_example(plan, bank, count, self.pool)
+        loss = _loss(self.run, self.model, self.text, example, layout.imitate)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.average.update()
+        self.losses[layout.bank, int(plan.extends)].lerp_(loss.detach(), 0.02)
+
+    def said(self) -> str:
+        """Losses of Generate and Extend by size."""
+        return "  ".join(f"{g:.3f}/{e:.3f}" for g, e in self.losses.tolist())
 
 
 def _loss(

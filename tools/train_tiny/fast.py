@@ -6,6 +6,8 @@ broadcast.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from diffusers import LTXVideoTransformer3DModel
@@ -26,7 +28,7 @@ def velocity(
     """Velocity [B, C, T, h, w] of latents `x` whose slots have noise levels `sigma` [B, T]."""
     batch, slots = sigma.shape
     tokens = to_tokens(x)
-    cos, sin = model.rope(tokens, video_coords=coords)
+    rope = _rope(model, coords, x.dtype if x.device.type == "cpu" else torch.bfloat16)
     hidden = model.proj_in(tokens).unflatten(1, (slots, -1))
     temb, embedded = model.time_embed((sigma * 1000).flatten(), batch_size=batch, hidden_dtype=hidden.dtype)
     context = model.caption_projection(text[0])
@@ -35,7 +37,7 @@ def velocity(
         table = block.scale_shift_table + temb.view(batch, slots, 6, -1)
         shift1, scale1, gate1, shift2, scale2, gate2 = table.to(hidden.dtype)[:, :, :, None].unbind(2)
         normal = torch.addcmul(shift1, _norm(hidden), 1 + scale1)
-        mixed = _attention(block.attn1, normal.flatten(1, 2), None, (cos, sin), None)
+        mixed = _attention(block.attn1, normal.flatten(1, 2), None, rope, None)
         hidden = torch.addcmul(hidden, mixed.view_as(hidden), gate1)
         mixed = _attention(block.attn2, hidden.flatten(1, 2), context, None, bias)
         hidden = hidden + mixed.view_as(hidden)
@@ -74,8 +76,18 @@ def _attention(
     return out
 
 
+def _rope(model: LTXVideoTransformer3DModel, coords: torch.Tensor, dtype: torch.dtype) -> Rope:
+    """Cosines and sines [B, N, channels / 2] of the transformer's rotary embedding, one per channel pair."""
+    rope = model.rope
+    frame, y, x = coords.unbind(1)
+    grid = torch.stack([frame / rope.base_num_frames, y / rope.base_height, x / rope.base_width], dim=-1)
+    exponents = torch.linspace(0, math.log(rope.theta), rope.dim // 6, device=coords.device)
+    angles = (grid[..., None] * 2 - 1) * (exponents.exp() * (math.pi / 2))
+    angles = F.pad(angles.transpose(-1, -2).flatten(2), (rope.dim % 6 // 2, 0))
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
 def _rotate(x: torch.Tensor, rope: Rope) -> torch.Tensor:
-    pairs = x.unflatten(2, (-1, 2))
-    cos, sin = (t.to(x.dtype).unflatten(2, (-1, 2))[..., 0] for t in rope)
-    real, imaginary = pairs.unbind(-1)
+    real, imaginary = x.unflatten(2, (-1, 2)).unbind(-1)
+    cos, sin = rope
     return torch.stack([real * cos - imaginary * sin, imaginary * cos + real * sin], dim=-1).flatten(2)

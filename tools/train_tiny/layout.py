@@ -4,7 +4,6 @@ is shown.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 import torch
@@ -32,21 +31,44 @@ class Plan:
         return self.overlap > 0
 
     @property
+    def new_slots(self) -> int:
+        return self.slots - self.overlap
+
+    @property
+    def tokens(self) -> int:
+        """Latent frames shown, appended ones included."""
+        return self.slots + self.stills + (0 if self.in_place else self.overlap)
+
+    @property
     def known(self) -> int:
         """Slots known in place."""
         return max(self.overlap, 1) if self.in_place else 0
 
 
-def draw_plan(rng: random.Random) -> Plan:
-    """Generate, image guides and Extend in the mix that the farm asks for."""
-    if rng.random() < 0.38:
-        slots = 13 if rng.random() < 0.5 else rng.randint(2, 17)
-        stills = rng.choices((0, 1, 2, 3), (0.55, 0.28, 0.12, 0.05))[0]
-        return Plan(slots, 0, stills, in_place=stills == 0 and rng.random() < 0.15)
-    overlap = rng.choices((1, 2, 3, 4), (0.17, 0.50, 0.18, 0.15))[0]
-    new = 10 if rng.random() < 0.5 else rng.randint(2, 14)
-    stills = rng.choices((0, 1, 2), (0.82, 0.14, 0.04))[0]
-    return Plan(overlap + new, overlap, stills, in_place=rng.random() < 0.12)
+PLANS: tuple[tuple[Plan, float], ...] = (
+    (Plan(13, 0, 0, False), 0.26),
+    (Plan(13, 0, 1, False), 0.10),
+    (Plan(13, 0, 2, False), 0.05),
+    (Plan(13, 0, 0, True), 0.03),
+    (Plan(7, 0, 0, False), 0.03),
+    (Plan(7, 0, 1, False), 0.02),
+    (Plan(3, 0, 0, False), 0.02),
+    (Plan(17, 0, 0, False), 0.02),
+    (Plan(10, 0, 3, False), 0.01),
+    (Plan(12, 2, 0, False), 0.20),
+    (Plan(12, 2, 1, False), 0.05),
+    (Plan(12, 2, 0, True), 0.02),
+    (Plan(11, 1, 0, False), 0.03),
+    (Plan(13, 3, 0, False), 0.04),
+    (Plan(14, 4, 0, False), 0.04),
+    (Plan(6, 2, 0, False), 0.03),
+    (Plan(4, 1, 0, False), 0.02),
+    (Plan(16, 2, 0, False), 0.02),
+    (Plan(9, 4, 1, False), 0.01),
+)
+"""Generate, image guides and Extend in the mix that the farm asks for, with their shares of the steps. Few
+shapes, since each is recorded once; between them lie the others.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,7 @@ class Example:
 def draw_example(plan: Plan, bank: Bank, count: int, pool: PromptPool) -> Example:
     """Cut `count` windows for `plan` out of `bank`."""
     device = bank.latents.device
-    video = torch.randint(bank.filled, (count,), device=device)
+    video = torch.randint(len(bank), (count,), device=device)
     start = (
         torch.randint(SLOTS - plan.slots + 1, (count,), device=device)
         if plan.extends
@@ -125,9 +147,9 @@ def _still_slots(plan: Plan, count: int, device: torch.device) -> torch.Tensor:
 def _prompts(plan: Plan, facts: torch.Tensor, pool: PromptPool) -> torch.Tensor:
     """Sentences that say the video's first direction, or none, or (for Extend) only part of what is seen."""
     count, device = len(facts), facts.device
-    silent = torch.rand(count, device=device) < 0.2
+    silent = torch.rand(count, device=device) < 0.15
     facts = facts.clone()
     facts[:, 3] = torch.where(silent, UNNAMED, facts[:, 3])
     null = torch.rand(count, device=device) < 0.1
-    partial = (torch.rand(count, device=device) < 0.15) & torch.tensor(plan.extends, device=device)
+    partial = torch.rand(count, device=device) < (0.15 if plan.extends else 0.0)
     return pool.draw(facts, partial, null)

@@ -1,10 +1,10 @@
-"""What the training stages share: a clock-driven schedule, averaged weights, saved states."""
+"""What the training stages share: recorded steps, a clock-driven schedule, averaged weights, saved states."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,6 @@ class Run:
     folder: Path
     seconds: float
     batch_scale: float = 1.0
-    compile: bool = False
     seed: int = 0
     peak_lr: float | None = None
     limit_steps: int = 10**9
@@ -36,6 +35,11 @@ class Run:
     @property
     def autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The device's own generator: the only one that a recorded graph advances by itself."""
+        return torch.cuda.default_generators[0] if self.device.type == "cuda" else torch.default_generator
 
     def batch(self, count: int) -> int:
         return max(1, round(count * self.batch_scale))
@@ -66,10 +70,13 @@ class Clock:
         while self.progress < 1.0:
             yield self.steps
             self.steps += 1
+            if self.steps % 16 == 0 and torch.cuda.is_available():
+                torch.cuda.synchronize()
 
     def restart(self) -> None:
-        """Start counting now: warm-up and compilation are over."""
+        """Start counting now: everything has been recorded."""
         self._start = time.perf_counter()
+        self.steps = 0
 
     def report(self, text: Callable[[], str]) -> None:
         if self.elapsed_s - self._said >= self.report_every_s:
@@ -89,20 +96,53 @@ def cosine(progress: float, warm: float = 0.02, floor: float = 0.01) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
 
 
+class Recorder:
+    """Runs steps. On a GPU each is recorded once as a CUDA graph and replayed: thousands of small kernels
+    cost one launch.
+
+    A step takes no arguments, draws from the device's own generator, and leaves its results in tensors that
+    outlive it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+    def __call__(self, name: Hashable, step: Callable[[], None]) -> None:
+        """Run `step`, which `name` stands for from now on."""
+        if self._device.type != "cuda":
+            step()
+        elif name in self._graphs:
+            self._graphs[name].replay()
+        else:
+            self._record(name, step)
+
+    def _record(self, name: Hashable, step: Callable[[], None]) -> None:
+        """Run `step` twice on a side stream, as allocation and library set-up need, then record it."""
+        torch.cuda.synchronize()
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            step()
+            step()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            step()
+        self._graphs[name] = graph
+
+
 class Average:
-    """Exponential moving average of a module's parameters, warmed up so that early weights fade."""
+    """Exponential moving average of a module's parameters."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.count = 0
         self.live = [p for p in module.parameters() if p.requires_grad]
         self.mean = [p.detach().clone() for p in self.live]
 
     @torch.no_grad()
     def update(self) -> None:
-        self.count += 1
-        decay = min(self.decay, self.count / (self.count + 10))
-        torch._foreach_lerp_(self.mean, [p.detach() for p in self.live], 1 - decay)
+        torch._foreach_lerp_(self.mean, [p.detach() for p in self.live], 1 - self.decay)
 
     @torch.no_grad()
     def swap(self) -> None:

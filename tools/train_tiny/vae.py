@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import random
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,95 +12,82 @@ from diffusers import AutoencoderKLLTXVideo
 from diffusers.models.normalization import RMSNorm
 
 from tools.train_tiny.modules import new_vae
-from tools.train_tiny.training import Average, Clock, Run, cosine, save
+from tools.train_tiny.optim import Optimiser
+from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
 from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
 
-SHAPES = (((128, 128), 33, 12, 0.7), ((256, 256), 17, 7, 0.3))
+SHAPES = (((128, 128), 33, 12, 0.65), ((256, 256), 17, 7, 0.35))
 """(height, width), frames, batch, share of the steps."""
+LATENT_NOISE = 0.1
+OBJECT_WEIGHT = 8.0
+PEAK_LR = 2e-3
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Loss weights. The first pass is robust; the second (`--resume`) polishes: squared error, less latent
-    noise.
-    """
-
-    absolute: float = 1.0
-    squared: float = 2.0
-    latent_noise: float = 0.12
-    peak_lr: float = 2e-3
-    object_weight: float = 12.0
-
-
-POLISH = Recipe(absolute=0.2, squared=6.0, latent_noise=0.05, peak_lr=1.2e-3, object_weight=5.0)
-
-
-def train_vae(
-    run: Run, start: dict[str, torch.Tensor] | None = None, decoder_only: bool = False
-) -> AutoencoderKLLTXVideo:
+def train_vae(run: Run, start: State | None = None, decoder_only: bool = False) -> AutoencoderKLLTXVideo:
     """Train for `run.seconds`, store `vae.pt`, and return the averaged VAE with its latent statistics set.
 
     `decoder_only` keeps the latents as they are: for a polish after the transformer has learned them.
     """
-    recipe = POLISH if start is not None else Recipe()
     vae = new_vae().to(run.device, memory_format=run.memory_format)
     if start is not None:
         vae.load_state_dict(start)
     vae.encoder.requires_grad_(not decoder_only)
-    peak = run.peak_lr or recipe.peak_lr
-    optimizer = torch.optim.AdamW(
-        [p for p in vae.parameters() if p.requires_grad],
-        lr=peak,
-        betas=(0.9, 0.99),
-        weight_decay=0.01,
-        fused=True,
-    )
-    average = Average(vae, 0.999)
-    _fuse_norms()
-    generator = torch.Generator(run.device).manual_seed(run.seed)
-    rng = random.Random(run.seed)
-    clock = Clock(run.seconds, run.limit_steps)
+    fuse_norms()
+    training = _Training(run, vae, Optimiser([vae], run.peak_lr or PEAK_LR), Average(vae, 0.999))
+    record, rng, clock = Recorder(run.device), random.Random(run.seed), Clock(run.seconds, run.limit_steps)
     for step in clock.ticks():
-        size, frames, batch, _ = (
-            rng.choices(SHAPES, [s[3] for s in SHAPES])[0] if step >= 4 else SHAPES[step % 2]
-        )
-        clip, weight = _clips(Frame(*size), frames, run.batch(batch), generator, rng, recipe)
-        clip = clip.contiguous(memory_format=run.memory_format)
-        with run.autocast:
-            mean = vae.encoder(clip)[:, :128].float()
-            spread = (
-                torch.rand(len(mean), 1, 1, 1, 1, device=run.device, generator=generator)
-                * recipe.latent_noise
-            )
-            decoded = vae.decoder(mean + spread * torch.randn_like(mean)).float()
-        error = decoded - clip
-        pixel = ((recipe.absolute * error.abs() + recipe.squared * error.square()) * weight[:, None]).mean()
-        scale = F.relu(mean.square().mean((0, 2, 3, 4)) - 1).mean()
-        for group in optimizer.param_groups:
-            group["lr"] = peak * cosine(clock.progress)
-        optimizer.zero_grad()
-        (pixel + 0.05 * scale).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        average.update()
-        if step == 7:
+        index = step if step < len(SHAPES) else rng.choices(range(len(SHAPES)), [s[3] for s in SHAPES])[0]
+        training.plan(clock.progress)
+        record(index, partial(training.step, index))
+        if step == len(SHAPES) - 1 and run.device.type == "cuda":
             clock.restart()
-        clock.report(partial(_said, pixel, error))
-        clock.save(lambda: save(run.folder / "vae-live.pt", {"vae": vae.state_dict()}))
-    average.swap()
+        clock.report(training.said)
+    training.average.swap()
     if not decoder_only:
-        set_statistics(vae, run, generator)
+        set_statistics(vae, run)
     save(run.folder / "vae.pt", {"vae": vae.state_dict()})
     for size in ((128, 128), (256, 256), (128, 192)):
         print(f"held-out clips {size}: {held_out_psnr(vae, run, Frame(*size)):.2f} dB", flush=True)
     return vae.eval().requires_grad_(False)
 
 
-def _said(loss: torch.Tensor, error: torch.Tensor) -> str:
-    return f"loss {loss.item():.4f}  psnr {psnr(error).item():.2f} dB"
+class _Training:
+    """The modules and running figures that every step shares."""
+
+    def __init__(self, run: Run, vae: AutoencoderKLLTXVideo, optimiser: Optimiser, average: Average) -> None:
+        self.run, self.vae, self.optimiser, self.average = run, vae, optimiser, average
+        self.late = torch.zeros((), device=run.device)
+        self.errors = torch.full((len(SHAPES),), 0.01, device=run.device)
+
+    def plan(self, progress: float) -> None:
+        """Set the learning rate, and how far the loss has moved from absolute to squared error."""
+        self.optimiser.set_rate(cosine(progress))
+        self.late.fill_(progress)
+
+    def step(self, index: int) -> None:
+        """One update on clips of `SHAPES[index]`."""
+        run, vae = self.run, self.vae
+        size, frames, batch, _ = SHAPES[index]
+        clip, weight = _clips(Frame(*size), frames, run.batch(batch), run)
+        clip = clip.contiguous(memory_format=run.memory_format)
+        with run.autocast:
+            mean = vae.encoder(clip)[:, :128].float()
+            spread = torch.rand(len(mean), 1, 1, 1, 1, device=run.device) * LATENT_NOISE
+            decoded = vae.decoder(mean + spread * torch.randn_like(mean)).float()
+        error = decoded - clip
+        pixel = (1 - 0.9 * self.late) * error.abs() + (2 + 4 * self.late) * error.square()
+        scale = F.relu(mean.square().mean((0, 2, 3, 4)) - 1).mean()
+        self.optimiser.zero_grad()
+        ((pixel * weight[:, None]).mean() + 0.05 * scale).backward()
+        self.optimiser.step()
+        self.average.update()
+        self.errors[index].lerp_(error.detach().square().mean(), 0.02)
+
+    def said(self) -> str:
+        return "  ".join(f"{10 * math.log10(4 / e):.2f} dB" for e in self.errors.tolist())
 
 
-def _fuse_norms() -> None:
+def fuse_norms() -> None:
     """Let the VAE's channel norms run as one kernel in the activations' own precision."""
 
     def forward(norm: RMSNorm, x: torch.Tensor) -> torch.Tensor:
@@ -115,25 +102,23 @@ def psnr(error: torch.Tensor) -> torch.Tensor:
     return 10 * torch.log10(4 / error.square().mean())
 
 
-def _clips(
-    frame: Frame, frames: int, batch: int, generator: torch.Generator, rng: random.Random, recipe: Recipe
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _clips(frame: Frame, frames: int, batch: int, run: Run) -> tuple[torch.Tensor, torch.Tensor]:
     """A batch [B, 3, F, H, W] and its pixel weights [B, F, H, W]: the object and its rim count more."""
-    scenes = draw_scenes(batch, frame, generator)
-    when = torch.arange(frames, device=generator.device) + rng.randrange(200)
+    scenes = draw_scenes(batch, frame, run.generator)
+    when = torch.arange(frames, device=run.device) + torch.randint(200, (1,), device=run.device)
     clip, cover = render(scenes, when, frame)
     rim = 2 * (frame.short // 32) + 1
     dilated = F.max_pool2d(cover, rim, stride=1, padding=rim // 2)
-    return clip, 1 + recipe.object_weight * dilated
+    return clip, 1 + OBJECT_WEIGHT * dilated
 
 
 @torch.no_grad()
-def set_statistics(vae: AutoencoderKLLTXVideo, run: Run, generator: torch.Generator) -> None:
-    """Store the per-channel mean and standard deviation of latents, over both sizes."""
+def set_statistics(vae: AutoencoderKLLTXVideo, run: Run) -> None:
+    """Store the per-channel mean and standard deviation of latents, over three sizes."""
     rows = []
     for size in ((128, 128), (256, 256), (128, 192)):
         for _ in range(4):
-            scenes = draw_scenes(run.batch(32), Frame(*size), generator)
+            scenes = draw_scenes(run.batch(32), Frame(*size), run.generator)
             clip, _ = render(scenes, torch.arange(49, device=run.device), Frame(*size))
             with run.autocast:
                 rows.append(vae.encoder(clip)[:, :128].float().transpose(0, 1).flatten(1))

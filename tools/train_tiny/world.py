@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
@@ -82,6 +83,12 @@ class Frame:
         return self.width / self.short, self.height / self.short
 
 
+@cache
+def _constant(rows: tuple[tuple[float, ...], ...], device: torch.device) -> torch.Tensor:
+    """A table on the device, copied there once: a recorded CUDA graph may not copy from the host."""
+    return torch.tensor(rows, device=device)
+
+
 def draw_scenes(
     count: int, frame: Frame, generator: torch.Generator, named: torch.Tensor | None = None
 ) -> Scenes:
@@ -113,7 +120,7 @@ def draw_scenes(
 def _free_start(heading: torch.Tensor, frame: Frame, uniform: torch.Tensor) -> torch.Tensor:
     """Start points [B, 2] from which the first `FREE_FRAMES` frames meet no wall."""
     travel = torch.stack([heading.cos(), heading.sin()], dim=1) * (SPEED_PER_FRAME * FREE_FRAMES)
-    extent = torch.tensor(frame.extent, device=heading.device)
+    extent = _constant((frame.extent,), heading.device)
     low = RADIUS - travel.clamp(max=0)
     high = extent - RADIUS - travel.clamp(min=0)
     return low + uniform * (high - low)
@@ -123,7 +130,7 @@ def centres(scenes: Scenes, frames: torch.Tensor, frame: Frame) -> torch.Tensor:
     """Object centres [B, F, 2] in units at the frame numbers [F], reflected at the walls."""
     velocity = torch.stack([scenes.heading.cos(), scenes.heading.sin()], dim=1) * SPEED_PER_FRAME
     path = scenes.start[:, None] + velocity[:, None] * frames.to(velocity)[None, :, None]
-    span = torch.tensor(frame.extent, device=path.device) - 2 * RADIUS
+    span = _constant((frame.extent,), path.device) - 2 * RADIUS
     phase = torch.remainder(path - RADIUS, 2 * span)
     return RADIUS + torch.where(phase > span, 2 * span - phase, phase)
 
@@ -146,7 +153,7 @@ def _grid(frame: Frame, device: torch.device) -> tuple[torch.Tensor, torch.Tenso
 
 def backdrop(background: torch.Tensor, frame: Frame) -> torch.Tensor:
     """The empty background [B, 3, H, W] in [0, 1]: its colour, a little lighter towards the top."""
-    palette = torch.tensor(list(BACKGROUNDS.values()), device=background.device)
+    palette = _constant(tuple(BACKGROUNDS.values()), background.device)
     _, y = _grid(frame, background.device)
     light = 1.04 - 0.10 * y / frame.extent[1]
     return (palette[background][:, :, None, None] * light).expand(-1, -1, -1, frame.width).clamp(0, 1)
@@ -171,7 +178,7 @@ def render(scenes: Scenes, frames: torch.Tensor, frame: Frame) -> tuple[torch.Te
     shape = scenes.shape[:, None, None, None]
     cover = (0.5 - distance(shape, x, y) * frame.short).clamp(0, 1)
     shadow = 1 - 0.12 * (0.5 - distance(shape, x - 0.03, y - 0.04) / 0.08).clamp(0, 1)
-    palette = torch.tensor(list(COLOURS.values()), device=frames.device)
+    palette = _constant(tuple(COLOURS.values()), frames.device)
     lit = 1.0 - 0.14 * (x + y) / RADIUS
     glint = torch.where(
         shape == 0, (1 - torch.hypot(x + 0.055, y + 0.06) / 0.06).clamp(0, 1) * 0.45, torch.zeros_like(x)
