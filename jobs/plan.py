@@ -118,12 +118,13 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
 
 
 def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
-    """The plan with other sample seeds, by video name and chunk index."""
+    """The plan with other sample seeds, by video name and `PlannedChunk.decode_seed`: that stays with a chunk
+    when others are put before it."""
     videos = tuple(
         replace(
             video,
             chunks=tuple(
-                replace(chunk, seed=seeds.get((chunk.video, chunk.index), chunk.seed))
+                replace(chunk, seed=seeds.get((chunk.video, chunk.decode_seed), chunk.seed))
                 for chunk in video.chunks
             ),
         )

@@ -59,10 +59,16 @@ def apply_retry(runs_url: str, job_id: str, report: RetryReport) -> int:
     run = Run.open(runs_url, job_id)
     with run.store.lock():
         if report.seeds:
-            run.store.override_seeds({(new.video, new.chunk): new.seed for new in report.seeds})
+            run.store.override_seeds(_overrides(run, report))
         voided = run.store.void(run.digests[task] for task in report.closure if task in run.digests)
         _settle(run, report)
     return voided
+
+
+def _overrides(run: Run, report: RetryReport) -> dict[tuple[str, int], int]:
+    """The new seeds as the run directory keeps them: under what stays with a chunk wherever it stands."""
+    chunks = {(chunk.video, chunk.index): chunk for video in run.plan.videos for chunk in video.chunks}
+    return {(new.video, chunks[new.video, new.chunk].decode_seed): new.seed for new in report.seeds}
 
 
 def _report(run: Run, found: RetryPlan) -> RetryReport:

@@ -66,7 +66,8 @@ class Documents:
             return None
 
     def seed_overrides(self) -> dict[tuple[str, int], int]:
-        """Sample seeds that `farm retry --reseed` drew, by video and chunk; the plan takes them in.
+        """Sample seeds that `farm retry --reseed` drew, by video and the chunk's decode seed; the plan takes
+        them in.
 
         They can be made from nothing else, so they stand twice. Raises StorageProblem where both are torn.
         """
@@ -77,13 +78,13 @@ class Documents:
                 f"{self.backend.url}/{SEEDS} and its copy are damaged: delete both to go back to the spec's "
                 "seeds, then choose new ones with `farm retry --reseed`."
             )
-        return {(video, chunk): seed for video, chunk, seed in (document or {}).get("seeds", [])}
+        return {(video, decode_seed): seed for video, decode_seed, seed in (document or {}).get("seeds", [])}
 
     def override_seeds(self, seeds: Mapping[tuple[str, int], int]) -> None:
         """Add overrides to those that stand."""
         merged = sorted({**self.seed_overrides(), **seeds}.items())
         for name in (SEEDS, SEEDS_COPY):
-            self.write_json(name, {"seeds": [[video, chunk, seed] for (video, chunk), seed in merged]})
+            self.write_json(name, {"seeds": [[*chunk, seed] for chunk, seed in merged]})
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one event to this run's log; object stores get it within two seconds or at `flush_events`.

@@ -217,9 +217,18 @@ def test_the_golden_seed() -> None:
 
 def test_reseeding_changes_one_chunk() -> None:
     plan = make_plan(spec_of(generate(), extend()))
-    changed = reseeded(plan, {("dawn", 1): 42})
+    changed = reseeded(plan, {("dawn", plan.videos[0].chunks[1].decode_seed): 42})
     assert changed.videos[0].chunks[1].seed == 42
     assert changed.videos[0].chunks[0] == plan.videos[0].chunks[0]
+
+
+def test_a_new_seed_stays_with_its_chunk() -> None:
+    plan = make_plan(spec_of(generate(), extend()))
+    seeds = {("dawn", plan.videos[0].chunks[1].decode_seed): 42}
+    longer = make_plan(spec_of(generate("morning"), extend("dew"), generate(), extend(), extend()))
+    assert [c.index for c in reseeded(longer, seeds).videos[0].chunks if c.seed == 42] == [3]
+    other = make_plan(spec_of(generate(), extend(seed=9)))
+    assert reseeded(other, seeds).videos[0].chunks[1].seed == 9
 
 
 SHOT = SourceFacts(videos={"shot.mp4": VideoFact(100, 640, 480, 25.0)})

@@ -83,10 +83,10 @@ def test_new_seeds_go_to_the_chosen_chunks_alone_and_never_repeat(plan: Plan, gr
     choice = Selection(frozenset({"dawn"}), frozenset({1}), reseed=True)
     first = plan_retry(plan, graph, choice)
     assert set(first.seeds) == {("dawn", 1)}
-    again = reseeded(plan, first.seeds)
+    chunk = plan.videos[0].chunks[1]
+    again = reseeded(plan, {("dawn", chunk.decode_seed): first.seeds["dawn", 1]})
     second = plan_retry(again, build_graph(again), choice)
-    old = plan.videos[0].chunks[1].seed
-    assert len({old, first.seeds["dawn", 1], second.seeds["dawn", 1]}) == 3
+    assert len({chunk.seed, first.seeds["dawn", 1], second.seeds["dawn", 1]}) == 3
 
 
 def test_a_reseeded_failure_starts_from_its_sample(plan: Plan, graph: TaskGraph) -> None:

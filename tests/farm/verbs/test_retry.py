@@ -61,8 +61,9 @@ def test_new_seeds_are_kept(made) -> None:
     report = retry_closure(made.runs, "harbor", choice)
     apply_retry(made.runs, "harbor", report)
     (change,) = report.seeds
-    assert made.store.seed_overrides() == {("noon", 0): change.seed}
-    assert change.seed != made.plan.videos[1].chunks[0].seed
+    chunk = made.plan.videos[1].chunks[0]
+    assert made.store.seed_overrides() == {("noon", chunk.decode_seed): change.seed}
+    assert change.seed != chunk.seed
 
 
 def test_a_job_that_is_being_rendered_is_left_alone(made) -> None:
