@@ -9,6 +9,7 @@ import pytest
 
 from cluster.session import Session, SessionConfig, open_session
 from tests.ray.head import Head, ray_head
+from tests.ray.nodes import Nodes, three_nodes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,6 +27,21 @@ def ray_session() -> Iterator[Session]:
 
 @pytest.fixture(scope="session")
 def head() -> Iterator[Head]:
-    """A cluster of its own, as an operator starts one, with eight logical GPUs."""
-    with ray_head(gpus=8, cpus=8) as started:
+    """A cluster of its own, as an operator starts one, with eight logical GPUs; metrics come every half
+    second."""
+    often = '--system-config={"metrics_report_interval_ms": 500}'
+    with ray_head(8, 8, "127.0.0.1", often) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def three() -> Iterator[Nodes]:
+    """Three nodes and a head without GPUs; `nodes` has them all alive."""
+    with three_nodes() as running:
+        yield running
+
+
+@pytest.fixture
+def nodes(three: Nodes) -> Nodes:
+    three.refill()
+    return three

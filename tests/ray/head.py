@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 START_TIMEOUT_S = 60
@@ -19,12 +19,14 @@ START_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Head:
-    """Where the cluster listens, the environment that reaches it, and its first process."""
+    """Where the cluster listens, the environment that reaches it, its first process, and where its metrics
+    can be scraped."""
 
     gcs_address: str
     dashboard_url: str
     env: dict[str, str]
     pid: int
+    metrics_port: int
 
 
 def free_port() -> int:
@@ -33,41 +35,55 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Ports:
+    """Free ones."""
+
+    gcs: int = field(default_factory=free_port)
+    dashboard: int = field(default_factory=free_port)
+    metrics: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.dashboard}"
+
+
 def tool(name: str) -> str:
     """A command of the environment that runs the tests."""
     return str(Path(sys.executable).parent / name)
 
 
 @contextmanager
-def ray_head(gpus: int, cpus: int, ip: str = "127.0.0.1", *more: str) -> Iterator[Head]:
-    """Start a head with logical GPUs; kill its whole process group afterwards. `more` are further options."""
+def ray_head(gpus: int, cpus: int, ip: str = "127.0.0.1", *more: str, **settings: str) -> Iterator[Head]:
+    """Start a head with logical GPUs; kill its whole process group afterwards. `more` are further options,
+    `settings` variables of its environment."""
     with tempfile.TemporaryDirectory(prefix="rayhead", dir="/tmp", ignore_cleanup_errors=True) as temp:
-        gcs_port, dashboard_port = free_port(), free_port()
-        env = _environment(dashboard_port)
+        ports = Ports()
+        env = {**_environment(ports.url), **settings}
         log = Path(temp) / "start.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                [*_command(temp, gcs_port, dashboard_port, gpus, cpus), f"--node-ip-address={ip}", *more],
+                [*_command(temp, ports, gpus, cpus), f"--node-ip-address={ip}", *more],
                 env=env, cwd=temp, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:
-            _wait_for(process, log, f"http://127.0.0.1:{dashboard_port}")
-            yield Head(f"{ip}:{gcs_port}", f"http://127.0.0.1:{dashboard_port}", env, process.pid)
+            _wait_for(process, log, ports.url)
+            yield Head(f"{ip}:{ports.gcs}", ports.url, env, process.pid, ports.metrics)
         finally:
             _end(process)
 
 
-def _environment(dashboard_port: int) -> dict[str, str]:
+def _environment(url: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    url = f"http://127.0.0.1:{dashboard_port}"
     return {**kept, "PATH": path, "RAY_AUTH_MODE": "disabled", "RAY_API_SERVER_ADDRESS": url}
 
 
-def _command(temp: str, gcs_port: int, dashboard_port: int, gpus: int, cpus: int) -> list[str]:
+def _command(temp: str, ports: Ports, gpus: int, cpus: int) -> list[str]:
     return [
         tool("ray"), "start", "--head", "--block", "--disable-usage-stats",
-        f"--port={gcs_port}", f"--dashboard-port={dashboard_port}", f"--ray-client-server-port={free_port()}",
+        f"--port={ports.gcs}", f"--dashboard-port={ports.dashboard}",
+        f"--ray-client-server-port={free_port()}", f"--metrics-export-port={ports.metrics}",
         "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
         f"--temp-dir={temp}/ray", f"--num-gpus={gpus}", f"--num-cpus={cpus}",
         "--object-store-memory=268435456",

@@ -23,6 +23,14 @@ def parents() -> dict[int, int]:
     return found
 
 
+def state(pid: int) -> str:
+    """The letter that the kernel shows for a process: `T` for a stopped one, `X` for none."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
 def descendants(root: int) -> set[int]:
     """Living processes below `root`."""
     above = parents()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,29 @@ def document(out: Path, videos: int = 2, count: int = 4, **fake: Any) -> dict[st
         "videos": [{"name": f"take{i}", "chunks": chunks(count)} for i in range(videos)],
         "output": {"dir": str(out)},
     }
+
+
+COLOURS = ("red", "yellow", "green")
+WAYS = ("right", "left", "up", "down")
+"""The bundled model has a closed vocabulary."""
+
+
+def tiny_document(out: Path, videos: int, count: int) -> dict[str, Any]:
+    """A job on the bundled model, upscale refinement on; the chunks of a video share a prompt."""
+    data = document(out, videos, count)
+    del data["engine"]
+    takes = [{"name": f"take{i}", "chunks": tiny_chunks([COLOURS[i]] * count)} for i in range(videos)]
+    return {**data, "videos": takes, "run": {"threads": 1}}
+
+
+def tiny_chunks(colours: Sequence[str], way: str = "right") -> list[dict[str, Any]]:
+    """One chunk for each colour, as `chunks` lays them."""
+    laid = zip(colours, chunks(len(colours)), strict=True)
+    return [
+        {verb: {**fields, "prompt": f"a {colour} ball moves {way} over a teal background"}}
+        for colour, chunk in laid
+        for verb, fields in chunk.items()
+    ]
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""SIGKILL for the driver, each kind of worker and a whole node, at every stage, in the middle and at its end.
+"""SIGKILL for the driver, each kind of worker and a whole node, at every stage, in the middle and at its end,
+while the bundled model renders.
 
 Each cell ends with the films of the undisturbed render, computes nothing twice that was committed, and names
 what was hit. Six cells run by default; the others are slow.
@@ -6,29 +7,32 @@ what was hit. Six cells run by default; the others are slow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.ray.head import Head
 from tests.ray.kills import BOUNDARY, MID, STAGED, Cell, Job, strike, verify
-from tests.ray.nodes import Nodes, three_nodes
-from tests.ray.specs import chunks, document, render_alone
+from tests.ray.nodes import Nodes
+from tests.ray.specs import COLOURS, WAYS, render_alone, tiny_chunks, tiny_document
 
 STAGES = ("encode", "sample", "upscale", "decode", "segment")
-SECONDS = {"encode_s": 0.4, "sample_s": 0.5, "upscale_s": 0.4, "decode_s": 0.4}
 HALVES = "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"
 """Two nodes of three hold it, so one may die."""
 
+ALONE = "mono=1,segment=1"
+"""One process that loads models: what starts fastest."""
+
 CORE = [
-    Cell("driver", "sample", MID),
-    Cell("driver", "decode", BOUNDARY),
+    Cell("driver", "sample", MID, ALONE),
+    Cell("driver", "decode", BOUNDARY, ALONE),
     Cell("worker", "sample", MID),
-    Cell("worker", "segment", MID),
-    Cell("worker", "decode", BOUNDARY),
-    Cell("raylet", "upscale", MID, HALVES),
+    Cell("worker", "segment", MID, ALONE),
+    Cell("worker", "decode", BOUNDARY, ALONE),
+    Cell("raylet", "upscale", MID, ALONE),
 ]
 SPLIT = [
     Cell(victim, stage, moment, HALVES if victim == "raylet" else STAGED)
@@ -44,39 +48,55 @@ MONO = [
 REST = [cell for cell in SPLIT + MONO if cell not in CORE]
 
 
-def job_document(folder: Path, **fake: Any) -> dict[str, Any]:
-    """Two short videos, a prompt for every chunk; frames large enough for a segment to be hit."""
-    data = document(folder / "out", videos=2, count=3, **fake)
-    videos = [{"name": f"take{i}", "chunks": chunks(3, f"boat {i}")} for i in range(2)]
-    return {**data, "videos": videos, "defaults": {**data["defaults"], "width": 512, "height": 512}}
+def job_document(folder: Path, pictures: Path) -> dict[str, Any]:
+    """Two short videos on the bundled model. Every chunk has a prompt and a guide picture of its own, and
+    takes enough steps to be hit in one of them."""
+    data = tiny_document(folder / "out", videos=2, count=3)
+    defaults = {**data["defaults"], "steps": 24, "last_strength": 0.3}
+    videos = [{"name": f"take{i}", "chunks": _chunks(i, pictures)} for i in range(2)]
+    return {**data, "videos": videos, "defaults": defaults, "upscale": {"steps": 12, "denoise": 0.5}}
+
+
+def _chunks(video: int, pictures: Path) -> list[dict[str, Any]]:
+    laid = tiny_chunks(COLOURS, WAYS[video])
+    for index, chunk in enumerate(laid):
+        for fields in chunk.values():
+            fields["last_image"] = str(pictures / f"{video}{index}.png")
+    return laid
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with three_nodes() as running:
-        yield running
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture for each chunk, large enough that preparing it takes a moment."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(7)
+    for video in range(2):
+        for index in range(len(COLOURS)):
+            coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+            coarse.resize((1600, 1600), Image.Resampling.BICUBIC).save(folder / f"{video}{index}.png")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def reference(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("serial")
-    return render_alone(folder / "runs", job_document(folder)).films
+    return render_alone(folder / "runs", job_document(folder, pictures)).films
 
 
 @pytest.fixture
-def play(tmp_path: Path, reference: dict[str, str], request: pytest.FixtureRequest) -> Any:
+def play(tmp_path: Path, pictures: Path, reference: dict[str, str], request: pytest.FixtureRequest) -> Any:
     def run(cell: Cell) -> None:
-        data = job_document(tmp_path, **SECONDS)
+        data = job_document(tmp_path, pictures)
         if cell.victim == "raylet":
             running: Nodes = request.getfixturevalue("nodes")
-            running.refill()
             job = Job(tmp_path, data, ("--address", running.address), running.env)
             hit = strike(cell, job, running)
         else:
             head: Head = request.getfixturevalue("head")
             job = Job(tmp_path, data, ("--address", head.gcs_address), {"RAY_AUTH_MODE": "disabled"})
             hit = strike(cell, job)
-        verify(cell, job, hit, reference)
+        tally = verify(cell, job, hit, reference)
+        print(f"{cell}: hit {hit.task} (pid {hit.pid}); {tally}")
 
     return run
 

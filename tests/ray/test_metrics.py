@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.ray.commands import started, write_spec
-from tests.ray.head import free_port, ray_head
-from tests.ray.specs import JOB, document
+from tests.ray.head import Head
+from tests.ray.specs import document
+
+JOB = "metered"
 
 NAMES = {
     "farm_tasks", "farm_task_seconds_bucket", "farm_bytes_written", "farm_workers", "farm_worker_busy",
@@ -20,33 +22,28 @@ NAMES = {
 
 
 def scraped(port: int) -> dict[str, list[str]]:
-    """Lines of this project's series by name, without Ray's prefix and the suffix of counters."""
+    """The job's lines by the name of their series, without Ray's prefix and the suffix of counters."""
     found: dict[str, list[str]] = {}
     with suppress(urllib.error.URLError, OSError):
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
         for line in text.splitlines():
             match = re.match(r"ray_(farm_\w+?)(?:_total)?\{", line)
-            if match:
+            if match and f'job="{JOB}"' in line:
                 found.setdefault(match[1], []).append(line)
     return found
 
 
-def test_the_endpoint(tmp_path: Path) -> None:
-    port = free_port()
-    options = (f"--metrics-export-port={port}", '--system-config={"metrics_report_interval_ms": 500}')
-    data = document(tmp_path / "out", videos=1, count=12, sample_s=1.5)
+def test_the_endpoint(head: Head, tmp_path: Path) -> None:
+    data = {**document(tmp_path / "out", videos=1, count=12, sample_s=1.5), "name": JOB}
     spec = write_spec(tmp_path, data)
-    with ray_head(2, 4, "127.0.0.1", *options) as head:
-        words = ("render", spec, "--runs", tmp_path / "runs", "--address", head.gcs_address, "--gpus", 1)
-        with started(*words, log=tmp_path / "log", RAY_AUTH_MODE="disabled") as driver:
-            seen: dict[str, list[str]] = {}
-            deadline = time.monotonic() + 100
-            while not seen.keys() >= NAMES:
-                assert time.monotonic() < deadline and driver.poll() is None, (seen, tmp_path / "log")
-                time.sleep(0.5)
-                seen = {**seen, **scraped(port)}
-    lines = [line for series in seen.values() for line in series]
-    assert all(f'job="{JOB}"' in line for line in lines)
+    words = ("render", spec, "--runs", tmp_path / "runs", "--address", head.gcs_address, "--gpus", 1)
+    with started(*words, log=tmp_path / "log", RAY_AUTH_MODE="disabled") as driver:
+        seen: dict[str, list[str]] = {}
+        deadline = time.monotonic() + 100
+        while not seen.keys() >= NAMES:
+            assert time.monotonic() < deadline and driver.poll() is None, (seen, tmp_path / "log")
+            time.sleep(0.5)
+            seen = {**seen, **scraped(head.metrics_port)}
     states = {re.search(r'state="(\w+)"', line)[1] for line in seen["farm_tasks"]}  # type: ignore[index]
     assert states == {"waiting", "ready", "running", "committed", "given_up"}
     assert any('stage="sample"' in line for line in seen["farm_task_seconds_bucket"])

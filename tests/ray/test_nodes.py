@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ray.commands import committed, farm, started, write_spec
-from tests.ray.nodes import Nodes, three_nodes
+from tests.ray.nodes import Nodes
 from tests.ray.processes import until
 from tests.ray.specs import document, records, render_alone
 
 TOPOLOGY = "sample=1,upscale=1,decode=1,segment=1"
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with three_nodes() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +57,7 @@ def test_message_names_every_node(nodes: Nodes, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_node_that_dies_under_a_busy_worker(nodes: Nodes, tmp_path: Path, reference: dict[str, str]) -> None:
-    """The last test of this file: it leaves two nodes, on which two halves take the lost GPU's place."""
+    """On the two nodes that are left, two halves take the lost GPU's place."""
     runs = tmp_path / "runs"
     spec = write_spec(tmp_path, document(tmp_path / "out", count=6, sample_s=0.5))
     topology = "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"
