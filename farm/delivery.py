@@ -70,6 +70,13 @@ class Delivery:
             reel.missing.discard(task)
             self._advance(reel, commits)
 
+    def reopen(self, task: str) -> None:
+        """A segment is lost: its film waits until it is committed again."""
+        reel = self._reels[task.partition("/")[0]]
+        reel.missing.add(task)
+        reel.prefix = min(reel.prefix, reel.segments.index(task))
+        reel.handed_over = False
+
     def finished(self) -> Iterator[tuple[FilmState, bool]]:
         """Films, and previews (True), that were finished since the last call.
 

@@ -61,8 +61,10 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
         if session.resolve() and session.complete:
             yield session.planned()
             session.deliver_complete()
-            yield from session.finish(session.final_outcome)
-            return
+            yield from session.mend()
+            if not session.todo:
+                yield from session.finish(session.final_outcome)
+                return
         session.store.require_shared()
         refuse_uploads((session.store.url, session.plan.output.dir))
         with open_session(_ray_session(options, text)):

@@ -21,7 +21,7 @@ from farm.scheduler import commands, events
 from farm.scheduler.config import HangConfig, SchedulerConfig
 from farm.scheduler.core import Scheduler
 from farm.session import JobSession
-from farm.state import CANCELLED, INTERRUPTED, PAUSED
+from farm.state import CANCELLED, DONE, INTERRUPTED, PARTIAL, PAUSED, STOPPED_EARLY
 from farm.workforce import Workforce
 from jobs.errors import (
     CannotRun,
@@ -41,6 +41,8 @@ LONGEST_WAIT_S = 1.0
 POLL_S = 2.0
 TRIM_S = 20.0
 START_TRIES = 3
+COMPUTED = (DONE, PARTIAL, STOPPED_EARLY)
+"""Endings after which films are delivered."""
 
 
 class RenderLoop:
@@ -57,6 +59,7 @@ class RenderLoop:
         self._strangers: set[str] = set()
         self._stages: set[Stage] = set()
         self._ending: tuple[str, str] | None = None
+        self._computed: tuple[str, str] | None = None
         self._pausing = ""
         self._stopped_by = ""
         self._polled_s = 0.0
@@ -72,15 +75,28 @@ class RenderLoop:
         try:
             if self.session.digests:
                 yield from self._begin()
+                yield from self._mend()
             while self._ending is None:
                 for event in self.pool.wait(self._wait_s()):
                     yield from self._on(event)
                 yield from self._turn()
+                yield from self._mend()
         except StorageProblem as problem:
             self._ending = PAUSED, str(problem)
         if self.measured.means != self.known.means:
             keep_durations(self.session.scope.runs_url, self.measured)
         yield from self.session.finish(*self._ending)
+
+    def _mend(self) -> Iterator[Event]:
+        """A film that met a damaged segment: those alone are made again, by whoever still lives."""
+        if self._ending is None or self._ending[0] not in COMPUTED:
+            return
+        yield from self.session.mend()
+        if self.session.todo:
+            self._computed, self._ending = self._ending, None
+            self._schedule()
+            for worker in self._ready.keys() - self._out:
+                self.pool.probe(worker)
 
     def _wait_s(self) -> float:
         if self.scheduler is None:
@@ -166,11 +182,14 @@ class RenderLoop:
         if session.complete:
             self._ending = session.final_outcome, ""
             return
-        self._stages = {session.graph.tasks[task].stage for task in session.todo}
-        self.scheduler = make_scheduler(session, self.known.estimate(self.place))
+        self._schedule()
         give_back_memory()
         for worker in tuple(self._ready):
             yield from self._enlist(worker)
+
+    def _schedule(self) -> None:
+        self._stages = {self.session.graph.tasks[task].stage for task in self.session.todo}
+        self.scheduler = make_scheduler(self.session, self.known.estimate(self.place))
 
     def _enlist(self, worker: str) -> Iterator[Event]:
         """Let a ready worker serve, if what it makes has the job's bytes."""
@@ -227,8 +246,8 @@ class RenderLoop:
     def _on_failed(self, event: Failed) -> Iterator[Event]:
         failure = event.failure
         if failure.kind is FailureKind.WORKER_LOST:
-            self.pool.kill(event.worker)
-            yield from self._on_lost(Lost(event.worker, (event.call,), failure))
+            others = self.pool.kill(event.worker)
+            yield from self._on_lost(Lost(event.worker, (event.call, *others), failure))
             return
         yield from self._tell_failure(event.worker, event.call, failure)
 
@@ -260,15 +279,15 @@ class RenderLoop:
         return lost
 
     def _on_lost(self, event: Lost) -> Iterator[Event]:
-        busy_with = event.calls[0].task if event.calls else None
-        yield self.session.record(WorkerGone(event.worker, event.failure.message, busy_with))
+        yield self.session.record(_gone(event))
         self._raise_if_hopeless(event.failure)
         if self.scheduler is None or event.worker not in self._ready:
             self._start_again(event.worker, event.failure)
             return
         if event.failure.kind is FailureKind.OOM and event.calls:
             yield from self._tell_failure(event.worker, event.calls[0], event.failure)
-        yield from self._tell(events.WorkerLost(event.worker, event.failure.message))
+        died_of = event.calls[0].task if event.calls else ""
+        yield from self._tell(events.WorkerLost(event.worker, event.failure.message, died_of))
 
     def _raise_if_hopeless(self, failure: Failure) -> None:
         """What every worker would answer is told to the user at once."""
@@ -354,8 +373,15 @@ class RenderLoop:
 
     def _outcome(self, order: commands.Finish) -> tuple[str, str]:
         if order.outcome is commands.Outcome.DONE:
-            return self.session.final_outcome, ""
+            return self._computed or (self.session.final_outcome, "")
         return order.outcome.value, str(order.reason)
+
+
+def _gone(event: Lost) -> WorkerGone:
+    """The loss in the log's terms: the oldest task that went with the worker, and then the others."""
+    held = [call.task for call in event.calls]
+    more = f"; with it {', '.join(held[1:])}" if held[1:] else ""
+    return WorkerGone(event.worker, event.failure.message + more, held[0] if held else None)
 
 
 def give_back_memory() -> None:

@@ -15,6 +15,15 @@ def within(graph: TaskGraph, until: Stage | None) -> list[str]:
     return [name for name, task in graph.tasks.items() if ORDER.index(task.stage) <= last]
 
 
+def to_remake(graph: TaskGraph, lost: Collection[str], committed: Collection[str]) -> list[str]:
+    """The lost tasks and whatever they need that is not there any more, in plan order; all are task ids."""
+    wanted = set(lost)
+    for name in reversed(list(graph.tasks)):
+        if name in wanted:
+            wanted.update(need.task for need in graph.tasks[name].needs if need.task not in committed)
+    return [name for name in graph.tasks if name in wanted]
+
+
 def to_compute(
     graph: TaskGraph,
     digests: Mapping[str, str],

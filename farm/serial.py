@@ -13,7 +13,7 @@ from farm.durations import Durations, Laps, Place, keep_durations
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.session import JobSession, Scope
 from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED
-from jobs.errors import CorruptArtifact, StageError
+from jobs.errors import CorruptArtifact, FailureKind, StageError
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.graph import Stage
 from jobs.store import Request
@@ -55,15 +55,24 @@ class _SerialRender:
         session.deliver_complete()
         yield from session.delivered()
         self.queue.extend(session.todo)
-        if self.queue and self.worker is None:
-            yield from self._start_worker()
-        while self.queue and not self._asked_to_stop():
-            yield from self._step(self.queue.popleft())
-            session.check_lock()
+        yield from self._work()
+        while self.ended is None:
+            yield from session.mend()
+            if not session.todo:
+                break
+            self.queue.extend(session.todo)
+            yield from self._work()
         if self.worker is not None:
             self.worker.destroy()
             keep_durations(session.scope.runs_url, self.measured)
         yield from session.finish(*(self.ended or self._outcome()))
+
+    def _work(self) -> Iterator[Event]:
+        if self.queue and self.worker is None:
+            yield from self._start_worker()
+        while self.queue and not self._asked_to_stop():
+            yield from self._step(self.queue.popleft())
+            self.session.check_lock()
 
     def _start_worker(self) -> Iterator[Event]:
         from actors.worker import StageWorker, WorkerConfig
@@ -133,6 +142,9 @@ class _SerialRender:
 
     def _follow(self, task: str, failure: Failure, verdict: Verdict) -> None:
         match verdict.action:
+            case Action.RETRY if failure.kind is FailureKind.WORKER_LOST:
+                again = f"continue with `farm resume {self.session.store.job_id}`"
+                self.ended = PAUSED, f"this process lost its device, {again}: {failure.message}"
             case Action.RETRY:
                 self.queue.appendleft(task)
             case Action.RERENDER_INPUT:

@@ -28,7 +28,7 @@ from farm.events import (
 )
 from farm.frozen import frozen_report, job_fingerprint
 from farm.progress import split_task
-from farm.selection import to_compute, within
+from farm.selection import to_compute, to_remake, within
 from farm.state import (
     DONE,
     INTERRUPTED,
@@ -42,6 +42,7 @@ from farm.state import (
 )  # fmt: skip
 from jobs.digest import digests
 from jobs.errors import CorruptArtifact, StageError
+from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
 from jobs.graph import Stage, build_graph
 from jobs.load import LoadedSpec
@@ -91,6 +92,8 @@ class JobSession:
         self._lock = self.store.lock(tell=self._notice)
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
         self._undelivered: StageError | None = None
+        self._decayed: list[str] = []
+        self._mends = 0
         self._written_s = 0.0
 
     def __enter__(self) -> JobSession:
@@ -214,6 +217,15 @@ class JobSession:
             )
         self._write_state_sometimes()
 
+    def mend(self) -> Iterator[Event]:
+        """Call when all is computed: waits for the films. Where one met a damaged segment, `todo` lists what
+        makes it again, and nothing else; empty as a rule."""
+        self._delivery.wait()
+        yield from self.delivered()
+        self.todo = to_remake(self.graph, self._decayed, self.commits)
+        self._mends += bool(self._decayed)
+        self._decayed = []
+
     def finish(self, outcome: str, reason: str = "") -> Iterator[Event]:
         """Waits for deliveries, settles `state.json` and gives the last event.
 
@@ -300,13 +312,28 @@ class JobSession:
 
         A film that the storage refuses pauses the job at its end; nothing is lost.
         """
-        try:
-            yield from self._delivery.finished()
-        except StageError as problem:
+        while True:
+            try:
+                yield from self._delivery.finished()
+                return
+            except CorruptArtifact as problem:
+                self._lose_segment(problem)
+            except StageError as problem:
+                self._undelivered = problem
+                self._notice(f"a film could not be delivered: {problem}")
+
+    def _lose_segment(self, problem: CorruptArtifact) -> None:
+        """A segment is damaged: `mend` has it made again, until the medium cannot be trusted."""
+        self._notice(f"a film waits: {problem}")
+        lost = [task for task, commit in self.commits.items() if commit.digest == problem.digest]
+        self.store.void([problem.digest])
+        for task in lost:
+            del self.commits[task]
+            self._delivery.reopen(task)
+        if lost and self._mends < CORRUPT_INPUT_CAP:
+            self._decayed += lost
+        else:
             self._undelivered = problem
-            if isinstance(problem, CorruptArtifact):
-                self.store.void([problem.digest])
-            self._notice(f"a film could not be delivered: {problem}")
 
     def _notice(self, message: str) -> None:
         self._notices.append(Notice(message))

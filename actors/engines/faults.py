@@ -31,7 +31,9 @@ class Fault(StrEnum):
     STOP = "stop"
     HANG = "hang"
     OOM = "oom"
+    HOARD = "hoard"
     RAISE = "raise"
+    DEVICE_LOST = "device_lost"
     DISK_FULL = "disk_full"
     SLOW = "slow"
     NAN = "nan"
@@ -43,6 +45,8 @@ class Fault(StrEnum):
 
 _SPOILING = frozenset({Fault.NAN, Fault.SHAPE, Fault.BLACK, Fault.FROZEN, Fault.SHORT})
 _FOREVER_S = 10**6
+_HOARD_BYTES = 3 << 30
+_HOARD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,14 @@ def _act(fault: Fault) -> None:
             time.sleep(_FOREVER_S)
         case Fault.OOM:
             raise MemoryError("out of memory on purpose")
+        case Fault.HOARD:
+            held = np.ones(_HOARD_BYTES, np.uint8)
+            time.sleep(_HOARD_S)
+            del held
         case Fault.RAISE:
             raise RuntimeError("a bug on purpose")
+        case Fault.DEVICE_LOST:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered, on purpose")
         case Fault.DISK_FULL:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/on/purpose")
 

@@ -84,7 +84,7 @@ class Scheduler:
 
     def _task_failed(self, event: events.TaskFailed) -> None:
         if event.kind is FailureKind.WORKER_LOST:
-            self._worker_lost(events.WorkerLost(event.worker, event.message))
+            self._worker_lost(events.WorkerLost(event.worker, event.message, event.task))
             return
         taken = self.board.take(event.worker, event.task, event.attempt, self._now)
         if taken is None:
@@ -108,7 +108,7 @@ class Scheduler:
     def _worker_lost(self, event: events.WorkerLost) -> None:
         worker = self.board.roster.by_id.get(event.worker)
         if worker is not None and (worker.alive or worker.status == Status.PROBING):
-            self._lose(worker, event.reason)
+            self._lose(worker, event.reason, event.task)
 
     def _tick(self, event: events.Tick) -> None:
         for worker in self.board.roster.workers:
@@ -142,8 +142,8 @@ class Scheduler:
             self.paused = Reason(Why.STORAGE, (verdict.reason,))
             self._out.append(PauseJob(self.paused))
 
-    def _lose(self, worker: Worker, reason: str) -> None:
-        held = self.board.strip(worker, self._now)
+    def _lose(self, worker: Worker, reason: str, task: str = "") -> None:
+        held = sorted(self.board.strip(worker, self._now), key=lambda one: self.board.graph.ids[one] != task)
         self._health(self.health.lost(worker, reason, self._now))
         self._give_back(held, Failure(FailureKind.WORKER_LOST, worker.id, reason))
 

@@ -24,10 +24,14 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker's process, node or device is gone, or did not answer a `Probe`. What it held is requeued."""
+    """The worker's process, node or device is gone, or did not answer a `Probe`. What it held is requeued.
+
+    `task` is the one that it died of, where that is known; else it is taken to be the oldest.
+    """
 
     worker: str
     reason: str
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,16 @@ def test_a_full_disk_pauses_without_losing_anything(workspace, undisturbed) -> N
     assert not set(again.committed) & set(story.committed)
 
 
+def test_a_process_that_lost_its_device_does_nothing_more_with_it(workspace, undisturbed) -> None:
+    """There is no worker to replace: the render ends, and goes on in another process."""
+    story = Story(workspace, [{"task": TASK, "attempts": [1], "do": "device_lost"}])
+    assert (story.outcome, story.kinds) == (PAUSED, ["worker_lost"])
+    assert "farm resume harbor" in story.state["reason"]
+    again = Story(workspace, [])
+    assert (again.outcome, shas(again)) == (DONE, undisturbed)
+    assert not set(again.committed) & set(story.committed)
+
+
 def by_task(workspace) -> dict[str, Any]:
     """Every result that was ever committed, by task."""
     store = workspace.store()

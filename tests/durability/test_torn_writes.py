@@ -14,7 +14,7 @@ import pytest
 
 from farm.state import DONE, PAUSED
 from farm.verbs.verify import Part, verify_job
-from jobs.store import DIGESTS
+from jobs.store import DIGESTS, Commit, Store
 
 HALF = 9
 """Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""
@@ -28,6 +28,13 @@ def corrupt(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0x55
     path.write_bytes(data)
+
+
+def decay(path: Path) -> None:
+    """Change the content and nothing that a listing shows."""
+    before = path.stat()
+    corrupt(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def delete(path: Path) -> None:
@@ -144,22 +151,34 @@ def frames_kept(workspace) -> set[str]:
 def test_decay_without_a_mark_is_met_and_mended_on_the_way(workspace, runs, task: str) -> None:
     workspace.restore("half")
     name, path = path_of(workspace, task, "artifact")
-    before = path.stat()
-    corrupt(path)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    decay(path)
     expect_repair(workspace, runs, "half", {name})
 
 
-def test_a_segment_that_decayed_is_met_at_delivery_and_mended_by_the_next_render(workspace, runs) -> None:
-    workspace.restore("half")
+@pytest.mark.parametrize("run", ["half", "finished"])
+def test_a_segment_that_decayed_is_met_at_delivery_and_made_again(workspace, runs, run: str) -> None:
+    workspace.restore(run)
     name, path = path_of(workspace, "dawn/00000/segment", "artifact")
-    before = path.stat()
-    corrupt(path)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    first = workspace.render()
-    assert (first.outcome, "rendered again" in first.reason) == (PAUSED, True)
-    assert set(first.computed) == runs[0]["half"]
-    expect_repair(workspace, runs, "finished", {name, "dawn/00000/decode"})
+    decay(path)
+    (workspace.out / "dawn.mp4").unlink(missing_ok=True)
+    expect_repair(workspace, runs, run, {name, "dawn/00000/decode"})
+
+
+def test_a_medium_that_loses_what_it_is_given_pauses_the_job(workspace, runs, monkeypatch) -> None:
+    """Segments are read when their film is joined; here each one decays just before that."""
+    workspace.restore("half")
+    real = Store.local
+
+    def decaying(store: Store, commit: Commit) -> Path:
+        decay(workspace.job_dir / commit.file)
+        return real(store, commit)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "local", decaying)
+        stuck = workspace.render()
+    assert (stuck.outcome, "rendered again" in stuck.reason) == (PAUSED, True)
+    repaired = workspace.render()
+    assert (repaired.outcome, repaired.films) == (DONE, runs[1])
 
 
 def test_everything_at_once(workspace, runs) -> None:

@@ -183,7 +183,8 @@ def test_kill_returns_the_calls_and_silences_the_incarnation(start: Started) -> 
 
 
 def test_stopped_process_is_fenced_by_its_incarnation(start: Started) -> None:
-    pool = start(*one_gpu(1))
+    """It holds every GPU until it is gone."""
+    pool = start(WorkerRequest("w0", gpus=8))
     placement = pool.placement("w0")
     assert placement is not None
     pool.submit("w0", Call("t1", {"sleep_s": 0.2, "do": "pid"}))

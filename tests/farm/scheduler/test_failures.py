@@ -102,6 +102,13 @@ def test_what_was_queued_behind_a_lost_task_bears_no_failure(desk: MakeDesk) -> 
     assert [order.task for order in told.of(Quarantine)] == ["d0"]
 
 
+def test_the_task_that_a_worker_died_of_bears_the_failure(desk: MakeDesk) -> None:
+    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)], max_losses=1)
+    told.worker("a", Stage.DECODE)
+    told.tell(events.WorkerLost("a", "its device is lost", "d1"))
+    assert [order.task for order in told.of(Quarantine)] == ["d1"]
+
+
 def test_a_hang_kills_the_worker_and_consumes_an_attempt(desk: MakeDesk) -> None:
     told = desk(one(), max_attempts=2, hang=HangConfig(factor=2.0, floor_s=10.0, first_s=50.0))
     told.worker("a", *ALL)
