@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.models import TINY_CHECKPOINT
 from actors.payload import Payload, pack, unpack
-from jobs.errors import CannotRun
+from jobs.errors import CannotRun, Problem, UsageError
 
 PACK_NAME = "ltx-farm"
 PACKAGES = ("farm", "actors", "jobs")
@@ -43,11 +43,13 @@ class Installed:
 def install_nodes(comfyui: Path, tiny_model: bool = False) -> Installed:
     """Link the node pack into `comfyui/custom_nodes`; with `tiny_model` its files into `comfyui/models`.
 
-    Doing it again changes nothing. Raises CannotRun when the folder is no ComfyUI or a name is taken.
+    Doing it again changes nothing. Raises UsageError when the folder is no ComfyUI, CannotRun
+    when a name is taken.
     """
     root = comfyui.expanduser().resolve()
     if not (root / "main.py").is_file() or not (root / "comfy").is_dir():
-        raise CannotRun(f"{root} holds no ComfyUI: give the folder that contains its main.py.")
+        rule, remedy = "a folder that holds ComfyUI", "give the folder that contains its main.py"
+        raise UsageError([Problem("--comfyui", str(root), rule, remedy)])
     nodes = root / "custom_nodes" / PACK_NAME
     nodes.parent.mkdir(exist_ok=True)
     home = Path(__file__).resolve().parents[2]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from farm.candidates import Footprint
+from farm.doctor import device
 from farm.doctor.device import check_fit, check_memory
 from jobs.graph import Stage
-from tests.farm.doctor.conftest import Doctor, found
+from tests.farm.doctor.conftest import Doctor, film, found
 
 ALL = frozenset(Stage)
 WEIGHTS = {
@@ -73,6 +75,51 @@ def test_torch_that_cannot_be_imported(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("fail torch: cannot be imported: libcudart")
     assert "-> pip install torch" in done.stdout
+
+
+def test_a_driver_that_torch_cannot_use(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a torch without CUDA does beside a loaded driver."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch sees the GPU")
+    driver = tmp_path / "version"
+    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.04  Release Build\n")
+    monkeypatch.setattr(device, "DRIVER", driver)
+    finding = found(doctor(), "gpu", "fail")
+    assert "580.159.04" in finding["message"] and "pip install torch" in finding["fix"]
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_another_process_holds(doctor: Doctor) -> None:
+    code = (
+        "import sys, torch; free, total = torch.cuda.mem_get_info(); "
+        "kept = torch.empty(total // 5, dtype=torch.uint8, device='cuda'); torch.cuda.synchronize(); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        finding = found(doctor(), "gpu", "warn")
+        other.communicate("")
+    assert "taken by other processes" in finding["message"] and "nvidia-smi" in finding["fix"]
+
+
+@pytest.mark.gpu
+def test_a_model_larger_than_the_gpu(doctor: Doctor, tmp_path: Path) -> None:
+    """A sparse file: as large as a model of 400 GiB, and nothing on the disk."""
+    path = tmp_path / "m.safetensors"
+    size = 400 * 2**30
+    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+    report = doctor(film(tmp_path, engine={"name": "diffusers", "checkpoint": str(path)}))
+    findings = [one for one in report if (one["check"], one["level"]) == ("memory", "fail")]
+    assert findings and all("a larger GPU" in one["fix"] for one in findings)
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ import pytest
 
 from farm.nodes import install
 from farm.nodes.install import ENTRY, install_nodes
-from jobs.errors import CannotRun
+from jobs.errors import CannotRun, UsageError
 
 ROOT = Path(install.__file__).resolve().parents[2]
 NOT_INSTALLED = (
@@ -88,8 +88,9 @@ def test_a_name_that_is_taken_is_not_overwritten(comfyui: Path) -> None:
 
 
 def test_a_folder_that_is_no_comfyui_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CannotRun, match=r"holds no ComfyUI.*main\.py"):
+    with pytest.raises(UsageError, match=r"--comfyui") as refused:
         install_nodes(tmp_path)
+    assert refused.value.exit_code == 2 and "main.py" in refused.value.problems[0].remedy
 
 
 def test_a_pack_that_owns_our_names_is_named(tmp_path: Path) -> None:
