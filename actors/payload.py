@@ -62,6 +62,10 @@ class Payload:
     def nbytes(self) -> int:
         return sum(array.nbytes for array in self.arrays.values())
 
+    def copy(self) -> Payload:
+        """The same with arrays of its own."""
+        return Payload({name: array.copy() for name, array in self.arrays.items()}, dict(self.meta))
+
     @property
     def bf16_names(self) -> frozenset[str]:
         """Names of the arrays that hold bfloat16 bits."""

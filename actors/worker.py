@@ -173,8 +173,9 @@ class StageWorker:
 
     def _input(self, need: Need, commit: Commit, cached: Mapping[str, Payload]) -> Payload:
         payload = self._cache.get(commit.digest)
-        if payload is None:
-            payload = cached.get(need.task)
+        if payload is None and (lent := cached.get(need.task)) is not None:
+            # What a cache holds on to, an object store could neither free nor move to disk.
+            payload = lent.copy()
         if payload is None:
             assert self._store is not None
             payload = unpack(self._store.read(commit))

@@ -45,6 +45,7 @@ class NodeFacts:
     cpus: float
     accelerator: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    object_store_bytes: float = 0.0
 
     def __str__(self) -> str:
         kind = f" {self.accelerator}" if self.accelerator else ""
@@ -103,6 +104,7 @@ def _node_facts(node: dict) -> NodeFacts:
         cpus=resources.get("CPU", 0.0),
         accelerator=kinds[0] if kinds else None,
         labels=dict(node.get("Labels") or {}),
+        object_store_bytes=resources.get("object_store_memory", 0.0),
     )
 
 

@@ -18,6 +18,7 @@ import ray
 
 from cluster.failures import Failure, read_failure
 from cluster.inventory import WorkerRequest, read_inventory
+from cluster.shelf import Shelf
 from cluster.shell import Placement, Worker, WorkerShell
 from cluster.storage import StorageProof
 from jobs.errors import FailureKind
@@ -42,12 +43,14 @@ class PoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One task for one worker. `uses`: earlier tasks whose payloads to hand over; `share`: keep this one."""
+    """One task for one worker. `uses`: earlier tasks whose payloads to hand over; `share`: keep this one, of
+    about `size_bytes`, where there is room."""
 
     task: str
     order: Any
     uses: tuple[str, ...] = ()
     share: bool = False
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class Pool:
         self._members: dict[str, _Member] = {}
         self._deferred: list[WorkerRequest] = []
         self._answers: queue.SimpleQueue[tuple[str, int, str, Future] | None] = queue.SimpleQueue()
-        self._payloads: dict[str, Any] = {}
+        self._shelf = Shelf(_object_stores)
         self._told_s = 0.0
 
     def start(self, requests: Iterable[WorkerRequest]) -> None:
@@ -158,11 +161,11 @@ class Pool:
     def submit(self, worker: str, call: Call) -> None:
         """Hand a task to a ready worker; `Done`, `Failed` or `Lost` follows."""
         member = self._members[worker]
-        refs = {task: [self._payloads[task]] for task in call.uses if task in self._payloads}
+        assert member.placement is not None
+        share = call.share and self._shelf.room(member.placement.node_id, call.size_bytes)
         member.calls[call.task] = call
-        self._watch(
-            member, f"run {call.task}", member.actor.run.remote(call.task, call.order, refs, call.share)
-        )
+        run = member.actor.run.remote(call.task, call.order, self._shelf.refs(call.uses), share)
+        self._watch(member, f"run {call.task}", run)
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         """What happened, in order; waits up to `timeout_s` for the first event."""
@@ -206,18 +209,18 @@ class Pool:
 
     def drop(self, task: str) -> None:
         """Forget the task's shared payload; the object store frees it when no call uses it any more."""
-        self._payloads.pop(task, None)
+        self._shelf.drop(task)
 
     def shared(self) -> frozenset[str]:
         """The tasks whose payloads are held in the object store."""
-        return frozenset(self._payloads)
+        return self._shelf.tasks()
 
     def close(self) -> None:
         """Kill every worker and drop every payload."""
         for member in self._members.values():
             self._bury(member)
         self._deferred.clear()
-        self._payloads.clear()
+        self._shelf.clear()
 
     # --- life of a member
 
@@ -319,9 +322,10 @@ class Pool:
         return [Alive(member.request.id)] if asked else []
 
     def _done(self, member: _Member, task: str, result: Any, shared: list[Any]) -> list[PoolEvent]:
-        if shared:
-            self._payloads[task] = shared[0]
-        return [Done(member.request.id, member.calls.pop(task), result)]
+        call = member.calls.pop(task)
+        if shared and member.placement is not None:
+            self._shelf.put(task, shared[0], member.placement.node_id, call.size_bytes)
+        return [Done(member.request.id, call, result)]
 
     # --- waits and deadlines
 
@@ -360,6 +364,10 @@ class Pool:
             f"Free now: {_free()}; it has {read_inventory()}"
         )
         return [Waiting(waiting[0].request.id, message)]
+
+
+def _object_stores() -> dict[str, float]:
+    return {node.id: node.object_store_bytes for node in read_inventory().nodes}
 
 
 def _free() -> str:

@@ -345,7 +345,8 @@ class RenderLoop:
         if order.worker in self._strangers:
             ticket = replace(ticket, exact=False)
         share = self._has_other_readers(task, order.worker)
-        self.pool.submit(order.worker, Call(task, ticket, uses, share))
+        size_bytes = self.session.graph.tasks[task].bytes_estimate
+        self.pool.submit(order.worker, Call(task, ticket, uses, share, size_bytes))
         yield self.session.record(TaskStarted(task, order.worker, order.attempt, str(order.reason)))
 
     def _adopt(self, order: commands.Assign, commit: Commit) -> Iterator[Event]:

@@ -118,10 +118,19 @@ def test_inputs_come_from_cache_or_hand_or_store(make_bench: MakeBench) -> None:
     bench.worker._cache.clear()
     bench.store.void([bench.digests[task.id]])
     assert bench.worker.run(bench.order(task.id), handed).commit.sha256 == expected
+    assert not any(
+        _shares(bench.worker._cache.get(bench.digests[name]), lent) for name, lent in handed.items()
+    )
     bench.worker._cache.clear()
     with pytest.raises(CorruptArtifact) as caught:
         bench.worker.run(bench.order(task.id))
     assert caught.value.digest in {bench.digests[need.task] for need in task.needs}
+
+
+def _shares(kept: Payload | None, lent: Payload) -> bool:
+    """Whether a payload that the worker holds on to lies in the memory that it was handed."""
+    assert kept is not None
+    return any(np.shares_memory(array, lent[name]) for name, array in kept.arrays.items())
 
 
 def test_the_payload_of_a_task_can_be_shared(make_bench: MakeBench) -> None:
