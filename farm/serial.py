@@ -13,7 +13,7 @@ from farm.durations import Durations, Laps, Place, keep_durations
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.session import JobSession, Scope
 from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED
-from jobs.errors import CorruptArtifact, FailureKind, StageError
+from jobs.errors import CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.graph import Stage
 from jobs.store import Request
@@ -48,6 +48,16 @@ class _SerialRender:
         self.measured = Durations()
 
     def run(self) -> Iterator[Event]:
+        try:
+            yield from self._render()
+        except StorageProblem as problem:
+            self.ended = PAUSED, str(problem)
+        if self.worker is not None:
+            self.worker.destroy()
+            keep_durations(self.session.scope.runs_url, self.measured)
+        yield from self.session.finish(*(self.ended or self._outcome()))
+
+    def _render(self) -> Iterator[Event]:
         session = self.session
         if not session.resolve():
             yield from self._start_worker()
@@ -62,10 +72,6 @@ class _SerialRender:
                 break
             self.queue.extend(session.todo)
             yield from self._work()
-        if self.worker is not None:
-            self.worker.destroy()
-            keep_durations(session.scope.runs_url, self.measured)
-        yield from session.finish(*(self.ended or self._outcome()))
 
     def _work(self) -> Iterator[Event]:
         if self.queue and self.worker is None:

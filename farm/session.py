@@ -41,7 +41,7 @@ from farm.state import (
     TaskCounts,
 )  # fmt: skip
 from jobs.digest import digests
-from jobs.errors import CorruptArtifact, StageError
+from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
 from jobs.graph import Stage, build_graph
@@ -206,6 +206,10 @@ class JobSession:
 
     def delivered(self) -> Iterator[Event]:
         """Films and previews finished since the last call, and notices."""
+        yield from self._news()
+        self._write_state_sometimes()
+
+    def _news(self) -> Iterator[Event]:
         while self._notices:
             yield self.record(self._notices.pop(0))
         for film, preview in self._finished_films():
@@ -215,7 +219,6 @@ class JobSession:
             yield self.record(
                 FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
             )
-        self._write_state_sometimes()
 
     def mend(self) -> Iterator[Event]:
         """Call when all is computed: waits for the films. Where one met a damaged segment, `todo` lists what
@@ -233,7 +236,7 @@ class JobSession:
         """
         if outcome != INTERRUPTED:
             self._delivery.wait()
-        yield from self.delivered()
+        yield from self._news()
         if self._undelivered is not None:
             outcome, reason = PAUSED, str(self._undelivered)
         yield self._end(outcome, reason)
@@ -341,7 +344,13 @@ class JobSession:
     def _end(self, outcome: str, reason: str) -> JobFinished:
         exact = not self._inexact
         self._state = replace(self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact)
-        self._write_state()
+        try:
+            self._write_state()
+        except StorageProblem as problem:
+            # Nobody can read it there: the event has to say it.
+            if outcome not in (PAUSED, INTERRUPTED):
+                self._state = replace(self._state, outcome=PAUSED, reason=str(problem))
+            outcome = self._state.outcome
         return self.record(JobFinished(self.store.job_id, outcome, self._state.to_json()))
 
     def _write_state(self) -> None:

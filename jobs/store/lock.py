@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +27,8 @@ from jobs.store.process import Process, alive, this_process
 LOCK = "lock"
 BEAT_S = 5.0
 STALE_S = 60.0
+_LET_GO: set[str] = set()
+"""Tokens of locks whose release could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class JobLock:
         found = read_holder(self.backend)
         if found is not None:
             generation = found.generation + 1
-            if not found.released:
+            if not found.released and found.token not in _LET_GO:
                 self._require_dead(found)
         mine = Holder(generation, secrets.token_hex(8), socket.gethostname(), this_process(), time.time())
         with storage_errors(self.backend, _key(generation)):
@@ -106,7 +107,7 @@ class JobLock:
     def release(self) -> None:
         """Let go; the file stays and says so. Nothing happens where the lock was lost or not held.
 
-        Never raises: a lock that a full disk keeps from being released is seen to be dead with its process.
+        Never raises: where the medium refuses, this process remembers, and others see that it has ended.
         """
         self._stop.set()
         if self._thread is not None:
@@ -114,8 +115,10 @@ class JobLock:
             self._thread = None
         holder, self._holder = self._holder, None
         if holder is not None and self._usurper is None:
-            with suppress(OSError):
+            try:
                 self.backend.replace(_key(holder.generation), _encode(replace(holder, released=True)))
+            except OSError:
+                _LET_GO.add(holder.token)
 
     def check(self) -> None:
         """Raise JobBusy where another process took the job over while this one was away.

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from farm.api import render
+from farm.events import JobFinished, TaskCommitted
 from farm.state import DONE, PAUSED
 from farm.verbs.status import job_status
 from farm.verbs.why import why_job
@@ -45,6 +47,27 @@ def fill(place: Path, leave_bytes: int) -> Path:
     filler = place / "filler"
     filler.write_bytes(b"\0" * (shutil.disk_usage(place).free - leave_bytes))
     return filler
+
+
+def test_a_medium_that_becomes_read_only_pauses_the_job(workspace, films, small_runs: Path) -> None:
+    """Nothing can be written any more, not even how the job stands: the event says it."""
+    done: list[str] = []
+    events = render(workspace.spec(), runs=str(workspace.runs), serial=True)
+    for event in events:
+        if isinstance(event, TaskCommitted):
+            done.append(event.task)
+            if len(done) == 5:
+                remount(small_runs, "ro")
+        elif isinstance(event, JobFinished):
+            assert event.outcome == PAUSED
+            assert re.search(rf"{workspace.job_dir}/\S+ the file system is read-only", event.state["reason"])
+    remount(small_runs, "rw")
+    rest = workspace.render()
+    assert (rest.outcome, rest.films, rest.reused) == (DONE, films, 5)
+
+
+def remount(place: Path, mode: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{mode}", str(place)], check=True)
 
 
 @pytest.mark.parametrize("leave_kib", [900, 600, 400])
