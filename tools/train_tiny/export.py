@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.checkpoint import original_transformer_state, original_vae_state
+from actors.engines.diffusers.names import original_transformer_state, original_vae_state
 from tools.train_tiny.modules import TRANSFORMER_CONFIG, UPSAMPLER_CONFIG, VAE_CONFIG, text_config
 
 States = dict[str, dict[str, torch.Tensor]]

@@ -76,7 +76,6 @@ class Clock:
     def restart(self) -> None:
         """Start counting now: everything has been recorded."""
         self._start = time.perf_counter()
-        self.steps = 0
 
     def report(self, text: Callable[[], str]) -> None:
         if self.elapsed_s - self._said >= self.report_every_s:

@@ -13,7 +13,8 @@ import torch
 from safetensors import safe_open
 
 from actors.engines.diffusers import attention, checkpoint, feedforward, lora
-from actors.engines.diffusers.checkpoint import Checkpoint, UnsupportedCheckpoint
+from actors.engines.diffusers.architecture import UnsupportedCheckpoint
+from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
 from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.text import PromptEncoder, T5Prompts, TinyPrompts

@@ -10,13 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.checkpoint import (
-    build_transformer,
-    build_upsampler,
-    build_vae,
-    original_transformer_state,
-    original_vae_state,
-)
+from actors.engines.diffusers.architecture import build_transformer, build_upsampler, build_vae
+from actors.engines.diffusers.names import original_transformer_state, original_vae_state
 from actors.models.tiny_text import PAD, START, TinyTextEncoder
 
 CONFIG: dict[str, Any] = {

@@ -11,15 +11,9 @@ import torch
 from diffusers.loaders.single_file_utils import convert_ltx_vae_checkpoint_to_diffusers
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.checkpoint import (
-    Checkpoint,
-    UnsupportedCheckpoint,
-    build_vae,
-    load_transformer,
-    load_vae,
-    original_vae_state,
-    vae_state,
-)
+from actors.engines.diffusers.architecture import UnsupportedCheckpoint, build_vae
+from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_vae
+from actors.engines.diffusers.names import original_vae_state, vae_state
 
 CONV = [
     ["res_x", 4], ["compress_all", 1], ["res_x_y", 1], ["res_x", 3], ["compress_all", 1], ["res_x_y", 1],
@@ -103,3 +97,8 @@ def test_unknown_blocks_are_refused() -> None:
     config = {**small("0.9.5"), "decoder_blocks": [["mystery", {}], ["res_x", {"num_layers": 1}]]}
     with pytest.raises(UnsupportedCheckpoint, match="mystery"):
         vae_state({}, config)
+
+
+def test_a_vae_that_pads_otherwise_is_for_the_other_engine() -> None:
+    with pytest.raises(UnsupportedCheckpoint, match=r"reflect.*comfyui engine"):
+        build_vae(small("0.9.5") | {"spatial_padding_mode": "reflect"})

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from actors.engines.diffusers.checkpoint import Checkpoint, build_vae, load_vae
+from actors.engines.diffusers.architecture import build_vae
+from actors.engines.diffusers.checkpoint import Checkpoint, load_vae
 from actors.engines.diffusers.codec import VideoCodec, tile_spans
 from jobs.frames import Span
 from jobs.params import Tiles

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from actors.engines.diffusers import lora
-from actors.engines.diffusers.checkpoint import build_transformer
+from actors.engines.diffusers.architecture import build_transformer
 from jobs.errors import SpecError
 
 SIZES = {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 12, "cross_attention_dim": 24}

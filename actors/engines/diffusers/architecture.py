@@ -1,0 +1,234 @@
+"""The shapes of LTX-Video's parts: original Lightricks configs -> diffusers modules with fresh weights.
+
+Files from before the metadata `config` (0.9.0) are told by their tensor shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
+    from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
+
+Config = Mapping[str, Any]
+State = dict[str, torch.Tensor]
+Block = tuple[str, dict[str, Any]]
+
+
+class UnsupportedCheckpoint(ValueError):
+    """The file is no LTX-Video checkpoint, or has a block that the diffusers modules cannot express."""
+
+
+DOWN_TYPES = {
+    "compress_all": "conv",
+    "compress_all_res": "spatiotemporal",
+    "compress_space_res": "spatial",
+    "compress_time_res": "temporal",
+}
+
+
+def build_transformer(config: Config) -> LTXVideoTransformer3DModel:
+    """A transformer with fresh weights from an original `transformer` config."""
+    from diffusers import LTXVideoTransformer3DModel
+
+    if list(config.get("positional_embedding_max_pos", [20, 2048, 2048])) != [20, 2048, 2048]:
+        raise UnsupportedCheckpoint(
+            "diffusers fixes positional_embedding_max_pos at [20, 2048, 2048]; use the comfyui engine"
+        )
+    names = (
+        "in_channels",
+        "num_layers",
+        "num_attention_heads",
+        "attention_head_dim",
+        "cross_attention_dim",
+        "caption_channels",
+    )
+    return LTXVideoTransformer3DModel(
+        **{name: config[name] for name in names if name in config},
+        out_channels=config.get("out_channels") or config.get("in_channels", 128),
+        norm_eps=config.get("norm_eps", 1e-6),
+    )
+
+
+def build_vae(config: Config) -> AutoencoderKLLTXVideo:
+    """A video VAE with fresh weights from an original `vae` config."""
+    from diffusers import AutoencoderKLLTXVideo
+
+    padding = config.get("spatial_padding_mode", "zeros")
+    if padding != "zeros":
+        raise UnsupportedCheckpoint(
+            f"diffusers pads with zeros, this VAE with {padding}; use the comfyui engine"
+        )
+    return AutoencoderKLLTXVideo(
+        **_encoder_arguments(config),
+        **_decoder_arguments(config),
+        in_channels=config.get("in_channels", 3),
+        out_channels=config.get("out_channels", 3),
+        latent_channels=config.get("latent_channels", 128),
+        patch_size=config.get("patch_size", 4),
+        timestep_conditioning=config.get("timestep_conditioning", False),
+        scaling_factor=config.get("scaling_factor", 1.0),
+        encoder_causal=True,
+        decoder_causal=config.get("causal_decoder", False),
+        spatial_compression_ratio=32,
+        temporal_compression_ratio=8,
+    )
+
+
+def build_upsampler(config: Config) -> LTXLatentUpsamplerModel:
+    """A latent upsampler with fresh weights from an original `LatentUpsampler` config."""
+    from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
+
+    if config.get("rational_resampler"):
+        raise UnsupportedCheckpoint("diffusers has no rational resampler; use a 2x latent upsampler")
+    names = (
+        "in_channels",
+        "mid_channels",
+        "num_blocks_per_stage",
+        "dims",
+        "spatial_upsample",
+        "temporal_upsample",
+    )
+    return LTXLatentUpsamplerModel(**{name: config[name] for name in names if name in config})
+
+
+def transformer_config_of(state: State) -> dict[str, Any]:
+    """Configs of the files that carry none: the 2B model has 32 heads of 64."""
+    layers = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("transformer_blocks."))
+    inner = state["proj_in.weight"].shape[0]
+    return {
+        "in_channels": state["proj_in.weight"].shape[1],
+        "num_layers": layers,
+        "num_attention_heads": 32,
+        "attention_head_dim": inner // 32,
+        "cross_attention_dim": state["transformer_blocks.0.attn2.to_k.weight"].shape[1],
+        "caption_channels": state["caption_projection.linear_1.weight"].shape[1],
+    }
+
+
+def vae_config_of(original: State) -> dict[str, Any]:
+    """The 0.9.0 and 0.9.1 layouts, whose files say nothing about them."""
+    stage: list[Any] = [["res_x", 3], ["compress_all", 1]]
+    wider: list[Any] = [["res_x_y", 1]]
+    conv = [["res_x", 4], ["compress_all", 1], *wider, *stage, *wider, *stage, ["res_x", 3], ["res_x", 4]]
+    config: dict[str, Any] = {"encoder_blocks": conv, "decoder_blocks": conv}
+    if "decoder.last_time_embedder.timestep_embedder.linear_1.weight" not in original:
+        return config
+    if (
+        "encoder.down_blocks.1.conv.conv.bias" in original
+        and original["encoder.conv_out.conv.weight"].shape[1] == 2048
+    ):
+        raise UnsupportedCheckpoint(
+            "this file has no `config` metadata; download it again from its publisher"
+        )
+    decoder: list[Any] = []
+    for layers, noisy in ((5, True), (6, True), (7, True)):
+        decoder += [
+            ["res_x", {"num_layers": layers, "inject_noise": noisy}],
+            ["compress_all", {"residual": True, "multiplier": 2}],
+        ]
+    decoder.append(["res_x", {"num_layers": 8, "inject_noise": False}])
+    return config | {"decoder_blocks": decoder, "timestep_conditioning": True}
+
+
+def upsampler_config_of(state: State) -> dict[str, Any]:
+    weight = state["initial_conv.weight"]
+    blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("res_blocks."))
+    return {
+        "in_channels": weight.shape[1],
+        "mid_channels": weight.shape[0],
+        "num_blocks_per_stage": blocks,
+        "dims": weight.ndim - 2,
+    }
+
+
+def blocks_of(config: Config, side: str) -> list[Block]:
+    """The block list of one side in running order, each as (name, parameters)."""
+    raw = config.get(f"{side}_blocks") or config["blocks"]
+    blocks = [(name, dict(p) if isinstance(p, Mapping) else {"num_layers": p}) for name, p in raw]
+    return blocks if side == "encoder" else blocks[::-1]
+
+
+def is_conv_encoder(blocks: list[Block]) -> bool:
+    return any(name == "compress_all" for name, _ in blocks)
+
+
+def _encoder_arguments(config: Config) -> dict[str, Any]:
+    blocks = blocks_of(config, "encoder")
+    width = int(config.get("encoder_base_channels", 128))
+    widths, layers, scaling, kinds = [width], [], [], []
+    for i, (name, parameters) in enumerate(blocks):
+        if name == "res_x":
+            layers.append(parameters["num_layers"])
+        if name.endswith("_res"):
+            width *= parameters.get("multiplier", 2)
+        if name == "res_x_y":
+            width *= parameters.get("multiplier", 2)
+            widths.append(width)
+        if name in DOWN_TYPES:
+            scaling.append(True)
+            kinds.append(DOWN_TYPES[name])
+            if blocks[i + 1][0] == "res_x":
+                widths.append(width)
+    if is_conv_encoder(blocks):
+        # The conv layout ends in two runs of res_x: a stage without downsampling, then the mid block.
+        scaling.append(False)
+        kinds.append("conv")
+        block_type = "LTXVideoDownBlock3D"
+    else:
+        block_type = "LTXVideo095DownBlock3D"
+    return {
+        "block_out_channels": tuple(widths),
+        "down_block_types": (block_type,) * len(kinds),
+        "layers_per_block": tuple(layers),
+        "spatio_temporal_scaling": tuple(scaling),
+        "downsample_type": tuple(kinds),
+    }
+
+
+def _decoder_arguments(config: Config) -> dict[str, Any]:
+    """Diffusers lists the decoder from the output inwards, so everything collected in running order is
+    reversed.
+    """
+    blocks = blocks_of(config, "decoder")
+    factors, residual, scaling, layers, noise, ratios = [], [], [], [], [], []
+    ups = 1
+    for name, parameters in blocks:
+        if name == "compress_all":
+            ups *= parameters.get("multiplier", 1)
+        if name == "res_x_y":
+            ups *= parameters.get("multiplier", 2)
+    width = int(config.get("decoder_base_channels", 128)) * ups
+    widths: list[int] = []
+    pending_up, pending_ratio = None, 1
+    for i, (name, parameters) in enumerate(blocks):
+        if name == "compress_all":
+            pending_up = parameters
+        elif name == "res_x_y":
+            pending_ratio = parameters.get("multiplier", 2)
+        else:
+            layers.append(parameters["num_layers"])
+            noise.append(bool(parameters.get("inject_noise", False)))
+            if i == 0:
+                continue
+            factor = (pending_up or {}).get("multiplier", 1)
+            width //= pending_ratio
+            widths.append(width)
+            width //= factor
+            factors.append(factor)
+            residual.append(bool((pending_up or {}).get("residual", False)))
+            scaling.append(pending_up is not None)
+            ratios.append(pending_ratio)
+            pending_up, pending_ratio = None, 1
+    return {
+        "decoder_block_out_channels": tuple(reversed(widths)),
+        "decoder_layers_per_block": tuple(reversed(layers)),
+        "decoder_inject_noise": tuple(reversed(noise)),
+        "decoder_spatio_temporal_scaling": tuple(reversed(scaling)),
+        "upsample_residual": tuple(reversed(residual)),
+        "upsample_factor": tuple(reversed(factors)),
+    }
