@@ -34,7 +34,7 @@ USUAL_SHARE = 0.05
 """Share of a layout from which on every size learns it."""
 TOKENS_PER_BATCH = 26_000
 PEAK_LR = 1.5e-3
-REFRESH_EVERY = 8
+REFRESH_EVERY = 12
 IMITATE_FROM = 0.45
 """Progress from which on some overlaps are the model's own estimates."""
 

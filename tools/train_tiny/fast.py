@@ -77,17 +77,19 @@ def _attention(
 
 
 def _rope(model: LTXVideoTransformer3DModel, coords: torch.Tensor, dtype: torch.dtype) -> Rope:
-    """Cosines and sines [B, N, channels / 2] of the transformer's rotary embedding, one per channel pair."""
+    """Cosines and signed sines [B, N, channels] of the transformer's rotary embedding."""
     rope = model.rope
     frame, y, x = coords.unbind(1)
     grid = torch.stack([frame / rope.base_num_frames, y / rope.base_height, x / rope.base_width], dim=-1)
     exponents = torch.linspace(0, math.log(rope.theta), rope.dim // 6, device=coords.device)
     angles = (grid[..., None] * 2 - 1) * (exponents.exp() * (math.pi / 2))
     angles = F.pad(angles.transpose(-1, -2).flatten(2), (rope.dim % 6 // 2, 0))
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.stack([cos, cos], -1).flatten(2), torch.stack([-sin, sin], -1).flatten(2)
 
 
 def _rotate(x: torch.Tensor, rope: Rope) -> torch.Tensor:
-    real, imaginary = x.unflatten(2, (-1, 2)).unbind(-1)
-    cos, sin = rope
-    return torch.stack([real * cos - imaginary * sin, imaginary * cos + real * sin], dim=-1).flatten(2)
+    """Turn the channel pairs of x [B, N, channels]."""
+    cos, signed_sin = rope
+    swapped = x.unflatten(2, (-1, 2)).flip(-1).flatten(2)
+    return torch.addcmul(x * cos, swapped, signed_sin)
