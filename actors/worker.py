@@ -20,7 +20,7 @@ from actors.failures import stage_errors
 from actors.ladder import free_memory, is_exact, lighten
 from actors.media.ffmpeg import media_fingerprint
 from actors.payload import Payload, pack, unpack
-from actors.steps import run_stage
+from actors.steps import Arriving, begin_stage
 from actors.steps.seeding import fix_threads
 from actors.verify_output import verify_output
 from jobs.failures import Rung
@@ -156,8 +156,10 @@ class StageWorker:
                 free_memory(order.rungs, engine)
                 if isinstance(engine, Watcher):
                     engine.begin(task, order.attempt)
-                result = run_stage(task, inputs, engine, Path(scratch))
+                made = begin_stage(task, inputs, engine, Path(scratch))
                 clock.lap("step_s")
+            result = made.land() if isinstance(made, Arriving) else made
+            clock.lap("land_s")
             warnings = verify_output(task, result, self.config.verify)
             commit = self._commit(order, result, self._provenance(order, clock.laps["step_s"], warnings))
         clock.lap("commit_s")

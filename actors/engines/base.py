@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
+if TYPE_CHECKING:
     from actors.payload import Payload
     from jobs.graph import (
         DecodeParams,
@@ -23,6 +23,25 @@ FreeLevel = Literal["cache", "resident", "offload"]
 """How much memory to give back: `cache` the allocator's unused blocks, `resident` also every model that the
 next stage does not need, `offload` from now on also the model in use, loaded piece by piece while it runs.
 None of them changes a byte of any result."""
+
+
+class Landing(Protocol):
+    """Frames on their way to host memory."""
+
+    def land(self) -> np.ndarray:
+        """Wait for them: uint8 `[F, H, W, 3]`."""
+
+
+@runtime_checkable
+class FramesElsewhere(Protocol):
+    """Decoded frames, uint8 `[F, H, W, 3]`, that are still on a device."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice) -> FramesElsewhere: ...
+
+    def send(self) -> Landing:
+        """Start the copy to host memory; the device is free for the next step."""
 
 
 @runtime_checkable
@@ -79,8 +98,9 @@ class Engine(Protocol):
         """The raw clip at twice the width and height. `tail` holds the 2x chain's last latents;
         `conditioning` is None where nothing is re-sampled (`jobs.graph.resamples`)."""
 
-    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
-        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip."""
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
+        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip, in host memory or still
+        on the device."""
 
     def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """The sound of the last chunk's sampled clip, float32 `[2, samples]`, and its rate; called where

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actors.engines.base import Engine
 from actors.payload import Payload
-from actors.steps.decode import decode
+from actors.steps.decode import Arriving, decode
 from actors.steps.encode import encode
 from actors.steps.sample import sample
 from actors.steps.seeding import seed_everything
@@ -18,14 +18,20 @@ from actors.steps.segment import segment
 from actors.steps.upscale import upscale
 from jobs.graph import Stage, StageTask
 
-__all__ = ["Inputs", "run_stage"]
+__all__ = ["Arriving", "Inputs", "begin_stage", "run_stage"]
 
 Inputs = Mapping[str, Sequence[Payload]]
 """Input payloads by role, those of one role in the order of the task's needs."""
 
 
 def run_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path:
-    """Run one stage task: a `Payload`, or for a segment a file in `scratch`.
+    """Run one stage task: a `Payload`, or for a segment a file in `scratch`."""
+    result = begin_stage(task, inputs, engine, scratch)
+    return result.land() if isinstance(result, Arriving) else result
+
+
+def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path | Arriving:
+    """As `run_stage`, but free the device as early as it can be: decoded frames may still be arriving.
 
     Every global generator is seeded first from the task's own seed, so the result does not depend on what
     ran before. Inputs are read, never written.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
 from actors.chain import gather
-from actors.engines.base import Engine
+from actors.engines.base import Engine, FramesElsewhere, Landing
 from actors.payload import Payload
 from actors.steps.sound import Sound
 from actors.verify_output import bad_output
@@ -19,8 +20,23 @@ FIRST_FRAME_KEY = "first_frame"
 """Metadata of decoded frames: the number of the first one in its shot."""
 
 
-def decode(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine) -> Payload:
-    """`frames` uint8 `[F, H, W, 3]` of the window, decoded with its context, the context cut away.
+@dataclass(frozen=True)
+class Arriving:
+    """A decode whose frames are on their way to host memory; the device is free for the next step."""
+
+    frames: Landing
+    rest: Payload
+
+    def land(self) -> Payload:
+        """Wait for the frames: the result as it is committed."""
+        return Payload({"frames": self.frames.land(), **self.rest.arrays}, self.rest.meta)
+
+
+def decode(
+    params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine
+) -> Payload | Arriving:
+    """`frames` uint8 `[F, H, W, 3]` of the window, decoded with its context, the context cut away before
+    anything leaves the device.
 
     Role: `latents`, in chain order, one per entry of `params.spans`.
     """
@@ -32,11 +48,18 @@ def decode(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine:
     wanted = frames_of(clip.shape[2])
     if len(decoded) != wanted:
         message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, {wanted} were due"
-        raise bad_output(message, Payload({"frames": decoded}))
-    frames = np.ascontiguousarray(decoded[window.keep.start : window.keep.stop])
-    first = frames_of_latents(window.window).start
-    payload = Payload({"frames": frames}, {FIRST_FRAME_KEY: str(first)})
-    return _with_sound(payload, params, artifacts, engine) if params.audio else payload
+        raise bad_output(message, Payload({"frames": _host(decoded)}))
+    kept = decoded[window.keep.start : window.keep.stop]
+    rest = Payload({}, {FIRST_FRAME_KEY: str(frames_of_latents(window.window).start)})
+    if params.audio:
+        rest = _with_sound(rest, params, artifacts, engine)
+    if isinstance(kept, np.ndarray):
+        return Payload({"frames": np.ascontiguousarray(kept), **rest.arrays}, rest.meta)
+    return Arriving(kept.send(), rest)
+
+
+def _host(frames: np.ndarray | FramesElsewhere) -> np.ndarray:
+    return frames if isinstance(frames, np.ndarray) else frames.send().land()
 
 
 def _with_sound(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.engines.fake import FakeEngine
 from actors.payload import Payload, pack
 from actors.steps import run_stage
 from actors.worker import CACHE_BYTES
@@ -241,3 +242,35 @@ def test_a_fault_can_end_the_process(make_bench: MakeBench, tmp_path: Path, do: 
     process.join(30)
     assert process.exitcode == code
     bench.run(task, attempt=2)
+
+
+def test_frames_that_are_still_on_the_device_are_fetched_outside_the_step(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, later = make_bench(_spec()), make_bench(_spec())
+    at_once.run_all()
+    decode, landed_while_busy = FakeEngine.decode, []
+
+    class Frames:
+        def __init__(self, frames: np.ndarray) -> None:
+            self.frames = frames
+
+        def __len__(self) -> int:
+            return len(self.frames)
+
+        def __getitem__(self, which: slice) -> Frames:
+            return Frames(self.frames[which])
+
+        def send(self) -> Frames:
+            return self
+
+        def land(self) -> np.ndarray:
+            landed_while_busy.append(later.worker._device.locked())
+            return np.ascontiguousarray(self.frames)
+
+    monkeypatch.setattr(FakeEngine, "decode", lambda *inputs: Frames(decode(*inputs)))
+    later.run_all()
+    assert landed_while_busy and not any(landed_while_busy)
+    assert {task: commit.sha256 for task, commit in later.commits.items()} == {
+        task: commit.sha256 for task, commit in at_once.commits.items()
+    }

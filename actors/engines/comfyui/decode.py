@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from actors.engines.transfer import DeviceFrames, deliver
 from jobs.frames import Span, frames_of_latents
 from jobs.params import Tiles
 
@@ -20,7 +21,7 @@ def decode_images(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     return images.reshape(-1, *images.shape[-3:])
 
 
-def decode_tiles(vae: Any, latents: torch.Tensor, tiles: Tiles) -> np.ndarray:
+def decode_tiles(vae: Any, latents: torch.Tensor, tiles: Tiles) -> np.ndarray | DeviceFrames:
     """As `decode_images` to uint8, `tiles.tile_latents` at a time with context on each side: less memory,
     other bytes."""
     total = latents.shape[2]
@@ -31,12 +32,17 @@ def decode_tiles(vae: Any, latents: torch.Tensor, tiles: Tiles) -> np.ndarray:
         frames = to_uint8(decode_images(vae, latents[:, :, context.start : context.stop]))
         keep = frames_of_latents(kept.shifted(-context.start))
         decoded.append(frames[keep.start : keep.stop])
-    return np.concatenate(decoded)
+    return deliver(torch.cat(decoded))
 
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
-    """IMAGE -> uint8 `[F, H, W, 3]`, rounded on the device so that a quarter of the bytes cross the bus."""
-    return images.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+def to_frames(images: torch.Tensor) -> np.ndarray | DeviceFrames:
+    """IMAGE -> uint8 `[F, H, W, 3]`, on a GPU still there."""
+    return deliver(to_uint8(images))
+
+
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
+    """IMAGE -> uint8, rounded where it is, so that a quarter of the bytes cross the bus."""
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def to_image(frames: np.ndarray) -> torch.Tensor:

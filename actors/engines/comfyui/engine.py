@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from actors.engines.base import FreeLevel
+from actors.engines.base import FramesElsewhere, FreeLevel
 from actors.engines.comfyui.attention import job_kernel
 from actors.engines.comfyui.audio import (
     Kept,
@@ -23,7 +23,7 @@ from actors.engines.comfyui.audio import (
 )
 from actors.engines.comfyui.boot import BootOptions, boot
 from actors.engines.comfyui.core import Core
-from actors.engines.comfyui.decode import decode_images, decode_tiles, to_image, to_uint8
+from actors.engines.comfyui.decode import decode_images, decode_tiles, to_frames, to_image
 from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.guides import Guide
 from actors.engines.comfyui.loaded import Loaded
@@ -161,12 +161,12 @@ class ComfyEngine:
             sound = {AUDIO: to_torch(latents, AUDIO)} if AUDIO in latents else {}
             return _packed({"latents": start, **sound})
 
-    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         clip = to_torch(latents, "latents")
         with torch.inference_mode():
             if params.tiling is not None:
                 return decode_tiles(self.loaded.vae, clip, params.tiling)
-            return to_uint8(decode_images(self.loaded.vae, clip))
+            return to_frames(decode_images(self.loaded.vae, clip))
 
     def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A clip's generated sound: float32 `[2, samples]` and its rate."""

@@ -172,6 +172,8 @@ def load_vae(files: ModelFiles) -> Any:
         vae = _checkpoint_vae(files.checkpoint)
     else:
         raise CannotRun("engine: diffusion_model comes without a VAE: give engine.vae too.")
+    # Frames are rounded where they are decoded: core would move four times the bytes to host memory first.
+    vae.output_device = vae.device
     for name in ("decode_tiled_3d", "encode_tiled_3d"):
         setattr(vae, name, _no_tiles)
     return vae

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-log = logging.getLogger(__name__)
-
-Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(query, key, value), each `[B, heads, N, d]`, without a mask -> `[B, heads, N, d]`."""
+from actors.engines.diffusers.kernels import Kernel
 
 
 @dataclass
@@ -111,63 +104,3 @@ def install(transformer: Any) -> AttentionState:
         block.attn1.set_processor(FarmAttention(state, index))
         block.attn2.set_processor(FarmAttention(state, None))
     return state
-
-
-def sage_kernel(device: torch.device) -> Kernel | None:
-    """SageAttention where it is installed and the device can run it."""
-    if device.type != "cuda" or importlib.util.find_spec("sageattention") is None:
-        return None
-    from sageattention import sageattn
-
-    return lambda query, key, value: sageattn(query, key, value, tensor_layout="HND", is_causal=False)
-
-
-@cache
-def fastest_kernel(device: str) -> str:
-    """`default` or `sage`, whichever is faster on this CUDA device; measured once per process."""
-    sage = sage_kernel(torch.device(device))
-    if sage is None:
-        return "default"
-    candidates: dict[str, Kernel] = {"default": F.scaled_dot_product_attention, "sage": sage}
-    name = fastest(candidates, _TYPICAL_SHAPES, torch.device(device))
-    log.info("attention_mode auto: %s is the faster kernel on %s", name, device)
-    return name
-
-
-def fastest(candidates: dict[str, Kernel], shapes: Iterable[tuple[int, ...]], device: torch.device) -> str:
-    """The name of the kernel with the shortest total time over `shapes` `[B, heads, N, d]` in bfloat16.
-
-    The first candidate is the reference: the others must agree with it within `_TOLERANCE` and be faster by
-    `_MARGIN`, else timing noise would decide.
-    """
-    samples = [torch.randn(3, *shape, device=device, dtype=torch.bfloat16) for shape in shapes]
-    reference = next(iter(candidates))
-    times = {}
-    for name, kernel in candidates.items():
-        if all(_agree(kernel(*qkv), candidates[reference](*qkv)) for qkv in samples):
-            times[name] = sum(_seconds(kernel, qkv) for qkv in samples)
-    best = min(times, key=lambda name: times[name])
-    return best if times[best] < (1 - _MARGIN) * times[reference] else reference
-
-
-_TYPICAL_SHAPES = ((1, 32, 4992, 64), (1, 32, 19968, 64))
-"""Self-attention of 97 frames at 768 x 512 and at twice that size in a model of 2048 channels."""
-
-_TOLERANCE = 0.05
-_MARGIN = 0.05
-_REPEATS = 5
-
-
-def _agree(result: Tensor, reference: Tensor) -> bool:
-    return bool((result.float() - reference.float()).abs().max() <= _TOLERANCE)
-
-
-def _seconds(kernel: Kernel, qkv: Tensor) -> float:
-    kernel(*qkv)
-    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    for _ in range(_REPEATS):
-        kernel(*qkv)
-    stop.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(stop) / 1000 / _REPEATS

@@ -9,6 +9,7 @@ their tensor shapes.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,20 +78,22 @@ def load_transformer(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -
     """The transformer with the file's weights, in `dtype` (default: as stored)."""
     state = rename(checkpoint.state(_TRANSFORMER), TRANSFORMER_NAMES)
     config = checkpoint.configs.get("transformer") or transformer_config_of(state)
-    return _filled(build_transformer(config), state, dtype)
+    return _filled(lambda: build_transformer(config), state, dtype)
 
 
 def load_vae(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> AutoencoderKLLTXVideo:
     """The video VAE with the file's weights, in `dtype` (default: as stored)."""
     original = checkpoint.state(_VAE)
     config = checkpoint.configs.get("vae") or vae_config_of(original)
-    return _filled(build_vae(config), vae_state(original, config), dtype)
+    return _filled(lambda: build_vae(config), vae_state(original, config), dtype)
 
 
 def load_upsampler(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> LTXLatentUpsamplerModel:
     """The latent upsampler that the bundled model carries."""
     return _filled(
-        build_upsampler(checkpoint.configs["latent_upsampler"]), checkpoint.state("latent_upsampler."), dtype
+        lambda: build_upsampler(checkpoint.configs["latent_upsampler"]),
+        checkpoint.state("latent_upsampler."),
+        dtype,
     )
 
 
@@ -99,13 +102,18 @@ def load_upsampler_file(path: Path, dtype: torch.dtype | None = None) -> LTXLate
     with safe_open(path, framework="pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = json.loads((file.metadata() or {}).get("config", "null"))
-    return _filled(build_upsampler(config or upsampler_config_of(state)), state, dtype)
+    return _filled(lambda: build_upsampler(config or upsampler_config_of(state)), state, dtype)
 
 
-def _filled(module: Any, state: State, dtype: torch.dtype | None) -> Any:
-    """Load `state` strictly and return the module in eval mode."""
-    stored = next(iter(state.values())).dtype
-    module.load_state_dict(state, strict=True)
-    # The modules' own `to` warns of parts that must stay float32, and these have none.
-    torch.nn.Module.to(module, dtype=dtype or stored)
+def _filled(build: Callable[[], Any], state: State, dtype: torch.dtype | None) -> Any:
+    """The module in eval mode with `state`, loaded strictly.
+
+    It is built without memory of its own: drawing fresh weights for a model of 13 billion parameters in
+    float32, only to replace them, takes minutes and 50 GiB. Weights are copied, so that they are aligned as
+    torch aligns and not as the file happens to be: kernels sum in an order that depends on it.
+    """
+    with torch.device("meta"):
+        module = build()
+    own = {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in state.items()}
+    module.load_state_dict(own, strict=True, assign=True)
     return module.eval().requires_grad_(False)

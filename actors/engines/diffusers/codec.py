@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actors.engines.transfer import DeviceFrames, deliver
 from jobs.frames import Span, frames_of_latents
 from jobs.params import Tiles
 
@@ -45,11 +46,12 @@ class VideoCodec:
         clip = (pixels.permute(3, 0, 1, 2)[None].float() / 255.0) * 2.0 - 1.0
         return self.normalize(self.vae.encode(clip.to(self.vae.dtype)).latent_dist.mode().float())
 
-    def decode(self, latents: Tensor) -> np.ndarray:
-        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, rounded on the device."""
-        return self._pixels(self._prepare(latents)).cpu().numpy()
+    def decode(self, latents: Tensor) -> np.ndarray | DeviceFrames:
+        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, rounded on the device; on a GPU they stay
+        there."""
+        return deliver(self._pixels(self._prepare(latents)))
 
-    def decode_tiled(self, latents: Tensor, tiles: Tiles) -> np.ndarray:
+    def decode_tiled(self, latents: Tensor, tiles: Tiles) -> np.ndarray | DeviceFrames:
         """As `decode`, in temporal tiles: less memory, not quite the same pixels.
 
         Neighbouring tiles share `overlap_latents`, half of which each of them throws away again. Decode noise
@@ -60,8 +62,8 @@ class VideoCodec:
         for context, kept in tile_spans(prepared.shape[2], tiles):
             keep = frames_of_latents(kept.shifted(-context.start))
             pixels = self._pixels(prepared[:, :, context.start : context.stop])
-            pieces.append(pixels[keep.start : keep.stop].cpu().numpy())
-        return np.concatenate(pieces)
+            pieces.append(pixels[keep.start : keep.stop])
+        return deliver(torch.cat(pieces))
 
     def _prepare(self, latents: Tensor) -> Tensor:
         """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, un-normalised."""

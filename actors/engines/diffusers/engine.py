@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actors.compute import compute_class
-from actors.engines.base import FreeLevel
+from actors.engines.base import FramesElsewhere, FreeLevel
 from actors.engines.diffusers.files import find_files
 from actors.payload import Payload
 from jobs.errors import InvalidInput
@@ -89,12 +88,9 @@ class DiffusersEngine:
         return {"packages": packages, "files": files}
 
     def attention_kernel(self) -> str:
-        """What `attention_mode: auto` means here: `default`, or `sage` where it is measured to be faster."""
-        if not self.device.startswith("cuda") or importlib.util.find_spec("sageattention") is None:
-            return "default"
-        from actors.engines.diffusers.attention import fastest_kernel
-
-        return fastest_kernel(self.device)
+        """What `attention_mode: auto` means here: torch's own choice on a CPU; on a GPU the fastest kernel
+        that agrees with it, by size, measured once."""
+        return self._ready().attention_choice()
 
     def encode_text(self, params: EncodeText) -> Payload:
         return self._ready().encode_text(params.prompt, params.negative)
@@ -125,7 +121,7 @@ class DiffusersEngine:
     ) -> Payload:
         return self._ready().upscale(params, latents, conditioning, tail)
 
-    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         return self._ready().decode(params, latents)
 
     def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actors.engines.base import FreeLevel
-from actors.engines.diffusers import feedforward
-from actors.engines.diffusers.attention import Kernel, fastest_kernel, sage_kernel
+from actors.engines.diffusers import feedforward, kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
 from actors.engines.diffusers.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.files import ModelFiles
@@ -22,6 +21,7 @@ from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
 from actors.engines.diffusers.schedule import explicit, truncated
 from actors.engines.diffusers.tokens import Guide, build_sequence
+from actors.engines.transfer import DeviceFrames
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput
 from jobs.frames import SPATIAL, frames_of
@@ -59,6 +59,7 @@ class Runner:
             },
         )
         self._warned = False
+        self._choice: str | None = None
 
     def load(self, stages: frozenset[Stage]) -> None:
         """Load and place what the stages need, in the order in which a job uses it. The upsampler waits for
@@ -111,7 +112,7 @@ class Runner:
         return self._denoise(params, conditioning, start, self._overlap(tail, params.overlap_strength))
 
     @torch.inference_mode()
-    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
+    def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | DeviceFrames:
         codec: VideoCodec = self.residents.get("codec")
         clip = self._tensor(latents, "latents")
         if params.tiling is None:
@@ -132,13 +133,14 @@ class Runner:
     ) -> Payload:
         """Noise `clip`, which may be empty, and sample it under the guides."""
         model: Denoising = self.residents.get("denoising")
-        model.attention.kernel = self._kernel(params.attention_mode)
+        sequence = build_sequence(clip, held, params.frame_rate, model.causal)
+        model.attention.kernel = self._kernel(params.attention_mode, sequence.latents[0, 0].numel())
         feedforward.set_chunks(model.transformer, params.ffn_chunks)
         sampling, layers = params.sampling, len(model.transformer.transformer_blocks)
         denoiser = Denoiser(
             transformer=model.transformer,
             attention=model.attention,
-            sequence=build_sequence(clip, held, params.frame_rate, model.causal),
+            sequence=sequence,
             text=self._text(conditioning),
             guidance=make_guidance(sampling.guider.name, sampling.cfg, dict(sampling.guider.params), layers),
         )
@@ -167,16 +169,26 @@ class Runner:
     def _tensor(self, payload: Payload, name: str) -> Tensor:
         return to_torch(payload, name).to(self.device)
 
-    def _kernel(self, mode: str) -> Kernel:
-        if mode == "auto" and self.device.type == "cuda":
-            mode = fastest_kernel(str(self.device))
-        if mode != "sage":
-            return F.scaled_dot_product_attention
-        kernel = sage_kernel(self.device)
-        if kernel is None and not self._warned:
-            log.warning("SageAttention is not installed or cannot run on %s; using torch's own", self.device)
+    def attention_choice(self) -> str:
+        """What `attention_mode: auto` means for this transformer on this device; measured once."""
+        if self._choice is None:
+            self._choice = kernels.DEFAULT if self.device.type == "cpu" else self._measured_choice()
+        return self._choice
+
+    def _measured_choice(self) -> str:
+        model = self.residents.get("denoising").transformer
+        attention = model.transformer_blocks[0].attn1
+        return kernels.choose(
+            self.device, attention.heads, attention.to_q.out_features // attention.heads, model.dtype
+        )
+
+    def _kernel(self, mode: str, tokens: int) -> kernels.Kernel:
+        name = kernels.name_for(self.attention_choice() if mode == "auto" else mode, tokens)
+        found = kernels.kernel(name, self.device)
+        if found is None and not self._warned:
+            log.warning("attention kernel %s cannot be had on %s; taking torch's own", name, self.device)
             self._warned = True
-        return kernel or F.scaled_dot_product_attention
+        return found or F.scaled_dot_product_attention
 
 
 def sigmas_of(sampling: Sampling, tokens: int) -> Tensor:
@@ -204,3 +216,5 @@ def _be_deterministic() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory before it writes it; filling it would touch every byte twice.
+    torch.utils.deterministic.fill_uninitialized_memory = False
