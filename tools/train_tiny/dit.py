@@ -71,10 +71,13 @@ def fill_banks(vae: AutoencoderKLLTXVideo, record: Recorder, run: Run) -> list[B
 
 
 def noise_levels(count: int, tokens: int, device: torch.device) -> torch.Tensor:
-    """Training sigmas [B]: logit-normal with the schedule's token-dependent shift, one in five uniform."""
+    """Training sigmas [B]: logit-normal with the schedule's token-dependent shift; one in five uniform, and
+    one in five uniform above 0.75, where a sample decides which way its object goes.
+    """
     shift = 0.5 + (tokens / 3072) * 1.1
     normal = torch.sigmoid(torch.randn(count, device=device) + shift)
-    return torch.where(torch.rand(count, device=device) < 0.2, torch.rand(count, device=device), normal)
+    uniform, kind = torch.rand(2, count, device=device)
+    return torch.where(kind < 0.2, uniform, torch.where(kind < 0.4, 0.75 + 0.25 * uniform, normal))
 
 
 def train_dit(
