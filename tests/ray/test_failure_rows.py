@@ -60,7 +60,7 @@ def processes(folder: Path, task: str) -> list[int]:
         ("kill", "died"),
         ("device_lost", "CUDA error"),
         ("hang", "no result after 3 s"),
-        ("stop", "no result after 3 s"),
+        pytest.param("stop", "no result after 3 s", marks=pytest.mark.slow),
     ],
 )
 def test_a_lost_or_hanging_worker_is_replaced(
@@ -77,6 +77,7 @@ def test_a_lost_or_hanging_worker_is_replaced(
     until(lambda: not alive({first}), 10, "the old process is gone")
 
 
+@pytest.mark.slow
 def test_a_worker_that_loses_its_device_every_time_costs_one_chain(
     play: Play, tmp_path: Path, reference: dict[str, str]
 ) -> None:
