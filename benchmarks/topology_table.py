@@ -39,8 +39,8 @@ SMALL = Footprint(
 INTRO = """# Which worker hosts which stage
 
 `run.topology: auto` simulates topologies with the stage times of this model and size and takes the shortest
-makespan; where several are equal, the one with the fewest GPUs. The simulator is the scheduler itself on
-virtual time (`farm/simulate.py`).
+makespan; where several are equal, the one with the fewest GPUs, and one that needs half the GPUs or fewer may
+take 2 % longer. The simulator is the scheduler itself on virtual time (`farm/simulate.py`).
 
 - One worker per GPU (`mono`) is the fastest, or as fast as any split, wherever the weights fit together: any
   worker can do whatever is next.
@@ -51,7 +51,8 @@ virtual time (`farm/simulate.py`).
 The tables compare `auto` with an exhaustive search over `mono` and every split of sample, upscale and
 decode, co-located pairs included, on the same number of GPUs. Films are chains of chunks with guided upscale.
 Stage times are those of one H200 (768x512x97, refined at 1536x1024) and the 0.4 / 0.1 / 0.2 s of the sleep
-benchmark; all makespans are simulated. `python -m benchmarks.topology_table` writes this page.
+benchmark; all makespans are simulated. [Benchmarks](benchmarks.md) has some of these cells rendered on Ray.
+`python -m benchmarks.topology_table` writes this page.
 """
 
 FITTING = "\n## Everything fits on every GPU\n\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from cluster.inventory import Inventory
@@ -11,6 +12,7 @@ from farm.schedule_graph import ScheduledTask, scheduled
 from farm.session import JobSession
 from farm.topology_search import Found, SearchConfig, find_topology
 from farm.workforce import segment_workers
+from jobs.graph import StageTask
 from jobs.topology import Machine
 
 
@@ -23,13 +25,13 @@ def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None
     machine = Machine(available, segment_workers(available, inventory.cpus))
     device_gib = inventory.device_gib
     footprint = engine_footprint(session.plan.engine, device_gib) if device_gib else None
-    return find_topology(_left(session, inventory.device), SearchConfig(machine, footprint))
+    known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
+    config = SearchConfig(machine, footprint, known.simulation(place))
+    return find_topology(_left(session, known.estimate(place)), config)
 
 
-def _left(session: JobSession, device: str) -> list[ScheduledTask]:
+def _left(session: JobSession, seconds: Callable[[StageTask], float]) -> list[ScheduledTask]:
     """What has to be computed; every task while the digests are unknown. Committed needs are no needs."""
-    place = Place(session.plan.engine, device)
-    seconds = read_durations(session.scope.runs_url).estimate(place)
     names = set(session.todo) if session.digests else set(session.scoped)
     tasks = (scheduled(task, seconds(task)) for name, task in session.graph.tasks.items() if name in names)
     return [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in tasks]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from farm.simulate import SimulationConfig
 from jobs.errors import FarmError
 from jobs.frames import SPATIAL
 from jobs.graph import DecodeParams, SampleParams, SegmentParams, Stage, StageTask, UpscaleParams
@@ -92,6 +93,11 @@ class Durations:
     def latency_s(self) -> float:
         """Between a worker and the driver, there and back, seconds."""
         return self._mean("latency") or 0.0
+
+    def simulation(self, place: Place) -> SimulationConfig:
+        """What costs time there beside the stages, as far as it was measured."""
+        one_way_s = self.latency_s / 2
+        return SimulationConfig(handoff_s=one_way_s, commit_s=self.commit_s(place), report_s=one_way_s)
 
     def observe(self, place: Place, task: StageTask, laps: Laps) -> None:
         """A task of the job took so long there."""

@@ -55,6 +55,7 @@ class RenderLoop:
         self.scheduler: Scheduler | None = None
         self._ready: dict[str, Ready] = {}
         self._tries: dict[str, int] = {}
+        self._sent_s: dict[tuple[str, int], float] = {}
         self._out: set[str] = set()
         self._strangers: set[str] = set()
         self._stages: set[Stage] = set()
@@ -238,6 +239,8 @@ class RenderLoop:
 
     def _on_done(self, event: Done) -> Iterator[Event]:
         result, attempt = event.result, event.call.order.attempt
+        if (sent_s := self._sent_s.pop((result.task, attempt), None)) is not None:
+            self.measured.observe_latency(time.monotonic() - sent_s - sum(result.detail.values()))
         yield from self.session.done(result, event.worker, attempt)
         yield from self._tell(events.TaskDone(result.task, event.worker, attempt, result.commit.size))
         laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
@@ -346,6 +349,9 @@ class RenderLoop:
             ticket = replace(ticket, exact=False)
         share = self._has_other_readers(task, order.worker)
         size_bytes = self.session.graph.tasks[task].bytes_estimate
+        if not self.pool.busy(order.worker):
+            # Behind another call it would wait for that one, too.
+            self._sent_s[task, order.attempt] = time.monotonic()
         self.pool.submit(order.worker, Call(task, ticket, uses, share, size_bytes))
         yield self.session.record(TaskStarted(task, order.worker, order.attempt, str(order.reason)))
 

@@ -7,7 +7,8 @@ the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from farm.bound import Bound, JobFacts, job_facts
@@ -20,6 +21,15 @@ from jobs.topology import MONO, Machine, Topology
 
 _TIE = 1.005
 """Makespans this close count as equal; then fewer GPUs win."""
+
+_WORTH_HALF = 1.02
+"""A makespan so much longer is taken where half the GPUs or fewer reach it."""
+
+_LAST_TRIES = 2
+"""Smaller topologies that are simulated even where the search has used up its events."""
+
+_GROWTHS = (1.0, 1.05, 1.15, 1.3)
+"""What the fewest workers that a bound allows are multiplied by, until the simulation agrees."""
 
 _CHAIN_BOUND = 1.03
 
@@ -108,16 +118,32 @@ class _Search:
         return best
 
     def _leanest(self, best: Candidate) -> Candidate:
-        """The candidate that is as fast with the fewest GPUs."""
-        allowed_s = best.makespan_s * _TIE
-        equal = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
-        for topology in sorted({self._shrunk(c.topology, allowed_s) for c in equal}, key=lambda t: t.gpus):
-            if self._spent() or topology.gpus >= best.topology.gpus:
+        """As fast with the fewest GPUs; or hardly slower with half of those."""
+        lean = self._within(best.makespan_s * _TIE, best.topology.gpus - 1) or best
+        return self._within(best.makespan_s * _WORTH_HALF, lean.topology.gpus / 2) or lean
+
+    def _within(self, allowed_s: float, most_gpus: float) -> Candidate | None:
+        """The candidate with the fewest GPUs, at most so many, that takes no longer than that."""
+        near = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
+        smaller = {each for c in near for each in self._smaller(c.topology, allowed_s)}
+        for tried, topology in enumerate(sorted(smaller, key=lambda topology: topology.gpus)):
+            if topology.gpus > most_gpus or (tried >= _LAST_TRIES and self._spent()):
                 break
             candidate = self._simulate(topology, exchanges=False)
             if candidate.makespan_s <= allowed_s:
                 return candidate
-        return best
+        return None
+
+    def _smaller(self, topology: Topology, allowed_s: float) -> Iterator[Topology]:
+        """The fewest workers that the bound allows, and some more of each."""
+        fewest = self._shrunk(topology, allowed_s)
+        for growth in _GROWTHS:
+            counts = zip(fewest.pools, topology.pools, strict=True)
+            yield Topology(
+                tuple(
+                    replace(few, count=min(all_.count, math.ceil(few.count * growth))) for few, all_ in counts
+                )
+            )
 
     def _shrunk(self, topology: Topology, allowed_s: float) -> Topology:
         """The fewest workers per pool with which the bound still allows that makespan."""
@@ -155,6 +181,9 @@ class _Search:
             said += f", hardly more than its longest chain alone ({chain_s:.1f} s)"
         if winner.topology.gpus < gpus:
             said += f"; {winner.topology.gpus:g} of {gpus:g} GPUs suffice"
+        fastest = min(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
+        if winner.makespan_s > _TIE * fastest.makespan_s:
+            said += f" and {_gpu_text(fastest.topology)} would take {fastest.makespan_s:.1f} s"
         against = self._against(winner)
         return f"{said}; {against}" if against else said
 

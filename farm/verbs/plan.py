@@ -110,7 +110,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     standing = _Standing(loaded, request)
     graph, left = standing.graph, standing.left()
     tasks = _tasks_left(graph, left, standing.duration_s)
-    found = _search(tasks, standing.plan, request) if tasks else None
+    found = _search(tasks, standing, request) if tasks else None
     summary = plan_summary(standing.plan)
     rows = _rows(found, request.gpu_hour_cost) if found else ()
     return PlanReport(
@@ -143,7 +143,7 @@ class _Standing:
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
         self.graph = build_graph(self.plan)
         durations, place = read_durations(request.runs_url), Place(self.plan.engine, request.device)
-        self.duration_s = durations.estimate(place)
+        self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
 
@@ -180,12 +180,13 @@ def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
     return replace(task, needs=tuple(need for need in task.needs if need in left))
 
 
-def _search(tasks: list[ScheduledTask], plan: Plan, request: PlanRequest) -> Found:
+def _search(tasks: list[ScheduledTask], standing: _Standing, request: PlanRequest) -> Found:
+    plan, overheads = standing.plan, standing.overheads
     machine, topology = _machine_and_topology(plan.run.topology, request)
     if topology is None:
-        return find_topology(tasks, SearchConfig(machine, _footprint(plan, request)))
+        return find_topology(tasks, SearchConfig(machine, _footprint(plan, request), overheads))
     topology.require({task.stage for task in tasks})
-    makespan_s = simulate(ScheduleGraph(tasks), topology).makespan_s
+    makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
     only = Candidate(topology, makespan_s, job_facts(tasks).bound(topology))
     source = "--topology" if request.topology else "run.topology"
     return Found(only, (only,), f"{source} says so; `--topology auto` looks for a better one")

@@ -67,6 +67,13 @@ def test_a_chain_alone_takes_the_gpus_that_help_and_no_more() -> None:
     assert "longest chain alone (5.1 s)" in found.reason
 
 
+def test_twice_the_gpus_are_not_taken_for_one_percent() -> None:
+    found = search([Film("v", 100, StageTimes(10.0, 0.0, 0.1))], 8)
+    assert str(found.winner.topology) == "mono=1,segment=1"
+    assert found.winner.makespan_s == pytest.approx(1010.0)
+    assert "1 of 8 GPUs suffice and mono=8 would take 1000.1 s" in found.reason
+
+
 MODELS = {
     Stage.ENCODE: {"text encoder": 10.0},
     Stage.SAMPLE: {"transformer": 26.0},
