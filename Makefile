@@ -1,14 +1,16 @@
 # make demo    install and render the demo film
 # make test    install and run the tests
+# make bench   install and run the benchmarks that need no GPU; writes docs/benchmarks.md
 VENV   ?= .venv
 PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
 
-.PHONY: install install-test demo test test-all lint format bench clean
+.PHONY: install install-test install-bench demo test test-all lint format bench clean
 
 install: $(VENV)/.farm
 install-test: $(VENV)/.test
+install-bench: $(VENV)/.bench
 
 $(VENV)/.farm: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +19,10 @@ $(VENV)/.farm: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.farm
 	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) --editable '.[bench]'
 	touch $@
 
 demo: install
@@ -37,7 +43,7 @@ format: install-test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: install-test
+bench: install-bench
 	$(VENV)/bin/python -m benchmarks
 
 clean:
