@@ -16,6 +16,7 @@ from benchmarks.ray_data import ALL_CHUNKS, RowStage, StreamStage, _row
 from benchmarks.side_by_side import FARM, RIVAL, Score, makespans, run_apart, section, start_ups, verdicts
 from benchmarks.steps_alone import StepsAlone, make_crew, stages_of, unpacked
 from benchmarks.workloads import SHAPES, Workload
+from farm.durations import read_durations
 from farm.serial import render_serial
 from farm.session import Scope
 from farm.workload import StageTimes
@@ -101,3 +102,4 @@ def test_the_farm_tells_its_lap_and_what_auto_took(tmp_path: Path) -> None:
         lap = farm_lap(Workload((2,), QUICK), "auto", Place(tmp_path / "one", gpus=2))
     assert lap.topology.startswith("mono=")
     assert lap.start_s > 0 and lap.makespan_s > 0
+    assert 0.0 < read_durations(str(tmp_path / "one" / "runs")).latency_s < 1.0

@@ -97,6 +97,16 @@ def test_reading_occupies_the_device_and_writing_does_not() -> None:
     assert known.commit_s(CPU)[Stage.DECODE] == 0.0
 
 
+def test_a_simulation_knows_what_writing_and_messages_cost() -> None:
+    known = Durations()
+    known.observe(CPU, sample(), Laps(step_s=2.0, commit_s=0.5))
+    known.observe_latency(0.008)
+    config = known.simulation(CPU)
+    assert config.commit_s[Stage.SAMPLE] == pytest.approx(0.5)
+    assert config.handoff_s == config.report_s == pytest.approx(0.004)
+    assert Durations().simulation(CPU).handoff_s == 0.0
+
+
 def test_newer_measurements_count_and_single_ones_do_not_throw_the_mean() -> None:
     known = Durations()
     for _ in range(200):
