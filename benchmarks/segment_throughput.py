@@ -143,6 +143,8 @@ def main() -> None:
             {**asdict(result), "bar": BAR, "passes": result.ratio >= BAR, "machine": machine}, indent=2
         )
     )
+    if result.ratio < BAR:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
