@@ -15,6 +15,7 @@ from benchmarks.workloads import Workload
 
 STORE_BYTES = 512 * 2**20
 CPUS_PER_GPU = 4
+GRACE_S = 5.0
 MOST_ACTORS_LISTED = "40000"
 
 
@@ -47,7 +48,7 @@ def own_ray(gpus: int, dashboard: bool = False) -> Iterator[float]:
     for limit in ("RAY_MAX_LIMIT_FROM_API_SERVER", "RAY_MAX_LIMIT_FROM_DATA_SOURCE"):
         os.environ.setdefault(limit, MOST_ACTORS_LISTED)  # cosmos-xenna asks for so many
     begun_s = time.monotonic()
-    ray.init(
+    context = ray.init(
         address="local",
         num_gpus=gpus,
         num_cpus=CPUS_PER_GPU * gpus,
@@ -56,10 +57,12 @@ def own_ray(gpus: int, dashboard: bool = False) -> Iterator[float]:
         log_to_driver=False,
         logging_level="ERROR",
     )
+    if dashboard:
+        os.environ["RAY_API_SERVER_ADDRESS"] = f"http://{context.dashboard_url}"
     try:
         yield time.monotonic() - begun_s
     finally:
-        ray.shutdown()
+        _shut_down()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,17 @@ class Place:
     @property
     def runs_url(self) -> str:
         return str(self.runs or self.folder / "runs")
+
+
+def _shut_down() -> None:
+    """End Ray and every process it started; some libraries' workers would outlive it and load the machine."""
+    import psutil
+    import ray
+
+    ours = psutil.Process().children(recursive=True)
+    ray.shutdown()
+    for left in psutil.wait_procs(ours, timeout=GRACE_S)[1]:
+        left.kill()
 
 
 def farm_lap(work: Workload, topology: str, place: Place) -> Lap:

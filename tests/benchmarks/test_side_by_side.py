@@ -13,7 +13,7 @@ from benchmarks.contenders import plain_loop
 from benchmarks.laps import Lap, Place, farm_lap, own_ray
 from benchmarks.page import table, write_section
 from benchmarks.ray_data import ALL_CHUNKS, RowStage, StreamStage, _row
-from benchmarks.side_by_side import FARM, RIVAL, Score, makespans, run_apart, section, start_ups, verdicts
+from benchmarks.side_by_side import FARM, RIVAL, STREAMED, Score, makespans, run_apart, section, start_ups, verdicts
 from benchmarks.steps_alone import StepsAlone, make_crew, stages_of, unpacked
 from benchmarks.workloads import SHAPES, Workload
 from farm.durations import read_durations
@@ -74,7 +74,8 @@ def scores(farm_s: float) -> dict[str, Score]:
     def laps(seconds: float) -> dict[str, Lap]:
         return {shape: Lap(1.0, seconds) for shape in SHAPES}
 
-    return {FARM: Score(laps(farm_s)), RIVAL: Score(laps(8.0), 3.0), "other": Score(reason="needs CUDA")}
+    rivals = {RIVAL: Score(laps(8.0), 3.0), STREAMED: Score(laps(5.2))}
+    return {FARM: Score(laps(farm_s)), **rivals, "other": Score(reason="needs CUDA")}
 
 
 def test_bars_are_judged_and_told() -> None:
@@ -82,6 +83,7 @@ def test_bars_are_judged_and_told() -> None:
     assert all(verdicts(scores(5.2)).values())
     text = section(scores(5.2), scores(5.2), "A machine.")
     assert "- met: 1 film of 12: 1.54 times as fast as Ray Data, 1.4 asked" in text
+    assert "chunks streamed, 1.00 / 1.00 / 1.00 times as fast" in text
     assert "| other | - | - | - | needs CUDA |" in makespans(scores(5.2), tiny=False)
     assert f"| {RIVAL} | 3.0 | 1.0 | 1.0 | 1.0 |" in start_ups(scores(5.2))
 
