@@ -141,7 +141,8 @@ def section(scores: dict[str, Score], tiny: dict[str, Score], on: str) -> str:
     beside = scores[STREAMED].laps
     if beside:
         shares = (f"{beside[shape].makespan_s / scores[FARM].laps[shape].makespan_s:.2f}" for shape in SHAPES)
-        said += f"- beside Ray Data with chunks streamed, {' / '.join(shares)} times as fast; no bar asks for it\n"
+        ratios = " / ".join(shares)
+        said += f"- beside Ray Data with chunks streamed, {ratios} times as fast; no bar asks for it\n"
     parts = (
         f"`python -m benchmarks.side_by_side`. {on}\n{NOTES}",
         f"{SLEEPING}\n{makespans(scores, False)}\n{said}",

@@ -88,7 +88,8 @@ def measure(cell: Cell, folder: Path, runs: Path) -> Row:
     """The cell's three renders on the open Ray session."""
     split, laps = best_split(cell), []
     for number, topology in enumerate(("auto", f"{MONO}={cell.gpus}", split)):
-        laps.append(farm_lap(cell.workload, topology, Place(folder / str(number), runs, cell.gpus)))
+        place = Place(folder / f"{folder.name}-{number}", runs, cell.gpus)
+        laps.append(farm_lap(cell.workload, topology, place))
     return Row(cell, laps[0], laps[1], split, laps[2])
 
 

@@ -13,7 +13,17 @@ from benchmarks.contenders import plain_loop
 from benchmarks.laps import Lap, Place, farm_lap, own_ray
 from benchmarks.page import table, write_section
 from benchmarks.ray_data import ALL_CHUNKS, RowStage, StreamStage, _row
-from benchmarks.side_by_side import FARM, RIVAL, STREAMED, Score, makespans, run_apart, section, start_ups, verdicts
+from benchmarks.side_by_side import (
+    FARM,
+    RIVAL,
+    STREAMED,
+    Score,
+    makespans,
+    run_apart,
+    section,
+    start_ups,
+    verdicts,
+)
 from benchmarks.steps_alone import StepsAlone, make_crew, stages_of, unpacked
 from benchmarks.workloads import SHAPES, Workload
 from farm.durations import read_durations
