@@ -1,0 +1,132 @@
+"""python -m benchmarks.gpu --out DIR [--only ITEM ...] [--size real|rehearsal] [--seconds-budget N]
+
+Each item runs in a process of its own and for no longer than its share of the budget: one that fails or
+hangs is reported, the others go on. Tables are written as soon as they are measured: `results.jsonl`,
+`gpu.md`. `--size rehearsal` takes a tiny model, on the CPU where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.gpu import decode_items, farm_items, kernel_items, probe_item
+from benchmarks.gpu.bench import Bench, roomy
+
+LONGEST = 2.5
+"""An item is stopped after this many times its estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A measurement, and about how many seconds it takes on an H200."""
+
+    run: Callable[[Bench], None]
+    estimate_s: float
+
+
+ITEMS: dict[str, Item] = {
+    "probe": Item(probe_item.probe, 15),
+    "transfer": Item(decode_items.transfer, 15),
+    "attention": Item(kernel_items.attention, 30),
+    "ffn": Item(kernel_items.feed_forward, 40),
+    "switches": Item(kernel_items.determinism_cost, 40),
+    "decode": Item(decode_items.decode_overlap, 60),
+    "oom": Item(decode_items.out_of_memory, 100),
+    "overhead": Item(farm_items.overhead, 280),
+    "determinism": Item(farm_items.determinism, 160),
+    "colocated": Item(farm_items.colocated, 170),
+    "diffusers-2b": Item(farm_items.engine_item("diffusers", "2b"), 60),
+    "diffusers-13b": Item(farm_items.engine_item("diffusers", "13b"), 190),
+    "comfyui-2b": Item(farm_items.engine_item("comfyui", "2b"), 70),
+    "comfyui-13b": Item(farm_items.engine_item("comfyui", "13b"), 130),
+    "comfyui-ltx2": Item(farm_items.engine_item("comfyui", "ltx2"), 220),
+}
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    if options.child:
+        return _child(options)
+    Path(options.out).mkdir(parents=True, exist_ok=True)
+    end_s = time.monotonic() + options.seconds_budget
+    failed = []
+    for name in options.only or list(ITEMS):
+        left_s = end_s - time.monotonic()
+        if left_s < 10:
+            print(f"{name}: no time left, not run", flush=True)
+            failed.append(name)
+            continue
+        limit_s = min(left_s, max(60.0, LONGEST * ITEMS[name].estimate_s))
+        start = time.monotonic()
+        code = _run_child(name, limit_s)
+        print(
+            f"{name}: {'done' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+        failed += [name] if code else []
+    print(f"not done: {', '.join(failed) or 'nothing'}", flush=True)
+    return 0
+
+
+def _run_child(name: str, limit_s: float) -> int:
+    """Run one item as this script's own child, in a session that is ended with it."""
+    words = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--child", name]
+    child = subprocess.Popen(words, start_new_session=True)
+    try:
+        return child.wait(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        print(f"{name}: stopped after {limit_s:.0f} s", flush=True)
+        return -1
+    finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Whatever the item left running: its own process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            return
+        time.sleep(1.0)
+
+
+def _child(options: argparse.Namespace) -> int:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = Path(options.scratch) if options.scratch else roomy(options.scratch_gib << 30) / "ltx-farm-gpu"
+    bench = Bench(options.child, Path(options.out), options.size, device, place, options.comfyui)
+    try:
+        ITEMS[options.child].run(bench)
+    except BaseException:
+        # Everything, so that the log says why: the parent only sees a code.
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--out", required=True, help="folder of the tables")
+    parser.add_argument("--only", nargs="+", choices=list(ITEMS), help="items; left out: all")
+    parser.add_argument("--size", choices=("real", "rehearsal"), default="real")
+    parser.add_argument("--seconds-budget", type=float, default=3600.0, help="for all items together")
+    parser.add_argument("--comfyui", default=os.environ.get("COMFYUI_PATH", ""), help="a ComfyUI checkout")
+    parser.add_argument("--scratch", help="folder for checkpoints and runs; left out: where there is room")
+    parser.add_argument("--scratch-gib", type=int, default=48, help="room that the checkpoints need")
+    parser.add_argument("--child", choices=list(ITEMS), help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What every item is given: the size, the device, a place for files, and where its numbers go."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Sizes of one film: pixels, frames, steps. `refine` is the number of steps after the 2x upscale."""
+
+    width: int
+    height: int
+    frames: int
+    new_frames: int
+    overlap_frames: int
+    steps: int
+    refine: int
+
+    @property
+    def latents(self) -> int:
+        return (self.frames - 1) // 8 + 1
+
+    def tokens(self, scale: int) -> int:
+        """Tokens of the generated clip at `scale` times the width and height."""
+        return self.latents * (self.height * scale // 32) * (self.width * scale // 32)
+
+
+REAL = Clip(768, 512, 97, 80, 16, steps=8, refine=3)
+REHEARSAL = Clip(64, 64, 17, 8, 8, steps=1, refine=1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One item's surroundings. `size` is `real` or `rehearsal`, `device` `cuda` or `cpu`."""
+
+    item: str
+    out: Path
+    size: str
+    device: str
+    scratch: Path
+    comfyui: str
+
+    @property
+    def real(self) -> bool:
+        return self.size == "real"
+
+    @property
+    def clip(self) -> Clip:
+        return REAL if self.real else REHEARSAL
+
+    def count(self, real: int, rehearsal: int) -> int:
+        """A number of chunks or repetitions."""
+        return real if self.real else rehearsal
+
+    def folder(self, name: str) -> Path:
+        """A fresh folder of this item."""
+        folder = self.scratch / self.item / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def table(self, title: str, rows: Sequence[Row]) -> None:
+        """Keep a table, at once: a killed run leaves what it had."""
+        record = {
+            "item": self.item,
+            "title": title,
+            "rows": list(rows),
+            "device": self.device,
+            "size": self.size,
+        }
+        with results_file(self.out).open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        write_page(self.out)
+        print("\n".join(markdown(title, rows)), flush=True)
+
+    def say(self, text: str) -> None:
+        """One line of the log."""
+        print(f"[{time.strftime('%H:%M:%S')}] {self.item}: {text}", flush=True)
+
+
+def results_file(out: Path) -> Path:
+    return out / "results.jsonl"
+
+
+def write_page(out: Path) -> None:
+    """All tables so far as one Markdown page; a table measured again replaces the earlier one."""
+    tables: dict[tuple[str, str], list[Row]] = {}
+    for line in results_file(out).read_text().splitlines():
+        record = json.loads(line)
+        tables[record["item"], record["title"]] = record["rows"]
+    lines = ["# GPU benchmark", ""]
+    for (_, title), rows in tables.items():
+        lines += [*markdown(title, rows), ""]
+    (out / "gpu.md").write_text("\n".join(lines))
+
+
+def markdown(title: str, rows: Sequence[Row]) -> list[str]:
+    """A heading and a table whose columns are the keys of all rows, in the order of their first use."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [f"## {title}", "", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return lines + [
+        "| " + " | ".join(_cell(row.get(column, "")) for column in columns) + " |" for row in rows
+    ]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value).replace("|", "/").replace("\n", " ")
+    return f"{value:.4g}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def roomy(need_bytes: int) -> Path:
+    """Shared memory where it holds `need_bytes` with room to spare, else the folder for temporary files."""
+    for place in (SHARED_MEMORY, Path(tempfile.gettempdir())):
+        if place.is_dir() and shutil.disk_usage(place).free > 1.5 * need_bytes:
+            return place
+    return Path(tempfile.gettempdir())

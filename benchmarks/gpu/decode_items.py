@@ -1,0 +1,281 @@
+"""Frames to host memory, the decode hidden behind sampling, and memory that really runs out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.films import (
+    Film,
+    Rendered,
+    graph_of,
+    inputs_of,
+    open_engine,
+    render,
+    stage_of,
+)
+from benchmarks.gpu.watch import GIB, Peak, wait
+from benchmarks.gpu.weights import checkpoint, upsampler_beside
+
+STAGES = ("encode", "sample", "upscale", "decode")
+TIGHT = 0.7
+"""Share of a decode's own peak that is left to it."""
+
+
+def engine_settings(bench: Bench, size: str, name: str = "diffusers") -> dict[str, Any]:
+    """The spec's engine section for a random checkpoint of `size`."""
+    path = checkpoint(
+        size if bench.real else _small(size), bench.scratch / "models", bench.device, bench.comfyui
+    )
+    settings = {"name": name, "checkpoint": str(path), "upscale_model": str(upsampler_beside(path))}
+    if size == "ltx2":
+        settings["audio_vae"] = str(path)
+    return {**settings, "comfyui": bench.comfyui} if name == "comfyui" else settings
+
+
+def _small(size: str) -> str:
+    return "ltx2-rehearsal" if size == "ltx2" else "rehearsal"
+
+
+def transfer(bench: Bench) -> None:
+    """Frames of one chunk at 2x: bytes a second to host memory, ordinary and page-locked."""
+    import torch
+
+    from actors.engines.transfer import DeviceFrames
+
+    clip = bench.clip
+    shape = (clip.frames, clip.height * 2, clip.width * 2, 3)
+    frames = torch.randint(0, 255, shape, dtype=torch.uint8, device=bench.device)
+    ways: dict[str, Callable[[], Any]] = {"ordinary copy (.cpu())": lambda: frames.cpu().numpy()}
+    if bench.device.startswith("cuda"):
+        ways["page-locked, own stream (the product's)"] = lambda: DeviceFrames(frames).send().land()
+    rows = []
+    for name, run in ways.items():
+        times = [_timed(run, bench.device) for _ in range(6)]
+        best = sorted(times[1:])[2]
+        row = {"way": name, "MB": frames.nbytes / 1e6, "first s": times[0], "median s": best}
+        rows.append({**row, "GB/s": frames.nbytes / best / 1e9})
+    bench.table("Frames to host memory: one chunk at 2x", rows)
+
+
+def decode_overlap(bench: Bench) -> None:
+    """Decodes and samples in turn: what a chunk takes when frames leave beside the next step, when each step
+    waits for them, and when they stay on the device."""
+    from actors.steps import Arriving, begin_stage
+
+    film = Film("overlap", engine_settings(bench, "2b"), bench.clip, extends=0)
+    engine = open_engine(bench, film.engine, STAGES)
+    tasks, known = _made(bench, film, engine)
+    sample, decode = tasks["sample"], tasks["decode"]
+
+    def step(task: Any) -> Any:
+        return begin_stage(task, inputs_of(task, known), engine, Path())
+
+    def no_copy() -> None:
+        engine_frames = engine.decode(decode.params, inputs_of(decode, known)["latents"][0])
+        wait(bench.device)
+        del engine_frames
+
+    def waits() -> None:
+        result = step(decode)
+        if isinstance(result, Arriving):
+            result.land()
+
+    def beside() -> None:
+        result = step(decode)
+        if isinstance(result, Arriving):
+            landing.append(threading.Thread(target=result.land))
+            landing[-1].start()
+
+    landing: list[threading.Thread] = []
+    ways = {"frames stay": no_copy, "each step waits": waits, "beside the next step": beside}
+    chunk_s = {}
+    for name, leave in ways.items():
+        _chunks(bench, 1, partial(_both, step, sample, leave))
+        chunk_s[name] = _chunks(bench, bench.count(6, 2), partial(_both, step, sample, leave))
+        for thread in landing:
+            thread.join()
+    chunk_s["exposed by the product's way"] = chunk_s["beside the next step"] - chunk_s["frames stay"]
+    rows = [{"frames": name, "chunk s": taken} for name, taken in chunk_s.items()]
+    bench.table("Decode behind sampling: seconds of a chunk (sample at base size, decode at 2x)", rows)
+    engine.close()
+
+
+def _both(step: Callable[[Any], Any], sample: Any, leave: Callable[[], None]) -> None:
+    step(sample)
+    leave()
+
+
+def _made(bench: Bench, film: Film, engine: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A film's tasks by stage, and all their results."""
+    from actors.steps import run_stage
+
+    graph = graph_of(bench, film, engine.modes()["attention_mode"])
+    known: dict[str, Any] = {}
+    tasks = {task.stage.value: task for task in graph.tasks.values()}
+    for task in graph.tasks.values():
+        if task.stage.value != "segment":
+            known[task.id] = run_stage(task, inputs_of(task, known), engine, Path())
+    return tasks, known
+
+
+def _chunks(bench: Bench, count: int, run: Callable[[], Any]) -> float:
+    wait(bench.device)
+    start = time.perf_counter()
+    for _ in range(count):
+        run()
+    wait(bench.device)
+    return (time.perf_counter() - start) / count
+
+
+def out_of_memory(bench: Bench) -> None:
+    """A decode that does not fit, for real: the allocator is limited once everything has been sampled."""
+    film = Film("oom", engine_settings(bench, "2b"), bench.clip, extends=0, keep="all")
+    needs = _decode_needs(bench, film)
+    rows: list[dict[str, Any]] = []
+    frames = ""
+    for name, limit in (
+        ("nothing", None),
+        ("the decode beside the models", _Limit(bench, needs, alone=False)),
+        ("the decode alone", _Limit(bench, needs, alone=True)),
+    ):
+        try:
+            made = render(bench, film, "serial", limit.on_event if limit else None)
+        finally:
+            if limit:
+                limit.lift()
+        decode, sample, upscale = (_of(made, stage) for stage in ("decode", "sample", "upscale"))
+        frames = frames or decode.sha256
+        rows.append(
+            {
+                "what does not fit": name,
+                "limit GiB": limit.gib if limit else "none",
+                "outcome": made.outcome,
+                "decode attempts": decode.provenance["attempt"],
+                "sample and upscale attempts": f"{sample.provenance['attempt']}, {upscale.provenance['attempt']}",
+                "ladder": " > ".join(decode.provenance["ladder"]) or "none",
+                "frames equal": decode.sha256 == frames,
+                "exact": made.exact,
+            }
+        )
+        title = "Memory that really runs out in the decoder"
+        bench.table(f"{title} (alone it takes {needs.weights_gib:.1f} + {needs.peak_gib:.1f} GiB)", rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """GiB of the VAE's weights, and the peak beside them of a decode."""
+
+    weights_gib: float
+    peak_gib: float
+
+
+def _of(made: Rendered, stage: str) -> Any:
+    """The commit of a film's only task of a stage."""
+    found = [commit for commit in made.commits.values() if stage_of(str(commit.provenance["task"])) == stage]
+    (only,) = found
+    return only
+
+
+class _Limit:
+    """Takes memory away when the decode begins: it has less than it needs beside the models that are loaded,
+    or less than it needs alone."""
+
+    def __init__(self, bench: Bench, needs: Needs, alone: bool) -> None:
+        self.bench, self.needs, self.alone, self.gib = bench, needs, alone, 0.0
+        self._set = False
+
+    def on_event(self, event: Any, made: Rendered) -> None:
+        from farm.events import TaskStarted
+
+        if isinstance(event, TaskStarted) and stage_of(event.task) == "decode" and not self._set:
+            self._set = True
+            self._take()
+
+    def _take(self) -> None:
+        if not self.bench.device.startswith("cuda"):
+            return _fail_whole_decodes()
+        import torch
+
+        torch.cuda.empty_cache()
+        held = self.needs.weights_gib if self.alone else torch.cuda.memory_allocated() / GIB
+        self.gib = held + TIGHT * self.needs.peak_gib
+        total = torch.cuda.get_device_properties(0).total_memory / GIB
+        torch.cuda.set_per_process_memory_fraction(self.gib / total)
+        return None
+
+    def lift(self) -> None:
+        if self.bench.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.set_per_process_memory_fraction(1.0)
+            torch.cuda.empty_cache()
+        else:
+            _allow_whole_decodes()
+
+
+def _decode_needs(bench: Bench, film: Film) -> Needs:
+    """Measured on the film's decode, without a limit."""
+    import torch
+
+    engine = open_engine(bench, film.engine, STAGES)
+    tasks, known = _made(bench, film, engine)
+    decode = tasks["decode"]
+    engine.free("cache")
+    with Peak(bench.device) as peak:
+        frames = engine.decode(decode.params, _clip(decode, known))
+        wait(bench.device)
+        del frames
+    codec = engine._ready().residents.get("codec")
+    weights = sum(parameter.nbytes for parameter in codec.vae.parameters()) / GIB
+    engine.close()
+    del codec
+    if bench.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    return Needs(weights, peak.gib)
+
+
+def _clip(decode: Any, known: dict[str, Any]) -> Any:
+    """The latents of a decode window, context included."""
+    from actors.chain import gather
+    from actors.payload import Payload
+
+    artifacts = inputs_of(decode, known)["latents"]
+    clip = gather([one["latents"] for one in artifacts], decode.params.spans, decode.params.window.context)
+    return Payload({"latents": clip})
+
+
+_whole_decode: list[Any] = []
+
+
+def _fail_whole_decodes() -> None:
+    """Where there is no device memory to take away: decodes without tiles fail as they would."""
+    import torch
+
+    from actors.engines.diffusers.codec import VideoCodec
+
+    def fail(self: Any, latents: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory (rehearsal)")
+
+    _whole_decode.append(VideoCodec.decode)
+    VideoCodec.decode = fail  # type: ignore[method-assign]
+
+
+def _allow_whole_decodes() -> None:
+    from actors.engines.diffusers.codec import VideoCodec
+
+    if _whole_decode:
+        VideoCodec.decode = _whole_decode.pop()  # type: ignore[method-assign]
+
+
+def _timed(run: Callable[[], Any], device: str) -> float:
+    wait(device)
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start

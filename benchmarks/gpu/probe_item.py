@@ -1,0 +1,67 @@
+"""What is there: the card, its two ceilings, memory, packages."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from importlib import metadata
+from typing import Any
+
+from benchmarks.gpu.bench import SHARED_MEMORY, Bench
+from benchmarks.gpu.watch import GIB, card, seconds
+
+PACKAGES = ("torch", "diffusers", "transformers", "ray", "sageattention", "triton", "nvidia-ml-py", "numpy")
+
+
+def probe(bench: Bench) -> None:
+    """Versions, room, and the card's copy and matrix rates."""
+    rows: list[dict[str, Any]] = [
+        {"what": "card", "value": card(bench.device)},
+        {"what": "python", "value": platform.python_version()},
+        *({"what": name, "value": _version(name)} for name in PACKAGES),
+        {"what": "ffmpeg", "value": _ffmpeg()},
+        *({"what": f"free in {place}, GiB", "value": _free_gib(place)} for place in _places()),
+        {"what": "scratch", "value": str(bench.scratch)},
+    ]
+    bench.table("Machine", rows + _rates(bench))
+
+
+def _rates(bench: Bench) -> list[dict[str, Any]]:
+    import torch
+
+    side = bench.count(8192, 256)
+    dtype = torch.bfloat16 if bench.real else torch.float32
+    left, right = torch.randn(2, side, side, device=bench.device, dtype=dtype)
+    source = torch.randn(bench.count(2**30, 2**20), device=bench.device)
+    target = torch.empty_like(source)
+    product_s = seconds(lambda: left @ right, bench.device)
+    copy_s = seconds(lambda: target.copy_(source), bench.device)
+    return [
+        {"what": f"matrix product {side}, TFLOP/s", "value": 2 * side**3 / product_s / 1e12},
+        {"what": "copy on the device, read and write, GB/s", "value": 2 * source.nbytes / copy_s / 1e9},
+    ]
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _ffmpeg() -> str:
+    from actors.media.ffmpeg import media_fingerprint
+
+    try:
+        return str(media_fingerprint())
+    except Exception as error:
+        return f"missing: {error}"
+
+
+def _places() -> list[str]:
+    return [str(SHARED_MEMORY), tempfile.gettempdir()]
+
+
+def _free_gib(place: str) -> float:
+    return shutil.disk_usage(place).free / GIB
