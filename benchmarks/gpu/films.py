@@ -86,6 +86,7 @@ class Rendered:
     failures: list[str] = field(default_factory=list)
     exact: bool = True
     commits: dict[str, Commit] = field(default_factory=dict)
+    attention: str = ""
     end_s: float = 0.0
 
     @property
@@ -138,7 +139,7 @@ def render(
     """
     import farm
     from farm.events import FilmDelivered, JobFinished, TaskCommitted, TaskFailed, TaskStarted, WorkerReady
-    from jobs.store import Store
+    from jobs.store import DIGESTS, Store
 
     folder = bench.folder(film.name)
     runs, made = str(folder / "runs"), Rendered()
@@ -162,7 +163,9 @@ def render(
         if on_event is not None:
             on_event(event, made)
     made.end_s = time.monotonic()
-    made.commits = Store.open(runs, film.name).commits()
+    store = Store.open(runs, film.name)
+    made.commits = store.commits()
+    made.attention = ((store.read_json(DIGESTS) or {}).get("modes") or {}).get("attention_mode", "")
     if made.outcome != "done":
         raise RuntimeError(f"{film.name} on {topology} ended {made.outcome}: {made.failures[-3:]}")
     return made

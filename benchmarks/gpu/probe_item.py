@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import tempfile
+import time
 from importlib import metadata
 from typing import Any
 
@@ -23,6 +25,7 @@ def probe(bench: Bench) -> None:
         {"what": "ffmpeg", "value": _ffmpeg()},
         *({"what": f"free in {place}, GiB", "value": _free_gib(place)} for place in _places()),
         {"what": "scratch", "value": str(bench.scratch)},
+        {"what": "writing there, GB/s", "value": _write_rate(bench)},
     ]
     bench.table("Machine", rows + _rates(bench))
 
@@ -41,6 +44,21 @@ def _rates(bench: Bench) -> list[dict[str, Any]]:
         {"what": f"matrix product {side}, TFLOP/s", "value": 2 * side**3 / product_s / 1e12},
         {"what": "copy on the device, read and write, GB/s", "value": 2 * source.nbytes / copy_s / 1e9},
     ]
+
+
+def _write_rate(bench: Bench) -> float:
+    """How fast a large file is written and reaches the medium."""
+    block, blocks = b"\x5a" * (1 << 26), bench.count(32, 1)
+    path = bench.folder("probe") / "file"
+    start = time.perf_counter()
+    with path.open("wb") as file:
+        for _ in range(blocks):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    taken = time.perf_counter() - start
+    path.unlink()
+    return len(block) * blocks / taken / 1e9
 
 
 def _version(name: str) -> str:

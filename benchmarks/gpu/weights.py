@@ -98,7 +98,7 @@ def configs_of(size: str) -> dict[str, Any]:
     heads = HEADS[size]
     configs["transformer"] |= heads
     text = 2 * heads["caption_channels"] if size.startswith("ltx2") else heads["caption_channels"]
-    configs["text_encoder"] |= {"dim": text, "layers": 1, "heads": 4, "max_tokens": 256}
+    configs["text_encoder"] |= {"dim": text, "layers": 0, "max_tokens": 256}
     configs["latent_upsampler"]["dims"] = 3
     if "rehearsal" not in size:
         configs["vae"] |= REAL_VAE

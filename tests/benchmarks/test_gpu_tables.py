@@ -1,0 +1,105 @@
+"""The GPU benchmark's own parts: tables that survive a killed run, checkpoints of the right size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu.__main__ import ITEMS
+from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
+from benchmarks.gpu.films import Film, Rendered, stage_of
+from benchmarks.gpu.watch import EventClock, Watch, seconds
+from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
+
+
+def _bench(folder: Path, item: str = "item") -> Bench:
+    return Bench(item, folder, "rehearsal", "cpu", folder / "scratch", "")
+
+
+def test_a_table_is_kept_at_once_and_a_later_one_replaces_it(tmp_path: Path) -> None:
+    bench = _bench(tmp_path)
+    bench.table("Speed", [{"a": 1.23456, "b": True}])
+    bench.table("Speed", [{"a": 2.0, "b": False}])
+    assert len(results_file(tmp_path).read_text().splitlines()) == 2
+    page = (tmp_path / "gpu.md").read_text()
+    assert page.count("## Speed") == 1 and "| 2 | False |" in page and "cpu" in page
+
+
+def test_columns_are_those_of_all_rows() -> None:
+    assert markdown("T", [{"a": 1}, {"b": "x|y"}])[2:] == [
+        "| a | b |",
+        "| --- | --- |",
+        "| 1 |  |",
+        "|  | x/y |",
+    ]
+
+
+@pytest.mark.parametrize(("size", "billions"), [("2b", 1.92), ("13b", 13.04)])
+def test_random_checkpoints_have_the_size_of_the_model(size: str, billions: float) -> None:
+    made = layout(size)
+    prefix = "model.diffusion_model."
+    counted = sum(_product(shape) for name, shape in made.shapes.items() if name.startswith(prefix))
+    assert counted / 1e9 == pytest.approx(billions, abs=0.01)
+
+
+def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
+    import torch
+
+    from actors.engines.diffusers.checkpoint import (
+        Checkpoint,
+        load_transformer,
+        load_upsampler_file,
+        load_vae,
+    )
+
+    path = tmp_path / "small.safetensors"
+    write(path, layout("rehearsal"), "cpu")
+    write(upsampler_beside(path), upsampler_layout("rehearsal"), "cpu")
+    opened = Checkpoint.open(path)
+    transformer = load_transformer(opened, torch.float32)
+    weight = transformer.transformer_blocks[0].attn1.to_q.weight
+    assert float(weight.std()) == pytest.approx(weight.shape[1] ** -0.5, rel=0.1)
+    assert load_vae(opened).latents_std.unique().tolist() == [1.0]
+    assert load_upsampler_file(upsampler_beside(path)) is not None
+
+
+def test_a_film_is_a_valid_spec(tmp_path: Path) -> None:
+    from jobs.spec import JobSpec
+
+    film = Film("film", {"name": "fake"}, REAL, videos=4, extends=4)
+    assert film.chunks == 20
+    spec = JobSpec.model_validate(film.document(tmp_path))
+    assert len(spec.videos) == 4
+
+
+def test_steady_state_lies_between_the_first_decode_and_the_last_model_step() -> None:
+    made = Rendered(
+        finished={"f/00000/decode": 2.0, "f/00001/sample": 5.0, "f/00001/decode": 7.0, "encode/text-1": 0.5},
+        seconds={"f/00000/decode": 1.0, "f/00001/decode": 1.5, "encode/text-1": 0.1},
+    )
+    assert made.steady() == (2.0, 5.0)
+    assert made.stage("decode") == [1.0, 1.5]
+    assert stage_of("encode/text-1") == "encode"
+
+
+def test_what_watches_the_device_answers_on_a_cpu() -> None:
+    clock = EventClock("cpu")
+    with Watch("cpu") as watch:
+        clock.around(lambda: seconds(lambda: sum(range(1000)), "cpu"))
+        while not watch.samples:
+            pass
+    assert clock.total_s() > 0 and watch.peak_gib > 0
+
+
+def test_every_item_has_an_estimate_and_all_fit_two_leases() -> None:
+    assert json.dumps(sorted(ITEMS)) and all(item.estimate_s > 0 for item in ITEMS.values())
+    assert sum(item.estimate_s for item in ITEMS.values()) < 2 * 30 * 60
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
