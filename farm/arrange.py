@@ -26,7 +26,7 @@ def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None
     device_gib = inventory.device_gib
     footprint = engine_footprint(session.plan.engine, device_gib) if device_gib else None
     known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
-    config = SearchConfig(machine, footprint, known.simulation(place))
+    config = SearchConfig(machine, footprint, known.simulation(place, session.plan.run))
     return find_topology(_left(session, known.estimate(place)), config)
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulate import SimulationConfig
 from jobs.errors import FarmError
 from jobs.frames import SPATIAL
 from jobs.graph import DecodeParams, SampleParams, SegmentParams, Stage, StageTask, UpscaleParams
-from jobs.spec import EngineConfig, FakeConfig
+from jobs.spec import EngineConfig, FakeConfig, Run
 from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
 
@@ -94,10 +95,15 @@ class Durations:
         """Between a worker and the driver, there and back, seconds."""
         return self._mean("latency") or 0.0
 
-    def simulation(self, place: Place) -> SimulationConfig:
-        """What costs time there beside the stages, as far as it was measured."""
+    def simulation(self, place: Place, run: Run) -> SimulationConfig:
+        """What costs time there beside the stages, as far as it was measured, and what `run` holds back."""
         one_way_s = self.latency_s / 2
-        return SimulationConfig(handoff_s=one_way_s, commit_s=self.commit_s(place), report_s=one_way_s)
+        return SimulationConfig(
+            handoff_s=one_way_s,
+            commit_s=self.commit_s(place),
+            report_s=one_way_s,
+            scheduler=SchedulerConfig(budget_bytes=budget_bytes(run)),
+        )
 
     def observe(self, place: Place, task: StageTask, laps: Laps) -> None:
         """A task of the job took so long there."""

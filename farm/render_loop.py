@@ -18,7 +18,7 @@ from farm.durations import Durations, Laps, Place, keep_durations, read_duration
 from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
 from farm.schedule_graph import schedule_graph
 from farm.scheduler import commands, events
-from farm.scheduler.config import HangConfig, SchedulerConfig
+from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.session import JobSession
 from farm.state import CANCELLED, DONE, INTERRUPTED, PARTIAL, PAUSED, STOPPED_EARLY
@@ -34,7 +34,6 @@ from jobs.errors import (
 )
 from jobs.failures import Rung
 from jobs.graph import Stage, StageTask
-from jobs.spec import Run
 from jobs.store import DIGESTS, Commit, Request
 
 LONGEST_WAIT_S = 1.0
@@ -405,15 +404,6 @@ def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -
     graph = schedule_graph(session.graph, seconds)
     todo = set(session.todo)
     return Scheduler(graph, scheduler_config(session.plan.run), [t for t in graph.ids if t not in todo])
-
-
-def scheduler_config(run: Run) -> SchedulerConfig:
-    """The spec's settings in the scheduler's terms."""
-    named = {stage: getattr(run.deadlines, stage.value) for stage in Stage}
-    fixed_s = {stage: deadline_s for stage, deadline_s in named.items() if deadline_s is not None}
-    hang = HangConfig(run.deadlines.factor, run.deadlines.floor_s, run.deadlines.first_s, fixed_s)
-    budget_bytes = int(run.payload_budget_gib * 2**30)
-    return SchedulerConfig(run.max_attempts, run.max_losses, budget_bytes, hang=hang)
 
 
 def _consequence(task: str, orders: Iterable[commands.Command]) -> tuple[bool, str]:

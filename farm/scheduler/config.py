@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jobs.graph import Stage
+from jobs.spec import Run
 
 INFINITE_S = float("inf")
 
@@ -62,3 +63,16 @@ class SchedulerConfig:
     swap_s: Mapping[str, float] = field(default_factory=dict)
     hang: HangConfig = HangConfig()
     rest: RestConfig = RestConfig()
+
+
+def scheduler_config(run: Run) -> SchedulerConfig:
+    """The spec's settings in the scheduler's terms."""
+    named = {stage: getattr(run.deadlines, stage.value) for stage in Stage}
+    fixed_s = {stage: deadline_s for stage, deadline_s in named.items() if deadline_s is not None}
+    hang = HangConfig(run.deadlines.factor, run.deadlines.floor_s, run.deadlines.first_s, fixed_s)
+    return SchedulerConfig(run.max_attempts, run.max_losses, budget_bytes(run), hang=hang)
+
+
+def budget_bytes(run: Run) -> int | None:
+    """The byte budget that the user set, if any."""
+    return None if run.payload_budget_gib is None else int(run.payload_budget_gib * 2**30)

@@ -143,7 +143,7 @@ class _Standing:
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
         self.graph = build_graph(self.plan)
         durations, place = read_durations(request.runs_url), Place(self.plan.engine, request.device)
-        self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place)
+        self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place, plan.run)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
 

@@ -91,8 +91,11 @@ class Run(Model):
     keep: Literal["latents", "all"] = Field(
         "latents", description="`latents` keeps latents and segments, `all` keeps decoded frames too."
     )
-    payload_budget_gib: float = Field(
-        16.0, gt=0.0, le=1_000_000.0, description="Bytes of results that may wait for their next stage, GiB."
+    payload_budget_gib: float | None = Field(
+        None,
+        gt=0.0,
+        le=1_000_000.0,
+        description="Bytes of results that may wait for delivery, GiB. Left out: four chunks a worker.",
     )
     mixed_compute: bool = Field(
         False, description="Let other GPU models help; the films are then marked `exact: false`."

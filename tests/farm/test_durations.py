@@ -10,7 +10,7 @@ from farm.durations import Durations, Laps, Place, expected_s, keep_durations, r
 from jobs.frames import ChunkSpan
 from jobs.graph import EncodeText, SampleParams, SegmentParams, Stage, StageTask
 from jobs.params import PlannedGuider, Sampling
-from jobs.spec import EngineConfig, FakeConfig
+from jobs.spec import EngineConfig, FakeConfig, Run
 
 ENGINE = EngineConfig(name="diffusers")
 CPU, GPU = Place(ENGINE, "cpu"), Place(ENGINE, "NVIDIA H200")
@@ -101,10 +101,10 @@ def test_a_simulation_knows_what_writing_and_messages_cost() -> None:
     known = Durations()
     known.observe(CPU, sample(), Laps(step_s=2.0, commit_s=0.5))
     known.observe_latency(0.008)
-    config = known.simulation(CPU)
+    config = known.simulation(CPU, Run())
     assert config.commit_s[Stage.SAMPLE] == pytest.approx(0.5)
     assert config.handoff_s == config.report_s == pytest.approx(0.004)
-    assert Durations().simulation(CPU).handoff_s == 0.0
+    assert Durations().simulation(CPU, Run()).handoff_s == 0.0
 
 
 def test_newer_measurements_count_and_single_ones_do_not_throw_the_mean() -> None:

@@ -10,7 +10,7 @@ import yaml
 from farm.api import RenderOptions, load
 from farm.verbs.plan import PlanReport, PlanRequest, plan_job
 from jobs.errors import UsageError
-from tests.farm.cli.conftest import JOB, Farm, Rendered, document
+from tests.farm.cli.conftest import GENERATE, JOB, Farm, Rendered, document
 
 FAKE = {"encode_s": 0.1, "sample_s": 4.0, "decode_s": 1.0}
 
@@ -48,6 +48,18 @@ def test_a_named_topology_is_the_only_option(tmp_path: Path) -> None:
     assert [row.topology for row in report.options] == ["sample=1,decode=1,segment=2"]
     with pytest.raises(UsageError, match="at most the 2 GPUs"):
         planned(document(tmp_path / "out"), tmp_path / "runs", gpus=2, topology="sample=3")
+
+
+def test_a_byte_budget_is_part_of_the_plan(tmp_path: Path) -> None:
+    """Two films at once on two GPUs; with room for one chunk, one film after the other."""
+    videos = [{"name": name, "chunks": [GENERATE]} for name in ("dawn", "noon")]
+    data = document(tmp_path / "out", engine={"name": "fake", "fake": FAKE}, videos=videos)
+    at_once = planned(data, tmp_path / "runs", gpus=2, topology="mono=2")
+    in_turn = planned(
+        {**data, "run": {"payload_budget_gib": 1e-6}}, tmp_path / "runs", gpus=2, topology="mono=2"
+    )
+    assert at_once.makespan_s < 6.0
+    assert in_turn.makespan_s > 10.0
 
 
 def test_models_that_do_not_fit_together_are_split(tmp_path: Path) -> None:

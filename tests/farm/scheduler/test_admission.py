@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from farm.bound import makespan_bound
 from farm.schedule_graph import ScheduleGraph
 from farm.scheduler import events
-from farm.scheduler.config import SchedulerConfig
+from farm.scheduler.config import SchedulerConfig, scheduler_config
 from farm.simulate import Simulation, SimulationConfig
 from farm.workload import Film, StageTimes, films, job
 from jobs.graph import Stage
+from jobs.spec import Run
 from jobs.topology import Machine, parse_topology
 
 FRAMES = 1000
@@ -60,6 +62,17 @@ def test_without_a_number_the_budget_grows_with_the_workers() -> None:
     many, _ = peak_bytes(some, "sample=8,decode=8", None)
     assert few <= 4 * 4 * CHUNK
     assert few < many <= 4 * 18 * CHUNK
+
+
+def test_what_a_spec_leaves_out_holds_up_no_cluster() -> None:
+    """64 GPUs on chunks of half a gigabyte, with the defaults of a spec."""
+    tasks = list(
+        job(films(128, Film("v", 4, StageTimes(10.0, 12.0, 1.4), guided=True, frame_bytes=450 * 10**6)))
+    )
+    topology = parse_topology("mono=64", Machine(64, 16))
+    config = SimulationConfig(scheduler=scheduler_config(Run()))
+    makespan_s = Simulation(ScheduleGraph(tasks), topology, config).run().makespan_s
+    assert makespan_s <= 1.05 * makespan_bound(tasks, topology).seconds
 
 
 def test_a_chunk_larger_than_the_budget_still_runs() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from farm.render_loop import scheduler_config
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import Scheduler, events
 from farm.scheduler.commands import Assign, Command, Kill, Quarantine
+from farm.scheduler.config import scheduler_config
 from jobs.graph import Stage
 from jobs.spec import Run
 
