@@ -7,19 +7,21 @@ happens.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from cluster.inventory import check_capacity, has_gpu, read_inventory
+from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory
 from cluster.session import SessionConfig, open_session, stop_signals
 from farm.arrange import find_arrangement
-from farm.durations import Place
+from farm.calibrate import PROBED, Probe, keep, one_of_each, tasks_to_probe, told
+from farm.durations import Place, read_durations
 from farm.events import Event, Notice
 from farm.metrics import metered
 from farm.session import JobSession, Scope
+from farm.state import INTERRUPTED
 from farm.workforce import arrange, configure, gpus_named
 from jobs.digest import input_files
 from jobs.errors import StoreUnusable
@@ -80,6 +82,12 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
 
     inventory = read_inventory()
     if text.strip() == AUTO:
+        probe = yield from _probed(session, inventory, options)
+        if probe is not None and probe.stopped_by:
+            yield from session.finish(
+                INTERRUPTED, f"stopped by {probe.stopped_by}; the same command continues it"
+            )
+            return
         found = find_arrangement(session, inventory, options.gpus)
         text = str(found.winner.topology)
         session.arranged(text)
@@ -97,6 +105,37 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     finally:
         pool.close()
         uproot(proof)
+
+
+def _probed(
+    session: JobSession, inventory: Inventory, options: RayOptions
+) -> Generator[Event, None, Probe | None]:
+    """Measures stage times before the topology is chosen, where they are unknown and there is a choice."""
+    from actors.probe import ProbeWorker
+    from cluster.pool import Pool, PoolConfig
+
+    place = Place(session.plan.engine, inventory.device)
+    tasks = tasks_to_probe(session, read_durations(session.scope.runs_url), place)
+    guess = find_arrangement(session, inventory, options.gpus).winner.topology
+    if not tasks or min(inventory.gpus, options.gpus or inventory.gpus) < 2 or not guess.gpus:
+        return None
+    workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
+    names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
+    yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
+    pool = Pool(
+        ProbeWorker, configure(session, workforce), PoolConfig(load_deadline_s=options.load_deadline_s)
+    )
+    probe = Probe(tasks, pool, workforce)
+    try:
+        with stop_signals(probe.stop) if _in_main_thread() else nullcontext():
+            pool.start(workforce.requests)
+            for notice in probe.run():
+                yield session.record(notice)
+    finally:
+        pool.close()
+    keep(probe, place, session.scope.runs_url)
+    yield session.record(Notice(told(probe)))
+    return probe
 
 
 def _ray_session(options: RayOptions, text: str) -> SessionConfig:

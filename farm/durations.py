@@ -107,12 +107,19 @@ class Durations:
 
     def observe(self, place: Place, task: StageTask, laps: Laps) -> None:
         """A task of the job took so long there."""
-        usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
-        if usual_s > 0 and laps.step_s >= 0:
-            for key in (f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where):
-                self._add(key, laps.step_s / usual_s)
+        if self.observe_step(place, task, laps.step_s):
+            where = place.key(task.stage)
             self._add(f"{where}|{task.stage}|read", laps.read_s)
             self._add(f"{where}|{task.stage}|commit", laps.commit_s)
+
+    def observe_step(self, place: Place, task: StageTask, step_s: float) -> bool:
+        """The stage step of such a task took so long there; False where that tells nothing."""
+        usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
+        if usual_s <= 0 or step_s < 0:
+            return False
+        for key in (f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where):
+            self._add(key, step_s / usual_s)
+        return True
 
     def observe_latency(self, seconds: float) -> None:
         """A message to a worker and its answer took so long, the work itself not counted."""

@@ -1,0 +1,116 @@
+"""A worker that measures stage steps instead of committing them: what `run.topology: auto` asks before it
+decides.
+
+A sampler's steps are equally long, so a few of them tell what all take. Results stay in the process, as
+inputs of the next stage, and are worth nothing else.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from actors.failures import stage_errors
+from actors.payload import Payload
+from actors.steps import Arriving, begin_stage
+from actors.steps.seeding import fix_threads
+from actors.worker import StageWorker
+from jobs.graph import SampleParams, StageTask, UpscaleParams
+
+AUTO = "auto"
+FEW_STEPS = 3
+"""Steps of the measured run; the one before it has a single step, and the difference is theirs alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """A task to measure; what it needs was measured before."""
+
+    task: StageTask
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the whole task would occupy the device, seconds."""
+
+    task: str
+    seconds: float
+
+
+class ProbeWorker(StageWorker):
+    """A stage worker whose `run` measures. It is handed one task after the other, needs first."""
+
+    _held: dict[str, Payload]
+
+    def setup(self) -> dict[str, Any]:
+        self._held = {}
+        return super().setup()
+
+    def run(self, order: ProbeOrder, cached: Mapping[str, Payload] | None = None) -> Probed:  # type: ignore[override]
+        """Measure the task; `cached` offers the payloads that other workers made. Raises `StageError`."""
+        task = order.task
+        with stage_errors(task.id):
+            fix_threads(self.config.threads)
+            return Probed(task.id, self._measure(self._resolved(task), self._inputs_of(task, cached or {})))
+
+    def _measure(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
+        """Seconds of the whole task. The first run warms up: it compiles, and chooses what later ones use."""
+        steps = _steps(task)
+        if steps <= FEW_STEPS:
+            self._step(task, inputs)
+            return self._step(task, inputs)
+        one, few = _with_steps(task, 1), _with_steps(task, FEW_STEPS)
+        self._step(one, inputs)
+        one_s, few_s = self._step(one, inputs), self._step(few, inputs)
+        return one_s + (steps - 1) * max(0.0, few_s - one_s) / (FEW_STEPS - 1)
+
+    def payload(self, task: str) -> Payload | None:
+        """What the task made, for workers that host the next stage."""
+        return self._held.get(task)
+
+    def destroy(self) -> None:
+        self._held.clear()
+        super().destroy()
+
+    def _resolved(self, task: StageTask) -> StageTask:
+        """The task with this device's attention kernel, where the spec leaves the choice."""
+        params = task.params
+        if not isinstance(params, SampleParams | UpscaleParams) or params.attention_mode != AUTO:
+            return task
+        mode = self._ready().modes().get("attention_mode", AUTO)
+        return replace(task, params=replace(params, attention_mode=mode))
+
+    def _inputs_of(self, task: StageTask, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
+        inputs: dict[str, list[Payload]] = {}
+        for need in task.needs:
+            held = self._held.get(need.task) or cached[need.task]
+            inputs.setdefault(need.role, []).append(held)
+        return inputs
+
+    def _step(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
+        """One run of the stage step; how long it occupied the device, seconds."""
+        with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
+            begun_s = time.monotonic()
+            made = begin_stage(task, inputs, self._ready(), Path(scratch))
+            seconds = time.monotonic() - begun_s
+            result = made.land() if isinstance(made, Arriving) else made
+        if isinstance(result, Payload):
+            self._held[task.id] = result
+        return seconds
+
+
+def _steps(task: StageTask) -> int:
+    """The sampler's steps; 0 for a task without, or whose noise levels are given one by one."""
+    if isinstance(task.params, SampleParams | UpscaleParams) and task.params.sampling.sigmas is None:
+        return task.params.sampling.steps
+    return 0
+
+
+def _with_steps(task: StageTask, steps: int) -> StageTask:
+    assert isinstance(task.params, SampleParams | UpscaleParams)
+    sampling = replace(task.params.sampling, steps=steps)
+    return replace(task, params=replace(task.params, sampling=sampling))

@@ -1,0 +1,161 @@
+"""What is probed before `auto` decides, and how the probe ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors.probe import Probed
+from cluster.failures import Failure
+from cluster.pool import Call, Done, Failed, Ready
+from farm.calibrate import Probe, keep, one_of_each, tasks_to_probe, told
+from farm.durations import Durations, Place, read_durations
+from jobs.errors import FailureKind
+from jobs.graph import Stage, StageTask, build_graph
+from jobs.plan import make_plan
+from jobs.spec import EngineConfig, JobSpec
+from jobs.topology import Machine, parse_topology
+
+GPU = Place(EngineConfig(name="diffusers"), "H200")
+EXTEND = {"extend": {"prompt": "b", "num_new_frames": 80, "overlap_frames": 16, "repeat": 5}}
+
+
+def session(chunks: list[dict[str, Any]] | None = None, **more: Any) -> Any:
+    """A job of six chunks, five of them extends, as `tasks_to_probe` reads it."""
+    listed = chunks or [{"generate": {"prompt": "a", "num_frames": 97}}, EXTEND]
+    data = {"name": "job", "upscale": {}, "videos": [{"name": "film", "chunks": listed}], **more}
+    graph = build_graph(make_plan(JobSpec.model_validate(data, strict=False)))
+    return SimpleNamespace(graph=graph, scoped=tuple(graph.tasks), todo=[], digests={})
+
+
+def measured(tasks: list[StageTask], place: Place = GPU) -> Durations:
+    known = Durations()
+    for task in tasks:
+        known.observe_step(place, task, 3.0)
+    return known
+
+
+def test_the_size_with_most_work_is_probed_needs_first() -> None:
+    tasks = tasks_to_probe(session(), Durations(), GPU)
+    names = [task.id for task in tasks if task.stage is not Stage.ENCODE]
+    assert names == [
+        f"film/{chunk:05d}/{stage}"
+        for chunk, stages in ((0, ("sample", "upscale")), (1, ("sample", "upscale", "decode")))
+        for stage in stages
+    ]
+    seen: set[str] = set()
+    for task in tasks:
+        assert {need.task for need in task.needs} <= seen
+        seen.add(task.id)
+
+
+def test_nothing_is_probed_that_was_measured_there() -> None:
+    job = session()
+    tasks = tasks_to_probe(job, Durations(), GPU)
+    assert tasks_to_probe(job, measured(tasks), GPU) == []
+    elsewhere = Place(GPU.engine, "L4")
+    assert tasks_to_probe(job, measured(tasks), elsewhere) == tasks
+
+
+def test_a_larger_picture_is_probed_again() -> None:
+    known = measured(tasks_to_probe(session(), Durations(), GPU))
+    assert tasks_to_probe(session(defaults={"width": 1536, "height": 1024}), known, GPU) != []
+
+
+def test_one_stage_unknown_probes_that_stage_and_what_it_needs() -> None:
+    job = session()
+    tasks = [task for task in tasks_to_probe(job, Durations(), GPU) if task.stage is not Stage.DECODE]
+    again = tasks_to_probe(job, measured(tasks), GPU)
+    assert again[-1].id == "film/00001/decode"
+
+
+def test_settings_are_not_probed_and_short_jobs_are_rendered_at_once() -> None:
+    assert tasks_to_probe(session(), Durations(), Place(EngineConfig(name="fake"), "cpu")) == []
+    short = session([{"generate": {"prompt": "a", "num_frames": 97}}])
+    assert tasks_to_probe(short, Durations(), GPU) == []
+
+
+def test_a_resumed_job_is_probed_for_what_is_left() -> None:
+    job = session()
+    job.digests = {"some": "digest"}
+    assert tasks_to_probe(job, Durations(), GPU) == []
+    job.todo = [name for name, task in job.graph.tasks.items() if task.stage is Stage.DECODE]
+    assert tasks_to_probe(job, Durations(), GPU) == [], "six decodes are not worth a chunk's whole way"
+    job.todo = [name for name in job.graph.tasks if name.startswith("film/")]
+    assert tasks_to_probe(job, Durations(), GPU)[-1].id == "film/00001/decode"
+
+
+def test_one_worker_for_each_kind() -> None:
+    topology = parse_topology("sample=3,upscale+decode=5,segment=4", Machine(8))
+    assert str(one_of_each(topology)) == "sample=1,upscale+decode=1"
+
+
+class FakePool:
+    """Answers each call with `answer`, one turn later; workers are ready at once."""
+
+    def __init__(self, workers: tuple[str, ...], answer: Callable[[str, Call], Any]) -> None:
+        self.answer, self.calls = answer, []  # type: ignore[var-annotated]
+        self.events: list[Any] = [Ready(worker, None, {}, 0.0) for worker in workers]  # type: ignore[arg-type]
+        self.most_out = 0
+
+    def submit(self, worker: str, call: Call) -> None:
+        self.calls.append((worker, call))
+        self.events.append(self.answer(worker, call))
+        self.most_out = max(self.most_out, len(self.events))
+
+    def wait(self, timeout_s: float) -> list[Any]:
+        told, self.events = self.events, []
+        return told
+
+    def wake(self) -> None:
+        pass
+
+
+def workforce(**stages: set[Stage]) -> Any:
+    return SimpleNamespace(
+        hosts=lambda stage: frozenset(w for w, hosted in stages.items() if stage in hosted)
+    )
+
+
+def done(worker: str, call: Call) -> Done:
+    return Done(worker, call, Probed(call.task, 2.5))
+
+
+def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
+    tasks = tasks_to_probe(session(), Durations(), GPU)
+    pool = FakePool(("a", "b"), done)
+    crew = workforce(a={Stage.ENCODE, Stage.SAMPLE}, b={Stage.UPSCALE, Stage.DECODE})
+    probe = Probe(tasks, pool, crew)  # type: ignore[arg-type]
+    assert list(probe.run()) == []
+    assert [call.task for _, call in pool.calls] == [task.id for task in tasks]
+    assert pool.most_out == 1
+    assert {worker for worker, call in pool.calls if call.task.endswith("decode")} == {"b"}
+    assert told(probe) == "measured: sample 2.50 s, upscale 2.50 s, decode 2.50 s"
+    keep(probe, GPU, str(tmp_path))
+    known = read_durations(str(tmp_path))
+    assert all(known.knows(GPU, task) for task in tasks)
+    assert known.estimate(GPU)(tasks[-1]) == pytest.approx(2.5)
+    assert known.commit_s(GPU)[Stage.DECODE] == 0.0 and not any("commit" in key for key in known.means)
+
+
+def test_a_probe_that_fails_says_so_and_ends() -> None:
+    def fail(worker: str, call: Call) -> Failed:
+        return Failed(worker, call, Failure(FailureKind.OOM, "out of memory", worker_gone=False))
+
+    tasks = tasks_to_probe(session(), Durations(), GPU)
+    probe = Probe(tasks, FakePool(("a",), fail), workforce(a=set(Stage)))  # type: ignore[arg-type]
+    assert list(probe.run()) == []
+    assert told(probe) == "the probe failed, stage times stay estimates: out of memory"
+
+
+def test_a_signal_ends_the_probe() -> None:
+    tasks = tasks_to_probe(session(), Durations(), GPU)
+    pool = FakePool((), done)
+    probe = Probe(tasks, pool, workforce(a=set(Stage)))  # type: ignore[arg-type]
+    probe.stop("SIGTERM")
+    assert list(probe.run()) == [] and probe.stopped_by == "SIGTERM"
+    assert pool.calls == []

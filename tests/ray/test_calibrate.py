@@ -1,0 +1,36 @@
+"""`auto` measures what it does not know, and only that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.session import Session
+from farm.durations import Place, read_durations
+from farm.events import Notice, WorkerReady
+from jobs.graph import Stage, build_graph
+from jobs.plan import make_plan
+from tests.ray.specs import load, render, render_alone, tiny_document
+
+
+def test_a_probe_measures_before_auto_decides(ray_session: Session, tmp_path: Path) -> None:
+    data = tiny_document(tmp_path / "out", 1, 4)
+    rendered = render(tmp_path / "runs", data, "auto", gpus=2)
+    said = [event.message for event in rendered.of(Notice)]
+    assert said[0].endswith("before: measuring sample and upscale and decode")
+    assert said[1].startswith("measured: sample ")
+    assert said[2].startswith("topology ")
+    kinds = [type(event) for event in rendered.events]
+    assert kinds.index(Notice) < kinds.index(WorkerReady)
+    assert rendered.films == render_alone(tmp_path / "serial", tiny_document(tmp_path / "b", 1, 4)).films
+    known = read_durations(str(tmp_path / "runs"))
+    place = Place(load(data).spec.engine, "cpu")
+    tasks = build_graph(make_plan(load(data).spec)).tasks.values()
+    assert all(known.knows(place, task) for task in tasks if task.stage is not Stage.ENCODE)
+
+    again = render(tmp_path / "runs", {**data, "name": "again"}, "auto", gpus=2)
+    assert not [event for event in again.of(Notice) if "measur" in event.message]
+
+
+def test_one_gpu_leaves_nothing_to_decide(ray_session: Session, tmp_path: Path) -> None:
+    rendered = render(tmp_path / "runs", tiny_document(tmp_path / "out", 1, 4), "auto", gpus=1)
+    assert [event.message.split()[0] for event in rendered.of(Notice)] == ["topology"]
