@@ -159,8 +159,13 @@ class Pool:
         self._create_deferred()
 
     def submit(self, worker: str, call: Call) -> None:
-        """Hand a task to a ready worker; `Done`, `Failed` or `Lost` follows."""
+        """Hand a task to a ready worker; `Done`, `Failed` or `Lost` follows.
+
+        One that is gone since the last `wait` takes nothing: its `Lost` is among the events of that `wait`.
+        """
         member = self._members[worker]
+        if member.state == "gone":
+            return
         assert member.placement is not None
         share = call.share and self._shelf.room(member.placement.node_id, call.size_bytes)
         member.calls[call.task] = call
@@ -181,13 +186,17 @@ class Pool:
         self._answers.put(None)
 
     def probe(self, worker: str) -> None:
-        """Ask an idle worker whether it lives: `Alive` or `Lost` follows; one that is gone is replaced."""
+        """Ask a worker whether it lives: `Alive` or `Lost` follows.
+
+        One that is gone, or has not answered the probe before, is replaced; one that is still loading
+        answers with `Ready`.
+        """
         member = self._members[worker]
-        if member.state == "gone":
+        if member.state == "gone" or member.probed:
             self.replace(worker)
-            return
-        member.probed = True
-        self._ping(member)
+        elif member.state == "ready":
+            member.probed = True
+            self._ping(member)
 
     def kill(self, worker: str) -> tuple[Call, ...]:
         """End the worker's process now. No event follows; the calls that died with it are returned."""

@@ -200,6 +200,47 @@ def test_stopped_process_is_fenced_by_its_incarnation(start: Started) -> None:
     assert pool.wait(1.0) == []
 
 
+def test_a_probe_of_a_worker_that_loads_is_answered_when_it_has_loaded(start: Started) -> None:
+    """Until then it could only fail what it is given."""
+    pool = start(*one_gpu(1), ready=False, worker={"setup_s": 1.0})
+    collect(pool, Placed)
+    pool.probe("w0")
+    events: list[PoolEvent] = []
+    while not events:
+        events = pool.wait(5)
+    assert [type(event) for event in events] == [Ready]
+
+
+def test_a_worker_that_does_not_answer_a_probe_is_replaced_by_the_next(start: Started) -> None:
+    pool = start(*one_gpu(1))
+    placement = pool.placement("w0")
+    assert placement is not None
+    os.kill(placement.pid, signal.SIGSTOP)
+    try:
+        pool.probe("w0")
+        assert pool.wait(1.0) == []
+        pool.probe("w0")
+        (ready,) = collect(pool, Ready)
+    finally:
+        _continue(placement.pid)
+    assert ready.placement.pid != placement.pid
+
+
+def test_a_task_for_a_worker_that_has_just_died_is_not_kept(start: Started) -> None:
+    """Whoever schedules reads of the death after what came before it."""
+    pool = start(*one_gpu(1))
+    placement = pool.placement("w0")
+    assert placement is not None
+    pool.submit("w0", Call("t1", {"sleep_s": 30}))
+    os.kill(placement.pid, signal.SIGKILL)
+    collect(pool, Lost)
+    pool.submit("w0", Call("t2", {}))
+    assert pool.busy("w0") == ()
+    assert pool.wait(1.0) == []
+    pool.replace("w0")
+    collect(pool, Ready)
+
+
 def _continue(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGCONT)
