@@ -93,8 +93,9 @@ def _shut_down() -> None:
 def farm_lap(work: Workload, topology: str, place: Place) -> Lap:
     """Render the job on the open Ray session: real workers, commits and segments.
 
-    The makespan runs from the first task handed out to the last commit.
+    The makespan runs from the first task handed out, when every worker is ready, to the last commit.
     """
+    from benchmarks.gathered import gathered
     from farm.driver import RayOptions, render_on_ray
     from farm.session import Scope
     from jobs.load import load_spec
@@ -102,7 +103,8 @@ def farm_lap(work: Workload, topology: str, place: Place) -> Lap:
 
     scope = Scope(place.runs_url, place.folder.name)
     loaded, begun_s = load_spec(work.document(place.folder / "out")), time.time()
-    events = list(render_on_ray(loaded, scope, RayOptions(topology, place.gpus)))
+    with gathered():
+        events = list(render_on_ray(loaded, scope, RayOptions(topology, place.gpus)))
     outcome = getattr(events[-1], "outcome", "")
     if outcome != "done":
         raise RuntimeError(f"the farm ended {outcome or events[-1]}")

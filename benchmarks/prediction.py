@@ -50,10 +50,10 @@ JOBS: dict[str, tuple[Workload, str]] = {
 LEARNT_FROM = ((Workload((3, 2), SLEEPS), STAGED), (Workload((3, 3), None, 128), "mono=1"))
 
 NOTES = """
-`farm plan` before the render, and the render on Ray from the first task handed out to the last commit. One
-small job of each kind was rendered before into the same runs directory; what it and the jobs above
-measured is all that a plan knows. Stages sleep 0.4 / 0.1 / 0.2 s or as named; those of a model sleep the
-seconds of an H200, scaled down.
+`farm plan` before the render, and the render on Ray from the first task handed out, when every worker is
+ready, to the last commit. One small job of each kind was rendered before into the same runs directory; what
+it and the jobs above measured is all that a plan knows. Stages sleep 0.4 / 0.1 / 0.2 s or as named; those of
+a model sleep the seconds of an H200, scaled down.
 """
 
 

@@ -54,7 +54,7 @@ NOTES = """
 Cells of the [topology table](topology.md), rendered: Ray workers on logical GPUs, commits and segments;
 stages sleep the table's seconds, scaled so that a job takes seconds. *Best split* is the fastest staged one
 of the exhaustive search; `auto` is what `--topology auto` took by itself. Makespans from the first task
-handed out to the last commit.
+handed out, when every worker is ready, to the last commit.
 """
 
 

@@ -110,8 +110,14 @@ def test_a_section_replaces_itself_and_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_the_farm_tells_its_lap_and_what_auto_took(tmp_path: Path) -> None:
+    """Every worker is ready before the first task is handed out: start-up is not measured."""
     with own_ray(2):
         lap = farm_lap(Workload((2,), QUICK), "auto", Place(tmp_path / "one", gpus=2))
+    log = list(Store.open(str(tmp_path / "one" / "runs"), "one").events())
+    ready_s = [line["at_s"] for line in log if line["event"] == "worker_ready"]
+    begun_s = min(line["at_s"] for line in log if line["event"] == "task_started")
+    assert len(ready_s) >= 2
+    assert max(ready_s) - begun_s < 0.1, "they begin together"
     assert lap.topology.startswith("mono=")
     assert lap.start_s > 0 and lap.makespan_s > 0
     assert 0.0 < read_durations(str(tmp_path / "one" / "runs")).latency_s < 1.0
