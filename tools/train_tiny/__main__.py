@@ -36,6 +36,7 @@ def main() -> None:
         options.lr,
         options.limit_steps,
         options.channels_last,
+        options.compile,
     )
     start = time.perf_counter()
     {"vae": _vae, "dit": _dit, "upsampler": _upsampler, "export": _export}[options.stage](run, options)
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-scale", type=float, default=1.0, help="multiplies every batch and bank size")
     parser.add_argument("--limit-steps", type=int, default=10**9)
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action="store_true", help="fuse the transformer's element-wise passes")
     parser.add_argument("--resume", type=Path, help="state file of this stage to start from")
     parser.add_argument("--decoder-only", action="store_true", help="polish the decoder and keep the latents")
     parser.add_argument("--lr", type=float)

@@ -7,15 +7,19 @@ broadcast.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 from diffusers import LTXVideoTransformer3DModel
-from diffusers.models.transformers.transformer_ltx import LTXAttention
+from diffusers.models.transformers.transformer_ltx import LTXAttention, LTXVideoTransformerBlock
 
 from tools.train_tiny.geometry import to_latents, to_tokens
 
 Rope = tuple[torch.Tensor, torch.Tensor]
+Layer = Callable[..., torch.Tensor]
 
 
 def velocity(
@@ -24,8 +28,13 @@ def velocity(
     x: torch.Tensor,
     sigma: torch.Tensor,
     coords: torch.Tensor,
+    layer: Layer | None = None,
 ) -> torch.Tensor:
-    """Velocity [B, C, T, h, w] of latents `x` whose slots have noise levels `sigma` [B, T]."""
+    """Velocity [B, C, T, h, w] of latents `x` whose slots have noise levels `sigma` [B, T].
+
+    `layer` computes one transformer block: `transformer_layer`, or what `compiled_layer` makes of it.
+    """
+    layer = layer or transformer_layer
     batch, slots = sigma.shape
     tokens = to_tokens(x)
     rope = _rope(model, coords, x.dtype if x.device.type == "cpu" else torch.bfloat16)
@@ -34,21 +43,43 @@ def velocity(
     context = model.caption_projection(text[0])
     bias = ((1 - text[1].to(hidden.dtype)) * -10000.0)[:, None, None, :]
     for block in model.transformer_blocks:
-        table = block.scale_shift_table + temb.view(batch, slots, 6, -1)
-        shift1, scale1, gate1, shift2, scale2, gate2 = table.to(hidden.dtype)[:, :, :, None].unbind(2)
-        normal = torch.addcmul(shift1, _norm(hidden), 1 + scale1)
-        mixed = _attention(block.attn1, normal.flatten(1, 2), None, rope, None)
-        hidden = torch.addcmul(hidden, mixed.view_as(hidden), gate1)
-        mixed = _attention(block.attn2, hidden.flatten(1, 2), context, None, bias)
-        hidden = hidden + mixed.view_as(hidden)
-        normal = torch.addcmul(shift2, _norm(hidden), 1 + scale2)
-        hidden = torch.addcmul(hidden, block.ff(normal), gate2)
+        hidden = layer(block, hidden, temb, context, rope, bias)
     table = model.scale_shift_table + embedded.view(batch, slots, 1, -1)
     shift, scale = table.to(hidden.dtype)[:, :, :, None].unbind(2)
     with torch.autocast(x.device.type, enabled=False):
         normal = F.layer_norm(hidden, hidden.shape[-1:], eps=1e-6)
     out = model.proj_out(torch.addcmul(shift, normal, 1 + scale))
     return to_latents(out.flatten(1, 2), *x.shape[3:])
+
+
+def transformer_layer(
+    block: LTXVideoTransformerBlock,
+    hidden: torch.Tensor,
+    temb: torch.Tensor,
+    context: torch.Tensor,
+    rope: Rope,
+    bias: torch.Tensor,
+) -> torch.Tensor:
+    """One block on tokens by slot [B, T, h*w, D]; `temb` [B*T, 1, 6*D] holds the modulation of each slot."""
+    batch, slots = hidden.shape[:2]
+    table = block.scale_shift_table + temb.view(batch, slots, 6, -1)
+    shift1, scale1, gate1, shift2, scale2, gate2 = table.to(hidden.dtype)[:, :, :, None].unbind(2)
+    normal = torch.addcmul(shift1, _norm(hidden), 1 + scale1)
+    mixed = _attention(block.attn1, normal.flatten(1, 2), None, rope, None)
+    hidden = torch.addcmul(hidden, mixed.view_as(hidden), gate1)
+    mixed = _attention(block.attn2, hidden.flatten(1, 2), context, None, bias)
+    hidden = hidden + mixed.view_as(hidden)
+    normal = torch.addcmul(shift2, _norm(hidden), 1 + scale2)
+    return torch.addcmul(hidden, block.ff(normal), gate2)
+
+
+@cache
+def compiled_layer() -> Layer:
+    """`transformer_layer` with its element-wise passes fused, compiled once for all blocks and sizes."""
+    torch._dynamo.config.cache_size_limit = 64
+    torch.fx.experimental._config.use_duck_shape = False
+    compiled: Layer = torch.compile(transformer_layer, dynamic=True, fullgraph=True)
+    return compiled
 
 
 def _norm(hidden: torch.Tensor) -> torch.Tensor:
