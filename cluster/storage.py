@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 
 from jobs.errors import StoreUnusable
+from jobs.store import refusals_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def plant(directories: Sequence[str], inputs: Sequence[str] = ()) -> StorageProo
     for url in planted:
         try:
             _write(url, nonce)
-        except OSError as error:
+        except refusals_of(url) as error:
             raise StoreUnusable(
                 f"cannot write {url}: {error}. Give --runs and --output directories that can be written."
             ) from error
@@ -42,9 +44,10 @@ def plant(directories: Sequence[str], inputs: Sequence[str] = ()) -> StorageProo
 
 
 def uproot(proof: StorageProof) -> None:
-    """Remove what `plant` wrote."""
+    """Remove what `plant` wrote. What the medium refuses stays: the render has ended, and has said why."""
     for url in proof.planted:
-        _remove(url)
+        with suppress(*refusals_of(url)):
+            _remove(url)
 
 
 def unseen(proof: StorageProof) -> list[str]:
@@ -63,7 +66,7 @@ def _unseen_directories(proof: StorageProof) -> list[str]:
             _remove(mine)
         except FileNotFoundError:
             lines.append(f"{directory} is not shared: what the driver wrote is not there")
-        except OSError as error:
+        except refusals_of(url) as error:
             lines.append(f"{directory}: {error}")
     return lines
 

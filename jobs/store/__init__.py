@@ -3,6 +3,7 @@
 from jobs.store.commits import Commit
 from jobs.store.documents import DIGESTS, PLAN, SEEDS, SPEC, STATE, Request
 from jobs.store.lock import Driver, JobLock, LockTiming, Presence, presence
+from jobs.store.remote import refusals_of
 from jobs.store.store import Checked, Store
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Request",
     "Store",
     "presence",
+    "refusals_of",
 ]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,11 +24,15 @@ class Entry:
 
 
 class Backend(Protocol):
-    """Keys are relative to the job's directory, with `/` between parts."""
+    """Keys are relative to the job's directory, with `/` between parts.
+
+    `refusals` are the exceptions with which the medium says that it cannot be used.
+    """
 
     url: str
     appends: bool
     single_process: bool
+    refusals: tuple[type[Exception], ...]
 
     def path(self, key: str) -> Path | None:
         """The file behind `key` where it is an ordinary local file, else None."""
@@ -59,6 +62,10 @@ class Backend(Protocol):
         """Add to the end of a file that has one writer (only where `appends`)."""
         ...
 
+    def touch(self, key: str, data: bytes) -> None:
+        """Renew the stamp of a file that is there; writes `data` only where that needs bytes."""
+        ...
+
     def delete(self, key: str) -> bool:
         """False where nothing was there."""
         ...
@@ -83,6 +90,7 @@ class Backend(Protocol):
 
 
 CAUSES = {
+    errno.ENOENT: "the folder is not there any more",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file-size limit is reached",
@@ -95,27 +103,17 @@ CAUSES = {
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def storage_problem(error: OSError, path: str, need_bytes: int, free_bytes: int | None) -> StorageProblem:
+def storage_problem(error: Exception, path: str, need_bytes: int, free_bytes: int | None) -> StorageProblem:
     """The error in the words of the failure table: path, cause, need and what is free."""
-    cause = CAUSES.get(error.errno or 0, str(error) or type(error).__name__)
+    code = getattr(error, "errno", None) or 0
+    cause = CAUSES.get(code, str(error) or type(error).__name__)
     numbers = f"needs {need_bytes} bytes" if need_bytes else "cannot be used"
     if free_bytes is not None:
         numbers += f", {free_bytes} bytes are free"
-    cure = "Make space" if error.errno in FULL else "Restore access"
+    cure = "Make space" if code in FULL else "Restore access"
     problem = StorageProblem(f"{path}: {cause} ({numbers}). {cure} there, then continue with `farm resume`.")
     problem.path, problem.need_bytes, problem.free_bytes = path, need_bytes, free_bytes
     return problem
-
-
-@contextmanager
-def storage_errors(backend: Backend, key: str, need_bytes: int = 0) -> Iterator[None]:
-    """Turn what the operating system says into a StorageProblem; a missing file stays FileNotFoundError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise storage_problem(error, f"{backend.url}/{key}", need_bytes, backend.free_bytes()) from error
 
 
 def free_bytes_at(path: Path) -> int | None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from jobs.errors import StorageProblem
-from jobs.store.backend import Backend, storage_errors
+from jobs.store.backend import Backend
 from jobs.store.commits import seal, unseal
 
 SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
@@ -42,9 +42,7 @@ class Documents:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a document atomically; it carries a checksum under the key `check`."""
-        data = seal(value)
-        with storage_errors(self.backend, name, len(data)):
-            self.backend.replace(name, data)
+        self.backend.replace(name, seal(value))
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The document, or None where it is missing, torn or altered."""
@@ -53,9 +51,7 @@ class Documents:
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a text file atomically."""
-        data = text.encode()
-        with storage_errors(self.backend, name, len(data)):
-            self.backend.replace(name, data)
+        self.backend.replace(name, text.encode())
 
     def read_text(self, name: str) -> str | None:
         """The text, or None where it is missing or not UTF-8."""
@@ -120,8 +116,7 @@ class Documents:
 
     def has(self, name: str) -> bool:
         """Whether the file is there, whole or torn."""
-        with storage_errors(self.backend, name):
-            return self.backend.stat(name) is not None
+        return self.backend.stat(name) is not None
 
     def request(self, kind: Request, why: str = "") -> None:
         """Ask the job to pause or to cancel; it stands until cleared."""
@@ -131,8 +126,7 @@ class Documents:
 
     def requests(self) -> frozenset[Request]:
         """What is asked of the job now; one listing, meant for polling."""
-        with storage_errors(self.backend, REQUESTS):
-            names = self.backend.entries(REQUESTS)
+        names = self.backend.entries(REQUESTS)
         return frozenset(kind for kind in Request if f"{kind.value}.json" in names)
 
     def clear_request(self, kind: Request) -> bool:
@@ -144,8 +138,7 @@ class Documents:
 
     def _read(self, name: str) -> bytes | None:
         try:
-            with storage_errors(self.backend, name):
-                return self.backend.read(name)
+            return self.backend.read(name)
         except FileNotFoundError:
             return None
 
@@ -178,7 +171,7 @@ class EventLog:
         self._flushed_s = time.monotonic()
         try:
             write(f"{EVENTS}/{self.run}{part}.jsonl", data)
-        except OSError:
+        except StorageProblem:
             # Half a line may stand at the end of the file now: the line break makes it a line of its own.
             self._lines = [b"\n", *self._lines[-MAX_WAITING:]]
             return

@@ -22,6 +22,7 @@ class LocalBackend:
 
     appends = True
     single_process = False
+    refusals: tuple[type[Exception], ...] = (OSError,)
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -92,6 +93,10 @@ class LocalBackend:
                 raise
             _append(target, data)
 
+    def touch(self, key: str, data: bytes) -> None:
+        # No bytes are needed for this, so a lock survives a full disk.
+        os.utime(self.root / key)
+
     def delete(self, key: str) -> bool:
         return remove(self.root / key)
 
@@ -141,8 +146,9 @@ class LocalBackend:
     def _target(self, key: str) -> Path:
         target = self.root / key
         if target.parent not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(target.parent)
+            # What was there once is not made again: nothing must be written under a lost mount.
+            target.parent.mkdir(parents=self.root not in self._folders, exist_ok=True)
+            self._folders |= {self.root, target.parent}
         return target
 
     def _temporary(self, target: Path) -> Path:

@@ -8,7 +8,6 @@ commit. The holder renews its file; once it sees a higher number it has been rep
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
 import threading
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import JobBusy, StorageProblem
-from jobs.store.backend import Backend, storage_errors
+from jobs.store.backend import Backend
 from jobs.store.commits import seal, unseal
 from jobs.store.process import Process, alive, this_process
 
@@ -91,8 +90,7 @@ class JobLock:
             if not found.released and found.token not in _LET_GO:
                 self._require_dead(found)
         mine = Holder(generation, secrets.token_hex(8), socket.gethostname(), this_process(), time.time())
-        with storage_errors(self.backend, _key(generation)):
-            created = self.backend.create(_key(generation), _encode(mine))
+        created = self.backend.create(_key(generation), _encode(mine))
         newest = read_holder(self.backend)
         if not created or newest is None or newest.token != mine.token:
             # A contender that slept through several owners may re-create a number that was cleaned away.
@@ -117,7 +115,7 @@ class JobLock:
         if holder is not None and self._usurper is None:
             try:
                 self.backend.replace(_key(holder.generation), _encode(replace(holder, released=True)))
-            except OSError:
+            except StorageProblem:
                 _LET_GO.add(holder.token)
 
     def check(self) -> None:
@@ -140,7 +138,7 @@ class JobLock:
         if newest is not None and newest.generation > holder.generation:
             self._usurper = newest
             return
-        _renew(self.backend, holder)
+        self.backend.touch(_key(holder.generation), _encode(holder, time.time()))
         self._beaten_s = time.monotonic()
 
     def _start(self) -> None:
@@ -152,7 +150,7 @@ class JobLock:
         while not self._stop.wait(self.timing.beat_s) and self._usurper is None:
             try:
                 self.beat()
-            except (StorageProblem, OSError):
+            except StorageProblem:
                 # A full disk or an outage must not end the job here: the next write reports it with its path.
                 continue
 
@@ -200,8 +198,7 @@ class Beat:
 
 def read_holder(backend: Backend) -> Holder | None:
     """Who holds the lock, or held it last; None where nobody ever did."""
-    with storage_errors(backend, LOCK):
-        numbers = sorted(n for n in map(_generation, backend.entries(LOCK)) if n is not None)
+    numbers = sorted(n for n in map(_generation, backend.entries(LOCK)) if n is not None)
     for number in reversed(numbers):
         try:
             return _decode(backend.read(_key(number)), number)
@@ -248,15 +245,6 @@ def busy(holder: Holder, because: str) -> JobBusy:
     return JobBusy(
         f"The job is being rendered by {holder.who()}: {because}. Wait for it, or stop it with `farm cancel`."
     )
-
-
-def _renew(backend: Backend, holder: Holder) -> None:
-    path = backend.path(_key(holder.generation))
-    if path is not None:
-        # No bytes are needed for this, so a lock survives a full disk.
-        os.utime(path)
-    else:
-        backend.replace(_key(holder.generation), _encode(holder, time.time()))
 
 
 def _last_beat(backend: Backend, generation: int) -> Beat:

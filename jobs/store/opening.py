@@ -8,8 +8,9 @@ import secrets
 from pathlib import Path
 
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
-from jobs.store.backend import Backend, storage_errors
+from jobs.store.backend import Backend
 from jobs.store.local import LocalBackend
+from jobs.store.medium import Medium
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
@@ -25,6 +26,10 @@ def check_job_id(job_id: str) -> str:
 def open_backend(runs_url: str, job_id: str) -> Backend:
     """The backend of one job's directory; nothing is created."""
     check_job_id(job_id)
+    return Medium(_backend(runs_url, job_id))
+
+
+def _backend(runs_url: str, job_id: str) -> Backend:
     scheme, separator, rest = runs_url.partition("://")
     if not separator:
         return LocalBackend(Path(runs_url).expanduser().absolute() / job_id)
@@ -39,10 +44,9 @@ def probe(backend: Backend) -> None:
     """Write, create exclusively, and delete; raises StoreUnusable where one of them does not hold."""
     key = f".probe-{secrets.token_hex(8)}"
     try:
-        with storage_errors(backend, key):
-            first, second = backend.create(key, b"probe"), backend.create(key, b"probe")
-            backend.delete(key)
-    except (StorageProblem, FileNotFoundError) as error:
+        first, second = backend.create(key, b"probe"), backend.create(key, b"probe")
+        backend.delete(key)
+    except StorageProblem as error:
         raise StoreUnusable(
             f"Cannot write to the store {backend.url}: {error}. "
             "Create the folder or bucket, grant access, or choose another place with --runs."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from jobs.store.backend import Entry
 
 EXCLUSIVE = {"memory": "fsspec", "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 """Schemes whose fsspec driver creates exclusively (`mode="create"`), and the package that brings it."""
+
+REFUSALS = {
+    "s3fs": ("botocore.exceptions:BotoCoreError",),
+    "gcsfs": (
+        "gcsfs.retry:HttpError",
+        "aiohttp:ClientError",
+        "google.auth.exceptions:GoogleAuthError",
+    ),
+}
+"""By that package: the exceptions of its client that are no OSError, as when nothing answers."""
 
 CONFLICT_TRIES = 5
 _memory_lock = threading.Lock()
@@ -35,6 +46,15 @@ def open_remote(runs_url: str, job_id: str) -> RemoteBackend:
     return RemoteBackend(filesystem, scheme, f"{runs_url}/{job_id}")
 
 
+def refusals_of(url: str) -> tuple[type[Exception], ...]:
+    """What is raised when the medium of a URL or path cannot be used."""
+    scheme, remote, _ = url.partition("://")
+    if not remote:
+        return (OSError,)
+    names = (name.partition(":") for name in REFUSALS.get(EXCLUSIVE.get(scheme, ""), ()))
+    return OSError, *(getattr(import_module(module), kind) for module, _, kind in names)
+
+
 class RemoteBackend:
     """Objects below `url`; every write is atomic, nothing is appended."""
 
@@ -43,6 +63,7 @@ class RemoteBackend:
     def __init__(self, filesystem: Any, scheme: str, url: str) -> None:
         self.filesystem, self.url = filesystem, url
         self.single_process = scheme == "memory"
+        self.refusals = refusals_of(url)
         self._root = filesystem._strip_protocol(url)
 
     def path(self, key: str) -> Path | None:
@@ -89,6 +110,9 @@ class RemoteBackend:
 
     def append(self, key: str, data: bytes) -> None:
         raise NotImplementedError("object stores do not append; write numbered parts")
+
+    def touch(self, key: str, data: bytes) -> None:
+        self.replace(key, data)
 
     def delete(self, key: str) -> bool:
         try:

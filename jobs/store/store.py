@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
-from jobs.store.backend import Backend, Entry, storage_errors
+from jobs.store.backend import Backend, Entry, storage_problem
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
@@ -83,8 +83,7 @@ class Store(Documents):
         """The commit of `digest`, from its record alone; None where there is none or it is torn."""
         key = record_key(digest)
         try:
-            with storage_errors(self.backend, key):
-                return decode_commit(self.backend.read(key), digest)
+            return decode_commit(self.backend.read(key), digest)
         except FileNotFoundError:
             return None
 
@@ -106,10 +105,9 @@ class Store(Documents):
         An artifact is hashed where its stamp differs from the one in the commit (it was touched after it was
         committed), or always with `everything`. Damage is `(digest, what is wrong)`; discard it with `void`.
         """
-        with storage_errors(self.backend, COMMITS):
-            files = self.backend.entries(ARTIFACTS)
-            digests = self._digests_in(COMMITS)
-            records = self.backend.read_many(record_key(digest) for digest in digests)
+        files = self.backend.entries(ARTIFACTS)
+        digests = self._digests_in(COMMITS)
+        records = self.backend.read_many(record_key(digest) for digest in digests)
         good: dict[str, Commit] = {}
         damage: list[tuple[str, str]] = []
         for digest in sorted(digests):
@@ -134,8 +132,7 @@ class Store(Documents):
             raise ValueError(f"not an artifact suffix: {suffix!r}")
         file = f"{ARTIFACTS}/{digest}.{attempt}-{secrets.token_hex(6)}.{suffix}"
         sha256, size = _hash(data)
-        with storage_errors(self.backend, file, size):
-            stamp = self.backend.write(file, data).stamp
+        stamp = self.backend.write(file, data).stamp
         mine = Commit(digest, file, size, sha256, provenance, stamp)
         try:
             winner = self._settle(mine)
@@ -151,8 +148,7 @@ class Store(Documents):
     def read(self, commit: Commit) -> bytes:
         """The artifact's bytes, verified; raises CorruptArtifact where they are missing or altered."""
         try:
-            with storage_errors(self.backend, commit.file):
-                data = self.backend.read(commit.file)
+            data = self.backend.read(commit.file)
         except FileNotFoundError:
             raise self._corrupt(commit, "is missing") from None
         if len(data) != commit.size:
@@ -187,8 +183,7 @@ class Store(Documents):
     def evict(self, commit: Commit) -> None:
         """Delete the artifact, keep its history: `commit()` answers None, `evicted()` has the provenance."""
         stored = self.commit(commit.digest) or commit
-        with storage_errors(self.backend, evicted_key(commit.digest), 1024):
-            self.backend.replace(evicted_key(commit.digest), encode_commit(stored))
+        self.backend.replace(evicted_key(commit.digest), encode_commit(stored))
         self.backend.delete(record_key(commit.digest))
         self.backend.delete(commit.file)
 
@@ -211,16 +206,14 @@ class Store(Documents):
         return [file for file in files if file not in named]
 
     def _digests_in(self, folder: str) -> frozenset[str]:
-        with storage_errors(self.backend, folder):
-            return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))
+        return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))
 
     def _settle(self, mine: Commit) -> Commit:
         """Create the record, or find who did; a record that does not verify is replaced."""
         key, record = record_key(mine.digest), encode_commit(mine)
         for _ in range(PUT_TRIES):
-            with storage_errors(self.backend, key, len(record)):
-                if self.backend.create(key, record):
-                    return mine
+            if self.backend.create(key, record):
+                return mine
             winner = self.commit(mine.digest)
             # An object store may answer "exists" to the retry of our own create whose first answer was lost.
             if winner is not None and (winner.file == mine.file or self._present(winner)):
@@ -253,6 +246,8 @@ class Store(Documents):
             return _hash(path if path is not None else self.backend.read(file))[0]
         except FileNotFoundError:
             return ""
+        except OSError as error:
+            raise storage_problem(error, f"{self.url}/{file}", 0, None) from error
 
     def _evicted(self, digest: str) -> Commit | None:
         try:

@@ -1,0 +1,97 @@
+"""A backend whose every refusal is told in the words of the failure table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs.errors import StorageProblem
+from jobs.store.backend import Backend, Entry, storage_problem
+
+
+class Medium:
+    """What a backend does, raising StorageProblem with the path where it cannot.
+
+    Where a file is only read, its absence stays FileNotFoundError. Where one is written, absence means that
+    the folder went away: a mount that was lost.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.url, self.appends = backend.url, backend.appends
+        self.single_process, self.refusals = backend.single_process, backend.refusals
+
+    def path(self, key: str) -> Path | None:
+        return self._backend.path(key)
+
+    def read(self, key: str) -> bytes:
+        with self._reading(key):
+            return self._backend.read(key)
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        with self._reading():
+            return self._backend.read_many(keys)
+
+    def write(self, key: str, data: bytes | Path) -> Entry:
+        need_bytes = data.stat().st_size if isinstance(data, Path) else len(data)
+        with self._writing(key, need_bytes):
+            return self._backend.write(key, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        with self._writing(key, len(data)):
+            return self._backend.create(key, data)
+
+    def replace(self, key: str, data: bytes) -> None:
+        with self._writing(key, len(data)):
+            self._backend.replace(key, data)
+
+    def append(self, key: str, data: bytes) -> None:
+        with self._writing(key, len(data)):
+            self._backend.append(key, data)
+
+    def touch(self, key: str, data: bytes) -> None:
+        with self._writing(key):
+            self._backend.touch(key, data)
+
+    def delete(self, key: str) -> bool:
+        with self._writing(key):
+            return self._backend.delete(key)
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        with self._reading(folder):
+            return self._backend.entries(folder)
+
+    def stat(self, key: str) -> Entry | None:
+        with self._reading(key):
+            return self._backend.stat(key)
+
+    def folders(self) -> list[str]:
+        with self._reading():
+            return self._backend.folders()
+
+    def free_bytes(self) -> int | None:
+        return self._backend.free_bytes()
+
+    def keep_reserve(self) -> None:
+        with self._writing():
+            self._backend.keep_reserve()
+
+    @contextmanager
+    def _reading(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except self.refusals as error:
+            raise self._problem(error, key) from error
+
+    @contextmanager
+    def _writing(self, key: str = "", need_bytes: int = 0) -> Iterator[None]:
+        try:
+            yield
+        except self.refusals as error:
+            raise self._problem(error, key, need_bytes) from error
+
+    def _problem(self, error: Exception, key: str, need_bytes: int = 0) -> StorageProblem:
+        return storage_problem(error, f"{self.url}/{key}", need_bytes, self.free_bytes())

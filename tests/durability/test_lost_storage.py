@@ -1,0 +1,126 @@
+"""Storage that goes away in the middle of a render pauses the job; when it is back, the job goes on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.api import render
+from farm.events import JobFinished, TaskCommitted
+from farm.state import DONE, PAUSED
+from tests.ray.head import free_port
+
+BEFORE = 5
+"""Commits before the storage goes away."""
+
+
+def pull_the_plug(workspace, runs: str, pull: Callable[[], None]) -> tuple[list[str], JobFinished]:
+    """What was committed, and how the render ended that lost its storage."""
+    done: list[str] = []
+    last = None
+    for last in render(workspace.spec(), runs=runs, serial=True):
+        if isinstance(last, TaskCommitted):
+            done.append(last.task)
+            if len(done) == BEFORE:
+                pull()
+    assert isinstance(last, JobFinished)
+    return done, last
+
+
+def films(last: JobFinished) -> dict[str, str]:
+    return {film["name"]: film["sha256"] for film in last.state["videos"]}
+
+
+@pytest.fixture
+def undisturbed(workspace) -> dict[str, str]:
+    found = workspace.render().films
+    shutil.rmtree(workspace.root)
+    workspace.root.mkdir()
+    return found
+
+
+@pytest.fixture
+def mounted(workspace) -> Iterator[Path]:
+    """The runs directory as the mount of another place."""
+    there = workspace.root / "there"
+    there.mkdir()
+    workspace.runs.mkdir()
+    mount = ["mount", "--bind", str(there), str(workspace.runs)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount")
+    yield there
+    subprocess.run(["umount", "--lazy", str(workspace.runs)], capture_output=True)
+
+
+def unmount(place: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_lost_mount_pauses_the_job_and_no_result_is_written_under_it(
+    workspace, undisturbed: dict[str, str], mounted: Path
+) -> None:
+    done, last = pull_the_plug(workspace, str(workspace.runs), lambda: unmount(workspace.runs))
+    assert (last.outcome, len(done)) == (PAUSED, BEFORE)
+    assert re.search(
+        rf"{workspace.job_dir}/\S+ the folder is not there any more .*farm resume", last.state["reason"]
+    )
+    assert not workspace.job_dir.exists()
+    subprocess.run(["mount", "--bind", str(mounted), str(workspace.runs)], check=True)
+    rest = workspace.render()
+    assert (rest.outcome, rest.films, rest.reused) == (DONE, undisturbed, BEFORE)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Callable[[], None]]]:
+    """Starts an S3 server, always at one address with what it held before; gives what stops it."""
+    moto = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    port = free_port()
+    running: list[object] = []
+
+    def start() -> Callable[[], None]:
+        serving = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        serving.start()
+        running.append(serving)
+        return stop
+
+    def stop() -> None:
+        running.pop().stop()  # type: ignore[attr-defined]
+
+    names = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield start
+    s3fs.S3FileSystem.clear_instance_cache()
+    while running:
+        stop()
+
+
+def test_an_object_store_that_does_not_answer_pauses_the_job(
+    workspace, undisturbed: dict[str, str], server: Callable[[], Callable[[], None]]
+) -> None:
+    import s3fs
+
+    stop = server()
+    s3fs.S3FileSystem().mkdir("outage")
+    runs = "s3://outage/runs"
+    done, last = pull_the_plug(workspace, runs, stop)
+    assert (last.outcome, len(done)) == (PAUSED, BEFORE)
+    assert re.search(r"s3://outage/runs/harbor/\S+ Could not connect.*farm resume", last.state["reason"])
+    server()
+    *_, rest = render(workspace.spec(), runs=runs, serial=True)
+    assert isinstance(rest, JobFinished)
+    assert (rest.outcome, films(rest), rest.state["tasks"]["reused"]) == (DONE, undisturbed, BEFORE)
