@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from farm.preview import Preview, preview_path
 from farm.state import FilmState, JobState
 from farm.stitch import PNG_SEQUENCE, assemble_film, file_sha256, png_manifest
 from jobs.canonical import sha256_of
+from jobs.errors import CorruptArtifact, StageError
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
 from jobs.plan import Plan, PlannedVideo
@@ -49,11 +50,14 @@ class _Reel:
 class Delivery:
     """Watches commits, assembles films and previews in a thread of its own."""
 
-    def __init__(self, plan: Plan, graph: TaskGraph, store: Store) -> None:
+    def __init__(
+        self, plan: Plan, graph: TaskGraph, store: Store, tell: Callable[[str], None] | None = None
+    ) -> None:
         self.plan, self.store = plan, store
+        self._tell = tell or (lambda message: None)
         self._reels = {video.name: self._reel(video, graph) for video in plan.videos}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
-        self._running: list[tuple[Future[FilmState], bool]] = []
+        self._running: list[tuple[Future[FilmState | None], bool]] = []
         self._state = JobState(job=store.job_id)
 
     def start(self, commits: Mapping[str, Commit], state: JobState) -> None:
@@ -84,7 +88,8 @@ class Delivery:
         """
         while self._running and self._running[0][0].done():
             future, preview = self._running.pop(0)
-            yield future.result(), preview
+            if (film := future.result()) is not None:
+                yield film, preview
 
     def wait(self) -> None:
         """Returns when everything handed over is finished."""
@@ -122,12 +127,22 @@ class Delivery:
         reel.preview_path.unlink(missing_ok=True)
         return FilmState(video.name, str(reel.film), facts.sha256, facts.frames, video.frame_rate, key)
 
-    def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState:
+    def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
+        """Nothing hangs on a preview: one that cannot be written is tried again with the next segments."""
         started = time.monotonic()
-        reel.shown += [self.store.local(commit) for commit in fresh]
-        facts = reel.preview.grow(reel.shown)
-        took = time.monotonic() - started
-        reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
+        try:
+            shown = [*reel.shown, *(self.store.local(commit) for commit in fresh)]
+            facts = reel.preview.grow(shown)
+            reel.shown = shown
+        except CorruptArtifact:
+            raise
+        except StageError as problem:
+            self._tell(f"no preview of {reel.video.name} yet: {problem}")
+            return None
+        finally:
+            reel.previewed = len(reel.shown)
+            took = time.monotonic() - started
+            reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
         return FilmState(reel.video.name, str(facts.path), "", facts.frames, reel.video.frame_rate, "")
 
     def _reel(self, video: PlannedVideo, graph: TaskGraph) -> _Reel:

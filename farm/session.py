@@ -30,6 +30,7 @@ from farm.frozen import frozen_report, job_fingerprint
 from farm.progress import split_task
 from farm.selection import to_compute, to_remake, within
 from farm.state import (
+    COMPUTED,
     DONE,
     INTERRUPTED,
     PAUSED,
@@ -88,7 +89,7 @@ class JobSession:
         self.todo: list[str] = []
         self._notices: list[Event] = []
         self._inexact: set[str] = set()
-        self._delivery = Delivery(self.plan, self.graph, self.store)
+        self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock(tell=self._notice)
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
         self._undelivered: StageError | None = None
@@ -113,7 +114,7 @@ class JobSession:
     ) -> None:
         try:
             self._delivery.close()
-            if self._state.outcome == RUNNING:
+            if self._state.outcome == RUNNING and self._lock.held:
                 self._end(INTERRUPTED, str(error) if error and str(error) else "the driver stopped")
             self.store.flush_events()
         finally:
@@ -237,7 +238,7 @@ class JobSession:
         if outcome != INTERRUPTED:
             self._delivery.wait()
         yield from self._news()
-        if self._undelivered is not None:
+        if self._undelivered is not None and outcome in COMPUTED:
             outcome, reason = PAUSED, str(self._undelivered)
         yield self._end(outcome, reason)
 
@@ -354,6 +355,8 @@ class JobSession:
         return self.record(JobFinished(self.store.job_id, outcome, self._state.to_json()))
 
     def _write_state(self) -> None:
+        """Raises JobBusy where the job is somebody else's by now, and how it stands is theirs to say."""
+        self.check_lock()
         self.store.write_json(STATE, self._state.to_json())
         self._written_s = time.monotonic()
 

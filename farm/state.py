@@ -9,6 +9,9 @@ from typing import Any
 RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
 PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"
 
+COMPUTED = (DONE, PARTIAL, STOPPED_EARLY)
+"""Outcomes after which films are delivered."""
+
 EXIT_CODES: Mapping[str, int] = {
     DONE: 0, STOPPED_EARLY: 0, PARTIAL: 3, FAILED: 3, PAUSED: 3, CANCELLED: 4, INTERRUPTED: 4,
 }  # fmt: skip
