@@ -21,7 +21,7 @@ from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.session import JobSession
-from farm.state import CANCELLED, DONE, INTERRUPTED, PARTIAL, PAUSED, STOPPED_EARLY
+from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED
 from farm.workforce import Workforce
 from jobs.errors import (
     CannotRun,
@@ -40,8 +40,6 @@ LONGEST_WAIT_S = 1.0
 POLL_S = 2.0
 TRIM_S = 20.0
 START_TRIES = 3
-COMPUTED = (DONE, PARTIAL, STOPPED_EARLY)
-"""Endings after which films are delivered."""
 
 
 class RenderLoop:
@@ -265,10 +263,17 @@ class RenderLoop:
         )
         assert self.scheduler is not None
         orders = self.scheduler.handle(told, time.monotonic())
-        given_up, then = _consequence(call.task, orders)
-        record = TaskFailed(call.task, worker, told.attempt, failure.kind.value, failure.message, then)
-        yield self.session.failed(record, given_up)
+        yield self._record_failure(worker, call, failure, orders)
         yield from self._perform(orders, explained=call.task)
+
+    def _record_failure(
+        self, worker: str, call: Call, failure: Failure, orders: Iterable[commands.Command]
+    ) -> Event:
+        given_up, then = _consequence(call.task, orders)
+        attempt, kind = call.order.attempt, failure.kind.value
+        return self.session.failed(
+            TaskFailed(call.task, worker, attempt, kind, failure.message, then), given_up
+        )
 
     def _lose_inputs(self, task: str, failure: Failure) -> tuple[str, ...]:
         """The inputs that turned out damaged; their commits are void from now on."""
@@ -287,9 +292,19 @@ class RenderLoop:
             self._start_again(event.worker, event.failure)
             return
         if event.failure.kind is FailureKind.OOM and event.calls:
-            yield from self._tell_failure(event.worker, event.calls[0], event.failure)
+            yield from self._out_of_memory(event)
+            return
         died_of = event.calls[0].task if event.calls else ""
         yield from self._tell(events.WorkerLost(event.worker, event.failure.message, died_of))
+
+    def _out_of_memory(self, event: Lost) -> Iterator[Event]:
+        """The node ended the worker for the memory it took: it is gone, and its task needs less."""
+        call, failure = event.calls[0], event.failure
+        assert self.scheduler is not None
+        lost = events.WorkerLost(event.worker, failure.message, call.task, failure.kind)
+        orders = self.scheduler.handle(lost, time.monotonic())
+        yield self._record_failure(event.worker, call, failure, orders)
+        yield from self._perform(orders, explained=call.task)
 
     def _raise_if_hopeless(self, failure: Failure) -> None:
         """What every worker would answer is told to the user at once."""

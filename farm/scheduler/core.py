@@ -108,7 +108,7 @@ class Scheduler:
     def _worker_lost(self, event: events.WorkerLost) -> None:
         worker = self.board.roster.by_id.get(event.worker)
         if worker is not None and (worker.alive or worker.status == Status.PROBING):
-            self._lose(worker, event.reason, event.task)
+            self._lose(worker, event)
 
     def _tick(self, event: events.Tick) -> None:
         for worker in self.board.roster.workers:
@@ -142,10 +142,11 @@ class Scheduler:
             self.paused = Reason(Why.STORAGE, (verdict.reason,))
             self._out.append(PauseJob(self.paused))
 
-    def _lose(self, worker: Worker, reason: str, task: str = "") -> None:
-        held = sorted(self.board.strip(worker, self._now), key=lambda one: self.board.graph.ids[one] != task)
-        self._health(self.health.lost(worker, reason, self._now))
-        self._give_back(held, Failure(FailureKind.WORKER_LOST, worker.id, reason))
+    def _lose(self, worker: Worker, loss: events.WorkerLost) -> None:
+        ids = self.board.graph.ids
+        held = sorted(self.board.strip(worker, self._now), key=lambda one: ids[one] != loss.task)
+        self._health(self.health.lost(worker, loss.reason, self._now))
+        self._give_back(held, Failure(loss.kind, worker.id, loss.reason))
 
     def _hang(self, worker: Worker) -> None:
         task = worker.held[0][0]
@@ -172,7 +173,7 @@ class Scheduler:
         if worker.status == Status.RESTING:
             self._health(self.health.woken(worker, self._now))
         else:
-            self._lose(worker, "the probe was not answered")
+            self._lose(worker, events.WorkerLost(worker.id, "the probe was not answered"))
 
     def _health(self, commands: list[Command]) -> None:
         self._out.extend(commands)

@@ -26,12 +26,14 @@ class WorkerReady:
 class WorkerLost:
     """The worker's process, node or device is gone, or did not answer a `Probe`. What it held is requeued.
 
-    `task` is the one that it died of, where that is known; else it is taken to be the oldest.
+    `task` is the one that it died of, where that is known; else it is taken to be the oldest. `kind` is `oom`
+    where the process was ended for the memory it took: that task climbs the ladder.
     """
 
     worker: str
     reason: str
     task: str = ""
+    kind: FailureKind = FailureKind.WORKER_LOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from tests.ray.specs import JOB, Rendered, document, records, render, render_alo
 TOPOLOGY = "mono=1,segment=1"
 TASK = "take0/00001/decode"
 DEADLINE_S = 3.0
+BEGINNINGS = ("worker_placed", "task_started")
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,9 @@ def test_a_worker_that_a_full_node_kills_climbs_the_ladder(tmp_path: Path, refer
     failed = [(e["task"], e["kind"]) for e in log if e["event"] == "task_failed"]
     assert failed[0] == (TASK, "oom")
     assert {kind for _, kind in failed} == {"oom"}
+    after = log[log.index(next(e for e in log if e["event"] == "task_failed")) :]
+    again = next(e["event"] for e in after if e.get("worker") == "mono-0" and e["event"] in BEGINNINGS)
+    assert again == "worker_placed", "a worker that is gone gets nothing"
     films = {e["video"]: e["sha256"] for e in log if e["event"] == "film_delivered" and not e["preview"]}
     assert films == reference
 

@@ -109,6 +109,15 @@ def test_the_task_that_a_worker_died_of_bears_the_failure(desk: MakeDesk) -> Non
     assert [order.task for order in told.of(Quarantine)] == ["d1"]
 
 
+def test_a_worker_that_its_node_ended_for_memory_gets_nothing_and_its_task_climbs(desk: MakeDesk) -> None:
+    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)])
+    told.worker("a", Stage.DECODE)
+    told.tell(events.WorkerLost("a", "the node ran out of memory", "d1", FailureKind.OOM))
+    assert told.of(Assign) == []
+    told.worker("a", Stage.DECODE)
+    assert {task: order.ladder for task, order in told.running.items()} == {"d0": (), "d1": ("empty_cache",)}
+
+
 def test_a_hang_kills_the_worker_and_consumes_an_attempt(desk: MakeDesk) -> None:
     told = desk(one(), max_attempts=2, hang=HangConfig(factor=2.0, floor_s=10.0, first_s=50.0))
     told.worker("a", *ALL)
