@@ -280,6 +280,7 @@ class JobSession:
         if checked.damage:
             self.store.void(digest for digest, _ in checked.damage)
             self._notice(f"{len(checked.damage)} damaged artifact(s) discarded, they are rendered again")
+        self.store.sweep(checked)
         for task, digest in self.digests.items():
             commit = checked.commits.get(digest)
             if commit is not None:

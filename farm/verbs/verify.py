@@ -73,7 +73,7 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
         results=len(checked.commits),
         films=len(films) - len(missing),
         damage=(*results, *_documents(run), *_events(run), *missing),
-        unused=len(run.store.unused(checked)),
+        unused=len(checked.unused),
     )
 
 

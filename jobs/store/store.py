@@ -31,10 +31,12 @@ PUT_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the store holds for a job: results that can be used, and damage that was found on the way."""
+    """What the store holds for a job: results that can be used, damage that was found on the way, and
+    artifacts that no good commit names (losers, crashes)."""
 
     commits: dict[str, Commit]
     damage: tuple[tuple[str, str], ...]
+    unused: tuple[str, ...]
 
 
 class Store(Documents):
@@ -118,7 +120,9 @@ class Store(Documents):
                 damage.append((digest, fault))
             else:
                 good[digest] = commit
-        return Checked(good, tuple(damage))
+        named = {commit.file for commit in good.values()}
+        unused = (file for file in (f"{ARTIFACTS}/{name}" for name in files) if file not in named)
+        return Checked(good, tuple(damage), tuple(unused))
 
     def put(
         self, digest: str, attempt: int, suffix: str, data: bytes | Path, provenance: Mapping[str, Any]
@@ -195,15 +199,13 @@ class Store(Documents):
         commits = {digest: decode_commit(data, digest) for digest, data in decoded if data is not None}
         return {digest: commit for digest, commit in commits.items() if commit is not None}
 
-    def sweep(self) -> int:
-        """Delete artifacts that no commit names (losers, crashes); under the lock, with no worker running."""
-        return sum(self.backend.delete(file) for file in self.unused(self.check()))
+    def sweep(self, checked: Checked) -> int:
+        """Delete what `check` found unused; under the lock, before anything is handed out. Returns how many.
 
-    def unused(self, checked: Checked) -> list[str]:
-        """Keys of artifacts that no good commit names."""
-        named = {commit.file for commit in checked.commits.values()}
-        files = (f"{ARTIFACTS}/{name}" for name in self.backend.entries(ARTIFACTS))
-        return [file for file in files if file not in named]
+        A worker of an earlier driver that commits such a file all the same has a record without an artifact,
+        which gives way to the next attempt's.
+        """
+        return sum(self.backend.delete(file) for file in checked.unused)
 
     def _digests_in(self, folder: str) -> frozenset[str]:
         return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))

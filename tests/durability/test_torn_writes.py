@@ -181,6 +181,16 @@ def test_a_medium_that_loses_what_it_is_given_pauses_the_job(workspace, runs, mo
     assert (repaired.outcome, repaired.films) == (DONE, runs[1])
 
 
+def test_what_was_written_for_nothing_is_swept(workspace, runs) -> None:
+    """A driver killed in mid-write, and a record that was torn, leave artifacts that nobody names."""
+    workspace.restore("half")
+    _, record = path_of(workspace, "dawn/00002/sample", "record")
+    truncate(record)
+    (workspace.job_dir / "artifacts" / "00.1-00.safetensors").write_bytes(b"half a la")
+    expect_repair(workspace, runs, "half", {"dawn/00002/sample"})
+    assert verify_job(str(workspace.runs), "harbor").unused == 0
+
+
 def test_everything_at_once(workspace, runs) -> None:
     workspace.restore("half")
     store = workspace.store()

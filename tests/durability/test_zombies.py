@@ -89,7 +89,7 @@ def test_a_zombie_killed_before_its_record_leaves_only_an_unused_file(tmp_path: 
         zombie.kill()
     assert store.check().commits == {}
     winner = store.put(DIGEST, 2, "bin", b"from the replacement", {"worker": "replacement"})
-    assert store.sweep() == 1
+    assert store.sweep(store.check()) == 1
     assert store.read(winner) == b"from the replacement"
 
 
@@ -103,3 +103,15 @@ def test_a_zombie_of_a_voided_task_finds_its_place_taken(tmp_path: Path) -> None
         assert zombie.wait(30) == 0
     assert second.file != first.file
     assert store.read(store.commits()[DIGEST]) == b"second"
+
+
+def test_a_zombie_whose_artifact_was_swept_gives_way(tmp_path: Path) -> None:
+    """It was taken for dead with its artifact written; its late record names nothing that is there."""
+    store = Store.open(str(tmp_path), "harbor")
+    with stopped_worker(tmp_path, AFTER_THE_ARTIFACT) as zombie:
+        assert store.sweep(store.check()) == 1
+        zombie.send_signal(signal.SIGCONT)
+        assert zombie.wait(30) == 0
+    assert [digest for digest, _ in store.check().damage] == [DIGEST]
+    winner = store.put(DIGEST, 2, "bin", b"from the replacement", {"worker": "replacement"})
+    assert store.commits() == {DIGEST: winner}

@@ -176,4 +176,4 @@ def test_a_process_killed_in_a_write_leaves_no_result(tmp_path: Path) -> None:
         writer.kill()
         writer.wait()
     assert store.check().commits == {}
-    assert store.sweep() == 1
+    assert store.sweep(store.check()) == 1
