@@ -111,7 +111,7 @@ async def _next(stream: AsyncIterator[str]) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _refusal(address: str | None, error: Exception) -> str:

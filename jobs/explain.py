@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,6 +28,7 @@ KINDS = {
     "dict_type": "a mapping",
     "tuple_type": "a list",
 }
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 ANY_SCALAR = "text, a number, true, false, or a list of whole numbers"
 
 
@@ -90,10 +93,20 @@ def _problem(location: Location, items: list[Mapping[str, Any]]) -> Problem:
 def _advice(location: Location, item: Mapping[str, Any]) -> Advice:
     kind, context = str(item["type"]), item.get("ctx", {})
     if kind in KINDS:
-        return KINDS[kind], f"write {KINDS[kind]}{_example(location)}"
+        return KINDS[kind], _meant(kind, item.get("input")) or f"write {KINDS[kind]}{_example(location)}"
     if kind in ADVICE:
         return ADVICE[kind](location, context)
     return str(item["msg"]), f"mend the value{_example(location)}"
+
+
+def _meant(kind: str, value: Any) -> str:
+    """A number in quotes, or text without: what the user wrote, as it should be written."""
+    if kind in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
+        whole = kind == "int_type" and not value.lstrip("+-").isdigit()
+        return "" if whole else f"write {value} without quotes"
+    if kind == "string_type" and isinstance(value, int | float):
+        return f"write {json.dumps(str(value).lower() if isinstance(value, bool) else str(value))}, in quotes"
+    return ""
 
 
 def _example(location: Location) -> str:
@@ -123,7 +136,8 @@ def _unknown(location: Location, context: Context) -> Advice:
 
 
 def _choice(location: Location, context: Context) -> Advice:
-    return str(context["expected"]).replace("'", "`"), "write one of these"
+    allowed = str(context["expected"]).replace("'", "`")
+    return allowed, "write one of these" if " or " in allowed else f"write {allowed}"
 
 
 def _bound(words: str, key: str) -> Callable[[Location, Context], Advice]:
@@ -135,7 +149,8 @@ def _bound(words: str, key: str) -> Callable[[Location, Context], Advice]:
 
 def _length(words: str, key: str, unit: str) -> Callable[[Location, Context], Advice]:
     def advise(location: Location, context: Context) -> Advice:
-        return f"{words} {context[key]} {unit}", f"write {words} {context[key]} {unit}"
+        rule = f"{words} {context[key]} {unit}{'s' if context[key] != 1 else ''}"
+        return rule, f"write {rule}"
 
     return advise
 
@@ -153,8 +168,8 @@ ADVICE: dict[str, Callable[[Location, Context], Advice]] = {
     "less_than_equal": _bound("at most", "le"),
     "greater_than": _bound("more than", "gt"),
     "less_than": _bound("less than", "lt"),
-    "string_too_short": _length("at least", "min_length", "characters"),
-    "string_too_long": _length("at most", "max_length", "characters"),
-    "too_short": _length("at least", "min_length", "items"),
-    "too_long": _length("at most", "max_length", "items"),
+    "string_too_short": _length("at least", "min_length", "character"),
+    "string_too_long": _length("at most", "max_length", "character"),
+    "too_short": _length("at least", "min_length", "item"),
+    "too_long": _length("at most", "max_length", "item"),
 }

@@ -104,10 +104,8 @@ def parse_topology(text: str, machine: Machine) -> Topology:
     pools = _with_segment(pools, machine)
     topology = Topology(tuple(pools))
     if topology.gpus > machine.gpus + 1e-6:
-        wanted, there = f"{topology.gpus:g}", f"{machine.gpus:g}"
-        raise _problem(
-            text, f"at most the {there} GPUs there are; this asks for {wanted}", "lower a worker count"
-        )
+        rule = f"at most {machine.gpus:g} GPU; this asks for {topology.gpus:g}"
+        raise _problem(text, rule, "lower a worker count, or give a larger `--gpus`")
     return topology
 
 

@@ -33,9 +33,8 @@ def check(
         return 0
     for video in result.videos:
         size = f"{video.width}x{video.height}"
-        emit_text(
-            f"{video.name}: {video.chunks} chunks, {video.frames} frames, {video.seconds:.1f} s, {size}"
-        )
+        chunks = f"{video.chunks} chunk{'s' if video.chunks != 1 else ''}"
+        emit_text(f"{video.name}: {chunks}, {video.frames} frames, {video.seconds:.1f} s, {size}")
     emit_text(f"{plan.job}: no mistakes")
     return 0
 

@@ -23,19 +23,20 @@ def init(
     from jobs.errors import Problem, UsageError
     from jobs.spec.base import safe_name
 
+    if path.is_dir():
+        raise UsageError([Problem("FILE", f"{path} is a folder", "a file", f"write {path / 'film.yaml'}")])
     if path.exists() and not force:
         raise UsageError(
-            [Problem("FILE", str(path), "a file that does not exist", "another name, or --force")]
+            [Problem("FILE", f"{path} exists", "a file that does not exist", "another name, or --force")]
         )
     job = safe_name(name or path.stem)
     text = TEMPLATE.read_text(encoding="utf-8").replace("name: film", f"name: {job}", 1)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        problem = Problem(
-            "FILE", str(path), "a place that can be written", error.strerror or "choose another"
-        )
-        raise UsageError([problem]) from None
+        value, rule = f"{path}: {error.strerror or error}", "a place that can be written"
+        remedy = "make its folder first" if not path.parent.exists() else "choose another place"
+        raise UsageError([Problem("FILE", value, rule, remedy)]) from None
     if output is OutputFormat.JSON:
         emit_json(InitResult(str(path), job))
     else:

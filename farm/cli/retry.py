@@ -20,6 +20,7 @@ def retry(
     state: Annotated[
         str | None, typer.Option("--state", metavar="failed|inexact", help="Pick by state.")
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every chunk of every video.")] = False,
     reseed: Annotated[
         bool, typer.Option("--reseed", help="Sample the chosen chunks with new seeds.")
     ] = False,
@@ -35,6 +36,7 @@ def retry(
     from farm.verbs.retry import RetryResult, apply_retry, retry_closure
     from jobs.retry import Selection, parse_chunks
 
+    _require_choice(everything, bool(videos or chunks or state))
     selection = Selection(
         videos=frozenset(videos or ()),
         chunks=parse_chunks(chunks) if chunks else frozenset(),
@@ -56,6 +58,17 @@ def retry(
     else:
         emit_text(f"{len(report.closure)} task(s) will be rendered again; run `farm resume {job}`")
     return 0
+
+
+def _require_choice(everything: bool, chosen: bool) -> None:
+    """A forgotten option must not throw a whole job away."""
+    from jobs.errors import Problem, UsageError
+
+    if everything is not chosen:
+        return
+    rule = "--videos, --chunks or --state, or --all for the whole job"
+    value = "--all beside a choice" if everything else "nothing chosen"
+    raise UsageError([Problem("farm retry", value, rule, "say which; --dry-run shows what hangs on it")])
 
 
 def _state(name: str | None) -> RetryState | None:

@@ -10,6 +10,7 @@ import typer
 from farm.cli.display import bar, clock, event_line
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.table import columns
 
 if TYPE_CHECKING:
     from farm.verbs.status import JobStatus, VideoStatus
@@ -44,10 +45,9 @@ def list_jobs(runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> 
     if output is OutputFormat.JSON:
         emit_json(rows)
         return 0
-    for row in rows:
-        emit_text(f"{row.job}  {row.outcome}  {row.committed}/{row.total} tasks")
-    if not rows:
-        emit_text(f"no jobs in {runs}")
+    cells = [(row.job, row.outcome, f"{row.committed}/{row.total}") for row in rows]
+    for line in columns(("job", "outcome", "tasks"), cells) if cells else (f"no jobs in {runs}",):
+        emit_text(line)
     return 0
 
 

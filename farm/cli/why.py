@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,7 +49,14 @@ def _print_task(story: TaskStory) -> None:
         emit_text(f"  waits for {name}")
     _print_steps(story.steps)
     for key, value in story.provenance.items():
-        emit_text(f"  {key}: {value}")
+        if value not in (None, [], "") and key != "task":
+            emit_text(f"  {key}: {_plain(value)}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _print_steps(steps: tuple[Step, ...]) -> None:

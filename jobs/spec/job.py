@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.spec.base import Many, Model, Name, Strength
 from jobs.spec.chunk import AnyGuider, Defaults, Guider, Sigmas
 from jobs.spec.engine import EngineConfig
-from jobs.spec.run import Decode, Output, Run
+from jobs.spec.run import FILMS, Decode, Output, Run
 from jobs.spec.video import Video
 
 MatrixKey = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
@@ -51,3 +51,12 @@ class JobSpec(Model):
     )
     output: Output = Field(Output(), description="Where films go, and in what form.")
     run: Run = Field(Run(), description="How the job is executed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _say_where_films_go(cls, data: Any) -> Any:
+        """A folder that is left out lies beside the spec, too: only what is written is seen from there."""
+        output = data.get("output", {}) if isinstance(data, dict) else None
+        if not isinstance(output, dict) or "dir" in output:
+            return data
+        return {**data, "output": {**output, "dir": FILMS}}

@@ -38,10 +38,13 @@ class Decode(Model):
     tiling: Tiling | None = Field(None, description="Decode in temporal tiles. Left out: the whole window.")
 
 
+FILMS = "out"
+
+
 class Output(Model):
     """Where films go, and in what form."""
 
-    dir: InputPath = Field("out", description="Folder of the films, relative to the spec.")
+    dir: InputPath = Field(FILMS, description="Folder of the films, relative to the spec.")
     container: Literal[tuple(CONTAINERS)] = Field("mp4", description="File format.")  # type: ignore[valid-type]
     codec: Literal[tuple(CODECS)] | None = Field(  # type: ignore[valid-type]
         None, description="Video codec. Left out: the container's usual one."

@@ -90,6 +90,18 @@ def test_paths_are_relative_to_the_spec(folder: Path) -> None:
     assert spec.engine.checkpoint == "ltxv.safetensors"
 
 
+def test_films_go_beside_the_spec_where_it_does_not_say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a render that is resumed from the stored spec, in another folder."""
+    loaded = load(folder, changed("output", ...))
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert loaded.spec.output.dir == str(folder / "out")
+    assert load_spec(yaml.safe_load(loaded.text)).spec.output.dir == str(folder / "out")
+    assert load(folder, changed("output.dir", ...)).spec.output.dir == str(folder / "out")
+
+
 def test_a_model_beside_the_spec_becomes_a_path(folder: Path) -> None:
     (folder / "ltxv.safetensors").write_bytes(b"x")
     assert load(folder, SPEC).spec.engine.checkpoint == str(folder / "ltxv.safetensors")
@@ -209,7 +221,13 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("engine.allow_pickle", True, "engine.allow_pickle", "--allow-pickle"),
     ("engine.upscale_model", ..., "upscale", "leave out `upscale`"),
     ("videos", {}, "videos", "list"),
-    ("videos", [], "videos", "at least 1"),
+    ("videos", [], "videos", "at least 1 item"),
+    ("version", 2, "version", "write 1"),
+    ("defaults.steps", "20", "defaults.steps", "write 20 without quotes"),
+    ("defaults.steps", "2.5", "defaults.steps", "a whole number"),
+    ("defaults.cfg", "3.5", "defaults.cfg", "write 3.5 without quotes"),
+    ("defaults.negative", 3, "defaults.negative", 'write "3", in quotes'),
+    ("defaults.negative", True, "defaults.negative", 'write "true", in quotes'),
     ("videos", ["dawn"], "videos[0]", "mapping"),
 ]  # fmt: skip
 

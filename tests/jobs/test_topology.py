@@ -60,7 +60,7 @@ def test_text_means_pools(text: str, expected: dict[str, tuple[int, float]]) -> 
         ("smaple=2", "`smaple` is not a stage"),
         ("sample=0,decode=1", "at least one worker"),
         ("sample=1@1.5", "whole GPUs"),
-        ("sample=5", "at most the 4 GPUs there are; this asks for 5"),
+        ("sample=5", "at most 4 GPU; this asks for 5"),
         ("sample=2;decode=1", "is not a pool"),
         ("auto", "`auto` is not a stage"),
     ],

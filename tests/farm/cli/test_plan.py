@@ -46,7 +46,7 @@ def test_the_chain_bounds_what_many_gpus_can_do(tmp_path: Path) -> None:
 def test_a_named_topology_is_the_only_option(tmp_path: Path) -> None:
     report = planned(document(tmp_path / "out"), tmp_path / "runs", gpus=2, topology="sample=1,decode=1")
     assert [row.topology for row in report.options] == ["sample=1,decode=1,segment=2"]
-    with pytest.raises(UsageError, match="at most the 2 GPUs"):
+    with pytest.raises(UsageError, match="at most 2 GPU"):
         planned(document(tmp_path / "out"), tmp_path / "runs", gpus=2, topology="sample=3")
 
 

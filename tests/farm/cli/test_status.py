@@ -25,7 +25,13 @@ def test_a_film_that_waits_for_a_retry(farm: Farm, rendered: Rendered) -> None:
 
 def test_list_names_jobs_and_nothing_else(farm: Farm, rendered: Rendered) -> None:
     (rendered.runs / "not-a-job").mkdir()
-    assert farm("list", "--runs", rendered.runs).out == f"{JOB}  done  14/14 tasks\n"
+    assert farm("list", "--runs", rendered.runs).out == (f"job     outcome  tasks\n{JOB}  done     14/14\n")
+
+
+def test_a_task_tells_how_it_was_made_in_plain_words(farm: Farm, rendered: Rendered) -> None:
+    out = farm("why", JOB, "dawn/1/sample", "--runs", rendered.runs).out
+    assert "  exact: yes\n" in out
+    assert "[]" not in out and "True" not in out
 
 
 def test_list_of_nothing(farm: Farm, tmp_path: Path) -> None:
