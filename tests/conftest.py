@@ -1,13 +1,14 @@
 """What tests of several folders share.
 
 Films whose frames carry their own number, so that joints, cuts and rates are checked frame by frame; an
-S3-compatible server.
+S3-compatible server; file systems of a size.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,30 @@ def s3_url() -> Iterator[str]:
     server.stop()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+Mount = Callable[..., None]
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """`mount(place, *options)` mounts something at `place` until the test is over; skips without the right
+    to."""
+    places: list[Path] = []
+
+    def begin(place: Path, *options: str) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        done = os.geteuid() == 0 and subprocess.run(["mount", *options, str(place)], capture_output=True)
+        if not done or done.returncode != 0:
+            pytest.skip("needs the right to mount")
+        places.append(place)
+
+    yield begin
+    for place in reversed(places):
+        subprocess.run(["umount", "--lazy", str(place)], capture_output=True)
+
+
+@pytest.fixture
+def small_disk(mount: Mount) -> Callable[[Path, int], None]:
+    """`small_disk(place, mib)` makes a folder a file system of so many MiB."""
+    return lambda place, mib: mount(place, "-t", "tmpfs", "-o", f"size={mib}m", "none")

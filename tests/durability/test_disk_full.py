@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,10 @@ from farm.verbs.why import why_job
 
 
 @pytest.fixture
-def small_runs(workspace) -> Iterator[Path]:
+def small_runs(workspace, small_disk: Callable[[Path, int], None]) -> Path:
     """The runs directory as a file system of 3 MiB."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or umount is None or os.geteuid() != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    workspace.runs.mkdir(exist_ok=True)
-    command = [mount, "-t", "tmpfs", "-o", "size=3m", "none", str(workspace.runs)]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield workspace.runs
-    subprocess.run([umount, str(workspace.runs)], check=True)
+    small_disk(workspace.runs, 3)
+    return workspace.runs
 
 
 @pytest.fixture

@@ -103,6 +103,6 @@ def render_alone(folder: Path, data: Mapping[str, Any]) -> Rendered:
     return collected(render_serial(load(data), Scope(str(folder))))
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
+def records(folder: Path | str) -> list[dict[str, Any]]:
     """The job's stored event log."""
     return list(Store.open(str(folder), JOB).events())

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,18 +22,10 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def full_soon(tmp_path: Path, small_disk: Callable[[Path, int], None]) -> Path:
     """A file system of 2 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or umount is None or os.geteuid() != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    mounted = subprocess.run([mount, "-t", "tmpfs", "-o", "size=2m", "none", str(place)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield place
-    subprocess.run([umount, str(place)], check=True)
+    small_disk(tmp_path / "disk", 2)
+    return tmp_path / "disk"
 
 
 def in_child(action: Callable[[], None]) -> str:
@@ -55,14 +46,14 @@ def in_child(action: Callable[[], None]) -> str:
         return answer.read().decode()
 
 
-def test_a_full_disk_is_named_with_path_need_and_free(small_disk: Path) -> None:
-    store = Store.open(str(small_disk), "harbor")
+def test_a_full_disk_is_named_with_path_need_and_free(full_soon: Path) -> None:
+    store = Store.open(str(full_soon), "harbor")
     with store.lock():
         store.put(DIGEST, 1, "bin", b"x" * MIB, {})
         with pytest.raises(StorageProblem, match=r"disk is full.*farm resume") as caught:
             store.put("cd" * 32, 1, "bin", b"y" * MIB, {})
         problem = caught.value
-        assert problem.path.startswith(f"{small_disk}/harbor/artifacts/{'cd' * 32}.1-")
+        assert problem.path.startswith(f"{full_soon}/harbor/artifacts/{'cd' * 32}.1-")
         assert problem.need_bytes == MIB
         assert problem.free_bytes is not None
         assert 0 < problem.free_bytes < MIB
@@ -70,10 +61,10 @@ def test_a_full_disk_is_named_with_path_need_and_free(small_disk: Path) -> None:
         assert len(store.backend.entries("artifacts")) == 1
 
 
-def test_state_and_events_are_written_on_a_full_disk(small_disk: Path) -> None:
-    store = Store.open(str(small_disk), "harbor")
+def test_state_and_events_are_written_on_a_full_disk(full_soon: Path) -> None:
+    store = Store.open(str(full_soon), "harbor")
     with store.lock() as lock:
-        filler = small_disk / "filler"
+        filler = full_soon / "filler"
         with filler.open("wb", buffering=0) as out, pytest.raises(OSError, match="No space"):
             while True:
                 out.write(b"z" * 4096)
