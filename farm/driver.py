@@ -60,6 +60,7 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
     # The plan has everything; a long film's checked spec would stay in memory for as long as it renders.
     del loaded
     with session:
+        yield from session.begin()
         if session.resolve() and session.complete:
             yield session.planned()
             session.deliver_complete()

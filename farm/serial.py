@@ -32,6 +32,7 @@ def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
     vanished).
     """
     with JobSession(loaded, scope) as session:
+        yield from session.begin()
         yield from _SerialRender(session).run()
 
 

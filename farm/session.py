@@ -74,7 +74,7 @@ class Scope:
 
 
 class JobSession:
-    """Use inside `with`: entering takes the job's lock, leaving gives it back and settles `state.json`."""
+    """Use inside `with`: `begin` takes the job's lock, leaving gives it back and settles `state.json`."""
 
     def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
         self.scope = scope
@@ -90,7 +90,7 @@ class JobSession:
         self._notices: list[Event] = []
         self._inexact: set[str] = set()
         self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
-        self._lock = self.store.lock(tell=self._notice)
+        self._lock = self.store.lock()
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
         self._undelivered: StageError | None = None
         self._decayed: list[str] = []
@@ -98,7 +98,22 @@ class JobSession:
         self._written_s = 0.0
 
     def __enter__(self) -> JobSession:
-        self._lock.acquire()
+        return self
+
+    def begin(self) -> Iterator[Event]:
+        """Takes the job's lock, telling what that waits for; call it first. Raises JobBusy.
+
+        The log of a job is its holder's: what was told before is written when the lock is held.
+        """
+        told = []
+        for message in self._lock.taking():
+            told.append(Notice(message))
+            yield told[-1]
+        for notice in told:
+            self.record(notice)
+        self._take_up()
+
+    def _take_up(self) -> None:
         for request in Request:
             self.store.clear_request(request)
         known = JobState.from_json(self.store.read_json(STATE))
@@ -107,7 +122,6 @@ class JobSession:
         self.store.write_text(SPEC, self._spec_text)
         self._write_plan()
         self._write_state()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

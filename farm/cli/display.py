@@ -21,6 +21,7 @@ from farm.events import (
     TaskCommitted,
     TaskFailed,
     WorkerGone,
+    WorkerPlaced,
     WorkerReady,
 )
 from farm.progress import STAGES, Progress, split_task
@@ -58,6 +59,8 @@ def event_line(event: Event) -> str | None:
                 f"job {event.job}: {len(event.videos)} film(s), {event.frames} frames, "
                 f"{event.tasks} tasks{reused}\nrun directory {event.run_dir}"
             )
+        case WorkerPlaced():
+            return f"worker {event.worker} placed on {event.node}; it loads {', '.join(event.stages)}"
         case WorkerReady():
             return f"worker {event.worker} ready on {event.device} after {event.seconds:.1f} s"
         case WorkerGone():

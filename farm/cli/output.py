@@ -37,6 +37,11 @@ def emit_text(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
+def emit_note(text: str) -> None:
+    """Tells people what goes on, on standard error: standard output holds results alone."""
+    sys.stderr.write(text + "\n")
+
+
 def error_record(error: FarmError) -> dict[str, Any]:
     """The JSON form of an error: its class, exit code, message and, for bad input, every problem."""
     problems = error.problems if isinstance(error, InputError) else ()

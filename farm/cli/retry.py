@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
 
 if TYPE_CHECKING:
     from jobs.retry import RetryState
@@ -49,7 +49,7 @@ def retry(
             emit_text(f"again {task}")
         for task in report.again:
             emit_text(f"decoded once more {task}")
-    voided = 0 if dry_run else apply_retry(runs, job, report)
+    voided = 0 if dry_run else apply_retry(runs, job, report, emit_note)
     if output is OutputFormat.JSON:
         same = {field.name: getattr(report, field.name) for field in fields(report)}
         emit_json(RetryResult(**same, dry_run=dry_run, voided=voided))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from farm.state import INTERRUPTED
@@ -51,13 +52,17 @@ def retry_closure(runs_url: str, job_id: str, selection: Selection) -> RetryRepo
     return _report(run, found)
 
 
-def apply_retry(runs_url: str, job_id: str, report: RetryReport) -> int:
+def apply_retry(
+    runs_url: str, job_id: str, report: RetryReport, tell: Callable[[str], None] | None = None
+) -> int:
     """Void the closure and store the new seeds; the next render does the work. Returns how many commits went.
+
+    `tell` hears of a wait for the lock of a driver that is silent.
 
     Raises JobBusy while a driver renders the job.
     """
     run = Run.open(runs_url, job_id)
-    with run.store.lock():
+    with run.store.lock(tell=tell):
         if report.seeds:
             run.store.override_seeds(_overrides(run, report))
         voided = run.store.void(run.digests[task] for task in report.closure if task in run.digests)

@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -83,12 +83,17 @@ class JobLock:
 
     def acquire(self) -> None:
         """Take the lock, from a dead holder if need be; raises JobBusy, StorageProblem."""
+        for message in self.taking():
+            self._tell(message)
+
+    def taking(self) -> Iterator[str]:
+        """`acquire` that gives its messages while it waits; the lock is held when it ends."""
         generation = 1
         found = read_holder(self.backend)
         if found is not None:
             generation = found.generation + 1
             if not found.released and found.token not in _LET_GO:
-                self._require_dead(found)
+                yield from self._require_dead(found)
         mine = Holder(generation, secrets.token_hex(8), socket.gethostname(), this_process(), time.time())
         created = self.backend.create(_key(generation), _encode(mine))
         newest = read_holder(self.backend)
@@ -154,26 +159,30 @@ class JobLock:
                 # A full disk or an outage must not end the job here: the next write reports it with its path.
                 continue
 
-    def _require_dead(self, found: Holder) -> None:
+    def _require_dead(self, found: Holder) -> Iterator[str]:
         verdict = alive(found.process)
         if verdict is True:
             raise busy(found, "that process is running")
         if verdict is False:
-            self._tell(f"Took the job over from {found.who()}, which has ended.")
+            yield f"Took the job over from {found.who()}, which has ended."
             return
-        if not self._silent(found):
+        first = _last_beat(self.backend, found.generation)
+        watch_s = self._watch_s(first)
+        yield f"{found.who()} held this job last; watching its lock for up to {watch_s:.0f} s."
+        if not self._silent(found, first, watch_s):
             raise busy(found, "it renews its lock")
-        self._tell(f"Took the job over from {found.who()}: no sign of life for {self.timing.stale_s:.0f} s.")
+        yield (f"Took the job over from {found.who()}: no sign of life for {self.timing.stale_s:.0f} s.")
 
-    def _silent(self, found: Holder) -> bool:
-        """Watch a lock of another machine until it is renewed (False) or counts as dead (True).
+    def _watch_s(self, beat: Beat) -> float:
+        """How long the lock of another machine is watched after that beat.
 
         The other machine's clock only shortens the watch, and never below two beats.
         """
-        first = _last_beat(self.backend, found.generation)
-        age_s = max(0.0, time.time() - first.at_s)
-        watch_s = max(2 * self.timing.beat_s, self.timing.stale_s - age_s)
-        self._tell(f"{found.who()} held this job last; watching its lock for up to {watch_s:.0f} s.")
+        age_s = max(0.0, time.time() - beat.at_s)
+        return max(2 * self.timing.beat_s, self.timing.stale_s - age_s)
+
+    def _silent(self, found: Holder, first: Beat, watch_s: float) -> bool:
+        """Watch a lock until it is renewed (False) or counts as dead (True)."""
         until = time.monotonic() + watch_s
         while time.monotonic() < until:
             time.sleep(self.timing.beat_s / 4)

@@ -59,6 +59,7 @@ def session(home: Path) -> JobSession:
 def test_a_whole_render(tmp_path: Path) -> None:
     board = Board()
     with session(tmp_path) as job:
+        list(job.begin())
         metrics = JobMetrics(job, board)
         for event in _SerialRender(job).run():
             metrics.take(event)

@@ -1,20 +1,23 @@
-"""A session whose job another driver took over has no more to say about it."""
+"""Whose a job is: what waits for it is told, and who lost it has no more to say about it."""
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farm.events import Notice
 from farm.session import JobSession, Scope
 from farm.state import DONE, JobState
 from jobs.errors import JobBusy
 from jobs.load import load_spec
 from jobs.store import STATE, Store
-from jobs.store.lock import read_holder
+from jobs.store import lock as lock_module
+from jobs.store.lock import LockTiming, read_holder
 
 DONE_ELSEWHERE = JobState(job="harbor", outcome=DONE)
 
@@ -47,6 +50,7 @@ def standing(store: Store) -> JobState | None:
 
 def test_it_is_told_and_leaves_the_state_as_it_is(session: JobSession) -> None:
     with pytest.raises(JobBusy, match="took the job over"), session:
+        list(session.begin())
         taken_over(session.store)
         session._lock.beat()
         session.check_lock()
@@ -55,6 +59,7 @@ def test_it_is_told_and_leaves_the_state_as_it_is(session: JobSession) -> None:
 
 def test_it_cannot_say_how_the_job_ended(session: JobSession) -> None:
     with pytest.raises(JobBusy), session:
+        list(session.begin())
         taken_over(session.store)
         session._lock.beat()
         list(session.finish(DONE))
@@ -63,7 +68,29 @@ def test_it_cannot_say_how_the_job_ended(session: JobSession) -> None:
 
 def test_an_ordinary_exception_leaves_the_job_interrupted(session: JobSession) -> None:
     with pytest.raises(ValueError, match="what went wrong"), session:
+        list(session.begin())
         raise ValueError("what went wrong")
     state = standing(session.store)
     assert state is not None
     assert (state.outcome, state.reason) == ("interrupted", "what went wrong")
+
+
+def test_a_wait_for_a_silent_driver_is_told_when_it_begins(
+    session: JobSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine cannot be asked, so its lock is watched; only the holder writes the job's log."""
+    monkeypatch.setattr(lock_module, "alive", lambda process: None)
+    monkeypatch.setattr(session._lock, "timing", LockTiming(beat_s=0.2, stale_s=2.0))
+    other = session.store.lock(LockTiming(beat_s=1000.0))
+    other.acquire()
+    with session:
+        notices = session.begin()
+        begun = time.monotonic()
+        first = next(notices)
+        assert time.monotonic() - begun < 1.0
+        assert isinstance(first, Notice) and "watching its lock for up to 2 s" in first.message
+        assert list(session.store.events()) == []
+        (second,) = notices
+        assert isinstance(second, Notice) and "no sign of life" in second.message
+        assert [event["message"] for event in session.store.events()] == [first.message, second.message]
+    other.release()

@@ -76,7 +76,7 @@ def test_every_trouble_is_a_line() -> None:
     assert "during dawn/00000/sample" in str(
         event_line(WorkerGone("a", "its node died", "dawn/00000/sample"))
     )
-    assert event_line(WorkerPlaced("a", "n", ("sample",))) is None
+    assert event_line(WorkerPlaced("a", "n", ("sample",))) == "worker a placed on n; it loads sample"
     assert event_line(JobFinished("j", "done")) == "job j: done"
 
 
