@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+from actors.engines.comfyui.probe import CoreReport, probe
+from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import CannotRun
 from jobs.file_rules import IMAGE_FIELDS
@@ -27,9 +29,9 @@ def check_comfyui(folder: str | None, spec: JobSpec | None) -> Iterator[Finding]
     if not (Path(place) / "main.py").is_file():
         yield fail("comfyui", f"{place} holds no main.py", FOUND_BY)
         return
-    yield from _core(Path(place), needed_features(spec))
+    report = yield from _core(Path(place), needed_features(spec))
     if engine is not None:
-        yield from _models(Path(place), engine)
+        yield from _models(Path(place), engine, report)
 
 
 def needed_features(spec: JobSpec | None) -> frozenset[str]:
@@ -51,31 +53,54 @@ def _is_guided(chunk: Chunk) -> bool:
     return chunk.extend is not None or any(images)
 
 
-def _core(root: Path, needed: frozenset[str]) -> Iterator[Finding]:
-    from actors.engines.comfyui.probe import probe
-
+def _core(root: Path, needed: frozenset[str]) -> Generator[Finding, None, CoreReport | None]:
+    """What the core has; returns its report, None where it does not start."""
     try:
         report = probe(root)
     except CannotRun as error:
         fix = "pip install 'ltx-farm[comfyui]' and what its requirements.txt names"
         yield fail("comfyui", str(error), fix)
-        return
+        return None
     if report.usable:
         yield ok("comfyui", f"{report.version} at {root}")
     for name, line in zip(report.missing, report.lines(), strict=True):
         if report.missing[name]:
             level = fail if name in needed else warn
             yield level("comfyui", line, "update ComfyUI")
+    return report
 
 
-def _models(root: Path, engine: EngineConfig) -> Iterator[Finding]:
-    """Models that are named without a path are looked for where ComfyUI keeps them."""
-    names = (engine.checkpoint, engine.diffusion_model, engine.vae, engine.text_encoder, engine.upscale_model)
-    for name in dict.fromkeys(filter(None, (*names, engine.audio_vae))):
+def _models(root: Path, engine: EngineConfig, report: CoreReport | None) -> Iterator[Finding]:
+    """Models that are named without a path are looked for where ComfyUI keeps them: in the folders of a core
+    that starts, `extra_model_paths.yaml` included, otherwise in the usual ones."""
+    for field, name in dict.fromkeys(_named(engine)):
         if Path(name).is_absolute():
             continue
-        if any((folder / name).is_file() for folder in (root / "models").glob("*/")):
-            yield ok("models", f"{name} in {root / 'models'}")
-        else:
+        folders = _usual_folders(root) if report is None else _folders(report, field)
+        holder = next((folder for folder in folders if (folder / name).is_file()), None)
+        if holder is not None:
+            yield ok("models", f"{name} in {holder}")
+        elif report is None:
             fix = "put it there; if extra_model_paths.yaml names another folder, all is well"
             yield warn("models", f"{name} is in no folder of {root / 'models'}", fix)
+        else:
+            message = f"engine.{field}: {name} is not in {', '.join(map(str, folders))}"
+            yield fail(
+                "models", message, "put it there, name its folder in extra_model_paths.yaml, or correct it"
+            )
+
+
+def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
+    """(field, name) of every model that the spec names."""
+    for field in MODEL_FOLDERS:
+        value = getattr(engine, field)
+        names = [lora.path for lora in value] if field == "loras" else [value]
+        yield from ((field, name) for name in names if name is not None)
+
+
+def _usual_folders(root: Path) -> list[Path]:
+    return sorted(folder for folder in (root / "models").glob("*/"))
+
+
+def _folders(report: CoreReport, field: str) -> list[Path]:
+    return [Path(folder) for kind in MODEL_FOLDERS[field] for folder in report.folders.get(kind, ())]

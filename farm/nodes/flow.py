@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from actors.chain import extend_artifact, tail_of
-from actors.engines.comfyui.audio import encode_track, heard_track, soundtrack_slice
+from actors.engines.comfyui.audio import encode_track, heard_track, hears, soundtrack_slice
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.decode import black_image, decode_images
 from actors.engines.comfyui.guides import Guide, Pair, encode_image
@@ -21,6 +21,7 @@ from jobs.frames import SPATIAL, TEMPORAL, ChunkSpan, Span, frames_of, latents_o
 
 Inputs = Mapping[str, Any]
 Outputs = tuple[dict[str, Any], torch.Tensor]
+GUIDED = ("first", "middle", "last")
 
 
 def generate(inputs: Inputs) -> Outputs:
@@ -135,9 +136,9 @@ def _track(core: Core, inputs: Inputs, frames: Span) -> Track | None:
 def _video_of(latent: Mapping[str, Any]) -> torch.Tensor:
     samples = latent["samples"]
     video = samples.unbind()[0] if getattr(samples, "is_nested", False) else samples
-    if video.ndim != 5:
+    if video.ndim != 5 or video.shape[0] != 1:
         raise InvalidInput(
-            f"latent has shape {tuple(video.shape)}: connect an LTX video latent [1, C, T, h, w]."
+            f"latent has shape {tuple(video.shape)}: connect one LTX video latent [1, C, T, h, w]."
         )
     return video
 
@@ -159,6 +160,8 @@ def _span(inputs: Inputs, length: int) -> ChunkSpan:
 def _check(core: Core, inputs: Inputs) -> None:
     """Refuse before anything is computed what could only fail later."""
     core.require("sampling")
+    if "latent" in inputs or any(inputs.get(f"{name}_image") is not None for name in GUIDED):
+        core.require("guides")
     if inputs["upscale"]:
         core.require("upscale")
         if inputs["upscale_model"] is None:
@@ -167,6 +170,13 @@ def _check(core: Core, inputs: Inputs) -> None:
         core.require("audio")
         if inputs["audio_vae"] is None:
             raise InvalidInput("audio is connected without audio_vae: connect the LTX audio VAE.")
+        if not hears(_sampled_model(inputs)):
+            raise InvalidInput("audio is connected and the model cannot hear: load an LTX-2 checkpoint.")
+
+
+def _sampled_model(inputs: Inputs) -> Any:
+    """The MODEL that is sampled: an external guider brings its own."""
+    return inputs["model"] if inputs["guider"] is None else inputs["guider"].model_patcher
 
 
 def _check_clip(inputs: Inputs) -> None:

@@ -95,12 +95,39 @@ def write_ltxv(path: Path) -> Path:
     return _write(path, tensors, {"transformer": TRANSFORMER, "vae": VIDEO_VAE})
 
 
+def write_parts(folder: Path) -> tuple[Path, Path]:
+    """What `write_ltxv` writes as two files: the diffusion model and the video VAE."""
+    from comfy.ldm.lightricks.model import LTXVModel
+
+    whole = _transformer(LTXVModel, TRANSFORMER)
+    bare = {name.removeprefix("model.diffusion_model."): tensor for name, tensor in whole.items()}
+    vae = {name.removeprefix("vae."): tensor for name, tensor in _video_vae().items()}
+    return (
+        _write(folder / "ltxv_model.safetensors", bare, {"transformer": TRANSFORMER}),
+        _write(folder / "ltxv_vae.safetensors", vae, {"vae": VIDEO_VAE}),
+    )
+
+
+def write_noisy_vae(path: Path) -> Path:
+    """A video VAE whose decoder is conditioned on a timestep, and draws noise for it."""
+    config = {**VIDEO_VAE, "timestep_conditioning": True}
+    return _write(path, _video_vae(config), {"vae": config})
+
+
 def write_ltxav(path: Path) -> Path:
-    """Transformer of both modalities, video VAE, audio VAE and vocoder."""
+    """Transformer of both modalities, video VAE, audio VAE and vocoder, and a text encoder of the tiny kind,
+    so that a job spec can be rendered with it."""
     from comfy.ldm.lightricks.av_model import LTXAVModel
 
-    tensors = {**_transformer(LTXAVModel, AV_TRANSFORMER), **_video_vae(), **_audio_vae()}
-    config = {"transformer": AV_TRANSFORMER, "vae": VIDEO_VAE, "audio_vae": AUDIO_VAE, "vocoder": VOCODER}
+    text, words = _text_encoder(2 * TEXT_DIM)
+    tensors = {**_transformer(LTXAVModel, AV_TRANSFORMER), **_video_vae(), **_audio_vae(), **text}
+    config = {
+        "transformer": AV_TRANSFORMER,
+        "vae": VIDEO_VAE,
+        "audio_vae": AUDIO_VAE,
+        "vocoder": VOCODER,
+        "text_encoder": words,
+    }
     return _write(path, tensors, config)
 
 
@@ -130,10 +157,20 @@ def _transformer(kind: Any, config: dict[str, Any]) -> dict[str, torch.Tensor]:
     return _random(model, "model.diffusion_model.", seed=1)
 
 
-def _video_vae() -> dict[str, torch.Tensor]:
+def _text_encoder(dim: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """An encoder of `dim` with the bundled model's vocabulary, and its config."""
+    from actors.engines.comfyui.tiny import TEXT_PREFIX, configs_of
+    from actors.models import TINY_CHECKPOINT
+    from actors.models.tiny_text import TinyTextEncoder
+
+    config = {**configs_of(TINY_CHECKPOINT)["text_encoder"], "dim": dim, "layers": 1, "heads": 4}
+    return _random(TinyTextEncoder.from_config(config), TEXT_PREFIX, seed=7), config
+
+
+def _video_vae(config: dict[str, Any] = VIDEO_VAE) -> dict[str, torch.Tensor]:
     from comfy.ldm.lightricks.vae.causal_video_autoencoder import VideoVAE
 
-    tensors = _random(VideoVAE(config=VIDEO_VAE), "vae.", seed=2)
+    tensors = _random(VideoVAE(config=config), "vae.", seed=2)
     return {**tensors, **_statistics("vae.per_channel_statistics.", tensors)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 WIDTH, HEIGHT, FRAMES = 128, 96, 17
@@ -48,3 +48,31 @@ def prompt(seed: int, text_dim: int) -> Any:
 
     words = torch.randn(1, PROMPT_TOKENS, text_dim, generator=torch.Generator().manual_seed(seed))
     return [[words, {"attention_mask": torch.ones(1, PROMPT_TOKENS, dtype=torch.long)}]]
+
+
+def sampling(**changes: Any) -> Any:
+    """Three steps of the default sampler."""
+    from jobs.params import PlannedGuider, Sampling
+
+    return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
+
+
+def sample_params(**changes: Any) -> Any:
+    """The engine's task for what `GENERATE` says."""
+    from jobs.frames import ChunkSpan
+    from jobs.params import SampleParams
+
+    params = SampleParams(
+        kind="generate",
+        width=WIDTH,
+        height=HEIGHT,
+        span=ChunkSpan(0, 3, 3),
+        frame_rate=25.0,
+        seed=GENERATE["seed"],
+        sampling=sampling(),
+        guides=(),
+        overlap_strength=1.0,
+        attention_mode="auto",
+        ffn_chunks=0,
+    )
+    return replace(params, **changes)

@@ -106,6 +106,14 @@ def _kit(path: Path, text_dim: int) -> Kit:
 
 
 @pytest.fixture
+def conditioning(ltxv: Kit) -> Any:
+    """The kit's prompt as an encode task stores it."""
+    from actors.engines.comfyui.text import pack_pair
+
+    return pack_pair((ltxv.positive, ltxv.negative))
+
+
+@pytest.fixture
 def generate(ltxv: Kit) -> Callable[..., Any]:
     """RSLTXVGenerate on the random model: small, three steps."""
     from farm.nodes import NODE_CLASS_MAPPINGS

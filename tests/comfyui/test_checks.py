@@ -214,17 +214,38 @@ def test_10_decode(generate: Run) -> None:
     assert images.std() > 0.01
 
 
-def test_11_audio(needs: Run, request: pytest.FixtureRequest, soundtrack: Any, image: Any) -> None:
+def test_11_audio(
+    needs: Run,
+    request: pytest.FixtureRequest,
+    soundtrack: Any,
+    image: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
 
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     needs("audio")
+    from comfy.ldm.lightricks.av_model import LTXAVModel
+
+    seen: list[list[Any]] = []
+    forward = LTXAVModel.forward
+
+    def watched(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(list(x))
+        return forward(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(LTXAVModel, "forward", watched)
     kit, audio_vae = request.getfixturevalue("ltxav")
     node = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
     heard = {"audio": soundtrack, "audio_vae": audio_vae}
     silent, _ = node.generate(**kit.inputs, **GENERATE)
     latent, _ = node.generate(**kit.inputs, **GENERATE, **heard, first_image=image)
+    # Both modalities went through the model, the sound as it was given: it is heard, not denoised.
+    video, sound = seen[-1]
+    assert video.shape[2] == LATENTS + 1
+    assert sound.shape[:2] == (1, 8) and sound.shape[2] > 0
+    assert torch.allclose(sound, seen[-3][1], atol=1e-5)
     other = {**soundtrack, "waveform": soundtrack["waveform"].flip(2)}
     changed, _ = node.generate(**kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image)
     assert silent["samples"].shape == latent["samples"].shape == SHAPE

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_kit import FRAMES, GENERATE, HEIGHT, WIDTH, Kit
+from comfyui_kit import FRAMES, HEIGHT, WIDTH, Kit, sample_params, sampling
 
 pytestmark = pytest.mark.comfyui
 
@@ -28,39 +28,6 @@ def engine(ltxv: Kit, folder: Path) -> Any:
     engine = make_engine(config, "cpu", 1)
     engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
     return engine
-
-
-@pytest.fixture
-def conditioning(ltxv: Kit) -> Any:
-    from actors.engines.comfyui.text import pack_pair
-
-    return pack_pair((ltxv.positive, ltxv.negative))
-
-
-def sampling(**changes: Any) -> Any:
-    from jobs.params import PlannedGuider, Sampling
-
-    return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
-
-
-def sample_params(**changes: Any) -> Any:
-    from jobs.frames import ChunkSpan
-    from jobs.params import SampleParams
-
-    params = SampleParams(
-        kind="generate",
-        width=WIDTH,
-        height=HEIGHT,
-        span=ChunkSpan(0, 3, 3),
-        frame_rate=25.0,
-        seed=GENERATE["seed"],
-        sampling=sampling(),
-        guides=(),
-        overlap_strength=1.0,
-        attention_mode="auto",
-        ffn_chunks=0,
-    )
-    return replace(params, **changes)
 
 
 def test_nodes_and_engine_give_the_same_bits(

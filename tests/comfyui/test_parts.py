@@ -51,6 +51,35 @@ def test_missing_features_are_refused_before_anything_runs(
     assert model_calls == []
 
 
+@pytest.mark.parametrize("api", ["LTXVAddGuide", "comfy_extras.nodes_lt.LTXVAddGuide.append_keyframe"])
+def test_guides_are_refused_before_anything_runs(
+    api: str, generate: Run, extend: Run, image: Any, model_calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes and functions alike; a clip from text alone does not need them."""
+    from actors.engines.comfyui import core as lookup
+    from jobs.errors import MissingCoreApi
+
+    chain = generate(steps=1)[0]
+    model_calls.clear()
+    node, function = lookup._lookup, lookup.has_function
+    monkeypatch.setattr(lookup, "_lookup", lambda name: None if name == api else node(name))
+    monkeypatch.setattr(lookup, "has_function", lambda name: name != api and function(name))
+    with pytest.raises(MissingCoreApi, match=rf"has no {api}; versions 0\.3\.64 and later have it"):
+        extend(chain)
+    with pytest.raises(MissingCoreApi, match=api):
+        generate(last_image=image)
+    assert model_calls == []
+    generate(steps=1)
+
+
+def test_sound_for_a_deaf_model_is_refused(needs: Run, generate: Run, soundtrack: Any) -> None:
+    from jobs.errors import InvalidInput
+
+    needs("audio")
+    with pytest.raises(InvalidInput, match="load an LTX-2 checkpoint"):
+        generate(audio=soundtrack, audio_vae=object())
+
+
 @pytest.mark.parametrize("wrong", [{"num_frames": 16}, {"width": 100}, {"height": 33}])
 def test_sizes_that_do_not_fit_are_refused(generate: Run, wrong: dict[str, int]) -> None:
     from jobs.errors import InvalidInput
@@ -70,6 +99,8 @@ def test_extend_refuses_what_cannot_be_extended(extend: Run) -> None:
         extend({"samples": torch.zeros(1, 128, 2, 3, 4)}, num_new_frames=12)
     with pytest.raises(InvalidInput, match="video latent"):
         extend({"samples": torch.zeros(1, 4, 8, 8)})
+    with pytest.raises(InvalidInput, match="one LTX video latent"):
+        extend({"samples": torch.zeros(2, 128, 3, 3, 4)})
 
 
 def test_a_failing_prompt_frees_the_device(generate: Run, ltxv: Kit, monkeypatch: pytest.MonkeyPatch) -> None:

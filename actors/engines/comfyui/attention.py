@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 
 AttentionMode = Literal["auto", "default", "sage"]
+Kernel = Literal["default", "sage"]
 OVERRIDE = "optimized_attention_override"
 
 MIN_GAIN = 1.03
@@ -45,13 +46,14 @@ class ShapeClass:
         if not blocks or not hasattr(blocks[0], "attn1"):
             return None
         heads, head_dim = blocks[0].attn1.heads, blocks[0].attn1.dim_head
-        dtype = str(model.model.get_dtype()).removeprefix("torch.")
+        # Weights may be stored in eight bits; what attention sees is the type they are cast to.
+        dtype = str(model.model.manual_cast_dtype or model.model.get_dtype()).removeprefix("torch.")
         return cls(str(model.load_device), dtype, heads, head_dim, 1 << max(0, tokens - 1).bit_length())
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    kernel: Literal["default", "sage"]
+    kernel: Kernel
     reason: str
 
 
@@ -62,27 +64,39 @@ _warned: set[str] = set()
 TYPICAL_TOKENS = (8192, 32768)
 """Shape classes of 97 frames at 768 x 512 and at twice that size."""
 LTX_HEADS = 32
+QUERY = "transformer_blocks.0.attn1.to_q.weight"
 
 
-def job_kernel(transformer: Path, device: str) -> Literal["default", "sage"]:
-    """What `auto` means for every clip of a job: sage where it wins at both typical sizes."""
+def job_kernel(transformer: Path, device: str, dtype: str = "auto") -> Kernel:
+    """What `auto` means for every clip of a job: sage where it wins at both typical sizes.
+
+    `dtype` is the job's, `auto` being what core computes LTX models in. A file whose heads cannot be read,
+    such as a pickle, keeps the default.
+    """
     if not device.startswith("cuda"):
         return "default"
-    shapes = [ShapeClass(device, "bfloat16", *_heads(transformer), tokens) for tokens in TYPICAL_TOKENS]
+    heads = _heads(transformer)
+    if heads is None:
+        return "default"
+    computed = "bfloat16" if dtype == "auto" else dtype
+    shapes = [ShapeClass(device, computed, *heads, tokens) for tokens in TYPICAL_TOKENS]
     return "sage" if all(choice(shape).kernel == "sage" for shape in shapes) else "default"
 
 
-def _heads(transformer: Path) -> tuple[int, int]:
-    """(heads, head size) of the transformer in a file; where it does not say, 32 as in every LTX model."""
-    from safetensors import safe_open
+def _heads(transformer: Path) -> tuple[int, int] | None:
+    """(heads, head size) of the transformer in a safetensors file, None where there is none to be found;
+    where the file does not say, 32 heads as in every LTX model."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(transformer, framework="pt") as file:
-        config = json.loads((file.metadata() or {}).get("config", "{}")).get("transformer", {})
-        names = list(file.keys())
-        query = next(name for name in names if name.endswith("transformer_blocks.0.attn1.to_q.weight"))
-        width = file.get_slice(query).get_shape()[0]
+    try:
+        with safe_open(transformer, framework="pt") as file:
+            config = json.loads((file.metadata() or {}).get("config", "{}")).get("transformer", {})
+            names = [name for name in file.keys() if name.endswith(QUERY)]  # noqa: SIM118
+            width = file.get_slice(names[0]).get_shape()[0] if names else 0
+    except SafetensorError:
+        return None
     heads = int(config.get("num_attention_heads", LTX_HEADS))
-    return heads, width // heads
+    return (heads, width // heads) if width else None
 
 
 def patch_attention(model: Any, mode: AttentionMode, tokens: int) -> None:
@@ -94,7 +108,7 @@ def patch_attention(model: Any, mode: AttentionMode, tokens: int) -> None:
         options[OVERRIDE] = sage_override
 
 
-def resolve(model: Any, mode: AttentionMode, tokens: int) -> Literal["default", "sage"]:
+def resolve(model: Any, mode: AttentionMode, tokens: int) -> Kernel:
     """The kernel that `mode` means for a clip of `tokens` tokens. `auto` measures once and remembers."""
     shape = ShapeClass.of(model, tokens)
     if mode == "default" or shape is None:
@@ -149,7 +163,10 @@ def _choose(shape: ShapeClass) -> Choice:
     fault = sage_fault(shape)
     if fault:
         return Choice("default", f"sage cannot run: {fault}")
-    return _measure(shape)
+    try:
+        return _measure(shape)
+    except Exception as error:  # out of memory at this size, or a failure of the kernel's own
+        return Choice("default", f"sage could not be measured: {type(error).__name__}: {error}")
 
 
 def _measure(shape: ShapeClass) -> Choice:
@@ -171,12 +188,17 @@ def _time(kernel: Callable[..., torch.Tensor], q: torch.Tensor, heads: int) -> t
     out = kernel(q, q, q, heads)
     best = float("inf")
     for _ in range(REPEATS):
-        torch.cuda.synchronize(q.device)
+        _wait(q.device)
         start = time.perf_counter()
         kernel(q, q, q, heads)
-        torch.cuda.synchronize(q.device)
+        _wait(q.device)
         best = min(best, time.perf_counter() - start)
     return best, out
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _sample(shape: ShapeClass, tokens: int) -> torch.Tensor:

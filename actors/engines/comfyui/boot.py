@@ -20,13 +20,11 @@ _booted: Path | None = None
 class BootOptions:
     """What is fixed for the life of the process.
 
-    `device` is "cpu", "cuda" or "cuda:N". `extra_model_paths` are ComfyUI's own yaml files; the one in the
-    root is always honoured.
+    `device` is "cpu", "cuda" or "cuda:N".
     """
 
     root: Path
     device: str = "cuda"
-    extra_model_paths: tuple[Path, ...] = ()
 
 
 def boot(options: BootOptions) -> None:
@@ -48,7 +46,7 @@ def boot(options: BootOptions) -> None:
             f"ComfyUI at {root} needs the package {error.name!r}, which this Python lacks: "
             f"run `{sys.executable} -m pip install -r {root / 'requirements.txt'}`."
         ) from error
-    _load_model_paths(root, options.extra_model_paths)
+    _load_model_paths(root)
     _booted = root
 
 
@@ -96,14 +94,13 @@ def _import_core() -> None:
     sys.path[:] = before
 
 
-def _load_model_paths(root: Path, extra: tuple[Path, ...]) -> None:
+def _load_model_paths(root: Path) -> None:
+    """The user's other model folders: `extra_model_paths.yaml` in the root, as main.py reads it."""
     spec = importlib.util.spec_from_file_location("_comfyui_extra_config", root / "utils" / "extra_config.py")
     if spec is None or spec.loader is None:
         raise CannotRun(f"{root} has no utils/extra_config.py: give a complete ComfyUI checkout.")
     config = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(config)
-    for path in (root / "extra_model_paths.yaml", *extra):
-        if path.is_file():
-            config.load_extra_path_config(os.fspath(path))
-        elif path in extra:
-            raise CannotRun(f"The model path file {path} does not exist: correct `engine.extra_model_paths`.")
+    path = root / "extra_model_paths.yaml"
+    if path.is_file():
+        config.load_extra_path_config(os.fspath(path))

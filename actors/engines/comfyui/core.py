@@ -56,14 +56,34 @@ class Core:
         return tuple(getattr(node(), node.FUNCTION)(**inputs))
 
     def require(self, feature: str) -> None:
-        """Raise MissingCoreApi unless every node of the feature (a key of `FEATURES`) is there."""
-        for node_id in FEATURES[feature].nodes:
-            self.node(node_id)
+        """Raise MissingCoreApi unless all that the feature (a key of `FEATURES`) needs is there."""
+        for api in self.lacks(feature):
+            raise missing_api(api, self.version)
+
+    def lacks(self, feature: str) -> tuple[str, ...]:
+        """The node ids and functions of the feature that this core does not have."""
+        wanted = FEATURES[feature]
+        nodes = (node_id for node_id in wanted.nodes if not self.has(node_id))
+        return (*nodes, *(dotted for dotted in wanted.functions if not has_function(dotted)))
 
     def _find(self, node_id: str) -> Any | None:
         if node_id not in self._nodes:
             self._nodes[node_id] = _lookup(node_id)
         return self._nodes[node_id]
+
+
+def has_function(dotted: str) -> bool:
+    """Whether a function is there: the longest importable prefix, then attributes."""
+    parts = dotted.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:split]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[split:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
 
 
 def _lookup(node_id: str) -> Any | None:

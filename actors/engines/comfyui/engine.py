@@ -19,6 +19,7 @@ from actors.engines.comfyui.audio import (
     encode_track,
     generated_track,
     heard_track,
+    hears,
     stereo,
 )
 from actors.engines.comfyui.boot import BootOptions, boot
@@ -34,7 +35,7 @@ from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, load_piecewise
 from actors.payload import Payload, from_torch, to_torch
-from jobs.errors import CannotRun
+from jobs.errors import CannotRun, InvalidInput
 from jobs.frames import frames_of
 from jobs.task import Stage
 
@@ -98,7 +99,7 @@ class ComfyEngine:
     @cached_property
     def attention_kernel(self) -> str:
         """What `auto` means for the whole job: one kernel, so that no clip depends on which worker has it."""
-        return job_kernel(self.loaded.files.transformer, self.device)
+        return job_kernel(self.loaded.files.transformer, self.device, self.config.dtype)
 
     def encode_text(self, params: EncodeText) -> Payload:
         text = self.loaded.text
@@ -195,6 +196,8 @@ class ComfyEngine:
         return recipe_of(self.loaded.core, params)
 
     def _track(self, params: SampleParams, tail: Payload | None, audio: Payload | None) -> Track | None:
+        if params.audio_mode is not None and not hears(self.loaded.model):
+            raise InvalidInput("the job has sound and the model has no audio side: use an LTX-2 checkpoint.")
         if params.audio_mode == "condition":
             return None if audio is None else heard_track(to_torch(audio, AUDIO))
         if params.audio_mode is None:

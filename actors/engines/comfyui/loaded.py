@@ -28,7 +28,13 @@ class Loaded:
         self.dtype = dtype
 
     def load(self, stages: frozenset[Stage]) -> None:
-        """Load what these stages need; an upscale stage that has no task must not need its model."""
+        """Load what these stages need; an upscale stage that has no task must not need its model.
+
+        A job that names an audio VAE will hear or make sound: a core that cannot is refused here, before
+        anything is rendered.
+        """
+        if self.files.audio_vae is not None:
+            self.core.require("audio")
         if Stage.ENCODE in stages:
             _ = self.text
         if Stage.SAMPLE in stages:

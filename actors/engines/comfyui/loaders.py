@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from actors.engines.comfyui.tiny import has_own_text, load_own_upsampler
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jobs.spec import EngineConfig
 
 SAFE_SUFFIXES = (".safetensors", ".sft")
+MODEL_PREFIX = "model.diffusion_model."
 AUDIO_KEY = "audio_adaln_single.linear.weight"
 
 
@@ -41,20 +43,17 @@ class ModelFiles:
         bundled = config.checkpoint is None and config.diffusion_model is None
         checkpoint = str(TINY_CHECKPOINT) if bundled else config.checkpoint
 
-        def found(name: str | None, field: str, *folders: str) -> Path | None:
-            return None if name is None else _find(name, field, folders, config.allow_pickle)
+        def found(name: str | None, field: str) -> Path | None:
+            return None if name is None else _find(name, field, config.allow_pickle)
 
         return cls(
-            found(checkpoint, "checkpoint", "checkpoints"),
-            found(config.diffusion_model, "diffusion_model", "diffusion_models", "checkpoints"),
-            found(config.vae, "vae", "vae", "checkpoints"),
-            found(config.text_encoder, "text_encoder", "text_encoders"),
-            found(config.upscale_model, "upscale_model", "latent_upscale_models"),
-            found(config.audio_vae, "audio_vae", "checkpoints", "vae"),
-            tuple(
-                (_find(lora.path, "loras", ("loras",), config.allow_pickle), lora.strength)
-                for lora in config.loras
-            ),
+            found(checkpoint, "checkpoint"),
+            found(config.diffusion_model, "diffusion_model"),
+            found(config.vae, "vae"),
+            found(config.text_encoder, "text_encoder"),
+            found(config.upscale_model, "upscale_model"),
+            found(config.audio_vae, "audio_vae"),
+            tuple((_find(lora.path, "loras", config.allow_pickle), lora.strength) for lora in config.loras),
         )
 
     @property
@@ -100,9 +99,10 @@ def _digest(path: Path | None) -> str | None:
     return None if path is None else file_digest(path)
 
 
-def _find(name: str, field: str, folders: Sequence[str], allow_pickle: bool) -> Path:
+def _find(name: str, field: str, allow_pickle: bool) -> Path:
     import folder_paths
 
+    folders = MODEL_FOLDERS[field]
     path = Path(name) if Path(name).is_file() else None
     for folder in folders:
         if path is None and folder in folder_paths.folder_names_and_paths:
@@ -147,7 +147,7 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
 
     options = {} if dtype == "auto" else {"dtype": getattr(torch, dtype)}
     if files.diffusion_model is not None:
-        model = comfy.sd.load_diffusion_model(str(files.diffusion_model), model_options=options)
+        model = _diffusion_model(files.diffusion_model, options)
     else:
         model = comfy.sd.load_checkpoint_guess_config(
             str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
@@ -156,6 +156,25 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
         weights = comfy.utils.load_torch_file(str(path), safe_load=True)
         model, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0.0)
     return model
+
+
+def _diffusion_model(path: Path, options: dict[str, Any]) -> Any:
+    """MODEL of a file that holds nothing else.
+
+    Cores before 0.8 pass over the config in the file's metadata, and with it the causal positions that LTX
+    models have since 0.9.5; their loader of whole checkpoints reads it.
+    """
+    import comfy.sd
+    import comfy.utils
+
+    if "metadata" in inspect.signature(comfy.sd.load_diffusion_model_state_dict).parameters:
+        return comfy.sd.load_diffusion_model(str(path), model_options=options)
+    weights, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
+    if not any(name.startswith(MODEL_PREFIX) for name in weights):
+        weights = {MODEL_PREFIX + name: tensor for name, tensor in weights.items()}
+    return comfy.sd.load_state_dict_guess_config(
+        weights, output_vae=False, output_clip=False, model_options=options, metadata=metadata
+    )[0]
 
 
 def load_vae(files: ModelFiles) -> Any:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from actors.engines.comfyui.requirements import FEATURES
 from jobs.errors import CannotRun
 
 MARK = "ltx-farm-probe:"
 TIMEOUT_S = 120
+KEYS = ("missing", "folders")
 
 
 @dataclass(frozen=True, slots=True)
 class CoreReport:
-    """A core's version and, by feature, the node ids and functions it lacks."""
+    """A core's version, by feature the node ids and functions it lacks, and its model folders by kind."""
 
     version: str
     missing: Mapping[str, tuple[str, ...]]
+    folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -56,7 +56,8 @@ def probe(root: Path, python: str = sys.executable) -> CoreReport:
         reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise CannotRun(f"The ComfyUI at {root} does not start: {reason}")
     found = json.loads(answer.removeprefix(MARK))
-    return CoreReport(found["version"], {name: tuple(apis) for name, apis in found["missing"].items()})
+    missing, folders = ({name: tuple(all_) for name, all_ in found[key].items()} for key in KEYS)
+    return CoreReport(found["version"], missing, folders)
 
 
 def inspect_core(root: Path) -> CoreReport:
@@ -66,28 +67,14 @@ def inspect_core(root: Path) -> CoreReport:
 
     boot(BootOptions(root, device="cpu"))
     core = Core.current()
-    missing = {
-        name: (
-            *(node for node in feature.nodes if not core.has(node)),
-            *(function for function in feature.functions if not _exists(function)),
-        )
-        for name, feature in FEATURES.items()
-    }
-    return CoreReport(core.version, missing)
+    return CoreReport(core.version, {name: core.lacks(name) for name in FEATURES}, _model_folders())
 
 
-def _exists(dotted: str) -> bool:
-    """Whether a function is there: the longest importable prefix, then attributes."""
-    parts = dotted.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:split]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[split:]:
-            found = getattr(found, part, None)
-        return found is not None
-    return False
+def _model_folders() -> dict[str, tuple[str, ...]]:
+    """Where this ComfyUI looks for models, by kind, `extra_model_paths.yaml` included."""
+    import folder_paths
+
+    return {kind: tuple(folder_paths.get_folder_paths(kind)) for kind in folder_paths.folder_names_and_paths}
 
 
 def main() -> None:

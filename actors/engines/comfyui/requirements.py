@@ -68,6 +68,17 @@ FEATURES: dict[str, Feature] = {
     ),
 }
 
+MODEL_FOLDERS: dict[str, tuple[str, ...]] = {
+    "checkpoint": ("checkpoints",),
+    "diffusion_model": ("diffusion_models", "checkpoints"),
+    "vae": ("vae", "checkpoints"),
+    "text_encoder": ("text_encoders",),
+    "upscale_model": ("latent_upscale_models",),
+    "audio_vae": ("checkpoints", "vae"),
+    "loras": ("loras",),
+}
+"""By field of the spec's `engine` section, the kinds of ComfyUI's model folders where a name is looked up."""
+
 
 def feature_of(api: str) -> Feature | None:
     """The feature that needs a node id or dotted function, None for one the farm never asks for."""
