@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from comfyui_farm import ROOT, render_serial, sampled_chain
 from comfyui_server import Server, make_base, running
 
 pytestmark = pytest.mark.comfyui
 
-ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "examples" / "comfyui" / "long_take_api.json"
 THREADS = 1
 SMALL = {"num_frames": 33, "num_new_frames": 24, "steps": 4}
@@ -67,7 +65,8 @@ def test_its_latents_are_the_farms(server: Server, comfyui: Path, tmp_path: Path
     outputs = server.run(workflow)
     by_server = _saved_latent(server)
     assert outputs["7"]["images"]
-    by_farm = _farm_chain(workflow, comfyui, tmp_path)
+    runs = render_serial(_spec(workflow, comfyui, tmp_path), tmp_path)
+    by_farm = sampled_chain(runs, "from-workflow", "take", overlap=2)
     assert by_server.shape == by_farm.shape == (1, 128, 11, 4, 4)
     assert np.array_equal(by_server, by_farm)
 
@@ -83,24 +82,6 @@ def _saved_latent(server: Server) -> np.ndarray:
 
     (path,) = (server.base / "output").rglob("*.latent")
     return load_file(path)["latent_tensor"]
-
-
-def _farm_chain(workflow: dict[str, Any], comfyui: Path, folder: Path) -> np.ndarray:
-    """The chain that `farm render --serial` leaves in its store for the same job."""
-    import yaml
-
-    spec = folder / "job.yaml"
-    spec.write_text(yaml.safe_dump(_spec(workflow, comfyui, folder)))
-    command = [sys.executable, "-m", "farm.cli.main", "render", str(spec), "--serial"]
-    done = subprocess.run(
-        [*command, "--runs", str(folder / "runs")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return _chain(folder / "runs", "from-workflow")
 
 
 def _spec(workflow: dict[str, Any], comfyui: Path, folder: Path) -> dict[str, Any]:
@@ -131,22 +112,3 @@ def _spec(workflow: dict[str, Any], comfyui: Path, folder: Path) -> dict[str, An
         "output": {"dir": str(folder / "out")},
         "run": {"threads": THREADS},
     }
-
-
-def _chain(runs: Path, job: str) -> np.ndarray:
-    """The whole chain from the artifacts of its sample tasks, later ones over earlier ones."""
-    from actors.chain import gather
-    from actors.payload import unpack
-    from jobs.frames import Span
-    from jobs.store import Store
-
-    store = Store.open(str(runs), job)
-    by_task = {commit.provenance["task"]: commit for commit in store.commits().values()}
-    names = sorted(name for name in by_task if name.endswith("/sample"))
-    artifacts = [unpack(store.read(by_task[name]))["latents"] for name in names]
-    spans, stop = [], 0
-    for index, artifact in enumerate(artifacts):
-        held = artifact.shape[2]
-        stop += held if index == 0 else held - 2
-        spans.append(Span(stop - held, stop))
-    return gather(artifacts, spans, Span(0, stop))

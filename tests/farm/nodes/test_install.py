@@ -21,6 +21,15 @@ NOT_INSTALLED = (
 """ComfyUI's Python does not have this project installed, the tests' may."""
 FOREIGN = ("pydantic", "ray", "fsspec", "ffmpeg", "imageio_ffmpeg", "rich", "typer", "diffusers", "fcntl")
 
+BLOCKING = """
+{not_installed}
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
 
 @pytest.fixture
 def comfyui(tmp_path: Path) -> Path:
@@ -34,13 +43,8 @@ def comfyui(tmp_path: Path) -> Path:
 def load_pack(folder: Path, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Load a pack in a fresh interpreter as ComfyUI does: from its folder, named by the folder's path."""
     script = f"""
-{NOT_INSTALLED}
+{BLOCKING.format(not_installed=NOT_INSTALLED, blocked=blocked)}
 import importlib.util
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(name, name=name)
-sys.meta_path.insert(0, Blocked())
 spec = importlib.util.spec_from_file_location({str(folder)!r}, {str(folder / "__init__.py")!r})
 module = importlib.util.module_from_spec(spec)
 sys.modules[{str(folder)!r}] = module
@@ -66,6 +70,21 @@ def test_a_linked_or_cloned_pack_loads_with_what_comfyui_has(comfyui: Path) -> N
     loaded = load_pack(done.nodes, blocked=FOREIGN)
     assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.splitlines() == ["['RSLTXVExtend', 'RSLTXVGenerate', 'RSLTXVTinyPrompt']", "False"]
+
+
+def test_running_a_node_needs_no_more(comfyui: Path) -> None:
+    """What a node imports when it runs, apart from ComfyUI itself."""
+    done = install_nodes(comfyui)
+    modules = "import farm.nodes.flow, actors.engines.comfyui.tiny"
+    script = BLOCKING.format(not_installed=NOT_INSTALLED, blocked=FOREIGN)
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"{script}\nsys.path.append({str(done.nodes)!r})\n{modules}"],
+        capture_output=True,
+        text=True,
+        cwd=comfyui,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
 
 
 def test_an_installed_package_shows_only_its_own_folders(comfyui: Path, tmp_path: Path) -> None:
