@@ -6,8 +6,9 @@ from html import escape
 
 from farm.report.timeline import Bar, Timeline, Wait
 
-WIDTH, ROW, LEFT, TOP = 1100, 26, 150, 24
+WIDTH, ROW, LEFT, TOP = 1100, 26, 176, 24
 MOST_BARS = 6000
+MOST_LETTERS = 18
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
@@ -23,12 +24,9 @@ def gantt(timeline: Timeline) -> str:
     parts = [
         f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did">'
     ]
+    parts += [_stripe(row) for row in rows.values() if row % 2 == 0]
     parts += _axis(stop - start, scale, height)
-    parts += [
-        f'<text class="worker" x="0" y="{TOP + ROW * row + 17}">{escape(name[:16])} '
-        f"{100 * timeline.busy_share(name):.0f} %<title>{escape(name)}</title></text>"
-        for name, row in rows.items()
-    ]
+    parts += [_label(name, timeline.busy_share(name), row) for name, row in rows.items()]
     parts += [_resumed(at_s, start, scale, height) for at_s in timeline.resumed]
     parts += [_wait(wait, rows[wait.worker], start, scale) for wait in timeline.waits if wait.worker in rows]
     parts += [_bar(bar, rows[bar.worker], start, scale) for bar in bars if bar.worker in rows]
@@ -41,8 +39,27 @@ def _axis(seconds: float, scale: float, height: int) -> list[str]:
     for number in range(int(seconds / step) + 1):
         x = LEFT + number * step * scale
         marks.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
-        marks.append(f'<text class="time" x="{x:.1f}" y="{TOP - 10}">{number * step:g} s</text>')
+        marks.append(f'<text class="time" x="{x:.1f}" y="{TOP - 10}">{_tick(number * step, step)}</text>')
     return marks
+
+
+def _tick(seconds: float, step: float) -> str:
+    """A time on the axis, in the largest unit that the step is made of."""
+    size, unit = next(((size, unit) for size, unit in ((3600, "h"), (60, "min")) if step >= size), (1, "s"))
+    return f"{seconds / size:g} {unit}"
+
+
+def _stripe(row: int) -> str:
+    return f'<rect class="row" x="0" y="{TOP + ROW * row}" width="{WIDTH}" height="{ROW}" rx="4"/>'
+
+
+def _label(name: str, busy: float, row: int) -> str:
+    y = TOP + ROW * row + 17
+    return (
+        f'<text class="worker" x="6" y="{y}">{escape(name[:MOST_LETTERS])}'
+        f"<title>{escape(name)}</title></text>"
+        f'<text class="share" x="{LEFT - 10}" y="{y}">{100 * busy:.0f} %</text>'
+    )
 
 
 def _resumed(at_s: float, start_s: float, scale: float, height: int) -> str:
@@ -64,8 +81,11 @@ def _bar(bar: Bar, row: int, start_s: float, scale: float) -> str:
 
 
 def _wait(wait: Wait, row: int, start_s: float, scale: float) -> str:
-    x, width = LEFT + (wait.start_s - start_s) * scale, (wait.stop_s - wait.start_s) * scale
-    title = f"waited {wait.stop_s - wait.start_s:.2f} s until {wait.task} could start\n{wait.reason}"
+    # A worker that was ready before the first task waited outside of the chart, too.
+    seen_s = max(wait.start_s, start_s)
+    x, width = LEFT + (seen_s - start_s) * scale, (wait.stop_s - seen_s) * scale
+    until = f"until {wait.task} could start" if wait.task else "to the end"
+    title = f"waited {wait.stop_s - wait.start_s:.2f} s {until}\n{wait.reason}"
     return (
         f'<rect class="wait" x="{x:.2f}" y="{TOP + ROW * row + 9}" width="{width:.2f}" height="{ROW - 20}">'
         f"<title>{escape(title)}</title></rect>"

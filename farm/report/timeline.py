@@ -12,6 +12,8 @@ from farm.progress import split_task
 GAP_S = 0.25
 """Waits shorter than this are hand-over, not waiting."""
 
+NOTHING_LEFT = "no task was ready for it before the last one ended"
+
 REST_S = 5.0
 """The nights between two runs of a job are drawn this long."""
 
@@ -31,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A worker with nothing to do, until `task` came for `reason`."""
+    """A worker with nothing to do, until `task` came for `reason`; without a task to the chart's end."""
 
     worker: str
     start_s: float
@@ -88,6 +90,7 @@ def read_timeline(records: Iterable[Mapping[str, Any]]) -> Timeline:
     reader = _Reader()
     for record in records:
         reader.take(record)
+    reader.close()
     return reader.timeline
 
 
@@ -95,6 +98,8 @@ def explain_waits(timeline: Timeline, needs: Callable[[str], Iterable[str]]) -> 
     """Says of each wait what it was for: the last of the task's needs to be finished, where it came late."""
     ended = {bar.task: bar for bar in timeline.bars if bar.ok}
     for at, wait in enumerate(timeline.waits):
+        if not wait.task:
+            continue
         before = [ended[need] for need in needs(wait.task) if need in ended]
         last = max(before, key=lambda bar: bar.stop_s, default=None)
         if last is not None and last.stop_s > wait.start_s:
@@ -117,6 +122,15 @@ class _Reader:
         if "task" in record:
             self.last_s = record["at_s"]
         self._read({**record, "at_s": record["at_s"] - self.skipped_s})
+
+    def close(self) -> None:
+        """Whoever is idle at the end has been so since its last task."""
+        stop_s = self.timeline.span[1]
+        busy = {worker for worker, _ in self.running}
+        for worker in self.timeline.workers:
+            since_s = self.idle_since.get(worker)
+            if since_s is not None and worker not in busy and stop_s - since_s >= GAP_S:
+                self.timeline.waits.append(Wait(worker, since_s, stop_s, "", NOTHING_LEFT))
 
     def _begin_run(self, at_s: float) -> None:
         """What an earlier run left unfinished is gone, and so is the time since its last task."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from farm import __version__
 from farm.preview import preview_path
 from farm.progress import STAGES
 from farm.report.gantt import gantt
@@ -98,6 +99,7 @@ def _content(store: Store) -> dict[str, Any]:
         "job": run.job,
         "state": state,
         "plan": plan,
+        "version": __version__,
         "written": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "films": _films(store, plan, state, _previewed(records)),
         "gantt": gantt(timeline),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from farm.api import render
 from farm.report import write_report
-from farm.report.gantt import gantt
+from farm.report.gantt import LEFT, gantt
 from farm.report.timeline import explain_waits, read_timeline
 from jobs.store import Store
 
@@ -208,6 +209,33 @@ def test_a_wait_names_what_it_was_for() -> None:
         ]
     )
     explain_waits(timeline, lambda task: ["v/00000/sample"] if task.endswith("decode") else [])
-    (wait,) = timeline.waits
+    wait, rest = timeline.waits
     assert wait.reason == "it needs v/00000/sample, which a finished 4.0 s into the wait"
     assert "finished 4.0 s into the wait" in gantt(timeline)
+    assert (rest.worker, rest.task, rest.stop_s - rest.start_s) == ("a", "", pytest.approx(1.0))
+    assert "waited 1.00 s to the end" in gantt(timeline)
+
+
+def test_a_wait_before_the_first_task_stays_inside_the_chart() -> None:
+    timeline = read_timeline(
+        [
+            record("worker_ready", 0.0, worker="b", device="cpu", seconds=1.0),
+            started(10.0, "a", "v/00000/sample"),
+            committed(12.0, "a", "v/00000/sample", 2.0),
+            started(12.0, "b", "v/00000/segment"),
+            committed(13.0, "b", "v/00000/segment", 1.0),
+        ]
+    )
+    (before, _) = timeline.waits
+    assert (before.worker, before.start_s) == ("b", 0.0)
+    drawn = [float(x) for x in re.findall(r'<rect class="wait" x="([\d.-]+)"', gantt(timeline))]
+    assert min(drawn) == LEFT
+
+
+def test_the_axis_counts_in_hours_and_minutes() -> None:
+    def axis(seconds: float) -> str:
+        return gantt(
+            read_timeline([started(0.0, "a", "v/0/sample"), committed(seconds, "a", "v/0/sample", 1)])
+        )
+
+    assert ">5 s<" in axis(50) and ">10 min<" in axis(3600) and ">2 h<" in axis(12 * 3600)

@@ -58,6 +58,15 @@ def test_narrow_screens_do_not_scroll_sideways(page: Path) -> None:
     assert visit(Visit(page.as_uri(), script=PLAY, width=400)).value["wide"] is False
 
 
+def test_long_digests_do_not_stand_one_letter_a_line(page: Path, tmp_path: Path) -> None:
+    first, path, digest = "<table><tr><td>engine.engine</td>", "deep/" * 12 + "m.safetensors", "a1" * 32
+    row = f"<tr><td>made from.files./models/{path}</td><td><code>{digest}</code></td></tr>"
+    long = tmp_path / "report.html"
+    long.write_text(page.read_text().replace(first, first.replace("<table>", f"<table>{row}")))
+    tall = "Math.max(...[...document.querySelectorAll('.wrap tr')].map((row) => row.offsetHeight))"
+    assert 0 < visit(Visit(long.as_uri(), script=tall, width=400)).value < 160
+
+
 def test_page_survives_a_copy_to_another_machine(page: Path, tmp_path: Path) -> None:
     """Without the film beside it the pictures are still there; only the player has nothing to play."""
     copied = tmp_path / "report.html"
