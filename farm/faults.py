@@ -26,7 +26,8 @@ class Fail:
 class Crash:
     """The worker, or everything on its host, dies after a while; the scheduler hears of it `noticed_s` later.
 
-    `zombie_s` after the crash the result comes all the same: the process was only cut off.
+    `zombie_s` after the crash the result comes all the same: the process was only cut off. `kind` is `oom`
+    where the node ended it for the memory that it took.
     """
 
     after_s: float
@@ -34,6 +35,7 @@ class Crash:
     whole_host: bool = False
     zombie_s: float | None = None
     reason: str = "the process was killed"
+    kind: FailureKind = FailureKind.WORKER_LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class FaultRates:
     hang: float = 0.01
     cut_off: float = 0.01
     oom: float = 0.02
+    memory_kill: float = 0.005
     bad_output: float = 0.02
     storage: float = 0.005
     lost_input: float = 0.01
@@ -97,6 +100,7 @@ class RandomFaults:
             (rates.hang, self._hang),
             (rates.cut_off, self._cut_off),
             (rates.oom, self._oom),
+            (rates.memory_kill, self._memory_kill),
             (rates.bad_output, self._bad_output),
             (rates.storage, self._storage),
             (rates.lost_input, self._lost_input),
@@ -144,6 +148,9 @@ class RandomFaults:
 
     def _oom(self, task: str, after_s: float) -> Fate:
         return Fail(after_s, FailureKind.OOM, "out of memory")
+
+    def _memory_kill(self, task: str, after_s: float) -> Fate:
+        return Crash(after_s, noticed_s=1.0, reason="the node ran out of memory", kind=FailureKind.OOM)
 
     def _bad_output(self, task: str, after_s: float) -> Fate:
         return Fail(after_s, FailureKind.BAD_OUTPUT, "not finite", f"{self.random.getrandbits(64):x}")

@@ -231,7 +231,7 @@ class Simulation:
     def _crash(self, worker: VirtualWorker, life: int, fate: Crash) -> None:
         if worker.life == life and worker.alive:
             self._die(worker)
-            self._at(fate.noticed_s, self._send, events.WorkerLost(worker.id, fate.reason))
+            self._at(fate.noticed_s, self._send, events.WorkerLost(worker.id, fate.reason, kind=fate.kind))
 
     def _die(self, worker: VirtualWorker) -> None:
         worker.alive = False

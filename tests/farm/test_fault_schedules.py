@@ -22,6 +22,7 @@ from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Status
 from farm.simulate import Simulation, SimulationConfig
 from farm.workload import Film, StageTimes, job
+from jobs.errors import FailureKind
 from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology
 
@@ -36,6 +37,10 @@ TOPOLOGIES = (
     "mono=1,sample=1,decode=1",
 )
 MOST_EVENTS = 5000
+ELSEWHERE = (FailureKind.BAD_OUTPUT, FailureKind.BUG)
+EXACT_ON_ONE_WORKER = 3
+"""Rungs of the ladder before another worker is tried."""
+
 HANG = HangConfig(factor=4.0, floor_s=30.0, first_s=120.0)
 
 
@@ -50,6 +55,7 @@ class Referee:
         self.held: dict[str, tuple[str, int]] = {}
         self.attempts: dict[str, int] = {}
         self.failed_on: set[tuple[str, str]] = set()
+        self.memory_failures: dict[str, list[str]] = {}
         self.given_up: set[str] = set()
         self.up: set[str] = set()
         self.finish: commands.Finish | None = None
@@ -73,22 +79,39 @@ class Referee:
                 self.committed.add(event.task)
             case events.TaskFailed() if self._holds(event):
                 del self.held[event.task]
-                self.failed_on.add((event.task, event.worker))
+                self._remember(event)
                 self.committed.difference_update(event.lost_inputs)
             case events.WorkerReady():
                 self.up.add(event.worker)
             case events.WorkerLost():
-                self._strip(event.worker)
+                self._strip(event.worker, event.kind)
+
+    def _remember(self, failed: events.TaskFailed) -> None:
+        """Where the failed task may be kept from: the table sends it elsewhere."""
+        if failed.lost_inputs:
+            return
+        if failed.kind in ELSEWHERE:
+            self.failed_on.add((failed.task, failed.worker))
+        if failed.kind is FailureKind.OOM:
+            self._ran_out_of_memory(failed.task, failed.worker)
+
+    def _ran_out_of_memory(self, task: str, worker: str) -> None:
+        workers = self.memory_failures.setdefault(task, [])
+        workers.append(worker)
+        if len(workers) > EXACT_ON_ONE_WORKER:
+            self.failed_on.update((task, each) for each in workers)
 
     def _holds(self, event: events.TaskDone | events.TaskFailed) -> bool:
         return self.held.get(event.task) == (event.worker, event.attempt)
 
-    def _strip(self, worker: str) -> None:
+    def _strip(self, worker: str, kind: FailureKind = FailureKind.WORKER_LOST) -> None:
         if self.simulation.scheduler.board.roster.by_id[worker].status is Status.UP:
             return  # a message that came twice: the worker serves again
-        for task, (holder, _) in list(self.held.items()):
-            if holder == worker:
-                del self.held[task]
+        taken = [task for task, (holder, _) in self.held.items() if holder == worker]
+        for task in taken:
+            del self.held[task]
+        for task in taken[:1] if kind is FailureKind.OOM else ():
+            self._ran_out_of_memory(task, worker)
 
     def _check(self, order: commands.Command) -> None:
         match order:

@@ -1,0 +1,40 @@
+"""An event costs the same in a long job as in a short one."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from benchmarks.scheduler_cost import TIMES
+from farm.schedule_graph import ScheduleGraph
+from farm.simulate import Simulation
+from farm.workload import Film, films, job
+from jobs.topology import Machine, parse_topology
+
+
+def calls_per_event(chunks: int) -> float:
+    """Function calls inside the scheduler: unlike seconds, the same on every machine."""
+    some = films(chunks // 50, Film("film", 50, TIMES, guided=True, frame_bytes=10**6))
+    simulation = Simulation(ScheduleGraph(job(some)), parse_topology("mono=16", Machine(16, 2)))
+    handle, calls = simulation.scheduler.handle, 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    def counted(event, now):
+        sys.setprofile(count)
+        try:
+            return handle(event, now)
+        finally:
+            sys.setprofile(None)
+
+    simulation.scheduler.handle = counted
+    simulation.run()
+    return calls / simulation.events
+
+
+def test_an_event_costs_the_same_with_ten_times_the_chunks() -> None:
+    short, long = calls_per_event(500), calls_per_event(5000)
+    print(f"calls per event: {short:.1f} of 500 chunks, {long:.1f} of 5000")
+    assert long <= 1.05 * short
