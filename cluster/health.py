@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +16,7 @@ from cluster.session import AUTH_MODE, SessionConfig, open_session
 PACKAGES = ("ltx-farm", "torch", "diffusers", "numpy")
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 ANSWER_S = 60.0
+STRANGER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,21 @@ def cluster_health(address: str) -> ClusterHealth:
             differing=tuple(_differing(nodes)),
             dashboard=dashboard,
             dashboard_exposed=bool(dashboard) and not dashboard.removeprefix("http://").startswith(LOOPBACK),
-            authenticated=os.environ.get(AUTH_MODE, "").lower() == "token",
+            authenticated=_asks_for_a_token(dashboard),
         )
+
+
+def _asks_for_a_token(dashboard: str) -> bool:
+    """Whether the dashboard turns a stranger away; where it does not answer, what our own side is set to."""
+    try:
+        urllib.request.urlopen(
+            f"http://{dashboard.removeprefix('http://')}/api/jobs/", timeout=STRANGER_S
+        ).close()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code in (401, 403)
+    except (OSError, ValueError):
+        return os.environ.get(AUTH_MODE, "").lower() == "token"
+    return False
 
 
 def software() -> dict[str, str]:

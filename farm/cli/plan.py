@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -153,11 +154,20 @@ def _topology_lines(report: PlanReport) -> list[str]:
 def _choice(options: tuple[TopologyRow, ...], reason: str) -> list[str]:
     """The winner, and what would be nearly as fast for far less."""
     winner, rival = options[0], options[min(1, len(options) - 1)]
-    lines = [f"-> {winner.topology}, about {duration(winner.makespan_s)}: {reason}"]
+    lines = [
+        f"-> {winner.topology}, about {duration(winner.makespan_s)}: {reason}",
+        f"   ETA {_eta(time.time(), winner.makespan_s)}, if it starts now, the loading of models aside",
+    ]
     if rival.gpu_hours < WORTH_SAVING * winner.gpu_hours:
         saved = f"{rival.gpu_hours:.3f} instead of {winner.gpu_hours:.3f} GPU-hours"
         lines.append(f"   thriftier: {rival.topology}, about {duration(rival.makespan_s)} for {saved}")
     return lines
+
+
+def _eta(now_s: float, makespan_s: float) -> str:
+    """The time of day, with the date where that is another."""
+    now, then = time.localtime(now_s), time.localtime(now_s + makespan_s)
+    return time.strftime("%H:%M:%S" if now[:3] == then[:3] else "%Y-%m-%d %H:%M", then)
 
 
 def register(app: typer.Typer) -> None:

@@ -33,6 +33,10 @@ def check_cluster(address: str | None) -> Iterator[Finding]:
         )
     elif health.dashboard:
         yield ok("dashboard", health.dashboard)
+    if health.authenticated:
+        yield ok("auth", "strangers are asked for a token")
+    elif not health.dashboard_exposed:
+        yield ok("auth", "none; only this machine reaches the dashboard")
 
 
 def _versions(differing: tuple[str, ...]) -> Iterator[Finding]:

@@ -26,7 +26,8 @@ def check_device(engine: EngineConfig | None, stages: frozenset[Stage]) -> Itera
         yield fail("torch", f"cannot be imported: {error}", "pip install torch")
         return
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
-    yield ok("torch", f"{metadata.version('torch')} for {built}")
+    driver = f", driver {_driver()}" if DRIVER.exists() else ""
+    yield ok("torch", f"{metadata.version('torch')} for {built}{driver}")
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             facts = torch.cuda.get_device_properties(number)

@@ -98,10 +98,13 @@ def _wait_for(process: subprocess.Popen[bytes], log: Path, url: str) -> None:
     while time.monotonic() < until and process.poll() is None:
         try:
             urllib.request.urlopen(f"{url}/api/version", timeout=2).close()
-            if "will now block forever" in log.read_text():
-                return
+        except urllib.error.HTTPError:
+            pass  # It is up, and asks for a token.
         except (urllib.error.URLError, OSError):
-            pass
+            time.sleep(0.3)
+            continue
+        if "will now block forever" in log.read_text():
+            return
         time.sleep(0.3)
     raise AssertionError(f"ray start did not come up:\n{log.read_text()}")
 

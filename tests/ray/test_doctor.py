@@ -18,6 +18,8 @@ import pytest
 from tests.ray.commands import farm
 from tests.ray.head import Head, free_port, ray_head, tool
 
+TOKEN = "0123456789abcdef0123456789abcdef"
+
 
 def diagnosis(address: str, runs: Path, **env: str) -> tuple[int, list[dict[str, Any]]]:
     done = farm("doctor", "--address", address, "--runs", runs, "-o", "json", **env)
@@ -52,6 +54,7 @@ def test_a_sound_cluster(head: Head, tmp_path: Path) -> None:
     assert "1 node(s), 8 GPU(s)" in said(findings, "ray", "ok")[0]["message"]
     assert said(findings, "versions", "ok")
     assert said(findings, "dashboard", "ok")
+    assert "only this machine" in said(findings, "auth", "ok")[0]["message"]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,36 @@ def test_a_dashboard_that_anyone_can_reach(exposed: Head, tmp_path: Path) -> Non
     assert code == 0
     assert "beyond loopback" in finding["message"]
     assert "RAY_AUTH_MODE=token" in finding["fix"]
+    assert not said(findings, "auth", "ok")
+
+
+def test_a_token_that_only_we_know_of_protects_nothing(exposed: Head, tmp_path: Path) -> None:
+    """The cluster takes anyone, whatever this side is set to."""
+    _, findings = diagnosis(
+        exposed.gcs_address, tmp_path / "runs", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN
+    )
+    assert not said(findings, "auth", "ok")
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Head]:
+    with ray_head(1, 1, "127.0.0.1", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as started:
+        yield started
+
+
+def test_a_cluster_that_asks_for_a_token(guarded: Head, tmp_path: Path) -> None:
+    code, findings = diagnosis(
+        guarded.gcs_address, tmp_path / "runs", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN
+    )
+    assert code == 0, findings
+    assert "asked for a token" in said(findings, "auth", "ok")[0]["message"]
+
+
+def test_a_client_without_the_token(guarded: Head, tmp_path: Path) -> None:
+    code, findings = diagnosis(guarded.gcs_address, tmp_path / "runs", RAY_AUTH_MODE="disabled")
+    (finding,) = said(findings, "ray", "fail")
+    assert code == 5
+    assert "token" in finding["message"] + finding["fix"]
 
 
 def test_a_node_with_other_software(exposed: Head, tmp_path: Path) -> None:

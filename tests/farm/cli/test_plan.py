@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from farm.api import RenderOptions, load
+from farm.cli.plan import _eta
 from farm.verbs.plan import PlanReport, PlanRequest, plan_job
 from jobs.errors import UsageError
 from tests.farm.cli.conftest import GENERATE, JOB, Farm, Rendered, document
@@ -116,7 +119,15 @@ def test_text_names_the_winner_and_its_price(farm: Farm, spec: Path, tmp_path: P
     ]  # fmt: skip
     assert any(line.startswith("-> ") for line in lines)
     assert any(line.split()[-1:] == ["cost"] for line in lines)
+    (eta,) = (line for line in lines if line.startswith("   ETA "))
+    assert re.match(r"   ETA (\d{4}-\d\d-\d\d )?\d\d:\d\d", eta)
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_eta_of_another_day_has_its_date() -> None:
+    noon_s = time.mktime((2026, 5, 1, 12, 0, 0, 0, 0, -1))
+    assert _eta(noon_s, 90.0) == "12:01:30"
+    assert _eta(noon_s, 20 * 3600.0) == "2026-05-02 08:00"
 
 
 def test_long_plans_are_cut_short(farm: Farm, tmp_path: Path) -> None:

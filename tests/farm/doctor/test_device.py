@@ -90,6 +90,21 @@ def test_a_driver_that_torch_cannot_use(
     monkeypatch.setattr(device, "DRIVER", driver)
     finding = found(doctor(), "gpu", "fail")
     assert "580.159.04" in finding["message"] and "pip install torch" in finding["fix"]
+    assert found(doctor(), "torch", "ok")["message"].endswith("driver 580.159.04")
+
+
+def test_a_real_model_without_a_gpu(doctor: Doctor, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch sees a GPU")
+    (tmp_path / "ltxv.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    report = doctor(
+        film(tmp_path, engine={"name": "diffusers", "checkpoint": str(tmp_path / "ltxv.safetensors")})
+    )
+    finding = found(report, "gpu", "warn")
+    assert "hours a clip on a CPU" in finding["message"]
+    assert finding["fix"] == "run on a machine with a GPU"
 
 
 @pytest.mark.gpu
