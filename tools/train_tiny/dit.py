@@ -23,10 +23,10 @@ from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosi
 from tools.train_tiny.world import Frame
 
 SIZES = (
-    (128, 128, 8192),
-    (256, 256, 1280),
-    (128, 192, 512),
-    (192, 128, 512),
+    (128, 128, 4096),
+    (256, 256, 768),
+    (128, 192, 256),
+    (192, 128, 256),
     (192, 192, 256),
 )
 """height, width, videos in the bank. The first two learn every layout, the others the usual ones."""
@@ -34,7 +34,7 @@ USUAL_SHARE = 0.05
 """Share of a layout from which on every size learns it."""
 TOKENS_PER_BATCH = 26_000
 PEAK_LR = 1.5e-3
-REFRESH_EVERY = 12
+REFRESH_EVERY = 16
 IMITATE_FROM = 0.45
 """Progress from which on some overlaps are the model's own estimates."""
 
