@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from actors.cache import PayloadCache
 from actors.engines import Engine, make_engine
+from actors.engines.base import ManySamplers
 from actors.failures import stage_errors
 from actors.ladder import free_memory, is_exact, lighten
 from actors.media.ffmpeg import media_fingerprint
@@ -120,6 +121,7 @@ class StageWorker:
             "media": media_fingerprint(),
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
             "sources": self._engine.sources() if modelled else {},
+            "samplers": list(self._samplers()) if modelled else [],
             "setup_s": time.monotonic() - started,
         }
 
@@ -217,6 +219,10 @@ class StageWorker:
         line = {"event": what, "task": order.task.id, "attempt": order.attempt, "pid": os.getpid()}
         with Path(self.config.trace).open("a") as trace:
             trace.write(json.dumps(line) + "\n")
+
+    def _samplers(self) -> tuple[str, ...]:
+        """Empty where the engine's samplers were checked with the spec."""
+        return self._engine.samplers() if isinstance(self._engine, ManySamplers) else ()
 
     def _ready(self) -> Engine:
         if self._engine is None:

@@ -7,17 +7,22 @@ model files it names are unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from actors.media.ffmpeg import media_fingerprint
 from jobs.digest import Fingerprint, input_files
+from jobs.errors import CannotRun
 from jobs.files import file_digest
+from jobs.graph import SampleParams, UpscaleParams
 from jobs.spec import EngineConfig
 from jobs.store import DIGESTS, Store
 from jobs.task import TaskGraph
+
+SAMPLED = (SampleParams, UpscaleParams)
 
 
 def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
@@ -27,15 +32,30 @@ def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
 
 
 def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:
-    """What a worker once reported of this engine section (`fingerprint`, `modes`, `sources`); None where
-    nothing is stored or it is no longer true."""
+    """What a worker once reported of this engine section (`fingerprint`, `modes`, `sources`, `samplers`);
+    None where nothing is stored or it is no longer true."""
     record = store.read_json(DIGESTS)
     if record is None or record.get("config") != engine.model_dump(mode="json"):
         return None
     fingerprint, sources = record.get("engine"), record.get("sources")
     if not fingerprint or not sources or not still_true(sources):
         return None
-    return {"fingerprint": fingerprint, "modes": record.get("modes", {}), "sources": sources}
+    kept = {"modes": record.get("modes", {}), "samplers": record.get("samplers", [])}
+    return {"fingerprint": fingerprint, "sources": sources, **kept}
+
+
+def require_samplers(graph: TaskGraph, known: Sequence[str]) -> None:
+    """Raise CannotRun where the job names a sampler that the started engine does not have.
+
+    `known` is empty for engines whose samplers were checked with the spec.
+    """
+    for name, task in graph.tasks.items():
+        sampler = task.params.sampling.sampler if isinstance(task.params, SAMPLED) else None
+        if known and sampler is not None and sampler not in known:
+            near = difflib.get_close_matches(sampler, known, n=1) or known[:1]
+            raise CannotRun(
+                f"{name}: the engine has no sampler {sampler!r}: use one it has, such as {near[0]}."
+            )
 
 
 def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:

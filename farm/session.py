@@ -26,7 +26,7 @@ from farm.events import (
     TaskFailed,
     to_record,
 )
-from farm.frozen import frozen_report, job_fingerprint
+from farm.frozen import frozen_report, job_fingerprint, require_samplers
 from farm.progress import split_task
 from farm.selection import to_compute, to_remake, within
 from farm.state import (
@@ -139,10 +139,12 @@ class JobSession:
         report.
 
         None takes what an earlier render froze; False when there is nothing: start a worker and ask it.
+        Raises CannotRun where the engine lacks a sampler of the job.
         """
         report = frozen_report(self.store, self.plan.engine) or report
         if report is None:
             return False
+        require_samplers(self.graph, report.get("samplers", ()))
         resolved = self.plan.resolve(report.get("modes", {}))
         if resolved != self.plan:
             # A second graph of a long film would cost the driver tens of megabytes.
@@ -284,6 +286,7 @@ class JobSession:
             "engine": report["fingerprint"],
             "modes": report.get("modes", {}),
             "sources": report.get("sources", {}),
+            "samplers": list(report.get("samplers", ())),
             "digests": self.digests,
         }
         self.store.write_json(DIGESTS, record)

@@ -24,7 +24,7 @@ MAX_CHUNKS = 200_000
 MAX_FILM_FRAMES = 20_000_000
 ANY_MACHINE_GPUS = 1e9
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun")
-DIFFUSERS_GUIDERS = ("cfg", "stg")
+GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 
 FRAME_DEFAULTS: tuple[Location, ...] = tuple(
     (section, field)
@@ -239,14 +239,15 @@ def check_audio(spec: JobSpec) -> Iterator[Finding]:
 
 
 def check_samplers(spec: JobSpec) -> Iterator[Finding]:
-    """Samplers and guiders that the diffusers engine has; ComfyUI checks its own when it starts."""
-    if spec.engine.name != "diffusers":
-        return
+    """Guiders that the engine has, and samplers of the diffusers engine. Those of ComfyUI differ between its
+    versions: its first worker tells them before anything is rendered."""
+    engine = spec.engine.name
     for location, settings in _all_settings(spec):
-        if settings.sampler not in DIFFUSERS_SAMPLERS:
-            yield _unknown_choice((*location, "sampler"), settings.sampler, DIFFUSERS_SAMPLERS)
-        if settings.guider.name not in DIFFUSERS_GUIDERS:
-            yield _unknown_choice((*location, "guider"), settings.guider.name, DIFFUSERS_GUIDERS)
+        if engine == "diffusers" and settings.sampler not in DIFFUSERS_SAMPLERS:
+            yield _unknown_choice(engine, (*location, "sampler"), settings.sampler, DIFFUSERS_SAMPLERS)
+        guiders = GUIDERS.get(engine, (settings.guider.name,))
+        if settings.guider.name not in guiders:
+            yield _unknown_choice(engine, (*location, "guider"), settings.guider.name, guiders)
 
 
 def _all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
@@ -259,8 +260,8 @@ def _all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
             yield ("videos", index, "chunks", number, kind), chunk.settings
 
 
-def _unknown_choice(location: Location, value: str, known: tuple[str, ...]) -> Finding:
-    rule = f"the diffusers engine has {', '.join(known)}"
+def _unknown_choice(engine: str, location: Location, value: str, known: tuple[str, ...]) -> Finding:
+    rule = f"the {engine} engine has {', '.join(known)}"
     return Finding(location, shown(value), rule, "write one of these", (("engine", "name"),))
 
 

@@ -111,3 +111,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the models; the engine is not used again."""
+
+
+@runtime_checkable
+class ManySamplers(Protocol):
+    """An engine whose samplers are known only once it has started."""
+
+    def samplers(self) -> tuple[str, ...]:
+        """Every name that `Sampling.sampler` may have."""

@@ -262,6 +262,16 @@ def test_what_the_diffusers_engine_cannot_do(folder: Path, place: str, value: An
     assert [problem.place for problem in problems(folder, spec)] == [reported]
 
 
+def test_a_guider_that_comfyui_does_not_have(folder: Path) -> None:
+    spec = changed("defaults.guider", "pag")
+    spec["engine"] = {"name": "comfyui", "audio_vae": "audio.safetensors"}
+    (problem,) = problems(folder, spec)
+    assert (problem.place, problem.rule) == ("defaults.guider", "the comfyui engine has cfg, stg")
+    # Samplers differ between versions of ComfyUI: the one that is installed is asked.
+    spec["defaults"] |= {"guider": "stg", "sampler": "a_later_one"}
+    assert load(folder, spec).spec.defaults.sampler == "a_later_one"
+
+
 def test_a_hub_id_is_no_missing_file(folder: Path) -> None:
     spec = changed("engine", {"name": "diffusers", "checkpoint": "Lightricks/LTX-Video"})
     spec.pop("upscale")

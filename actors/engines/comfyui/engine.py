@@ -29,7 +29,7 @@ from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.guides import Guide
 from actors.engines.comfyui.loaded import Loaded
 from actors.engines.comfyui.loaders import ModelFiles
-from actors.engines.comfyui.recipes import guided_model, recipe_of
+from actors.engines.comfyui.recipes import guided_model, recipe_of, sampler_names
 from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
@@ -95,6 +95,10 @@ class ComfyEngine:
 
     def sources(self) -> dict[str, dict[str, str]]:
         return sources(self.loaded.files)
+
+    def samplers(self) -> tuple[str, ...]:
+        """The names of this core; they differ between versions."""
+        return sampler_names()
 
     @cached_property
     def attention_kernel(self) -> str:

@@ -35,11 +35,17 @@ def recipe_of(core: Core, params: SampleParams | UpscaleParams) -> Recipe:
     )
 
 
-def _sampler(core: Core, name: str) -> Any:
+def sampler_names() -> tuple[str, ...]:
+    """Every sampler that core's KSamplerSelect knows."""
     from comfy.samplers import SAMPLER_NAMES
 
-    if name not in SAMPLER_NAMES:
-        near = difflib.get_close_matches(name, SAMPLER_NAMES, n=1) or ["euler_ancestral"]
+    return tuple(SAMPLER_NAMES)
+
+
+def _sampler(core: Core, name: str) -> Any:
+    known = sampler_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1) or ["euler_ancestral"]
         raise InvalidInput(
             f"ComfyUI {core.version} has no sampler {name!r}: use one it has, such as {near[0]}."
         )
