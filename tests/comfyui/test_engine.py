@@ -122,6 +122,8 @@ def test_samplers_sigmas_and_guiders_by_name(engine: Any, conditioning: Any) -> 
     for changed in (made(sampler="euler"), made(sigmas=(1.0, 0.5, 0.0)), made(guider=stg)):
         assert changed.shape == plain.shape
         assert not np.array_equal(changed, plain)
+    assert {"euler", "euler_ancestral"} <= set(engine.samplers())
+    assert "euler_ancestrall" not in engine.samplers()
     with pytest.raises(InvalidInput, match="euler_ancestral"):
         made(sampler="euler_ancestrall")
     with pytest.raises(InvalidInput, match="cfg or stg"):
@@ -137,7 +139,13 @@ def test_fingerprint_names_the_core_and_its_files(engine: Any, core: Any, folder
     assert json.loads(json.dumps(described)) == described
     assert described["version"] == core.version
     assert engine.modes() == {"attention_mode": "default"}
-    assert str((folder / "ltxv.safetensors").resolve()) in engine.sources()["files"]
+    files = engine.sources()["files"]
+    assert str((folder / "ltxv.safetensors").resolve()) in files
+    root = Path(os.environ["COMFYUI_PATH"]).absolute()
+    for module in ("comfy/ldm/lightricks/model.py", "comfy/text_encoders/t5.py", "comfy/ldm/common_dit.py"):
+        assert str(root / module) in files
+    assert {"torch", "torchaudio", "transformers"} <= described["packages"].keys()
+    assert described["packages"] == engine.sources()["packages"]
 
 
 def test_missing_models_are_named(core: Any, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,25 @@ from jobs.files import file_digest
 SOURCES = (
     "comfyui_version.py",
     "comfy/*.py",
-    "comfy/ldm/lightricks/**/*.py",
-    "comfy/ldm/modules/attention.py",
     "comfy/k_diffusion/*.py",
+    "comfy/ldm/common_dit.py",
+    "comfy/ldm/lightricks/**/*.py",
+    "comfy/ldm/modules/**/*.py",
+    "comfy/text_encoders/genmo.py",
+    "comfy/text_encoders/llama.py",
     "comfy/text_encoders/lt.py",
-    "comfy_extras/nodes_lt*.py",
+    "comfy/text_encoders/spiece_tokenizer.py",
+    "comfy/text_encoders/t5*.py",
+    "comfy/weight_adapter/*.py",
+    "comfy_extras/nodes_audio.py",
     "comfy_extras/nodes_custom_sampler.py",
+    "comfy_extras/nodes_lt*.py",
     "comfy_extras/nodes_slg.py",
 )
+"""The core's own modules on the way from a prompt to pixels and sound."""
+
+PACKAGES = ("torch", "torchaudio", "transformers", "sageattention", "comfy-kitchen", "comfy-aimdo")
+"""Those whose kernels, resampler or tokenizer reach the bytes, as far as they are installed."""
 
 
 def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[str, Any]:
@@ -34,6 +46,7 @@ def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[
         "version": core.version,
         "source": _source_digest(),
         "torch": torch.__version__,
+        "packages": _packages(),
         "compute": compute_class(device),
         "dtype": dtype,
         "attention": _attention_name(),
@@ -46,9 +59,18 @@ def sources(files: ModelFiles) -> dict[str, dict[str, str]]:
     """What the fingerprint was made from: packages by version, files by path and SHA-256."""
     read = [*files.paths(), *_source_files()]
     return {
-        "packages": {name: metadata.version(name) for name in ("torch", "transformers")},
+        "packages": _packages(),
         "files": {str(path.absolute()): file_digest(path) for path in read},
     }
+
+
+def _packages() -> dict[str, str]:
+    """Versions by name."""
+    versions = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _source_digest() -> str:
