@@ -20,7 +20,9 @@ from benchmarks.gpu.films import (
     Looped,
     Rendered,
     bare_loop,
+    has_ray,
     median,
+    one_ray,
     open_engine,
     quiet_ray,
     render,
@@ -49,12 +51,6 @@ def engine_item(name: str, size: str) -> Any:
     return run
 
 
-def has_ray() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("ray") is not None
-
-
 def stage_rows(made: Rendered) -> list[dict[str, Any]]:
     """Seconds of each stage: its first task, which also warms the kernels up, and its last."""
     rows = []
@@ -78,7 +74,11 @@ def worker_row(made: Rendered, watch: Watch) -> dict[str, Any]:
 
 def overhead(bench: Bench) -> None:
     """The farm on one mono worker against the bare loop of the same step functions, in turn."""
-    quiet_ray()
+    with one_ray():
+        _overhead(bench)
+
+
+def _overhead(bench: Bench) -> None:
     film = Film("overhead", engine_settings(bench, "2b"), replace(bench.clip, steps=bench.count(12, 1)))
     film = replace(film, videos=bench.count(4, 2), extends=bench.count(4, 1), upscale=False)
     rows, loops, renders, busy = [], [], [], []
@@ -130,9 +130,13 @@ def _verdict(loops: list[Any], renders: list[float], busy: list[float]) -> list[
 
 def colocated(bench: Bench) -> None:
     """One worker with all stages, three that share the card, and two whole ones that share it."""
-    quiet_ray()
+    with one_ray():
+        _colocated(bench)
+
+
+def _colocated(bench: Bench) -> None:
     film = Film("shared", engine_settings(bench, "2b"), replace(bench.clip, steps=bench.count(8, 1)))
-    film = replace(film, videos=2, extends=bench.count(3, 1))
+    film = replace(film, videos=2, extends=bench.count(2, 1))
     rows: list[dict[str, Any]] = []
     for topology in ("mono", SPLIT, TWICE):
         made, watch = watched(bench, film, topology)
@@ -148,7 +152,11 @@ def colocated(bench: Bench) -> None:
 
 def determinism(bench: Bench) -> None:
     """The same film in process, on Ray twice, split over three workers, and with the worker killed."""
-    quiet_ray()
+    with one_ray():
+        _determinism(bench)
+
+
+def _determinism(bench: Bench) -> None:
     film = Film("equal", engine_settings(bench, "2b"), replace(bench.clip, steps=bench.count(4, 1), refine=1))
     film = replace(film, videos=bench.count(2, 1), extends=bench.count(2, 1), keep="all")
     rows: list[dict[str, Any]] = []
@@ -162,16 +170,17 @@ def determinism(bench: Bench) -> None:
     ):
         if topology != "serial" and not has_ray():
             continue
-        killer = _Killer(bench.folder(f"trace{len(rows)}") / "trace.jsonl") if kill else None
+        killer = Killer(bench.folder(f"trace{len(rows)}") / "trace.jsonl") if kill else None
         made = render(bench, film, topology)
         killed = killer.close() if killer else 0
         reference = reference or made
         row = {"render": name, "workers killed": killed, "attention": made.attention}
-        rows.append({**row, **_compared(made, reference)})
+        rows.append({**row, **compared(made, reference)})
         bench.table("Determinism on the device: hashes against the first render", rows)
 
 
-def _compared(made: Rendered, reference: Rendered) -> dict[str, Any]:
+def compared(made: Rendered, reference: Rendered) -> dict[str, Any]:
+    """Whether a render made the bytes of another one."""
     mine, theirs = made.hashes(), reference.hashes()
     other = sorted(task for task in theirs if mine.get(task) != theirs[task])
     return {
@@ -182,7 +191,7 @@ def _compared(made: Rendered, reference: Rendered) -> dict[str, Any]:
     }
 
 
-class _Killer:
+class Killer:
     """Kills the process that begins its second sample, once; the trace of the workers says which it is."""
 
     def __init__(self, trace: Path) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.bench import Bench, Clip
 from benchmarks.gpu.watch import EventClock, Watch, wait
+from jobs.files import CACHE
 
 if TYPE_CHECKING:
-    from farm.events import Event
+    from farm.events import Event, WorkerPlaced
     from jobs.store import Commit
     from jobs.task import StageTask, TaskGraph
 
@@ -24,8 +28,8 @@ WORDS = "a red ball moves right over a teal background "
 REPEATS = 27
 """243 words: prompts of LTX-Video are padded to 256 tokens."""
 
-FREE_STAGES = ("encode", "segment")
-"""Stages that are no work of the device."""
+REMEMBERED = "remembered"
+"""Folder of what goes on from one render's runs directory to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Film:
     upscale: bool = True
     sound: bool = False
     keep: str = "latents"
+    cfg: float | None = None
 
     @property
     def chunks(self) -> int:
@@ -68,8 +73,10 @@ class Film:
             "output": {"dir": str(out), "crf": 40, "preset": "ultrafast"},
             "run": {"keep": self.keep, "verify": {"black": "off", "frozen": "off"}},
         }
+        guidance = {} if self.cfg is None else {"cfg": self.cfg}
+        document["defaults"] |= guidance
         if self.upscale:
-            document["upscale"] = {"steps": clip.refine, "denoise": 0.5}
+            document["upscale"] = {"steps": clip.refine, "denoise": 0.5, **guidance}
         return document
 
 
@@ -78,6 +85,7 @@ class Rendered:
     """What a render did: times on the monotonic clock, and what the store holds."""
 
     outcome: str = ""
+    placed: list[WorkerPlaced] = field(default_factory=list)
     ready_s: dict[str, float] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     finished: dict[str, float] = field(default_factory=dict)
@@ -132,21 +140,35 @@ def render(
     film: Film,
     topology: str,
     on_event: Callable[[Event, Rendered], None] | None = None,
+    gpus: int = 1,
+    remember: tuple[str, ...] = (CACHE,),
 ) -> Rendered:
     """Render with the farm: on Ray with `topology`, or in this process where it is `serial`.
 
-    Every render has a runs directory of its own, so that nothing is reused.
+    Every render has a runs directory of its own, so that nothing is reused, but for `remember`: names of what
+    lies beside the runs and goes on to the next. Model files are so digested once.
     """
     import farm
-    from farm.events import FilmDelivered, JobFinished, TaskCommitted, TaskFailed, TaskStarted, WorkerReady
+    from farm.events import (
+        FilmDelivered,
+        JobFinished,
+        TaskCommitted,
+        TaskFailed,
+        TaskStarted,
+        WorkerPlaced,
+        WorkerReady,
+    )
     from jobs.store import DIGESTS, Store
 
     folder = bench.folder(film.name)
     runs, made = str(folder / "runs"), Rendered()
-    how: dict[str, Any] = {"serial": True} if topology == "serial" else {"topology": topology, "gpus": 1}
-    for event in farm.render(film.document(folder / "out"), runs=runs, **how):
+    _copy(bench.scratch / REMEMBERED, Path(runs), remember)
+    how: dict[str, Any] = {"serial": True} if topology == "serial" else {"topology": topology, "gpus": gpus}
+    for event in _events(partial(farm.render, film.document(folder / "out"), runs=runs, **how)):
         now = time.monotonic()
         match event:
+            case WorkerPlaced():
+                made.placed.append(event)
             case WorkerReady():
                 made.ready_s[event.worker] = event.seconds
             case TaskStarted():
@@ -163,12 +185,32 @@ def render(
         if on_event is not None:
             on_event(event, made)
     made.end_s = time.monotonic()
+    _copy(Path(runs), bench.scratch / REMEMBERED, remember)
     store = Store.open(runs, film.name)
     made.commits = store.commits()
     made.attention = ((store.read_json(DIGESTS) or {}).get("modes") or {}).get("attention_mode", "")
     if made.outcome != "done":
         raise RuntimeError(f"{film.name} on {topology} ended {made.outcome}: {made.failures[-3:]}")
     return made
+
+
+def _events(render: Callable[[], Iterable[Event]]) -> Iterator[Event]:
+    """The events of a render whose workers begin together: a makespan then holds no loading of models."""
+    if not has_ray():
+        yield from render()
+        return
+    from benchmarks.gathered import gathered
+
+    with gathered():
+        yield from render()
+
+
+def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Those of these files that are there."""
+    for name in names:
+        if (source / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, target / name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +286,29 @@ def open_engine(bench: Bench, settings: Mapping[str, Any], stages: Iterable[str]
     return engine
 
 
-def watched(bench: Bench, film: Film, topology: str) -> tuple[Rendered, Watch]:
-    """A render and what the device did meanwhile."""
-    with Watch(bench.device) as watch:
-        made = render(bench, film, topology)
+def watched(bench: Bench, film: Film, topology: str, **how: Any) -> tuple[Rendered, Watch]:
+    """A render and what the devices did meanwhile; `how` as `render` takes it."""
+    with Watch(bench.device, how.get("gpus", 1)) as watch:
+        made = render(bench, film, topology, **how)
     return made, watch
+
+
+@contextmanager
+def one_ray(gpus: int = 1) -> Iterator[None]:
+    """One Ray for all renders of an item: it starts once. Where there is no GPU, `gpus` are logical."""
+    quiet_ray()
+    if not has_ray():
+        yield
+        return
+    from cluster.inventory import has_gpu
+    from cluster.session import SessionConfig, open_session
+
+    with open_session(SessionConfig(gpus=None if has_gpu() else gpus)):
+        yield
+
+
+def has_ray() -> bool:
+    return find_spec("ray") is not None
 
 
 def quiet_ray() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import threading
 import time
@@ -24,15 +25,16 @@ class Sample:
 
 
 class Watch:
-    """Samples the device in a thread while the block runs.
+    """Samples the first `count` visible devices in a thread while the block runs.
 
     NVML's utilization is the share of its own last sampling period in which any kernel ran.
     """
 
-    def __init__(self, device: str) -> None:
-        self.samples: list[Sample] = []
+    def __init__(self, device: str, count: int = 1) -> None:
+        self.count = count
+        self.samples: list[list[Sample]] = [[] for _ in range(count)]
         self.host_gib = 0.0
-        self._read = _nvml_reader() if device.startswith("cuda") else _cpu_reader()
+        self._read = _nvml_reader(count) if device.startswith("cuda") else _cpu_reader(count)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
@@ -44,51 +46,72 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def busy(self, start_s: float, stop_s: float) -> float:
-        """Mean utilization in `[start_s, stop_s)`, 0 to 1; 0 where nothing was sampled."""
-        inside = [sample.busy for sample in self.samples if start_s <= sample.at_s < stop_s]
+    def busy(self, start_s: float, stop_s: float, device: int = 0) -> float:
+        """Mean utilization of a device in `[start_s, stop_s)`, 0 to 1; 0 where nothing was sampled."""
+        inside = [sample.busy for sample in self.samples[device] if start_s <= sample.at_s < stop_s]
         return statistics.fmean(inside) if inside else 0.0
 
     @property
     def peak_gib(self) -> float:
-        return max((sample.used_gib for sample in self.samples), default=0.0)
+        """Of the device that had most in use."""
+        return max((sample.used_gib for samples in self.samples for sample in samples), default=0.0)
 
     def _loop(self) -> None:
         beats = 0
         while not self._stop.wait(PERIOD_S):
             with suppress(Exception):
-                busy, used = self._read()
-                self.samples.append(Sample(time.monotonic(), busy, used))
+                for samples, (busy, used) in zip(self.samples, self._read(), strict=True):
+                    samples.append(Sample(time.monotonic(), busy, used))
             beats += 1
             if beats % 10 == 0:
                 with suppress(Exception):
                     self.host_gib = max(self.host_gib, _largest_worker_gib())
 
 
-def _nvml_reader() -> Callable[[], tuple[float, float]]:
+Reader = Callable[[], list[tuple[float, float]]]
+"""Per device: share of time busy, GiB in use."""
+
+
+def _nvml_reader(count: int) -> Reader:
     import pynvml
 
     pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    handles = [_handle(pynvml, name) for name in visible(pynvml.nvmlDeviceGetCount())[:count]]
 
-    def read() -> tuple[float, float]:
-        return (
-            pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
-            pynvml.nvmlDeviceGetMemoryInfo(handle).used / GIB,
-        )
+    def read_one(handle: Any) -> tuple[float, float]:
+        rates, memory = pynvml.nvmlDeviceGetUtilizationRates(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return rates.gpu / 100, memory.used / GIB
 
-    return read
+    return lambda: [read_one(handle) for handle in handles]
 
 
-def _cpu_reader() -> Callable[[], tuple[float, float]]:
-    import psutil  # type: ignore[import-untyped]
+def visible(installed: int) -> list[str]:
+    """The devices that CUDA counts from 0 here, as NVML names them: numbers, or UUIDs."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return [str(number) for number in range(installed)]
+    return [name.strip() for name in named.split(",") if name.strip()]
 
-    return lambda: (psutil.cpu_percent() / 100, psutil.virtual_memory().used / GIB)
+
+def _handle(pynvml: Any, name: str) -> Any:
+    if name.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(name))
+    return pynvml.nvmlDeviceGetHandleByUUID(name)
+
+
+def _cpu_reader(count: int) -> Reader:
+    page, whole = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+
+    def read_one() -> tuple[float, float]:
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        return min(1.0, load), (whole - os.sysconf("SC_AVPHYS_PAGES")) * page / GIB
+
+    return lambda: count * [read_one()]
 
 
 def _largest_worker_gib() -> float:
     """Resident memory of the largest Ray worker on this machine."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     sizes = [0]
     for process in psutil.process_iter(["name", "cmdline", "memory_info"]):

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
 from benchmarks.gpu.films import Film, Rendered, stage_of
-from benchmarks.gpu.watch import EventClock, Watch, seconds
+from benchmarks.gpu.multi_items import best_split
+from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
 from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
 
 
@@ -86,9 +87,9 @@ def test_steady_state_lies_between_the_first_decode_and_the_last_model_step() ->
 
 def test_what_watches_the_device_answers_on_a_cpu() -> None:
     clock = EventClock("cpu")
-    with Watch("cpu") as watch:
+    with Watch("cpu", count=2) as watch:
         clock.around(lambda: seconds(lambda: sum(range(1000)), "cpu"))
-        while not watch.samples:
+        while not all(watch.samples):
             pass
     assert clock.total_s() > 0 and watch.peak_gib > 0
 
@@ -103,3 +104,20 @@ def _product(shape: tuple[int, ...]) -> int:
     for size in shape:
         product *= size
     return product
+
+
+def test_samples_are_of_the_devices_that_cuda_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible(2) == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert visible(2) == ["1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b, GPU-a")
+    assert visible(2) == ["GPU-b", "GPU-a"]
+
+
+def test_the_best_split_halves_the_work() -> None:
+    from farm.workload import Film as Work
+    from farm.workload import StageTimes
+
+    tasks = list(Work("film", 8, StageTimes(1.0, 3.0, 2.0), guided=True).tasks())
+    assert best_split(tasks, 2) in ("encode+sample+decode=1,upscale=1", "sample+decode=1,upscale=1")
