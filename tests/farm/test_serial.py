@@ -14,6 +14,7 @@ from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, TaskCommi
 from farm.stitch import file_sha256
 from jobs.errors import JobFailed
 from jobs.graph import Stage
+from jobs.store import Store
 
 
 def spec(out: Path, **changes: Any) -> dict[str, Any]:
@@ -100,6 +101,15 @@ def test_another_prompt_renders_its_chunk_and_what_depends_on_it(tmp_path: Path)
     # segment.
     assert made == changed | {"v/00001/decode"}
     assert len(done - made) == 1
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("latents", 0), ("all", 4)])
+def test_frames_stay_only_where_the_spec_keeps_them(tmp_path: Path, keep: str, kept: int) -> None:
+    run(spec(tmp_path / "out", run={"keep": keep}), tmp_path / "runs")
+    store = Store.find(str(tmp_path / "runs"), "j")
+    provenances = [commit.provenance["task"] for commit in store.commits().values()]
+    assert sum(task.endswith("/decode") for task in provenances) == kept
+    assert sum(task.endswith(("/sample", "/upscale", "/segment")) for task in provenances) == 12
 
 
 def test_until_stops_early_and_a_later_render_goes_on(tmp_path: Path) -> None:

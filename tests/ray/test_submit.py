@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from ray.job_submission import JobSubmissionClient
 
 from farm.cli.results import result_schema
 from jobs.store import STATE, Store
@@ -92,6 +93,9 @@ def test_farm_submit_follows_and_keeps_the_job_id(
     assert [attempt["job"] for attempt in attempts] == [JOB, JOB]
     assert attempts[0]["submission_id"] != attempts[1]["submission_id"]
     assert [attempt["status"] for attempt in attempts] == ["SUCCEEDED", "SUCCEEDED"]
+    jobs = JobSubmissionClient(head.dashboard_url)
+    known = [jobs.get_job_info(attempt["submission_id"]).metadata for attempt in attempts]
+    assert [(found["job"], found["spec"]) for found in known] == [(JOB, str(spec))] * 2
 
 
 def test_exit_code_of_the_render_comes_through(head: Head, tmp_path: Path) -> None:
