@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +125,8 @@ class Delivery:
             return known
         paths = [self.store.local(commit) for commit in segments]
         facts = assemble_film(video, paths, self.plan.output.container, reel.film)
-        reel.preview_path.unlink(missing_ok=True)
+        with suppress(OSError):
+            reel.preview_path.unlink()
         return FilmState(video.name, str(reel.film), facts.sha256, facts.frames, video.frame_rate, key)
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
@@ -175,5 +177,5 @@ def film_stands(path: Path, film: FilmState) -> bool:
         for line in png_manifest(path, film.frames):
             manifest.update(line.encode())
         return manifest.hexdigest() == film.sha256
-    except FileNotFoundError:
+    except OSError:
         return False

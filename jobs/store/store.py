@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
-from jobs.store.backend import Backend, Entry, storage_problem
+from jobs.store.backend import Backend, Entry, free_bytes_at, storage_problem
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
@@ -262,7 +262,7 @@ class Store(Documents):
             self._downloads = tempfile.TemporaryDirectory(prefix="ltx-farm-")
         target = Path(self._downloads.name) / Path(commit.file).name
         if not target.exists():
-            target.write_bytes(self.read(commit))
+            _write_whole(target, self.read(commit))
         return target
 
     def _corrupt(self, commit: Commit, fault: str) -> CorruptArtifact:
@@ -282,6 +282,17 @@ def record_key(digest: str) -> str:
 def evicted_key(digest: str) -> str:
     """The key of a record whose artifact was given up."""
     return f"{EVICTED}/{digest}.json"
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    """Write a local file; it exists only with all its bytes. Raises StorageProblem."""
+    partial = target.with_name(f".{target.name}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise storage_problem(error, str(target), len(data), free_bytes_at(target.parent)) from error
 
 
 def _hash(data: bytes | Path) -> tuple[str, int]:

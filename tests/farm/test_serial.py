@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from actors.media.probe import packet_times
+from actors.media.process import Call
 from farm.api import films, render
-from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, TaskCommitted, TaskFailed
+from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed
 from farm.stitch import file_sha256
 from jobs.errors import JobFailed
 from jobs.graph import Stage
@@ -62,6 +64,28 @@ def test_a_render_delivers_the_planned_film(tmp_path: Path) -> None:
     assert state["outcome"] == "done"
     assert state["videos"][0]["frames"] == film.frames
     assert state["tasks"] == {"total": 20, "committed": 20, "reused": 0, "retried": 0}
+
+
+def test_an_unfinished_film_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farm.delivery.PREVIEW_INTERVAL_S", 0.0)
+    monkeypatch.setattr("farm.delivery.PREVIEW_SHARE", 1.0)
+    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"sample_s": 0.3}})
+    shown: list[int] = []
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        if isinstance(event, FilmDelivered) and event.preview:
+            shown.append(event.frames)
+            assert len(list(packet_times(Path(event.path), Call("read the preview")))) >= event.frames
+    assert len(shown) >= 2
+    assert shown == sorted(set(shown))
+    assert shown[-1] < 33 + 24 + 24 + 17
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["v.mp4"]
+
+
+def test_a_preview_that_cannot_be_written_costs_nothing_but_itself(tmp_path: Path) -> None:
+    (tmp_path / "out" / "v.preview.mp4").mkdir(parents=True)
+    events = run(spec(tmp_path / "out"), tmp_path / "runs")
+    assert last(events).outcome == "done"
+    assert any("no preview of v yet" in event.message for event in events if isinstance(event, Notice))
 
 
 def test_two_renders_make_the_same_bytes(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from jobs.errors import StoreUnusable
+from jobs.errors import StorageProblem, StoreUnusable
 from jobs.store import Store
 from jobs.store.remote import RemoteBackend
 
@@ -69,6 +71,19 @@ def test_a_large_artifact_goes_up_from_a_file(s3_url: str, tmp_path: Any) -> Non
     assert commit.size == 1 << 24
     assert store.local(commit).read_bytes() == big.read_bytes()
     assert store.local(commit) == store.local(commit)
+
+
+def test_a_download_that_does_not_fit_is_a_storage_problem_each_time(
+    tmp_path: Path, small_disk: Callable[[Path, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file must never be taken for the artifact."""
+    small_disk(tmp_path / "tmp", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    store = Store.open("memory://downloads", "harbor")
+    commit = store.put("ab" * 32, 1, "bin", bytes(2 << 20), {})
+    for _ in range(2):
+        with pytest.raises(StorageProblem, match=r"tmp/.*the disk is full .needs 2097152 bytes"):
+            store.local(commit)
 
 
 def test_a_conflict_is_tried_again() -> None:
