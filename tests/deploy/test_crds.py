@@ -1,9 +1,16 @@
-"""The manifests against KubeRay's own resource definitions, from the checkout in KUBERAY_PATH."""
+"""The manifests against KubeRay's own resource definitions: those of the release that is kept here without
+its prose, and those of the checkout in KUBERAY_PATH, where that is set.
+
+To renew: `python -m tests.deploy.test_crds CHECKOUT VERSION`.
+"""
 
 from __future__ import annotations
 
 import copy
+import gzip
+import json
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +22,8 @@ import yaml
 from tests.deploy.test_manifests import MANIFESTS, load
 
 FOLDER = Path("ray-operator", "config", "crd", "bases")
+KEPT = Path(__file__).with_name("kuberay.json.gz")
+PROSE = ("description", "format")
 Schema = dict[str, Any]
 
 
@@ -46,21 +55,45 @@ def definition(root: Path, kind: str) -> Schema:
     return schema
 
 
-@pytest.fixture
-def root() -> Path:
+def unworded(schema: Any) -> Any:
+    """The schema without its prose, a thirtieth of the size."""
+    if isinstance(schema, list):
+        return [unworded(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    prose = {key for key in PROSE if isinstance(schema.get(key), str)}
+    return {key: unworded(value) for key, value in schema.items() if key not in prose}
+
+
+@pytest.fixture(params=["kept", "checkout"])
+def definitions(request: pytest.FixtureRequest) -> dict[str, Schema]:
+    """The resource definitions by kind."""
+    if request.param == "kept":
+        return json.loads(gzip.decompress(KEPT.read_bytes()))["definitions"]
     path = os.environ.get("KUBERAY_PATH")
     if not path:
         pytest.skip("KUBERAY_PATH names no KubeRay checkout")
-    return Path(path)
+    return {kind: definition(Path(path), kind) for kind in MANIFESTS.values()}
 
 
 @pytest.mark.parametrize(("name", "kind"), MANIFESTS.items())
-def test_the_manifest_is_what_kuberay_takes(root: Path, name: str, kind: str) -> None:
-    jsonschema.validate(load(name), definition(root, kind), cls=jsonschema.Draft202012Validator)
+def test_the_manifest_is_what_kuberay_takes(definitions: dict[str, Schema], name: str, kind: str) -> None:
+    jsonschema.validate(load(name), definitions[kind], cls=jsonschema.Draft202012Validator)
 
 
-def test_a_misspelt_field_is_refused(root: Path) -> None:
+def test_a_misspelt_field_is_refused(definitions: dict[str, Schema]) -> None:
     broken = copy.deepcopy(load("rayjob.yaml"))
     broken["spec"]["entryPoint"] = broken["spec"].pop("entrypoint")
     with pytest.raises(jsonschema.ValidationError, match="entryPoint"):
-        jsonschema.validate(broken, definition(root, "RayJob"), cls=jsonschema.Draft202012Validator)
+        jsonschema.validate(broken, definitions["RayJob"], cls=jsonschema.Draft202012Validator)
+
+
+def keep(checkout: Path, version: str) -> None:
+    """Write what is kept here from a checkout of that version."""
+    kinds = {kind: unworded(definition(checkout, kind)) for kind in MANIFESTS.values()}
+    document = {"from": f"github.com/ray-project/kuberay {version}, Apache-2.0", "definitions": kinds}
+    KEPT.write_bytes(gzip.compress(json.dumps(document, sort_keys=True).encode(), 9, mtime=0))
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), sys.argv[2])
