@@ -57,7 +57,7 @@ def classify(error: Exception, task: str) -> StageError:
         return _storage_problem(error, task)
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEVICE_GONE):
         return WorkerLost(f"{task}: {_cause(error)}; the worker is replaced")
-    return StageBug(f"{task}: {_cause(error)}; it is tried once more elsewhere. If it fails again, report it")
+    return StageBug(f"{task}: {_cause(error)}; where it fails on two workers, report it")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -30,6 +30,11 @@ def split_task(task: str) -> tuple[str, str, str]:
     return head, chunk, stage
 
 
+def said_of(task: str, message: str) -> str:
+    """A failure's message without the task that it begins with, for places that name the task themselves."""
+    return message.removeprefix(f"{task}: ")
+
+
 @dataclass
 class Progress:
     """Counters of one running job. `apply` takes each event once, with the time in seconds it was seen."""

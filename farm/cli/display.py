@@ -24,7 +24,7 @@ from farm.events import (
     WorkerPlaced,
     WorkerReady,
 )
-from farm.progress import STAGES, Progress, split_task
+from farm.progress import STAGES, Progress, said_of, split_task
 
 BAR_CELLS = 24
 PLAIN_INTERVAL_S = 10.0
@@ -67,9 +67,8 @@ def event_line(event: Event) -> str | None:
             during = f" during {event.task}" if event.task else ""
             return f"worker {event.worker} gone{during}: {event.reason}"
         case TaskFailed():
-            return (
-                f"{event.task} attempt {event.attempt} failed ({event.kind}): {event.message}; {event.then}"
-            )
+            why = said_of(event.task, event.message)
+            return f"{event.task} attempt {event.attempt} failed ({event.kind}): {why}; {event.then}"
         case Notice():
             return event.message
         case FilmDelivered(preview=False):

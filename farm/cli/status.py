@@ -11,6 +11,7 @@ from farm.cli.display import bar, clock, event_line
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.table import columns
+from farm.progress import said_of
 
 if TYPE_CHECKING:
     from farm.verbs.status import JobStatus, VideoStatus
@@ -96,7 +97,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     for busy in found.busy:
         rows.append(f"  {busy.worker} works on {busy.task} since {clock(now_s - busy.since_s)}")
     for failed in found.failed:
-        rows.append(f"  given up {failed.task} ({failed.kind}): {failed.message}")
+        rows.append(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if found.requests:
         rows.append(f"  asked to {', '.join(found.requests)}")
     return rows

@@ -9,6 +9,7 @@ import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.progress import said_of
 
 if TYPE_CHECKING:
     from farm.verbs.why import JobStory, Step, TaskStory
@@ -36,7 +37,7 @@ def why(
 def _print_job(story: JobStory) -> None:
     emit_text(f"{story.job}: {story.outcome}{f', {story.reason}' if story.reason else ''}")
     for failed in story.failed:
-        emit_text(f"  given up {failed.task} ({failed.kind}): {failed.message}")
+        emit_text(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if story.blocked:
         emit_text(f"  {story.blocked} task(s) need those and cannot run")
     _print_steps(story.notices)

@@ -12,7 +12,7 @@ from typing import Any
 
 from farm import __version__
 from farm.preview import preview_path
-from farm.progress import STAGES
+from farm.progress import STAGES, said_of
 from farm.report.gantt import gantt
 from farm.report.pictures import MOST_SEAMS, MOST_THUMBS, Seam, Thumb, seams, thumbs
 from farm.report.timeline import Timeline, explain_waits, read_timeline
@@ -84,6 +84,7 @@ def render_page(store: Store) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["clock"] = _clock
+    environment.globals["said_of"] = said_of
     return environment.get_template("page.html").render(**_content(store))
 
 

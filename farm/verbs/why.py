@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from farm.progress import split_task
+from farm.progress import said_of, split_task
 from farm.state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, STOPPED_EARLY, FailedTask
 from farm.verbs.run import UNKNOWN, Run
 from jobs.errors import Problem, UsageError
@@ -143,7 +143,8 @@ def _standing(run: Run, name: str, events: list[dict[str, Any]]) -> tuple[Standi
         return Standing.GIVEN_UP_AFTER_USE, "its frames were deleted once every segment had them", ()
     failed = {task.task: task for task in (run.state.failed if run.state else ())}
     if name in failed:
-        return Standing.FAILED, f"given up, {failed[name].kind}: {failed[name].message}", ()
+        why = said_of(name, failed[name].message)
+        return Standing.FAILED, f"given up, {failed[name].kind}: {why}", ()
     if run.driver.driver is Driver.RUNNING and events and events[-1].get("event") == "task_started":
         return Standing.RUNNING, f"in work on {events[-1].get('worker')}", ()
     return _held_up(run, name, set(failed))
@@ -182,8 +183,8 @@ def _step(event: Mapping[str, Any]) -> Step:
         "notice": f"{event.get('message')}",
         "task_started": f"attempt {attempt} on {worker}: {event.get('reason')}",
         "task_committed": f"committed by {worker} after {event.get('seconds', 0):.2f} s",
-        "task_failed": f"attempt {attempt} on {worker} failed, {event.get('kind')}: {event.get('message')} "
-        f"-> {event.get('then')}",
+        "task_failed": f"attempt {attempt} on {worker} failed, {event.get('kind')}: "
+        f"{said_of(str(event.get('task')), str(event.get('message')))} -> {event.get('then')}",
         "worker_gone": f"{worker} is gone: {event.get('reason')}",
     }.get(kind, kind)
     return Step(float(event.get("at_s", 0.0)), what)

@@ -107,3 +107,9 @@ def test_bars_and_workers_on_a_terminal() -> None:
     assert "sample ╌" in text and "1/50" in text
     assert "mono-0  sample dawn 00001" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_failure_names_its_task_once() -> None:
+    task = "dawn/00001/sample"
+    line = event_line(TaskFailed(task, "a", 2, "bug", f"{task}: KeyError: 'x'", "tried again"))
+    assert line == "dawn/00001/sample attempt 2 failed (bug): KeyError: 'x'; tried again"

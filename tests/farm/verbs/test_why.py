@@ -34,15 +34,17 @@ def test_a_waiting_task_names_its_inputs(made) -> None:
 def test_a_failed_task_and_what_it_blocks(made) -> None:
     chain = [f"dawn/{chunk:05d}/{stage}" for chunk in (1, 2) for stage in ("sample", "decode", "segment")]
     made.lose(*chain)
-    failure = FailedTask("dawn/00001/sample", "bad_output", "all frames are black")
+    black = "dawn/00001/sample: all frames are black"
+    failure = FailedTask("dawn/00001/sample", "bad_output", black)
     made.write(outcome=PARTIAL, failed=(failure,))
     made.store.append_event(
         {"event": "task_failed", "at_s": 2.0, "task": failure.task, "worker": "w0", "attempt": 3,
-         "kind": "bad_output", "message": "all frames are black", "then": "quarantine"}
+         "kind": "bad_output", "message": black, "then": "quarantine"}
     )  # fmt: skip
     story = why_task(made.runs, "harbor", "dawn/1/sample")
     assert story.standing is Standing.FAILED
-    assert "all frames are black -> quarantine" in story.steps[0].what
+    assert story.summary == "given up, bad_output: all frames are black"
+    assert "bad_output: all frames are black -> quarantine" in story.steps[0].what
     blocked = why_task(made.runs, "harbor", "dawn/2/segment")
     assert (blocked.standing, blocked.waits_for) == (Standing.BLOCKED, ("dawn/00001/sample",))
     job = why_job(made.runs, "harbor")
