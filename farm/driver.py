@@ -117,9 +117,9 @@ def _probed(
 
     place = Place(session.plan.engine, inventory.device)
     tasks = tasks_to_probe(session, read_durations(session.scope.runs_url), place)
-    guess = find_arrangement(session, inventory, options.gpus).winner.topology
-    if not tasks or min(inventory.gpus, options.gpus or inventory.gpus) < 2 or not guess.gpus:
+    if not tasks or min(inventory.gpus, options.gpus or inventory.gpus) < 2:
         return None
+    guess = find_arrangement(session, inventory, options.gpus).winner.topology
     workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
     names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))

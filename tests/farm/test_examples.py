@@ -1,0 +1,41 @@
+"""The examples render: each on the fake engine, and as it stands on the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.media.probe import probe_video
+from farm.api import RenderOptions, films, load
+from jobs.plan import make_plan
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+
+
+def render(example: Path, home: Path, *overrides: str) -> None:
+    """Renders it and holds every film against the plan."""
+    options = RenderOptions(str(home / "runs"), serial=True, overrides=(f"output.dir={home}", *overrides))
+    loaded = load(str(example), options)
+    made = {film.video: film for film in films(loaded, options)}
+    plan = make_plan(loaded.spec, loaded.facts)
+    assert set(made) == {video.name for video in plan.videos}
+    for video in plan.videos:
+        seen = probe_video(made[video.name].path)
+        assert (seen.frames, seen.width, seen.height) == (video.frames, video.width, video.height)
+
+
+def test_there_are_some() -> None:
+    assert {path.stem for path in EXAMPLES} >= {"one_shot", "long_take", "multi_shot", "batch"}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_on_the_fake_engine(example: Path, tmp_path: Path) -> None:
+    render(example, tmp_path, "engine.name=fake")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_as_it_stands(example: Path, tmp_path: Path) -> None:
+    render(example, tmp_path)
