@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from cluster.inventory import WorkerRequest
-from cluster.pool import Pool, PoolEvent, Ready
+from cluster.pool import Pool
+from cluster.pool_events import PoolEvent, Ready
 
 
 class GatheredPool(Pool):

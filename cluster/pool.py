@@ -18,6 +18,7 @@ import ray
 
 from cluster.failures import Failure, read_failure
 from cluster.inventory import WorkerRequest, read_inventory
+from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from cluster.shelf import Shelf
 from cluster.shell import Placement, Worker, WorkerShell
 from cluster.storage import StorageProof
@@ -39,77 +40,6 @@ class PoolConfig:
     place_notice_s: float = 10.0
     load_deadline_s: float = 1800.0
     ping_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One task for one worker. `uses`: earlier tasks whose payloads to hand over; `share`: keep this one, of
-    about `size_bytes`, where there is room."""
-
-    task: str
-    order: Any
-    uses: tuple[str, ...] = ()
-    share: bool = False
-    size_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PoolEvent:
-    """Something that happened to `worker`."""
-
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting(PoolEvent):
-    """This worker, and perhaps others, have no process yet: the cluster is busy, or still growing."""
-
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Placed(PoolEvent):
-    """The worker's process runs; models are not loaded yet."""
-
-    placement: Placement
-
-
-@dataclass(frozen=True, slots=True)
-class Ready(PoolEvent):
-    """The worker has loaded its models, `seconds` after it was placed."""
-
-    placement: Placement
-    report: dict[str, Any]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Done(PoolEvent):
-    """A call returned."""
-
-    call: Call
-    result: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Failed(PoolEvent):
-    """A call raised; the worker lives."""
-
-    call: Call
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Lost(PoolEvent):
-    """The worker's process is gone, or could not start; `calls` went with it. `failure` says why."""
-
-    calls: tuple[Call, ...]
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Alive(PoolEvent):
-    """The worker answered a probe."""
 
 
 Configure = Callable[[WorkerRequest, Placement], Any]

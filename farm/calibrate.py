@@ -95,7 +95,7 @@ class Probe:
 
     def run(self) -> Iterator[Notice]:
         """Hands out the tasks; ends when all are measured, one failed, or `stop` was called."""
-        from cluster.pool import Done, Failed, Lost, Ready, Waiting
+        from cluster.pool_events import Done, Failed, Lost, Ready, Waiting
 
         ready: set[str] = set()
         handed: set[str] = set()
@@ -115,7 +115,7 @@ class Probe:
     def _hand_out(self, ready: set[str], handed: set[str]) -> None:
         """The next task, when the one before it is measured: beside another it would take longer."""
         from actors.probe import ProbeOrder
-        from cluster.pool import Call
+        from cluster.pool_events import Call
 
         task = next((task for task in self.tasks if task.id not in self.seconds), None)
         if task is None or task.id in handed:

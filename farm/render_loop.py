@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from actors.media.ffmpeg import media_fingerprint
 from cluster.failures import Failure
-from cluster.pool import Alive, Call, Done, Failed, Lost, Placed, Pool, PoolEvent, Ready, Waiting
+from cluster.pool import Pool
+from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
+from farm.crew import Crew
 from farm.durations import Durations, Laps, Place, keep_durations, read_durations
 from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
 from farm.schedule_graph import schedule_graph
@@ -24,7 +25,6 @@ from farm.session import JobSession
 from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED
 from farm.workforce import Workforce
 from jobs.errors import (
-    CannotRun,
     CorruptArtifact,
     FailureKind,
     FarmError,
@@ -34,12 +34,11 @@ from jobs.errors import (
 )
 from jobs.failures import Rung
 from jobs.graph import Stage, StageTask
-from jobs.store import DIGESTS, Commit, Request
+from jobs.store import Commit, Request
 
 LONGEST_WAIT_S = 1.0
 POLL_S = 2.0
 TRIM_S = 20.0
-START_TRIES = 3
 
 
 class RenderLoop:
@@ -50,11 +49,8 @@ class RenderLoop:
         self.known = read_durations(session.scope.runs_url)
         self.measured = Durations(self.known.means)
         self.scheduler: Scheduler | None = None
-        self._ready: dict[str, Ready] = {}
-        self._tries: dict[str, int] = {}
+        self.crew = Crew(session, workforce)
         self._sent_s: dict[tuple[str, int], float] = {}
-        self._out: set[str] = set()
-        self._strangers: set[str] = set()
         self._stages: set[Stage] = set()
         self._ending: tuple[str, str] | None = None
         self._computed: tuple[str, str] | None = None
@@ -93,7 +89,7 @@ class RenderLoop:
         if self.session.todo:
             self._computed, self._ending = self._ending, None
             self._schedule()
-            for worker in self._ready.keys() - self._out:
+            for worker in self.crew.members:
                 self.pool.probe(worker)
 
     def _wait_s(self) -> float:
@@ -114,7 +110,7 @@ class RenderLoop:
         if self.scheduler is not None:
             if time.monotonic() >= self.scheduler.next_wake_s():
                 yield from self._tell(events.Tick())
-            if self._pausing and not any(self.pool.busy(worker) for worker in self._ready):
+            if self._pausing and not any(self.pool.busy(worker) for worker in self.crew.ready):
                 self._ending = PAUSED, self._pausing
         yield from self.session.delivered()
 
@@ -148,7 +144,7 @@ class RenderLoop:
             case Ready():
                 yield from self._on_ready(event)
             case Alive():
-                yield from self._tell(self._serving(event.worker))
+                yield from self._tell(self.crew.introduced(event.worker))
             case Done():
                 yield from self._on_done(event)
             case Failed():
@@ -163,10 +159,10 @@ class RenderLoop:
         return self.session.record(WorkerPlaced(event.worker, node, named))
 
     def _on_ready(self, event: Ready) -> Iterator[Event]:
-        self._ready[event.worker] = event
+        self.crew.ready[event.worker] = event
         device = event.placement.device
         yield self.session.record(WorkerReady(event.worker, device, event.seconds))
-        if not self.session.digests and self._speaks_for_the_job(event.worker):
+        if not self.session.digests and self.crew.speaks_for_the_job(event.worker):
             self.session.resolve(event.report)
             yield from self._begin()
         elif self.scheduler is not None:
@@ -182,7 +178,7 @@ class RenderLoop:
             return
         self._schedule()
         give_back_memory()
-        for worker in tuple(self._ready):
+        for worker in tuple(self.crew.ready):
             yield from self._enlist(worker)
 
     def _schedule(self) -> None:
@@ -191,48 +187,18 @@ class RenderLoop:
 
     def _enlist(self, worker: str) -> Iterator[Event]:
         """Let a ready worker serve, if what it makes has the job's bytes."""
-        difference = self._difference(worker)
+        difference = self.crew.difference(worker)
         if difference and not self.session.plan.run.mixed_compute:
             yield from self._refuse(worker, difference)
             return
         if difference:
-            self._strangers.add(worker)
-        yield from self._tell(self._serving(worker))
-
-    def _difference(self, worker: str) -> str:
-        """How this worker's software differs from what the job's digests stand for; empty as a rule."""
-        report = self._ready[worker].report
-        wanted: dict[str, object] = dict(media_fingerprint())
-        if self._hosts_models(worker):
-            wanted |= (self.session.store.read_json(DIGESTS) or {}).get("engine", {})
-        own = {**report.get("media", {}), **report["fingerprint"]}
-        keys = [key for key in wanted if key in own and own[key] != wanted[key]]
-        return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
+            self.crew.strangers.add(worker)
+        yield from self._tell(self.crew.introduced(worker))
 
     def _refuse(self, worker: str, difference: str) -> Iterator[Event]:
         self.pool.kill(worker)
-        self._out.add(worker)
         yield self.session.record(WorkerGone(worker, f"refused: its films would differ: {difference}"))
-        self._require_hosts(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
-
-    def _require_hosts(self, worker: str, why: str) -> None:
-        """Raise CannotRun when a stage of the job lost its last worker before it ever served."""
-        for stage in self.session.graph.stages & self.workforce.stages[worker]:
-            if not self.workforce.hosts(stage) - self._out:
-                raise CannotRun(f"no worker can serve {stage}: {why}")
-
-    def _speaks_for_the_job(self, worker: str) -> bool:
-        """Whether its report settles what the spec calls `auto`: a sampler's does, where the job samples."""
-        samples = Stage.SAMPLE in self.session.graph.stages
-        return Stage.SAMPLE in self.workforce.stages[worker] if samples else self._hosts_models(worker)
-
-    def _hosts_models(self, worker: str) -> bool:
-        return bool(self.workforce.stages[worker] - {Stage.SEGMENT})
-
-    def _serving(self, worker: str) -> events.WorkerReady:
-        return events.WorkerReady(
-            worker, self.workforce.stages[worker], self._ready[worker].placement.node_id
-        )
+        self.crew.leave_out(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
 
     def _on_done(self, event: Done) -> Iterator[Event]:
         result, attempt = event.result, event.call.order.attempt
@@ -288,8 +254,9 @@ class RenderLoop:
     def _on_lost(self, event: Lost) -> Iterator[Event]:
         yield self.session.record(_gone(event))
         self._raise_if_hopeless(event.failure)
-        if self.scheduler is None or event.worker not in self._ready:
-            self._start_again(event.worker, event.failure)
+        if self.scheduler is None or event.worker not in self.crew.ready:
+            if self.crew.tries_again(event.worker, event.failure.message):
+                self.pool.replace(event.worker)
             return
         if event.failure.kind is FailureKind.OOM and event.calls:
             yield from self._out_of_memory(event)
@@ -312,16 +279,6 @@ class RenderLoop:
             raise failure.cause
         if failure.kind is FailureKind.INVALID:
             raise StoreUnusable(failure.message)
-
-    def _start_again(self, worker: str, failure: Failure) -> None:
-        """A worker that never served gets a few tries."""
-        self._ready.pop(worker, None)
-        self._tries[worker] = self._tries.get(worker, 0) + 1
-        if self._tries[worker] < START_TRIES:
-            self.pool.replace(worker)
-            return
-        self._out.add(worker)
-        self._require_hosts(worker, f"{worker} did not start {START_TRIES} times: {failure.message}")
 
     # -- the scheduler -------------------------------------------------------------------------------------
 
@@ -359,7 +316,7 @@ class RenderLoop:
         rungs = tuple(Rung(name) for name in order.ladder)
         uses = tuple(dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs))
         ticket = self.session.order(task, order.attempt, rungs)
-        if order.worker in self._strangers:
+        if order.worker in self.crew.strangers:
             ticket = replace(ticket, exact=False)
         share = self._has_other_readers(task, order.worker)
         size_bytes = self.session.graph.tasks[task].bytes_estimate

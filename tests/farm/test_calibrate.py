@@ -11,7 +11,7 @@ import pytest
 
 from actors.probe import Probed
 from cluster.failures import Failure
-from cluster.pool import Call, Done, Failed, Ready
+from cluster.pool_events import Call, Done, Failed, Ready
 from farm.calibrate import Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Durations, Place, read_durations
 from jobs.errors import FailureKind

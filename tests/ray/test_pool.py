@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from cluster.inventory import WorkerRequest, check_capacity, read_inventory
-from cluster.pool import Alive, Call, Done, Failed, Lost, Placed, Pool, PoolConfig, PoolEvent, Ready, Waiting
+from cluster.pool import Pool, PoolConfig
+from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from cluster.session import Session
 from cluster.storage import plant, uproot
 from jobs.errors import CapacityError, FailureKind

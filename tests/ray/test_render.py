@@ -10,6 +10,7 @@ import pytest
 from cluster.session import Session
 from farm.durations import read_durations
 from farm.events import (
+    Event,
     FilmDelivered,
     JobPlanned,
     Notice,
@@ -83,18 +84,27 @@ def test_first_film_leaves_while_others_render(ray_session: Session, tmp_path: P
 
 
 def test_ready_task_is_not_blocked_behind_an_unready_one(ray_session: Session, tmp_path: Path) -> None:
-    """One chain's chunks wait for each other; the other chain's ready chunk goes in between."""
-    data = document(tmp_path / "out", videos=2, count=2, sample_s=0.3)
+    """One chain's chunks wait for each other; the other chain's ready chunk goes in between, as soon as both
+    samplers are there."""
+    data = document(tmp_path / "out", videos=2, count=2, sample_s=0.6)
     rendered = render(tmp_path / "runs", data, "sample=2,upscale=1,decode=1,segment=1")
     events = rendered.events
-    at = {
-        (type(event).__name__, event.task): place
-        for place, event in enumerate(events)
-        if isinstance(event, TaskStarted | TaskCommitted)
-    }
-    other_start = at["TaskStarted", "take1/00000/sample"]
-    assert other_start < at["TaskCommitted", "take0/00000/sample"]
-    assert other_start < at["TaskStarted", "take0/00001/sample"]
+    both = max(at for at, event in enumerate(events) if _ready(event, "sample"))
+    commits = [at for at, event in enumerate(events) if _samples(event) and at > both]
+    (other,) = [at for at, event in enumerate(events) if _starts(event, "take1/00000/sample")]
+    assert other < commits[0]
+
+
+def _ready(event: Event, stage: str) -> bool:
+    return isinstance(event, WorkerReady) and stage in event.worker
+
+
+def _samples(event: Event) -> bool:
+    return isinstance(event, TaskCommitted) and event.task.endswith("/sample")
+
+
+def _starts(event: Event, task: str) -> bool:
+    return isinstance(event, TaskStarted) and event.task == task
 
 
 def test_too_many_gpus_is_said_within_seconds(ray_session: Session, tmp_path: Path) -> None:
