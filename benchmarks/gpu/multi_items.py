@@ -82,7 +82,8 @@ class Looker:
 
 def _pinned(bench: Bench, topology: str, gpus: int) -> list[dict[str, Any]]:
     from cluster.inventory import WorkerRequest, read_inventory
-    from cluster.pool import Placed, Pool, Ready
+    from cluster.pool import Pool
+    from cluster.pool_events import Placed, Ready
     from cluster.shell import Placement
     from farm.workforce import arrange
     from jobs.graph import Stage
