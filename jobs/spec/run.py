@@ -65,7 +65,7 @@ class Deadlines(Model):
     segment: Deadline | None = Field(None, description="Deadline of segment tasks, seconds.")
     first_s: Deadline = Field(3600.0, description="Deadline while a stage has no measured duration.")
     factor: float = Field(
-        8.0, ge=1.5, le=1000.0, description="Deadline as a multiple of the measured median."
+        8.0, ge=1.5, le=1000.0, description="Deadline as a multiple of what such tasks took lately."
     )
     floor_s: Deadline = Field(60.0, description="No adapted deadline is shorter.")
 

@@ -11,9 +11,10 @@ import pytest
 
 from actors.media.probe import packet_times
 from actors.media.process import Call
-from farm.api import films, render
+from farm.api import RenderOptions, films, load, render
 from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed
 from farm.stitch import file_sha256
+from farm.verbs.plan import PlanRequest, plan_job
 from jobs.errors import JobFailed
 from jobs.graph import Stage
 from jobs.store import Store
@@ -134,6 +135,19 @@ def test_frames_stay_only_where_the_spec_keeps_them(tmp_path: Path, keep: str, k
     provenances = [commit.provenance["task"] for commit in store.commits().values()]
     assert sum(task.endswith("/decode") for task in provenances) == kept
     assert sum(task.endswith(("/sample", "/upscale", "/segment")) for task in provenances) == 12
+
+
+def test_frames_take_what_the_plan_says_at_their_peak(tmp_path: Path) -> None:
+    job = spec(tmp_path / "out")
+    most_bytes = 0
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        if isinstance(event, TaskCommitted):
+            commits = Store.find(str(tmp_path / "runs"), "j").commits().values()
+            frames = [commit.size for commit in commits if commit.provenance["task"].endswith("/decode")]
+            most_bytes = max(most_bytes, sum(frames))
+    planned = plan_job(load(job, RenderOptions()), PlanRequest(str(tmp_path / "other"))).disk
+    assert 0.9 * planned.frames_bytes <= most_bytes <= 1.01 * planned.frames_bytes
+    assert planned.peak_bytes > planned.frames_bytes
 
 
 def test_until_stops_early_and_a_later_render_goes_on(tmp_path: Path) -> None:
