@@ -135,7 +135,8 @@ def _probed(
     finally:
         pool.close()
     keep(probe, place, session.scope.runs_url)
-    yield session.record(Notice(told(probe)))
+    if not probe.stopped_by:
+        yield session.record(Notice(told(probe)))
     return probe
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from cluster.session import Session
@@ -9,7 +11,10 @@ from farm.durations import Place, read_durations
 from farm.events import Notice, WorkerReady
 from jobs.graph import Stage, build_graph
 from jobs.plan import make_plan
-from tests.ray.specs import load, render, render_alone, tiny_document
+from jobs.store import STATE, Store
+from tests.ray.commands import started, write_spec
+from tests.ray.processes import alive, descendants, farm_workers, until
+from tests.ray.specs import JOB, load, render, render_alone, tiny_document
 
 
 def test_a_probe_measures_before_auto_decides(ray_session: Session, tmp_path: Path) -> None:
@@ -29,6 +34,22 @@ def test_a_probe_measures_before_auto_decides(ray_session: Session, tmp_path: Pa
 
     again = render(tmp_path / "runs", {**data, "name": "again"}, "auto", gpus=2)
     assert not [event for event in again.of(Notice) if "measur" in event.message]
+
+
+def test_a_stop_during_the_probe(tmp_path: Path) -> None:
+    """The driver ends at once, resumable, and takes the probe's workers along."""
+    spec = write_spec(tmp_path, tiny_document(tmp_path / "out", 1, 4))
+    log = tmp_path / "log"
+    with started("render", spec, "--runs", tmp_path / "runs", "--gpus", 2, log=log) as driver:
+        until(lambda: "measuring" in log.read_text(), 120, "the probe begins")
+        until(lambda: bool(farm_workers(driver.pid)), 60, "it has a worker")
+        family = descendants(driver.pid)
+        os.kill(driver.pid, signal.SIGTERM)
+        assert driver.wait(timeout=20) == 4
+        until(lambda: not alive(family), 20, "nobody outlives the driver")
+    state = Store.open(str(tmp_path / "runs"), JOB).read_json(STATE)
+    assert state is not None
+    assert (state["outcome"], "SIGTERM" in state["reason"]) == ("interrupted", True)
 
 
 def test_one_gpu_leaves_nothing_to_decide(ray_session: Session, tmp_path: Path) -> None:
