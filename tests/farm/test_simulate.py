@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from farm.faults import FaultRates, RandomFaults
 from farm.schedule_graph import ScheduleGraph
 from farm.simulate import Simulation, SimulationConfig, simulate
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
@@ -75,6 +77,25 @@ def test_what_is_committed_takes_no_time() -> None:
     samples = [task.id for task in tasks if task.stage is Stage.SAMPLE]
     timeline = simulate(ScheduleGraph(tasks), STAGED, None, samples)
     assert timeline.makespan_s == pytest.approx(0.1 + 4 * 0.2)
+
+
+def test_failure_rates_cost_what_is_rendered_again() -> None:
+    """One worker in ten tasks dies: everything is made all the same, and takes longer; equal seeds agree."""
+    tasks = list(job(films(8, Film("v", 6, StageTimes(10.0, 12.0, 1.4), guided=True))))
+    graph, topology = ScheduleGraph(tasks), parse_topology("mono=8", Machine(8))
+    only_crashes = replace(FaultRates().scaled(0.0), crash=0.1)
+    needs = {task.id: task.needs for task in tasks}
+
+    def makespan_s(rates: FaultRates, seed: int) -> float:
+        timeline = Simulation(graph, topology, None, RandomFaults(seed, rates, needs)).run()
+        assert len({bar.task for bar in timeline.bars()}) == len(tasks)
+        return timeline.makespan_s
+
+    sound_s = simulate(graph, topology).makespan_s
+    assert makespan_s(FaultRates().scaled(0.0), 1) == sound_s
+    broken = [makespan_s(only_crashes, seed) for seed in range(5)]
+    assert broken == [makespan_s(only_crashes, seed) for seed in range(5)]
+    assert all(1.05 * sound_s < seconds < 3.0 * sound_s for seconds in broken)
 
 
 def test_a_day_of_film_simulates_in_seconds() -> None:
