@@ -22,8 +22,9 @@ from actors.worker import StageWorker
 from jobs.graph import SampleParams, StageTask, UpscaleParams
 
 AUTO = "auto"
-FEW_STEPS = 3
-"""Steps of the measured run; the one before it has a single step, and the difference is theirs alone."""
+LEAST_STEPS, MORE_STEPS = 2, 4
+"""Steps of the two measured runs, whose difference is that of the steps alone. A single step would not do:
+stretching a schedule of one to its last noise level divides by zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,14 @@ class ProbeWorker(StageWorker):
     def _measure(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
         """Seconds of the whole task. The first run warms up: it compiles, and chooses what later ones use."""
         steps = _steps(task)
-        if steps <= FEW_STEPS:
+        if steps <= MORE_STEPS:
             self._step(task, inputs)
             return self._step(task, inputs)
-        one, few = _with_steps(task, 1), _with_steps(task, FEW_STEPS)
-        self._step(one, inputs)
-        one_s, few_s = self._step(one, inputs), self._step(few, inputs)
-        return one_s + (steps - 1) * max(0.0, few_s - one_s) / (FEW_STEPS - 1)
+        least, more = _with_steps(task, LEAST_STEPS), _with_steps(task, MORE_STEPS)
+        self._step(least, inputs)
+        least_s, more_s = self._step(least, inputs), self._step(more, inputs)
+        each_s = max(0.0, more_s - least_s) / (MORE_STEPS - LEAST_STEPS)
+        return least_s + (steps - LEAST_STEPS) * each_s
 
     def payload(self, task: str) -> Payload | None:
         """What the task made, for workers that host the next stage."""
