@@ -58,6 +58,20 @@ def shas(story: Story) -> dict[str, str]:
     return {name: film["sha256"] for name, film in story.films.items()}
 
 
+def test_what_can_never_succeed_is_not_tried_again(workspace, undisturbed) -> None:
+    """A picture that is there, as the spec's rules ask, and is none."""
+    workspace.root.mkdir(exist_ok=True)
+    picture = workspace.root / "still.png"
+    picture.write_bytes(b"no picture")
+    guided = {"generate": {"prompt": "a", "num_frames": 17, "first_image": str(picture)}}
+    plain = {"generate": {"prompt": "a", "num_frames": 17}}
+    videos = [{"name": "dawn", "chunks": [guided]}, {"name": "noon", "chunks": [plain]}]
+    story = Story(workspace, [], videos=videos)
+    assert (story.outcome, story.kinds) == (PARTIAL, ["invalid"])
+    assert "still.png" in story.failed[0].message
+    assert shas(story) == {"noon": undisturbed["noon"]}
+
+
 @pytest.mark.parametrize(
     ("do", "task"),
     [("nan", SAMPLE), ("shape", SAMPLE), ("short", SAMPLE), ("shape", TASK), ("short", TASK), ("black", TASK),
