@@ -114,6 +114,20 @@ def write_noisy_vae(path: Path) -> Path:
     return _write(path, _video_vae(config), {"vae": config})
 
 
+def write_prompted(path: Path) -> Path:
+    """As `write_ltxv`, but it reads what RSLTXVTinyPrompt says, and holds that text encoder for the farm."""
+    from comfy.ldm.lightricks.model import LTXVModel
+
+    from actors.engines.comfyui.tiny import TEXT_PREFIX, configs_of, tensors_of
+    from actors.models import TINY_CHECKPOINT
+
+    words = configs_of(TINY_CHECKPOINT)["text_encoder"]
+    text = {TEXT_PREFIX + name: tensor for name, tensor in tensors_of(TINY_CHECKPOINT, TEXT_PREFIX).items()}
+    transformer = {**TRANSFORMER, "caption_channels": words["dim"]}
+    tensors = {**_transformer(LTXVModel, transformer), **_video_vae(), **text}
+    return _write(path, tensors, {"transformer": transformer, "vae": VIDEO_VAE, "text_encoder": words})
+
+
 def write_ltxav(path: Path) -> Path:
     """Transformer of both modalities, video VAE, audio VAE and vocoder, and a text encoder of the tiny kind,
     so that a job spec can be rendered with it."""
