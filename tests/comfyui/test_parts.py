@@ -143,6 +143,14 @@ def test_conditionings_are_never_batched(generate: Run, model_calls: list[dict[s
     assert [call["x"].shape[0] for call in model_calls] == [1] * (2 * GENERATE["steps"])
 
 
+def test_cfg_one_asks_the_model_once_a_step(generate: Run, model_calls: list[dict[str, Any]]) -> None:
+    import torch
+
+    latent = generate(cfg=1.0)[0]["samples"]
+    assert len(model_calls) == GENERATE["steps"]
+    assert torch.isfinite(latent).all()
+
+
 def test_a_single_step_is_finite(generate: Run) -> None:
     import torch
 

@@ -106,8 +106,8 @@ class ComfyEngine:
         return job_kernel(self.loaded.files.transformer, self.device, self.config.dtype)
 
     def encode_text(self, params: EncodeText) -> Payload:
-        text = self.loaded.text
         with torch.inference_mode():
+            text = self.loaded.text
             return pack_pair((text.conditioning(params.prompt), text.conditioning(params.negative)))
 
     def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
