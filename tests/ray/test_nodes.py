@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.ray.commands import committed, farm, started, write_spec
+from tests.ray.commands import committed, environment, farm, started, write_spec
+from tests.ray.head import tool
 from tests.ray.nodes import Nodes
 from tests.ray.processes import until
-from tests.ray.specs import document, records, render_alone
+from tests.ray.specs import JOB, document, records, render_alone
 
 TOPOLOGY = "sample=1,upscale=1,decode=1,segment=1"
 
@@ -53,6 +59,50 @@ def test_message_names_every_node(nodes: Nodes, tmp_path: Path) -> None:
     assert "5 GPU" in done.stderr
     assert "3 GPU" in done.stderr
     assert done.stderr.count("1 GPU, 2 CPU") == 3
+
+
+@contextmanager
+def walled_off(nodes: Nodes, place: Path) -> Iterator[None]:
+    """A fourth node that sees an empty file system where the others see `place`."""
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0
+    ):
+        pytest.skip("needs the right to mount")
+    start = [
+        tool("ray"), "start", f"--address={nodes.address}", "--num-gpus=1", "--num-cpus=1", "--block",
+        "--disable-usage-stats", "--object-store-memory=83886080", "--dashboard-agent-listen-port=0",
+        "--min-worker-port=0", "--max-worker-port=0", f"--node-ip-address={nodes.address.split(':')[0]}",
+    ]  # fmt: skip
+    script = f"mount -t tmpfs none {shlex.quote(str(place))} && exec {shlex.join(start)}"
+    process = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", script],
+        env=environment(**nodes.env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=20)
+
+
+def test_node_that_does_not_share_the_storage(nodes: Nodes, tmp_path: Path) -> None:
+    """Nothing is rendered, and the message names the node and the folder."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    spec = write_spec(tmp_path, document(tmp_path / "out"))
+    words = ("render", spec, "--runs", runs, "-t", "mono=4,segment=1", "--address", nodes.address)
+    with walled_off(nodes, runs):
+        end_s = time.monotonic() + 60
+        done = farm(*words, **nodes.env)
+        while "the cluster has 3 GPU" in done.stderr and time.monotonic() < end_s:
+            done = farm(*words, **nodes.env)
+    assert done.returncode == 5, done.stderr
+    assert "does not share the driver's storage" in done.stderr
+    assert f"{runs}/{JOB} is not shared" in done.stderr
+    assert not any(e["event"] == "task_committed" for e in records(runs))
 
 
 @pytest.mark.slow
