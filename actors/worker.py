@@ -7,10 +7,11 @@ import os
 import platform
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -98,7 +99,8 @@ class StageWorker:
         self._store: Store | None = None
         self._cache = PayloadCache(config.cache_bytes)
         self._made: dict[str, str] = {}
-        self._device = threading.Lock()
+        # What a library prepares for the device, convolution plans and handles, it keeps by thread.
+        self._device = ThreadPoolExecutor(1, "device")
 
     def setup(self) -> dict[str, Any]:
         """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint."""
@@ -109,7 +111,7 @@ class StageWorker:
         self._engine = make_engine(config.engine, config.device, config.threads)
         fix_threads(config.threads)
         if modelled := config.stages - {Stage.SEGMENT}:
-            self._engine.setup(modelled)
+            self._device.submit(self._engine.setup, modelled).result()
         return {
             "worker": config.worker,
             "host": socket.gethostname(),
@@ -144,22 +146,16 @@ class StageWorker:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        self._device.shutdown()
 
     def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
-        engine, task = self._ready(), lighten(order.task, order.rungs)
+        task = lighten(order.task, order.rungs)
         clock = _Clock()
         inputs = self._inputs(order, cached)
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
-            with self._device:
-                clock.lap("wait_s")
-                self._note("begin", order)
-                fix_threads(self.config.threads)
-                free_memory(order.rungs, engine)
-                if isinstance(engine, Watcher):
-                    engine.begin(task, order.attempt)
-                made = begin_stage(task, inputs, engine, Path(scratch))
-                clock.lap("step_s")
+            step = partial(self._step, order, task, inputs, Path(scratch), clock)
+            made = self._device.submit(step).result()
             result = made.land() if isinstance(made, Arriving) else made
             clock.lap("land_s")
             warnings = verify_output(task, result, self.config.verify)
@@ -167,6 +163,25 @@ class StageWorker:
         clock.lap("commit_s")
         self._note("end", order)
         return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
+
+    def _step(
+        self,
+        order: TaskOrder,
+        task: StageTask,
+        inputs: Mapping[str, Sequence[Payload]],
+        scratch: Path,
+        clock: _Clock,
+    ) -> Payload | Arriving | Path:
+        clock.lap("wait_s")
+        engine = self._ready()
+        self._note("begin", order)
+        fix_threads(self.config.threads)
+        free_memory(order.rungs, engine)
+        if isinstance(engine, Watcher):
+            engine.begin(task, order.attempt)
+        made = begin_stage(task, inputs, engine, scratch)
+        clock.lap("step_s")
+        return made
 
     def _inputs(self, order: TaskOrder, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
         """Payloads by role, those of one role in the order of the task's needs."""

@@ -18,6 +18,9 @@ SPATIAL = 32
 UPSCALE = 2
 NTSC_RATES = (24, 30, 48, 60, 120, 240)
 
+LEAST_WINDOW = 10
+"""Latents of 80 frames: shorter clips are below what LTX models were trained on."""
+
 Seam = Literal["crossfade", "lag"]
 
 
@@ -107,6 +110,20 @@ def lay_chain(steps: Sequence[tuple[int, int]]) -> tuple[ChunkSpan, ...]:
         stop = (chain[-1].stop if chain else 0) + new
         chain.append(ChunkSpan(overlap, new, stop))
     return tuple(chain)
+
+
+def lay_windows(length: int, overlap: int, new: int) -> tuple[ChunkSpan, ...]:
+    """A chain of `length` latents of unknown history, laid as if all its chunks were like the last one.
+
+    No window adds fewer than `LEAST_WINDOW` latents, but for the first, which adds what is left: from half to
+    one and a half times what the others add.
+    """
+    step = max(new, LEAST_WINDOW)
+    behind = min(overlap, step)
+    followers = max(0, -((3 * step - 2 * length) // (2 * step)))
+    if followers and length - followers * step < behind:
+        followers -= 1
+    return lay_chain([(0, length - followers * step), *[(behind, step)] * followers])
 
 
 def longest_overlap(previous: ChunkSpan) -> int:

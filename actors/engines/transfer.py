@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,16 +33,44 @@ class FramesInFlight:
     def __init__(self, frames: Tensor) -> None:
         # Held until the copy has ended: the allocator would hand its memory to the next step.
         self._source = frames
-        # The allocator keeps page-locked blocks for reuse: only the first few decodes pay for locking.
-        self._host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
+        self._locked = _STAGING.lend(frames.numel())
         self._stream = torch.cuda.Stream(frames.device)
         with torch.cuda.stream(self._stream):
-            self._host.copy_(frames, non_blocking=True)
+            self._here().copy_(frames, non_blocking=True)
 
     def land(self) -> np.ndarray:
-        """Wait for the copy; the array owns the page-locked memory."""
+        """Wait for the copy: an array in ordinary memory. The page-locked memory serves the next copy."""
         self._stream.synchronize()
-        return self._host.numpy()
+        frames = self._here().numpy().copy()
+        _STAGING.take_back(self._locked)
+        return frames
+
+    def _here(self) -> Tensor:
+        return self._locked[: self._source.numel()].view(self._source.shape)
+
+
+class Staging:
+    """Page-locked buffers `[bytes]` uint8 that copies pass through. Locking pages stops the device for longer
+    than a copy takes, so buffers are kept: as many as there ever were copies at the same time."""
+
+    def __init__(self) -> None:
+        self._spare: list[Tensor] = []
+        self._guard = threading.Lock()
+
+    def lend(self, size: int) -> Tensor:
+        """A buffer of at least `size` bytes. A spare one that is too small gives way to it."""
+        with self._guard:
+            spare = self._spare.pop() if self._spare else None
+        if spare is not None and len(spare) >= size:
+            return spare
+        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+
+    def take_back(self, buffer: Tensor) -> None:
+        with self._guard:
+            self._spare.append(buffer)
+
+
+_STAGING = Staging()
 
 
 def deliver(frames: Tensor) -> np.ndarray | DeviceFrames:

@@ -79,7 +79,7 @@ def overhead(bench: Bench) -> None:
 
 
 def _overhead(bench: Bench) -> None:
-    film = Film("overhead", engine_settings(bench, "2b"), replace(bench.clip, steps=bench.count(12, 1)))
+    film = Film("overhead", engine_settings(bench, "2b"), bench.clip)
     film = replace(film, videos=bench.count(4, 2), extends=bench.count(4, 1), upscale=False)
     rows, loops, renders, busy = [], [], [], []
     for number in range(bench.count(3, 1)):

@@ -7,11 +7,13 @@ mask * sigma and enter un-noised where their mask is 0, which is what ComfyUI's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from actors.engines.diffusers.attention import AttentionState, log_weights
@@ -45,26 +47,33 @@ class Denoiser:
         mask, known = self.sequence.mask, self.sequence.latents
         if mask is not None:
             x = x * mask + known * (1.0 - mask)
-        denoised = self.guidance.guider(lambda which: x - self._velocity(x, sigma, which) * sigma)
+        denoised = self.guidance.guider(partial(self._denoised, x, sigma))
         if mask is not None:
             denoised = denoised * mask + known * (1.0 - mask)
         return denoised
 
-    def _velocity(self, x: Tensor, sigma: Tensor, which: Pass) -> Tensor:
-        text = self.text[Pass.POSITIVE if which is Pass.PERTURBED else which]
-        self.attention.passthrough = self.guidance.skipped_blocks if which is Pass.PERTURBED else frozenset()
+    def _denoised(self, x: Tensor, sigma: Tensor, *passes: Pass) -> list[Tensor]:
+        """The passes in one run of the transformer: a batch fills the device where single clips do not."""
+        return [x - velocity * sigma for velocity in self._velocities(x, sigma, passes).split(1)]
+
+    def _velocities(self, x: Tensor, sigma: Tensor, passes: Sequence[Pass]) -> Tensor:
+        """`[len(passes), C, T + G, h, w]` float32. A perturbed pass comes alone: it skips blocks."""
+        perturbed = Pass.PERTURBED in passes
+        self.attention.passthrough = self.guidance.skipped_blocks if perturbed else frozenset()
         weights = self.sequence.attention
         self.attention.guides = None if weights is None else log_weights(weights)
-        dtype = self.transformer.dtype
+        texts = [self.text[Pass.POSITIVE if which is Pass.PERTURBED else which] for which in passes]
+        embeddings, mask = _batched(texts)
+        timesteps, dtype, count = self._timesteps(sigma), self.transformer.dtype, len(passes)
         tokens = self.transformer(
-            hidden_states=tokens_of(x).to(dtype),
-            encoder_hidden_states=text.embeddings.to(dtype),
-            timestep=self._timesteps(sigma),
-            encoder_attention_mask=text.mask,
-            video_coords=self.sequence.coords,
+            hidden_states=tokens_of(x).to(dtype).expand(count, -1, -1),
+            encoder_hidden_states=embeddings.to(dtype),
+            timestep=timesteps.expand(count, *timesteps.shape[1:]),
+            encoder_attention_mask=mask,
+            video_coords=self.sequence.coords.expand(count, -1, -1),
             return_dict=False,
         )[0]
-        return latents_of(tokens.float(), x.shape)
+        return latents_of(tokens.float(), (count, *x.shape[1:]))
 
     def _timesteps(self, sigma: Tensor) -> Tensor:
         """`[1]`, or `[1, N]` where guides differ from the clip."""
@@ -73,6 +82,15 @@ class Denoiser:
         per_latent = self.sequence.mask * sigma
         per_token = per_latent.expand(-1, -1, -1, *self.sequence.latents.shape[3:]).flatten(1)
         return per_token * _TIMESTEPS
+
+
+def _batched(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
+    """Embeddings `[B, S, D]` and mask `[B, S]`: shorter prompts are padded with tokens that nobody sees."""
+    longest = max(text.mask.shape[1] for text in texts)
+    missing = [longest - text.mask.shape[1] for text in texts]
+    embeddings = [F.pad(text.embeddings, (0, 0, 0, more)) for text, more in zip(texts, missing, strict=True)]
+    masks = [F.pad(text.mask, (0, more)) for text, more in zip(texts, missing, strict=True)]
+    return torch.cat(embeddings), torch.cat(masks)
 
 
 def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, seed: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from torch import Tensor
 
@@ -19,8 +20,11 @@ class Pass(StrEnum):
     PERTURBED = "perturbed"
 
 
-Predict = Callable[[Pass], Tensor]
-"""Run the transformer once and return the denoised clip of that pass."""
+class Predict(Protocol):
+    """Denoised clips `[1, C, T, h, w]` of the passes asked for, in that order."""
+
+    def __call__(self, *passes: Pass) -> list[Tensor]: ...
+
 
 Guider = Callable[[Predict], Tensor]
 
@@ -32,11 +36,9 @@ class CfgGuider:
     scale: float
 
     def __call__(self, predict: Predict) -> Tensor:
-        positive = predict(Pass.POSITIVE)
         if self.scale == 1.0:
-            return positive
-        negative = predict(Pass.NEGATIVE)
-        return negative + (positive - negative) * self.scale
+            return predict(Pass.POSITIVE)[0]
+        return _guided(self.scale, *predict(Pass.POSITIVE, Pass.NEGATIVE))
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,18 @@ class StgGuider:
     rescale: float
 
     def __call__(self, predict: Predict) -> Tensor:
-        positive = predict(Pass.POSITIVE)
-        guided = positive
-        if self.scale != 1.0:
-            negative = predict(Pass.NEGATIVE)
-            guided = negative + (positive - negative) * self.scale
+        positive, *negative = predict(Pass.POSITIVE, *([Pass.NEGATIVE] if self.scale != 1.0 else []))
+        guided = _guided(self.scale, positive, *negative) if negative else positive
         if self.stg:
-            guided = guided + self.stg * (positive - predict(Pass.PERTURBED))
+            guided = guided + self.stg * (positive - predict(Pass.PERTURBED)[0])
         if self.rescale:
             ratio = positive.std() / guided.std()
             guided = guided * (self.rescale * ratio + (1 - self.rescale))
         return guided
+
+
+def _guided(scale: float, positive: Tensor, negative: Tensor) -> Tensor:
+    return negative + (positive - negative) * scale
 
 
 @dataclass(frozen=True)

@@ -36,21 +36,44 @@ class Device:
             Stream=lambda device: self.stream("copy"),
             stream=within,
         )
-        return SimpleNamespace(
-            empty=lambda shape, dtype, pin_memory: torch.empty(shape, dtype=dtype), cuda=cuda
-        )
+        return SimpleNamespace(empty=self.lock, uint8=torch.uint8, cuda=cuda)
+
+    def lock(self, size: int, dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
+        assert pin_memory
+        self.calls.append(f"lock {size}")
+        return torch.empty(size, dtype=dtype)
 
 
-def test_the_copy_starts_when_the_decoder_is_done_and_is_waited_for_on_landing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     device = Device()
     monkeypatch.setattr(transfer, "torch", device.module())
+    monkeypatch.setattr(transfer, "_STAGING", transfer.Staging())
+    return device
+
+
+def test_the_copy_starts_when_the_decoder_is_done_and_is_waited_for_on_landing(device: Device) -> None:
     frames = torch.arange(5 * 2 * 2 * 3, dtype=torch.uint8).view(5, 2, 2, 3)
     flight = transfer.DeviceFrames(frames)[1:3].send()
-    assert device.calls == ["wait decoder", "copy"]
+    assert device.calls == ["wait decoder", "lock 24", "copy"]
     np.testing.assert_array_equal(flight.land(), frames[1:3].numpy())
     assert device.calls[-1] == "wait copy"
+
+
+def test_page_locked_memory_is_used_again_and_landed_frames_stay_as_they_are(device: Device) -> None:
+    clips = [torch.full((3, 2, 2, 3), fill, dtype=torch.uint8) for fill in (1, 2, 3)]
+    together = [transfer.DeviceFrames(clip).send() for clip in clips[:2]]
+    landed = [flight.land() for flight in together]
+    landed.append(transfer.DeviceFrames(clips[2][:2]).send().land())
+    assert [call for call in device.calls if call.startswith("lock")] == ["lock 36", "lock 36"]
+    for frames, clip in zip(landed, clips, strict=True):
+        np.testing.assert_array_equal(frames, clip[: len(frames)].numpy())
+
+
+def test_a_buffer_that_is_too_small_gives_way(device: Device) -> None:
+    for count in (1, 4, 2):
+        transfer.DeviceFrames(torch.zeros(count, 2, 2, 3, dtype=torch.uint8)).send().land()
+    assert [call for call in device.calls if call.startswith("lock")] == ["lock 12", "lock 48"]
 
 
 def test_device_frames_count_and_cut() -> None:

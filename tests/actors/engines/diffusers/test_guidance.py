@@ -15,27 +15,31 @@ ANSWERS = {
 }
 
 
+def predict(*passes: Pass) -> list[torch.Tensor]:
+    return [ANSWERS[which] for which in passes]
+
+
 def test_cfg() -> None:
-    assert CfgGuider(3.0)(ANSWERS.__getitem__).tolist() == [3.0, 7.0]
+    assert CfgGuider(3.0)(predict).tolist() == [3.0, 7.0]
 
 
 def test_a_scale_of_one_asks_for_one_pass() -> None:
     asked: list[Pass] = []
 
-    def predict(which: Pass) -> torch.Tensor:
-        asked.append(which)
-        return ANSWERS[which]
+    def noted(*passes: Pass) -> list[torch.Tensor]:
+        asked.extend(passes)
+        return predict(*passes)
 
-    CfgGuider(1.0)(predict)
+    CfgGuider(1.0)(noted)
     assert asked == [Pass.POSITIVE]
 
 
 def test_stg_adds_to_cfg() -> None:
-    assert StgGuider(3.0, stg=2.0, rescale=0.0)(ANSWERS.__getitem__).tolist() == [3.0, 9.0]
+    assert StgGuider(3.0, stg=2.0, rescale=0.0)(predict).tolist() == [3.0, 9.0]
 
 
 def test_stg_rescale_restores_the_spread() -> None:
-    guided = StgGuider(3.0, stg=2.0, rescale=1.0)(ANSWERS.__getitem__)
+    guided = StgGuider(3.0, stg=2.0, rescale=1.0)(predict)
     assert float(guided.std()) == pytest.approx(float(ANSWERS[Pass.POSITIVE].std()))
 
 
