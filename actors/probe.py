@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,12 @@ class ProbeWorker(StageWorker):
         """Measure the task; `cached` offers the payloads that other workers made. Raises `StageError`."""
         task = order.task
         with stage_errors(task.id):
-            fix_threads(self.config.threads)
-            return Probed(task.id, self._measure(self._resolved(task), self._inputs_of(task, cached or {})))
+            measure = partial(self._measure, self._resolved(task), self._inputs_of(task, cached or {}))
+            return Probed(task.id, self._device.submit(measure).result())
 
     def _measure(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
         """Seconds of the whole task. The first run warms up: it compiles, and chooses what later ones use."""
+        fix_threads(self.config.threads)
         steps = _steps(task)
         if steps <= MORE_STEPS:
             self._step(task, inputs)

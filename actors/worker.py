@@ -154,7 +154,7 @@ class StageWorker:
         inputs = self._inputs(order, cached)
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
-            step = partial(self._step, order, task, inputs, Path(scratch), clock)
+            step = partial(self._work, order, task, inputs, Path(scratch), clock)
             made = self._device.submit(step).result()
             result = made.land() if isinstance(made, Arriving) else made
             clock.lap("land_s")
@@ -164,7 +164,7 @@ class StageWorker:
         self._note("end", order)
         return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
 
-    def _step(
+    def _work(
         self,
         order: TaskOrder,
         task: StageTask,
