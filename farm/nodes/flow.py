@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,8 +17,18 @@ from actors.engines.comfyui.patches import Efficiency
 from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, freed_on_error
+from farm.nodes.tables import MAX_SEED
 from jobs.errors import InvalidInput
-from jobs.frames import SPATIAL, TEMPORAL, ChunkSpan, Span, frames_of, latents_of, middle_frame
+from jobs.frames import (
+    SPATIAL,
+    TEMPORAL,
+    ChunkSpan,
+    Span,
+    frames_of,
+    latents_of,
+    lay_windows,
+    middle_frame,
+)
 
 Inputs = Mapping[str, Any]
 Outputs = tuple[dict[str, Any], torch.Tensor]
@@ -42,7 +53,8 @@ def generate(inputs: Inputs) -> Outputs:
             _image_guides(core, inputs, start, places),
             _track(core, inputs, Span(0, frames)),
         )
-        return _finish(core, inputs, clip.video)
+        whole = latents_of(frames)
+        return _finish(core, inputs, clip.video, [ChunkSpan(0, whole, whole)])
 
 
 def extend(inputs: Inputs) -> Outputs:
@@ -60,7 +72,8 @@ def extend(inputs: Inputs) -> Outputs:
         ]
         track = _track(core, inputs, span.sampled_frames)
         clip = sample_clip(core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides, track)
-        return _finish(core, inputs, join(chain, clip.video, span.overlap))
+        windows = lay_windows(span.stop, span.overlap, span.new)
+        return _finish(core, inputs, join(chain, clip.video, span.overlap), windows)
 
 
 def join(chain: torch.Tensor, sampled: torch.Tensor, overlap: int) -> torch.Tensor:
@@ -71,10 +84,10 @@ def join(chain: torch.Tensor, sampled: torch.Tensor, overlap: int) -> torch.Tens
     return torch.cat([kept, torch.from_numpy(artifact).to(kept)], dim=2)
 
 
-def _finish(core: Core, inputs: Inputs, latents: torch.Tensor) -> Outputs:
+def _finish(core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence[ChunkSpan]) -> Outputs:
     if inputs["upscale"]:
         free_vram()
-        latents = _upscaled(core, inputs, latents)
+        latents = _upscaled(core, inputs, latents, windows)
     images = black_image()
     if inputs["decode"]:
         free_vram()
@@ -84,12 +97,35 @@ def _finish(core: Core, inputs: Inputs, latents: torch.Tensor) -> Outputs:
     return {"samples": latents}, images
 
 
-def _upscaled(core: Core, inputs: Inputs, latents: torch.Tensor) -> torch.Tensor:
-    """Twice the size; the re-sampling then restores detail unless `upscale_denoise` is 0."""
+def _upscaled(
+    core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence[ChunkSpan]
+) -> torch.Tensor:
+    """Twice the size; the re-sampling then restores detail unless `upscale_denoise` is 0.
+
+    A long chain is re-sampled window by window, each guided by the 2x latents before it as in the farm:
+    whole, it would outgrow the device, and the length that models were trained on.
+    """
     start = upsample(core, inputs["upscale_model"], inputs["vae"], latents)
     if inputs["upscale_denoise"] <= 0.0:
         return start
-    return sample_clip(core, inputs["model"], _pair(inputs), start, _upscale_recipe(inputs)).video
+    first, *others = windows
+    chain = _resampled(core, inputs, start[:, :, : first.stop], 0, [])
+    for index, window in enumerate(others, 1):
+        tail = chain[:, :, -window.overlap :].clone()
+        span = window.artifact
+        guides = [Guide.overlap(tail, inputs["overlap_strength"])]
+        clip = _resampled(core, inputs, start[:, :, span.start : span.stop], index, guides)
+        chain = join(chain, clip, window.overlap)
+    return chain
+
+
+def _resampled(
+    core: Core, inputs: Inputs, start: torch.Tensor, index: int, guides: Sequence[Guide]
+) -> torch.Tensor:
+    """Window number `index` denoised from `start`; equal noise in every window would show as a pattern."""
+    recipe = _upscale_recipe(inputs)
+    recipe = replace(recipe, seed=(recipe.seed + index) % (MAX_SEED + 1))
+    return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides).video
 
 
 def _pair(inputs: Inputs) -> Pair:

@@ -151,6 +151,39 @@ def test_cfg_one_asks_the_model_once_a_step(generate: Run, model_calls: list[dic
     assert torch.isfinite(latent).all()
 
 
+def test_a_long_chain_is_resampled_in_windows(
+    needs: Run,
+    request: pytest.FixtureRequest,
+    generate: Run,
+    extend: Run,
+    model_calls: list[dict[str, Any]],
+) -> None:
+    """Each guided by the 2x latents before it: one long clip would outgrow device and training."""
+    import torch
+
+    needs("upscale")
+    upscale = {
+        "upscale": True,
+        "upscale_model": request.getfixturevalue("upscale_model"),
+        "upscale_steps": 1,
+        "upscale_cfg": 1.0,
+    }
+    chain = generate(num_frames=97, width=64, height=64, steps=1)[0]
+    model_calls.clear()
+    big = extend(chain, num_new_frames=80, steps=1, cfg=1.0, **upscale)[0]["samples"]
+    assert big.shape == (1, 128, 23, 4, 4)
+    assert [call["x"].shape[2:] for call in model_calls] == [(14, 2, 2), (13, 4, 4), (14, 4, 4)]
+    first, second = model_calls[1:]
+    assert first.get("keyframe_idxs") is None
+    guide = second["x"][:, :, -2:]
+    assert torch.equal(guide[:, :, 0], big[:, :, 11].to(guide))
+    assert second["denoise_mask"][0, 0, -2:].max() == 0.0
+    assert torch.isfinite(big).all()
+    model_calls.clear()
+    generate(num_frames=97, width=64, height=64, steps=1, cfg=1.0, **upscale)
+    assert [call["x"].shape[2:] for call in model_calls] == [(13, 2, 2), (13, 4, 4)]
+
+
 def test_a_single_step_is_finite(generate: Run) -> None:
     import torch
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.frames import (
+    LEAST_WINDOW,
     ChunkSpan,
     Seam,
     Span,
@@ -24,6 +26,7 @@ from jobs.frames import (
     frames_of_latents,
     latents_of,
     lay_chain,
+    lay_windows,
     longest_overlap,
     middle_frame,
     owned_frames,
@@ -174,6 +177,26 @@ def test_the_numbers_of_a_usual_film() -> None:
     assert decode_window(chain, 1).keep == Span(25, 113)
     assert chain[1].artifact == Span(11, 23)
     assert chain[1].sampled_frames == Span(88, 177)
+
+
+@given(st.integers(1, 60), st.integers(1, 30), st.integers(1, 30))
+def test_a_chain_of_unknown_history_is_laid_in_windows(before: int, overlap: int, new: int) -> None:
+    length = before + new
+    windows = lay_windows(length, overlap, new)
+    step = max(new, LEAST_WINDOW)
+    assert windows[-1].stop == length
+    assert {window.new for window in windows[1:]} <= {step}
+    assert {window.overlap for window in windows[1:]} <= {min(overlap, step)}
+    assert all(one.stop == other.window.start + other.blend for one, other in pairwise(windows))
+    assert windows[0].stop < 2.5 * step
+    if len(windows) > 1:
+        assert windows[0].stop >= max(windows[1].overlap, step / 2)
+
+
+def test_windows_are_the_chunks_of_the_usual_film() -> None:
+    usual = lay_chain([(0, 13), *[(2, 10)] * 10])
+    assert lay_windows(usual[-1].stop, 2, 10) == usual
+    assert lay_windows(13, 2, 10) == lay_chain([(0, 13)])
 
 
 def test_an_overlap_longer_than_what_was_added_is_refused() -> None:
