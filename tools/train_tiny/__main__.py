@@ -1,7 +1,7 @@
 """`python -m tools.train_tiny STAGE --out FOLDER`: train one stage, or export what has been trained.
 
 Stages, in order: vae, dit, upsampler, export, evaluate. Each reads what the stages before it left in FOLDER.
-On one H200 the defaults take about 25 minutes together.
+The bundled weights took 260, 780 and 110 seconds of one H100.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def main() -> None:
         options.lr,
         options.limit_steps,
         options.channels_last,
-        options.compile,
     )
     start = time.perf_counter()
     {"vae": _vae, "dit": _dit, "upsampler": _upsampler, "export": _export}[options.stage](run, options)
@@ -87,7 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-scale", type=float, default=1.0, help="multiplies every batch and bank size")
     parser.add_argument("--limit-steps", type=int, default=10**9)
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--compile", action="store_true", help="fuse the transformer's element-wise passes")
     parser.add_argument("--resume", type=Path, help="state file of this stage to start from")
     parser.add_argument("--decoder-only", action="store_true", help="polish the decoder and keep the latents")
     parser.add_argument("--lr", type=float)

@@ -188,15 +188,15 @@ def _loss(
 ) -> torch.Tensor:
     """Mean squared velocity error over the sampled slots."""
     clean, mask = example.clean, example.mask
-    count, layer = len(clean), fast.compiled_layer() if run.compiled else fast.transformer_layer
+    count = len(clean)
     sigma = noise_levels(count, clean[0, 0].numel(), clean.device)
     with run.autocast:
         words = text(example.ids)
-        shown = _disturbed(model, words, example, imitate, layer)
+        shown = _disturbed(model, words, example, imitate)
         levels = mask * sigma[:, None]
         noise = torch.randn_like(clean)
         at = levels[:, None, :, None, None]
-        velocity = fast.velocity(model, words, (1 - at) * shown + at * noise, levels, example.coords, layer)
+        velocity = fast.velocity(model, words, (1 - at) * shown + at * noise, levels, example.coords)
     slots = example.slots
     sampled = (mask[:, :slots] == 1).float()[:, None, :, None, None]
     error = (velocity.float() - (noise - clean))[:, :, :slots].square() * sampled
@@ -208,7 +208,6 @@ def _disturbed(
     words: tuple[torch.Tensor, torch.Tensor],
     example: Example,
     imitate: bool,
-    layer: fast.Layer,
 ) -> torch.Tensor:
     """The latents with undisclosed faults in what is known, as a long chain of extends accumulates them.
 
@@ -225,7 +224,7 @@ def _disturbed(
             noisy = (1 - at) * window + at * torch.randn_like(window)
             detached = (words[0].detach(), words[1])
             coords = example.coords[:, :, :tokens]
-            velocity = fast.velocity(model, detached, noisy, sigma.expand(-1, slots), coords, layer)
+            velocity = fast.velocity(model, detached, noisy, sigma.expand(-1, slots), coords)
             guess = noisy - at * velocity.float()
             width = example.overlap_at.stop - example.overlap_at.start
             shown = shown.clone()

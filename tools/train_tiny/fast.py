@@ -7,11 +7,8 @@ broadcast.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
 
 import torch
-import torch._dynamo
 import torch.nn.functional as F
 from diffusers import LTXVideoTransformer3DModel
 from diffusers.models.transformers.transformer_ltx import LTXAttention, LTXVideoTransformerBlock
@@ -19,7 +16,6 @@ from diffusers.models.transformers.transformer_ltx import LTXAttention, LTXVideo
 from tools.train_tiny.geometry import to_latents, to_tokens
 
 Rope = tuple[torch.Tensor, torch.Tensor]
-Layer = Callable[..., torch.Tensor]
 
 
 def velocity(
@@ -28,13 +24,8 @@ def velocity(
     x: torch.Tensor,
     sigma: torch.Tensor,
     coords: torch.Tensor,
-    layer: Layer | None = None,
 ) -> torch.Tensor:
-    """Velocity [B, C, T, h, w] of latents `x` whose slots have noise levels `sigma` [B, T].
-
-    `layer` computes one transformer block: `transformer_layer`, or what `compiled_layer` makes of it.
-    """
-    layer = layer or transformer_layer
+    """Velocity [B, C, T, h, w] of latents `x` whose slots have noise levels `sigma` [B, T]."""
     batch, slots = sigma.shape
     tokens = to_tokens(x)
     rope = _rope(model, coords, x.dtype if x.device.type == "cpu" else torch.bfloat16)
@@ -43,7 +34,7 @@ def velocity(
     context = model.caption_projection(text[0])
     bias = ((1 - text[1].to(hidden.dtype)) * -10000.0)[:, None, None, :]
     for block in model.transformer_blocks:
-        hidden = layer(block, hidden, temb, context, rope, bias)
+        hidden = _layer(block, hidden, temb, context, rope, bias)
     table = model.scale_shift_table + embedded.view(batch, slots, 1, -1)
     shift, scale = table.to(hidden.dtype)[:, :, :, None].unbind(2)
     with torch.autocast(x.device.type, enabled=False):
@@ -52,7 +43,7 @@ def velocity(
     return to_latents(out.flatten(1, 2), *x.shape[3:])
 
 
-def transformer_layer(
+def _layer(
     block: LTXVideoTransformerBlock,
     hidden: torch.Tensor,
     temb: torch.Tensor,
@@ -71,15 +62,6 @@ def transformer_layer(
     hidden = hidden + mixed.view_as(hidden)
     normal = torch.addcmul(shift2, _norm(hidden), 1 + scale2)
     return torch.addcmul(hidden, block.ff(normal), gate2)
-
-
-@cache
-def compiled_layer() -> Layer:
-    """`transformer_layer` with its element-wise passes fused, compiled once for all blocks and sizes."""
-    torch._dynamo.config.cache_size_limit = 64
-    torch.fx.experimental._config.use_duck_shape = False
-    compiled: Layer = torch.compile(transformer_layer, dynamic=True, fullgraph=True)
-    return compiled
 
 
 def _norm(hidden: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,6 @@ class Run:
     peak_lr: float | None = None
     limit_steps: int = 10**9
     channels_last: bool = True
-    compiled: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
