@@ -33,7 +33,7 @@ from farm.cli import (
 )
 from farm.cli.output import emit_text, report_error
 from farm.cli.usage import USAGE, usage_error
-from jobs.errors import FarmError
+from jobs.errors import FarmError, JobCancelled
 
 
 def _version(asked: bool) -> None:
@@ -80,7 +80,13 @@ def about(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line and exits."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    code = run(sys.argv[1:] if argv is None else argv)
+    if code == JobCancelled.exit_code:
+        # A step that goes on in the device's thread would hold the process until it ends.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -90,17 +96,21 @@ def run(argv: Sequence[str]) -> int:
     except FarmError as error:
         return _refuse(error, argv)
     except Exit as done:
-        return done.exit_code
+        return _stopped() if isinstance(done.__cause__, KeyboardInterrupt) else done.exit_code
     except TyperException as error:
         return _misused(error, argv)
     except (KeyboardInterrupt, Abort):
-        sys.stderr.write("stopped; the same command continues where it stopped\n")
-        return 4
+        return _stopped()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         return _report_bug(error)
+
+
+def _stopped() -> int:
+    sys.stderr.write("stopped; the same command continues where it stopped\n")
+    return JobCancelled.exit_code
 
 
 def _misused(error: TyperException, argv: Sequence[str]) -> int:

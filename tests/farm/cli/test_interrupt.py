@@ -1,0 +1,44 @@
+"""Ctrl-C ends a render in this process at once, though its step goes on, and leaves a job to continue."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+SPEC = {
+    "version": 1,
+    "name": "slow",
+    "engine": {"name": "fake", "fake": {"sample_s": 40.0}},
+    "defaults": {"width": 64, "height": 64, "steps": 1},
+    "videos": [{"name": "film", "chunks": [{"generate": {"prompt": "a ball", "num_frames": 9}}]}],
+}
+
+
+def test_an_interrupt_does_not_wait_for_the_step(tmp_path: Path) -> None:
+    (tmp_path / "slow.yaml").write_text(yaml.safe_dump(SPEC))
+    words = [sys.executable, "-m", "farm.cli.main", "render", "slow.yaml", "--serial", "--runs", "runs"]
+    # Whoever runs the tests may ignore the signal, which children inherit.
+    process = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    run = tmp_path / "runs" / "slow"
+    until = time.monotonic() + 60
+    while not any("/sample" in file.read_text() for file in run.glob("events/*")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 4 and time.monotonic() - begun < 10
+    assert "the same command continues" in said
+    assert json.loads((run / "state.json").read_text())["tasks"]["committed"] == 1
