@@ -35,6 +35,9 @@ from farm.cli.output import emit_text, report_error
 from farm.cli.usage import USAGE, usage_error
 from jobs.errors import FarmError, JobCancelled
 
+INTERRUPTED = 130
+"""What typer answers with after Ctrl-C."""
+
 
 def _version(asked: bool) -> None:
     if asked:
@@ -92,11 +95,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str]) -> int:
     """Runs one command and returns its exit code; no exception leaves it."""
     try:
-        return int(typer.main.get_command(app).main(list(argv), prog_name="farm", standalone_mode=False) or 0)
+        code = typer.main.get_command(app).main(list(argv), prog_name="farm", standalone_mode=False)
+        return _stopped() if code == INTERRUPTED else int(code or 0)
     except FarmError as error:
         return _refuse(error, argv)
     except Exit as done:
-        return _stopped() if isinstance(done.__cause__, KeyboardInterrupt) else done.exit_code
+        return done.exit_code
     except TyperException as error:
         return _misused(error, argv)
     except (KeyboardInterrupt, Abort):
