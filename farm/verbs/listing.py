@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from farm.verbs.run import Run
 from jobs.store import Store
-from jobs.store.opening import JOB_ID, open_backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +23,7 @@ JobRows = tuple[JobRow, ...]
 
 def list_runs(runs_url: str) -> JobRows:
     """Every job under `runs_url`, by name; folders that are no jobs are left out."""
-    names = open_backend(runs_url, "listing").folders()
-    stores = (
-        Store(open_backend(runs_url, name), runs_url, name) for name in sorted(names) if JOB_ID.match(name)
-    )
-    return tuple(_row(Run(store)) for store in stores if store.exists())
+    return tuple(_row(Run(store)) for store in Store.every(runs_url))
 
 
 def _row(run: Run) -> JobRow:

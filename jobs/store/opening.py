@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
@@ -58,9 +59,8 @@ def probe(backend: Backend) -> None:
         )
 
 
-def unknown_job(backend: Backend, job_id: str) -> UsageError:
-    """The error for a job id without a run: names the nearest ones."""
-    names = [name for name in backend.folders() if name != job_id]
+def unknown_job(backend: Backend, job_id: str, names: Sequence[str]) -> UsageError:
+    """The error for a job id without a run; `names` are the jobs that have one."""
     near = difflib.get_close_matches(job_id, names, n=3, cutoff=0.5) or names[:5]
     remedy = f"did you mean {', '.join(near)}?" if near else "no job was ever rendered there; check --runs"
     place = backend.url.rsplit("/", 1)[0]

@@ -23,7 +23,7 @@ from jobs.store.backend import Backend, Entry, free_bytes_at, storage_problem
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
-from jobs.store.opening import open_backend, probe, unknown_job
+from jobs.store.opening import JOB_ID, open_backend, probe, unknown_job
 
 SUFFIX = re.compile(r"[a-z0-9][a-z0-9.]{0,31}\Z")
 PUT_TRIES = 5
@@ -61,8 +61,15 @@ class Store(Documents):
         backend = open_backend(runs_url, job_id)
         store = cls(backend, runs_url, job_id)
         if not store.exists():
-            raise unknown_job(backend, job_id)
+            raise unknown_job(backend, job_id, [other.job_id for other in cls.every(runs_url)])
         return store
+
+    @classmethod
+    def every(cls, runs_url: str) -> list[Store]:
+        """Every run under `runs_url`, by name; folders that are no jobs are left out."""
+        names = sorted(filter(JOB_ID.match, open_backend(runs_url, "listing").folders()))
+        stores = (cls(open_backend(runs_url, name), runs_url, name) for name in names)
+        return [store for store in stores if store.exists()]
 
     @property
     def url(self) -> str:

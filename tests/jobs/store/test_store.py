@@ -13,6 +13,7 @@ import pytest
 
 from jobs.errors import CorruptArtifact, UsageError
 from jobs.store import Commit, Store
+from jobs.store.opening import open_backend
 from jobs.store.store import record_key
 
 DIGEST = "ab" * 32
@@ -186,7 +187,8 @@ def test_sweep_removes_what_no_commit_names(store: Store) -> None:
 
 def test_an_unknown_job_names_the_nearest(store: Store, runs_url: str) -> None:
     put(store)
-    with pytest.raises(UsageError, match="did you mean harbor"):
+    open_backend(runs_url, "harbour-durations").write("table.json", b"{}")
+    with pytest.raises(UsageError, match=r"did you mean harbor\?"):
         Store.find(runs_url, "harbour")
     with pytest.raises(UsageError):
         Store.find(f"{runs_url}-elsewhere", "harbor")
