@@ -167,4 +167,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "db52be3118b0506aad33d57e1b147fb22c86e9cffcd813b32ee3511d81a63d82"
+    assert found["v/00000/sample"] == "d08441431bb14f8c274d7b48b070f937850d45b2e3bdcd33c605668b7bed02af"
