@@ -262,6 +262,5 @@ def test_ten_extends_have_no_visible_seam_when_refined(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.xfail(reason="the shipped weights drift in speed (1.48 times); see the model card")
 def test_ten_extends_keep_their_speed(long_take: Any) -> None:
     assert abs(long_take.last_speed / long_take.first_speed - 1) <= 0.2
