@@ -63,6 +63,8 @@ def test_features_that_a_spec_needs(tmp_path: Path, changes: dict[str, Any], nee
 @pytest.mark.comfyui
 def test_a_real_comfyui(doctor: Doctor) -> None:
     """Every checkout can sample; what else its core lacks is named with the version that has it."""
+    if not os.environ.get("COMFYUI_PATH"):
+        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
     report = doctor(None, "--comfyui", os.environ["COMFYUI_PATH"])
     assert not any(finding["level"] == "fail" for finding in report)
     assert found(report, "comfyui", "ok")
