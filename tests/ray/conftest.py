@@ -34,9 +34,13 @@ def head() -> Iterator[Head]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def three() -> Iterator[Nodes]:
-    """Three nodes and a head without GPUs; `nodes` has them all alive."""
+    """Three nodes and a head without GPUs; `nodes` has them all alive.
+
+    One cluster a module: a node that joins after this process has connected to another Ray, as `ray_session`
+    does, is not found by drivers.
+    """
     with three_nodes() as running:
         yield running
 
