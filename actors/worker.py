@@ -8,7 +8,7 @@ import platform
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -155,14 +155,18 @@ class StageWorker:
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
             step = partial(self._work, order, task, inputs, Path(scratch), clock)
-            made = self._device.submit(step).result()
-            result = made.land() if isinstance(made, Arriving) else made
+            result = self._landed(step)
             clock.lap("land_s")
             warnings = verify_output(task, result, self.config.verify)
             commit = self._commit(order, result, self._provenance(order, clock.laps["step_s"], warnings))
         clock.lap("commit_s")
         self._note("end", order)
         return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
+
+    def _landed(self, step: Callable[[], Payload | Arriving | Path]) -> Payload | Path:
+        """What the step makes, in host memory: from here on nothing of it is held on the device."""
+        made = self._device.submit(step).result()
+        return made.land() if isinstance(made, Arriving) else made
 
     def _work(
         self,

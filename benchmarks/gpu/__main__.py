@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gpu import decode_items, farm_items, kernel_items, multi_items, probe_item
+from benchmarks.gpu import decode_items, farm_items, idle_item, kernel_items, multi_items, probe_item
 from benchmarks.gpu.bench import Bench, roomy
 
 LONGEST = 2.5
@@ -39,6 +39,7 @@ ITEMS: dict[str, Item] = {
     "attention": Item(kernel_items.attention, 30),
     "ffn": Item(kernel_items.feed_forward, 40),
     "decode": Item(decode_items.decode_overlap, 50),
+    "idle": Item(idle_item.idle, 45),
     "overhead": Item(farm_items.overhead, 290),
     "determinism": Item(farm_items.determinism, 120),
     "oom": Item(decode_items.out_of_memory, 90),

@@ -112,17 +112,22 @@ def _both(step: Callable[[Any], Any], sample: Any, leave: Callable[[], None]) ->
     leave()
 
 
-def _made(bench: Bench, film: Film, engine: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A film's tasks by stage, and all their results."""
+def made_tasks(bench: Bench, film: Film, engine: Any) -> tuple[list[Any], dict[str, Any]]:
+    """A film's tasks in plan order, and the results of all but the segments by task id."""
     from actors.steps import run_stage
 
     graph = graph_of(bench, film, engine.modes()["attention_mode"])
     known: dict[str, Any] = {}
-    tasks = {task.stage.value: task for task in graph.tasks.values()}
     for task in graph.tasks.values():
         if task.stage.value != "segment":
             known[task.id] = run_stage(task, inputs_of(task, known), engine, Path())
-    return tasks, known
+    return list(graph.tasks.values()), known
+
+
+def _made(bench: Bench, film: Film, engine: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As `made_tasks`, the tasks by stage: of a film that has one of each."""
+    tasks, known = made_tasks(bench, film, engine)
+    return {task.stage.value: task for task in tasks}, known
 
 
 def _chunks(bench: Bench, count: int, run: Callable[[], Any]) -> float:

@@ -1,6 +1,7 @@
 """`python -m tools.train_tiny STAGE --out FOLDER`: train one stage, or export what has been trained.
 
 Stages, in order: vae, dit, upsampler, export, evaluate. Each reads what the stages before it left in FOLDER.
+`unpack` leaves there what made the bundled file, to go on from: `dit --resume FOLDER/dit.pt`.
 The bundled weights took 260, 780 and 110 seconds of one H100.
 """
 
@@ -13,8 +14,9 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLLTXVideo
 
+from actors.models import TINY_CHECKPOINT
 from tools.train_tiny.dit import train_dit
-from tools.train_tiny.export import export
+from tools.train_tiny.export import export, unpack
 from tools.train_tiny.modules import new_vae
 from tools.train_tiny.training import Run
 from tools.train_tiny.upsampler import train_upsampler
@@ -38,7 +40,9 @@ def main() -> None:
         options.channels_last,
     )
     start = time.perf_counter()
-    {"vae": _vae, "dit": _dit, "upsampler": _upsampler, "export": _export}[options.stage](run, options)
+    {"vae": _vae, "dit": _dit, "upsampler": _upsampler, "export": _export, "unpack": _unpack}[options.stage](
+        run, options
+    )
     print(f"{options.stage}: {time.perf_counter() - start:.1f} s", flush=True)
 
 
@@ -63,6 +67,10 @@ def _export(run: Run, options: argparse.Namespace) -> None:
     export(states, run.folder / "tiny-ltx.safetensors")
 
 
+def _unpack(run: Run, options: argparse.Namespace) -> None:
+    unpack(TINY_CHECKPOINT, run.folder)
+
+
 def _stored(path: Path, component: str) -> dict[str, torch.Tensor]:
     states: dict[str, dict[str, torch.Tensor]] = torch.load(path)
     return states[component]
@@ -79,7 +87,7 @@ def stored_vae(run: Run) -> AutoencoderKLLTXVideo:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.train_tiny", description=__doc__)
-    parser.add_argument("stage", choices=("vae", "dit", "upsampler", "export"))
+    parser.add_argument("stage", choices=("vae", "dit", "upsampler", "export", "unpack"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=480, help="training time of this stage")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -22,21 +22,47 @@ from tools.train_tiny.prompts import PromptPool
 from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
 from tools.train_tiny.world import Frame
 
-SIZES = (
-    (128, 128, 4096),
-    (256, 256, 768),
-    (128, 192, 256),
-    (192, 128, 256),
-    (192, 192, 256),
-)
-"""height, width, videos in the bank. The first two learn every layout, the others the usual ones."""
+SIZES = ((128, 128), (256, 256), (128, 192), (192, 128), (192, 192))
+"""height, width. The first two learn every layout, the others the usual ones."""
+FEW_VIDEOS = 256
+"""Videos in each bank of the sizes beside the first two."""
 USUAL_SHARE = 0.05
 """Share of a layout from which on every size learns it."""
 TOKENS_PER_BATCH = 26_000
 PEAK_LR = 1.5e-3
 REFRESH_EVERY = 16
-IMITATE_FROM = 0.45
-"""Progress from which on some overlaps are the model's own estimates."""
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a training is fed: the share of its steps on 256 x 256 at the start and at the end, the videos of
+    128 x 128 and of 256 x 256 in the banks, and the progress from which on some overlaps are the model's own
+    estimates."""
+
+    large_first: float
+    large_last: float
+    small_videos: int
+    large_videos: int
+    imitate_from: float
+
+    def large(self, progress: float) -> float:
+        return self.large_first + (self.large_last - self.large_first) * progress
+
+    def shares(self, progress: float) -> list[float]:
+        """Of the steps, by size."""
+        large = self.large(progress)
+        others = [0.05, 0.04, 0.03]
+        return [1.0 - large - sum(others), large, *others]
+
+    @property
+    def capacities(self) -> list[int]:
+        """Videos in the bank of each size."""
+        return [self.small_videos, self.large_videos, *[FEW_VIDEOS] * (len(SIZES) - 2)]
+
+
+FROM_NOTHING = Diet(0.15, 0.40, 4096, 768, imitate_from=0.45)
+"""Small frames teach words and motion at a quarter of the price."""
+RESUMED = Diet(0.75, 0.75, 1024, 2048, imitate_from=0.0)
 
 
 def predict(
@@ -60,10 +86,12 @@ def predict(
     return to_latents(tokens, height, width)
 
 
-def fill_banks(vae: AutoencoderKLLTXVideo, record: Recorder, run: Run) -> list[Bank]:
+def fill_banks(
+    vae: AutoencoderKLLTXVideo, record: Recorder, run: Run, capacities: Sequence[int]
+) -> list[Bank]:
     """One bank per size."""
     banks = []
-    for height, width, capacity in SIZES:
+    for (height, width), capacity in zip(SIZES, capacities, strict=True):
         bank = Bank.empty(Frame(height, width), max(4, run.batch(capacity)), run.device)
         bank.fill(vae, record, run)
         banks.append(bank)
@@ -89,22 +117,23 @@ def train_dit(
 ) -> tuple[LTXVideoTransformer3DModel, TinyTextEncoder]:
     """Train for `run.seconds`, store `dit.pt`, and return the averaged transformer and text encoder."""
     model, text = new_transformer().to(run.device), new_text_encoder().to(run.device)
+    diet = RESUMED if start else FROM_NOTHING
     if start is not None:
         model.load_state_dict(start["transformer"])
         text.load_state_dict(start["text_encoder"])
     both = torch.nn.ModuleList([model, text])
     record = Recorder(run.device)
-    banks = fill_banks(vae, record, run)
+    banks = fill_banks(vae, record, run, diet.capacities)
     optimiser = Optimiser([both], run.peak_lr or PEAK_LR)
     average = Average(both, 0.999)
     training = _Training(run, model, text, banks, optimiser, average)
     rng, clock = random.Random(run.seed), Clock(run.seconds, run.limit_steps)
     for step in clock.ticks():
-        layout = _choose(rng, clock.progress)
+        layout = _choose(rng, diet, clock.progress)
         optimiser.set_rate(cosine(clock.progress))
         record(layout, partial(training.step, layout))
         if step % REFRESH_EVERY == 0:
-            rng.choices(banks, [0.7, 0.15, 0.05, 0.05, 0.05])[0].refresh(vae, record, run)
+            rng.choices(banks, diet.shares(clock.progress))[0].refresh(vae, record, run)
         clock.report(training.said)
         clock.save(partial(_save_average, run.folder / "dit-live.pt", model, text, average))
     average.swap()
@@ -134,14 +163,13 @@ class _Layout:
     imitate: bool
 
 
-def _choose(rng: random.Random, progress: float) -> _Layout:
-    """A random layout; large frames come more often as the training goes on."""
-    large = 0.15 + 0.25 * progress
-    bank = rng.choices(range(len(SIZES)), [0.88 - large, large, 0.05, 0.04, 0.03])[0]
+def _choose(rng: random.Random, diet: Diet, progress: float) -> _Layout:
+    """A random layout."""
+    bank = rng.choices(range(len(SIZES)), diet.shares(progress))[0]
     plans = [(p, share) for p, share in PLANS if bank < 2 or share >= USUAL_SHARE]
     plan = rng.choices([p for p, _ in plans], [share for _, share in plans])[0]
-    imitate = plan.extends and plan.new_slots == 10 and progress > IMITATE_FROM and rng.random() < 0.4
-    return _Layout(bank, plan, imitate)
+    imitates = progress > diet.imitate_from and rng.random() < 0.4
+    return _Layout(bank, plan, plan.extends and plan.new_slots == 10 and imitates)
 
 
 class _Training:

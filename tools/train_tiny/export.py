@@ -1,4 +1,4 @@
-"""Writes the trained modules as one safetensors file in the original single-file layout."""
+"""The trained modules as one safetensors file in the original single-file layout, and back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_upsampler, load_vae
 from actors.engines.diffusers.names import original_transformer_state, original_vae_state
 from tools.train_tiny.modules import TRANSFORMER_CONFIG, UPSAMPLER_CONFIG, VAE_CONFIG, text_config
+from tools.train_tiny.training import save
 
 States = dict[str, dict[str, torch.Tensor]]
 """Diffusers state dicts by component: `vae`, `transformer`, `latent_upsampler`, `text_encoder`."""
@@ -32,6 +34,17 @@ def export(states: States, path: Path, dtype: torch.dtype = torch.float16) -> No
     save_file(
         stored, path, metadata={"config": json.dumps(config, sort_keys=True), "model_version": "tiny-ltx"}
     )
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """The state files of the stages from an exported file."""
+    checkpoint = Checkpoint.open(path)
+    text = {key: tensor.float() for key, tensor in checkpoint.state("text_encoder.").items()}
+    transformer = load_transformer(checkpoint, torch.float32).state_dict()
+    save(folder / "vae.pt", {"vae": load_vae(checkpoint, torch.float32).state_dict()})
+    save(folder / "dit.pt", {"transformer": transformer, "text_encoder": text})
+    upsampler = load_upsampler(checkpoint, torch.float32).state_dict()
+    save(folder / "upsampler.pt", {"latent_upsampler": upsampler})
 
 
 def _add(tensors: dict[str, torch.Tensor], prefix: str, state: dict[str, torch.Tensor]) -> None:

@@ -78,7 +78,7 @@ class Denoiser:
     def _timesteps(self, sigma: Tensor) -> Tensor:
         """`[1]`, or `[1, N]` where guides differ from the clip."""
         if self.sequence.mask is None:
-            return (sigma * _TIMESTEPS).reshape(1)
+            return torch.full((1,), float(sigma * _TIMESTEPS), device=self.sequence.latents.device)
         per_latent = self.sequence.mask * sigma
         per_token = per_latent.expand(-1, -1, -1, *self.sequence.latents.shape[3:]).flatten(1)
         return per_token * _TIMESTEPS
@@ -99,10 +99,9 @@ def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, seed: int)
     The first noise is drawn on the CPU for the whole sequence, guides included.
     """
     start = denoiser.sequence.latents.float()
-    sigmas = sigmas.to(start.device)
     if len(sigmas) < 2:
         return start[:, :, : denoiser.sequence.clip].clone()
-    noise = torch.randn(start.shape, generator=torch.Generator("cpu").manual_seed(seed)).to(start.device)
+    noise = noise_source(start, seed)()
     x = sigmas[0] * noise + (1.0 - sigmas[0]) * start
     x = sampler(denoiser, x, sigmas, noise_source(start, seed + 1))
     # Sigmas that stop early leave the signal scaled down.

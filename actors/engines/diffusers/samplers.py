@@ -1,6 +1,7 @@
 """Integrators of the flow from noise to latents.
 
-x is the noisy clip, a sigma runs from 1 (noise) to 0, and the model answers with the denoised clip. Euler
+x is the noisy clip, a sigma runs from 1 (noise) to 0, and the model answers with the denoised clip. Sigmas
+live on the CPU: what a sampler decides by them must not wait for the device. Euler
 and Heun are from Karras et al. (2022); the ancestral variant for rectified flow and DPM-Solver++(2M) (Lu et
 al., 2022) follow k-diffusion's conventions, as ComfyUI runs them, so that both engines draw the same film.
 """
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-"""(x `[1, C, T, h, w]`, sigma `[]`) -> denoised, same shape."""
+"""(x `[1, C, T, h, w]`, sigma `[]` on the CPU) -> denoised, same shape."""
 
 Noise = Callable[[], Tensor]
 """Fresh unit noise of the clip's shape."""
@@ -23,9 +24,18 @@ Sampler = Callable[[Denoise, Tensor, Tensor, Noise], Tensor]
 
 
 def noise_source(like: Tensor, seed: int) -> Noise:
-    """Unit noise drawn on the CPU, so that every device gets the same; ancestral steps use seed + 1."""
-    generator = torch.Generator("cpu").manual_seed(seed)
-    return lambda: torch.randn(like.shape, generator=generator).to(like.device)
+    """Unit noise drawn on the CPU, so that every device gets the same; ancestral steps use seed + 1.
+
+    It goes to a GPU through page-locked memory: an ordinary copy would first wait for all that the device has
+    yet to do.
+    """
+    generator, on_gpu = torch.Generator("cpu").manual_seed(seed), like.device.type == "cuda"
+
+    def draw() -> Tensor:
+        drawn = torch.randn(like.shape, generator=generator, pin_memory=on_gpu)
+        return drawn.to(like.device, non_blocking=on_gpu)
+
+    return draw
 
 
 def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
