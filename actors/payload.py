@@ -72,10 +72,13 @@ class Payload:
         return frozenset(filter(None, self.meta.get(BF16_KEY, "").split(",")))
 
 
-def pack(payload: Payload) -> bytes:
-    """Serialise to the safetensors layout; equal payloads give equal bytes."""
+def pack(payload: Payload) -> bytearray:
+    """Serialise to the safetensors layout; equal payloads give equal bytes.
+
+    Large arrays are copied once, and without the interpreter lock: another thread goes on feeding the device.
+    """
     entries: dict[str, Any] = {}
-    chunks: list[bytes] = []
+    arrays: list[np.ndarray] = []
     offset = 0
     # Wide elements first keeps every array aligned to its element size without padding in between.
     for name in sorted(payload.arrays, key=lambda name: (-payload.arrays[name].itemsize, name)):
@@ -86,10 +89,17 @@ def pack(payload: Payload) -> bytes:
             "shape": list(payload.arrays[name].shape),
             "data_offsets": [offset, offset + array.nbytes],
         }
-        chunks.append(array.tobytes())
+        arrays.append(array)
         offset += array.nbytes
     header = _header(entries, payload.meta)
-    return b"".join([len(header).to_bytes(_HEADER_LENGTH_BYTES, "little"), header, *chunks])
+    start = len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header
+    packed = bytearray(len(start) + offset)
+    packed[: len(start)] = start
+    body = np.frombuffer(packed, dtype=np.uint8, offset=len(start))
+    for array in arrays:
+        place, body = body[: array.nbytes], body[array.nbytes :]
+        place[...] = array.reshape(-1).view(np.uint8)
+    return packed
 
 
 def _header(entries: dict[str, Any], meta: dict[str, str]) -> bytes:

@@ -86,7 +86,7 @@ def tiny_upsampler() -> bytes:
     own = {name: array for name, array in whole.arrays.items() if name.startswith(UPSAMPLER_PREFIX)}
     bf16 = ",".join(sorted(name.removeprefix(UPSAMPLER_PREFIX) for name in own if name in whole.bf16_names))
     arrays = {name.removeprefix(UPSAMPLER_PREFIX): array for name, array in own.items()}
-    return pack(Payload(arrays, {"config": json.dumps(config), **({"bf16": bf16} if bf16 else {})}))
+    return bytes(pack(Payload(arrays, {"config": json.dumps(config), **({"bf16": bf16} if bf16 else {})})))
 
 
 def _link(link: Path, target: Path) -> None:

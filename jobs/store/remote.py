@@ -81,7 +81,7 @@ class RemoteBackend:
             return {next(iter(paths.values())): found}
         return {paths[path]: bytes(data) for path, data in found.items()}
 
-    def write(self, key: str, data: bytes | Path) -> Entry:
+    def write(self, key: str, data: bytes | bytearray | Path) -> Entry:
         if isinstance(data, Path):
             self.filesystem.put_file(str(data), self._at(key))
         else:

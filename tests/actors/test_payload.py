@@ -44,7 +44,7 @@ def test_the_safetensors_package_reads_it() -> None:
     from safetensors.torch import load
 
     payload = from_torch({"x": torch.randn(3, 5, dtype=torch.bfloat16), "y": torch.arange(7)})
-    loaded = load(pack(payload))
+    loaded = load(bytes(pack(payload)))
     assert loaded["x"].dtype == torch.bfloat16
     assert torch.equal(loaded["x"], to_torch(payload, "x"))
     assert torch.equal(loaded["y"], torch.arange(7))

@@ -167,4 +167,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "d08441431bb14f8c274d7b48b070f937850d45b2e3bdcd33c605668b7bed02af"
+    assert found["v/00000/sample"] == "f5cf83097e1d222c64f3136e44ebe0dd5379d8b038f5c994bae03bf8564f8bca"

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from actors.engines.diffusers import fused
+from actors.engines.diffusers.fused import rotate
 from actors.engines.diffusers.kernels import Kernel
 
 
@@ -38,7 +40,7 @@ class FarmAttention:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+        image_rotary_emb: Tensor | None = None,
     ) -> Tensor:
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         value = attn.to_v(context)
@@ -46,7 +48,7 @@ class FarmAttention:
             return attn.to_out[0](value)
         query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(context))
         if image_rotary_emb is not None:
-            query, key = rotate(query, *image_rotary_emb), rotate(key, *image_rotary_emb)
+            query, key = rotate(query, image_rotary_emb), rotate(key, image_rotary_emb)
         query, key, value = (
             part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
@@ -62,13 +64,6 @@ class FarmAttention:
         if self.block is None:
             return F.scaled_dot_product_attention(query, key, value)
         return self.state.kernel(query, key, value)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of `[B, N, D]` over neighbouring pairs of channels, in float32."""
-    real, imaginary = x.float().unflatten(2, (-1, 2)).unbind(-1)
-    turned = torch.stack([-imaginary, real], dim=-1).flatten(2)
-    return (x.float() * cos + turned * sin).to(x.dtype)
 
 
 def weighted_guides(query: Tensor, key: Tensor, value: Tensor, log_weights: Tensor) -> Tensor:
@@ -98,7 +93,9 @@ def log_weights(weights: Tensor) -> Tensor:
 
 
 def install(transformer: Any) -> AttentionState:
-    """Give every attention of the transformer a `FarmAttention`; returns the state they share."""
+    """Give every attention of the transformer a `FarmAttention`, which takes the rotary embedding of
+    `fused`; returns the state they share."""
+    fused.install(transformer)
     state = AttentionState()
     for index, block in enumerate(transformer.transformer_blocks):
         block.attn1.set_processor(FarmAttention(state, index))

@@ -19,6 +19,7 @@ class Residents:
         self.device = device
         self._load = load
         self._models: dict[str, Any] = {}
+        self._placed: set[str] = set()
         self._streamed: set[str] = set()
         self._streams = False
 
@@ -39,6 +40,7 @@ class Residents:
         for name, model in self._models.items():
             if name not in self._streamed:
                 model.to(torch.device("cpu"))
+        self._placed.clear()
         self.empty_cache()
 
     def stream(self) -> None:
@@ -48,13 +50,14 @@ class Residents:
 
     def close(self) -> None:
         self._models.clear()
+        self._placed.clear()
         self._streamed.clear()
         self.empty_cache()
 
     def _settle(self, name: str) -> None:
-        model = self._models[name]
-        if name in self._streamed:
+        if name in self._placed or name in self._streamed:
             return
+        model = self._models[name]
         if self._streams and hasattr(model, "transformer"):
             _stream_blocks(model.transformer, self.device)
             self._streamed.add(name)
@@ -64,8 +67,10 @@ class Residents:
         except torch.OutOfMemoryError:
             self.evict()
             self._move(model)
+        self._placed.add(name)
 
     def _move(self, model: Any) -> None:
+        """Asking thousands of parameters where they are takes milliseconds: done once, not for every step."""
         if self.device.type != "cpu":
             model.to(self.device)
 
