@@ -25,10 +25,11 @@ class Wanted:
 @dataclass(frozen=True)
 class Motion:
     """How a film moves. Steps are distances between neighbouring frames in units of the world's constant
-    speed.
+    speed; `jump_at` is the frame before the largest one near a seam.
     """
 
     seam_jump: float
+    jump_at: int
     elsewhere_p99: float
     first_speed: float
     last_speed: float
@@ -64,8 +65,10 @@ def motion(film: torch.Tensor, seams: Sequence[int], fade: int, chunk_frames: in
     for seam in seams:
         near[max(0, seam - 9) : seam + fade + 8] = True
     last = read(film[-chunk_frames:])
+    jump_at = int(torch.where(near, steps, 0.0).argmax())
     return Motion(
-        seam_jump=float(steps[near].max()),
+        seam_jump=float(steps[jump_at]),
+        jump_at=jump_at,
         elsewhere_p99=float(torch.quantile(steps[~near], 0.99)),
         first_speed=float(steps[:chunk_frames].mean()),
         last_speed=float(steps[-chunk_frames:].mean()),

@@ -5,6 +5,7 @@ do.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -107,6 +108,9 @@ def takes(
             for i in range(len(items))
         ]
         print(f"takes {shape} {name}: {_summary(rows, items)}", flush=True)
+        for row, item in zip(rows, items, strict=True):
+            if row.ratio > 1.25:
+                print(f"  {row.ratio:.3f} at frame {row.jump_at} of {seams(candidate)}: {item.prompt}")
 
 
 def _summary(rows: list[Motion], items: list[Wanted]) -> str:
@@ -132,9 +136,45 @@ def _report(models: Models, shape: tuple[int, int, int], settings: Settings, cou
     print(f"prompts {shape} {settings}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()), flush=True)
 
 
+def _all_prompts(models: Models, count: int, sizes: Sequence[tuple[int, int, int]]) -> None:
+    for shape in sizes:
+        _report(models, shape, Settings(), count)
+
+
+def _all_takes(models: Models, count: int, extends: int, sizes: Sequence[tuple[int, int, int]]) -> None:
+    takes(models, Settings(), Settings(8, 3.0, denoise=0.5), count, extends)
+    if LARGE in sizes:
+        takes(models, Settings(), Settings(), count // 2, extends, LARGE)
+
+
+def _all_stills(models: Models, count: int) -> None:
+    for frame in (Frame(128, 128), Frame(256, 256)):
+        scores = stills(models, frame, Settings(), count)
+        print(f"guides {frame}: " + "  ".join(f"{k} {v:.2f} dB" for k, v in scores.items()), flush=True)
+
+
+def _all_settings(models: Models, count: int, sizes: Sequence[tuple[int, int, int]]) -> None:
+    """What other steps, guidance and samplers make of the prompts."""
+    some = [Settings(12), Settings(20), Settings(16, 2.0), Settings(16, 4.5), Settings(20, ancestral=True)]
+    for settings in some:
+        for shape in sizes:
+            _report(models, shape, settings, 2 * count)
+
+
+def _pixels(models: Models, run: Run) -> None:
+    for frame in (Frame(128, 128), Frame(256, 256)):
+        print(f"vae {frame}: {held_out_psnr(models.vae, run, frame):.2f} dB")
+    gain = upsampler_gain(models.vae, models.upsampler, run)
+    print("upsampler {:.2f} dB, bicubic {:.2f} dB".format(*gain), flush=True)
+
+
+PARTS = ("prompts", "takes", "guides", "settings", "pixels")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.train_tiny.evaluate", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--extends", type=int, default=20)
@@ -142,36 +182,17 @@ def main() -> None:
     device = torch.device(options.device)
     models = load(options.checkpoint, device)
     run = Run(device, Path(), 0, batch_scale=options.count / 32)
-    large_too = options.count > 4
-    with torch.no_grad(), run.autocast:
-        for shape in (SMALL, LARGE) if large_too else (SMALL,):
-            _report(models, shape, Settings(), 2 * options.count)
-        takes(models, Settings(), Settings(8, 3.0, denoise=0.5), options.count, options.extends)
-        if large_too:
-            takes(models, Settings(), Settings(), options.count // 2, options.extends, LARGE)
-        for frame in (Frame(128, 128), Frame(256, 256)):
-            print(
-                f"guides {frame}: "
-                + "  ".join(
-                    f"{k} {v:.2f} dB" for k, v in stills(models, frame, Settings(), options.count).items()
-                ),
-                flush=True,
-            )
-        for settings in (
-            Settings(12),
-            Settings(20),
-            Settings(16, 2.0),
-            Settings(16, 4.5),
-            Settings(20, ancestral=True),
-        ):
-            for shape in (SMALL, LARGE) if large_too else (SMALL,):
-                _report(models, shape, settings, 2 * options.count)
-    for frame in (Frame(128, 128), Frame(256, 256)):
-        print(f"vae {frame}: {held_out_psnr(models.vae, run, frame):.2f} dB")
-    print(
-        "upsampler {:.2f} dB, bicubic {:.2f} dB".format(*upsampler_gain(models.vae, models.upsampler, run)),
-        flush=True,
-    )
+    sizes = (SMALL, LARGE) if options.count > 4 else (SMALL,)
+    work: dict[str, Callable[[], None]] = {
+        "prompts": lambda: _all_prompts(models, 2 * options.count, sizes),
+        "takes": lambda: _all_takes(models, options.count, options.extends, sizes),
+        "guides": lambda: _all_stills(models, options.count),
+        "settings": lambda: _all_settings(models, options.count, sizes),
+        "pixels": lambda: _pixels(models, run),
+    }
+    with torch.no_grad():
+        for part in options.parts:
+            work[part]()
 
 
 if __name__ == "__main__":
