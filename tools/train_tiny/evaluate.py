@@ -174,11 +174,13 @@ PARTS = ("prompts", "takes", "guides", "settings", "pixels")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.train_tiny.evaluate", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; left out: all")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--extends", type=int, default=20)
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; take some of {', '.join(PARTS)}")
     device = torch.device(options.device)
     models = load(options.checkpoint, device)
     run = Run(device, Path(), 0, batch_scale=options.count / 32)
@@ -191,7 +193,7 @@ def main() -> None:
         "pixels": lambda: _pixels(models, run),
     }
     with torch.no_grad():
-        for part in options.parts:
+        for part in options.parts or PARTS:
             work[part]()
 
 
