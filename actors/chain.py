@@ -5,7 +5,7 @@ Latent arrays are `[B, C, T, h, w]`; every span counts latents on axis 2. The nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from jobs.errors import StageBug
 from jobs.frames import Span, blend_weights
 
 TIME_AXIS = 2
+Weights = Callable[[int], tuple[float, ...]]
+"""Weights of the new latents by their number."""
 
 
 def tail_of(artifact: np.ndarray, overlap: int) -> np.ndarray:
@@ -25,21 +27,21 @@ def tail_of(artifact: np.ndarray, overlap: int) -> np.ndarray:
     return artifact[:, :, have - overlap :]
 
 
-def extend_artifact(tail: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+def extend_artifact(tail: np.ndarray, sampled: np.ndarray, weights: Weights = blend_weights) -> np.ndarray:
     """The artifact of an extend from the chain's tail (o latents) and the raw sampled clip (o + n latents).
 
     The raw slot 0 holds 8 frames in a slot that decodes to one, so the chain's own latent stands there; the
-    next o - 1 are blended linearly, weight (i+1)/(b+1) for the new one; n new ones follow.
+    next o - 1 are blended with `weights` for the new ones; n new ones follow.
     """
     overlap = tail.shape[TIME_AXIS]
     own = tail[:, :, :1]
-    blended = blend(tail[:, :, 1:], sampled[:, :, 1:overlap])
+    blended = blend(tail[:, :, 1:], sampled[:, :, 1:overlap], weights)
     return np.concatenate([own, blended, sampled[:, :, overlap:]], axis=TIME_AXIS).astype(np.float32)
 
 
-def blend(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Linear cross-fade over all of axis 2, from `old` to `new`, in float32."""
-    weights = np.asarray(blend_weights(old.shape[TIME_AXIS]), dtype=np.float32).reshape(1, 1, -1, 1, 1)
+def blend(old: np.ndarray, new: np.ndarray, by_count: Weights = blend_weights) -> np.ndarray:
+    """Cross-fade over all of axis 2, from `old` to `new`, in float32."""
+    weights = np.asarray(by_count(old.shape[TIME_AXIS]), dtype=np.float32).reshape(1, 1, -1, 1, 1)
     return old * (np.float32(1) - weights) + new * weights
 
 

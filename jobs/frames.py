@@ -196,6 +196,22 @@ def blend_weights(blend: int) -> tuple[float, ...]:
     return tuple((i + 1) / (blend + 1) for i in range(blend))
 
 
+def informed(overlap: int) -> int:
+    """How many of the chain's last `overlap` latents guide a re-sampling of the next chunk: all but the very
+    last, or the only one.
+
+    That one was re-sampled at the end of its clip, without seeing what follows: a bounce that has just begun
+    is lost there. The next clip, which knows better, makes it again.
+    """
+    return max(1, overlap - 1)
+
+
+def takeover_weights(blend: int) -> tuple[float, ...]:
+    """Weight of the re-sampled latent for each of `blend` latents: (i+1)/b. The last one, which is not
+    `informed`, gives way whole."""
+    return tuple((i + 1) / blend for i in range(blend))
+
+
 def fade_weights(frames: int) -> tuple[float, ...]:
     """Weight of the new frame for each of `frames` cross-faded ones: (j+1)/(frames+1)."""
     return blend_weights(frames)

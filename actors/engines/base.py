@@ -95,7 +95,7 @@ class Engine(Protocol):
     def upscale(
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
     ) -> Payload:
-        """The raw clip at twice the width and height. `tail` holds the 2x chain's last latents;
+        """The raw clip at twice the width and height. `tail` holds latents of the 2x chain's end;
         `conditioning` is None where nothing is re-sampled (`jobs.graph.resamples`)."""
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:

@@ -7,11 +7,11 @@ from typing import cast
 
 import numpy as np
 
-from actors.chain import extend_artifact, tail_of
+from actors.chain import Weights, extend_artifact, tail_of
 from actors.engines.base import Engine
 from actors.payload import Payload
 from actors.verify_output import bad_output
-from jobs.frames import ChunkSpan
+from jobs.frames import ChunkSpan, blend_weights
 from jobs.graph import SampleParams, StageParams
 
 
@@ -41,7 +41,7 @@ def previous_tail(inputs: Mapping[str, Sequence[Payload]], overlap: int) -> Payl
     return Payload({**previous.arrays, "latents": latents}, previous.meta)
 
 
-def join(raw: Payload, tail: Payload | None, span: ChunkSpan) -> Payload:
+def join(raw: Payload, tail: Payload | None, span: ChunkSpan, weights: Weights = blend_weights) -> Payload:
     """The artifact from the raw clip and the chain's tail; without a tail the clip itself.
 
     Raises `BadOutput` where the raw clip has not the length of `span` or not the size of the tail.
@@ -52,7 +52,9 @@ def join(raw: Payload, tail: Payload | None, span: ChunkSpan) -> Payload:
     due = (*tail["latents"].shape[:2], span.sampled, *tail["latents"].shape[3:])
     if clip != due:
         raise bad_output(f"the engine made latents of the shape {clip}, due were {due}", raw)
-    return Payload({**raw.arrays, "latents": extend_artifact(tail["latents"], raw["latents"])}, raw.meta)
+    return Payload(
+        {**raw.arrays, "latents": extend_artifact(tail["latents"], raw["latents"], weights)}, raw.meta
+    )
 
 
 def only(inputs: Mapping[str, Sequence[Payload]], role: str) -> Payload | None:

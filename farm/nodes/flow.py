@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from actors.chain import extend_artifact, tail_of
+from actors.chain import Weights, extend_artifact, tail_of
 from actors.engines.comfyui.audio import encode_track, heard_track, hears, soundtrack_slice
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.decode import black_image, decode_images
@@ -24,10 +24,13 @@ from jobs.frames import (
     TEMPORAL,
     ChunkSpan,
     Span,
+    blend_weights,
     frames_of,
+    informed,
     latents_of,
     lay_windows,
     middle_frame,
+    takeover_weights,
 )
 
 Inputs = Mapping[str, Any]
@@ -76,10 +79,12 @@ def extend(inputs: Inputs) -> Outputs:
         return _finish(core, inputs, join(chain, clip.video, span.overlap), windows)
 
 
-def join(chain: torch.Tensor, sampled: torch.Tensor, overlap: int) -> torch.Tensor:
+def join(
+    chain: torch.Tensor, sampled: torch.Tensor, overlap: int, weights: Weights = blend_weights
+) -> torch.Tensor:
     """The longer chain `[1, C, T + n, h, w]` from the chain and the raw clip of overlap + n latents."""
     host = chain.float().cpu().numpy()
-    artifact = extend_artifact(tail_of(host, overlap), sampled.float().cpu().numpy())
+    artifact = extend_artifact(tail_of(host, overlap), sampled.float().cpu().numpy(), weights)
     kept = chain[:, :, : chain.shape[2] - overlap]
     return torch.cat([kept, torch.from_numpy(artifact).to(kept)], dim=2)
 
@@ -111,11 +116,11 @@ def _upscaled(
     first, *others = windows
     chain = _resampled(core, inputs, start[:, :, : first.stop], 0, [])
     for index, window in enumerate(others, 1):
-        tail = chain[:, :, -window.overlap :].clone()
+        tail = chain[:, :, -window.overlap :][:, :, : informed(window.overlap)].clone()
         span = window.artifact
         guides = [Guide.overlap(tail, inputs["overlap_strength"])]
         clip = _resampled(core, inputs, start[:, :, span.start : span.stop], index, guides)
-        chain = join(chain, clip, window.overlap)
+        chain = join(chain, clip, window.overlap, takeover_weights)
     return chain
 
 

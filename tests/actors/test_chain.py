@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.chain import blend, extend_artifact, gather, tail_of
 from jobs.errors import StageBug
-from jobs.frames import Span, lay_chain
+from jobs.frames import Span, lay_chain, takeover_weights
 
 
 def _latents(count: int, value: float = 0.0) -> np.ndarray:
@@ -26,6 +26,11 @@ def test_the_artifact_is_own_blended_new() -> None:
     assert artifact[0, 0, :, 0, 0].tolist() == pytest.approx(
         [100, 101 * 2 / 3 + 201 / 3, 102 / 3 + 202 * 2 / 3, 203, 204]
     )
+
+
+def test_a_resampled_end_gives_way_to_the_clip_that_saw_more() -> None:
+    artifact = extend_artifact(_latents(3, 100), _latents(5, 200), takeover_weights)
+    assert artifact[0, 0, :, 0, 0].tolist() == [100, (101 + 201) / 2, 202, 203, 204]
 
 
 def test_an_overlap_of_one_is_a_butt_joint() -> None:

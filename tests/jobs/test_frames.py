@@ -24,6 +24,7 @@ from jobs.frames import (
     fade_weights,
     frames_of,
     frames_of_latents,
+    informed,
     latents_of,
     lay_chain,
     lay_windows,
@@ -31,6 +32,7 @@ from jobs.frames import (
     middle_frame,
     owned_frames,
     source_frame,
+    takeover_weights,
 )
 
 Latent = tuple[object, ...]
@@ -223,6 +225,13 @@ def test_weights_rise_from_old_to_new() -> None:
     assert blend_weights(3) == (0.25, 0.5, 0.75)
     assert fade_weights(8) == tuple((j + 1) / 9 for j in range(8))
     assert blend_weights(0) == ()
+
+
+def test_a_resampled_chain_end_gives_way() -> None:
+    assert takeover_weights(1) == (1.0,)
+    assert takeover_weights(4) == (0.25, 0.5, 0.75, 1.0)
+    assert takeover_weights(0) == ()
+    assert [informed(overlap) for overlap in (1, 2, 3, 5)] == [1, 1, 2, 4]
 
 
 @pytest.mark.parametrize(("frames", "middle"), [(97, 48), (105, 48), (9, 0), (17, 8), (113, 56)])

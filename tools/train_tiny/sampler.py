@@ -13,7 +13,9 @@ import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 
+from actors.chain import Weights
 from actors.models.tiny_text import TinyTextEncoder, TinyTokenizer
+from jobs.frames import blend_weights, informed, takeover_weights
 from tools.train_tiny.bank import decode, encode
 from tools.train_tiny.dit import predict
 from tools.train_tiny.geometry import guide_coords, rope, slot_coords
@@ -151,14 +153,16 @@ class Take:
     blend: int
 
 
-def blend_onto(chain: torch.Tensor, chunk: torch.Tensor, overlap: int) -> torch.Tensor:
+def blend_onto(
+    chain: torch.Tensor, chunk: torch.Tensor, overlap: int, weights: Weights = blend_weights
+) -> torch.Tensor:
     """Append a sampled chunk [overlap + new] to a chain: drop slot 0, blend overlap - 1 latents, add the
     rest.
     """
     b = overlap - 1
     if b == 0:
         return torch.cat([chain, chunk[:, :, 1:]], 2)
-    weight = ((torch.arange(b, device=chain.device) + 1) / (b + 1)).view(1, 1, -1, 1, 1)
+    weight = torch.tensor(weights(b), device=chain.device).view(1, 1, -1, 1, 1)
     middle = chain[:, :, -b:] * (1 - weight) + chunk[:, :, 1 : 1 + b] * weight
     return torch.cat([chain[:, :, :-b], middle, chunk[:, :, 1 + b :]], 2)
 
@@ -166,6 +170,13 @@ def blend_onto(chain: torch.Tensor, chunk: torch.Tensor, overlap: int) -> torch.
 def overlap_guide(chain: torch.Tensor, overlap: int, mask: float = 0.0) -> Guide:
     """The chain's last latents at position 0."""
     return Guide(chain[:, :, -overlap:], [max(0, 8 * i - 7) for i in range(overlap)], mask)
+
+
+def _informed_guide(chain: torch.Tensor, overlap: int) -> Guide:
+    """As the upscale stage guides: without the latent that did not see what follows."""
+    count = informed(overlap)
+    tail = chain[:, :, -overlap:][:, :, :count]
+    return Guide(tail, [max(0, 8 * i - 7) for i in range(count)])
 
 
 CONTEXT = 4
@@ -203,9 +214,9 @@ def refine(models: Models, take: Take, prompts: Sequence[str], settings: Setting
         low = left - (overlap - 1 - take.blend)
         larger = models.upsample(latents[:, :, low - 1 :])
         chunk = models.sample(
-            prompts, tuple(larger.shape[2:]), settings, [overlap_guide(chain, overlap)], larger
+            prompts, tuple(larger.shape[2:]), settings, [_informed_guide(chain, overlap)], larger
         )
-        chain = blend_onto(chain, chunk, overlap)
+        chain = blend_onto(chain, chunk, overlap, takeover_weights)
         windows.append(_window(chain, start))
     assert chain is not None
     return Take(chain, windows, take.blend)
