@@ -72,7 +72,7 @@ class Payload:
         return frozenset(filter(None, self.meta.get(BF16_KEY, "").split(",")))
 
 
-def pack(payload: Payload) -> bytearray:
+def pack(payload: Payload) -> memoryview:
     """Serialise to the safetensors layout; equal payloads give equal bytes.
 
     Large arrays are copied once, and without the interpreter lock: another thread goes on feeding the device.
@@ -93,13 +93,13 @@ def pack(payload: Payload) -> bytearray:
         offset += array.nbytes
     header = _header(entries, payload.meta)
     start = len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header
-    packed = bytearray(len(start) + offset)
-    packed[: len(start)] = start
-    body = np.frombuffer(packed, dtype=np.uint8, offset=len(start))
+    packed = np.empty(len(start) + offset, dtype=np.uint8)
+    packed[: len(start)] = np.frombuffer(start, dtype=np.uint8)
+    body = packed[len(start) :]
     for array in arrays:
         place, body = body[: array.nbytes], body[array.nbytes :]
         place[...] = array.reshape(-1).view(np.uint8)
-    return packed
+    return packed.data
 
 
 def _header(entries: dict[str, Any], meta: dict[str, str]) -> bytes:
@@ -108,7 +108,7 @@ def _header(entries: dict[str, Any], meta: dict[str, str]) -> bytes:
     return text + b" " * (-len(text) % _ALIGNMENT_BYTES)
 
 
-def unpack(data: bytes) -> Payload:
+def unpack(data: bytes | memoryview) -> Payload:
     """Read the safetensors layout; the arrays are read-only views of `data`.
 
     Raises `CorruptArtifact` where the bytes are no such file.
@@ -127,12 +127,12 @@ def unpack(data: bytes) -> Payload:
     return Payload(arrays, meta)
 
 
-def _parse_header(data: bytes) -> tuple[dict[str, Any], memoryview]:
+def _parse_header(data: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
     length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
     start = _HEADER_LENGTH_BYTES + length
     if len(data) < start:
         raise ValueError("the header is cut off")
-    return json.loads(data[_HEADER_LENGTH_BYTES:start]), memoryview(data)[start:]
+    return json.loads(bytes(data[_HEADER_LENGTH_BYTES:start])), memoryview(data)[start:]
 
 
 def _array(entry: dict[str, Any], body: memoryview) -> np.ndarray:

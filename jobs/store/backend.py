@@ -46,7 +46,7 @@ class Backend(Protocol):
         """The files that exist, by key."""
         ...
 
-    def write(self, key: str, data: bytes | bytearray | Path) -> Entry:
+    def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         """Write a file whose name is used once; durable on return."""
         ...
 

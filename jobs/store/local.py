@@ -44,7 +44,7 @@ class LocalBackend:
                 continue
         return found
 
-    def write(self, key: str, data: bytes | bytearray | Path) -> Entry:
+    def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         target = self._target(key)
         try:
             with target.open("xb") as out:
@@ -166,7 +166,7 @@ def _write_durably(path: Path, data: bytes) -> None:
         os.fsync(out.fileno())
 
 
-def _copy_into(out: BinaryIO, data: bytes | bytearray | Path) -> None:
+def _copy_into(out: BinaryIO, data: bytes | memoryview | Path) -> None:
     if isinstance(data, Path):
         with data.open("rb") as source:
             shutil.copyfileobj(source, out, 1 << 22)

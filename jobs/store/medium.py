@@ -33,7 +33,7 @@ class Medium:
         with self._reading():
             return self._backend.read_many(keys)
 
-    def write(self, key: str, data: bytes | bytearray | Path) -> Entry:
+    def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         need_bytes = data.stat().st_size if isinstance(data, Path) else len(data)
         with self._writing(key, need_bytes):
             return self._backend.write(key, data)

@@ -81,11 +81,11 @@ class RemoteBackend:
             return {next(iter(paths.values())): found}
         return {paths[path]: bytes(data) for path, data in found.items()}
 
-    def write(self, key: str, data: bytes | bytearray | Path) -> Entry:
+    def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         if isinstance(data, Path):
             self.filesystem.put_file(str(data), self._at(key))
         else:
-            self.filesystem.pipe_file(self._at(key), data)
+            self.filesystem.pipe_file(self._at(key), bytes(data))
         entry = self.stat(key)
         if entry is None:
             raise OSError(f"{self.url}/{key} was written and is not there")

@@ -136,7 +136,7 @@ class Store(Documents):
         digest: str,
         attempt: int,
         suffix: str,
-        data: bytes | bytearray | Path,
+        data: bytes | memoryview | Path,
         provenance: Mapping[str, Any],
     ) -> Commit:
         """Commit a result; returns the winner's commit, which may be an earlier attempt's.
@@ -307,7 +307,7 @@ def _write_whole(target: Path, data: bytes) -> None:
         raise storage_problem(error, str(target), len(data), free_bytes_at(target.parent)) from error
 
 
-def _hash(data: bytes | bytearray | Path) -> tuple[str, int]:
+def _hash(data: bytes | memoryview | Path) -> tuple[str, int]:
     """SHA-256 and size in bytes of a value or a file."""
     if not isinstance(data, Path):
         return hashlib.sha256(data).hexdigest(), len(data)
