@@ -6,10 +6,12 @@ Exit codes: 0 done, 2 bad spec or usage, 3 failed or partial, 4 cancelled, 5 thi
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
@@ -82,7 +84,8 @@ def about(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits."""
+    """Runs the command line and exits. SIGTERM ends it as Ctrl-C does, until a driver on Ray takes both."""
+    signal.signal(signal.SIGTERM, _terminated)
     code = run(sys.argv[1:] if argv is None else argv)
     if code == JobCancelled.exit_code:
         # A step that goes on in the device's thread would hold the process until it ends.
@@ -110,6 +113,10 @@ def run(argv: Sequence[str]) -> int:
         return 0
     except Exception as error:
         return _report_bug(error)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _stopped() -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a render in this process at once, though its step goes on, and leaves a job to continue."""
+"""Ctrl-C or SIGTERM ends a render in this process at once, though its step goes on; the job can continue."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 SPEC = {
@@ -20,7 +21,8 @@ SPEC = {
 }
 
 
-def test_an_interrupt_does_not_wait_for_the_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_does_not_wait_for_the_step(number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(SPEC))
     words = [sys.executable, "-m", "farm.cli.main", "render", "slow.yaml", "--serial", "--runs", "runs"]
     # Whoever runs the tests may ignore the signal, which children inherit.
@@ -36,9 +38,10 @@ def test_an_interrupt_does_not_wait_for_the_step(tmp_path: Path) -> None:
     while not any("/sample" in file.read_text() for file in run.glob("events/*")):
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     begun = time.monotonic()
     _, said = process.communicate(timeout=20)
     assert process.returncode == 4 and time.monotonic() - begun < 10
     assert "the same command continues" in said
-    assert json.loads((run / "state.json").read_text())["tasks"]["committed"] == 1
+    state = json.loads((run / "state.json").read_text())
+    assert state["tasks"]["committed"] == 1 and state["outcome"] == "interrupted"
