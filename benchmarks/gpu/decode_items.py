@@ -181,6 +181,13 @@ class Needs:
     weights_gib: float
     peak_gib: float
 
+    def limit_gib(self, held_gib: float, alone: bool) -> float:
+        """A limit under which the decode does not fit: not even `alone`, or not beside all that is held now,
+        though it would fit alone."""
+        if alone:
+            return self.weights_gib + TIGHT * self.peak_gib
+        return (self.weights_gib + held_gib) / 2 + self.peak_gib
+
 
 def _of(made: Rendered, stage: str) -> Any:
     """The commit of a film's only task of a stage."""
@@ -190,8 +197,7 @@ def _of(made: Rendered, stage: str) -> Any:
 
 
 class _Limit:
-    """Takes memory away when the decode begins: it has less than it needs beside the models that are loaded,
-    or less than it needs alone."""
+    """Takes memory away when the decode begins."""
 
     def __init__(self, bench: Bench, needs: Needs, alone: bool) -> None:
         self.bench, self.needs, self.alone, self.gib = bench, needs, alone, 0.0
@@ -210,8 +216,7 @@ class _Limit:
         import torch
 
         torch.cuda.empty_cache()
-        held = self.needs.weights_gib if self.alone else torch.cuda.memory_allocated() / GIB
-        self.gib = held + TIGHT * self.needs.peak_gib
+        self.gib = self.needs.limit_gib(torch.cuda.memory_allocated() / GIB, self.alone)
         total = torch.cuda.get_device_properties(0).total_memory / GIB
         torch.cuda.set_per_process_memory_fraction(self.gib / total)
         return None
