@@ -76,6 +76,7 @@ def pack(payload: Payload) -> memoryview:
     """Serialise to the safetensors layout; equal payloads give equal bytes.
 
     Large arrays are copied once, and without the interpreter lock: another thread goes on feeding the device.
+    The result is a read-only view of bytes.
     """
     entries: dict[str, Any] = {}
     arrays: list[np.ndarray] = []
@@ -99,7 +100,7 @@ def pack(payload: Payload) -> memoryview:
     for array in arrays:
         place, body = body[: array.nbytes], body[array.nbytes :]
         place[...] = array.reshape(-1).view(np.uint8)
-    return packed.data
+    return packed.data.toreadonly()
 
 
 def _header(entries: dict[str, Any], meta: dict[str, str]) -> bytes:

@@ -197,11 +197,11 @@ def blend_weights(blend: int) -> tuple[float, ...]:
 
 
 def informed(overlap: int) -> int:
-    """How many of the chain's last `overlap` latents guide a re-sampling of the next chunk: all but the very
-    last, or the only one.
+    """How many of a re-sampled chain's last `overlap` latents guide the next chunk's re-sampling: all but the
+    very last; an only one stays.
 
-    That one was re-sampled at the end of its clip, without seeing what follows: a bounce that has just begun
-    is lost there. The next clip, which knows better, makes it again.
+    The last one was re-sampled at the end of its clip, without seeing what follows: a bounce that has just
+    begun is lost there. The next clip, which knows better, makes it again.
     """
     return max(1, overlap - 1)
 

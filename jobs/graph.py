@@ -9,7 +9,7 @@ from typing import Literal
 
 from jobs.canonical import sha256_of
 from jobs.formats import CODECS, usual_codec
-from jobs.frames import SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
+from jobs.frames import SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
 from jobs.params import (
     DecodeParams,
     EncodeAudio,
@@ -223,11 +223,19 @@ class _ChunkTasks:
             seed=chunk.upscale_seed,
             sampling=sampling,
             guided=plan.guided,
+            trusted=self._trusted(sampling),
             overlap_strength=chunk.overlap_strength,
             attention_mode=self.attention_mode,
             ffn_chunks=chunk.ffn_chunks,
         )
         self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
+
+    def _trusted(self, sampling: Sampling) -> int:
+        """Real material, and what is upsampled alone, is as good at its end as anywhere."""
+        overlap = self.chunk.span.overlap
+        before = self.video.chunks[self.chunk.index - 1] if overlap else None
+        made_up = before is not None and before.kind != "source" and resamples(sampling)
+        return informed(overlap) if made_up else overlap
 
     def _decode(self) -> None:
         chunk, video, decode = self.chunk, self.video, self.plan.decode

@@ -114,7 +114,11 @@ class SampleParams:
 
 @dataclass(frozen=True, slots=True)
 class UpscaleParams:
-    """One chunk's 2x upscale and re-sampling; `width` and `height` are those before it."""
+    """One chunk's 2x upscale and re-sampling; `width` and `height` are those before it.
+
+    `trusted` of the 2x chain's last `span.overlap` latents guide the re-sampling and count in the blend; what
+    is left of them gives way to it.
+    """
 
     width: int
     height: int
@@ -123,6 +127,7 @@ class UpscaleParams:
     seed: int
     sampling: Sampling
     guided: bool
+    trusted: int
     overlap_strength: float
     attention_mode: str
     ffn_chunks: int

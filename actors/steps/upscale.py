@@ -10,7 +10,7 @@ import numpy as np
 from actors.engines.base import Engine
 from actors.payload import Payload
 from actors.steps.sample import join, only, previous_tail
-from jobs.frames import informed, takeover_weights
+from jobs.frames import blend_weights, takeover_weights
 from jobs.graph import StageParams, UpscaleParams
 
 
@@ -18,17 +18,18 @@ def upscale(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine
     """The 2x artifact on the same span as the sampled one.
 
     Roles: `latents`; `conditioning` where it is re-sampled; `previous` (the 2x artifact before it) where it
-    is guided, which guides the re-sampling as far as it knew what follows, and is blended. An unguided chunk
-    is joined by its pixels alone.
+    is guided: its trusted latents guide the re-sampling, and the chain passes over from it to the new clip.
+    An unguided chunk is joined by its pixels alone.
     """
     params = cast(UpscaleParams, params)
     tail = previous_tail(inputs, params.span.overlap)
     raw = engine.upscale(params, inputs["latents"][0], only(inputs, "conditioning"), _guide(tail, params))
-    return join(raw, tail, params.span, takeover_weights)
+    weights = blend_weights if params.trusted == params.span.overlap else takeover_weights
+    return join(raw, tail, params.span, weights)
 
 
 def _guide(tail: Payload | None, params: UpscaleParams) -> Payload | None:
     if tail is None:
         return None
-    latents = np.ascontiguousarray(tail["latents"][:, :, : informed(params.span.overlap)])
+    latents = np.ascontiguousarray(tail["latents"][:, :, : params.trusted])
     return Payload({**tail.arrays, "latents": latents}, tail.meta)

@@ -124,4 +124,6 @@ def _profiled(bench: Bench, run: Callable[[], None]) -> tuple[list[Kernel], floa
         for event in profiler.events()
         if event.device_type == kind
     ]
+    if not kernels:
+        raise RuntimeError("the profiler saw no kernel: it may lack the right to read the card's counters")
     return kernels, step_us

@@ -26,6 +26,7 @@ def _mixed() -> Payload:
 def test_round_trip() -> None:
     payload = _mixed()
     again = unpack(pack(payload))
+    assert not any(array.flags.writeable for array in again.arrays.values())
     assert again.meta == payload.meta
     assert set(again.arrays) == set(payload.arrays)
     for name, array in payload.arrays.items():

@@ -9,7 +9,9 @@ import pytest
 
 from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
+from benchmarks.gpu.decode_items import Needs
 from benchmarks.gpu.films import Film, Rendered, stage_of
+from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of, merged
 from benchmarks.gpu.multi_items import best_split
 from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
 from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
@@ -35,6 +37,23 @@ def test_columns_are_those_of_all_rows() -> None:
         "| 1 |  |",
         "|  | x/y |",
     ]
+
+
+def test_gaps_are_what_no_kernel_covers() -> None:
+    kernels = [
+        Kernel("long", 0, 10),
+        Kernel("within", 2, 5),
+        Kernel("touches", 10, 12),
+        Kernel("late", 15, 16),
+    ]
+    assert [(span.start_us, span.stop_us) for span in merged(kernels)] == [(0, 12), (15, 16)]
+    assert gaps_of(kernels) == [Gap("touches", "late", 3)]
+
+
+def test_a_limit_leaves_room_for_the_decode_alone_or_not_even_that() -> None:
+    needs = Needs(weights_gib=2.0, peak_gib=10.0)
+    assert 12.0 < needs.limit_gib(held_gib=6.0, alone=False) < 16.0
+    assert needs.limit_gib(held_gib=6.0, alone=True) < 12.0
 
 
 @pytest.mark.parametrize(("size", "billions"), [("2b", 1.92), ("13b", 13.04)])

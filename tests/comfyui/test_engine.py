@@ -199,9 +199,9 @@ def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, need
     upscaler = make_engine(config, "cpu", 1)
     upscaler.setup(frozenset({Stage.UPSCALE}))
     latents = Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
-    tail = Payload({"latents": np.zeros((1, 128, 2, 4, 4), dtype="f4")})
+    tail = Payload({"latents": np.zeros((1, 128, 1, 4, 4), dtype="f4")})
     params = UpscaleParams(
-        64, 64, ChunkSpan(2, 2, 5), 25.0, 1, sampling(steps=2, denoise=0.5), True, 1.0, "auto", 0
+        64, 64, ChunkSpan(2, 2, 5), 25.0, 1, sampling(steps=2, denoise=0.5), True, 1, 1.0, "auto", 0
     )
     guided = upscaler.upscale(params, latents, conditioning, tail)["latents"]
     free = upscaler.upscale(replace(params, guided=False), latents, conditioning, tail)["latents"]

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_upsampler, load_vae
+from actors.models import TINY_CHECKPOINT
 from tools.train_tiny import fast
 from tools.train_tiny.bank import SLOTS, Bank
-from tools.train_tiny.dit import predict
-from tools.train_tiny.export import export
+from tools.train_tiny.dit import DIETS, SIZES, Diet, predict
+from tools.train_tiny.export import STATE_FILES, export, unpack
 from tools.train_tiny.geometry import guide_coords, rope, slot_coords
 from tools.train_tiny.layout import PLANS, Plan, draw_example
 from tools.train_tiny.modules import new_text_encoder, new_transformer, new_upsampler, new_vae
@@ -110,3 +112,21 @@ def test_blending_drops_slot_0_and_grows_by_the_new_latents() -> None:
     chain, chunk = torch.zeros(1, 1, 5, 1, 1), torch.ones(1, 1, 6, 1, 1)
     assert blend_onto(chain, chunk, 2).flatten().tolist() == [0, 0, 0, 0, 0.5, 1, 1, 1, 1]
     assert blend_onto(chain, chunk, 1).flatten().tolist() == [0] * 5 + [1] * 5
+
+
+def test_what_was_unpacked_exports_to_the_same_bytes(tmp_path: Path) -> None:
+    unpack(TINY_CHECKPOINT, tmp_path)
+    with pytest.raises(FileExistsError, match="dit.pt"):
+        unpack(TINY_CHECKPOINT, tmp_path)
+    states = {name: state for file in STATE_FILES for name, state in torch.load(tmp_path / file).items()}
+    export(states, tmp_path / "again.safetensors")
+    ours, theirs = load_file(tmp_path / "again.safetensors"), load_file(TINY_CHECKPOINT)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("diet", DIETS.values())
+def test_a_diet_shares_out_all_steps(diet: Diet) -> None:
+    for progress in (0.0, 0.5, 1.0):
+        assert sum(diet.shares(progress)) == pytest.approx(1.0) and min(diet.shares(progress)) > 0
+    assert len(diet.capacities) == len(SIZES)

@@ -62,7 +62,9 @@ class Diet:
 
 FROM_NOTHING = Diet(0.15, 0.40, 4096, 768, imitate_from=0.45)
 """Small frames teach words and motion at a quarter of the price."""
-RESUMED = Diet(0.75, 0.75, 1024, 2048, imitate_from=0.0)
+POLISH = Diet(0.75, 0.75, 1024, 2048, imitate_from=0.0)
+"""For weights that know words and motion already."""
+DIETS = {"whole": FROM_NOTHING, "polish": POLISH}
 
 
 def predict(
@@ -117,7 +119,7 @@ def train_dit(
 ) -> tuple[LTXVideoTransformer3DModel, TinyTextEncoder]:
     """Train for `run.seconds`, store `dit.pt`, and return the averaged transformer and text encoder."""
     model, text = new_transformer().to(run.device), new_text_encoder().to(run.device)
-    diet = RESUMED if start else FROM_NOTHING
+    diet = DIETS[run.diet]
     if start is not None:
         model.load_state_dict(start["transformer"])
         text.load_state_dict(start["text_encoder"])

@@ -13,6 +13,7 @@ from actors.engines.diffusers.names import original_transformer_state, original_
 from tools.train_tiny.modules import TRANSFORMER_CONFIG, UPSAMPLER_CONFIG, VAE_CONFIG, text_config
 from tools.train_tiny.training import save
 
+STATE_FILES = ("vae.pt", "dit.pt", "upsampler.pt")
 States = dict[str, dict[str, torch.Tensor]]
 """Diffusers state dicts by component: `vae`, `transformer`, `latent_upsampler`, `text_encoder`."""
 
@@ -37,7 +38,9 @@ def export(states: States, path: Path, dtype: torch.dtype = torch.float16) -> No
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """The state files of the stages from an exported file."""
+    """The state files of the stages from an exported file. Raises FileExistsError: training is dear."""
+    if there := [name for name in STATE_FILES if (folder / name).exists()]:
+        raise FileExistsError(f"{folder} holds {', '.join(there)} already; name an empty folder")
     checkpoint = Checkpoint.open(path)
     text = {key: tensor.float() for key, tensor in checkpoint.state("text_encoder.").items()}
     transformer = load_transformer(checkpoint, torch.float32).state_dict()

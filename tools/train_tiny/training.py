@@ -27,6 +27,7 @@ class Run:
     peak_lr: float | None = None
     limit_steps: int = 10**9
     channels_last: bool = True
+    diet: str = "whole"
 
     @property
     def memory_format(self) -> torch.memory_format:

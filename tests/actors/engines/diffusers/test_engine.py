@@ -38,7 +38,7 @@ SAMPLING = Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95
 GENERATE = SampleParams("generate", 64, 64, ChunkSpan(0, 3, 3), 25.0, 7, SAMPLING, (), 1.0, "auto", 0)
 EXTEND = replace(GENERATE, kind="extend", span=ChunkSpan(2, 2, 5))
 UPSCALE = UpscaleParams(
-    64, 64, ChunkSpan(0, 3, 3), 25.0, 7, replace(SAMPLING, denoise=0.5), True, 1.0, "auto", 0
+    64, 64, ChunkSpan(0, 3, 3), 25.0, 7, replace(SAMPLING, denoise=0.5), True, 0, 1.0, "auto", 0
 )
 DECODE = DecodeParams(64, 64, (Span(0, 3),), DecodeWindow(Span(0, 3), Span(0, 3), Span(0, 17)), 1, 25.0)
 
@@ -142,8 +142,8 @@ def test_upscale_doubles(engine: Engine, conditioning: Payload) -> None:
     assert double.shape == (1, 128, 3, 4, 4)
     plain = engine.upscale(UPSCALE, latents, None, None)["latents"]
     assert not np.array_equal(double, plain)
-    tail = Payload({"latents": np.ascontiguousarray(double[:, :, -2:])})
-    extend = replace(UPSCALE, span=ChunkSpan(2, 1, 4))
+    tail = Payload({"latents": np.ascontiguousarray(double[:, :, -2:-1])})
+    extend = replace(UPSCALE, span=ChunkSpan(2, 1, 4), trusted=1)
     assert not np.array_equal(engine.upscale(extend, latents, conditioning, tail)["latents"], double)
 
 

@@ -1,0 +1,84 @@
+"""What guides a 2x re-sampling, and how its chain passes over to the next clip."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from actors.engines.base import Engine
+from actors.payload import Payload
+from actors.steps.upscale import upscale
+from jobs.frames import ChunkSpan
+from jobs.graph import StageTask, build_graph
+from jobs.params import PlannedGuider, Sampling, UpscaleParams
+from jobs.plan import make_plan
+from jobs.spec import JobSpec
+
+SAMPLING = Sampling(3, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95, 0.5)
+NEW = 2
+
+
+class Recorder:
+    """An engine that answers with ones and keeps the tail that it was given."""
+
+    def __init__(self) -> None:
+        self.tail: Payload | None = None
+
+    def upscale(self, params: UpscaleParams, latents: Payload, words: Any, tail: Payload | None) -> Payload:
+        self.tail = tail
+        return Payload({"latents": np.ones((1, 1, params.span.sampled, 1, 1), np.float32)})
+
+
+def _numbers(*values: float) -> np.ndarray:
+    return np.array(values, np.float32).reshape(1, 1, -1, 1, 1)
+
+
+def _joined(overlap: int, trusted: int, previous: Payload | None) -> tuple[list[float], Payload | None]:
+    params = UpscaleParams(
+        64, 64, ChunkSpan(overlap, NEW, 20), 25.0, 1, SAMPLING, True, trusted, 1.0, "auto", 0
+    )
+    engine = Recorder()
+    inputs = {"latents": [Payload({"latents": _numbers(0)})]} | ({"previous": [previous]} if previous else {})
+    made = upscale(params, inputs, cast(Engine, engine))
+    return made["latents"].ravel().tolist(), engine.tail
+
+
+@pytest.mark.parametrize(
+    ("overlap", "trusted", "guide", "chain"),
+    [
+        (1, 1, [40], [40, 1, 1]),
+        (2, 1, [30], [30, 1, 1, 1]),
+        (3, 2, [20, 30], [20, (30 + 1) / 2, 1, 1, 1]),
+        (2, 2, [30, 40], [30, (40 + 1) / 2, 1, 1]),
+    ],
+)
+def test_the_trusted_latents_guide_and_the_rest_gives_way(
+    overlap: int, trusted: int, guide: list[float], chain: list[float]
+) -> None:
+    previous = Payload({"latents": _numbers(10, 20, 30, 40), "audio_latents": _numbers(7)})
+    made, tail = _joined(overlap, trusted, previous)
+    assert tail is not None and "audio_latents" in tail
+    assert tail["latents"].ravel().tolist() == guide
+    assert made == chain
+
+
+def test_an_unguided_chunk_stays_as_it_is() -> None:
+    made, tail = _joined(2, 1, None)
+    assert tail is None and made == [1, 1, 1, 1]
+
+
+def _upscales(document: dict[str, Any]) -> list[UpscaleParams]:
+    tasks = build_graph(make_plan(JobSpec.model_validate(document))).tasks.values()
+    return [cast(UpscaleParams, cast(StageTask, task).params) for task in tasks if task.stage == "upscale"]
+
+
+def test_only_a_resampled_end_is_not_trusted() -> None:
+    chunks = [
+        {"generate": {"prompt": "a", "num_frames": 33}},
+        {"extend": {"prompt": "b", "num_new_frames": 32, "overlap_frames": 24}},
+    ]
+    base = {"version": 1, "name": "x", "videos": [{"name": "v", "chunks": chunks}]}
+    assert [params.trusted for params in _upscales({**base, "upscale": {}})] == [0, 2]
+    assert [params.trusted for params in _upscales({**base, "upscale": {"steps": 0}})] == [0, 3]
