@@ -118,6 +118,17 @@ def test_a_source_stands_where_a_sample_would() -> None:
     assert "dawn/00000/sample" not in graph.tasks
 
 
+def test_only_a_resampled_end_is_not_trusted() -> None:
+    """Two latents of overlap: real material guides with both, what was made up with one."""
+    graph = graph_of(extend(), extend(), video={"source": {"video": "shot.mp4"}}, upscale={})
+    trusted = []
+    for number in (1, 2):
+        params = graph.tasks[f"dawn/0000{number}/upscale"].params
+        assert isinstance(params, UpscaleParams)
+        trusted.append(params.trusted)
+    assert trusted == [2, 1]
+
+
 def test_upscaling_without_guidance_breaks_the_second_chain() -> None:
     graph = graph_of(generate(), extend(), upscale={"guided": False})
     assert "previous" not in dict(roles(graph.tasks["dawn/00001/upscale"]))
