@@ -32,11 +32,14 @@ CALLS_AT_ONCE = 2
 class PoolConfig:
     """Times in seconds, and the proof of shared storage that every worker must pass.
 
+    `gather_s`: how long workers that have a place wait for the others before they load: so a node that does
+    not share the storage is found before anything is rendered, and a busy cluster starts with what it has.
     `place_notice_s`: how long a wait for resources stays silent; it is told again each time it has doubled.
     `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a sign.
     """
 
     proof: StorageProof = field(default_factory=StorageProof)
+    gather_s: float = 10.0
     place_notice_s: float = 10.0
     load_deadline_s: float = 1800.0
     ping_s: float = 5.0
@@ -47,7 +50,7 @@ Configure = Callable[[WorkerRequest, Placement], Any]
 
 @dataclass(slots=True)
 class _Member:
-    """The driver's side of one incarnation. `state`: placing, loading, ready or gone."""
+    """The driver's side of one incarnation. `state`: placing, placed, loading, ready or gone."""
 
     request: WorkerRequest
     incarnation: int
@@ -75,12 +78,15 @@ class Pool:
         self._answers: queue.SimpleQueue[tuple[str, int, str, Future] | None] = queue.SimpleQueue()
         self._shelf = Shelf(_object_stores)
         self._told_s = 0.0
+        self._gathered = False
+        self._started_s = time.monotonic()
 
     def start(self, requests: Iterable[WorkerRequest]) -> None:
         """Ask for workers and return at once; `Placed` and `Ready` follow.
 
         Fractions of a GPU wait until every whole GPU is taken: halves on two nodes could block a whole one.
         """
+        self._gathered, self._started_s = False, time.monotonic()
         for request in sorted(requests, key=lambda request: -request.gpus):
             if 0 < request.gpus < 1:
                 self._deferred.append(request)
@@ -245,11 +251,23 @@ class Pool:
                 )
             )
             return self._lose(member, Failure(FailureKind.INVALID, message, worker_gone=True))
-        member.state, member.placement, member.since_s = "loading", placement, time.monotonic()
-        config = self._configure(member.request, placement)
-        self._watch(member, "load", member.actor.load.remote(self._worker_class, config))
+        member.state, member.placement = "placed", placement
         self._create_deferred()
+        self._load_placed()
         return [Placed(member.request.id, placement)]
+
+    def _load_placed(self) -> None:
+        """Let those that have a place load, once all have one or have been waited for."""
+        waiting = bool(self._deferred) or any(one.state == "placing" for one in self._members.values())
+        self._gathered |= not waiting or time.monotonic() - self._started_s >= self._config.gather_s
+        if not self._gathered:
+            return
+        for member in self._members.values():
+            if member.state == "placed":
+                assert member.placement is not None
+                member.state, member.since_s = "loading", time.monotonic()
+                config = self._configure(member.request, member.placement)
+                self._watch(member, "load", member.actor.load.remote(self._worker_class, config))
 
     def _ready(self, member: _Member, report: dict[str, Any]) -> list[PoolEvent]:
         assert member.placement is not None
@@ -269,6 +287,7 @@ class Pool:
     # --- waits and deadlines
 
     def _housekeep(self) -> list[PoolEvent]:
+        self._load_placed()
         now = time.monotonic()
         events = self._tell_wait(now)
         for member in list(self._members.values()):

@@ -96,7 +96,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     workforce = arrange(text, inventory, options.gpus, session.graph.stages)
     check_capacity(inventory, workforce.requests)
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
-    config = PoolConfig(proof, options.place_notice_s, options.load_deadline_s)
+    config = PoolConfig(proof, place_notice_s=options.place_notice_s, load_deadline_s=options.load_deadline_s)
     pool = Pool(StageWorker, configure(session, workforce), config)
     loop = RenderLoop(session, pool, workforce, Place(session.plan.engine, inventory.device))
     try:

@@ -111,6 +111,23 @@ def test_two_phases_then_calls(start: Started) -> None:
     assert (done.worker, done.call.task, done.result) == ("w0", "t1", {"x": 1})
 
 
+def test_nobody_loads_before_all_have_a_place(start: Started) -> None:
+    """So a node that does not share the storage is found before anything is rendered."""
+    pool = start(*one_gpu(4), ready=False)
+    events: list[PoolEvent] = []
+    while sum(isinstance(event, Ready) for event in events) < 4:
+        events += pool.wait(10)
+    kinds = [type(event) for event in events]
+    assert kinds.index(Ready) > max(at for at, kind in enumerate(kinds) if kind is Placed)
+
+
+def test_a_busy_cluster_starts_with_what_it_has(start: Started) -> None:
+    begun = time.monotonic()
+    pool = start(*one_gpu(9), ready=False, gather_s=3.0)
+    collect(pool, Ready, 8)
+    assert time.monotonic() - begun >= 3.0
+
+
 def test_each_worker_sees_its_own_device(start: Started) -> None:
     pool = start(*one_gpu(8), WorkerRequest("segment", cpus=1))
     placements = [pool.placement(f"w{i}") for i in range(8)]
