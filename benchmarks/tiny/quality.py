@@ -21,7 +21,7 @@ from PIL import Image
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.engines import held_out
 from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
-from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+from tools.train_tiny.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, draw_scenes, render
 
 Films = Mapping[str, torch.Tensor]
 """Films by video name, [F, 3, H, W] in [0, 1]."""
@@ -62,10 +62,20 @@ def guides(films_of: Render, folder: Path, count: int, side: int) -> dict[str, f
     for i, still in enumerate(stills):
         path = folder / f"still{i}.png"
         Image.fromarray((still * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
-        chunk = {"prompt": "", "num_frames": NUM_FRAMES, "first_image": str(path), "crf": 0}
+        chunk = {
+            "prompt": _sentence(scenes, i),
+            "num_frames": NUM_FRAMES,
+            "first_image": str(path),
+            "crf": 0,
+        }
         videos.append({"name": f"g{i}", "chunks": [{"generate": chunk}]})
     films = films_of(spec(f"guides-{side}", side, videos))
     return {"first frame": sum(psnr(films[f"g{i}"][0], still) for i, still in enumerate(stills)) / count}
+
+
+def _sentence(scenes: Scenes, i: int) -> str:
+    colour, shape = list(COLOURS)[int(scenes.colour[i])], SHAPES[int(scenes.shape[i])]
+    return f"a {colour} {shape} moves over a {list(BACKGROUNDS)[int(scenes.background[i])]} background"
 
 
 def _still(scenes: Scenes, i: int, side: int) -> torch.Tensor:
