@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ def idle(bench: Bench) -> None:
         (task,) = (task for task in tasks if task.id.endswith(name))
         kernels, step_us = _profiled(bench, lambda task=task: _step(task, known, engine))
         between = gaps_of(kernels)
-        busy_us = sum(kernel.stop_us - kernel.start_us for kernel in merged(kernels))
+        span_us = max(kernel.stop_us for kernel in kernels) - min(kernel.start_us for kernel in kernels)
+        busy_us = span_us - sum(gap.us for gap in between)
         short = [gap.us for gap in between if gap.us < LONG_GAP_US]
         long = [gap for gap in between if gap.us >= LONG_GAP_US]
         rows.append(
@@ -58,8 +60,7 @@ def idle(bench: Bench) -> None:
                 "busy share": busy_us / step_us,
                 "short gaps s": sum(short) / 1e6,
                 "long gaps s": sum(gap.us for gap in long) / 1e6,
-                "before the first and after the last s": (step_us - busy_us - sum(gap.us for gap in between))
-                / 1e6,
+                "before the first and after the last s": (step_us - span_us) / 1e6,
             }
         )
         longest = sorted(long, key=lambda gap: -gap.us)[:LISTED]
@@ -70,18 +71,6 @@ def idle(bench: Bench) -> None:
         bench.table("Where the device waits: steps in process, profiled", rows)
     bench.table("Where the device waits: the longest gaps", gaps)
     engine.close()
-
-
-def merged(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """Disjoint spans in which something ran; each is named after its last kernel."""
-    spans: list[Kernel] = []
-    for kernel in sorted(kernels, key=lambda kernel: kernel.start_us):
-        if spans and kernel.start_us <= spans[-1].stop_us:
-            stop_us = max(spans[-1].stop_us, kernel.stop_us)
-            spans[-1] = Kernel(kernel.name, spans[-1].start_us, stop_us)
-        else:
-            spans.append(kernel)
-    return spans
 
 
 def gaps_of(kernels: Sequence[Kernel]) -> list[Gap]:
@@ -105,8 +94,6 @@ def _step(task: Any, known: dict[str, Any], engine: Any) -> None:
 
 def _profiled(bench: Bench, run: Callable[[], None]) -> tuple[list[Kernel], float]:
     """Kernels of the second run (the first warms up), and how long it took, microseconds."""
-    import time
-
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 

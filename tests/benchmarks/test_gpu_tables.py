@@ -11,7 +11,7 @@ from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
 from benchmarks.gpu.decode_items import Needs
 from benchmarks.gpu.films import Film, Rendered, stage_of
-from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of, merged
+from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of
 from benchmarks.gpu.multi_items import best_split
 from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
 from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
@@ -46,7 +46,6 @@ def test_gaps_are_what_no_kernel_covers() -> None:
         Kernel("touches", 10, 12),
         Kernel("late", 15, 16),
     ]
-    assert [(span.start_us, span.stop_us) for span in merged(kernels)] == [(0, 12), (15, 16)]
     assert gaps_of(kernels) == [Gap("touches", "late", 3)]
 
 
