@@ -129,6 +129,11 @@ def test_only_a_resampled_end_is_not_trusted() -> None:
     assert trusted == [2, 1]
 
 
+def test_an_end_that_nothing_resampled_is_trusted() -> None:
+    params = graph_of(generate(), extend(), upscale={"steps": 0}).tasks["dawn/00001/upscale"].params
+    assert isinstance(params, UpscaleParams) and params.trusted == 2
+
+
 def test_upscaling_without_guidance_breaks_the_second_chain() -> None:
     graph = graph_of(generate(), extend(), upscale={"guided": False})
     assert "previous" not in dict(roles(graph.tasks["dawn/00001/upscale"]))

@@ -11,10 +11,7 @@ from actors.engines.base import Engine
 from actors.payload import Payload
 from actors.steps.upscale import upscale
 from jobs.frames import ChunkSpan
-from jobs.graph import StageTask, build_graph
 from jobs.params import PlannedGuider, Sampling, UpscaleParams
-from jobs.plan import make_plan
-from jobs.spec import JobSpec
 
 SAMPLING = Sampling(3, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95, 0.5)
 NEW = 2
@@ -67,18 +64,3 @@ def test_the_trusted_latents_guide_and_the_rest_gives_way(
 def test_an_unguided_chunk_stays_as_it_is() -> None:
     made, tail = _joined(2, 1, None)
     assert tail is None and made == [1, 1, 1, 1]
-
-
-def _upscales(document: dict[str, Any]) -> list[UpscaleParams]:
-    tasks = build_graph(make_plan(JobSpec.model_validate(document))).tasks.values()
-    return [cast(UpscaleParams, cast(StageTask, task).params) for task in tasks if task.stage == "upscale"]
-
-
-def test_only_a_resampled_end_is_not_trusted() -> None:
-    chunks = [
-        {"generate": {"prompt": "a", "num_frames": 33}},
-        {"extend": {"prompt": "b", "num_new_frames": 32, "overlap_frames": 24}},
-    ]
-    base = {"version": 1, "name": "x", "videos": [{"name": "v", "chunks": chunks}]}
-    assert [params.trusted for params in _upscales({**base, "upscale": {}})] == [0, 2]
-    assert [params.trusted for params in _upscales({**base, "upscale": {"steps": 0}})] == [0, 3]
