@@ -18,7 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gpu import decode_items, farm_items, idle_item, kernel_items, multi_items, probe_item
+from benchmarks.gpu import (
+    decode_items,
+    farm_items,
+    idle_item,
+    kernel_items,
+    multi_items,
+    nodes_item,
+    probe_item,
+)
 from benchmarks.gpu.bench import Bench, roomy
 
 LONGEST = 2.5
@@ -48,6 +56,7 @@ ITEMS: dict[str, Item] = {
     "probe": Item(probe_item.probe, 15),
     "switches": Item(kernel_items.determinism_cost, 40),
     "diffusers-13b": Item(farm_items.engine_item("diffusers", "13b"), 190),
+    "comfyui-nodes": Item(nodes_item.nodes, 60),
     "comfyui-2b": Item(farm_items.engine_item("comfyui", "2b"), 70),
     "comfyui-13b": Item(farm_items.engine_item("comfyui", "13b"), 130),
     "comfyui-ltx2": Item(farm_items.engine_item("comfyui", "ltx2"), 220),

@@ -1,0 +1,134 @@
+"""ComfyUI's core on the device: feed-forward in pieces, the kernel that `auto` measures, and what the nodes
+hand back to the driver between their stages."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.decode_items import engine_settings
+from benchmarks.gpu.films import REPEATS, WORDS, open_engine
+from benchmarks.gpu.kernel_items import FFN_CHUNKS
+from benchmarks.gpu.watch import GIB, Peak, seconds
+
+STEPS = 2
+HAND_OVERS = ("generated, upscale next", "re-sampled, decode next", "decoded")
+
+
+def nodes(bench: Bench) -> None:
+    """The parts of the nodes that the farm's films do not show."""
+    import torch
+
+    engine = open_engine(bench, engine_settings(bench, "2b", "comfyui"), ("encode", "sample"))
+    with torch.inference_mode():
+        pair = _pair(bench, engine)
+        _feed_forward(bench, engine, pair)
+        _attention(bench, engine)
+        _hand_overs(bench, engine, pair)
+    engine.close()
+
+
+def _pair(bench: Bench, engine: Any) -> Any:
+    prompt = WORDS * (REPEATS if bench.real else 1)
+    return tuple(engine.loaded.text.conditioning(text) for text in (prompt, ""))
+
+
+def _feed_forward(bench: Bench, engine: Any, pair: Any) -> None:
+    """`ffn_chunks` against the peak beside the weights, for a clip at base size and at 2x."""
+    rows = []
+    for what, scale in (("base", 1), ("2x", 2)):
+        whole: Any = None
+        for chunks in FFN_CHUNKS:
+            run = partial(_sampled, bench, engine, pair, scale, chunks)
+            sampled = run()
+            whole = sampled if whole is None else whole
+            with Peak(bench.device) as peak:
+                run()
+            row = {"clip": what, "ffn_chunks": chunks, "peak GiB": peak.gib}
+            rows.append(row | {"s per step": seconds(run, bench.device, 1) / STEPS})
+            rows[-1] |= {"difference": _difference(sampled, whole)}
+        for row in rows[-len(FFN_CHUNKS) :]:
+            least = rows[-len(FFN_CHUNKS)]["peak GiB"]
+            row["peak against 0"] = row["peak GiB"] / least if least else 1.0
+    bench.table("`ffn_chunks` in ComfyUI: activation peak of sampling (2B, one pass a step)", rows)
+
+
+def _sampled(bench: Bench, engine: Any, pair: Any, scale: int, ffn_chunks: int) -> Any:
+    from actors.engines.comfyui.patches import Efficiency
+    from actors.engines.comfyui.sampling import Recipe, empty_clip, sample_clip
+
+    clip, loaded = bench.clip, engine.loaded
+    start = empty_clip(loaded.core, clip.width * scale, clip.height * scale, clip.latents)
+    recipe = Recipe(0, 25.0, STEPS, cfg=1.0, efficiency=Efficiency("default", ffn_chunks))
+    return sample_clip(loaded.core, loaded.model, pair, start, recipe).video
+
+
+def _difference(one: Any, other: Any) -> float:
+    """Relative RMS."""
+    return float((one - other).float().square().mean().sqrt() / other.float().square().mean().sqrt())
+
+
+def _attention(bench: Bench, engine: Any) -> None:
+    """What a node with attention_mode `auto` measures for the two sizes, and takes."""
+    from actors.engines.comfyui.attention import ShapeClass, choice
+
+    rows = []
+    for what, scale in (("base", 1), ("2x", 2)):
+        shape = ShapeClass.of(engine.loaded.model, bench.clip.tokens(scale))
+        assert shape is not None
+        made = choice(shape)
+        row = {"clip": what, "tokens up to": shape.tokens, "type": shape.dtype}
+        rows.append(row | {"taken": made.kernel, "measured": made.reason})
+    bench.table("Attention in ComfyUI: what `auto` measures and takes (2B)", rows)
+
+
+def _hand_overs(bench: Bench, engine: Any, pair: Any) -> None:
+    """RSLTXVGenerate with upscale and decode: GiB on the device at each hand-over, before and after it
+    frees."""
+    from farm.nodes.ltxv_generate import RSLTXVGenerate
+
+    clip, loaded = bench.clip, engine.loaded
+    models = {"model": loaded.model, "vae": loaded.vae, "upscale_model": loaded.upscale_model}
+    sizes = {"width": clip.width, "height": clip.height, "num_frames": clip.frames, "frame_rate": 25.0}
+    steps = {"seed": 0, "steps": STEPS, "upscale_steps": STEPS, "cfg": 1.0, "upscale_cfg": 1.0}
+    with _watched_frees(bench) as frees:
+        latent, images = RSLTXVGenerate().generate(
+            **models, **sizes, **steps, positive=pair[0], negative=pair[1], upscale=True, decode=True
+        )
+    made = f"latent {tuple(latent['samples'].shape)}, images {tuple(images.shape)}"
+    rows = [{"hand-over": name} | free for name, free in zip(HAND_OVERS, frees, strict=True)]
+    rows[-1]["returned"] = made
+    bench.table("RSLTXVGenerate on the device: GiB allocated at each hand-over (2B)", rows)
+
+
+@contextmanager
+def _watched_frees(bench: Bench) -> Iterator[list[dict[str, float]]]:
+    """Notes what is allocated around every call by which the nodes free."""
+    from farm.nodes import flow
+
+    free: Callable[[], None] = flow.free_vram
+    seen: list[dict[str, float]] = []
+
+    def watched() -> None:
+        before = _held_gib(bench)
+        free()
+        seen.append({"before GiB": before, "after GiB": _held_gib(bench)})
+
+    flow.free_vram = watched
+    try:
+        yield seen
+    finally:
+        flow.free_vram = free
+
+
+def _held_gib(bench: Bench) -> float:
+    if not bench.device.startswith("cuda"):
+        return 0.0
+    import torch
+
+    gc.collect()
+    return torch.cuda.memory_allocated() / GIB
