@@ -8,17 +8,18 @@ inputs of the next stage, and are worth nothing else.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actors.engines.base import Arriving
 from actors.failures import stage_errors
 from actors.payload import Payload
-from actors.steps import Arriving, begin_stage
+from actors.steps import begin_stage
 from actors.steps.seeding import fix_threads
+from actors.steps.timing import StepTimer
 from actors.worker import StageWorker
 from jobs.graph import SampleParams, StageTask, UpscaleParams
 
@@ -98,10 +99,10 @@ class ProbeWorker(StageWorker):
     def _step(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
         """One run of the stage step; how long it occupied the device, seconds."""
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
-            begun_s = time.monotonic()
+            timer = StepTimer(self.config.device)
             made = begin_stage(task, inputs, self._ready(), Path(scratch))
-            seconds = time.monotonic() - begun_s
-            result = made.land() if isinstance(made, Arriving) else made
+            timer.stop()
+            result, seconds = made.land() if isinstance(made, Arriving) else made, timer.seconds()
         if isinstance(result, Payload):
             self._held[task.id] = result
         return seconds

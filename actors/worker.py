@@ -17,13 +17,14 @@ from typing import Any, Protocol, runtime_checkable
 
 from actors.cache import PayloadCache
 from actors.engines import Engine, make_engine
-from actors.engines.base import ManySamplers
+from actors.engines.base import Arriving, ManySamplers
 from actors.failures import stage_errors
 from actors.ladder import free_memory, is_exact, lighten
 from actors.media.ffmpeg import media_fingerprint
 from actors.payload import Payload, pack, unpack
-from actors.steps import Arriving, begin_stage
+from actors.steps import begin_stage
 from actors.steps.seeding import fix_threads
+from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
 from jobs.failures import Rung
 from jobs.files import remember_beside
@@ -83,6 +84,9 @@ class TaskResult:
     detail: dict[str, Any]
 
 
+_Made = tuple[Payload | Arriving | Path, StepTimer]
+
+
 @runtime_checkable
 class Watcher(Protocol):
     """An engine that wants to know which task comes next, as the fake one does to act out failures."""
@@ -131,7 +135,7 @@ class StageWorker:
         """Run one task and commit its result; `cached` offers payloads of earlier tasks by id.
 
         May be called from two threads: the steps follow one another, and the device works on the second task
-        while the first one's result is written. Raises `StageError` subclasses only.
+        while the first one's result is fetched and written. Raises `StageError` subclasses only.
         """
         with stage_errors(order.task.id):
             return self._run(order, cached or {})
@@ -155,7 +159,7 @@ class StageWorker:
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
             step = partial(self._work, order, task, inputs, Path(scratch), clock)
-            result = self._landed(step)
+            result, clock.laps["step_s"] = self._landed(step)
             clock.lap("land_s")
             warnings = verify_output(task, result, self.config.verify)
             commit = self._commit(order, result, self._provenance(order, clock.laps["step_s"], warnings))
@@ -163,10 +167,11 @@ class StageWorker:
         self._note("end", order)
         return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
 
-    def _landed(self, step: Callable[[], Payload | Arriving | Path]) -> Payload | Path:
-        """What the step makes, in host memory: from here on nothing of it is held on the device."""
-        made = self._device.submit(step).result()
-        return made.land() if isinstance(made, Arriving) else made
+    def _landed(self, step: Callable[[], _Made]) -> tuple[Payload | Path, float]:
+        """What the step makes, in host memory, and its seconds: from here on nothing of it is held on the
+        device."""
+        made, timer = self._device.submit(step).result()
+        return made.land() if isinstance(made, Arriving) else made, timer.seconds()
 
     def _work(
         self,
@@ -175,7 +180,7 @@ class StageWorker:
         inputs: Mapping[str, Sequence[Payload]],
         scratch: Path,
         clock: _Clock,
-    ) -> Payload | Arriving | Path:
+    ) -> _Made:
         clock.lap("wait_s")
         engine = self._ready()
         self._note("begin", order)
@@ -183,9 +188,11 @@ class StageWorker:
         free_memory(order.rungs, engine)
         if isinstance(engine, Watcher):
             engine.begin(task, order.attempt)
+        timer = StepTimer(self.config.device)
         made = begin_stage(task, inputs, engine, scratch)
-        clock.lap("step_s")
-        return made
+        timer.stop()
+        clock.lap("launch_s")
+        return made, timer
 
     def _inputs(self, order: TaskOrder, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
         """Payloads by role, those of one role in the order of the task's needs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,6 +32,20 @@ class Landing(Protocol):
 
     def land(self) -> np.ndarray:
         """Wait for them: uint8 `[F, H, W, 3]`."""
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """A result on its way to host memory; the device is free for the next step. `land` waits for it."""
+
+    land: Callable[[], Payload]
+
+
+def when_landed(made: Payload | Arriving, finish: Callable[[Payload], Payload]) -> Payload | Arriving:
+    """What `finish` makes of a result, now or once it has landed."""
+    if isinstance(made, Arriving):
+        return Arriving(lambda: finish(made.land()))
+    return finish(made)
 
 
 @runtime_checkable
@@ -88,13 +104,13 @@ class Engine(Protocol):
         guides: list[Payload],
         tail: Payload | None,
         audio: Payload | None,
-    ) -> Payload:
+    ) -> Payload | Arriving:
         """The raw sampled clip, `params.span.sampled` latents. `tail` holds the chain's last
         `params.span.overlap` latents, the guide at position 0."""
 
     def upscale(
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
-    ) -> Payload:
+    ) -> Payload | Arriving:
         """The raw clip at twice the width and height. `tail` holds latents of the 2x chain's end;
         `conditioning` is None where nothing is re-sampled (`jobs.graph.resamples`)."""
 

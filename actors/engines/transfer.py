@@ -1,12 +1,41 @@
-"""Decoded frames on their way from the device to host memory, while the device goes on with the next step."""
+"""Tensors on their way to the device and back, while it goes on computing.
+
+An ordinary copy first waits for all that the device has yet to do, and until it is over no kernel is
+launched: the device idles meanwhile. Copies through page-locked memory wait for nothing.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from actors.engines.base import Arriving
+from actors.payload import Payload, from_torch
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on `device`, its copy queued behind what the device has yet to do."""
+    if device.type == "cpu" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def bring_home(tensors: Mapping[str, Tensor]) -> Payload | Arriving:
+    """Float32 results by name: host arrays on a CPU; from a GPU they come once they are computed."""
+    if all(tensor.device.type == "cpu" for tensor in tensors.values()):
+        return from_torch(dict(tensors))
+    flights = {name: InFlight(tensor.contiguous()) for name, tensor in tensors.items()}
+    return Arriving(lambda: Payload({name: flight.land() for name, flight in flights.items()}))
+
+
+def deliver(frames: Tensor) -> np.ndarray | DeviceFrames:
+    """What an engine's `decode` answers with: host frames on a CPU, frames to be sent for on a GPU."""
+    frames = frames.contiguous()
+    return frames.numpy() if frames.device.type == "cpu" else DeviceFrames(frames)
 
 
 class DeviceFrames:
@@ -21,32 +50,32 @@ class DeviceFrames:
     def __getitem__(self, which: slice) -> DeviceFrames:
         return DeviceFrames(self._frames[which])
 
-    def send(self) -> FramesInFlight:
-        """Wait for the decoder, then start the copy beside whatever the device does next."""
-        torch.cuda.current_stream(self._frames.device).synchronize()
-        return FramesInFlight(self._frames)
+    def send(self) -> InFlight:
+        """Have the frames copied as soon as they are decoded, beside whatever the device does next."""
+        return InFlight(self._frames)
 
 
-class FramesInFlight:
-    """A copy into page-locked memory on a stream of its own."""
+class InFlight:
+    """A contiguous tensor's copy into page-locked memory, on a stream of its own behind what computes it."""
 
-    def __init__(self, frames: Tensor) -> None:
+    def __init__(self, tensor: Tensor) -> None:
         # Held until the copy has ended: the allocator would hand its memory to the next step.
-        self._source = frames
-        self._locked = _STAGING.lend(frames.numel())
-        self._stream = torch.cuda.Stream(frames.device)
+        self._source = tensor
+        self._locked = _STAGING.lend(tensor.nbytes)
+        self._stream = torch.cuda.Stream(tensor.device)
+        self._stream.wait_stream(torch.cuda.current_stream(tensor.device))
         with torch.cuda.stream(self._stream):
-            self._here().copy_(frames, non_blocking=True)
+            self._here().copy_(tensor, non_blocking=True)
 
     def land(self) -> np.ndarray:
         """Wait for the copy: an array in ordinary memory. The page-locked memory serves the next copy."""
         self._stream.synchronize()
-        frames = self._here().numpy().copy()
+        landed = self._here().numpy().copy()
         _STAGING.take_back(self._locked)
-        return frames
+        return landed
 
     def _here(self) -> Tensor:
-        return self._locked[: self._source.numel()].view(self._source.shape)
+        return self._locked[: self._source.nbytes].view(self._source.dtype).view(self._source.shape)
 
 
 class Staging:
@@ -58,11 +87,14 @@ class Staging:
         self._guard = threading.Lock()
 
     def lend(self, size: int) -> Tensor:
-        """A buffer of at least `size` bytes. A spare one that is too small gives way to it."""
+        """A buffer of at least `size` bytes: the smallest spare one, else a new one in the place of the
+        smallest."""
         with self._guard:
-            spare = self._spare.pop() if self._spare else None
-        if spare is not None and len(spare) >= size:
-            return spare
+            self._spare.sort(key=len)
+            for at, spare in enumerate(self._spare):
+                if len(spare) >= size:
+                    return self._spare.pop(at)
+            del self._spare[:1]
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def take_back(self, buffer: Tensor) -> None:
@@ -71,9 +103,3 @@ class Staging:
 
 
 _STAGING = Staging()
-
-
-def deliver(frames: Tensor) -> np.ndarray | DeviceFrames:
-    """What an engine's `decode` answers with: host frames on a CPU, frames to be sent for on a GPU."""
-    frames = frames.contiguous()
-    return frames.numpy() if frames.device.type == "cpu" else DeviceFrames(frames)

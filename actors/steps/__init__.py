@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actors.engines.base import Engine
+from actors.engines.base import Arriving, Engine
 from actors.payload import Payload
-from actors.steps.decode import Arriving, decode
+from actors.steps.decode import decode
 from actors.steps.encode import encode
 from actors.steps.sample import sample
 from actors.steps.seeding import seed_everything
@@ -31,7 +31,8 @@ def run_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) ->
 
 
 def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path | Arriving:
-    """As `run_stage`, but free the device as early as it can be: decoded frames may still be arriving.
+    """As `run_stage`, but without waiting for the device where its engine need not: the result may still be
+    computed and arriving while the next step is already begun.
 
     Every global generator is seeded first from the task's own seed, so the result does not depend on what
     ran before. Inputs are read, never written.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
 from actors.chain import gather
-from actors.engines.base import Engine, FramesElsewhere, Landing
+from actors.engines.base import Arriving, Engine, FramesElsewhere
 from actors.payload import Payload
 from actors.steps.sound import Sound
 from actors.verify_output import bad_output
@@ -18,18 +17,6 @@ from jobs.graph import DecodeParams, StageParams
 
 FIRST_FRAME_KEY = "first_frame"
 """Metadata of decoded frames: the number of the first one in its shot."""
-
-
-@dataclass(frozen=True)
-class Arriving:
-    """A decode whose frames are on their way to host memory; the device is free for the next step."""
-
-    frames: Landing
-    rest: Payload
-
-    def land(self) -> Payload:
-        """Wait for the frames: the result as it is committed."""
-        return Payload({"frames": self.frames.land(), **self.rest.arrays}, self.rest.meta)
 
 
 def decode(
@@ -55,7 +42,8 @@ def decode(
         rest = _with_sound(rest, params, artifacts, engine)
     if isinstance(kept, np.ndarray):
         return Payload({"frames": np.ascontiguousarray(kept), **rest.arrays}, rest.meta)
-    return Arriving(kept.send(), rest)
+    flight = kept.send()
+    return Arriving(lambda: Payload({"frames": flight.land(), **rest.arrays}, rest.meta))
 
 
 def _host(frames: np.ndarray | FramesElsewhere) -> np.ndarray:

@@ -8,14 +8,16 @@ from typing import cast
 import numpy as np
 
 from actors.chain import Weights, extend_artifact, tail_of
-from actors.engines.base import Engine
+from actors.engines.base import Arriving, Engine, when_landed
 from actors.payload import Payload
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights
 from jobs.graph import SampleParams, StageParams
 
 
-def sample(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine) -> Payload:
+def sample(
+    params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine
+) -> Payload | Arriving:
     """The artifact of a chunk: `latents` `[1, C, o + n, h, w]`, the chain as it stands after the chunk.
 
     Roles: `conditioning`, `guide` in the order of `params.guides`, `previous` for an extend, `audio`.
@@ -29,7 +31,7 @@ def sample(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine:
         tail,
         only(inputs, "audio"),
     )
-    return join(raw, tail, params.span)
+    return when_landed(raw, lambda raw: join(raw, tail, params.span))
 
 
 def previous_tail(inputs: Mapping[str, Sequence[Payload]], overlap: int) -> Payload | None:

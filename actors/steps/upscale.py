@@ -7,14 +7,16 @@ from typing import cast
 
 import numpy as np
 
-from actors.engines.base import Engine
+from actors.engines.base import Arriving, Engine, when_landed
 from actors.payload import Payload
 from actors.steps.sample import join, only, previous_tail
 from jobs.frames import blend_weights, takeover_weights
 from jobs.graph import StageParams, UpscaleParams
 
 
-def upscale(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine) -> Payload:
+def upscale(
+    params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine
+) -> Payload | Arriving:
     """The 2x artifact on the same span as the sampled one.
 
     Roles: `latents`; `conditioning` where it is re-sampled; `previous` (the 2x artifact before it) where it
@@ -25,7 +27,7 @@ def upscale(params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine
     tail = previous_tail(inputs, params.span.overlap)
     raw = engine.upscale(params, inputs["latents"][0], only(inputs, "conditioning"), _guide(tail, params))
     weights = blend_weights if params.trusted == params.span.overlap else takeover_weights
-    return join(raw, tail, params.span, weights)
+    return when_landed(raw, lambda raw: join(raw, tail, params.span, weights))
 
 
 def _guide(tail: Payload | None, params: UpscaleParams) -> Payload | None:

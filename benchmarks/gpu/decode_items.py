@@ -176,7 +176,7 @@ def out_of_memory(bench: Bench) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """GiB of the VAE's weights, and the peak beside them of a decode."""
+    """GiB of the VAE's weights, and what a decode reserves beside them."""
 
     weights_gib: float
     peak_gib: float
@@ -249,7 +249,7 @@ def _decode_needs(bench: Bench, film: Film) -> Needs:
     del codec
     if bench.device.startswith("cuda"):
         torch.cuda.empty_cache()
-    return Needs(weights, peak.gib)
+    return Needs(weights, peak.reserved_gib)
 
 
 def _clip(decode: Any, known: dict[str, Any]) -> Any:

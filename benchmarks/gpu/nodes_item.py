@@ -99,30 +99,40 @@ def _hand_overs(bench: Bench, engine: Any, pair: Any) -> None:
         latent, images = RSLTXVGenerate().generate(
             **models, **sizes, **steps, positive=pair[0], negative=pair[1], upscale=True, decode=True
         )
-    made = f"latent {tuple(latent['samples'].shape)}, images {tuple(images.shape)}"
+    made = [f"{tuple(tensor.shape)} on {tensor.device}" for tensor in (latent["samples"], images)]
     rows = [{"hand-over": name} | free for name, free in zip(HAND_OVERS, frees, strict=True)]
-    rows[-1]["returned"] = made
+    rows[-1]["returned"] = "latent {}, images {}".format(*made)
     bench.table("RSLTXVGenerate on the device: GiB allocated at each hand-over (2B)", rows)
 
 
 @contextmanager
-def _watched_frees(bench: Bench) -> Iterator[list[dict[str, float]]]:
+def _watched_frees(bench: Bench) -> Iterator[list[dict[str, Any]]]:
     """Notes what is allocated around every call by which the nodes free."""
     from farm.nodes import flow
 
     free: Callable[[], None] = flow.free_vram
-    seen: list[dict[str, float]] = []
+    seen: list[dict[str, Any]] = []
 
     def watched() -> None:
         before = _held_gib(bench)
         free()
-        seen.append({"before GiB": before, "after GiB": _held_gib(bench)})
+        seen.append({"before GiB": before, "after GiB": _held_gib(bench), "largest left": _largest(bench)})
 
     flow.free_vram = watched
     try:
         yield seen
     finally:
         flow.free_vram = free
+
+
+def _largest(bench: Bench) -> str:
+    """The largest tensor on the device that Python still refers to."""
+    import torch
+
+    kind = torch.device(bench.device).type
+    alive = (one for one in gc.get_objects() if isinstance(one, torch.Tensor) and one.device.type == kind)
+    largest = max(alive, key=lambda one: one.nbytes, default=None)
+    return "none" if largest is None else f"{tuple(largest.shape)} {largest.dtype}"
 
 
 def _held_gib(bench: Bench) -> float:

@@ -143,11 +143,12 @@ def seconds(run: Callable[[], Any], device: str, repeats: int = 3) -> float:
 
 
 class Peak:
-    """Allocator peak of a block above what was allocated when it began, GiB; 0 on a CPU."""
+    """Allocator peaks of a block above what there was when it began, GiB; 0 on a CPU. `gib` is what tensors
+    take, `reserved_gib` what they take with the gaps between them: the device must have that."""
 
     def __init__(self, device: str) -> None:
         self.on = device.startswith("cuda")
-        self.gib = 0.0
+        self.gib = self.reserved_gib = 0.0
 
     def __enter__(self) -> Peak:
         if self.on:
@@ -155,7 +156,7 @@ class Peak:
 
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            self._start = torch.cuda.memory_allocated()
+            self._start = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,7 +164,9 @@ class Peak:
             import torch
 
             torch.cuda.synchronize()
-            self.gib = (torch.cuda.max_memory_allocated() - self._start) / GIB
+            allocated, reserved = self._start
+            self.gib = (torch.cuda.max_memory_allocated() - allocated) / GIB
+            self.reserved_gib = (torch.cuda.max_memory_reserved() - reserved) / GIB
 
 
 class EventClock:

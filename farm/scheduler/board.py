@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from heapq import heappop, heappush
 
-from farm.schedule_graph import ScheduleGraph
+from farm.schedule_graph import STAGE_NUMBER, ScheduleGraph
 from farm.scheduler.admission import Admission
 from farm.scheduler.commands import Assign, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
@@ -14,12 +15,16 @@ from farm.scheduler.reasons import Reason
 from farm.scheduler.recovery import Recovery
 from farm.scheduler.roster import Roster, Worker
 from farm.scheduler.tasks import BLOCKED, QUARANTINED, READY, TaskTable
+from jobs.graph import Stage
+
+_SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 
 class Board:
     """What is where. Decides nothing; every move leaves the whole consistent.
 
-    `wake_s` is never later than the first deadline or end of a rest.
+    `wake_s` is never later than the first deadline or end of a rest, nor `soon_s` than the time at which the
+    next sample is nearly done.
     """
 
     def __init__(self, graph: ScheduleGraph, config: SchedulerConfig, committed: Collection[str]) -> None:
@@ -33,6 +38,7 @@ class Board:
         self.recovery = Recovery(self.tasks, self.roster, config)
         self.running = 0
         self.wake_s = INFINITE_S
+        self._soon: list[tuple[float, int, tuple[int, int]]] = []
         self._chunk_bytes = self.admission.largest_bytes
         self.enqueue(self.tasks.ready_at_start())
 
@@ -100,15 +106,31 @@ class Board:
         return held
 
     def _start_head(self, worker: Worker, now: float) -> None:
-        worker.started_s, worker.deadline_s = now, INFINITE_S
+        worker.started_s, worker.deadline_s, worker.nearly = now, INFINITE_S, False
         if worker.held:
             task = worker.held[0][0]
-            worker.stage = self.graph.stage[task]
-            allowance_s = self.deadlines.allowance_s(
-                self.graph.stage[task], self.graph.duration_s[task], self.recovery.hangs(task)
-            )
-            worker.deadline_s = now + allowance_s
+            stage, expected_s = self.graph.stage[task], self.graph.duration_s[task]
+            worker.stage = stage
+            worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, self.recovery.hangs(task))
             self.wake_s = min(self.wake_s, worker.deadline_s)
+            if stage == _SAMPLE and worker.group.stages[0] > _SAMPLE:
+                usual_s = self.deadlines.usual_s(stage, expected_s)
+                lead_s = min(self.config.lead * usual_s, self.config.lead_s)
+                heappush(self._soon, (now + usual_s - lead_s, worker.number, worker.held[0]))
+
+    @property
+    def soon_s(self) -> float:
+        """When the next sample is nearly done; infinite where none runs."""
+        return self._soon[0][0] if self._soon else INFINITE_S
+
+    def look_ahead(self, now: float) -> None:
+        """Workers whose sample is nearly done may queue one more."""
+        while self._soon and self._soon[0][0] <= now:
+            _, number, running = heappop(self._soon)
+            worker = self.roster.workers[number]
+            if worker.held and worker.held[0] == running:
+                worker.nearly = True
+                self.roster.place(worker)
 
     def complete(self, task: int, worker: Worker, ran_s: float, payload_bytes: int) -> list[Release]:
         """The task's result is committed; returns the payloads that nothing will read any more."""

@@ -49,17 +49,18 @@ class SchedulerConfig:
 
     `max_losses` bounds the lost workers per task; None takes the failure table's cap. `budget_bytes` bounds
     the payloads that are made and not yet delivered; None allows `payloads_per_worker` chunks' worth for each
-    worker. A worker may hold `downstream_depth` tasks while it runs a stage behind sample, `sample_depth`
-    before. `swap_s` gives the seconds that loading a model costs on workers that cannot hold all of theirs;
-    empty where all fit.
+    worker. A worker may hold `depth` tasks, the one it runs included, while that is of a stage behind sample
+    or a sample that is nearly done: `lead` of its usual duration are left, at most `lead_s`. `swap_s` gives
+    the seconds that loading a model costs on workers that cannot hold all of theirs; empty where all fit.
     """
 
     max_attempts: int = 3
     max_losses: int | None = None
     budget_bytes: int | None = None
     payloads_per_worker: int = 4
-    sample_depth: int = 1
-    downstream_depth: int = 2
+    depth: int = 2
+    lead: float = 0.1
+    lead_s: float = 0.2
     swap_s: Mapping[str, float] = field(default_factory=dict)
     hang: HangConfig = HangConfig()
     rest: RestConfig = RestConfig()

@@ -60,6 +60,7 @@ class Scheduler:
         self._out, self._now = [], now
         self._handlers[type(event)](event)
         if self.finished is None:
+            self.board.look_ahead(now)
             if self.paused is None:
                 self._dispatch()
             self._settle()
@@ -67,7 +68,7 @@ class Scheduler:
 
     def next_wake_s(self) -> float:
         """When the next `Tick` is due, at the latest; infinite when nothing waits for time to pass."""
-        return self.board.wake_s
+        return min(self.board.wake_s, self.board.soon_s)
 
     def rest_s(self) -> float:
         """The least time that the rest of the job takes with the workers there are, seconds."""
@@ -111,6 +112,8 @@ class Scheduler:
             self._lose(worker, event)
 
     def _tick(self, event: events.Tick) -> None:
+        if self._now < self.board.wake_s:
+            return
         for worker in self.board.roster.workers:
             if worker.deadline_s <= self._now:
                 self._hang(worker)
@@ -211,7 +214,7 @@ class Scheduler:
         """
         while group.room and self.policy.ready(group) >= group.up:
             worker = self.policy.patient(group)
-            choice = self.policy.choose(group) if worker else None
+            choice = self.policy.behind(worker) if worker else None
             if worker is None or choice is None or choice.reason.why is Why.CRITICAL:
                 return
             self._assign(choice, worker)

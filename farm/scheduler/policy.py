@@ -1,9 +1,10 @@
 """Which ready task an idle worker gets.
 
 While the job has time to spare, films are finished one after the other: the stage furthest downstream first,
-within it plan order. It has none for a task whose remaining path is as long as the work that all workers
-still have to do: such a task goes first, the longest path of all before the others. That is Hu's rule for
-trees on equal machines, applied only as far as the makespan needs it.
+within it plan order; only that a worker which samples keeps one task to follow its sample at once. The job
+has none for a task whose remaining path is as long as the work that all workers still have to do: such a task
+goes first, the longest path of all before the others. That is Hu's rule for trees on equal machines, applied
+only as far as the makespan needs it.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from farm.schedule_graph import STAGES, ScheduleGraph
+from farm.schedule_graph import STAGE_NUMBER, STAGES, ScheduleGraph
 from farm.scheduler.board import Board
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.queues import NONE
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Group, Worker
+from jobs.graph import Stage
 
 _ASKED = 4
 """Workers that are looked at before none is taken to be patient."""
+
+_SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 _GRAINS = 2.0
 """A path is critical when it comes this many tasks close to what all workers have to do."""
@@ -65,6 +69,17 @@ class Policy:
                 return worker
         return None
 
+    def behind(self, worker: Worker) -> Choice | None:
+        """What to queue behind the task that the worker runs; behind a sample nothing that samples: films
+        would be made side by side that could be finished one after the other."""
+        if worker.stage != _SAMPLE:
+            return self.choose(worker.group)
+        return (
+            None
+            if self.swaps
+            else self._downstream(worker.group, _behind_samples(worker.group), self.rest_s())
+        )
+
     def ready(self, group: Group) -> int:
         """How many ready tasks the group's workers can take."""
         return sum([self.queues.count(stage) for stage in group.stages])
@@ -96,7 +111,7 @@ class Policy:
         if tail_s + self._grain_s(group) >= rest_s:
             return critical
         kept = self._resident(group, resident) if self.swaps else None
-        return kept or self._downstream(group, rest_s - tail_s) or critical
+        return kept or self._downstream(group, self._not_kept(group), rest_s - tail_s) or critical
 
     def _longest(self, group: Group, resident: int) -> tuple[int, float]:
         """The task with the longest path behind it, less what loading its model would cost; its length."""
@@ -109,9 +124,18 @@ class Policy:
                     longest, tail_s = task, path_s
         return longest, tail_s
 
-    def _downstream(self, group: Group, slack_s: float) -> Choice | None:
-        """The first task of the furthest downstream stage."""
-        for stage in group.stages:
+    def _not_kept(self, group: Group) -> tuple[int, ...]:
+        """The stages of which a task may start: while there is something to sample, one task behind sample is
+        kept for each worker, to follow the sample at once, before its result is written and reported."""
+        if self.swaps or _SAMPLE not in group.stages or not self._plenty(group, _SAMPLE):
+            return group.stages
+        behind = _behind_samples(group)
+        kept = sum([self.queues.count(stage) for stage in behind]) <= group.up
+        return group.stages[len(behind) :] if kept else group.stages
+
+    def _downstream(self, group: Group, stages: tuple[int, ...], slack_s: float) -> Choice | None:
+        """The first task of the furthest downstream of these stages."""
+        for stage in stages:
             task = self.queues.first(stage) if self._plenty(group, stage) else NONE
             if task != NONE:
                 return Choice(task, Reason(Why.DOWNSTREAM, (STAGES[stage].value, slack_s)))
@@ -161,6 +185,11 @@ class Policy:
         number, _ = group.idle.popitem()
         group.idle[number] = None
         return self.roster.workers[number]
+
+
+def _behind_samples(group: Group) -> tuple[int, ...]:
+    """The group's stages behind sample, downstream first."""
+    return tuple([stage for stage in group.stages if stage > _SAMPLE])
 
 
 def _shortest_after(graph: ScheduleGraph) -> list[float]:

@@ -47,7 +47,8 @@ class Group:
 class Worker:
     """One worker. `held` are its tasks (number, attempt), the running one first.
 
-    `deadline_s` is the running task's, `wake_s` the end of a rest or of a probe. `losses` are those not yet
+    `deadline_s` is the running task's, and `nearly` says that a sample's usual duration is nearly over;
+    `wake_s` is the end of a rest or of a probe. `losses` are those not yet
     forgiven, `fruitless` those since its last result, `streak` the failures since then. `resident` numbers
     the model it holds.
     """
@@ -60,6 +61,7 @@ class Worker:
     held: deque[tuple[int, int]] = field(default_factory=deque)
     started_s: float = 0.0
     deadline_s: float = INFINITE_S
+    nearly: bool = False
     wake_s: float = INFINITE_S
     alive: bool = True
     losses: int = 0
@@ -128,15 +130,10 @@ class Roster:
             group.idle[number] = None
         else:
             group.idle.pop(number, None)
-        if up and 0 < held < self._depth(worker):
+        if up and 0 < held < self.config.depth and (worker.nearly or worker.stage not in _UPSTREAM):
             group.room[number] = None
         else:
             group.room.pop(number, None)
-
-    def _depth(self, worker: Worker) -> int:
-        """How many tasks the worker may hold, by the stage that it is running."""
-        upstream = worker.stage in _UPSTREAM
-        return self.config.sample_depth if upstream else self.config.downstream_depth
 
     def last_for(self, worker: Worker, needed: list[int]) -> int:
         """A stage with tasks left (`needed`, by stage) that only this worker serves now, or -1."""

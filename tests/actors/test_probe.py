@@ -13,6 +13,7 @@ import actors.probe as module
 from actors.engines.fake import FakeEngine
 from actors.payload import Payload
 from actors.probe import ProbeOrder, ProbeWorker
+from actors.steps import timing
 from actors.worker import WorkerConfig
 from jobs.errors import StageError
 from jobs.graph import SampleParams, Stage, build_graph
@@ -67,7 +68,7 @@ def test_a_few_steps_tell_of_twenty(
 
     real = FakeEngine.sample
     monkeypatch.setattr(FakeEngine, "sample", sample)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
     seconds = measure(worker, graph, "film/00000/sample")["film/00000/sample"]
     assert ran == [2, 2, 4]
     assert seconds == pytest.approx(ONCE_S + 20 * STEP_S)

@@ -6,12 +6,14 @@ import json
 import multiprocessing
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from actors.engines.base import Arriving
 from actors.engines.fake import FakeEngine
 from actors.payload import Payload, pack
 from actors.steps import run_stage
@@ -249,6 +251,35 @@ def test_a_fault_can_end_the_process(make_bench: MakeBench, tmp_path: Path, do: 
     process.join(30)
     assert process.exitcode == code
     bench.run(task, attempt=2)
+
+
+def test_the_next_step_begins_while_the_last_ones_result_arrives(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, later = make_bench(_spec()), make_bench(_spec())
+    at_once.run_all()
+    sample, second = FakeEngine.sample, threading.Event()
+    begun: list[int] = []
+
+    def arriving(self: FakeEngine, params: Any, *inputs: Any) -> Arriving:
+        begun.append(1)
+        if len(begun) == 2:
+            second.set()
+        made = sample(self, params, *inputs)
+
+        def land() -> Payload:
+            assert second.wait(20.0), "the second step waited for the first one's result"
+            return made
+
+        return Arriving(land)
+
+    first, other = "film/00000/sample", "film/00003/sample"
+    for task in (*later.graph.tasks[first].needs, *later.graph.tasks[other].needs):
+        later.run(task.task)
+    monkeypatch.setattr(FakeEngine, "sample", arriving)
+    with ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(later.worker.run, [later.order(first), later.order(other)]))
+    assert [one.commit.sha256 for one in results] == [at_once.commits[task].sha256 for task in (first, other)]
 
 
 def test_frames_that_are_still_on_the_device_are_fetched_outside_the_step(

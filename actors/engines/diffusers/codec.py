@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.engines.transfer import DeviceFrames, deliver
+from actors.engines.transfer import DeviceFrames, deliver, to_device
 from jobs.frames import Span, frames_of_latents
 from jobs.params import Tiles
 
@@ -67,17 +67,17 @@ class VideoCodec:
 
     def _prepare(self, latents: Tensor) -> Tensor:
         """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, un-normalised."""
-        latents = latents.to(self.device, torch.float32)
+        latents = to_device(latents, self.device).float()
         if self.vae.config.timestep_conditioning:
             # Drawn on the CPU from the global generator, which the stage step has seeded.
-            drawn = torch.randn(latents.shape).to(latents)
+            drawn = to_device(torch.randn(latents.shape), self.device)
             latents = self.noise * drawn + (1.0 - self.noise) * latents
         return self.unnormalize(latents).to(self.vae.dtype)
 
     def _pixels(self, prepared: Tensor) -> Tensor:
         timestep = None
         if self.vae.config.timestep_conditioning:
-            timestep = torch.tensor([self.decode_timestep], device=self.device, dtype=self.vae.dtype)
+            timestep = torch.full((1,), self.decode_timestep, device=self.device, dtype=self.vae.dtype)
         decoded = self.vae.decoder(prepared, timestep)[0]
         share = ((decoded.float() + 1.0) / 2.0).clamp_(0, 1)
         return share.mul_(255).round_().to(torch.uint8).permute(1, 2, 3, 0)

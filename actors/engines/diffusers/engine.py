@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actors.compute import compute_class
-from actors.engines.base import FramesElsewhere, FreeLevel
+from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
 from actors.engines.diffusers.files import find_files
 from actors.payload import Payload
 from jobs.errors import InvalidInput
@@ -111,14 +111,14 @@ class DiffusersEngine:
         guides: list[Payload],
         tail: Payload | None,
         audio: Payload | None,
-    ) -> Payload:
+    ) -> Payload | Arriving:
         if audio is not None or params.audio_mode is not None:
             raise _no_sound()
         return self._ready().sample(params, conditioning, guides, tail)
 
     def upscale(
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
-    ) -> Payload:
+    ) -> Payload | Arriving:
         return self._ready().upscale(params, latents, conditioning, tail)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:

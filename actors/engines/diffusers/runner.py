@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actors.engines.base import FreeLevel
+from actors.engines.base import Arriving, FreeLevel
 from actors.engines.diffusers import feedforward, kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
 from actors.engines.diffusers.denoiser import Denoiser, Text, run_sampler
@@ -21,7 +21,7 @@ from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
 from actors.engines.diffusers.schedule import explicit, truncated
 from actors.engines.diffusers.tokens import Guide, build_sequence
-from actors.engines.transfer import DeviceFrames
+from actors.engines.transfer import DeviceFrames, bring_home, to_device
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput
 from jobs.frames import SPATIAL, frames_of
@@ -41,7 +41,10 @@ _NEEDS: dict[Stage, tuple[str, ...]] = {
 
 
 class Runner:
-    """Models on one device. Every method runs in inference mode and answers with host arrays."""
+    """Models on one device. Every method runs in inference mode.
+
+    `sample`, `upscale` and `decode` never wait for the device: on a GPU what they answer with is on its way.
+    """
 
     def __init__(self, files: ModelFiles, device: str, dtype: str, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -89,7 +92,7 @@ class Runner:
     @torch.inference_mode()
     def sample(
         self, params: SampleParams, conditioning: Payload, guides: Sequence[Payload], tail: Payload | None
-    ) -> Payload:
+    ) -> Payload | Arriving:
         clip = torch.zeros(
             (1, LATENT_CHANNELS, params.span.sampled, params.height // SPATIAL, params.width // SPATIAL),
             device=self.device,
@@ -104,11 +107,11 @@ class Runner:
     @torch.inference_mode()
     def upscale(
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
-    ) -> Payload:
+    ) -> Payload | Arriving:
         codec: VideoCodec = self.residents.get("codec")
         start = upsample(codec, self.residents.get("upsampler"), self._tensor(latents, "latents"))
         if conditioning is None or not resamples(params.sampling):
-            return from_torch({"latents": start})
+            return bring_home({"latents": start})
         return self._denoise(params, conditioning, start, self._overlap(tail, params.overlap_strength))
 
     @torch.inference_mode()
@@ -130,7 +133,7 @@ class Runner:
 
     def _denoise(
         self, params: SampleParams | UpscaleParams, conditioning: Payload, clip: Tensor, held: list[Guide]
-    ) -> Payload:
+    ) -> Payload | Arriving:
         """Noise `clip`, which may be empty, and sample it under the guides."""
         model: Denoising = self.residents.get("denoising")
         sequence = build_sequence(clip, held, params.frame_rate, model.causal)
@@ -145,7 +148,7 @@ class Runner:
             guidance=make_guidance(sampling.guider.name, sampling.cfg, dict(sampling.guider.params), layers),
         )
         sigmas = sigmas_of(sampling, clip[0, 0].numel())
-        return from_torch({"latents": run_sampler(sampler_of(sampling), denoiser, sigmas, params.seed)})
+        return bring_home({"latents": run_sampler(sampler_of(sampling), denoiser, sigmas, params.seed)})
 
     def _overlap(self, tail: Payload | None, strength: float) -> list[Guide]:
         """The chain's tail as the guide at position 0."""
@@ -167,7 +170,7 @@ class Runner:
         }
 
     def _tensor(self, payload: Payload, name: str) -> Tensor:
-        return to_torch(payload, name).to(self.device)
+        return to_device(to_torch(payload, name), self.device)
 
     def attention_choice(self) -> str:
         """What `attention_mode: auto` means for this transformer on this device; measured once."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actors.engines.transfer import to_device
+
 TEMPORAL, SPATIAL = 8, 32
 """Pixels per latent along time and along height and width."""
 
@@ -61,8 +63,8 @@ def build_sequence(clip: Tensor, guides: Sequence[Guide], frame_rate: float, cau
     coords[0] = coords[0] * (1.0 / frame_rate)
     return Sequence5D(
         latents=latents,
-        mask=_mask(clip.shape[2], guides).to(clip.device) if guides else None,
-        coords=coords[None].to(clip.device),
+        mask=to_device(_mask(clip.shape[2], guides), clip.device) if guides else None,
+        coords=to_device(coords[None], clip.device),
         clip=clip.shape[2],
         attention=_attention(guides, clip),
     )
@@ -104,4 +106,4 @@ def _attention(guides: Sequence[Guide], clip: Tensor) -> Tensor | None:
         return None
     sizes = [guide.latents[0, 0].numel() for guide in guides]
     parts = [torch.full((size,), guide.attention) for size, guide in zip(sizes, guides, strict=True)]
-    return torch.cat(parts).to(clip.device)
+    return to_device(torch.cat(parts), clip.device)

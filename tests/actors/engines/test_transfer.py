@@ -1,4 +1,4 @@
-"""Frames leave the device while it works on: the protocol, with a stand-in for the device."""
+"""Results leave the device while it works on: the protocol, with a stand-in for the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from actors.engines import transfer
-from actors.engines.base import FramesElsewhere
+from actors.engines.base import Arriving, FramesElsewhere, when_landed
+from actors.payload import Payload
 
 
 @dataclass
@@ -22,8 +23,11 @@ class Device:
 
     calls: list[str] = field(default_factory=list)
 
-    def stream(self, name: str) -> Any:
-        return SimpleNamespace(synchronize=lambda: self.calls.append(f"wait {name}"))
+    def stream(self) -> Any:
+        return SimpleNamespace(
+            synchronize=lambda: self.calls.append("land"),
+            wait_stream=lambda other: self.calls.append(f"behind {other}"),
+        )
 
     def module(self) -> Any:
         @contextlib.contextmanager
@@ -32,9 +36,7 @@ class Device:
             yield
 
         cuda = SimpleNamespace(
-            current_stream=lambda device: self.stream("decoder"),
-            Stream=lambda device: self.stream("copy"),
-            stream=within,
+            current_stream=lambda device: "decoder", Stream=lambda device: self.stream(), stream=within
         )
         return SimpleNamespace(empty=self.lock, uint8=torch.uint8, cuda=cuda)
 
@@ -42,6 +44,10 @@ class Device:
         assert pin_memory
         self.calls.append(f"lock {size}")
         return torch.empty(size, dtype=dtype)
+
+    @property
+    def locked(self) -> list[str]:
+        return [call for call in self.calls if call.startswith("lock")]
 
 
 @pytest.fixture
@@ -52,37 +58,71 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     return device
 
 
-def test_the_copy_starts_when_the_decoder_is_done_and_is_waited_for_on_landing(device: Device) -> None:
+def clip(count: int, fill: int = 0) -> torch.Tensor:
+    return torch.full((count, 2, 2, 3), fill, dtype=torch.uint8)
+
+
+def test_the_copy_stands_behind_the_decoder_and_only_landing_waits(device: Device) -> None:
     frames = torch.arange(5 * 2 * 2 * 3, dtype=torch.uint8).view(5, 2, 2, 3)
     flight = transfer.DeviceFrames(frames)[1:3].send()
-    assert device.calls == ["wait decoder", "lock 24", "copy"]
+    assert device.calls == ["lock 24", "behind decoder", "copy"]
     np.testing.assert_array_equal(flight.land(), frames[1:3].numpy())
-    assert device.calls[-1] == "wait copy"
+    assert device.calls[-1] == "land"
 
 
-def test_page_locked_memory_is_used_again_and_landed_frames_stay_as_they_are(device: Device) -> None:
-    clips = [torch.full((3, 2, 2, 3), fill, dtype=torch.uint8) for fill in (1, 2, 3)]
-    together = [transfer.DeviceFrames(clip).send() for clip in clips[:2]]
+def test_page_locked_memory_is_used_again_and_what_landed_stays_as_it_is(device: Device) -> None:
+    clips = [clip(3, fill) for fill in (1, 2, 3)]
+    together = [transfer.InFlight(frames) for frames in clips[:2]]
     landed = [flight.land() for flight in together]
-    landed.append(transfer.DeviceFrames(clips[2][:2]).send().land())
-    assert [call for call in device.calls if call.startswith("lock")] == ["lock 36", "lock 36"]
-    for frames, clip in zip(landed, clips, strict=True):
-        np.testing.assert_array_equal(frames, clip[: len(frames)].numpy())
+    landed.append(transfer.InFlight(clips[2][:2]).land())
+    assert device.locked == ["lock 36", "lock 36"]
+    for frames, source in zip(landed, clips, strict=True):
+        np.testing.assert_array_equal(frames, source[: len(frames)].numpy())
 
 
 def test_a_buffer_that_is_too_small_gives_way(device: Device) -> None:
     for count in (1, 4, 2):
-        transfer.DeviceFrames(torch.zeros(count, 2, 2, 3, dtype=torch.uint8)).send().land()
-    assert [call for call in device.calls if call.startswith("lock")] == ["lock 12", "lock 48"]
+        transfer.InFlight(clip(count)).land()
+    assert device.locked == ["lock 12", "lock 48"]
+
+
+def test_latents_leave_the_large_buffer_to_frames(device: Device) -> None:
+    latents, frames = torch.rand(1, 2), clip(4)
+    for flight in [transfer.InFlight(latents), transfer.InFlight(frames)]:
+        flight.land()
+    together = [transfer.InFlight(latents), transfer.InFlight(frames)]
+    assert device.locked == ["lock 8", "lock 48"]
+    np.testing.assert_array_equal(together[0].land(), latents.numpy())
 
 
 def test_device_frames_count_and_cut() -> None:
-    frames = transfer.DeviceFrames(torch.zeros(9, 2, 2, 3, dtype=torch.uint8))
+    frames = transfer.DeviceFrames(clip(9))
     assert isinstance(frames, FramesElsewhere)
     assert (len(frames), len(frames[8:])) == (9, 1)
 
 
-def test_host_frames_are_there_at_once_and_contiguous() -> None:
+def test_host_results_are_there_at_once() -> None:
     frames = transfer.deliver(torch.zeros(3, 9, 2, 2, dtype=torch.uint8).permute(1, 2, 3, 0))
     assert isinstance(frames, np.ndarray) and frames.flags["C_CONTIGUOUS"]
     assert not isinstance(frames, FramesElsewhere)
+    latents = torch.rand(1, 2, 3)
+    home = transfer.bring_home({"latents": latents})
+    assert isinstance(home, Payload)
+    np.testing.assert_array_equal(home["latents"], latents.numpy())
+    assert transfer.to_device(latents, torch.device("cpu")) is latents
+
+
+def test_what_is_made_of_a_result_waits_until_it_has_landed() -> None:
+    landed: list[str] = []
+
+    def land() -> Payload:
+        landed.append("landed")
+        return Payload({}, {"step": "raw"})
+
+    def finish(raw: Payload) -> Payload:
+        return Payload({}, {"step": raw.meta["step"] + ", joined"})
+
+    assert when_landed(Payload({}, {"step": "raw"}), finish) == Payload({}, {"step": "raw, joined"})
+    arriving = when_landed(Arriving(land), finish)
+    assert isinstance(arriving, Arriving) and not landed
+    assert arriving.land() == Payload({}, {"step": "raw, joined"})

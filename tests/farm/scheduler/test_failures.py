@@ -122,16 +122,18 @@ def test_a_hang_kills_the_worker_and_consumes_an_attempt(desk: MakeDesk) -> None
     told = desk(one(), max_attempts=2, hang=HangConfig(factor=2.0, floor_s=10.0, first_s=50.0))
     told.worker("a", *ALL)
     told.worker("b", *ALL)
+    told.tell(events.Tick(), after=1.0)
     assert told.scheduler.next_wake_s() == 50.0
-    told.tell(events.Tick(), after=49.0)
+    told.tell(events.Tick(), after=48.0)
     assert not told.of(Kill)
     first = told.running[SAMPLE].worker
     told.tell(events.Tick(), after=1.0)
     assert told.of(Kill)[0].worker == first
     assert "deadline" in str(told.of(Kill)[0].reason)
     assert only_assign(told).worker != first
+    told.tell(events.Tick(), after=1.0)
     assert told.scheduler.next_wake_s() == pytest.approx(50.0 + 100.0)
-    told.tell(events.Tick(), after=100.0)
+    told.tell(events.Tick(), after=99.0)
     assert told.of(Quarantine)[0].task == SAMPLE
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from farm.bound import makespan_bound
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
+from farm.scheduler import events
 from farm.scheduler.commands import Assign
 from farm.scheduler.config import SchedulerConfig
 from farm.simulate import Simulation, SimulationConfig, simulate
@@ -129,11 +130,43 @@ def test_a_chain_without_time_to_spare_goes_first(desk: Callable[..., Any]) -> N
 
 def test_downstream_goes_first_when_there_is_time(desk: Callable[..., Any]) -> None:
     told = desk([task for v in range(20) for task in chain(f"v{v}", 1)])
-    told.worker("a", *ALL)
-    told.worker("b", *ALL)
-    assert told.done("v0/00000/sample")
-    assert told.assigned()[0] == ("v0/00000/upscale", "a")
+    told.worker("a", Stage.ENCODE, Stage.SAMPLE)
+    told.worker("b", Stage.UPSCALE, Stage.DECODE)
+    told.done("v0/00000/sample")
+    told.done("v1/00000/sample")
+    assert told.done("v0/00000/upscale")
+    assert told.assigned()[0] == ("v0/00000/decode", "b")
     assert "furthest downstream" in str(told.of(Assign)[0].reason)
+
+
+def test_one_task_is_kept_to_follow_a_sample_at_once(desk: Callable[..., Any]) -> None:
+    """The device goes on while the sample's result is written and reported."""
+    told = desk(chain("v", 3, StageTimes(1.0, 0.0, 0.5)))
+    told.worker("a", *ALL)
+    told.done("v/00000/sample", after=1.0)
+    assert told.assigned() == [("v/00001/sample", "a")]
+    told.tell(events.Tick(), after=0.8)
+    assert told.assigned() == []
+    told.tell(events.Tick(), after=told.scheduler.next_wake_s() - told.now)
+    assert told.assigned() == [("v/00000/decode", "a")]
+    told.done("v/00001/sample", after=0.1)
+    assert told.assigned() == [("v/00002/sample", "a")]
+
+
+def test_what_piles_up_behind_sampling_is_not_kept(desk: Callable[..., Any]) -> None:
+    told = desk([task for v in range(4) for task in chain(f"v{v}", 1)])
+    told.worker("a", *ALL)
+    told.done("v0/00000/sample", after=1.0)
+    assert told.assigned() == [("v1/00000/sample", "a")]
+    told.done("v1/00000/sample", after=0.1)
+    assert told.assigned()[0] == ("v0/00000/upscale", "a")
+
+
+def test_behind_a_sample_no_other_film_is_begun(desk: Callable[..., Any]) -> None:
+    told = desk([task for v in range(4) for task in chain(f"v{v}", 2)])
+    told.worker("a", *ALL)
+    told.tell(events.Tick(), after=told.scheduler.next_wake_s() - told.now)
+    assert told.assigned() == []
 
 
 def test_a_generalist_leaves_work_for_a_specialist(desk: Callable[..., Any]) -> None:

@@ -1,0 +1,115 @@
+"""On a CUDA device: steps are handed over without waiting, and overlapping changes no byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from actors.engines import make_engine
+from actors.engines.base import Arriving
+from actors.payload import Payload, pack
+from actors.steps import begin_stage, run_stage
+from actors.steps.timing import StepTimer
+from jobs.graph import build_graph
+from jobs.plan import make_plan
+from jobs.spec import EngineConfig, JobSpec
+from jobs.task import Stage, StageTask
+
+pytestmark = pytest.mark.gpu
+
+CHUNKS = [
+    {"generate": {"prompt": "a red ball", "num_frames": 25}},
+    {"extend": {"prompt": "a blue ball bounces", "num_new_frames": 16, "overlap_frames": 16}},
+    {"extend": {"prompt": "a red ball", "num_new_frames": 16, "overlap_strength": 0.5}},
+]
+
+
+@dataclass
+class Film:
+    """The tasks of a film on one engine, and what each made while the device was waited for."""
+
+    engine: Any
+    tasks: list[StageTask]
+    made: dict[str, Payload] = field(default_factory=dict)
+
+    def inputs(self, task: StageTask) -> dict[str, list[Payload]]:
+        inputs: dict[str, list[Payload]] = {}
+        for need in task.needs:
+            inputs.setdefault(need.role, []).append(self.made[need.task])
+        return inputs
+
+
+@pytest.fixture(scope="module")
+def film(random_checkpoint: Path) -> Iterator[Film]:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    spec = {
+        "name": "film",
+        "engine": {"checkpoint": str(random_checkpoint)},
+        "defaults": {"width": 128, "height": 64, "steps": 4, "attention_mode": "default"},
+        "upscale": {"steps": 2, "denoise": 0.5},
+        "videos": [{"name": "film", "chunks": CHUNKS}],
+    }
+    graph = build_graph(make_plan(JobSpec.model_validate(spec, strict=False), None))
+    engine = make_engine(EngineConfig(checkpoint=str(random_checkpoint)), "cuda", 1)
+    engine.setup(frozenset(Stage) - {Stage.SEGMENT})
+    film = Film(engine, [task for task in graph.tasks.values() if task.stage is not Stage.SEGMENT])
+    for task in film.tasks:
+        made = run_stage(task, film.inputs(task), engine, Path())
+        assert isinstance(made, Payload)
+        film.made[task.id] = made
+    yield film
+    engine.close()
+
+
+def computed(film: Film) -> list[StageTask]:
+    return [task for task in film.tasks if task.stage is not Stage.ENCODE]
+
+
+def test_no_step_waits_for_the_device(film: Film) -> None:
+    waits = []
+    for task in computed(film):
+        inputs = film.inputs(task)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            made = begin_stage(task, inputs, film.engine, Path())
+        except RuntimeError as error:
+            waits.append((task.id, error))
+            continue
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert isinstance(made, Arriving)
+        made.land()
+    if waits:
+        raise AssertionError([task for task, _ in waits]) from waits[0][1]
+
+
+def test_steps_that_overlap_make_the_bytes_of_steps_that_wait(film: Film) -> None:
+    tasks = computed(film)
+    made = [begin_stage(task, film.inputs(task), film.engine, Path()) for task in tasks]
+    for task, arriving in zip(tasks, made, strict=True):
+        assert isinstance(arriving, Arriving)
+        assert pack(arriving.land()) == pack(film.made[task.id]), task.id
+
+
+def test_the_time_of_a_step_is_the_devices(film: Film) -> None:
+    """Of two steps begun at once the second takes no longer for having waited."""
+    (task,) = [task for task in film.tasks if task.id == "film/00001/upscale"]
+    alone = StepTimer("cuda")
+    first = begin_stage(task, film.inputs(task), film.engine, Path())
+    alone.stop()
+    assert isinstance(first, Arriving)
+    first.land()
+    timers, arriving = [], []
+    for _ in range(4):
+        timers.append(StepTimer("cuda"))
+        arriving.append(begin_stage(task, film.inputs(task), film.engine, Path()))
+        timers[-1].stop()
+    assert all(isinstance(one, Arriving) and one.land() for one in arriving)
+    assert timers[-1].seconds() < 2.0 * alone.seconds()
