@@ -117,7 +117,9 @@ def _child(options: argparse.Namespace) -> int:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     place = Path(options.scratch) if options.scratch else roomy(options.scratch_gib << 30) / "ltx-farm-gpu"
-    bench = Bench(options.child, Path(options.out), options.size, device, place, options.comfyui)
+    bench = Bench(
+        options.child, Path(options.out), options.size, device, place, options.comfyui, options.repeats
+    )
     try:
         ITEMS[options.child].run(bench)
     except BaseException:
@@ -138,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--comfyui", default=os.environ.get("COMFYUI_PATH", ""), help="a ComfyUI checkout")
     parser.add_argument("--scratch", help="folder for checkpoints and runs; left out: where there is room")
     parser.add_argument("--scratch-gib", type=int, default=48, help="room that the checkpoints need")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of `overhead`, whose median is told")
     parser.add_argument("--child", choices=list(ITEMS), help=argparse.SUPPRESS)
     return parser
 

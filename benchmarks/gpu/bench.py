@@ -53,7 +53,8 @@ REHEARSAL = Clip(64, 64, 17, 8, 8, steps=1, refine=1)
 
 @dataclass(frozen=True)
 class Bench:
-    """One item's surroundings. `size` is `real` or `rehearsal`, `device` `cuda` or `cpu`."""
+    """One item's surroundings. `size` is `real` or `rehearsal`, `device` `cuda` or `cpu`; `repeats` are the
+    runs of what is told as a median."""
 
     item: str
     out: Path
@@ -61,6 +62,7 @@ class Bench:
     device: str
     scratch: Path
     comfyui: str
+    repeats: int = 3
 
     @property
     def real(self) -> bool:

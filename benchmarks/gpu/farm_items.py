@@ -82,7 +82,7 @@ def _overhead(bench: Bench) -> None:
     film = Film("overhead", engine_settings(bench, "2b"), bench.clip)
     film = replace(film, videos=bench.count(4, 2), extends=bench.count(4, 1), upscale=False)
     rows, loops, renders, busy = [], [], [], []
-    for number in range(bench.count(3, 1)):
+    for number in range(bench.repeats):
         attention, looped = cold_loop(bench, film)
         made, watch = watched(bench, film, "mono")
         loops.append(looped)

@@ -152,7 +152,7 @@ def scaling(bench: Bench) -> None:
     """Equal videos, a few for each GPU, on 1, 2, 4, ... GPUs; the last render also with a worker killed."""
     gpus = gpus_of(bench)
     film = Film("scaling", engine_settings(bench, "2b"), _clip(bench, steps=16, refine=1), keep="all")
-    film = replace(film, videos=bench.count(4, 2) * gpus, extends=bench.count(3, 1), upscale=False)
+    film = replace(film, videos=bench.count(4, 2) * gpus, extends=bench.count(2, 1), upscale=False)
     rows: list[dict[str, Any]] = []
     made: Rendered | None = None
     with one_ray(gpus):
@@ -351,7 +351,7 @@ def gpus_of(bench: Bench) -> int:
 
 ITEMS: dict[str, tuple[Callable[[Bench], None], float]] = {
     "multi-pinning": (pinning, 25),
-    "multi-scaling": (scaling, 200),
+    "multi-scaling": (scaling, 180),
     "multi-long": (long_take, 210),
     "multi-batch": (batch, 130),
 }
