@@ -58,7 +58,7 @@ class ProbeWorker(StageWorker):
         task = order.task
         with stage_errors(task.id):
             measure = partial(self._measure, self._resolved(task), self._inputs_of(task, cached or {}))
-            return Probed(task.id, self._device.submit(measure).result())
+            return Probed(task.id, self._device.run(measure))
 
     def _measure(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
         """Seconds of the whole task. The first run warms up: it compiles, and chooses what later ones use."""

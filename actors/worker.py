@@ -8,14 +8,14 @@ import platform
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from actors.cache import PayloadCache
+from actors.device import DeviceThread, failed_allocations
 from actors.engines import Engine, make_engine
 from actors.engines.base import Arriving, ManySamplers
 from actors.failures import stage_errors
@@ -26,7 +26,8 @@ from actors.steps import begin_stage
 from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
-from jobs.failures import Rung
+from jobs.errors import OutOfMemory
+from jobs.failures import EXACT_RUNGS, Rung
 from jobs.files import remember_beside
 from jobs.graph import Need, Stage, StageTask
 from jobs.spec import EngineConfig, Verify
@@ -38,6 +39,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 CACHE_BYTES = 2 << 30
 PAYLOAD_SUFFIX = "safetensors"
+_SHORT = ("memory ran out within the step, and a library went on another way",)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,19 @@ class TaskResult:
     detail: dict[str, Any]
 
 
-_Made = tuple[Payload | Arriving | Path, StepTimer]
+@dataclass(frozen=True)
+class _Step:
+    """What a step made, or what is on its way; `short` where memory ran out meanwhile."""
+
+    made: Payload | Arriving | Path
+    timer: StepTimer
+    short: bool
+
+    def landed(self) -> tuple[Payload | Path, float, bool]:
+        """The result in host memory, the seconds it took, and `short`. Let go of the step: then nothing of it
+        is held on the device."""
+        result = self.made.land() if isinstance(self.made, Arriving) else self.made
+        return result, self.timer.seconds(), self.short
 
 
 @runtime_checkable
@@ -103,8 +117,8 @@ class StageWorker:
         self._store: Store | None = None
         self._cache = PayloadCache(config.cache_bytes)
         self._made: dict[str, str] = {}
-        # What a library prepares for the device, convolution plans and handles, it keeps by thread.
-        self._device = ThreadPoolExecutor(1, "device")
+        self._device = DeviceThread()
+        self._short: set[Stage] = set()
 
     def setup(self) -> dict[str, Any]:
         """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint."""
@@ -115,7 +129,8 @@ class StageWorker:
         self._engine = make_engine(config.engine, config.device, config.threads)
         fix_threads(config.threads)
         if modelled := config.stages - {Stage.SEGMENT}:
-            self._device.submit(self._engine.setup, modelled).result()
+            engine = self._engine
+            self._device.run(lambda: engine.setup(modelled))
         return {
             "worker": config.worker,
             "host": socket.gethostname(),
@@ -150,7 +165,7 @@ class StageWorker:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-        self._device.shutdown()
+        self._device.close()
 
     def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
         task = lighten(order.task, order.rungs)
@@ -159,19 +174,14 @@ class StageWorker:
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
             step = partial(self._work, order, task, inputs, Path(scratch), clock)
-            result, clock.laps["step_s"] = self._landed(step)
+            result, step_s, short = self._device.run(step).landed()
+            clock.laps["step_s"] = step_s
             clock.lap("land_s")
-            warnings = verify_output(task, result, self.config.verify)
-            commit = self._commit(order, result, self._provenance(order, clock.laps["step_s"], warnings))
+            warnings = verify_output(task, result, self.config.verify) + (_SHORT if short else ())
+            commit = self._commit(order, result, self._provenance(order, step_s, warnings, exact=not short))
         clock.lap("commit_s")
         self._note("end", order)
         return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
-
-    def _landed(self, step: Callable[[], _Made]) -> tuple[Payload | Path, float]:
-        """What the step makes, in host memory, and its seconds: from here on nothing of it is held on the
-        device."""
-        made, timer = self._device.submit(step).result()
-        return made.land() if isinstance(made, Arriving) else made, timer.seconds()
 
     def _work(
         self,
@@ -180,7 +190,7 @@ class StageWorker:
         inputs: Mapping[str, Sequence[Payload]],
         scratch: Path,
         clock: _Clock,
-    ) -> _Made:
+    ) -> _Step:
         clock.lap("wait_s")
         engine = self._ready()
         self._note("begin", order)
@@ -188,11 +198,30 @@ class StageWorker:
         free_memory(order.rungs, engine)
         if isinstance(engine, Watcher):
             engine.begin(task, order.attempt)
+        failed = failed_allocations(self.config.device)
         timer = StepTimer(self.config.device)
-        made = begin_stage(task, inputs, engine, scratch)
-        timer.stop()
+        try:
+            made = begin_stage(task, inputs, engine, scratch)
+            timer.stop()
+        finally:
+            short = failed_allocations(self.config.device) > failed
+            if short:
+                self._device.renew()
         clock.lap("launch_s")
-        return made, timer
+        if short:
+            self._accept_short(order)
+        return _Step(made, timer, short)
+
+    def _accept_short(self, order: TaskOrder) -> None:
+        """A result for which memory ran out unnoticed may have other bytes. Raises `OutOfMemory` while there
+        is a rung left that preserves them; in the end it is taken as it is, for this stage ever after."""
+        stage = order.task.stage
+        if stage not in self._short and not set(EXACT_RUNGS).issubset(order.rungs):
+            raise OutOfMemory(
+                f"{order.task.id}: memory of {self.config.device} ran out within the step, and a library "
+                "went on another way, which may change the result; the next attempt uses less memory"
+            )
+        self._short.add(stage)
 
     def _inputs(self, order: TaskOrder, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
         """Payloads by role, those of one role in the order of the task's needs."""
@@ -225,7 +254,9 @@ class StageWorker:
             self._made[order.task.id] = order.digest
         return commit
 
-    def _provenance(self, order: TaskOrder, seconds: float, warnings: tuple[str, ...]) -> dict[str, Any]:
+    def _provenance(
+        self, order: TaskOrder, seconds: float, warnings: tuple[str, ...], exact: bool
+    ) -> dict[str, Any]:
         return {
             "task": order.task.id,
             "worker": self.config.worker,
@@ -234,7 +265,7 @@ class StageWorker:
             "attempt": order.attempt,
             "seconds": round(seconds, 3),
             "python": platform.python_version(),
-            "exact": order.exact and is_exact(order.rungs),
+            "exact": exact and order.exact and is_exact(order.rungs),
             "ladder": [rung.value for rung in order.rungs],
             "warnings": list(warnings),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import threading
@@ -27,7 +28,7 @@ from jobs.errors import (
     StageError,
     StorageProblem,
 )
-from jobs.failures import Rung
+from jobs.failures import EXACT_RUNGS, Rung
 
 MakeBench = Callable[..., Any]
 
@@ -217,6 +218,28 @@ def test_changing_rungs_are_recorded(make_bench: MakeBench) -> None:
     provenance = bench.run("film/00000/decode", rungs=(*rungs, Rung.TILE_DECODE)).provenance
     assert provenance["exact"] is False
     assert provenance["ladder"] == ["empty_cache", "offload", "tile_decode"]
+
+
+def test_memory_that_runs_out_without_an_error_is_an_error(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until nothing more can be freed; then the result is taken, and not called exact."""
+    bench, counted = make_bench(_spec()), itertools.count()
+    decodes = ("film/00001/decode", "film/00002/decode")
+    for task in bench.graph.tasks:
+        if task not in decodes and not task.endswith("/segment"):
+            bench.run(task)
+    monkeypatch.setattr("actors.worker.failed_allocations", lambda device: next(counted))
+    for rungs in ((), (Rung.EMPTY_CACHE,), EXACT_RUNGS[:-1]):
+        with pytest.raises(OutOfMemory, match="film/00001/decode: memory of cpu ran out within the step"):
+            bench.run("film/00001/decode", rungs=rungs)
+    taken = bench.run("film/00001/decode", rungs=EXACT_RUNGS).provenance
+    assert taken["exact"] is False
+    assert "memory ran out within the step" in taken["warnings"][0]
+    assert bench.run(decodes[1]).provenance["exact"] is False, "what was in vain once is tried again"
+    monkeypatch.setattr("actors.worker.failed_allocations", lambda device: 7)
+    bench.store.void([bench.digests[decodes[1]]])
+    assert bench.run(decodes[1]).provenance["exact"] is True
 
 
 def test_an_earlier_winner_is_kept(make_bench: MakeBench) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from actors.device import overcome
+
 
 class Residents:
     """Models by name, loaded at first use and moved to the device when needed.
@@ -65,6 +67,7 @@ class Residents:
         try:
             self._move(model)
         except torch.OutOfMemoryError:
+            overcome()
             self.evict()
             self._move(model)
         self._placed.add(name)
