@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actors.device import DeviceThread, failed_allocations
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.films import (
     Film,
@@ -24,8 +24,8 @@ from benchmarks.gpu.watch import GIB, Peak, wait
 from benchmarks.gpu.weights import checkpoint, upsampler_beside
 
 STAGES = ("encode", "sample", "upscale", "decode")
-TIGHT = 0.7
-"""Share of a decode's own peak that is left to it."""
+TIGHT, MARGIN_GIB = 0.8, 0.25
+"""Share of what a decode needs that is left to it, and how exactly that is measured."""
 
 
 def engine_settings(bench: Bench, size: str, name: str = "diffusers") -> dict[str, Any]:
@@ -142,13 +142,13 @@ def _chunks(bench: Bench, count: int, run: Callable[[], Any]) -> float:
 def out_of_memory(bench: Bench) -> None:
     """A decode that does not fit, for real: the allocator is limited once everything has been sampled."""
     film = Film("oom", engine_settings(bench, "2b"), bench.clip, extends=0, keep="all")
-    needs = _decode_needs(bench, film)
+    least_gib = _least_gib(bench, film)
     rows: list[dict[str, Any]] = []
     frames = ""
     for name, limit in (
         ("nothing", None),
-        ("the decode beside the models", _Limit(bench, needs, alone=False)),
-        ("the decode alone", _Limit(bench, needs, alone=True)),
+        ("the decode beside the models", _Limit(bench, least_gib + MARGIN_GIB)),
+        ("the decode alone", _Limit(bench, TIGHT * least_gib)),
     ):
         try:
             made = render(bench, film, "serial", limit.on_event if limit else None)
@@ -171,22 +171,7 @@ def out_of_memory(bench: Bench) -> None:
             }
         )
         title = "Memory that really runs out in the decoder"
-        bench.table(f"{title} (alone it takes {needs.weights_gib:.1f} + {needs.peak_gib:.1f} GiB)", rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """GiB of the VAE's weights, and what a decode reserves beside them."""
-
-    weights_gib: float
-    peak_gib: float
-
-    def limit_gib(self, held_gib: float, alone: bool) -> float:
-        """A limit under which the decode does not fit: not even `alone`, or not beside all that is held now,
-        though it would fit alone."""
-        if alone:
-            return self.weights_gib + TIGHT * self.peak_gib
-        return (self.weights_gib + held_gib) / 2 + self.peak_gib
+        bench.table(f"{title} (alone it needs {least_gib:.1f} GiB)", rows)
 
 
 def _of(made: Rendered, stage: str) -> Any:
@@ -199,9 +184,8 @@ def _of(made: Rendered, stage: str) -> Any:
 class _Limit:
     """Takes memory away when the decode begins."""
 
-    def __init__(self, bench: Bench, needs: Needs, alone: bool) -> None:
-        self.bench, self.needs, self.alone, self.gib = bench, needs, alone, 0.0
-        self._set = False
+    def __init__(self, bench: Bench, gib: float) -> None:
+        self.bench, self.gib, self._set = bench, gib, False
 
     def on_event(self, event: Any, made: Rendered) -> None:
         from farm.events import TaskStarted
@@ -216,7 +200,6 @@ class _Limit:
         import torch
 
         torch.cuda.empty_cache()
-        self.gib = self.needs.limit_gib(torch.cuda.memory_allocated() / GIB, self.alone)
         total = torch.cuda.get_device_properties(0).total_memory / GIB
         torch.cuda.set_per_process_memory_fraction(self.gib / total)
         return None
@@ -231,25 +214,53 @@ class _Limit:
             _allow_whole_decodes()
 
 
-def _decode_needs(bench: Bench, film: Film) -> Needs:
-    """Measured on the film's decode, without a limit."""
+def _least_gib(bench: Bench, film: Film) -> float:
+    """The smallest limit under which the film's decode runs alone without an allocation that fails, found by
+    halving; 0 on a CPU."""
+    if not bench.device.startswith("cuda"):
+        return 0.0
     import torch
 
     engine = open_engine(bench, film.engine, STAGES)
     tasks, known = _made(bench, film, engine)
-    decode = tasks["decode"]
-    engine.free("cache")
+    decode, clip = tasks["decode"], _clip(tasks["decode"], known)
+    engine.free("resident")
     with Peak(bench.device) as peak:
-        frames = engine.decode(decode.params, _clip(decode, known))
+        engine.decode(decode.params, clip)
         wait(bench.device)
-        del frames
-    codec = engine._ready().residents.get("codec")
-    weights = sum(parameter.nbytes for parameter in codec.vae.parameters()) / GIB
+    total = torch.cuda.get_device_properties(0).total_memory / GIB
+
+    def fits(gib: float) -> bool:
+        torch.cuda.set_per_process_memory_fraction(gib / total)
+        # A thread of its own has no kernels that an earlier trial chose.
+        return DeviceThread().run(partial(_fits, bench, engine, decode, clip))
+
+    least = smallest(fits, peak.gib / 2, min(total, peak.reserved_gib + MARGIN_GIB), MARGIN_GIB)
+    torch.cuda.set_per_process_memory_fraction(1.0)
     engine.close()
-    del codec
-    if bench.device.startswith("cuda"):
-        torch.cuda.empty_cache()
-    return Needs(weights, peak.reserved_gib)
+    torch.cuda.empty_cache()
+    return least
+
+
+def smallest(fits: Callable[[float], bool], low: float, high: float, margin: float) -> float:
+    """What fits and is at most `margin` above what does not; `low` is taken not to fit, `high` to fit."""
+    while high - low > margin:
+        middle = (low + high) / 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _fits(bench: Bench, engine: Any, decode: Any, clip: Any) -> bool:
+    import torch
+
+    failed = failed_allocations(bench.device)
+    try:
+        engine.free("resident")
+        engine.decode(decode.params, clip)
+        wait(bench.device)
+    except torch.OutOfMemoryError:
+        return False
+    return failed_allocations(bench.device) == failed
 
 
 def _clip(decode: Any, known: dict[str, Any]) -> Any:

@@ -91,8 +91,14 @@ def _hand_overs(bench: Bench, engine: Any, pair: Any) -> None:
     frees."""
     from farm.nodes.ltxv_generate import RSLTXVGenerate
 
+    import comfy.sd
+
     clip, loaded = bench.clip, engine.loaded
-    models = {"model": loaded.model, "vae": loaded.vae, "upscale_model": loaded.upscale_model}
+    # As core's loader gives it: the farm's own leaves its frames on the device.
+    vae = comfy.sd.load_checkpoint_guess_config(
+        str(loaded.files.checkpoint), output_model=False, output_clip=False, output_vae=True
+    )[2]
+    models = {"model": loaded.model, "vae": vae, "upscale_model": loaded.upscale_model}
     sizes = {"width": clip.width, "height": clip.height, "num_frames": clip.frames, "frame_rate": 25.0}
     steps = {"seed": 0, "steps": STEPS, "upscale_steps": STEPS, "cfg": 1.0, "upscale_cfg": 1.0}
     with _watched_frees(bench) as frees:

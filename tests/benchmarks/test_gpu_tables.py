@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
-from benchmarks.gpu.decode_items import Needs
+from benchmarks.gpu.decode_items import smallest
 from benchmarks.gpu.films import Film, Rendered, stage_of
 from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of
 from benchmarks.gpu.multi_items import best_split
@@ -49,10 +49,9 @@ def test_gaps_are_what_no_kernel_covers() -> None:
     assert gaps_of(kernels) == [Gap("touches", "late", 3)]
 
 
-def test_a_limit_leaves_room_for_the_decode_alone_or_not_even_that() -> None:
-    needs = Needs(weights_gib=2.0, peak_gib=10.0)
-    assert 12.0 < needs.limit_gib(held_gib=6.0, alone=False) < 16.0
-    assert needs.limit_gib(held_gib=6.0, alone=True) < 12.0
+def test_the_smallest_limit_that_fits_is_found_by_halving() -> None:
+    found = smallest(lambda gib: gib >= 16.9, 7.0, 28.0, margin=0.25)
+    assert 16.9 <= found <= 17.15
 
 
 @pytest.mark.parametrize(("size", "billions"), [("2b", 1.92), ("13b", 13.04)])
