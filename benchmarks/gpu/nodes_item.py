@@ -89,9 +89,9 @@ def _attention(bench: Bench, engine: Any) -> None:
 def _hand_overs(bench: Bench, engine: Any, pair: Any) -> None:
     """RSLTXVGenerate with upscale and decode: GiB on the device at each hand-over, before and after it
     frees."""
-    from farm.nodes.ltxv_generate import RSLTXVGenerate
-
     import comfy.sd
+
+    from farm.nodes.ltxv_generate import RSLTXVGenerate
 
     clip, loaded = bench.clip, engine.loaded
     # As core's loader gives it: the farm's own leaves its frames on the device.
