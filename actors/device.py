@@ -47,10 +47,25 @@ class DeviceThread:
     def renew(self) -> None:
         """Called by a step: those after it get a fresh thread, which has nothing of what this one chose
         while memory was short."""
-        self._thread = ThreadPoolExecutor(1, "device")
+        self._thread = ThreadPoolExecutor(1, "device", _turn_to, (_current(),))
 
     def close(self) -> None:
-        self._thread.shutdown()
+        """Waits for the step that runs, and for those whose turn it makes."""
+        closed = None
+        while closed is not self._thread:
+            closed = self._thread
+            closed.shutdown()
 
     def _turn(self, thread: ThreadPoolExecutor, step: Callable[[], T]) -> T | object:
         return step() if thread is self._thread else _LATER
+
+
+def _current() -> int | None:
+    """The CUDA device that this thread works on."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.current_device() if torch and torch.cuda.is_initialized() else None
+
+
+def _turn_to(device: int | None) -> None:
+    if device is not None:
+        sys.modules["torch"].cuda.set_device(device)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from actors.engines.base import Engine, FreeLevel
 from jobs.failures import Rung
-from jobs.graph import DecodeParams, SampleParams, StageTask, Tiles, UpscaleParams
+from jobs.graph import DecodeParams, SampleParams, Stage, StageTask, Tiles, UpscaleParams
 
 _FREES: dict[Rung, FreeLevel] = {
     Rung.EMPTY_CACHE: "cache",
@@ -23,6 +23,13 @@ def free_memory(rungs: Sequence[Rung], engine: Engine) -> None:
     for rung in rungs:
         if rung in _FREES:
             engine.free(_FREES[rung])
+
+
+def rungs_of_room(stage: Stage) -> tuple[Rung, ...]:
+    """The byte-preserving rungs by which a worker can make room for a stage: only a transformer that the
+    stage itself runs is worth keeping in host memory."""
+    room = (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS)
+    return (*room, Rung.OFFLOAD) if stage in (Stage.SAMPLE, Stage.UPSCALE) else room
 
 
 def lighten(task: StageTask, rungs: Sequence[Rung]) -> StageTask:

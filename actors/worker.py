@@ -19,7 +19,7 @@ from actors.device import DeviceThread, failed_allocations
 from actors.engines import Engine, make_engine
 from actors.engines.base import Arriving, ManySamplers
 from actors.failures import stage_errors
-from actors.ladder import free_memory, is_exact, lighten
+from actors.ladder import free_memory, is_exact, lighten, rungs_of_room
 from actors.media.ffmpeg import media_fingerprint
 from actors.payload import Payload, pack, unpack
 from actors.steps import begin_stage
@@ -27,7 +27,7 @@ from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
 from jobs.errors import OutOfMemory
-from jobs.failures import EXACT_RUNGS, Rung
+from jobs.failures import Rung
 from jobs.files import remember_beside
 from jobs.graph import Need, Stage, StageTask
 from jobs.spec import EngineConfig, Verify
@@ -78,7 +78,8 @@ class TaskOrder:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """A committed result. `seconds` is the stage step alone; `detail` says where the time went."""
+    """A committed result. `seconds` is the stage step alone; `detail` says where all of the time went:
+    `read_s`, `wait_s`, `step_s` and `commit_s`."""
 
     task: str
     commit: Commit
@@ -173,10 +174,10 @@ class StageWorker:
         inputs = self._inputs(order, cached)
         clock.lap("read_s")
         with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
-            step = partial(self._work, order, task, inputs, Path(scratch), clock)
+            step = partial(self._work, order, task, inputs, Path(scratch))
             result, step_s, short = self._device.run(step).landed()
-            clock.laps["step_s"] = step_s
-            clock.lap("land_s")
+            # The device may still have been busy with the step before, and the result took its way home.
+            clock.lap("wait_s", apart=("step_s", step_s))
             warnings = verify_output(task, result, self.config.verify) + (_SHORT if short else ())
             commit = self._commit(order, result, self._provenance(order, step_s, warnings, exact=not short))
         clock.lap("commit_s")
@@ -189,34 +190,31 @@ class StageWorker:
         task: StageTask,
         inputs: Mapping[str, Sequence[Payload]],
         scratch: Path,
-        clock: _Clock,
     ) -> _Step:
-        clock.lap("wait_s")
         engine = self._ready()
         self._note("begin", order)
         fix_threads(self.config.threads)
         free_memory(order.rungs, engine)
         if isinstance(engine, Watcher):
             engine.begin(task, order.attempt)
-        failed = failed_allocations(self.config.device)
-        timer = StepTimer(self.config.device)
+        device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
+        failed, timer = failed_allocations(device), StepTimer(device)
         try:
             made = begin_stage(task, inputs, engine, scratch)
             timer.stop()
         finally:
-            short = failed_allocations(self.config.device) > failed
+            short = failed_allocations(device) > failed
             if short:
                 self._device.renew()
-        clock.lap("launch_s")
         if short:
             self._accept_short(order)
         return _Step(made, timer, short)
 
     def _accept_short(self, order: TaskOrder) -> None:
-        """A result for which memory ran out unnoticed may have other bytes. Raises `OutOfMemory` while there
-        is a rung left that preserves them; in the end it is taken as it is, for this stage ever after."""
+        """A result for which memory ran out unnoticed may have other bytes. Raises `OutOfMemory` while this
+        worker can free more; in the end it is taken as it is, from here on at once for this stage."""
         stage = order.task.stage
-        if stage not in self._short and not set(EXACT_RUNGS).issubset(order.rungs):
+        if stage not in self._short and not set(rungs_of_room(stage)).issubset(order.rungs):
             raise OutOfMemory(
                 f"{order.task.id}: memory of {self.config.device} ran out within the step, and a library "
                 "went on another way, which may change the result; the next attempt uses less memory"
@@ -294,7 +292,11 @@ class _Clock:
         self.laps: dict[str, float] = {}
         self._last = time.monotonic()
 
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name] = now - self._last
+    def lap(self, name: str, apart: tuple[str, float] = ("", 0.0)) -> None:
+        """Since the last lap; a part of it that was measured otherwise, `apart` by name, is not counted
+        twice."""
+        now, (other, seconds) = time.monotonic(), apart
+        self.laps[name] = max(0.0, now - self._last - seconds)
+        if other:
+            self.laps[other] = seconds
         self._last = now

@@ -15,8 +15,9 @@ from cluster.failures import Failure
 from cluster.pool import Pool
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from farm.crew import Crew
-from farm.durations import Durations, Laps, Place, keep_durations, read_durations
+from farm.durations import Durations, Laps, Place, expected_s, keep_durations, read_durations
 from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
+from farm.pace import Pace
 from farm.schedule_graph import schedule_graph
 from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config
@@ -50,6 +51,7 @@ class RenderLoop:
         self.measured = Durations(self.known.means)
         self.scheduler: Scheduler | None = None
         self.crew = Crew(session, workforce)
+        self.pace, self._expected_s = Pace(), expected_s(place.engine)
         self._sent_s: dict[tuple[str, int], float] = {}
         self._stages: set[Stage] = set()
         self._ending: tuple[str, str] | None = None
@@ -205,9 +207,14 @@ class RenderLoop:
         if (sent_s := self._sent_s.pop((result.task, attempt), None)) is not None:
             self.measured.observe_latency(time.monotonic() - sent_s - sum(result.detail.values()))
         yield from self.session.done(result, event.worker, attempt)
-        yield from self._tell(events.TaskDone(result.task, event.worker, attempt, result.commit.size))
+        after_s = result.detail.get("commit_s", 0.0) + self.measured.latency_s
+        done = events.TaskDone(result.task, event.worker, attempt, result.commit.size, after_s)
+        yield from self._tell(done)
+        task = self.session.graph.tasks[result.task]
+        if slow := self.pace.observe(event.worker, task.stage, self._expected_s(task), result.seconds):
+            yield self.session.record(Notice(slow))
         laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
-        self.measured.observe(self.place, self.session.graph.tasks[result.task], laps)
+        self.measured.observe(self.place, task, laps)
 
     def _on_failed(self, event: Failed) -> Iterator[Event]:
         failure = event.failure

@@ -100,6 +100,11 @@ class ScheduleGraph:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def ends_video(self, task: int) -> bool:
+        """Whether the last chunk's delivery waits for it."""
+        slot, videos = self.slot[task], self.slot_video
+        return slot + 1 == len(videos) or videos[slot + 1] != videos[slot]
+
     def _read(
         self, tasks: Iterable[ScheduledTask], video: array[int], chunk: array[int]
     ) -> Iterable[list[int]]:

@@ -187,7 +187,9 @@ class Simulation:
         """The device is done with the task; its result is being written."""
         stage = STAGES[self.graph.stage[self.graph.number[task]]]
         written_s = self.config.commit_s.get(stage, 0.0)
-        self._at(written_s, self._committed, worker, life, events.TaskDone(task, worker.id, attempt, 0))
+        after_s = written_s + self.config.report_s + self.config.handoff_s
+        done = events.TaskDone(task, worker.id, attempt, after_s=after_s)
+        self._at(written_s, self._committed, worker, life, done)
         self._next(worker, life)
 
     def _committed(self, worker: VirtualWorker, life: int, done: events.TaskDone) -> None:
@@ -203,7 +205,7 @@ class Simulation:
     # -- what breaks -------------------------------------------------------------------------------------
 
     def _meet(self, fate: Fate, worker: VirtualWorker, task: str, attempt: int) -> None:
-        zombie = events.TaskDone(task, worker.id, attempt, 0)
+        zombie = events.TaskDone(task, worker.id, attempt)
         match fate:
             case Fail():
                 told = events.TaskFailed(

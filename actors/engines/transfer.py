@@ -61,10 +61,11 @@ class InFlight:
     def __init__(self, tensor: Tensor) -> None:
         # Held until the copy has ended: the allocator would hand its memory to the next step.
         self._source = tensor
-        self._locked = _STAGING.lend(tensor.nbytes)
         self._stream = torch.cuda.Stream(tensor.device)
         self._stream.wait_stream(torch.cuda.current_stream(tensor.device))
-        with torch.cuda.stream(self._stream):
+        # A buffer made in inference mode can be written in inference mode only: all are.
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            self._locked = _STAGING.lend(tensor.nbytes)
             self._here().copy_(tensor, non_blocking=True)
 
     def land(self) -> np.ndarray:

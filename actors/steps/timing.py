@@ -12,7 +12,7 @@ class StepTimer:
     long before the device."""
 
     def __init__(self, device: str) -> None:
-        self._torch = _torch_with(device)
+        self._torch, self._device = _torch_with(device), device
         self._start = self._mark()
 
     def stop(self) -> None:
@@ -30,7 +30,7 @@ class StepTimer:
         if self._torch is None:
             return time.monotonic()
         event = self._torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(self._torch.cuda.current_stream(self._device))
         return event
 
 

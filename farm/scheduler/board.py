@@ -10,6 +10,7 @@ from farm.scheduler.admission import Admission
 from farm.scheduler.commands import Assign, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.deadlines import Deadlines
+from farm.scheduler.events import TaskDone
 from farm.scheduler.queues import Queues
 from farm.scheduler.reasons import Reason
 from farm.scheduler.recovery import Recovery
@@ -113,9 +114,9 @@ class Board:
             worker.stage = stage
             worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, self.recovery.hangs(task))
             self.wake_s = min(self.wake_s, worker.deadline_s)
-            if stage == _SAMPLE and worker.group.stages[0] > _SAMPLE:
+            if stage == _SAMPLE and worker.group.stages[0] > _SAMPLE and not self.config.swap_s:
                 usual_s = self.deadlines.usual_s(stage, expected_s)
-                lead_s = min(self.config.lead * usual_s, self.config.lead_s)
+                lead_s = min(self.config.lead * usual_s, self.config.lead_s) + self.deadlines.after_s[stage]
                 heappush(self._soon, (now + usual_s - lead_s, worker.number, worker.held[0]))
 
     @property
@@ -132,13 +133,13 @@ class Board:
                 worker.nearly = True
                 self.roster.place(worker)
 
-    def complete(self, task: int, worker: Worker, ran_s: float, payload_bytes: int) -> list[Release]:
+    def complete(self, task: int, worker: Worker, ran_s: float, done: TaskDone) -> list[Release]:
         """The task's result is committed; returns the payloads that nothing will read any more."""
         if ran_s > 0:
-            self.deadlines.observe(self.graph.stage[task], self.graph.duration_s[task], ran_s)
+            self.deadlines.observe(self.graph.stage[task], self.graph.duration_s[task], ran_s, done.after_s)
         ready = self.tasks.complete(task, worker.number)
-        if payload_bytes and self.graph.payload_bytes[task]:
-            self.admission.measured(task, payload_bytes)
+        if done.payload_bytes and self.graph.payload_bytes[task]:
+            self.admission.measured(task, done.payload_bytes)
         self.queues.ungate(self.admission.over(task))
         self.enqueue(ready)
         return [Release(self.graph.ids[need]) for need in self.tasks.read_by(task)]

@@ -81,7 +81,7 @@ class Scheduler:
         if taken is not None:
             worker, task, ran_s = taken
             self.health.succeeded(worker)
-            self._out.extend(self.board.complete(task, worker, ran_s, event.payload_bytes))
+            self._out.extend(self.board.complete(task, worker, ran_s, event))
 
     def _task_failed(self, event: events.TaskFailed) -> None:
         if event.kind is FailureKind.WORKER_LOST:
@@ -191,6 +191,8 @@ class Scheduler:
                 self._serve_held_back(group)
                 self._serve(group)
         for group in self.board.roster.groups:
+            if group.nearly:
+                self._queue_behind_samples(group)
             if group.room:
                 self._queue_ahead(group)
 
@@ -214,10 +216,18 @@ class Scheduler:
         """
         while group.room and self.policy.ready(group) >= group.up:
             worker = self.policy.patient(group)
-            choice = self.policy.behind(worker) if worker else None
+            choice = self.policy.choose(group) if worker else None
             if worker is None or choice is None or choice.reason.why is Why.CRITICAL:
                 return
             self._assign(choice, worker)
+
+    def _queue_behind_samples(self, group: Group) -> None:
+        """Where a sample is nearly done, a task follows that was kept for it."""
+        for number in tuple(group.nearly):
+            worker = self.board.roster.workers[number]
+            choice = self.policy.behind(worker)
+            if choice is not None:
+                self._assign(choice, worker)
 
     def _assign(self, choice: Choice, worker: Worker) -> None:
         note = self.board.recovery.note(choice.task)

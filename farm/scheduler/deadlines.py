@@ -10,14 +10,17 @@ _WEIGHT = 0.2
 
 
 class Deadlines:
-    """Per stage, the running mean of measured over expected duration."""
+    """Per stage, the running means of measured over expected duration, from assignment to result, and of the
+    part of it in which the device was done already (`after_s`)."""
 
     def __init__(self, config: HangConfig) -> None:
         self.config = config
         self.ratio = [0.0] * len(STAGES)
+        self.after_s = [0.0] * len(STAGES)
 
-    def observe(self, stage: int, expected_s: float, measured_s: float) -> None:
+    def observe(self, stage: int, expected_s: float, measured_s: float, after_s: float = 0.0) -> None:
         """A task of the stage finished."""
+        self.after_s[stage] += _WEIGHT * (after_s - self.after_s[stage])
         ratio = measured_s / max(expected_s, 1e-6)
         known = self.ratio[stage]
         self.ratio[stage] = known + _WEIGHT * (ratio - known) if known else ratio

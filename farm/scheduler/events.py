@@ -38,12 +38,14 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class TaskDone:
-    """The task's result is committed. `payload_bytes` is the artifact's size."""
+    """The task's result is committed. `payload_bytes` is the artifact's size, `after_s` the time from the end
+    of the step until the worker can have new work: its result is written, reported and answered."""
 
     task: str
     worker: str
     attempt: int
     payload_bytes: int = 0
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,15 +70,17 @@ class Policy:
         return None
 
     def behind(self, worker: Worker) -> Choice | None:
-        """What to queue behind the task that the worker runs; behind a sample nothing that samples: films
-        would be made side by side that could be finished one after the other."""
-        if worker.stage != _SAMPLE:
-            return self.choose(worker.group)
-        return (
-            None
-            if self.swaps
-            else self._downstream(worker.group, _behind_samples(worker.group), self.rest_s())
-        )
+        """What to queue behind the sample that the worker runs, which is nearly done: nothing that samples,
+        as films would be made side by side that could be finished one after the other, and nothing where a
+        critical path waits, for the sample or at the task."""
+        group, tail_s = worker.group, self.graph.tail_s
+        choice = self._downstream(group, _behind_samples(group), 0.0)
+        if choice is None:
+            return None
+        slack_s = self.rest_s() - max(tail_s[choice.task], tail_s[worker.held[0][0]])
+        stage = STAGES[self.graph.stage[choice.task]].value
+        patient = slack_s > self._grain_s(group)
+        return Choice(choice.task, Reason(Why.DOWNSTREAM, (stage, slack_s))) if patient else None
 
     def ready(self, group: Group) -> int:
         """How many ready tasks the group's workers can take."""
@@ -127,7 +129,8 @@ class Policy:
     def _not_kept(self, group: Group) -> tuple[int, ...]:
         """The stages of which a task may start: while there is something to sample, one task behind sample is
         kept for each worker, to follow the sample at once, before its result is written and reported."""
-        if self.swaps or _SAMPLE not in group.stages or not self._plenty(group, _SAMPLE):
+        samples = self.queues.first(_SAMPLE) != NONE and self._plenty(group, _SAMPLE)
+        if self.swaps or _SAMPLE not in group.stages or not samples:
             return group.stages
         behind = _behind_samples(group)
         kept = sum([self.queues.count(stage) for stage in behind]) <= group.up

@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from farm.schedule_graph import STAGES, ScheduleGraph
+from farm.schedule_graph import STAGE_NUMBER, STAGES, ScheduleGraph
 from farm.scheduler.admission import Admission
+from jobs.graph import Stage
 
 NONE = -1
 NUMBER_BITS = 32
@@ -15,6 +16,7 @@ _MILLISECONDS = 1e3
 _LONGEST = 1 << 62
 _BATCH_BITS = 64
 OUT, FREE, GATED = range(3)
+_SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 
 class Pile:
@@ -29,10 +31,10 @@ class Pile:
         self.order_heap: list[int] = []
         self.longest_heap: list[int] = []
 
-    def add(self, task: int, key: int, batch: int) -> None:
+    def add(self, task: int, key: int, order: int) -> None:
         self.where[task] = self.mark
         self.live += 1
-        heapq.heappush(self.order_heap, batch << _BATCH_BITS | key)
+        heapq.heappush(self.order_heap, order)
         heapq.heappush(self.longest_heap, key)
         if len(self.longest_heap) > 2 * self.live + 64:
             self._compact()
@@ -43,7 +45,7 @@ class Pile:
             self.live -= 1
 
     def first(self) -> int:
-        """The member with the longest path behind it in the first batch, as `batch << 64 | key`, or NONE."""
+        """The member that comes first in plan order, as its order, or NONE."""
         return self._top(self.order_heap)
 
     def longest(self) -> int:
@@ -72,7 +74,8 @@ class Pile:
 class Queues:
     """Ready tasks by stage. Those of chunks that are not admitted yet wait behind the byte budget.
 
-    Videos are worked on in batches of `breadth`, as a chain alone keeps only one worker of a stage busy.
+    Videos are worked on in batches of `breadth`, as a chain alone keeps only one worker of a stage busy. Of a
+    batch, what ends a film comes first, then the longest path.
     """
 
     def __init__(self, graph: ScheduleGraph, admission: Admission) -> None:
@@ -100,7 +103,9 @@ class Queues:
         """A task became ready."""
         stage, video = self.graph.stage[task], self.graph.slot_video[self.graph.slot[task]]
         pile = self.free[stage] if self.admission.is_open(task) else self.gated[stage]
-        pile.add(task, self._key(task), video // self.breadth)
+        key = self._key(task)
+        within = task if stage > _SAMPLE and self.graph.ends_video(task) else key
+        pile.add(task, key, video // self.breadth << _BATCH_BITS | within)
 
     def discard(self, task: int) -> None:
         """The task is assigned, or ready no longer."""

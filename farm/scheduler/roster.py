@@ -32,8 +32,8 @@ class Group:
 
     `specialists` counts, by stage, the serving workers of groups that host that stage and fewer in all.
 
-    `idle` holds workers without a task, `room` those that may queue one more behind what they run; both by
-    number.
+    `idle` holds workers without a task, `room` those that may queue one more behind what they run, `nearly`
+    those that may behind a sample; all by number.
     """
 
     stages: tuple[int, ...]
@@ -41,6 +41,7 @@ class Group:
     specialists: dict[int, int] = field(default_factory=dict)
     idle: dict[int, None] = field(default_factory=dict)
     room: dict[int, None] = field(default_factory=dict)
+    nearly: dict[int, None] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -123,17 +124,13 @@ class Roster:
                 group.specialists = self._specialists(group)
 
     def place(self, worker: Worker) -> None:
-        """Files the worker under idle or room, by what it holds."""
+        """Files the worker under idle, room or nearly, by what it holds."""
         group, number, held = worker.group, worker.number, len(worker.held)
         up = worker.status == Status.UP
-        if up and not held:
-            group.idle[number] = None
-        else:
-            group.idle.pop(number, None)
-        if up and 0 < held < self.config.depth and (worker.nearly or worker.stage not in _UPSTREAM):
-            group.room[number] = None
-        else:
-            group.room.pop(number, None)
+        _file(group.idle, number, up and not held)
+        queues = up and 0 < held < self.config.depth
+        _file(group.room, number, queues and worker.stage not in _UPSTREAM)
+        _file(group.nearly, number, queues and worker.nearly)
 
     def last_for(self, worker: Worker, needed: list[int]) -> int:
         """A stage with tasks left (`needed`, by stage) that only this worker serves now, or -1."""
@@ -155,6 +152,13 @@ class Roster:
         serving = [group for group in self.groups if group.up]
         sets = bottleneck_sets(tuple(group.stages for group in serving))
         return tuple((stages, sum(serving[at].up for at in groups)) for stages, groups in sets)
+
+
+def _file(where: dict[int, None], number: int, belongs: bool) -> None:
+    if belongs:
+        where[number] = None
+    else:
+        where.pop(number, None)
 
 
 @lru_cache(maxsize=256)

@@ -30,7 +30,8 @@ def test_the_devices_clock_is_read_once_the_step_is_computed(monkeypatch: pytest
             Event.made += 1
             self.number = Event.made
 
-        def record(self) -> None: ...
+        def record(self, stream: str) -> None:
+            assert stream == "stream of cuda:1"
 
         def synchronize(self) -> None:
             waited.append(self.number)
@@ -39,9 +40,11 @@ def test_the_devices_clock_is_read_once_the_step_is_computed(monkeypatch: pytest
             assert waited == [other.number]
             return 1500.0
 
-    cuda = SimpleNamespace(is_initialized=lambda: True, Event=Event)
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True, Event=Event, current_stream=lambda device: f"stream of {device}"
+    )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    timer = StepTimer("cuda")
+    timer = StepTimer("cuda:1")
     timer.stop()
     assert waited == []
     assert timer.seconds() == 1.5

@@ -43,7 +43,8 @@ _NEEDS: dict[Stage, tuple[str, ...]] = {
 class Runner:
     """Models on one device. Every method runs in inference mode.
 
-    `sample`, `upscale` and `decode` never wait for the device: on a GPU what they answer with is on its way.
+    `sample`, `upscale` and `decode` do not wait for the device: on a GPU what they answer with is on its way.
+    They must where a model is brought over piece by piece, or a kernel is still to be chosen.
     """
 
     def __init__(self, files: ModelFiles, device: str, dtype: str, threads: int) -> None:

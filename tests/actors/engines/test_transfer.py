@@ -38,7 +38,9 @@ class Device:
         cuda = SimpleNamespace(
             current_stream=lambda device: "decoder", Stream=lambda device: self.stream(), stream=within
         )
-        return SimpleNamespace(empty=self.lock, uint8=torch.uint8, cuda=cuda)
+        return SimpleNamespace(
+            empty=self.lock, uint8=torch.uint8, cuda=cuda, inference_mode=torch.inference_mode
+        )
 
     def lock(self, size: int, dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
         assert pin_memory
@@ -65,7 +67,7 @@ def clip(count: int, fill: int = 0) -> torch.Tensor:
 def test_the_copy_stands_behind_the_decoder_and_only_landing_waits(device: Device) -> None:
     frames = torch.arange(5 * 2 * 2 * 3, dtype=torch.uint8).view(5, 2, 2, 3)
     flight = transfer.DeviceFrames(frames)[1:3].send()
-    assert device.calls == ["lock 24", "behind decoder", "copy"]
+    assert device.calls == ["behind decoder", "copy", "lock 24"]
     np.testing.assert_array_equal(flight.land(), frames[1:3].numpy())
     assert device.calls[-1] == "land"
 
@@ -84,6 +86,13 @@ def test_a_buffer_that_is_too_small_gives_way(device: Device) -> None:
     for count in (1, 4, 2):
         transfer.InFlight(clip(count)).land()
     assert device.locked == ["lock 12", "lock 48"]
+
+
+def test_a_buffer_serves_inside_and_outside_of_inference_mode(device: Device) -> None:
+    with torch.inference_mode():
+        transfer.InFlight(clip(4)).land()
+    np.testing.assert_array_equal(transfer.InFlight(clip(2, 7)).land(), clip(2, 7).numpy())
+    assert len(device.locked) == 1
 
 
 def test_latents_leave_the_large_buffer_to_frames(device: Device) -> None:

@@ -153,6 +153,31 @@ def test_one_task_is_kept_to_follow_a_sample_at_once(desk: Callable[..., Any]) -
     assert told.assigned() == [("v/00002/sample", "a")]
 
 
+def test_the_kept_task_comes_before_the_sample_is_written(desk: Callable[..., Any]) -> None:
+    told = desk(chain("v", 30, StageTimes(1.0, 0.0, 0.5)))
+    told.worker("a", *ALL)
+    for chunk in range(20):
+        order = told.running[f"v/{chunk:05}/sample"]
+        told.tell(events.TaskDone(order.task, "a", order.attempt, after_s=0.4), after=1.4)
+        if chunk:
+            told.done(f"v/{chunk - 1:05}/decode", after=0.5)
+    told.tell(events.Tick(), after=told.scheduler.next_wake_s() - told.now)
+    assert told.assigned() == [("v/00019/decode", "a")]
+    # The device is done 1.0 s after the sample began.
+    assert told.now - told.scheduler.board.roster.workers[0].started_s == pytest.approx(0.9, abs=0.05)
+
+
+def test_what_ends_a_film_comes_first(desk: Callable[..., Any]) -> None:
+    times = StageTimes(1.0, 0.0, 1.0)
+    told = desk([*chain("short", 1, times), *chain("long", 9, times)])
+    for name in "ab":
+        told.worker(name, Stage.SAMPLE)
+    told.done("long/00000/sample", after=1.0)
+    told.done("short/00000/sample")
+    told.worker("d", Stage.DECODE)
+    assert told.running["short/00000/decode"].worker == "d"
+
+
 def test_what_piles_up_behind_sampling_is_not_kept(desk: Callable[..., Any]) -> None:
     told = desk([task for v in range(4) for task in chain(f"v{v}", 1)])
     told.worker("a", *ALL)
