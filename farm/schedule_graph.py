@@ -100,6 +100,10 @@ class ScheduleGraph:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def ends_chain(self, task: int) -> bool:
+        """Whether no task of the same stage needs it."""
+        return all(self.stage[after] != self.stage[task] for after in self.dependents[task])
+
     def ends_video(self, task: int) -> bool:
         """Whether the last chunk's delivery waits for it."""
         slot, videos = self.slot[task], self.slot_video

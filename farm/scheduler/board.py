@@ -114,10 +114,14 @@ class Board:
             worker.stage = stage
             worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, self.recovery.hangs(task))
             self.wake_s = min(self.wake_s, worker.deadline_s)
-            if stage == _SAMPLE and worker.group.stages[0] > _SAMPLE and not self.config.swap_s:
+            if stage == _SAMPLE and not self.config.swap_s and self._can_follow(worker, task):
                 usual_s = self.deadlines.usual_s(stage, expected_s)
                 lead_s = min(self.config.lead * usual_s, self.config.lead_s) + self.deadlines.after_s[stage]
                 heappush(self._soon, (now + usual_s - lead_s, worker.number, worker.held[0]))
+
+    def _can_follow(self, worker: Worker, task: int) -> bool:
+        """Whether anything may be queued behind the sample: see `Policy.behind`."""
+        return worker.group.stages[0] > _SAMPLE or self.graph.ends_chain(task)
 
     @property
     def soon_s(self) -> float:

@@ -70,11 +70,15 @@ class Policy:
         return None
 
     def behind(self, worker: Worker) -> Choice | None:
-        """What to queue behind the sample that the worker runs, which is nearly done: nothing that samples,
-        as films would be made side by side that could be finished one after the other, and nothing where a
-        critical path waits, for the sample or at the task."""
+        """What to queue behind the sample that the worker runs, which is nearly done. Another sample only
+        where the worker does nothing else and the chain ends: films would be made side by side that could be
+        finished one after the other. And nothing where a critical path waits, for the sample or at the
+        task."""
         group, tail_s = worker.group, self.graph.tail_s
-        choice = self._downstream(group, _behind_samples(group), 0.0)
+        stages = _behind_samples(group)
+        if not stages and self.graph.ends_chain(worker.held[0][0]):
+            stages = (_SAMPLE,)
+        choice = self._downstream(group, stages, 0.0)
         if choice is None:
             return None
         slack_s = self.rest_s() - max(tail_s[choice.task], tail_s[worker.held[0][0]])

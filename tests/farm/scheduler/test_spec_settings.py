@@ -29,6 +29,7 @@ def kinds(commands: list[Command]) -> set[type]:
 def test_an_explicit_deadline_counts_from_the_first_task_on() -> None:
     made = scheduler(deadlines={"sample": 7.0})
     start(made)
+    made.handle(events.Tick(), made.next_wake_s())
     assert made.next_wake_s() == pytest.approx(7.0)
     assert Kill in kinds(made.handle(events.Tick(), 7.0))
 
@@ -36,6 +37,7 @@ def test_an_explicit_deadline_counts_from_the_first_task_on() -> None:
 def test_a_deadline_of_another_stage_changes_nothing() -> None:
     made = scheduler(deadlines={"decode": 7.0, "first_s": 100.0})
     start(made)
+    made.handle(events.Tick(), made.next_wake_s())
     assert made.next_wake_s() == pytest.approx(100.0)
 
 
