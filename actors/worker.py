@@ -26,7 +26,7 @@ from actors.steps import begin_stage
 from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
-from jobs.errors import OutOfMemory
+from jobs.errors import OutOfMemory, StorageProblem, StoreUnusable
 from jobs.failures import Rung
 from jobs.files import remember_beside
 from jobs.graph import Need, Stage, StageTask
@@ -125,7 +125,7 @@ class StageWorker:
         """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint."""
         started = time.monotonic()
         config = self.config
-        self._store = Store.open(config.runs_url, config.job_id)
+        self._store = _opened(config)
         remember_beside(self._store.backend.path(""))
         self._engine = make_engine(config.engine, config.device, config.threads)
         fix_threads(config.threads)
@@ -283,6 +283,20 @@ class StageWorker:
         if self._engine is None:
             raise RuntimeError("run before setup")
         return self._engine
+
+
+def _opened(config: WorkerConfig) -> Store:
+    """The job's store. The driver could write there: where the disk is full now, it has filled up meanwhile,
+    and the job waits for room. Raises StorageProblem for that, else what `Store.open` raises."""
+    try:
+        return Store.open(config.runs_url, config.job_id)
+    except StoreUnusable as error:
+        cause = error.__cause__
+        if isinstance(cause, StorageProblem):
+            free_bytes = cause.free_bytes
+            if free_bytes is not None and free_bytes < cause.need_bytes:
+                raise cause from None
+        raise
 
 
 class _Clock:

@@ -281,7 +281,9 @@ class RenderLoop:
         yield from self._perform(orders, explained=call.task)
 
     def _raise_if_hopeless(self, failure: Failure) -> None:
-        """What every worker would answer is told to the user at once."""
+        """What every worker would answer is told to the user at once; a full disk pauses the job."""
+        if isinstance(failure.cause, StorageProblem):
+            raise failure.cause
         if isinstance(failure.cause, FarmError) and not isinstance(failure.cause, StageError):
             raise failure.cause
         if failure.kind is FailureKind.INVALID:

@@ -27,6 +27,7 @@ from jobs.errors import (
     StageBug,
     StageError,
     StorageProblem,
+    StoreUnusable,
 )
 from jobs.failures import Rung
 
@@ -241,6 +242,22 @@ def test_memory_that_runs_out_without_an_error_is_an_error(
     monkeypatch.setattr("actors.worker.failed_allocations", lambda device: 7)
     bench.store.void([bench.digests[decodes[1]]])
     assert bench.run(decodes[1]).provenance["exact"] is True
+
+
+@pytest.mark.parametrize(("free_bytes", "raised"), [(0, StorageProblem), (1 << 30, StoreUnusable)])
+def test_a_worker_that_comes_to_a_full_disk_says_so(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, free_bytes: int, raised: type[Exception]
+) -> None:
+    bench = make_bench(_spec())
+
+    def fail(*values: Any) -> None:
+        problem = StorageProblem("the disk is full")
+        problem.need_bytes, problem.free_bytes = 5, free_bytes
+        raise problem
+
+    monkeypatch.setattr(type(bench.store.backend), "create", fail)
+    with pytest.raises(raised):
+        StageWorker(bench.worker.config).setup()
 
 
 def test_an_earlier_winner_is_kept(make_bench: MakeBench) -> None:

@@ -11,7 +11,6 @@ import pytest
 from farm.bound import makespan_bound
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import events
-from farm.scheduler.commands import Assign
 from farm.scheduler.config import SchedulerConfig
 from farm.simulate import Simulation, SimulationConfig, simulate
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
