@@ -16,6 +16,7 @@ STAGES: tuple[Stage, ...] = tuple(Stage)
 """Stages by number, upstream first."""
 
 STAGE_NUMBER = {stage: number for number, stage in enumerate(STAGES)}
+SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 
 @dataclass(frozen=True, slots=True)

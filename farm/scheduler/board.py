@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
-from farm.schedule_graph import STAGE_NUMBER, ScheduleGraph
+from farm.schedule_graph import SAMPLE, ScheduleGraph
 from farm.scheduler.admission import Admission
 from farm.scheduler.commands import Assign, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
@@ -16,9 +16,6 @@ from farm.scheduler.reasons import Reason
 from farm.scheduler.recovery import Recovery
 from farm.scheduler.roster import Roster, Worker
 from farm.scheduler.tasks import BLOCKED, QUARANTINED, READY, TaskTable
-from jobs.graph import Stage
-
-_SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 
 class Board:
@@ -114,14 +111,14 @@ class Board:
             worker.stage = stage
             worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, self.recovery.hangs(task))
             self.wake_s = min(self.wake_s, worker.deadline_s)
-            if stage == _SAMPLE and not self.config.swap_s and self._can_follow(worker, task):
+            if stage == SAMPLE and not self.config.swap_s and self._can_follow(worker, task):
                 usual_s = self.deadlines.usual_s(stage, expected_s)
                 lead_s = min(self.config.lead * usual_s, self.config.lead_s) + self.deadlines.after_s[stage]
                 heappush(self._soon, (now + usual_s - lead_s, worker.number, worker.held[0]))
 
     def _can_follow(self, worker: Worker, task: int) -> bool:
         """Whether anything may be queued behind the sample: see `Policy.behind`."""
-        return worker.group.stages[0] > _SAMPLE or self.graph.ends_chain(task)
+        return worker.group.stages[0] > SAMPLE or self.graph.ends_chain(task)
 
     @property
     def soon_s(self) -> float:

@@ -12,18 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from farm.schedule_graph import STAGE_NUMBER, STAGES, ScheduleGraph
+from farm.schedule_graph import SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.board import Board
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.queues import NONE
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Group, Worker
-from jobs.graph import Stage
 
 _ASKED = 4
 """Workers that are looked at before none is taken to be patient."""
 
-_SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 _GRAINS = 2.0
 """A path is critical when it comes this many tasks close to what all workers have to do."""
@@ -77,7 +75,7 @@ class Policy:
         group, tail_s = worker.group, self.graph.tail_s
         stages = _behind_samples(group)
         if not stages and self.graph.ends_chain(worker.held[0][0]):
-            stages = (_SAMPLE,)
+            stages = (SAMPLE,)
         choice = self._downstream(group, stages, 0.0)
         if choice is None:
             return None
@@ -133,8 +131,8 @@ class Policy:
     def _not_kept(self, group: Group) -> tuple[int, ...]:
         """The stages of which a task may start: while there is something to sample, one task behind sample is
         kept for each worker, to follow the sample at once, before its result is written and reported."""
-        samples = self.queues.first(_SAMPLE) != NONE and self._plenty(group, _SAMPLE)
-        if self.swaps or _SAMPLE not in group.stages or not samples:
+        samples = self.queues.first(SAMPLE) != NONE and self._plenty(group, SAMPLE)
+        if self.swaps or SAMPLE not in group.stages or not samples:
             return group.stages
         behind = _behind_samples(group)
         kept = sum([self.queues.count(stage) for stage in behind]) <= group.up
@@ -196,7 +194,7 @@ class Policy:
 
 def _behind_samples(group: Group) -> tuple[int, ...]:
     """The group's stages behind sample, downstream first."""
-    return tuple([stage for stage in group.stages if stage > _SAMPLE])
+    return tuple([stage for stage in group.stages if stage > SAMPLE])
 
 
 def _shortest_after(graph: ScheduleGraph) -> list[float]:

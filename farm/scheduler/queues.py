@@ -5,9 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from farm.schedule_graph import STAGE_NUMBER, STAGES, ScheduleGraph
+from farm.schedule_graph import SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.admission import Admission
-from jobs.graph import Stage
 
 NONE = -1
 NUMBER_BITS = 32
@@ -16,7 +15,6 @@ _MILLISECONDS = 1e3
 _LONGEST = 1 << 62
 _BATCH_BITS = 64
 OUT, FREE, GATED = range(3)
-_SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
 
 class Pile:
@@ -104,7 +102,7 @@ class Queues:
         stage, video = self.graph.stage[task], self.graph.slot_video[self.graph.slot[task]]
         pile = self.free[stage] if self.admission.is_open(task) else self.gated[stage]
         key = self._key(task)
-        within = task if stage > _SAMPLE and self.graph.ends_video(task) else key
+        within = task if stage > SAMPLE and self.graph.ends_video(task) else key
         pile.add(task, key, video // self.breadth << _BATCH_BITS | within)
 
     def discard(self, task: int) -> None:
