@@ -286,16 +286,14 @@ class StageWorker:
 
 
 def _opened(config: WorkerConfig) -> Store:
-    """The job's store. The driver could write there: where the disk is full now, it has filled up meanwhile,
-    and the job waits for room. Raises StorageProblem for that, else what `Store.open` raises."""
+    """The job's store. The driver could write there: where this worker cannot, the disk has filled up
+    meanwhile or access was lost, and the job waits until that is mended. Raises StorageProblem for that,
+    else what `Store.open` raises."""
     try:
         return Store.open(config.runs_url, config.job_id)
     except StoreUnusable as error:
-        cause = error.__cause__
-        if isinstance(cause, StorageProblem):
-            free_bytes = cause.free_bytes
-            if free_bytes is not None and free_bytes < cause.need_bytes:
-                raise cause from None
+        if isinstance(error.__cause__, StorageProblem):
+            raise error.__cause__ from None
         raise
 
 

@@ -16,6 +16,7 @@ import fsspec
 
 from jobs.errors import StoreUnusable
 from jobs.store import refusals_of
+from jobs.store.backend import FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ def uproot(proof: StorageProof) -> None:
 
 
 def unseen(proof: StorageProof) -> list[str]:
-    """On a worker's node: what of the proof is not seen or not writable there, one line each."""
+    """On a worker's node: what of the proof is not seen or not writable there, one line each.
+
+    A full disk can be shared all the same: the worker says so when it opens the store.
+    """
     return [*_unseen_directories(proof), *_unseen_inputs(proof)]
 
 
@@ -67,7 +71,10 @@ def _unseen_directories(proof: StorageProof) -> list[str]:
         except FileNotFoundError:
             lines.append(f"{directory} is not shared: what the driver wrote is not there")
         except refusals_of(url) as error:
-            lines.append(f"{directory}: {error}")
+            if getattr(error, "errno", None) not in FULL:
+                lines.append(f"{directory}: {error}")
+            with suppress(*refusals_of(url)):
+                _remove(mine)
     return lines
 
 

@@ -104,15 +104,18 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def storage_problem(error: Exception, path: str, need_bytes: int, free_bytes: int | None) -> StorageProblem:
-    """The error in the words of the failure table: path, cause, need and what is free."""
+    """The error in the words of the failure table: path, cause, on a full medium need and what is free."""
     code = getattr(error, "errno", None) or 0
     cause = CAUSES.get(code, str(error) or type(error).__name__)
-    numbers = f"needs {need_bytes} bytes" if need_bytes else "cannot be used"
-    if free_bytes is not None:
-        numbers += f", {free_bytes} bytes are free"
-    cure = "Make space" if code in FULL else "Restore access"
-    problem = StorageProblem(f"{path}: {cause} ({numbers}). {cure} there, then continue with `farm resume`.")
-    problem.path, problem.need_bytes, problem.free_bytes = path, need_bytes, free_bytes
+    full = code in FULL
+    numbers = [f"needs {need_bytes} bytes"] if full and need_bytes else []
+    if full and free_bytes is not None:
+        numbers.append(f"{free_bytes} bytes are free")
+    told = f"{cause} ({', '.join(numbers)})" if numbers else cause
+    cure = "Make space" if full else "Restore access"
+    problem = StorageProblem(f"{path}: {told}. {cure} there, then continue with `farm resume`.")
+    problem.path, problem.cause = path, told
+    problem.need_bytes, problem.free_bytes = need_bytes, free_bytes
     return problem
 
 

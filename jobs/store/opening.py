@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
-from jobs.store.backend import Backend
+from jobs.store.backend import Backend, storage_problem
 from jobs.store.local import LocalBackend
 from jobs.store.medium import Medium
 
@@ -42,16 +42,21 @@ def _backend(runs_url: str, job_id: str) -> Backend:
 
 
 def probe(backend: Backend) -> None:
-    """Write, create exclusively, and delete; raises StoreUnusable where one of them does not hold."""
+    """Write, create exclusively, and delete; raises StoreUnusable where one of them does not hold.
+
+    Where the medium refused, the error's cause is the StorageProblem of the job's directory.
+    """
     key = f".probe-{secrets.token_hex(8)}"
     try:
         first, second = backend.create(key, b"probe"), backend.create(key, b"probe")
         backend.delete(key)
     except StorageProblem as error:
+        refusal = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        problem = storage_problem(refusal, backend.url, 0, error.free_bytes)
         raise StoreUnusable(
-            f"Cannot write to the store {backend.url}: {error}. "
-            "Create the folder or bucket, grant access, or choose another place with --runs."
-        ) from error
+            f"Cannot write to the store {backend.url}: {problem.cause}. "
+            "Make space, create the folder or bucket, grant access, or choose another place with --runs."
+        ) from problem
     if not first or second:
         raise StoreUnusable(
             f"The store {backend.url} let one file be created twice: two workers could both commit a result. "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import multiprocessing
+import os
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +33,8 @@ from jobs.errors import (
     StoreUnusable,
 )
 from jobs.failures import Rung
+from jobs.store import Store
+from jobs.store.local import LocalBackend
 
 MakeBench = Callable[..., Any]
 
@@ -244,20 +249,26 @@ def test_memory_that_runs_out_without_an_error_is_an_error(
     assert bench.run(decodes[1]).provenance["exact"] is True
 
 
-@pytest.mark.parametrize(("free_bytes", "raised"), [(0, StorageProblem), (1 << 30, StoreUnusable)])
-def test_a_worker_that_comes_to_a_full_disk_says_so(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, free_bytes: int, raised: type[Exception]
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.ENOSPC, r"the disk is full \(\d+ bytes are free\)\. Make space there"),
+        (errno.EROFS, r"the file system is read-only\. Restore access there"),
+    ],
+)
+def test_a_worker_that_cannot_write_says_why(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, code: int, told: str
 ) -> None:
     bench = make_bench(_spec())
 
-    def fail(*values: Any) -> None:
-        problem = StorageProblem("the disk is full")
-        problem.need_bytes, problem.free_bytes = 5, free_bytes
-        raise problem
+    def refused(*values: Any) -> None:
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(type(bench.store.backend), "create", fail)
-    with pytest.raises(raised):
+    monkeypatch.setattr(LocalBackend, "create", refused)
+    with pytest.raises(StorageProblem, match=f"{re.escape(bench.store.url)}: {told}"):
         StageWorker(bench.worker.config).setup()
+    with pytest.raises(StoreUnusable, match="choose another place with --runs"):
+        Store.open(bench.worker.config.runs_url, bench.worker.config.job_id)
 
 
 def test_an_earlier_winner_is_kept(make_bench: MakeBench) -> None:

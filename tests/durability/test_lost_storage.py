@@ -63,7 +63,7 @@ def test_a_lost_mount_pauses_the_job_and_no_result_is_written_under_it(
     done, last = pull_the_plug(workspace, str(workspace.runs), lambda: unmount(workspace.runs))
     assert (last.outcome, len(done)) == (PAUSED, BEFORE)
     assert re.search(
-        rf"{workspace.job_dir}/\S+ the folder is not there any more .*farm resume", last.state["reason"]
+        rf"{workspace.job_dir}/\S+ the folder is not there any more\. .*farm resume", last.state["reason"]
     )
     assert not workspace.job_dir.exists()
     subprocess.run(["mount", "--bind", str(mounted), str(workspace.runs)], check=True)

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.session import Session
+from cluster.storage import StorageProof, plant
 from farm.driver import RayOptions, render_on_ray
-from farm.events import Event, JobFinished, TaskCommitted
+from farm.events import Event, JobFinished, TaskCommitted, WorkerReady
 from farm.session import Scope
 from farm.state import DONE, PAUSED
 from tests.ray.commands import farm, write_spec
@@ -56,35 +58,95 @@ def reason(rendered: Rendered) -> str:
     return last.state["reason"]
 
 
+def render_until(
+    runs: Path, out: Path, comes: Callable[[Event], bool], happens: Callable[[], object]
+) -> Rendered:
+    """A render in which something happens to the medium once an event has come."""
+
+    def watched(events: Iterator[Event]) -> Iterator[Event]:
+        happened = False
+        for event in events:
+            yield event
+            if not happened and comes(event):
+                happens()
+                happened = True
+
+    return collected(watched(render_on_ray(load(plain(out)), Scope(str(runs)), RayOptions(TOPOLOGY))))
+
+
+def all_ready() -> Callable[[Event], bool]:
+    """The last worker of the topology has opened the store."""
+    ready: set[str] = set()
+
+    def comes(event: Event) -> bool:
+        if isinstance(event, WorkerReady):
+            ready.add(event.worker)
+        return len(ready) == TOPOLOGY.count("=")
+
+    return comes
+
+
+def decoded(event: Event) -> bool:
+    return isinstance(event, TaskCommitted) and event.task.endswith("decode")
+
+
+def fill(runs: Path, room_bytes: int) -> None:
+    (runs / "filler").write_bytes(b"\0" * (shutil.disk_usage(runs).free - room_bytes))
+
+
 def test_a_full_disk_pauses_with_path_and_need(
     ray_session: Session, tmp_path: Path, runs: Path, reference: dict[str, str]
 ) -> None:
-    filler = runs / "filler"
-    filler.write_bytes(b"\0" * (shutil.disk_usage(runs).free - ROOM_BYTES))
-    stuck = render(runs, plain(tmp_path / "out"), TOPOLOGY)
-    assert re.search(rf"{runs}/{JOB}/artifacts/\S+ the disk is full .needs \d+ bytes", reason(stuck))
-    filler.unlink()
+    stuck = render_until(runs, tmp_path / "out", all_ready(), lambda: fill(runs, ROOM_BYTES))
+    full = rf"{runs}/{JOB}/(artifacts|commits)/\S+ the disk is full .needs \d+ bytes"
+    assert re.search(full, reason(stuck))
+    (runs / "filler").unlink()
     assert_continued(stuck, render(runs, plain(tmp_path / "out"), TOPOLOGY), reference)
+
+
+def test_workers_that_come_to_a_full_disk_pause_the_job(
+    ray_session: Session,
+    tmp_path: Path,
+    runs: Path,
+    reference: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It fills up when the driver has written its proof of shared storage, before a worker has read it.
+
+    The driver gives its reserve up to go on writing, so that a worker may still open the store.
+    """
+
+    def plant_then_fill(*values: Any) -> StorageProof:
+        proof = plant(*values)
+        fill(runs, 0)
+        return proof
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cluster.storage.plant", plant_then_fill)
+        stuck = render(runs, plain(tmp_path / "out"), TOPOLOGY)
+    assert stuck.outcome == PAUSED
+    assert re.search(rf"{runs}/{JOB}(/\S+)?: the disk is full .*farm resume", reason(stuck))
+    (runs / "filler").unlink()
+    rest = render(runs, plain(tmp_path / "out"), TOPOLOGY)
+    assert (rest.outcome, rest.films) == (DONE, reference)
 
 
 def test_a_medium_that_becomes_read_only_pauses(
     ray_session: Session, tmp_path: Path, runs: Path, reference: dict[str, str]
 ) -> None:
-    def pulled(events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            yield event
-            if isinstance(event, TaskCommitted) and event.task.endswith("decode"):
-                remount(runs, "ro")
-
-    events = render_on_ray(load(plain(tmp_path / "out")), Scope(str(runs)), RayOptions(TOPOLOGY))
-    stuck = collected(pulled(events))
+    stuck = render_until(runs, tmp_path / "out", decoded, lambda: remount(runs, "ro"))
     remount(runs, "rw")
     assert "the file system is read-only" in reason(stuck)
     assert_continued(stuck, render(runs, plain(tmp_path / "out"), TOPOLOGY), reference)
 
 
 def remount(place: Path, mode: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{mode}", str(place)], check=True)
+    """Refused while a file is open for writing: tried until none is."""
+    command = ["mount", "-o", f"remount,{mode}", str(place)]
+    for _ in range(200):
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return
+    subprocess.run(command, check=True)
 
 
 def test_a_bucket_serves_as_well(s3_url: str, tmp_path: Path, reference: dict[str, str]) -> None:
