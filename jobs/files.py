@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jobs.errors import Problem, SpecError
 
-BLOCK_BYTES = 1 << 22
 LARGE_BYTES = 16 << 20
 CACHE = ".file-digests.json"
 
 
 class FileDigests:
-    """SHA-256 of files and folders; `cache`, a JSON file, carries those of large files from run to run."""
+    """SHA-256 of files and folders; `cache`, a JSON file, carries those of large files from run to run.
+
+    Threads may share one. A large file is read by one process of a node at a time, and by the others only
+    where that one could not write the cache.
+    """
 
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache
         self._known: dict[str, str] = _load(cache) if cache else {}
+        self._reading: dict[str, threading.Lock] = {}
 
     def digest(self, path: str | Path) -> str:
         """SHA-256 of a file; of a folder, that of its files' relative paths and digests.
@@ -46,25 +53,43 @@ class FileDigests:
         stat = path.stat()
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
         if key not in self._known:
-            self._known[key] = _sha256(path)
-            if self._cache is not None and stat.st_size >= LARGE_BYTES:
-                self._save(self._cache)
+            with self._reading.setdefault(key, threading.Lock()):
+                self._read(path, key, stat.st_size)
         return self._known[key]
+
+    def _read(self, path: Path, key: str, size_bytes: int) -> None:
+        if key in self._known:
+            return
+        if self._cache is None or size_bytes < LARGE_BYTES:
+            self._known[key] = _sha256(path)
+            return
+        with _alone_on_this_node(key):
+            self._known.update(_load(self._cache))
+            if key not in self._known:
+                self._known[key] = _sha256(path)
+                self._save(self._cache)
 
     def _save(self, cache: Path) -> None:
         """Adds to what other processes saved; a cache that cannot be written is only slower next time."""
         with contextlib.suppress(OSError):
             cache.parent.mkdir(parents=True, exist_ok=True)
-            self._known = {**_load(cache), **self._known}
-            _replace(cache, json.dumps(self._known))
+            _replace(cache, json.dumps({**_load(cache), **self._known}))
+
+
+@contextlib.contextmanager
+def _alone_on_this_node(key: str) -> Iterator[None]:
+    """Holds the node's lock for `key`; where there is none to be had, that costs a second reading only."""
+    name = f"ltx-farm-{os.getuid()}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            held = stack.enter_context((Path(tempfile.gettempdir()) / name).open("w"))
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load(cache: Path) -> dict[str, str]:
@@ -96,11 +121,30 @@ def remember_in(cache: Path) -> None:
 
 
 def remember_beside(run_dir: Path | None) -> None:
-    """`remember_in` a file of the runs directory beside `run_dir`; an object store (None) keeps nothing."""
+    """`remember_in` a file of the runs directory beside `run_dir`; where runs are kept in an object store
+    (None), in one of the node's own."""
     if run_dir is not None:
         remember_in(run_dir.parent / CACHE)
+    else:
+        own = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        remember_in(own / "ltx-farm" / CACHE.lstrip("."))
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file or folder, remembered for the life of the process."""
+    """SHA-256 of a file or folder, remembered for the life of the process; waits where `digest_ahead` reads
+    it."""
     return _of_process.digest(path)
+
+
+def digest_ahead(paths: Iterable[Path]) -> None:
+    """Reads the files' digests in a thread of its own, while models are loaded from them.
+
+    What cannot be read is told by the `file_digest` that needs it.
+    """
+
+    def read() -> None:
+        for path in paths:
+            with contextlib.suppress(SpecError):
+                file_digest(path)
+
+    threading.Thread(target=read, name="digests", daemon=True).start()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 import jobs.files
 from jobs.errors import SpecError
-from jobs.files import FileDigests, file_digest
+from jobs.files import FileDigests, digest_ahead, file_digest
 
 
 def test_a_file_has_its_sha256(tmp_path: Path) -> None:
@@ -73,10 +75,68 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_runs_share_a_memory_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.files, "_of_process", FileDigests())
     monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
     path = tmp_path / "a.bin"
     path.write_bytes(b"content")
     jobs.files.remember_beside(None)
-    file_digest(path)
-    assert list(tmp_path.iterdir()) == [path]
+    assert file_digest(path) in (tmp_path / "node" / "ltx-farm" / "file-digests.json").read_text()
     jobs.files.remember_beside(tmp_path / "runs" / "job")
     assert file_digest(path) in (tmp_path / "runs" / jobs.files.CACHE).read_text()
+
+
+@pytest.fixture
+def readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for each time that a file was read, slowly, in whichever process."""
+    log, read = tmp_path / "readings", jobs.files._sha256
+    log.touch()
+
+    def slowly(path: Path) -> str:
+        with log.open("a") as lines:
+            lines.write(f"{path}\n")
+        time.sleep(0.3)
+        return read(path)
+
+    monkeypatch.setattr(jobs.files, "_sha256", slowly)
+    monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    return log
+
+
+def test_a_digest_under_way_is_waited_for(
+    tmp_path: Path, readings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.files, "_of_process", FileDigests())
+    first, second = tmp_path / "a.bin", tmp_path / "b.bin"
+    for path in (first, second):
+        path.write_bytes(path.name.encode())
+    digest_ahead([tmp_path / "missing", first, second])
+    while not readings.read_text():
+        time.sleep(0.01)
+    assert [file_digest(path) for path in (second, first)] == [
+        hashlib.sha256(path.name.encode()).hexdigest() for path in (second, first)
+    ]
+    assert sorted(readings.read_text().split()) == [str(first), str(second)]
+
+
+@pytest.mark.parametrize(("writable", "read"), [(True, 1), (False, 3)])
+def test_one_process_of_a_node_reads_for_all(
+    tmp_path: Path, readings: Path, writable: bool, read: int
+) -> None:
+    path, folder = tmp_path / "a.bin", tmp_path / "runs"
+    path.write_bytes(b"content")
+    if not writable:
+        folder.write_text("no folder")
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(3)
+
+    def digest() -> None:
+        start.wait()
+        right = FileDigests(folder / "digests.json").digest(path) == hashlib.sha256(b"content").hexdigest()
+        os._exit(0 if right else 1)
+
+    workers = [context.Process(target=digest) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert len(readings.read_text().split()) == read

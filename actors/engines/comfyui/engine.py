@@ -36,6 +36,7 @@ from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, load_piecewise
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
+from jobs.files import digest_ahead
 from jobs.frames import frames_of
 from jobs.task import Stage
 
@@ -83,7 +84,9 @@ class ComfyEngine:
         core = Core.current()
         core.require("sampling")
         torch.set_num_threads(self.threads)
-        return Loaded(core, ModelFiles.locate(self.config), self.config.dtype)
+        files = ModelFiles.locate(self.config)
+        digest_ahead(files.paths())
+        return Loaded(core, files, self.config.dtype)
 
     def fingerprint(self) -> dict[str, Any]:
         """Entries named like a stage concern that stage alone."""

@@ -13,7 +13,7 @@ from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
 from actors.engines.diffusers.files import find_files
 from actors.payload import Payload
 from jobs.errors import InvalidInput
-from jobs.files import file_digest
+from jobs.files import digest_ahead, file_digest
 from jobs.spec import EngineConfig
 from jobs.task import Stage
 
@@ -50,9 +50,11 @@ class DiffusersEngine:
         if self.device.startswith("cuda"):
             # Read once, when the first CUDA context is made; without it cuBLAS may sum in any order.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        files = find_files(self.config)
+        digest_ahead(files.paths())
         from actors.engines.diffusers.runner import Runner
 
-        self._runner = Runner(find_files(self.config), self.device, self.dtype, self.threads)
+        self._runner = Runner(files, self.device, self.dtype, self.threads)
         self._runner.load(stages)
 
     @property
