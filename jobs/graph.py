@@ -66,12 +66,27 @@ def build_graph(plan: Plan) -> TaskGraph:
             for chunk in chunks:
                 for task in _ChunkTasks(plan, video, chunk, chain).all():
                     tasks.setdefault(task.id, task)
-    return _link(tasks)
+    return _link(_needs_first(tasks))
 
 
 def latent_bytes(width: int, height: int, latents: int) -> int:
     """Bytes of float32 latents `[1, 128, latents, height/32, width/32]` for pixels `width` x `height`."""
     return LATENT_CHANNELS * latents * (height // SPATIAL) * (width // SPATIAL) * 4
+
+
+def _needs_first(tasks: dict[str, StageTask]) -> dict[str, StageTask]:
+    """The tasks in plan order, but none before its needs: a lagging decode needs the next chunk's latents."""
+    ordered: dict[str, StageTask] = {}
+
+    def place(task: StageTask) -> None:
+        for need in task.needs:
+            if need.task not in ordered:
+                place(tasks[need.task])
+        ordered.setdefault(task.id, task)
+
+    for task in tasks.values():
+        place(task)
+    return ordered
 
 
 def _link(tasks: dict[str, StageTask]) -> TaskGraph:
@@ -149,6 +164,7 @@ class _ChunkTasks:
             frames=source.frames,
             frame_rate=video.frame_rate,
             skip_frames=source.skip_frames,
+            sample_rate=video.audio.sample_rate if video.audio and self._makes_audio() else None,
         )
 
     def _latents_of(self, index: int) -> str:
@@ -249,6 +265,7 @@ class _ChunkTasks:
             width=video.width,
             height=video.height,
             spans=tuple(self.chain[k].artifact for k in sources),
+            own=sources.index(chunk.index_in_shot),
             window=chunk.window,
             seed=chunk.decode_seed,
             frame_rate=video.frame_rate,

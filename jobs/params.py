@@ -61,7 +61,8 @@ class EncodeSource:
     """Existing material -> latents.
 
     A video is conformed to size and `frame_rate`, then `frames` frames are taken after `skip_frames`.
-    A latent is cut to its last latents, `frames` frames long.
+    A latent is cut to its last latents, `frames` frames long. Where the film's sound is generated, that of
+    these frames comes along, brought to `sample_rate`: silence where the source has none.
     """
 
     kind: Literal["video", "latent"]
@@ -71,6 +72,7 @@ class EncodeSource:
     frames: int
     frame_rate: float
     skip_frames: int
+    sample_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ class UpscaleParams:
 
 @dataclass(frozen=True, slots=True)
 class DecodeParams:
-    """One decode window; `spans` are the chain latents that each latents input holds, in order."""
+    """One decode window; `spans` are the chain latents that each latents input holds, in order. Input `own`
+    is that of the chunk itself, whose sound is heard in the window."""
 
     width: int
     height: int
@@ -145,6 +148,7 @@ class DecodeParams:
     frame_rate: float
     tiling: Tiles | None = None
     audio: bool = False
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)

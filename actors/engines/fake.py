@@ -131,7 +131,7 @@ class FakeEngine:
 
     def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A hum for as long as the clip: float32 `[2, samples]` and its rate."""
-        seconds = frames_of(len(params.spans[-1])) / params.frame_rate
+        seconds = frames_of(len(params.spans[params.own])) / params.frame_rate
         times = np.arange(round(seconds * AUDIO_RATE)) / AUDIO_RATE
         pitch = 200 + 20 * float(np.tanh(latents["audio_latents"].mean()))
         hum = (0.1 * np.sin(2 * np.pi * pitch * times)).astype(np.float32)

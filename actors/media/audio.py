@@ -20,6 +20,7 @@ from actors.media.process import Call, compile_command, exchange
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_BITS_PER_CHANNEL = 96_000
 FLAC_BITS = 24
+CHANNELS = 2
 SAME_ON_EVERY_CPU = ("-cpuflags", "0")
 """ffmpeg's resampler and AAC encoder round by instruction set; plain code costs the same."""
 
@@ -31,7 +32,7 @@ class Listen:
     start: int
     stop: int
     sample_rate: int
-    channels: int = 2
+    channels: int = CHANNELS
 
 
 def read_audio(path: str | Path, listen: Listen) -> np.ndarray:

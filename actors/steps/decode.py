@@ -54,17 +54,7 @@ def _with_sound(
     payload: Payload, params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
 ) -> Payload:
     """The chunk's own audio latents span its sampled clip, slot 0 included."""
-    own = _own(params)
-    samples, rate = engine.decode_audio(params, artifacts[own])
-    clip_start = TEMPORAL * params.spans[own].start
+    samples, rate = engine.decode_audio(params, artifacts[params.own])
+    clip_start = TEMPORAL * params.spans[params.own].start
     sound = Sound.of_clip(samples, rate, clip_start, params.frame_rate)
     return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)
-
-
-def _own(params: DecodeParams) -> int:
-    """Which of the inputs the window belongs to: the last that starts no later than it. The chunk after it
-    starts before the window only where that is empty of new latents."""
-    start = params.window.window.start
-    return max(
-        range(len(params.spans)), key=lambda i: (params.spans[i].start <= start, params.spans[i].start)
-    )

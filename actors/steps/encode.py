@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from actors.engines.base import Engine
-from actors.media.audio import Listen, read_audio
+from actors.media.audio import CHANNELS, Listen, read_audio
 from actors.media.frames import Cut, read_image, read_video
 from actors.media.preprocess import compress_image
+from actors.media.probe import probe_audio
 from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
-from jobs.frames import latents_of
+from jobs.frames import audio_sample, latents_of
 from jobs.graph import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
 
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
@@ -26,10 +27,8 @@ def encode(params: StageParams, engine: Engine) -> Payload:
             return engine.encode_text(params)
         case EncodeImage():
             return engine.encode_image(params, guide_pixels(params))
-        case EncodeSource(kind="latent"):
-            return source_latents(params)
         case EncodeSource():
-            return engine.encode_video(params, source_frames(params))
+            return encode_source(params, engine)
         case EncodeAudio():
             return engine.encode_audio(params, heard(params))
     raise StageBug(f"{type(params).__name__} is no encode task; report this")
@@ -44,6 +43,44 @@ def source_frames(params: EncodeSource) -> np.ndarray:
     """The frames of a source video that open the chain: uint8 `[8k+1, H, W, 3]`."""
     cut = Cut(params.width, params.height, params.frame_rate, params.frames, params.skip_frames)
     return read_video(params.path, cut)
+
+
+def encode_source(params: EncodeSource, engine: Engine) -> Payload:
+    """The `latents` that open the chain, and the `audio_latents` that a generated sound goes on from."""
+    if params.kind == "latent":
+        latents = source_latents(params)
+    else:
+        latents = engine.encode_video(params, source_frames(params))
+    if params.sample_rate is None:
+        return latents
+    sound = source_sound(params, params.sample_rate)
+    audio = engine.encode_audio(sound, heard(sound) if has_sound(params) else silence(sound))
+    return Payload({**latents.arrays, **audio.arrays}, {**latents.meta, **audio.meta})
+
+
+def source_sound(params: EncodeSource, sample_rate: int) -> EncodeAudio:
+    """What is heard during the source's frames."""
+    start, stop = (
+        audio_sample(frame, sample_rate, params.frame_rate)
+        for frame in (params.skip_frames, params.skip_frames + params.frames)
+    )
+    return EncodeAudio(params.path, start, stop, sample_rate, params.frame_rate, params.frames)
+
+
+def has_sound(params: EncodeSource) -> bool:
+    """Whether the source is a video with a sound track."""
+    if params.kind == "latent":
+        return False
+    try:
+        probe_audio(params.path)
+    except InvalidInput:
+        return False
+    return True
+
+
+def silence(params: EncodeAudio) -> np.ndarray:
+    """As many samples as `heard` gives."""
+    return np.zeros((CHANNELS, params.stop_sample - params.start_sample), np.float32)
 
 
 def heard(params: EncodeAudio) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.media.probe import packet_times
+from actors.media.probe import packet_times, probe_audio
 from actors.media.process import Call
 from farm.api import RenderOptions, films, load, render
 from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed
@@ -65,6 +65,30 @@ def test_a_render_delivers_the_planned_film(tmp_path: Path) -> None:
     assert state["outcome"] == "done"
     assert state["videos"][0]["frames"] == film.frames
     assert state["tasks"] == {"total": 20, "committed": 20, "reused": 0, "retried": 0}
+
+
+@pytest.mark.parametrize("sound", [None, "generate"])
+def test_a_lagging_film_has_the_same_length(tmp_path: Path, sound: str | None) -> None:
+    job = spec(tmp_path / "out", decode={"seam": "lag"})
+    job["videos"][0]["audio"] = sound
+    events = run(job, tmp_path / "runs")
+    assert last(events).outcome == "done"
+    (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
+    assert (film.frames, film.fps) == (33 + 24 + 24 + 17, 24.0)
+
+
+def test_generated_sound_goes_on_from_a_source(tmp_path: Path) -> None:
+    clip = Path(__file__).parents[2] / "examples" / "assets" / "clip.mp4"
+    video = {
+        "name": "v",
+        "source": {"video": str(clip), "last_frames": 17},
+        "audio": "generate",
+        "chunks": [{"extend": {"prompt": "on", "num_new_frames": 24}}],
+    }
+    events = run(spec(tmp_path / "out", videos=[video]), tmp_path / "runs")
+    assert last(events).outcome == "done"
+    (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
+    assert probe_audio(film.path).sample_rate == 48000
 
 
 def test_an_unfinished_film_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

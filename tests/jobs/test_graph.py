@@ -73,8 +73,11 @@ def test_the_tasks_of_a_chunk() -> None:
     ]
 
 
-def test_needs_stand_before_their_tasks_and_dependents_turn_them_round() -> None:
-    graph = graph_of(generate(first_image="a.png"), extend(repeat=4), generate("b"), upscale={})
+@pytest.mark.parametrize("seam", ["crossfade", "lag"])
+@pytest.mark.parametrize("upscale", [None, {}])
+def test_needs_stand_before_their_tasks_and_dependents_turn_them_round(seam: str, upscale: Any) -> None:
+    chunks = generate(first_image="a.png"), extend(repeat=4), generate("b"), extend(last_image="c.png")
+    graph = graph_of(*chunks, upscale=upscale, decode={"seam": seam})
     seen: set[str] = set()
     for task in graph.tasks.values():
         assert {need.task for need in task.needs} <= seen
@@ -173,6 +176,15 @@ def test_lagging_decode_waits_for_the_next_chunk_and_fades_nothing() -> None:
         "dawn/00000/sample", "dawn/00001/sample", "dawn/00002/sample",
     ]  # fmt: skip
     assert roles(graph.tasks["dawn/00001/segment"]) == [("frames", "dawn/00001/decode")]
+
+
+def test_a_decode_knows_which_input_is_its_own() -> None:
+    chunks = generate(num_frames=33), extend(num_new_frames=24), extend(num_new_frames=24, overlap_frames=32)
+    for seam in ("crossfade", "lag"):
+        graph = graph_of(*chunks, decode={"seam": seam})
+        for task in graph.tasks.values():
+            if isinstance(task.params, DecodeParams):
+                assert task.needs[task.params.own].task == task.id.replace("decode", "sample")
 
 
 def test_a_segment_without_frames_needs_nothing() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from actors.engines.fake import FakeEngine
+from actors.media.audio import Listen, read_audio
+from actors.media.process import Call, compile_command, exchange
 from actors.payload import Payload, pack
-from actors.steps.encode import guide_pixels, source_latents
+from actors.steps.encode import encode, guide_pixels, source_latents, source_sound
 from jobs.errors import InvalidInput
 from jobs.params import EncodeImage, EncodeSource
+from jobs.spec import FakeConfig
 
 MakeBench = Callable[..., Any]
 
@@ -92,3 +97,42 @@ def _write_video(path: Path, frames: int) -> None:
     video = ffmpeg.input("pipe:", format="rawvideo", pixel_format="rgb24", video_size=(64, 32), framerate=25)
     output = ffmpeg.output(video, str(path), pix_fmt="yuv420p").global_args("-loglevel", "error")
     output.run(cmd=find_ffmpeg().path, input=np.ascontiguousarray(pixels).tobytes())
+
+
+def _clip(path: Path, sound: bool) -> str:
+    """49 frames at 24 per second, with or without a rising tone."""
+    import ffmpeg
+
+    inputs = [ffmpeg.input("testsrc=size=64x32:rate=24:duration=2.0416", f="lavfi")]
+    if sound:
+        inputs.append(ffmpeg.input("aevalsrc=sin(600*t*t):sample_rate=44100:duration=2.1", f="lavfi"))
+    exchange(compile_command(ffmpeg.output(*inputs, str(path)).overwrite_output()), Call("make a clip"))
+    return str(path)
+
+
+def test_a_source_brings_its_sound_where_sound_is_generated(tmp_path: Path) -> None:
+    path = _clip(tmp_path / "heard.mp4", sound=True)
+    params = EncodeSource("video", path, 64, 32, 17, 24.0, 32, sample_rate=48000)
+    engine = FakeEngine(FakeConfig())
+    made = encode(params, engine)
+    sound = source_sound(params, 48000)
+    samples = read_audio(path, Listen(32 * 2000, 49 * 2000, 48000))
+    assert samples.any()
+    wanted = engine.encode_audio(sound, samples)["audio_latents"]
+    np.testing.assert_array_equal(made["audio_latents"], wanted)
+    without = encode(replace(params, sample_rate=None), engine)
+    assert set(without.arrays) == {"latents"}
+    np.testing.assert_array_equal(without["latents"], made["latents"])
+
+
+def test_a_source_without_sound_is_silent(tmp_path: Path) -> None:
+    engine = FakeEngine(FakeConfig())
+    latents = tmp_path / "clip.safetensors"
+    latents.write_bytes(pack(Payload({"latents": np.zeros((1, 128, 3, 1, 2), np.float32)})))
+    for params in (
+        EncodeSource("video", _clip(tmp_path / "mute.mp4", sound=False), 64, 32, 17, 24.0, 32, 48000),
+        EncodeSource("latent", str(latents), 64, 32, 17, 24.0, 0, 48000),
+    ):
+        silence = np.zeros((2, 17 * 2000), np.float32)
+        wanted = engine.encode_audio(source_sound(params, 48000), silence)["audio_latents"]
+        np.testing.assert_array_equal(encode(params, engine)["audio_latents"], wanted)
