@@ -72,7 +72,7 @@ class JobMetrics:
                 self._fail(event)
 
     def _plan(self) -> None:
-        todo = set(self.session.todo)
+        todo = self.session.waiting
         for task in self.session.scoped:
             self.state[task] = WAITING if task in todo else COMMITTED
         for task in todo:

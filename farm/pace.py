@@ -12,6 +12,10 @@ SLOW = 1.5
 """From here on a worker is told of: equal cards differ by a few percent."""
 ENOUGH = 3
 """Tasks of a stage, the first one not counted: it compiles kernels."""
+LEAST_S = 0.2
+"""Shorter tasks are mostly waits."""
+UNEVEN = frozenset({Stage.ENCODE, Stage.SEGMENT})
+"""Prompts, pictures and films take their own times, and segments share the processor."""
 
 
 @dataclass
@@ -41,7 +45,7 @@ class Pace:
 
     def observe(self, worker: str, stage: Stage, expected_s: float, seconds: float) -> str | None:
         """A task is done. What to say of a worker that is `SLOW` against the others: once."""
-        if expected_s <= 0 or worker in self._told or stage is Stage.SEGMENT:
+        if expected_s <= 0 or seconds < LEAST_S or worker in self._told or stage in UNEVEN:
             return None
         mine = self._means[stage][worker]
         mine.add(seconds / expected_s)

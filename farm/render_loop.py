@@ -26,6 +26,7 @@ from farm.session import JobSession
 from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED
 from farm.workforce import Workforce
 from jobs.errors import (
+    CannotRun,
     CorruptArtifact,
     FailureKind,
     FarmError,
@@ -261,9 +262,8 @@ class RenderLoop:
     def _on_lost(self, event: Lost) -> Iterator[Event]:
         yield self.session.record(_gone(event))
         self._raise_if_hopeless(event.failure)
-        if self.scheduler is None or event.worker not in self.crew.ready:
-            if self.crew.tries_again(event.worker, event.failure.message):
-                self.pool.replace(event.worker)
+        if self.scheduler is None or not self.scheduler.knows(event.worker):
+            self._start_again(event)
             return
         if event.failure.kind is FailureKind.OOM and event.calls:
             yield from self._out_of_memory(event)
@@ -280,12 +280,28 @@ class RenderLoop:
         yield self._record_failure(event.worker, call, failure, orders)
         yield from self._perform(orders, explained=call.task)
 
+    def _start_again(self, event: Lost) -> None:
+        """A worker that never served is started again. What keeps the last one of a stage from its storage
+        pauses the job."""
+        try:
+            again = self.crew.tries_again(event.worker, event.failure.message)
+        except CannotRun:
+            if isinstance(event.failure.cause, StorageProblem):
+                raise event.failure.cause from None
+            raise
+        if again:
+            self.pool.replace(event.worker)
+
     def _raise_if_hopeless(self, failure: Failure) -> None:
-        """What every worker would answer is told to the user at once; a full disk pauses the job."""
-        if isinstance(failure.cause, StorageProblem):
-            raise failure.cause
-        if isinstance(failure.cause, FarmError) and not isinstance(failure.cause, StageError):
-            raise failure.cause
+        """What every worker would answer is told to the user at once; a full disk pauses the job. Once
+        workers serve, what another one lacks is a matter of its own node."""
+        cause, serving = failure.cause, self.scheduler is not None
+        if isinstance(cause, StorageProblem) and (cause.full or not serving):
+            raise cause
+        if serving:
+            return
+        if isinstance(cause, FarmError) and not isinstance(cause, StageError):
+            raise cause
         if failure.kind is FailureKind.INVALID:
             raise StoreUnusable(failure.message)
 

@@ -50,6 +50,7 @@ from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
 from jobs.retention import evictable
 from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Request, Store
+from jobs.twins import Twins, find_twins
 
 if TYPE_CHECKING:
     from actors.worker import TaskOrder, TaskResult
@@ -85,6 +86,7 @@ class JobSession:
         self.graph = build_graph(self.plan)
         self.scoped = within(self.graph, scope.until)
         self.digests: dict[str, str] = {}
+        self.twins = Twins()
         self.commits: dict[str, Commit] = {}
         self.todo: list[str] = []
         self._notices: list[Event] = []
@@ -151,6 +153,8 @@ class JobSession:
             self.plan, self.graph = resolved, build_graph(resolved)
             self._write_plan()
         self.digests = digests(self.graph, job_fingerprint(self.graph, report["fingerprint"]))
+        self.twins = find_twins(self.digests)
+        self.graph = self.twins.merged(self.graph)
         self._write_digests(report)
         self._survey()
         return True
@@ -163,7 +167,7 @@ class JobSession:
         """The opening event, once `resolve` has succeeded."""
         totals: dict[str, Counter[str]] = {}
         done: dict[str, Counter[str]] = {}
-        waiting = set(self.todo)
+        waiting = self.waiting
         for name in self.scoped:
             video, _, stage = split_task(name)
             totals.setdefault(video, Counter())[stage] += 1
@@ -189,33 +193,38 @@ class JobSession:
         return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder)
 
     def done(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
-        """Takes a committed result: counts it, gives up frames nobody needs, hands complete films to
-        delivery."""
-        self._keep(result.task, result.commit)
+        """Takes a committed result, for the task and its twins: counts it, gives up frames nobody needs,
+        hands complete films to delivery."""
+        family = self.twins.family(result.task)
+        for task in family:
+            self._keep(task, result.commit)
         counts = self._state.tasks
         self._state = replace(
             self._state,
             tasks=replace(counts, committed=counts.committed + 1, retried=counts.retried + (attempt > 1)),
         )
         exact = result.task not in self._inexact
-        yield self.record(
-            TaskCommitted(result.task, worker, attempt, result.seconds, result.commit.size, exact)
-        )
-        self._retire(result.task)
-        self._delivery.committed(result.task, self.commits)
+        for task in family:
+            seconds = result.seconds if task == result.task else 0.0
+            yield self.record(TaskCommitted(task, worker, attempt, seconds, result.commit.size, exact))
+            self._retire(task)
+            self._delivery.committed(task, self.commits)
         yield from self.delivered()
 
     def failed(self, failure: TaskFailed, given_up: bool) -> TaskFailed:
-        """Takes a failed attempt; with `given_up` the task counts as failed in `state.json`."""
+        """Takes a failed attempt; with `given_up` the task counts as failed in `state.json`, and its
+        twins."""
         if given_up:
-            lost = FailedTask(failure.task, failure.kind, failure.message)
-            self._state = replace(self._state, failed=(*self._state.failed, lost))
+            family = self.twins.family(failure.task)
+            lost = [FailedTask(task, failure.kind, failure.message) for task in family]
+            self._state = replace(self._state, failed=(*self._state.failed, *lost))
         return self.record(failure)
 
     def lose(self, task: str) -> None:
         """Forgets a commit whose artifact turned out damaged; it has to be rendered again."""
         self.store.void([self.digests[task]])
-        self.commits.pop(task, None)
+        for twin in self.twins.family(task):
+            self.commits.pop(twin, None)
 
     def deliver_complete(self) -> None:
         """Hands over every film that is complete already: all of them on a second render."""
@@ -242,7 +251,7 @@ class JobSession:
         makes it again, and nothing else; empty as a rule."""
         self._delivery.wait()
         yield from self.delivered()
-        self.todo = to_remake(self.graph, self._decayed, self.commits)
+        self.todo = self.twins.without(to_remake(self.graph, self._decayed, self.commits))
         self._mends += bool(self._decayed)
         self._decayed = []
 
@@ -271,6 +280,11 @@ class JobSession:
     def complete(self) -> bool:
         """Nothing is left to compute."""
         return not self.todo
+
+    @property
+    def waiting(self) -> set[str]:
+        """The tasks that are not there yet: what has to be computed, and its twins."""
+        return {twin for task in self.todo for twin in self.twins.family(task)}
 
     @property
     def final_outcome(self) -> str:
@@ -307,7 +321,8 @@ class JobSession:
         self._inexact |= {task for task, digest in self.digests.items() if _is_inexact(standing.get(digest))}
         for task in evictable(self.graph, self.commits):
             self._retire(task)
-        self.todo = to_compute(self.graph, self.digests, checked.commits, evicted, self.scope.until)
+        missing = to_compute(self.graph, self.digests, checked.commits, evicted, self.scope.until)
+        self.todo = self.twins.without(missing)
         total = len(self.scoped)
         reused = total - len(set(self.todo) & set(self.scoped))
         self._state = replace(self._state, tasks=TaskCounts(total=total, reused=reused))
@@ -321,10 +336,13 @@ class JobSession:
         """Gives up decoded frames once every segment that shows them is committed."""
         if self.plan.run.keep == "all":
             return
-        for name in (task, *(need.task for need in self.graph.tasks[task].needs)):
+        first = self.twins.first.get(task, task)
+        for name in (first, *(need.task for need in self.graph.tasks[task].needs)):
             shown = all(reader in self.commits for reader in self.graph.dependents[name])
             if shown and self.graph.tasks[name].stage is Stage.DECODE and name in self.commits:
-                self.store.evict(self.commits.pop(name))
+                self.store.evict(self.commits[name])
+                for twin in self.twins.family(name):
+                    self.commits.pop(twin, None)
 
     def _touches(self, video: str) -> bool:
         return any(split_task(task)[0] == video for task in self._inexact)
@@ -345,7 +363,10 @@ class JobSession:
                 self._notice(f"a film could not be delivered: {problem}")
 
     def _lose_segment(self, problem: CorruptArtifact) -> None:
-        """A segment is damaged: `mend` has it made again, until the medium cannot be trusted."""
+        """A segment is damaged: `mend` has it made again, until the medium cannot be trusted. A preview and
+        the film may both have met it."""
+        if any(self.digests[task] == problem.digest for task in self._decayed):
+            return
         self._notice(f"a film waits: {problem}")
         lost = [task for task, commit in self.commits.items() if commit.digest == problem.digest]
         self.store.void([problem.digest])

@@ -168,13 +168,14 @@ class BadOutput(StageError):
 class StorageProblem(StageError):
     """Reading or writing the store failed: disk full, permission, missing mount.
 
-    `path` is what could not be used and `cause` why, `need_bytes` what was to be written, `free_bytes` what
-    the medium had left.
+    `path` is what could not be used and `cause` why, `full` whether room is all that lacks, `need_bytes`
+    what was to be written, `free_bytes` what the medium had left.
     """
 
     kind = FailureKind.STORAGE
     path: str = ""
     cause: str = ""
+    full: bool = False
     need_bytes: int = 0
     free_bytes: int | None = None
 

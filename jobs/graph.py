@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Literal
@@ -66,7 +66,7 @@ def build_graph(plan: Plan) -> TaskGraph:
             for chunk in chunks:
                 for task in _ChunkTasks(plan, video, chunk, chain).all():
                     tasks.setdefault(task.id, task)
-    return _link(_needs_first(tasks))
+    return link(_needs_first(tasks))
 
 
 def latent_bytes(width: int, height: int, latents: int) -> int:
@@ -89,7 +89,8 @@ def _needs_first(tasks: dict[str, StageTask]) -> dict[str, StageTask]:
     return ordered
 
 
-def _link(tasks: dict[str, StageTask]) -> TaskGraph:
+def link(tasks: Mapping[str, StageTask]) -> TaskGraph:
+    """The graph of these tasks, each standing behind its needs."""
     dependents: dict[str, list[str]] = {task: [] for task in tasks}
     chains: dict[str, list[str]] = {}
     for task in tasks.values():

@@ -66,6 +66,10 @@ class Scheduler:
             self._settle()
         return self._out
 
+    def knows(self, worker: str) -> bool:
+        """Whether the worker was ready once."""
+        return worker in self.board.roster.by_id
+
     def next_wake_s(self) -> float:
         """When the next `Tick` is due, at the latest; infinite when nothing waits for time to pass."""
         return min(self.board.wake_s, self.board.soon_s)

@@ -21,7 +21,7 @@ from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
 from farm.selection import to_compute
 from farm.simulate import simulate
 from farm.topology_search import Candidate, Found, SearchConfig, find_topology
-from jobs.digest import digests
+from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
 from jobs.graph import Stage, TaskGraph, build_graph
 from jobs.load import LoadedSpec
@@ -30,6 +30,7 @@ from jobs.retention import DiskEstimate, estimate_disk
 from jobs.store import Store
 from jobs.summary import ChunkRow, VideoRow, plan_summary
 from jobs.topology import AUTO, Machine, Topology, parse_topology
+from jobs.twins import find_twins
 
 HOUR_S = 3600.0
 MOST_OPTIONS = 8
@@ -108,7 +109,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     """
     _machine_and_topology(loaded.spec.run.topology, request)
     standing = _Standing(loaded, request)
-    graph, left = standing.graph, standing.left()
+    graph, left = standing.left()
     tasks = _tasks_left(graph, left, standing.duration_s)
     found = _search(tasks, standing, request) if tasks else None
     summary = plan_summary(standing.plan)
@@ -118,7 +119,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         videos=summary.videos,
         chunks=summary.chunks,
         stages=_stages(graph, left, standing.duration_s),
-        disk=estimate_disk(graph, standing.plan.run.keep),
+        disk=estimate_disk(standing.graph, standing.plan.run.keep),
         gpus=request.gpus,
         times_from=standing.times_from,
         topology=rows[0].topology if rows else "",
@@ -147,13 +148,22 @@ class _Standing:
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
 
-    def left(self) -> set[str]:
-        """The tasks that a render would compute."""
-        if self.store is None or self.report is None:
-            return set(self.graph.tasks)
-        known = digests(self.graph, job_fingerprint(self.graph, self.report["fingerprint"]))
-        evicted = self.store.evicted_digests()
-        return set(to_compute(self.graph, known, self.store.committed_digests(), evicted))
+    def left(self) -> tuple[TaskGraph, set[str]]:
+        """The tasks that a render would compute, and the graph in which twins need one of them."""
+        known = digests(self.graph, self._fingerprint())
+        twins = find_twins(known)
+        graph = twins.merged(self.graph)
+        missing = list(graph.tasks)
+        if self.store is not None and self.report is not None:
+            evicted = self.store.evicted_digests()
+            missing = to_compute(graph, known, self.store.committed_digests(), evicted)
+        return graph, set(twins.without(missing))
+
+    def _fingerprint(self) -> Fingerprint:
+        """Before a first render, any: equal tasks have equal digests all the same."""
+        if self.report is not None:
+            return job_fingerprint(self.graph, self.report["fingerprint"])
+        return Fingerprint({}, {}, {path: path for path in input_files(self.graph)})
 
 
 def _existing(runs_url: str, job_id: str) -> Store | None:

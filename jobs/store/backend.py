@@ -114,7 +114,7 @@ def storage_problem(error: Exception, path: str, need_bytes: int, free_bytes: in
     told = f"{cause} ({', '.join(numbers)})" if numbers else cause
     cure = "Make space" if full else "Restore access"
     problem = StorageProblem(f"{path}: {told}. {cure} there, then continue with `farm resume`.")
-    problem.path, problem.cause = path, told
+    problem.path, problem.cause, problem.full = path, told, full
     problem.need_bytes, problem.free_bytes = need_bytes, free_bytes
     return problem
 

@@ -31,9 +31,16 @@ def test_equal_workers_and_a_lone_one_are_not_told_of() -> None:
     assert told(pace, "b", *(9 * [8.5])) == []
 
 
-def test_stages_are_compared_for_themselves_and_segments_not_at_all() -> None:
+def test_stages_are_compared_for_themselves_and_uneven_ones_not_at_all() -> None:
     pace = Pace()
     told(pace, "a", *(5 * [2.0]))
     assert told(pace, "b", *(5 * [9.0]), stage=Stage.DECODE) == []
-    told(pace, "c", *(5 * [2.0]), stage=Stage.SEGMENT)
-    assert told(pace, "d", *(5 * [9.0]), stage=Stage.SEGMENT) == []
+    for stage in (Stage.ENCODE, Stage.SEGMENT):
+        told(pace, "c", *(5 * [2.0]), stage=stage)
+        assert told(pace, "d", *(5 * [9.0]), stage=stage) == []
+
+
+def test_what_takes_next_to_no_time_says_nothing() -> None:
+    pace = Pace()
+    told(pace, "a", *(9 * [0.05]))
+    assert told(pace, "b", *(9 * [0.15])) == []

@@ -12,7 +12,16 @@ import pytest
 from actors.media.probe import packet_times, probe_audio
 from actors.media.process import Call
 from farm.api import RenderOptions, films, load, render
-from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, TaskCommitted, TaskFailed
+from farm.events import (
+    Event,
+    FilmDelivered,
+    JobFinished,
+    JobPlanned,
+    Notice,
+    TaskCommitted,
+    TaskFailed,
+    TaskStarted,
+)
 from farm.stitch import file_sha256
 from farm.verbs.plan import PlanRequest, plan_job
 from jobs.errors import JobFailed
@@ -45,6 +54,12 @@ def spec(out: Path, **changes: Any) -> dict[str, Any]:
 
 def run(job: dict[str, Any], runs: Path, **options: Any) -> list[Event]:
     return list(render(job, runs=str(runs), serial=True, **options))
+
+
+def delivered(events: list[Event]) -> dict[str, str]:
+    """SHA-256 of each film."""
+    films = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
+    return {film.video: film.sha256 for film in films}
 
 
 def committed(events: list[Event]) -> set[str]:
@@ -89,6 +104,45 @@ def test_generated_sound_goes_on_from_a_source(tmp_path: Path) -> None:
     assert last(events).outcome == "done"
     (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
     assert probe_audio(film.path).sample_rate == 48000
+
+
+def matrix(out: Path) -> dict[str, Any]:
+    """Two films that differ in their last of three chunks."""
+    chunks = [
+        {"generate": {"prompt": "one", "num_frames": 17}},
+        {"extend": {"prompt": "two", "num_new_frames": 16}},
+        {"extend": {"prompt": "so {mood}", "num_new_frames": 16}},
+    ]
+    videos = [{"name": "v", "chunks": chunks}]
+    return spec(out, videos=videos, matrix={"mood": ["calm", "wild"]}, upscale=None)
+
+
+def test_equal_tasks_of_two_films_are_computed_once(tmp_path: Path) -> None:
+    events = run(matrix(tmp_path / "out"), tmp_path / "runs")
+    started = [event.task for event in events if isinstance(event, TaskStarted)]
+    assert len(started) == len(set(started)) == 4 + 3 * (2 + 2), (
+        "prompts, and three stages of what is shared and what is not"
+    )
+    assert not any(isinstance(event, TaskFailed) for event in events)
+    assert {f"v-mood-{mood}/00000/segment" for mood in ("calm", "wild")} <= committed(events)
+    planned = next(event for event in events if isinstance(event, JobPlanned))
+    assert not any(done for stages in planned.done.values() for done in stages.values())
+    assert last(events).state["tasks"]["total"] == planned.tasks == len(committed(events))
+    found = delivered(events)
+    for mood in ("calm", "wild"):
+        alone = {**matrix(tmp_path / mood), "matrix": {"mood": [mood]}}
+        assert list(delivered(run(alone, tmp_path / f"runs-{mood}")).values()) == [found[f"v-mood-{mood}"]]
+
+
+def test_a_given_up_task_takes_its_twins_along(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_text(json.dumps({"faults": [{"task": "v-mood-calm/00001/sample", "do": "raise"}]}))
+    job = {**matrix(tmp_path / "out"), "engine": {"name": "fake", "fake": {"faults": str(faults)}}}
+    events = run(job, tmp_path / "runs")
+    assert last(events).outcome == "partial"
+    assert {failed["task"] for failed in last(events).state["failed"]} == {
+        f"v-mood-{mood}/00001/sample" for mood in ("calm", "wild")
+    }
 
 
 def test_an_unfinished_film_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ from typing import Any
 import pytest
 
 from cluster.session import Session
-from farm.events import TaskFailed, TaskStarted, WorkerGone, WorkerReady
-from farm.state import DONE, PAUSED
+from farm.driver import RayOptions, render_on_ray
+from farm.events import Event, TaskCommitted, TaskFailed, TaskStarted, WorkerGone, WorkerReady
+from farm.session import Scope
+from farm.state import DONE, FAILED, PAUSED
 from jobs.store import DIGESTS, Store
 from tests.ray.commands import farm, write_spec
 from tests.ray.head import ray_head
 from tests.ray.processes import alive, until
-from tests.ray.specs import JOB, Rendered, document, records, render, render_alone
+from tests.ray.specs import JOB, Rendered, collected, document, load, records, render_alone
 
 TOPOLOGY = "mono=1,segment=1"
 TASK = "take0/00001/decode"
-DEADLINE_S = 3.0
+DEADLINE_S = 6.0
 BEGINNINGS = ("worker_placed", "task_started")
 
 
@@ -32,6 +35,11 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 Play = Callable[..., Rendered]
+Meanwhile = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Nothing happens meanwhile."""
 
 
 @pytest.fixture
@@ -40,10 +48,14 @@ def play(ray_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FARM_TRACE", str(tmp_path / "trace"))
     script = tmp_path / "faults.json"
 
-    def run(*faults: dict[str, Any], topology: str = TOPOLOGY) -> Rendered:
+    def run(
+        *faults: dict[str, Any], topology: str = TOPOLOGY, meanwhile: Meanwhile = ignore, **fake: Any
+    ) -> Rendered:
         script.write_text(json.dumps({"faults": list(faults)}))
-        data = document(tmp_path / "out", videos=2, count=3, faults=str(script))
-        return render(tmp_path / "runs", {**data, "run": {"deadlines": {"decode": DEADLINE_S}}}, topology)
+        data = document(tmp_path / "out", videos=2, count=3, faults=str(script), **fake)
+        spec = load({**data, "run": {"deadlines": {"decode": DEADLINE_S}}})
+        events = render_on_ray(spec, Scope(str(tmp_path / "runs")), RayOptions(topology))
+        return collected(meanwhile(event) or event for event in events)
 
     return run
 
@@ -60,8 +72,8 @@ def processes(folder: Path, task: str) -> list[int]:
         ("exit", "died"),
         ("kill", "died"),
         ("device_lost", "CUDA error"),
-        ("hang", "no result after 3 s"),
-        pytest.param("stop", "no result after 3 s", marks=pytest.mark.slow),
+        ("hang", "no result after 6 s"),
+        pytest.param("stop", "no result after 6 s", marks=pytest.mark.slow),
     ],
 )
 def test_a_lost_or_hanging_worker_is_replaced(
@@ -166,15 +178,62 @@ def test_decay_is_met_by_its_reader_and_mended_in_the_same_render(
     assert stuck.outcome == PAUSED
     store = Store.open(str(tmp_path / "runs"), JOB)
     commit = store.commit(store.read_json(DIGESTS)["digests"][task])
-    path = tmp_path / "runs" / JOB / commit.file
-    seen = path.stat()
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0x55
-    path.write_bytes(data)
-    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    decay(tmp_path / "runs" / JOB / commit.file)
     rest = play()
     assert (rest.outcome, rest.films) == (DONE, reference)
     again = [e["task"] for e in records(tmp_path / "runs") if e["event"] == "task_committed"]
     twice = {name for name in again if again.count(name) > 1}
     assert task in twice
     assert twice <= {task, "take0/00000/decode"}
+
+
+def decay(path: Path) -> None:
+    """One byte changes, unseen."""
+    seen = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+def test_a_worker_that_dies_when_a_segment_is_to_be_made_again_comes_back(
+    play: Play, tmp_path: Path, reference: dict[str, str]
+) -> None:
+    """All is computed, so that no schedule knew of the loss."""
+    segments: list[str] = []
+
+    def meanwhile(event: Event) -> None:
+        if not isinstance(event, TaskCommitted) or not event.task.endswith("segment"):
+            return
+        segments.append(event.task)
+        if event.task == "take1/00000/segment" and segments.count(event.task) == 1:
+            store = Store.open(str(tmp_path / "runs"), JOB)
+            commit = store.commit(store.read_json(DIGESTS)["digests"][event.task])
+            decay(tmp_path / "runs" / JOB / commit.file)
+        if len(segments) == len(reference) * 3:
+            os.kill(processes(tmp_path, segments[-1])[-1], signal.SIGKILL)
+
+    rendered = play(topology="mono=1,segment=1", meanwhile=meanwhile)
+    assert (rendered.outcome, rendered.films) == (DONE, reference)
+    assert len(segments) == len(reference) * 3 + 1
+
+
+@pytest.mark.parametrize("topology", ["mono=2,segment=1", "mono=1,segment=1"])
+def test_a_successor_that_does_not_see_the_storage_is_left_out(
+    play: Play, tmp_path: Path, reference: dict[str, str], topology: str
+) -> None:
+    """Its node is at fault, the others go on. Without others the job ends, and says what is missing."""
+    task = "take0/00000/sample"
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, TaskStarted) and event.task == task:
+            for proof in (tmp_path / "out").glob(".farm-probe-*"):
+                proof.unlink()
+
+    fault = {"task": task, "attempts": [1], "do": "kill", "after_s": 0.4}
+    rendered = play(fault, topology=topology, meanwhile=meanwhile, upscale_s=3.0)
+    assert any("does not share the driver's storage" in event.reason for event in rendered.of(WorkerGone))
+    if topology == "mono=2,segment=1":
+        assert (rendered.outcome, rendered.films) == (DONE, reference)
+    else:
+        assert rendered.outcome == FAILED

@@ -15,6 +15,7 @@ from farm.events import (
     JobPlanned,
     Notice,
     TaskCommitted,
+    TaskFailed,
     TaskStarted,
     WorkerPlaced,
     WorkerReady,
@@ -65,6 +66,20 @@ def test_events_in_their_order(ray_session: Session, tmp_path: Path) -> None:
     assert chain == sorted(chain)
     films = [event for event in rendered.of(FilmDelivered) if not event.preview]
     assert [event.frames for event in films] == [65, 65]
+
+
+def test_equal_tasks_of_films_are_computed_once(ray_session: Session, tmp_path: Path) -> None:
+    """Four films of a matrix differ in their last chunk alone."""
+    data = document(tmp_path / "out", videos=1, count=4)
+    data["videos"][0]["chunks"][-1]["extend"]["prompt"] = "it ends {mood}"
+    data["matrix"] = {"mood": ["calm", "wild", "odd", "late"]}
+    rendered = render(tmp_path / "runs", data, "sample=2,upscale=1,decode=1,segment=1")
+    assert (rendered.outcome, len(rendered.films)) == ("done", 4)
+    assert not rendered.of(TaskFailed)
+    started = [event.task for event in rendered.of(TaskStarted)]
+    assert len(started) == len(set(started))
+    assert sum(task.endswith("/sample") for task in started) == 3 + 4
+    assert rendered.films == render_alone(tmp_path / "alone", data).films
 
 
 def test_second_render_starts_no_worker(ray_session: Session, tmp_path: Path) -> None:
