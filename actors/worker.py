@@ -8,7 +8,8 @@ import platform
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,9 +27,9 @@ from actors.steps import begin_stage
 from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
-from jobs.errors import OutOfMemory, StorageProblem, StoreUnusable
+from jobs.errors import InvalidInput, OutOfMemory, StorageProblem, StoreUnusable
 from jobs.failures import Rung
-from jobs.files import remember_beside
+from jobs.files import file_digest, remember_beside
 from jobs.graph import Need, Stage, StageTask
 from jobs.spec import EngineConfig, Verify
 from jobs.store import Commit, Store
@@ -66,7 +67,8 @@ class WorkerConfig:
 class TaskOrder:
     """One attempt of one task. `inputs` are the commits of its needs by task id; `rungs` the out-of-memory
     ladder as far as earlier attempts have climbed it. `exact` is False where the worker's software or device
-    is not the one that the digest stands for."""
+    is not the one that the digest stands for. `content` is the SHA-256 of the file that the task reads, as it
+    was when the digest was made."""
 
     task: StageTask
     digest: str
@@ -74,6 +76,7 @@ class TaskOrder:
     inputs: Mapping[str, Commit]
     rungs: tuple[Rung, ...] = ()
     exact: bool = True
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,8 @@ class StageWorker:
         device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
         failed, timer = failed_allocations(device), StepTimer(device)
         try:
-            made = begin_stage(task, inputs, engine, scratch)
+            with _same_content(order):
+                made = begin_stage(task, inputs, engine, scratch)
             timer.stop()
         finally:
             short = failed_allocations(device) > failed
@@ -283,6 +287,26 @@ class StageWorker:
         if self._engine is None:
             raise RuntimeError("run before setup")
         return self._engine
+
+
+@contextmanager
+def _same_content(order: TaskOrder) -> Iterator[None]:
+    """Raises InvalidInput where the file that the step reads is not what it was when the job was planned:
+    its result would stand under the digest of the other one."""
+    path = getattr(order.task.params, "path", "")
+    if not order.content:
+        yield
+        return
+    _require_content(path, order.content)
+    yield
+    _require_content(path, order.content)
+
+
+def _require_content(path: str, content: str) -> None:
+    if file_digest(path) != content:
+        raise InvalidInput(
+            f"{path} has changed since this render began: put it back, or render again to take it as it is"
+        )
 
 
 def _opened(config: WorkerConfig) -> Store:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from actors.media.ffmpeg import media_fingerprint
 from cluster.pool_events import Ready
+from farm.frozen import difference
 from farm.scheduler import events
 from farm.session import JobSession
 from farm.workforce import Workforce
 from jobs.errors import CannotRun
 from jobs.graph import Stage
-from jobs.store import DIGESTS
 
 START_TRIES = 3
 
@@ -43,13 +42,7 @@ class Crew:
 
     def difference(self, worker: str) -> str:
         """How this worker's software differs from what the job's digests stand for; empty as a rule."""
-        report = self.ready[worker].report
-        wanted: dict[str, object] = dict(media_fingerprint())
-        if self._hosts_models(worker):
-            wanted |= (self.session.store.read_json(DIGESTS) or {}).get("engine", {})
-        own = {**report.get("media", {}), **report["fingerprint"]}
-        keys = [key for key in wanted if key in own and own[key] != wanted[key]]
-        return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
+        return difference(self.ready[worker].report, self.session.engine)
 
     def leave_out(self, worker: str, why: str) -> None:
         """It serves never. Raises CannotRun when a stage of the job has no worker left that might."""

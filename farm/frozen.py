@@ -18,7 +18,7 @@ from jobs.digest import Fingerprint, input_files
 from jobs.errors import CannotRun
 from jobs.files import file_digest
 from jobs.graph import SampleParams, UpscaleParams
-from jobs.spec import EngineConfig
+from jobs.plan import Plan
 from jobs.store import DIGESTS, Store
 from jobs.task import TaskGraph
 
@@ -31,17 +31,28 @@ def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
     return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=files)
 
 
-def frozen_report(store: Store, engine: EngineConfig) -> dict[str, Any] | None:
-    """What a worker once reported of this engine section (`fingerprint`, `modes`, `sources`, `samplers`);
-    None where nothing is stored or it is no longer true."""
+def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
+    """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
+    `sources`, `samplers`); None where nothing is stored or it is no longer true."""
     record = store.read_json(DIGESTS)
-    if record is None or record.get("config") != engine.model_dump(mode="json"):
+    if record is None or record.get("config") != plan.engine.model_dump(mode="json"):
         return None
     fingerprint, sources = record.get("engine"), record.get("sources")
     if not fingerprint or not sources or not still_true(sources):
         return None
+    if fingerprint.get("threads", plan.run.threads) != plan.run.threads:
+        return None
     kept = {"modes": record.get("modes", {}), "samplers": record.get("samplers", [])}
     return {"fingerprint": fingerprint, "sources": sources, **kept}
+
+
+def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
+    """How the software that a worker reports differs from what a job's digests stand for, `engine` being the
+    job's fingerprint; empty as a rule. A worker that hosts no models reports no engine."""
+    wanted = {**media_fingerprint(), **engine}
+    own = {**report.get("media", {}), **report["fingerprint"]}
+    keys = [key for key in wanted if key in own and own[key] != wanted[key]]
+    return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
 
 
 def require_samplers(graph: TaskGraph, known: Sequence[str]) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.durations import Durations, Laps, Place, keep_durations
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
+from farm.frozen import difference
 from farm.session import JobSession, Scope
 from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED
-from jobs.errors import CorruptArtifact, FailureKind, StageError, StorageProblem
+from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.graph import Stage
 from jobs.store import Request
@@ -46,6 +48,7 @@ class _SerialRender:
         self.queue: deque[str] = deque()
         self.ended: tuple[str, str] | None = None
         self.place: Place | None = None
+        self.exact = True
         self.measured = Durations()
 
     def run(self) -> Iterator[Event]:
@@ -105,6 +108,13 @@ class _SerialRender:
         yield session.record(WorkerReady(WORKER, report["device"], report["setup_s"]))
         if not session.digests:
             session.resolve(report)
+        elif unlike := difference(report, session.engine):
+            if not run.mixed_compute:
+                raise CannotRun(
+                    f"this machine would make other bytes than the job has: {unlike}. Use an equal one, "
+                    "set run.mixed_compute: true, or give the job another name with --job-id"
+                )
+            self.exact = False
 
     def _step(self, task: str) -> Iterator[Event]:
         needs = [need.task for need in self.session.graph.tasks[task].needs]
@@ -125,7 +135,8 @@ class _SerialRender:
         rungs = self._decide(known, stage).rungs if known else ()
         yield self.session.record(TaskStarted(task, WORKER, attempt, "plan order"))
         try:
-            result = self.worker.run(self.session.order(task, attempt, rungs))
+            order = self.session.order(task, attempt, rungs)
+            result = self.worker.run(order if self.exact else replace(order, exact=False))
         except StageError as error:
             yield self._fail(task, attempt, error)
         else:

@@ -85,7 +85,10 @@ class JobSession:
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
         self.graph = build_graph(self.plan)
         self.scoped = within(self.graph, scope.until)
+        self.engine: Mapping[str, Any] = {}
+        """The fingerprint of the software and models that the digests stand for."""
         self.digests: dict[str, str] = {}
+        self._contents: Mapping[str, str] = {}
         self.twins = Twins()
         self.commits: dict[str, Commit] = {}
         self.todo: list[str] = []
@@ -143,7 +146,7 @@ class JobSession:
         None takes what an earlier render froze; False when there is nothing: start a worker and ask it.
         Raises CannotRun where the engine lacks a sampler of the job.
         """
-        report = frozen_report(self.store, self.plan.engine) or report
+        report = frozen_report(self.store, self.plan) or report
         if report is None:
             return False
         require_samplers(self.graph, report.get("samplers", ()))
@@ -152,7 +155,10 @@ class JobSession:
             # A second graph of a long film would cost the driver tens of megabytes.
             self.plan, self.graph = resolved, build_graph(resolved)
             self._write_plan()
-        self.digests = digests(self.graph, job_fingerprint(self.graph, report["fingerprint"]))
+        self.engine = report["fingerprint"]
+        found = job_fingerprint(self.graph, self.engine)
+        self._contents = found.files
+        self.digests = digests(self.graph, found)
         self.twins = find_twins(self.digests)
         self.graph = self.twins.merged(self.graph)
         self._write_digests(report)
@@ -190,7 +196,8 @@ class JobSession:
 
         stage_task = self.graph.tasks[task]
         inputs = {need.task: self.commits[need.task] for need in stage_task.needs}
-        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder)
+        content = self._contents.get(getattr(stage_task.params, "path", ""), "")
+        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, content=content)
 
     def done(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
         """Takes a committed result, for the task and its twins: counts it, gives up frames nobody needs,

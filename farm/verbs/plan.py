@@ -139,7 +139,7 @@ class _Standing:
         report: dict[str, Any] | None = None
         if self.store is not None:
             plan = reseeded(plan, self.store.seed_overrides())
-            report = frozen_report(self.store, plan.engine)
+            report = frozen_report(self.store, plan)
         self.report = report
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
         self.graph = build_graph(self.plan)

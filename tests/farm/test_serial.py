@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from actors.engines.fake import FakeEngine
 from actors.media.probe import packet_times, probe_audio
 from actors.media.process import Call
 from farm.api import RenderOptions, films, load, render
@@ -24,7 +26,7 @@ from farm.events import (
 )
 from farm.stitch import file_sha256
 from farm.verbs.plan import PlanRequest, plan_job
-from jobs.errors import JobFailed
+from jobs.errors import CannotRun, JobFailed
 from jobs.graph import Stage
 from jobs.store import Store
 
@@ -244,6 +246,40 @@ def test_the_log_tells_what_was_yielded(tmp_path: Path) -> None:
         event.name for event in events
     ]
     assert isinstance(next(event for event in events if event.name == "job_planned"), JobPlanned)
+
+
+def test_a_machine_of_another_kind_is_refused_or_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(spec(tmp_path / "out"), tmp_path / "runs", until=Stage.SAMPLE)
+    known = FakeEngine.fingerprint
+    monkeypatch.setattr(FakeEngine, "fingerprint", lambda engine: {**known(engine), "numpy": "0.1"})
+    with pytest.raises(CannotRun, match=r"numpy is 0\.1 there and .* in this job.*mixed_compute"):
+        run(spec(tmp_path / "out"), tmp_path / "runs")
+    events = run(spec(tmp_path / "out", run={"mixed_compute": True}), tmp_path / "runs")
+    assert last(events).outcome == "done"
+    assert not last(events).state["videos"][0]["exact"]
+
+
+def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_path: Path) -> None:
+    picture = tmp_path / "still.png"
+
+    def paint(shade: int) -> None:
+        Image.new("RGB", (64, 64), (shade, shade, shade)).save(picture)
+
+    chunk = {"generate": {"prompt": "p", "num_frames": 17, "first_image": str(picture)}}
+    job = spec(tmp_path / "out", videos=[{"name": "v", "chunks": [chunk]}])
+    paint(10)
+    events = []
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        events.append(event)
+        if isinstance(event, JobPlanned):
+            paint(200)
+    (failure,) = [event for event in events if isinstance(event, TaskFailed)]
+    assert failure.kind == "invalid"
+    assert failure.message.startswith(f"{picture} has changed since this render began")
+    again = delivered(run(job, tmp_path / "runs"))
+    assert again == delivered(run(spec(tmp_path / "other", videos=job["videos"]), tmp_path / "fresh"))
 
 
 @pytest.mark.parametrize("fault", ["oom", "nan", "raise"])
