@@ -93,7 +93,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
         text = str(found.winner.topology)
         session.arranged(text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
-    workforce = arrange(text, inventory, options.gpus, session.graph.stages)
+    workforce = arrange(text, inventory, options.gpus, session.stages_left)
     check_capacity(inventory, workforce.requests)
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
     config = PoolConfig(proof, place_notice_s=options.place_notice_s, load_deadline_s=options.load_deadline_s)

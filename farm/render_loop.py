@@ -90,6 +90,7 @@ class RenderLoop:
             return
         yield from self.session.mend()
         if self.session.todo:
+            self._require_hosts(self.session.todo, "a segment is damaged")
             self._computed, self._ending = self._ending, None
             self._schedule()
             for worker in self.crew.members:
@@ -257,7 +258,18 @@ class RenderLoop:
         for need in lost:
             self.session.lose(need)
             self.pool.drop(need)
+        self._require_hosts(lost, failure.message)
         return lost
+
+    def _require_hosts(self, tasks: Iterable[str], why: str) -> None:
+        """Raises StorageProblem, which pauses the job, where a task that is made again has no worker: what
+        was committed when the job was resumed gets none."""
+        for task in tasks:
+            stage = self.session.graph.tasks[task].stage
+            if not self.workforce.hosts(stage):
+                job = self.session.store.job_id
+                again = f"{task} has to be made again, and no worker of this render hosts {stage}"
+                raise StorageProblem(f"{why}; {again}: continue with `farm resume {job}`")
 
     def _on_lost(self, event: Lost) -> Iterator[Event]:
         yield self.session.record(_gone(event))

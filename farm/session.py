@@ -289,6 +289,12 @@ class JobSession:
         return not self.todo
 
     @property
+    def stages_left(self) -> frozenset[Stage]:
+        """Stages that have something to compute; all of the job's while the digests are unknown."""
+        names = self.todo if self.digests else self.scoped
+        return frozenset(self.graph.tasks[task].stage for task in names)
+
+    @property
     def waiting(self) -> set[str]:
         """The tasks that are not there yet: what has to be computed, and its twins."""
         return {twin for task in self.todo for twin in self.twins.family(task)}

@@ -13,9 +13,19 @@ import pytest
 
 from cluster.session import Session
 from farm.driver import RayOptions, render_on_ray
-from farm.events import Event, TaskCommitted, TaskFailed, TaskStarted, WorkerGone, WorkerReady
+from farm.events import (
+    Event,
+    JobPlanned,
+    TaskCommitted,
+    TaskFailed,
+    TaskStarted,
+    WorkerGone,
+    WorkerPlaced,
+    WorkerReady,
+)
 from farm.session import Scope
 from farm.state import DONE, FAILED, PAUSED
+from jobs.graph import Stage
 from jobs.store import DIGESTS, Store
 from tests.ray.commands import farm, write_spec
 from tests.ray.head import ray_head
@@ -49,12 +59,16 @@ def play(ray_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     script = tmp_path / "faults.json"
 
     def run(
-        *faults: dict[str, Any], topology: str = TOPOLOGY, meanwhile: Meanwhile = ignore, **fake: Any
+        *faults: dict[str, Any],
+        topology: str = TOPOLOGY,
+        until: Stage | None = None,
+        meanwhile: Meanwhile = ignore,
+        **fake: Any,
     ) -> Rendered:
         script.write_text(json.dumps({"faults": list(faults)}))
         data = document(tmp_path / "out", videos=2, count=3, faults=str(script), **fake)
         spec = load({**data, "run": {"deadlines": {"decode": DEADLINE_S}}})
-        events = render_on_ray(spec, Scope(str(tmp_path / "runs")), RayOptions(topology))
+        events = render_on_ray(spec, Scope(str(tmp_path / "runs"), until=until), RayOptions(topology))
         return collected(meanwhile(event) or event for event in events)
 
     return run
@@ -237,3 +251,29 @@ def test_a_successor_that_does_not_see_the_storage_is_left_out(
         assert (rendered.outcome, rendered.films) == (DONE, reference)
     else:
         assert rendered.outcome == FAILED
+
+
+def test_a_stage_that_has_nothing_to_do_needs_no_worker(play: Play, reference: dict[str, str]) -> None:
+    assert play(topology="mono=1", until=Stage.SAMPLE).outcome == "stopped_early"
+    rest = play(topology="upscale=1,decode=1,segment=1")
+    assert (rest.outcome, rest.films) == (DONE, reference)
+    assert {event.stages for event in rest.of(WorkerPlaced)} == {("upscale",), ("decode",), ("segment",)}
+
+
+def test_a_damaged_result_of_a_stage_without_worker_pauses_the_job(
+    play: Play, tmp_path: Path, reference: dict[str, str]
+) -> None:
+    task = "take0/00001/sample"
+    play(topology="mono=1", until=Stage.SAMPLE)
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, JobPlanned):
+            store = Store.open(str(tmp_path / "runs"), JOB)
+            decay(tmp_path / "runs" / JOB / store.commit(store.read_json(DIGESTS)["digests"][task]).file)
+
+    stuck = play(topology="upscale=1,decode=1,segment=1", meanwhile=meanwhile)
+    assert stuck.outcome == PAUSED
+    told = f"{task} has to be made again, and no worker of this render hosts sample"
+    assert told in stuck.events[-1].state["reason"]
+    rest = play()
+    assert (rest.outcome, rest.films) == (DONE, reference)
