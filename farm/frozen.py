@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from actors.media.ffmpeg import media_fingerprint
+from actors.packages import installed_versions
 from jobs.digest import Fingerprint, input_files
 from jobs.errors import CannotRun
 from jobs.files import file_digest
@@ -76,10 +76,7 @@ def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:
 
 
 def _same_packages(packages: Mapping[str, str]) -> bool:
-    try:
-        return all(metadata.version(name) == version for name, version in packages.items())
-    except metadata.PackageNotFoundError:
-        return False
+    return installed_versions(packages) == packages
 
 
 def _same_files(files: Mapping[str, str]) -> bool:

@@ -11,8 +11,8 @@ from jobs.graph import EncodeAudio, EncodeImage, EncodeSource, Stage, StageTask,
 
 STAGE_VERSION: dict[Stage, int] = {
     Stage.ENCODE: 1,
-    Stage.SAMPLE: 3,
-    Stage.UPSCALE: 3,
+    Stage.SAMPLE: 4,
+    Stage.UPSCALE: 4,
     Stage.DECODE: 1,
     Stage.SEGMENT: 1,
 }

@@ -209,3 +209,24 @@ def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, need
     assert guided.shape == free.shape == plain.shape == (1, 128, 4, 4, 4)
     assert not np.array_equal(guided, free)
     assert not np.array_equal(free, plain)
+    by_sigmas = replace(params, sampling=sampling(steps=2, denoise=0.0, sigmas=(0.9, 0.5, 0.0)))
+    assert not np.array_equal(upscaler.upscale(by_sigmas, latents, conditioning, tail)["latents"], plain)
+
+
+@pytest.mark.parametrize(("steps", "tokens"), [(1, 192), (8, 8), (20, 5000), (40, 12_000)])
+def test_the_schedule_is_that_of_the_core(core: Any, steps: int, tokens: int) -> None:
+    """Within its rounding in single precision, which grows with the clip."""
+    import torch
+
+    from actors.engines.schedule import ltx_sigmas
+
+    wanted = core.call(
+        "LTXVScheduler",
+        steps=steps,
+        max_shift=2.05,
+        base_shift=0.95,
+        stretch=steps > 1,
+        terminal=0.1,
+        latent={"samples": torch.zeros(1, 128, 1, 1, tokens)},
+    )[0]
+    assert torch.allclose(ltx_sigmas(steps, tokens, 2.05, 0.95), wanted, atol=2e-5)

@@ -88,6 +88,50 @@ def test_loras_of_the_job_are_those_applied_outside(
     assert engine.fingerprint()["sample"] != plain.fingerprint()["sample"]
 
 
+def test_a_job_with_loras_has_the_same_bytes_however_little_fits(
+    ltxv: Kit, folder: Path, conditioning: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Core adds a LoRA in another number type to weights that stay behind."""
+    import comfy.model_management as management
+    import numpy as np
+    from comfyui_checkpoints import write_lora
+
+    write_lora(folder / "style.safetensors")
+    loras = [{"path": "style.safetensors", "strength": 1.0}]
+    load, results = management.LoadedModel.model_load, []
+    for budget_bytes in (0, 64):
+
+        def with_budget(
+            model: Any,
+            lowvram_model_memory: int = 0,
+            force_patch_weights: bool = False,
+            at: int = budget_bytes,
+        ) -> Any:
+            return load(model, at or lowvram_model_memory, force_patch_weights)
+
+        monkeypatch.setattr(management.LoadedModel, "model_load", with_budget)
+        engine = engine_of("sample", checkpoint="ltxv.safetensors", loras=loras, dtype="bfloat16")
+        results.append(sampled(engine, conditioning))
+        assert engine.loaded.model.model.model_lowvram == bool(budget_bytes)
+        management.unload_all_models()
+    assert np.array_equal(*results)
+
+
+def test_a_link_in_a_cache_of_downloads_is_loaded_by_its_own_name(
+    ltxv: Kit, folder: Path, tmp_path: Path, conditioning: Any
+) -> None:
+    """The cache keeps files under their digest, without a suffix."""
+    import numpy as np
+
+    blob, link = tmp_path / "blobs" / "0f3c9d2e", tmp_path / "snapshot" / "model.safetensors"
+    for path in (blob, link):
+        path.parent.mkdir()
+    shutil.copyfile(folder / "ltxv.safetensors", blob)
+    link.symlink_to(blob)
+    linked = sampled(engine_of("sample", checkpoint=str(link)), conditioning)
+    assert np.array_equal(linked, sampled(engine_of("sample", checkpoint="ltxv.safetensors"), conditioning))
+
+
 def test_text_encoders_are_loaded_as_their_model_needs(
     core: Any, ltxv: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,4 +167,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "f5cf83097e1d222c64f3136e44ebe0dd5379d8b038f5c994bae03bf8564f8bca"
+    assert found["v/00000/sample"] == "951c28d8ed24c0cbd07a47732cf6d4d51c9cad739d31016b5997f98f4f29ff87"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 from actors.compute import compute_class
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.loaders import ModelFiles
+from actors.packages import installed_versions
 from jobs.files import file_digest
 
 SOURCES = (
@@ -36,7 +35,7 @@ SOURCES = (
 """The core's own modules on the way from a prompt to pixels and sound."""
 
 PACKAGES = ("torch", "torchaudio", "transformers", "sageattention", "comfy-kitchen", "comfy-aimdo")
-"""Those whose kernels, resampler or tokenizer reach the bytes, as far as they are installed."""
+"""Those whose kernels, resampler or tokenizer reach the bytes."""
 
 
 def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[
         "version": core.version,
         "source": _source_digest(),
         "torch": torch.__version__,
-        "packages": _packages(),
+        "packages": installed_versions(PACKAGES),
         "compute": compute_class(device),
         "dtype": dtype,
         "attention": _attention_name(),
@@ -59,18 +58,9 @@ def sources(files: ModelFiles) -> dict[str, dict[str, str]]:
     """What the fingerprint was made from: packages by version, files by path and SHA-256."""
     read = [*files.paths(), *_source_files()]
     return {
-        "packages": _packages(),
+        "packages": installed_versions(PACKAGES),
         "files": {str(path.absolute()): file_digest(path) for path in read},
     }
-
-
-def _packages() -> dict[str, str]:
-    """Versions by name."""
-    versions = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def _source_digest() -> str:

@@ -38,6 +38,7 @@ from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
 from jobs.files import digest_ahead
 from jobs.frames import frames_of
+from jobs.graph import resamples
 from jobs.task import Stage
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class ComfyEngine:
         core = self.loaded.core
         with torch.inference_mode():
             start = upsample(core, self.loaded.upscale_model, self.loaded.vae, to_torch(latents, "latents"))
-            if conditioning is not None and params.sampling.denoise > 0:
+            if conditioning is not None and resamples(params.sampling):
                 model = guided_model(core, self.loaded.model, params.sampling.guider)
                 guides = _overlap(tail, params.overlap_strength) if params.guided else []
                 pair = unpack_pair(conditioning)

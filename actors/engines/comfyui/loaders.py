@@ -36,7 +36,8 @@ class ModelFiles:
 
     @classmethod
     def locate(cls, config: EngineConfig) -> ModelFiles:
-        """Resolve names through ComfyUI's folders; without any model the bundled tiny one.
+        """Resolve names through ComfyUI's folders; without any model the bundled tiny one. Links are left as
+        they are: core tells formats by the suffix, which a cache of downloads gives to the link alone.
 
         Raises CannotRun for a file that does not exist or could run code.
         """
@@ -114,12 +115,13 @@ def _find(name: str, field: str, allow_pickle: bool) -> Path:
             f"engine.{field}: {name!r} is no file and is not in {', '.join(places)}: "
             "correct the name, or put the file there."
         )
+    path = path.absolute()
     if path.suffix not in SAFE_SUFFIXES and not allow_pickle:
         raise CannotRun(
             f"engine.{field}: {path.name} may be a pickle, which can run code: convert it to .safetensors, "
             "or pass --allow-pickle."
         )
-    return path.resolve()
+    return path
 
 
 def _places(folder: str) -> list[str]:
@@ -155,7 +157,24 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
     for path, strength in files.loras:
         weights = comfy.utils.load_torch_file(str(path), safe_load=True)
         model, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0.0)
+    _merge_patches(model)
     return model
+
+
+def _merge_patches(model: Any) -> None:
+    """Put MODEL's patches into its weights for good, computed where and as core does for a model that fits.
+
+    Core merges them at every load, and adds them in another number type to weights that stay behind when
+    memory is short: the result would depend on what else is on the device.
+    """
+    import comfy.utils
+
+    for key in model.patches:
+        model.patch_weight_to_device(key, device_to=model.load_device)
+        merged = comfy.utils.get_attr(model.model, key)
+        comfy.utils.set_attr_param(model.model, key, merged.to(model.offload_device))
+    model.patches.clear()
+    model.backup.clear()
 
 
 def _diffusion_model(path: Path, options: dict[str, Any]) -> Any:

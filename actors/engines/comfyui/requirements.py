@@ -23,7 +23,6 @@ FEATURES: dict[str, Feature] = {
             "EmptyLTXVLatentVideo",
             "LTXVConditioning",
             "ModelSamplingLTXV",
-            "LTXVScheduler",
             "KSamplerSelect",
             "CFGGuider",
             "RandomNoise",

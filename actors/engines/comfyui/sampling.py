@@ -12,6 +12,7 @@ import torch
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.guides import GUIDE_KEYS, Guide, Pair, add_guides
 from actors.engines.comfyui.patches import Efficiency, patched
+from actors.engines.schedule import truncated
 
 DEFAULT_SAMPLER = "euler_ancestral"
 
@@ -81,29 +82,20 @@ def sample_clip(
         noise=core.call("RandomNoise", noise_seed=recipe.seed)[0],
         guider=guider,
         sampler=recipe.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0],
-        sigmas=schedule_sigmas(core, schedule, recipe) if recipe.sigmas is None else recipe.sigmas,
+        sigmas=schedule_sigmas(start, recipe) if recipe.sigmas is None else recipe.sigmas,
         latent_image=join_track(core, latent, track),
     )[0]
     return _separate(core, sampled, start.shape[2])
 
 
-def schedule_sigmas(core: Core, latent: dict[str, Any], recipe: Recipe) -> torch.Tensor:
-    """LTXVScheduler's sigmas for the clip; with `denoise` < 1 the last `steps` of a schedule of steps /
-    denoise.
+def schedule_sigmas(clip: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """LTXVScheduler's sigmas for the clip `[1, C, T, h, w]`; with `denoise` < 1 the last `steps` of a
+    schedule of steps / denoise.
 
     Guides add tokens but no length, so the schedule is that of the clip without them.
     """
-    steps = int(recipe.steps / min(1.0, recipe.denoise))
-    sigmas = core.call(
-        "LTXVScheduler",
-        steps=steps,
-        max_shift=recipe.max_shift,
-        base_shift=recipe.base_shift,
-        stretch=steps > 1,  # a single sigma has nothing to stretch: core would divide by zero
-        terminal=0.1,
-        latent=latent,
-    )[0]
-    return sigmas[-(recipe.steps + 1) :]
+    shifts = recipe.max_shift, recipe.base_shift
+    return truncated(recipe.steps, recipe.denoise, clip[0, 0].numel(), shifts)
 
 
 def join_track(core: Core, latent: dict[str, Any], track: Track | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from actors.compute import compute_class
 from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
 from actors.engines.diffusers.files import find_files
+from actors.packages import installed_versions
 from actors.payload import Payload
 from jobs.errors import InvalidInput
 from jobs.files import digest_ahead, file_digest
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     )
 
 VERSION = 1
+PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "sentencepiece", "sageattention")
+"""Those whose kernels, models or tokenizers reach the bytes."""
 """Raised when this engine's code changes what it makes."""
 
 
@@ -70,8 +72,7 @@ class DiffusersEngine:
         return {
             "engine": self.name,
             "version": VERSION,
-            "torch": importlib.metadata.version("torch"),
-            "diffusers": importlib.metadata.version("diffusers"),
+            "packages": installed_versions(PACKAGES),
             "compute": compute_class(self.device),
             "dtype": self.dtype,
             "threads": self.threads,
@@ -85,9 +86,8 @@ class DiffusersEngine:
         return {"attention_mode": self.attention_kernel()}
 
     def sources(self) -> dict[str, dict[str, str]]:
-        packages = {name: importlib.metadata.version(name) for name in ("torch", "diffusers")}
         files = {str(path): file_digest(path) for path in find_files(self.config).paths()}
-        return {"packages": packages, "files": files}
+        return {"packages": installed_versions(PACKAGES), "files": files}
 
     def attention_kernel(self) -> str:
         """What `attention_mode: auto` means here: torch's own choice on a CPU; on a GPU the fastest kernel

@@ -19,8 +19,8 @@ from actors.engines.diffusers.guidance import Pass, make_guidance
 from actors.engines.diffusers.loading import Denoising, Loader
 from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
-from actors.engines.diffusers.schedule import explicit, truncated
 from actors.engines.diffusers.tokens import Guide, build_sequence
+from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import DeviceFrames, bring_home, to_device
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput

@@ -1,7 +1,9 @@
-"""Sigmas of a sampling run.
+"""Sigmas of a sampling run, for every engine.
 
 The shift grows with the number of latent tokens, as in the LTX-Video paper's training schedule and ComfyUI's
-LTXVScheduler; the stretch makes the last non-zero sigma `TERMINAL`.
+LTXVScheduler; the stretch makes the last non-zero sigma `TERMINAL`. The node computes `1 - sigma` in single
+precision, where little is left of it from some 40,000 tokens on and nothing from 60,000; here it is never
+formed.
 """
 
 from __future__ import annotations
@@ -25,15 +27,16 @@ def shift_for(tokens: int, max_shift: float, base_shift: float) -> float:
 
 
 def ltx_sigmas(steps: int, tokens: int, max_shift: float, base_shift: float) -> torch.Tensor:
-    """`steps + 1` float32 sigmas from 1 to 0: sigma' = e^s / (e^s + 1/sigma - 1), then stretched."""
-    growth = math.exp(shift_for(tokens, max_shift, base_shift))
-    linear = torch.linspace(1.0, 0.0, steps + 1)
-    sigmas = torch.where(linear != 0, growth / (growth + (1 / linear - 1)), torch.zeros(()))
-    distance = 1.0 - sigmas[:-1]
+    """`steps + 1` float32 sigmas from 1 to 0: sigma' = e^s / (e^s + 1/sigma - 1), then stretched.
+
+    1 - sigma' = (1/sigma - 1) / (e^s + 1/sigma - 1), of which the stretch takes ratios alone.
+    """
+    shrink = math.exp(-shift_for(tokens, max_shift, base_shift))
+    odds = steps / torch.arange(steps, 0, -1, dtype=torch.float64) - 1.0
+    distance = odds / (1.0 + odds * shrink)
     # A single step has no interior to stretch: its only sigma is 1.
-    if steps > 1:
-        sigmas[:-1] = 1.0 - distance / (distance[-1] / (1.0 - TERMINAL))
-    return sigmas
+    stretched = 1.0 - distance / distance[-1] * (1.0 - TERMINAL) if steps > 1 else 1.0 - distance
+    return torch.cat([stretched, stretched.new_zeros(1)]).float()
 
 
 def truncated(steps: int, denoise: float, tokens: int, shifts: tuple[float, float]) -> torch.Tensor:
