@@ -17,6 +17,11 @@ from jobs.frames import exact_rate
 HD_LINES = 720
 DISCARDED = 0x4
 TICKS_OF_ROUNDING = 1.01
+NO_TIME = -(1 << 63)
+"""What ffmpeg gives as the time of a packet that has none."""
+DECODED_TICK_S = Fraction(1, 1_200_000)
+"""Fine enough that frames of every usual rate, NTSC ones too, last a whole number of ticks."""
+UNDECLARED_RATE = exact_rate(25.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,13 @@ def read_stream(path: Path) -> VideoStream:
     call = Call("read the video", reads=path)
     listing, messages = _packets(call, "v:0", {})
     header = dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))
-    times = _display_times(listing)
+    times, tick_s = _display_times(listing), Fraction(header.get("tb", 0))
     if not times or "dimensions" not in header:
         raise InvalidInput(f"{path} holds no video frames; name a file that does")
+    if NO_TIME in times:
+        times, tick_s = _decoded_times(path), DECODED_TICK_S
     width, height = map(int, header["dimensions"].split("x"))
-    rate, is_constant = _rate(times, Fraction(header["tb"]), _declared_rate(messages))
+    rate, is_constant = _rate(times, tick_s, _declared_rate(messages))
     return VideoStream(
         frames=len(times) if is_constant else _count_at(path, rate),
         width=width,
@@ -104,7 +111,7 @@ def _listing_command(path: Path, track: str, options: dict[str, int], log_level:
 
 
 def _display_times(listing: str) -> list[int]:
-    """Sorted presentation times of the packets that are shown, in ticks."""
+    """Sorted presentation times of the packets that are shown, in ticks; `NO_TIME` where there is none."""
     times = []
     for line in listing.splitlines():
         if line.startswith("0,"):
@@ -115,19 +122,35 @@ def _display_times(listing: str) -> list[int]:
     return sorted(times)
 
 
+def _decoded_times(path: Path) -> list[int]:
+    """Sorted presentation times of the decoded frames, in `DECODED_TICK_S`.
+
+    AVI, MPEG program streams and raw streams store no time for some packets; what is decoded has one.
+    """
+    import ffmpeg
+
+    source = ffmpeg.input(str(path))["v:0"]
+    tick = rate_text(DECODED_TICK_S).replace("/", ":")
+    output = ffmpeg.output(source, "pipe:", f="framecrc", fps_mode="passthrough", enc_time_base=tick)
+    listing, _ = exchange(compile_command(output), Call("count the frames", reads=path))
+    return _display_times(listing.decode())
+
+
 def _rate(times: list[int], tick_s: Fraction, declared: Fraction | None) -> tuple[Fraction, bool]:
     """Frames per second, and whether they are constant.
 
     Containers that round times to their tick are constant when no time is further than that from its place.
+    Where times are missing, or all are equal, nothing can be measured.
     """
     if len(times) < 2:
-        return declared or exact_rate(25.0), True
-    measured = 1 / (Fraction(times[-1] - times[0], len(times) - 1) * tick_s)
-    if measured * tick_s == Fraction(1, times[1] - times[0]) and _is_even(
-        times, Fraction(times[1] - times[0])
-    ):
-        return exact_rate(float(measured)), True
-    rate = declared or exact_rate(float(measured))
+        return declared or UNDECLARED_RATE, True
+    if NO_TIME in times or times[0] == times[-1]:
+        return declared or UNDECLARED_RATE, False
+    step = Fraction(times[-1] - times[0], len(times) - 1)
+    measured = exact_rate(float(1 / (step * tick_s)))
+    if step == times[1] - times[0] and _is_even(times, step):
+        return measured, True
+    rate = declared or measured
     return rate, _is_even(times, 1 / (rate * tick_s))
 
 

@@ -4,6 +4,7 @@ the latents."""
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from actors.engines.fake import FakeEngine
+from actors.media.ffmpeg import find_ffmpeg
 from actors.media.probe import packet_times, probe_audio
 from actors.media.process import Call
 from farm.api import RenderOptions, films, load, render
@@ -145,6 +147,19 @@ def test_a_given_up_task_takes_its_twins_along(tmp_path: Path) -> None:
     assert {failed["task"] for failed in last(events).state["failed"]} == {
         f"v-mood-{mood}/00001/sample" for mood in ("calm", "wild")
     }
+
+
+@pytest.mark.parametrize("name", ["shot.avi", "shot.mpg", "shot.h264"])
+def test_a_source_that_stores_no_times_is_continued(name: str, tmp_path: Path) -> None:
+    codec = "mpeg2video" if name.endswith("mpg") else "libx264"
+    picture = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=24", "-frames:v", "49")
+    command = [find_ffmpeg().path, "-v", "error", *picture, "-c:v", codec, "-bf", "2", str(tmp_path / name)]
+    subprocess.run(command, check=True)
+    chunks = [{"extend": {"prompt": "on", "num_new_frames": 24}}]
+    video = {"name": "v", "source": {"video": str(tmp_path / name)}, "chunks": chunks}
+    events = run(spec(tmp_path / "out", videos=[video]), tmp_path / "runs")
+    (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
+    assert film.frames == 49 + 24
 
 
 def test_an_unfinished_film_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

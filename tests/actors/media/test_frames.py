@@ -18,9 +18,10 @@ from actors.media.frames import (
     read_image,
     read_video,
 )  # fmt: skip
+from actors.media.probe import read_stream
 from actors.media.segment import encode_segment
 from jobs.errors import InvalidInput
-from jobs.frames import conformed_frames, source_frame
+from jobs.frames import conformed_frames, exact_rate, source_frame
 
 
 def pixels_of(png: bytes) -> np.ndarray:
@@ -116,6 +117,21 @@ def test_anamorphic_video_is_shown_in_its_proportions(tmp_path: Path, ffmpeg_run
 def test_uneven_video_is_read_to_its_last_frame(uneven_video: Path) -> None:
     count = count_frames(uneven_video, 24.0)
     assert len(read_video(uneven_video, Cut(96, 64, 24.0, count))) == count
+
+
+@pytest.mark.parametrize("rate", [24.0, 23.976])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.avi", "libx264"), ("a.avi", "mpeg4"), ("a.mpg", "mpeg2video"), ("a.h264", "libx264")],
+)
+def test_frames_whose_times_are_not_stored_are_all_read(
+    name: str, codec: str, rate: float, film: Path, marks, tmp_path: Path, ffmpeg_run
+) -> None:
+    path = tmp_path / name
+    ffmpeg_run("-r", exact_rate(rate), "-i", film, "-c:v", codec, "-bf", 2, "-q:v", 2, path)
+    stream = read_stream(path)
+    assert (stream.frames, stream.rate) == (100, exact_rate(rate))
+    assert marks.numbers(read_video(path, Cut(64, 64, rate, 100))) == list(range(100))
 
 
 @pytest.mark.parametrize("index", [0, 1, 47, 48, 49, 99])

@@ -45,6 +45,27 @@ def test_uneven_frames_are_counted_at_their_mean_rate(uneven_video: Path) -> Non
     assert abs(stream.frames - 48) <= 2
 
 
+@pytest.mark.parametrize(("times", "frames"), [("if(eq(N,1),0,40*N)", {30}), ("0", {0, 1})])
+def test_equal_times_are_uneven(times: str, frames: set[int], tmp_path: Path, ffmpeg_run) -> None:
+    write_timed(tmp_path / "a.mkv", times, ffmpeg_run)
+    stream = read_stream(tmp_path / "a.mkv")
+    assert stream.frames in frames
+    assert (stream.rate, stream.is_constant) == (25, False)
+
+
+def test_times_that_a_coarse_tick_makes_equal_are_even(tmp_path: Path, ffmpeg_run) -> None:
+    write_timed(tmp_path / "a.mkv", "floor(N/2)", ffmpeg_run, frame_rate=2000)
+    stream = read_stream(tmp_path / "a.mkv")
+    assert (stream.frames, stream.is_constant) == (30, True)
+
+
+def write_timed(path: Path, times: str, ffmpeg_run, frame_rate: int = 25) -> None:
+    """30 frames in Matroska, whose ticks are milliseconds, with `times` in ticks as an expression of N."""
+    picture = ("-f", "lavfi", "-i", f"testsrc2=s=96x64:r={frame_rate}", "-frames:v", 30)
+    timed = ("-vf", f"settb=1/1000,setpts='{times}'", "-fps_mode", "passthrough", "-enc_time_base", "1:1000")
+    ffmpeg_run(*picture, *timed, "-bf", 0, path)
+
+
 def test_a_single_frame_is_a_video(marks, tmp_path: Path) -> None:
     path = encode_segment(marks.frames(0, 1), marks.params("h264", 1, 30.0), tmp_path / "a.mov")
     stream = read_stream(path)
