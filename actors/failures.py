@@ -29,7 +29,17 @@ _STORAGE = frozenset(
         errno.ESTALE,
     }
 )
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "std::bad_alloc",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "_ALLOCATION_FAILED",
+)
+"""What libraries say; cuBLAS is not initialized where its handle finds no room, and cuDNN 9 tells host and
+device allocations apart."""
 _DEVICE_GONE = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "NCCL error")
 
 

@@ -38,7 +38,7 @@ class Listen:
 def read_audio(path: str | Path, listen: Listen) -> np.ndarray:
     """Sound of a file, float32 `[channels, stop - start]`, silence past its end.
 
-    Raises InvalidInput when ffmpeg finds no sound in it.
+    Raises InvalidInput when ffmpeg finds no sound in it, StorageProblem when the storage refuses it.
     """
     import ffmpeg
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actors.failures import classify
 from actors.media.codecs import rate_text
 from actors.media.probe import VideoStream, probe_video, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, StageBug, StageError
 from jobs.frames import conformed_frames, exact_rate, source_frame
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Cut:
 def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
     """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped.
 
-    Turned upright as its EXIF tag says; transparency is ignored. Raises InvalidInput when it cannot be read.
+    Turned upright as its EXIF tag says; transparency is ignored. Raises InvalidInput when it is no image,
+    StorageProblem when the storage refuses it, OutOfMemory.
     """
     from PIL import Image, ImageOps
 
@@ -49,12 +51,20 @@ def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
         with Image.open(path) as opened:
             image = _to_rgb(ImageOps.exif_transpose(opened))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(
-            f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file"
-        ) from error
+        raise _unreadable(path, error) from error
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     return np.asarray(image)
+
+
+def _unreadable(path: str | Path, error: Exception) -> StageError:
+    """What keeps an image from being read: storage, memory, or else the file itself."""
+    if isinstance(error, OSError) and error.errno and not error.filename:
+        error.filename = str(path)
+    told = classify(error, "could not read the image")
+    if not isinstance(told, StageBug):
+        return told
+    return InvalidInput(f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file")
 
 
 def _to_rgb(image: Image) -> Image:
@@ -77,7 +87,7 @@ def read_video(path: str | Path, cut: Cut) -> np.ndarray:
     """Frames of a video, uint8 RGB `[frames, height, width, 3]`.
 
     Frame f shows what is on screen at time f / frame_rate. Raises InvalidInput when the file cannot be read
-    or is too short.
+    or is too short, StorageProblem when the storage refuses it.
     """
     stream = read_stream(Path(path))
     wanted = [

@@ -47,13 +47,14 @@ class VideoStream:
 
 
 def probe_video(path: str | Path) -> VideoFact:
-    """Frames, size and rate of a video. Raises InvalidInput when ffmpeg cannot read it."""
+    """Frames, size and rate of a video. Raises as `read_stream`."""
     stream = read_stream(Path(path))
     return VideoFact(stream.frames, stream.width, stream.height, float(stream.rate))
 
 
 def probe_audio(path: str | Path) -> AudioFact:
-    """Rate and layout of the first sound track. Raises InvalidInput when there is none."""
+    """Rate and layout of the first sound track. Raises InvalidInput when there is none, StorageProblem when
+    the storage refuses the file."""
     call = Call("read the sound", reads=Path(path))
     listing, _ = _packets(call, "a:0", {"frames:a": 1})
     header = dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))
@@ -63,7 +64,8 @@ def probe_audio(path: str | Path) -> AudioFact:
 
 
 def read_stream(path: Path) -> VideoStream:
-    """Everything about the first video track. Raises InvalidInput when ffmpeg cannot read it."""
+    """Everything about the first video track. Raises InvalidInput when ffmpeg cannot read it, StorageProblem
+    when the storage refuses it."""
     call = Call("read the video", reads=path)
     listing, messages = _packets(call, "v:0", {})
     header = dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ LINE_BLOCK_BYTES = 1 << 16
 
 DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 DISK_REFUSED = ("Permission denied", "Read-only file system", "Input/output error", "Stale file handle")
+BROKEN_OFF = r"(?:.*Error during demuxing|{path}): (?:{refused})"
+"""A line about a file that can no longer be read; releases before 6 name the file in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ def run(command: list[str], call: Call, feed: Iterable[memoryview | bytes] = ())
     """Run `command`, write `feed` to its standard input, return its standard output.
 
     Only for commands whose output stays small until the feed ends. Raises StorageProblem when the disk
-    refuses, InvalidInput when `call.reads` cannot be read, OutOfMemory when ffmpeg is killed, else StageBug.
+    refuses, InvalidInput when `call.reads` cannot be read, OutOfMemory when ffmpeg is killed or there is no
+    memory to start it, else StageBug.
     """
     with _started(command, call) as (process, messages):
         assert process.stdin and process.stdout
@@ -74,6 +78,7 @@ def exchange(command: list[str], call: Call, data: bytes = b"") -> tuple[bytes, 
     messages = done.stderr.decode(errors="replace")
     if done.returncode:
         raise explain(done.returncode, messages[-MESSAGE_BYTES:], call)
+    _require_whole(messages.splitlines(), call)
     return done.stdout, messages
 
 
@@ -144,8 +149,11 @@ def _started(command: list[str], call: Call) -> Iterator[tuple[subprocess.Popen[
             process.wait()
 
 
-def _does_not_start(command: list[str], call: Call, error: OSError) -> StageBug:
-    return StageBug(f"could not {call.what}: {command[0]} does not start ({error}); reinstall ffmpeg")
+def _does_not_start(command: list[str], call: Call, error: OSError) -> StageError:
+    told = f"could not {call.what}: {command[0]} does not start ({error})"
+    if error.errno == errno.ENOMEM:
+        return OutOfMemory(f"{told}; give the worker more memory")
+    return StageBug(f"{told}; reinstall ffmpeg")
 
 
 def _widen(pipe: IO[bytes]) -> None:
@@ -156,9 +164,20 @@ def _widen(pipe: IO[bytes]) -> None:
 
 def _finish(process: subprocess.Popen[bytes], messages: IO[bytes], call: Call) -> None:
     code = process.wait()
+    messages.seek(0)
     if code:
-        messages.seek(0)
         raise explain(code, messages.read(MESSAGE_BYTES).decode(errors="replace"), call)
+    _require_whole((line.decode(errors="replace").rstrip() for line in messages), call)
+
+
+def _require_whole(messages: Iterable[str], call: Call) -> None:
+    """Raise StorageProblem where the storage refused the rest of `call.reads`: to ffmpeg that is its end."""
+    if not call.reads:
+        return
+    pattern = BROKEN_OFF.format(path=re.escape(str(call.reads)), refused="|".join(DISK_REFUSED))
+    for line in messages:
+        if re.fullmatch(pattern, line):
+            raise _source_refused(line, call)
 
 
 def explain(code: int, messages: str, call: Call) -> StageError:
@@ -171,12 +190,23 @@ def explain(code: int, messages: str, call: Call) -> StageError:
         )
     if code == -signal.SIGKILL or "Cannot allocate memory" in messages:
         return OutOfMemory(f"could not {call.what}: ffmpeg ran out of memory; give the worker more memory")
+    if call.reads and any(text in messages for text in DISK_REFUSED):
+        return _source_refused(_last_line(messages, code), call)
     if call.reads:
         return InvalidInput(
             f"could not {call.what}: {call.reads}: {_last_line(messages, code)}; "
             "name a file that ffmpeg can read, or convert it first"
         )
     return StageBug(f"could not {call.what}: ffmpeg ended with {code}: {messages.strip()}; report this")
+
+
+def _source_refused(told: str, call: Call) -> StorageProblem:
+    problem = StorageProblem(
+        f"could not {call.what}: {call.reads}: {told}; restore access to it, or replace it if it is damaged, "
+        "then continue with `farm resume`"
+    )
+    problem.path = str(call.reads)
+    return problem
 
 
 def disk_full(call: Call) -> StorageProblem:

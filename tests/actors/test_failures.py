@@ -39,6 +39,30 @@ def _cuda_out_of_memory() -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
+def _no_room_for_a_cublas_handle() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+
+
+def _no_room_for_a_matrix_product() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def _no_room_for_a_convolution() -> None:
+    raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+
+def _no_room_for_a_convolution_in_cudnn_9() -> None:
+    raise RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+
+
+def _no_host_memory() -> None:
+    raise RuntimeError("std::bad_alloc")
+
+
+def _cublas_lost_its_device() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm(handle)`")
+
+
 def _device_fell_off() -> None:
     raise RuntimeError("CUDA error: unspecified launch failure")
 
@@ -61,6 +85,12 @@ def _bug() -> None:
         (_allocate_too_much, OutOfMemory),
         (_allocate_too_much_in_numpy, OutOfMemory),
         (_cuda_out_of_memory, OutOfMemory),
+        (_no_room_for_a_cublas_handle, OutOfMemory),
+        (_no_room_for_a_matrix_product, OutOfMemory),
+        (_no_room_for_a_convolution, OutOfMemory),
+        (_no_room_for_a_convolution_in_cudnn_9, OutOfMemory),
+        (_no_host_memory, OutOfMemory),
+        (_cublas_lost_its_device, WorkerLost),
         (_fill_a_disk, StorageProblem),
         (_read_error, StorageProblem),
         (_device_fell_off, WorkerLost),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from actors.media.frames import (
 )  # fmt: skip
 from actors.media.probe import read_stream
 from actors.media.segment import encode_segment
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, OutOfMemory, StageError, StorageProblem
 from jobs.frames import conformed_frames, exact_rate, source_frame
 
 
@@ -81,6 +83,27 @@ def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_a_missing_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         read_image(tmp_path / "none.png", 32, 32)
+
+
+def test_an_image_on_a_broken_disk_is_a_storage_problem() -> None:
+    with pytest.raises(StorageProblem, match="Input/output error") as caught:
+        read_image("/proc/self/mem", 32, 32)
+    assert caught.value.path == "/proc/self/mem"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.ESTALE, StorageProblem), (errno.EACCES, StorageProblem), (errno.ENOMEM, OutOfMemory)],
+)
+def test_an_image_that_the_system_refuses_is_not_the_users_fault(
+    number: int, kind: type[StageError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(kind, match=r"/nfs/a\.png"):
+        read_image("/nfs/a.png", 32, 32)
 
 
 @pytest.mark.parametrize("rate", [24.0, 12.0, 48.0, 25.0, 30.0, 23.976, 7.3])

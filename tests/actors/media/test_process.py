@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from actors.media.probe import probe_video
 from actors.media.process import Call, disk_full, exchange, explain, read_lines, require_room, run
 from jobs.errors import InvalidInput, OutOfMemory, StageBug, StorageProblem
 
 WRITES = Call("write a film", writes=Path("/films/dawn.mp4"), need_bytes=5_000_000)
+READS = Call("read the video", reads=Path("/nfs/shot.mp4"))
+UNREADABLE = Path("/proc/self/mem")
+"""Any read of its first byte is an input/output error."""
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,27 @@ def test_a_file_size_limit_counts_as_a_full_disk() -> None:
 
 def test_a_refused_file_is_a_storage_problem() -> None:
     assert isinstance(explain(1, "/films/dawn.mp4: Permission denied", WRITES), StorageProblem)
+
+
+@pytest.mark.parametrize("told", ["Input/output error", "Stale file handle", "Permission denied"])
+def test_a_source_that_the_storage_refuses_is_a_storage_problem(told: str) -> None:
+    error = explain(1, f"/nfs/shot.mp4: {told}", READS)
+    assert isinstance(error, StorageProblem) and error.path == "/nfs/shot.mp4"
+    assert told in str(error) and "farm resume" in str(error)
+
+
+def test_a_source_on_a_broken_disk_is_a_storage_problem() -> None:
+    with pytest.raises(StorageProblem, match=r"/proc/self/mem: .*Input/output error"):
+        probe_video(UNREADABLE)
+
+
+def test_a_source_that_breaks_off_is_not_taken_for_a_short_one() -> None:
+    told = "[in#0/mov @ 0x55] Error during demuxing: Stale file handle"
+    command = [sys.executable, "-c", f"import sys; print('frame'); print({told!r}, file=sys.stderr)"]
+    for end in (exchange, lambda *read: list(read_lines(*read))):
+        with pytest.raises(StorageProblem, match="Stale file handle"):
+            end(command, READS)
+        end(command, Call("try"))
 
 
 def test_a_killed_ffmpeg_ran_out_of_memory() -> None:
@@ -64,6 +90,18 @@ def test_a_program_that_is_not_there_is_reported() -> None:
         exchange(["/nonexistent/ffmpeg"], Call("try"))
     with pytest.raises(StageBug, match="does not start"):
         run(["/nonexistent/ffmpeg"], Call("try"))
+
+
+@pytest.mark.parametrize("start", [exchange, run])
+def test_a_program_for_which_there_is_no_memory_ran_out_of_it(
+    start: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(OutOfMemory, match="give the worker more memory"):
+        start(["ffmpeg"], Call("try"))  # type: ignore[operator]
 
 
 def test_feeding_a_program_that_ends_early_reports_its_own_error() -> None:
