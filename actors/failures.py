@@ -45,14 +45,17 @@ _DEVICE_GONE = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "NCCL error")
 
 @contextmanager
 def stage_errors(task: str) -> Iterator[None]:
-    """Let nothing but `StageError` leave the block."""
+    """Let nothing but `StageError` leave the block.
+
+    No variable here holds what is raised: with its traceback it would be a cycle, in which all that the
+    failed step held, device memory too, would wait for the garbage collector.
+    """
     try:
         yield
+    except StageError:
+        raise
     except Exception as error:
-        stage_error = classify(error, task)
-        if stage_error is error:
-            raise
-        raise stage_error from error
+        raise classify(error, task) from error
 
 
 def classify(error: Exception, task: str) -> StageError:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +107,28 @@ def test_causes(cause: object, kind: type[StageError]) -> None:
         cause()  # type: ignore[operator]
     assert type(caught.value) is kind
     assert str(caught.value).startswith("film/00000/decode: ")
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("cause", [MemoryError("no room"), BadOutput("black; try again")])
+def test_what_a_failed_step_held_goes_with_its_error(cause: Exception, no_collector: None) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def step() -> None:
+        latents = torch.zeros(8)
+        held.append(weakref.ref(latents))
+        raise type(cause)(*cause.args)
+
+    with contextlib.suppress(StageError), stage_errors("x"):
+        step()
+    assert held[0]() is None
 
 
 def test_stage_errors_pass_untouched() -> None:
