@@ -75,12 +75,18 @@ def find(file: BinaryIO, kind: bytes) -> int:
 
 
 def top_level(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and content length of the next box; the caller moves past the content before the next one."""
+    """Kind and content length of the next box; the caller moves past the content before the next one.
+
+    Raises LookupError at a box that ends before its content starts, also at one of size 0, "to the end of the
+    file", which our encoders never leave.
+    """
     while len(header := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", header)
         used = 8
         if size == 1:
             size, used = struct.unpack(">Q", file.read(8))[0], 16
+        if size < used:
+            raise LookupError(f"box {kind!r} of {size} bytes")
         yield kind, size - used
 
 

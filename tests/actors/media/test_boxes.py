@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,23 @@ def test_a_torn_file_is_corrupt(keep: int, movie: Path) -> None:
     movie.write_bytes(movie.read_bytes()[:keep])
     with pytest.raises(CorruptArtifact, match="render it again"):
         read_movie(movie)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "header",
+    [
+        struct.pack(">I4s", 0, b"mdat"),
+        struct.pack(">I4s", 7, b"mdat"),
+        struct.pack(">I4sQ", 1, b"mdat", 0),
+        struct.pack(">I4sQ", 1, b"mdat", 15),
+    ],
+)
+def test_a_box_without_a_size_is_corrupt(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "cut.mov"
+    path.write_bytes(box_header(b"wide", 0) + header + bytes(1000))
+    with pytest.raises(CorruptArtifact, match=r"box b'mdat' of .* render it again"):
+        read_movie(path)
 
 
 def test_large_boxes_have_long_headers() -> None:
