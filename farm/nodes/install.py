@@ -61,11 +61,27 @@ def install_nodes(comfyui: Path, tiny_model: bool = False) -> Installed:
 
 
 def _make_pack(pack_folder: Path, home: Path) -> None:
-    """A folder that shows ComfyUI our packages and nothing else of the site-packages they lie in."""
+    """A folder that shows ComfyUI our packages and nothing else of the site-packages they lie in.
+
+    Raises CannotRun, and changes nothing, when the folder was not made here. ComfyUI loads it only once
+    `__init__.py` is there, which comes last.
+    """
+    if _is_foreign(pack_folder):
+        raise _taken(pack_folder)
     pack_folder.mkdir(exist_ok=True)
-    (pack_folder / "__init__.py").write_text(ENTRY)
     for package in PACKAGES:
         _link(pack_folder / package, home / package)
+    (pack_folder / "__init__.py").write_text(ENTRY)
+
+
+def _is_foreign(pack_folder: Path) -> bool:
+    """A link, a file, or a folder with another `__init__.py` or with packages that are no links."""
+    entry = pack_folder / "__init__.py"
+    if pack_folder.is_symlink() or pack_folder.is_file() or entry.is_symlink():
+        return True
+    if entry.exists() and not (entry.is_file() and entry.read_bytes() == ENTRY.encode()):
+        return True
+    return any(_is_taken(pack_folder / package) for package in PACKAGES)
 
 
 def _install_tiny(models: Path) -> tuple[Path, ...]:
@@ -92,8 +108,16 @@ def tiny_upsampler() -> bytes:
 def _link(link: Path, target: Path) -> None:
     if link.is_symlink() and link.resolve() == target.resolve():
         return
-    if link.is_symlink():
-        link.unlink()
-    if link.exists():
-        raise CannotRun(f"{link} is taken: move it away, then install again.")
+    if _is_taken(link):
+        raise _taken(link)
+    link.unlink(missing_ok=True)
     link.symlink_to(target, target_is_directory=target.is_dir())
+
+
+def _is_taken(link: Path) -> bool:
+    """A link may be replaced, anything else is the user's."""
+    return link.exists() and not link.is_symlink()
+
+
+def _taken(path: Path) -> CannotRun:
+    return CannotRun(f"{path} is taken: move it away, then install again.")

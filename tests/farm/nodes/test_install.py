@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,17 @@ def test_running_a_node_needs_no_more(comfyui: Path) -> None:
     assert loaded.returncode == 0, loaded.stderr
 
 
-def test_an_installed_package_shows_only_its_own_folders(comfyui: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Where the packages lie when ltx-farm is installed, not cloned."""
     site = tmp_path / "site-packages"
     site.mkdir()
     for package in install.PACKAGES:
         (site / package).symlink_to(ROOT / package, target_is_directory=True)
+    return site
+
+
+def test_an_installed_package_shows_only_its_own_folders(comfyui: Path, site: Path) -> None:
     pack = comfyui / "custom_nodes" / "ltx-farm"
     install._make_pack(pack, site)
     install._make_pack(pack, site)
@@ -104,6 +111,58 @@ def test_a_name_that_is_taken_is_not_overwritten(comfyui: Path) -> None:
     (comfyui / "custom_nodes" / "ltx-farm").mkdir()
     with pytest.raises(CannotRun, match="is taken"):
         install_nodes(comfyui)
+
+
+def _clone(pack: Path) -> None:
+    for package in install.PACKAGES:
+        (pack / package).mkdir(parents=True)
+    (pack / "__init__.py").write_bytes((ROOT / "__init__.py").read_bytes())
+
+
+def _foreign_pack(pack: Path) -> None:
+    pack.mkdir()
+    (pack / "__init__.py").write_bytes("# d\u00e9j\u00e0 l\u00e0".encode("latin-1"))
+
+
+def _pack_with_a_linked_entry(pack: Path) -> None:
+    pack.mkdir()
+    (pack / "__init__.py").symlink_to(pack / "gone.py")
+
+
+def _half_a_clone(pack: Path) -> None:
+    (pack / "jobs").mkdir(parents=True)
+
+
+def _linked_checkout(pack: Path) -> None:
+    checkout = pack.with_name("checkout")
+    _clone(checkout)
+    pack.symlink_to(checkout, target_is_directory=True)
+
+
+def _file(pack: Path) -> None:
+    pack.touch()
+
+
+@pytest.mark.parametrize(
+    "occupy", [_clone, _foreign_pack, _pack_with_a_linked_entry, _half_a_clone, _linked_checkout, _file]
+)
+def test_a_folder_that_is_not_ours_is_left_as_it_is(
+    occupy: Callable[[Path], None], comfyui: Path, site: Path
+) -> None:
+    nodes = comfyui / "custom_nodes"
+    occupy(nodes / "ltx-farm")
+    before = everything_in(nodes)
+    with pytest.raises(CannotRun, match="ltx-farm is taken: move it away"):
+        install._make_pack(nodes / "ltx-farm", site)
+    assert everything_in(nodes) == before
+
+
+def everything_in(folder: Path) -> dict[Path, bytes | Path | None]:
+    """Contents of files, targets of links, None for folders."""
+    return {
+        path: path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
 
 
 def test_a_folder_that_is_no_comfyui_is_refused(tmp_path: Path) -> None:
