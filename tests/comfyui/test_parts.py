@@ -72,6 +72,17 @@ def test_guides_are_refused_before_anything_runs(
     generate(steps=1)
 
 
+@pytest.mark.parametrize("crf", [0, 35])
+def test_a_guide_image_may_be_transparent(core: Any, ltxv: Kit, image: Any, crf: int) -> None:
+    import torch
+
+    from actors.engines.comfyui.guides import encode_image
+
+    alpha = torch.rand_like(image[..., :1])
+    clear = encode_image(core, ltxv.vae, torch.cat([image, alpha], dim=-1), (WIDTH, HEIGHT), crf)
+    assert torch.equal(clear, encode_image(core, ltxv.vae, image, (WIDTH, HEIGHT), crf))
+
+
 def test_sound_for_a_deaf_model_is_refused(needs: Run, generate: Run, soundtrack: Any) -> None:
     from jobs.errors import InvalidInput
 

@@ -46,12 +46,12 @@ class Guide:
 
 
 def encode_image(core: Core, vae: Any, image: torch.Tensor, size: tuple[int, int], crf: int) -> torch.Tensor:
-    """IMAGE `[1, H, W, 3]` in [0, 1] -> latents `[1, C, 1, h, w]`.
+    """IMAGE `[1, H, W, 3]` in [0, 1], or `[1, H, W, 4]` without its alpha -> latents `[1, C, 1, h, w]`.
 
     It is cropped to `size` (width, height) and passed through H.264 at `crf` (0 is off): the model was
     trained on frames of compressed video.
     """
-    return vae.encode(preprocess(core, fit(image[:1], size), crf)[..., :3])
+    return vae.encode(preprocess(core, fit(image[:1, ..., :3], size), crf))
 
 
 def fit(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
