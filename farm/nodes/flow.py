@@ -200,6 +200,8 @@ def _span(inputs: Inputs, length: int) -> ChunkSpan:
 
 def _check(core: Core, inputs: Inputs) -> None:
     """Refuse before anything is computed what could only fail later."""
+    if inputs["frame_rate"] <= 0:
+        raise InvalidInput(f"frame_rate is {inputs['frame_rate']}: use frames per second, such as 25.")
     core.require("sampling")
     if "latent" in inputs or any(inputs.get(f"{name}_image") is not None for name in GUIDED):
         core.require("guides")

@@ -99,6 +99,18 @@ def test_sizes_that_do_not_fit_are_refused(generate: Run, wrong: dict[str, int])
         generate(**wrong)
 
 
+def test_a_clip_without_a_frame_rate_is_refused(generate: Run, extend: Run, model_calls: list[Any]) -> None:
+    import torch
+
+    from jobs.errors import InvalidInput
+
+    with pytest.raises(InvalidInput, match=r"frame_rate is 0\.0: use"):
+        generate(frame_rate=0.0)
+    with pytest.raises(InvalidInput, match=r"frame_rate is 0\.0: use"):
+        extend({"samples": torch.zeros(1, 128, 3, 3, 4)}, frame_rate=0.0)
+    assert model_calls == []
+
+
 def test_extend_refuses_what_cannot_be_extended(extend: Run) -> None:
     import torch
 
