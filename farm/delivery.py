@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.media.ffmpeg import find_ffmpeg
+from farm.claims import film_path
 from farm.preview import Preview, preview_path
 from farm.state import FilmState, JobState
 from farm.stitch import PNG_SEQUENCE, assemble_film, file_sha256, png_manifest
@@ -148,7 +149,7 @@ class Delivery:
         return FilmState(reel.video.name, str(facts.path), "", facts.frames, reel.video.frame_rate, "")
 
     def _reel(self, video: PlannedVideo, graph: TaskGraph) -> _Reel:
-        film = Path(self.plan.output.dir) / video.output
+        film = film_path(self.plan, video)
         preview = preview_path(film)
         names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
         segments = tuple(name for name in names if name in graph.tasks)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from farm.claims import refuse_foreign_films
 from farm.delivery import Delivery
 from farm.events import (
     Event,
@@ -106,10 +107,12 @@ class JobSession:
         return self
 
     def begin(self) -> Iterator[Event]:
-        """Takes the job's lock, telling what that waits for; call it first. Raises JobBusy.
+        """Takes the job's lock, telling what that waits for; call it first. Raises JobBusy, and UsageError
+        where a film would replace another job's.
 
         The log of a job is its holder's: what was told before is written when the lock is held.
         """
+        refuse_foreign_films(self.plan, self.store)
         told = []
         for message in self._lock.taking():
             told.append(Notice(message))

@@ -28,7 +28,7 @@ from farm.events import (
 )
 from farm.stitch import file_sha256
 from farm.verbs.plan import PlanRequest, plan_job
-from jobs.errors import CannotRun, JobFailed
+from jobs.errors import CannotRun, JobFailed, UsageError
 from jobs.graph import Stage
 from jobs.store import Store
 
@@ -208,6 +208,18 @@ def test_a_missing_film_is_assembled_from_its_segments(tmp_path: Path) -> None:
     film.unlink()
     assert committed(run(spec(tmp_path / "out"), tmp_path / "runs")) == set()
     assert file_sha256(film) == sha256
+
+
+def test_no_job_replaces_the_film_of_another(tmp_path: Path) -> None:
+    run(spec(tmp_path / "out"), tmp_path / "runs")
+    before = file_sha256(tmp_path / "out" / "v.mp4")
+    other = spec(tmp_path / "out", name="other")
+    with pytest.raises(UsageError, match="job j delivered a film there"):
+        run(other, tmp_path / "runs")
+    assert file_sha256(tmp_path / "out" / "v.mp4") == before
+    assert [store.job_id for store in Store.every(str(tmp_path / "runs"))] == ["j"]
+    assert last(run(spec(tmp_path / "out"), tmp_path / "runs")).outcome == "done", "its own it may replace"
+    assert last(run({**other, "output": {"dir": str(tmp_path / "b")}}, tmp_path / "runs")).outcome == "done"
 
 
 def test_another_prompt_renders_its_chunk_and_what_depends_on_it(tmp_path: Path) -> None:
