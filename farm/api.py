@@ -21,6 +21,7 @@ from farm.state import EXIT_CODES
 from jobs.errors import JobCancelled, JobFailed
 from jobs.graph import Stage
 from jobs.load import LoadedSpec, load_spec
+from jobs.media_rules import Probes
 
 DEFAULT_RUNS = "runs"
 SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
@@ -69,11 +70,13 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
 
 def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
-    from actors.media.probe import probe_video
+    from actors.media.frames import probe_image
+    from actors.media.probe import probe_audio, probe_video
 
     if isinstance(spec, LoadedSpec):
         return spec
-    return load_spec(spec, options.overrides, options.allow_pickle, probe_video=probe_video)
+    probes = Probes(probe_video, probe_image, probe_audio)
+    return load_spec(spec, options.overrides, options.allow_pickle, probes=probes)
 
 
 def films(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> list[FilmDelivered]:

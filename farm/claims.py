@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from farm.state import JobState
-from jobs.errors import Problem, UsageError
+from jobs.errors import Problem, StoreUnusable, UsageError
 from jobs.planned import Plan, PlannedVideo
 from jobs.store import STATE, Store
 
@@ -14,6 +15,20 @@ from jobs.store import STATE, Store
 def film_path(plan: Plan, video: PlannedVideo) -> Path:
     """Where the film goes."""
     return Path(plan.output.dir) / video.output
+
+
+def require_output(plan: Plan) -> None:
+    """Raises StoreUnusable where no film could be written: better now than when all is rendered."""
+    folder = Path(plan.output.dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreUnusable(
+            f"cannot write films to {folder}: {error.strerror or error}. Create the folder, grant access, or "
+            "choose another `output.dir`."
+        ) from error
 
 
 def refuse_foreign_films(plan: Plan, store: Store) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from farm.claims import refuse_foreign_films
+from farm.claims import refuse_foreign_films, require_output
 from farm.delivery import Delivery
 from farm.events import (
     Event,
@@ -108,11 +108,13 @@ class JobSession:
 
     def begin(self) -> Iterator[Event]:
         """Takes the job's lock, telling what that waits for; call it first. Raises JobBusy, and UsageError
-        where a film would replace another job's.
+        where a film would replace another job's, StoreUnusable where none could be written.
 
         The log of a job is its holder's: what was told before is written when the lock is held.
         """
         refuse_foreign_films(self.plan, self.store)
+        if self.scope.until is None:
+            require_output(self.plan)
         told = []
         for message in self._lock.taking():
             told.append(Notice(message))

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from jobs.document import Document, read_document
 from jobs.errors import SpecError
 from jobs.explain import explain, with_lines
-from jobs.facts import SourceFacts, VideoProbe
+from jobs.facts import SourceFacts
 from jobs.file_rules import check_input_files, check_models, check_outputs, check_pickles
 from jobs.findings import Finding, not_caused_by
+from jobs.media_rules import NO_PROBES, Probes, check_media
 from jobs.overrides import apply_overrides
 from jobs.places import Location
 from jobs.rules import find_faults
@@ -40,11 +41,11 @@ SpecSource = str | Path | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """`probe_video` measures source videos; `check_files` is False where the paths are another machine's."""
+    """`check_files` is False where the paths are another machine's."""
 
     allow_pickle: bool = False
     check_files: bool = True
-    probe_video: VideoProbe | None = None
+    probes: Probes = NO_PROBES
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def load_spec(
     overrides: Sequence[str] = (),
     allow_pickle: bool = False,
     check_files: bool = True,
-    probe_video: VideoProbe | None = None,
+    probes: Probes = NO_PROBES,
 ) -> LoadedSpec:
     """The checked spec of a file, or of a mapping whose paths are relative to the working directory.
 
@@ -79,7 +80,7 @@ def load_spec(
         document, base = read_document(Path(source)), Path(source).absolute().parent
     if overrides:
         document = Document(apply_overrides(document.data, overrides))
-    return check_document(document, base, LoadOptions(allow_pickle, check_files, probe_video))
+    return check_document(document, base, LoadOptions(allow_pickle, check_files, probes))
 
 
 def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedSpec:
@@ -112,8 +113,8 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
     if sound:
         findings += check_outputs(spec)
     missing = [finding.location for finding in findings]
-    probed, facts = probe_sources(spec, options.probe_video, missing)
-    return [*findings, *probed], facts
+    probed, facts = probe_sources(spec, options.probes.video, missing)
+    return [*findings, *probed, *check_media(spec, options.probes, missing)], facts
 
 
 def _repaired(

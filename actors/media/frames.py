@@ -57,6 +57,17 @@ def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
     return np.asarray(image)
 
 
+def probe_image(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image, from its header. Raises as `read_image` does."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            return opened.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: str | Path, error: Exception) -> StageError:
     """What keeps an image from being read: storage, memory, or else the file itself."""
     if isinstance(error, OSError) and error.errno and not error.filename:

@@ -28,7 +28,7 @@ from farm.events import (
 )
 from farm.stitch import file_sha256
 from farm.verbs.plan import PlanRequest, plan_job
-from jobs.errors import CannotRun, JobFailed, UsageError
+from jobs.errors import CannotRun, JobFailed, StoreUnusable, UsageError
 from jobs.graph import Stage
 from jobs.store import Store
 
@@ -220,6 +220,12 @@ def test_no_job_replaces_the_film_of_another(tmp_path: Path) -> None:
     assert [store.job_id for store in Store.every(str(tmp_path / "runs"))] == ["j"]
     assert last(run(spec(tmp_path / "out"), tmp_path / "runs")).outcome == "done", "its own it may replace"
     assert last(run({**other, "output": {"dir": str(tmp_path / "b")}}, tmp_path / "runs")).outcome == "done"
+
+
+def test_a_place_that_takes_no_films_is_named_before_anything_is_rendered(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match=r"cannot write films to /proc/nope: .*`output\.dir`"):
+        run(spec(Path("/proc/nope")), tmp_path / "runs")
+    assert list(Store.every(str(tmp_path / "runs"))) == []
 
 
 def test_another_prompt_renders_its_chunk_and_what_depends_on_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from farm.cli.main import run
 from jobs.errors import InputError, Problem
 from jobs.facts import VideoFact
 from jobs.load import LoadedSpec, load_spec
+from jobs.media_rules import Probes
 from jobs.models import field_at, model_at
 from jobs.places import Location, place_of
 from jobs.plan import make_plan
@@ -134,7 +135,7 @@ def probe(path: str) -> VideoFact:
 def outcome(path: Path) -> tuple[Problem, ...]:
     """What `farm check` would say: loads and plans. Anything but an InputError fails the test."""
     try:
-        loaded = load_spec(path, probe_video=probe)
+        loaded = load_spec(path, probes=Probes(probe))
         if chunks_of(loaded) <= MOST_CHUNKS:
             make_plan(loaded.spec, loaded.facts)
     except InputError as error:

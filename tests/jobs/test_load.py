@@ -15,6 +15,7 @@ import yaml
 from jobs.errors import InvalidInput, Problem, SpecError, UsageError
 from jobs.facts import VideoFact
 from jobs.load import LoadedSpec, load_spec
+from jobs.media_rules import Probes
 
 SPEC: dict[str, Any] = {
     "version": 1,
@@ -52,7 +53,7 @@ def load(folder: Path, spec: Any, *overrides: str, **options: Any) -> LoadedSpec
     path.write_text(
         spec if isinstance(spec, str) else yaml.safe_dump(spec, sort_keys=False), encoding="utf-8"
     )
-    options.setdefault("probe_video", lambda path: VideoFact(120, 640, 480, 25.0))
+    options.setdefault("probes", Probes(lambda path: VideoFact(120, 640, 480, 25.0)))
     return load_spec(path, overrides, **options)
 
 
@@ -112,7 +113,7 @@ def test_the_text_of_a_loaded_spec_loads_to_the_same_spec(folder: Path, tmp_path
     elsewhere = tmp_path / "runs" / "spec.yaml"
     elsewhere.parent.mkdir()
     elsewhere.write_text(loaded.text, encoding="utf-8")
-    assert load_spec(elsewhere, probe_video=lambda path: VideoFact(120, 640, 480, 25.0)) == loaded
+    assert load_spec(elsewhere, probes=Probes(lambda path: VideoFact(120, 640, 480, 25.0))) == loaded
 
 
 def test_json_and_mappings_load_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,12 +314,12 @@ def test_a_source_that_is_no_video_is_named(folder: Path) -> None:
     def probe(path: str) -> VideoFact:
         raise InvalidInput(f"{path} holds no video; name a file that does")
 
-    (problem,) = problems(folder, SPEC, probe_video=probe)
+    (problem,) = problems(folder, SPEC, probes=Probes(probe))
     assert problem.place == "videos[1].source.video"
 
 
 def test_a_source_shorter_than_nine_frames_is_named(folder: Path) -> None:
-    (problem,) = problems(folder, SPEC, probe_video=lambda path: VideoFact(8, 640, 480, 25.0))
+    (problem,) = problems(folder, SPEC, probes=Probes(lambda path: VideoFact(8, 640, 480, 25.0)))
     assert problem.place == "videos[1].source.video"
     assert "at least 9" in problem.rule
 
@@ -365,3 +366,17 @@ def test_sections_may_be_switched_off(folder: Path, change: Callable[[dict[str, 
     spec = copy.deepcopy(SPEC)
     change(spec)
     assert load(folder, spec)
+
+
+def test_a_picture_and_a_sound_that_are_none_are_named(folder: Path) -> None:
+    seen: list[str] = []
+
+    def probe(path: str) -> object:
+        seen.append(path)
+        raise InvalidInput(f"{Path(path).name} is something else; name another\nand more")
+
+    found = problems(folder, SPEC, probes=Probes(lambda path: VideoFact(120, 640, 480, 25.0), probe, probe))
+    named = {problem.place.rpartition(".")[2] for problem in found}
+    assert {"first_image", "file"} <= named
+    assert all(problem.rule.startswith(("an image", "a file with sound")) for problem in found)
+    assert len(seen) == len(set(seen)), "each file is looked into once"
