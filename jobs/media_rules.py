@@ -1,4 +1,4 @@
-"""Guide images and sound files are what the spec takes them for: seen while it is checked, not hours later."""
+"""Guide images and sounds are what the spec takes them for: seen while it is checked, not hours later."""
 
 from __future__ import annotations
 
