@@ -42,6 +42,7 @@ from farm.state import (
     JobState,
     TaskCounts,
 )  # fmt: skip
+from jobs.advice import advice
 from jobs.digest import digests
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
@@ -107,8 +108,10 @@ class JobSession:
         return self
 
     def begin(self) -> Iterator[Event]:
-        """Takes the job's lock, telling what that waits for; call it first. Raises JobBusy, and UsageError
-        where a film would replace another job's, StoreUnusable where none could be written.
+        """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first.
+
+        Raises JobBusy, UsageError where a film would replace another job's, and StoreUnusable where none
+        could be written.
 
         The log of a job is its holder's: what was told before is written when the lock is held.
         """
@@ -122,6 +125,8 @@ class JobSession:
         for notice in told:
             self.record(notice)
         self._take_up()
+        for warning in advice(self.plan):
+            yield self.record(Notice(f"warning: {warning}"))
 
     def _take_up(self) -> None:
         for request in Request:

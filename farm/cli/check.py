@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from farm.cli.options import AllowPickle, Overrides, SpecArgument
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.results import CheckedVideo, CheckResult
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ def check(
 ) -> int:
     """Check a spec: place, value, rule and remedy of every mistake."""
     from farm.api import RenderOptions, load
+    from jobs.advice import advice
     from jobs.plan import make_plan
 
     options = RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
     loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
-    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos))
+    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), advice(plan))
     if output is OutputFormat.JSON:
         emit_json(result)
         return 0
@@ -36,6 +37,7 @@ def check(
         chunks = f"{video.chunks} chunk{'s' if video.chunks != 1 else ''}"
         emit_text(f"{video.name}: {chunks}, {video.frames} frames, {video.seconds:.1f} s, {size}")
     emit_text(f"{plan.job}: no mistakes")
+    emit_warnings(result.warnings)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -40,6 +41,12 @@ def emit_text(text: str = "") -> None:
 def emit_note(text: str) -> None:
     """Tells people what goes on, on standard error: standard output holds results alone."""
     sys.stderr.write(text + "\n")
+
+
+def emit_warnings(warnings: Iterable[str]) -> None:
+    """Tells what stops nothing, on standard error."""
+    for warning in warnings:
+        emit_note(f"warning: {warning}")
 
 
 def error_record(error: FarmError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from farm.cli.display import duration
 from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def plan(
         emit_json(report)
     else:
         emit_text("\n".join(_lines(report, None if all_chunks else MOST_CHUNKS)))
+        emit_warnings(report.warnings)
     return 0
 
 

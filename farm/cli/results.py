@@ -54,10 +54,11 @@ class CheckedVideo:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """`farm check`, when there is no mistake."""
+    """`farm check`, when there is no mistake; `warnings` are what it renders all the same."""
 
     job: str
     videos: tuple[CheckedVideo, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
 from farm.selection import to_compute
 from farm.simulate import simulate
 from farm.topology_search import Candidate, Found, SearchConfig, find_topology
+from jobs.advice import advice
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
 from jobs.graph import Stage, TaskGraph, build_graph
@@ -101,6 +102,7 @@ class PlanReport:
     makespan_s: float
     reason: str
     options: tuple[TopologyRow, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
@@ -126,6 +128,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
         options=rows,
+        warnings=advice(standing.plan),
     )
 
 

@@ -1,0 +1,37 @@
+"""What a spec may ask for but will hardly want: lines that warn and stop nothing."""
+
+from __future__ import annotations
+
+from jobs.planned import Plan
+from jobs.spec import EngineConfig
+
+TINY_LEAST, TINY_MOST = 128, 256
+"""Pixels a side that the bundled model films, by its card."""
+
+
+def advice(plan: Plan) -> tuple[str, ...]:
+    """One line for each thing that renders, but not to anyone's liking; each ends with what to do."""
+    if not _renders_with_tiny(plan.engine):
+        return ()
+    odd: dict[tuple[int, int, int, int], list[str]] = {}
+    for video in plan.videos:
+        size = (video.base_width, video.base_height, video.width, video.height)
+        if min(size) < TINY_LEAST or max(size) > TINY_MOST:
+            odd.setdefault(size, []).append(video.name)
+    return tuple(_size_line(*size, names) for size, names in odd.items())
+
+
+def _renders_with_tiny(engine: EngineConfig) -> bool:
+    return engine.name != "fake" and engine.checkpoint is None and engine.diffusion_model is None
+
+
+def _size_line(base_width: int, base_height: int, width: int, height: int, names: list[str]) -> str:
+    """Says whose size it is, and what the model films."""
+    whose = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    size = f"{base_width}x{base_height}"
+    size += f", {width}x{height} upscaled" if (width, height) != (base_width, base_height) else ""
+    return (
+        f"{whose}: {size}, but the bundled tiny model films {TINY_LEAST} to {TINY_MOST} pixels a side: "
+        "the picture will be broken. Write `defaults: {width: 128, height: 128}`, or name a model in "
+        "`engine.checkpoint`"
+    )
