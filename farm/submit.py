@@ -27,13 +27,13 @@ SUCCEEDED = "SUCCEEDED"
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """What to submit. `spec` and `runs` are paths of the cluster.
+    """What to submit. `spec` and `runs` are paths of the cluster; None leaves `runs` to the head's FARM_RUNS.
 
     `arguments` go to `farm render` as they stand; `working_dir` is a folder to upload.
     """
 
     spec: str
-    runs: str
+    runs: str | None = None
     job_id: str | None = None
     address: str | None = None
     arguments: tuple[str, ...] = ()
@@ -73,7 +73,10 @@ def submit(request: SubmitRequest) -> tuple[JobServer, Submission]:
 
 def entrypoint(request: SubmitRequest) -> str:
     """The command that the head node runs."""
-    words = ["farm", "render", _on_cluster(request), "--runs", request.runs, *request.arguments]
+    words = ["farm", "render", _on_cluster(request)]
+    if request.runs:
+        words += ["--runs", request.runs]
+    words += request.arguments
     if request.job_id:
         words += ["--job-id", request.job_id]
     return shlex.join(words)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, Overrides, Runs
+from farm.cli.options import AllowPickle, Overrides
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import SubmitResult
 
@@ -17,11 +17,17 @@ def submit(
     address: Annotated[
         str | None, typer.Option("--address", help="The cluster's dashboard, http://head-node:8265.")
     ] = None,
-    runs: Runs = DEFAULT_RUNS,
+    runs: Annotated[
+        str | None,
+        typer.Option(
+            "--runs", envvar="FARM_RUNS", help="Run directories, a path there; left out, its own FARM_RUNS."
+        ),
+    ] = None,
     job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
     topology: Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
     overrides: Overrides = None,
+    allow_pickle: AllowPickle = False,
     working_dir: Annotated[
         str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
     ] = None,
@@ -32,7 +38,7 @@ def submit(
     from farm.submit import SubmitRequest, ended, follow
     from farm.submit import submit as hand_over
 
-    arguments = _arguments(topology, gpus, overrides or [])
+    arguments = _arguments(topology, gpus, overrides or [], allow_pickle)
     request = SubmitRequest(spec, runs, job_id, address, arguments, working_dir)
     server, submission = hand_over(request)
     as_text = output is OutputFormat.TEXT
@@ -50,7 +56,9 @@ def submit(
     return end.exit_code
 
 
-def _arguments(topology: str | None, gpus: int | None, overrides: list[str]) -> tuple[str, ...]:
+def _arguments(
+    topology: str | None, gpus: int | None, overrides: list[str], allow_pickle: bool
+) -> tuple[str, ...]:
     words: list[str] = []
     if topology:
         words += ["--topology", topology]
@@ -58,6 +66,8 @@ def _arguments(topology: str | None, gpus: int | None, overrides: list[str]) -> 
         words += ["--gpus", str(gpus)]
     for override in overrides:
         words += ["--set", override]
+    if allow_pickle:
+        words += ["--allow-pickle"]
     return tuple(words)
 
 
