@@ -58,7 +58,7 @@ def _core(root: Path, needed: frozenset[str]) -> Generator[Finding, None, CoreRe
     try:
         report = probe(root)
     except CannotRun as error:
-        fix = "pip install 'ltx-farm[comfyui]' and what its requirements.txt names"
+        fix = "pip install '.[comfyui]' in the farm's checkout, and what ComfyUI's requirements.txt names"
         yield fail("comfyui", str(error), fix)
         return None
     if report.usable:

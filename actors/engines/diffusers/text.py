@@ -57,7 +57,7 @@ class T5Prompts:
         except ImportError as error:
             raise CannotRun(
                 f"a T5 text encoder needs transformers and sentencepiece ({error}); "
-                "pip install 'ltx-farm[ltx]'"
+                "pip install transformers sentencepiece"
             ) from error
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         encoder = T5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
