@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import typer
 import yaml
 
+from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from farm.cli.main import app
 from tests.deploy.schema import SCHEMAS
 
@@ -120,6 +122,24 @@ def test_the_image_copies_what_exists_and_all_that_is_imported() -> None:
     copied = [word for line in lines for word in line.split()]
     assert all((ROOT / path).exists() for path in copied)
     assert {"farm", "actors", "jobs", "cluster", "pyproject.toml", "constraints.txt"} <= set(copied)
+
+
+def test_the_image_can_run_every_engine() -> None:
+    """The extras are those of the package, and COMFYUI_PATH is where the checkout lies."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    (extras,) = re.findall(r"'\.\[(.*)\]'", text)
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"gpu", "ltx", "comfyui"} <= set(extras.split(",")) <= set(known)
+    (home,) = re.findall(r"^WORKDIR (\S+)\nRUN git clone", text, flags=re.MULTILINE)
+    assert f"ENV COMFYUI_PATH={home}/ComfyUI\n" in text
+    assert f"-r {home}/ComfyUI/requirements.txt" in text
+
+
+def test_comfyui_looks_below_the_mounted_models(manifest: dict[str, Any]) -> None:
+    (paths,) = yaml.safe_load((DEPLOY / "extra_model_paths.yaml").read_text()).values()
+    mounts = {mount["mountPath"] for pod in pods(manifest) for mount in pod["containers"][0]["volumeMounts"]}
+    assert paths.pop("base_path") in mounts
+    assert set(paths) == {folder for folders in MODEL_FOLDERS.values() for folder in folders}
 
 
 def test_the_images_name_is_the_packages_version(manifest: dict[str, Any]) -> None:
