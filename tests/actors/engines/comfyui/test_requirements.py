@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from actors.engines.comfyui.probe import CoreReport
-from actors.engines.comfyui.requirements import FEATURES, feature_of, missing_api
+from actors.engines.comfyui.requirements import FEATURES, MODEL_FOLDERS, feature_of, missing_api
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,12 @@ def test_a_report_says_each_feature_once() -> None:
     assert len(report.lines()) == len(FEATURES)
     assert "upscale: lacks LTXVLatentUpsampler; ComfyUI 0.8.0 and later have it" in "\n".join(report.lines())
     assert not CoreReport("0.1", {**missing, "sampling": ("CFGGuider",)}).usable
+
+
+def test_the_page_has_every_folder_and_every_version() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "comfyui.md").read_text()
+    for field, folders in MODEL_FOLDERS.items():
+        assert f"| `{field}` | {', '.join(f'`{folder}`' for folder in folders)} |" in page
+    for name, feature in FEATURES.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` | ") and "0." in line]
+        assert row.endswith(f"| {feature.since} |")
