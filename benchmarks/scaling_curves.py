@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.bound import Bound, makespan_bound
+from farm.bound import Bound, job_facts
 from farm.schedule_graph import ScheduleGraph
 from farm.simulate import SimulationConfig, simulate
 from farm.workload import H200, Film, films, job
@@ -72,7 +72,7 @@ def curve(case: Case) -> Iterator[Point]:
     last: Point | None = None
     for gpus in GPUS:
         topology = parse_topology(f"mono={gpus}", Machine(gpus))
-        bound = makespan_bound(tasks, topology)
+        bound = job_facts(tasks).bound(topology)
         if last is not None and not last.bound.stages and last.makespan_s <= 1.005 * bound.seconds:
             last = Point(gpus, last.makespan_s, bound, last.busy * last.gpus / gpus)
         else:

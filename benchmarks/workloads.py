@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.bound import makespan_bound
+from farm.bound import job_facts
 from farm.workload import SLEEPS, Film, StageTimes, job
 from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology
@@ -61,7 +61,7 @@ class Workload:
             Film(name, length, self.times, guided=True)
             for name, length in zip(self.names(), self.lengths, strict=True)
         ]
-        return makespan_bound(job(some), parse_topology(topology, Machine(float("inf")))).seconds
+        return job_facts(job(some)).bound(parse_topology(topology, Machine(float("inf")))).seconds
 
 
 def _sleeps(times: StageTimes) -> dict[str, float]:

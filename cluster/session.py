@@ -21,7 +21,6 @@ from jobs.errors import CannotRun
 
 AUTH_MODE = "RAY_AUTH_MODE"
 ANSWER_S = 10.0
-JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,6 @@ class Session:
 
     address: str
     local: bool
-    under_job: bool
-
-
-def under_ray_job() -> bool:
-    """Whether this process is the entrypoint of a submitted Ray job."""
-    return JOB_CONFIG in os.environ
 
 
 @contextmanager
@@ -78,7 +71,7 @@ def open_session(config: SessionConfig) -> Iterator[Session]:
 def _session(local: bool) -> Session:
     import ray
 
-    return Session(ray.get_runtime_context().gcs_address, local, under_ray_job())
+    return Session(ray.get_runtime_context().gcs_address, local)
 
 
 def _quiet(local: bool) -> None:

@@ -84,8 +84,3 @@ def job_facts(tasks: Iterable[ScheduledTask]) -> JobFacts:
         facts.shortest_tail_s = min(facts.shortest_tail_s, tail[task.id])
     last = max(earliest, key=lambda name: earliest[name], default="")
     return JobFacts(stages, Bound(earliest.get(last, 0.0), last_task=last))
-
-
-def makespan_bound(tasks: Iterable[ScheduledTask], topology: Topology) -> Bound:
-    """The bound for these tasks on this topology; see `JobFacts.bound`."""
-    return job_facts(tasks).bound(topology)

@@ -144,7 +144,7 @@ class Simulation:
             case PauseJob():
                 self._at(self.config.mend_s, self._tell, events.Resume())
             case Finish():
-                self.timeline.finish(self.now, command)
+                self.timeline.finish(self.now)
 
     # -- the workers -------------------------------------------------------------------------------------
 

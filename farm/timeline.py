@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from farm.schedule_graph import STAGES, ScheduleGraph
-from farm.scheduler.commands import Finish
 from jobs.graph import Stage
 from jobs.topology import Topology
 
@@ -33,7 +32,6 @@ class Timeline:
         self.topology = topology
         self.workers = workers
         self.makespan_s = 0.0
-        self.finish_command: Finish | None = None
         self._worker = array("i")
         self._task = array("i")
         self._start = array("d")
@@ -46,10 +44,9 @@ class Timeline:
         self._start.append(start_s)
         self._stop.append(stop_s)
 
-    def finish(self, now_s: float, command: Finish) -> None:
+    def finish(self, now_s: float) -> None:
         """The scheduler's last word."""
         self.makespan_s = now_s
-        self.finish_command = command
 
     def bars(self) -> Iterator[Bar]:
         """All bars, in order of their start."""

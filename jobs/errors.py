@@ -16,7 +16,6 @@ FarmError                        exit 3
     ├── InvalidInput             invalid
     ├── OutOfMemory              oom
     ├── WorkerLost               worker_lost
-    ├── StageHang                hang
     ├── BadOutput                bad_output
     ├── StorageProblem           storage
     │   └── CorruptArtifact      storage  a committed file that does not verify
@@ -147,12 +146,6 @@ class WorkerLost(StageError):
     """The worker's process, node or device went away."""
 
     kind = FailureKind.WORKER_LOST
-
-
-class StageHang(StageError):
-    """No result within the stage's deadline."""
-
-    kind = FailureKind.HANG
 
 
 class BadOutput(StageError):

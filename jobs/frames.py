@@ -212,11 +212,6 @@ def takeover_weights(blend: int) -> tuple[float, ...]:
     return tuple((i + 1) / blend for i in range(blend))
 
 
-def fade_weights(frames: int) -> tuple[float, ...]:
-    """Weight of the new frame for each of `frames` cross-faded ones: (j+1)/(frames+1)."""
-    return blend_weights(frames)
-
-
 def middle_frame(num_frames: int) -> int:
     """Frame that a middle image guides: the last frame of the middle latent, 8 floor((T-1)/2)."""
     return TEMPORAL * ((latents_of(num_frames) - 1) // 2)

@@ -92,19 +92,10 @@ def _needs_first(tasks: dict[str, StageTask]) -> dict[str, StageTask]:
 def link(tasks: Mapping[str, StageTask]) -> TaskGraph:
     """The graph of these tasks, each standing behind its needs."""
     dependents: dict[str, list[str]] = {task: [] for task in tasks}
-    chains: dict[str, list[str]] = {}
     for task in tasks.values():
         for name in dict.fromkeys(need.task for need in task.needs):
             dependents[name].append(task.id)
-        if task.stage is Stage.SAMPLE:
-            chains.setdefault(task.chain, []).append(task.id)
-        elif isinstance(task.params, UpscaleParams) and task.params.guided:
-            chains.setdefault(f"{task.chain}/upscale", []).append(task.id)
-    return TaskGraph(
-        tasks,
-        {task: tuple(after) for task, after in dependents.items()},
-        {name: tuple(chain) for name, chain in chains.items()},
-    )
+    return TaskGraph(tasks, {task: tuple(after) for task, after in dependents.items()})
 
 
 class _ChunkTasks:

@@ -56,15 +56,10 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True)
 class TaskGraph:
-    """Tasks in plan order (every need stands before its task), and the edges turned round.
-
-    `chains` lists what must be done one after another: the sample tasks of each shot under the chain's name,
-    and, where chunks are upscaled with the tail before them, its upscale tasks under `<chain>/upscale`.
-    """
+    """Tasks in plan order (every need stands before its task), and the edges turned round."""
 
     tasks: Mapping[str, StageTask]
     dependents: Mapping[str, tuple[str, ...]]
-    chains: Mapping[str, tuple[str, ...]]
 
     @property
     def stages(self) -> frozenset[Stage]:

@@ -109,11 +109,6 @@ def parse_topology(text: str, machine: Machine) -> Topology:
     return topology
 
 
-def monoliths(machine: Machine) -> Topology:
-    """One worker per GPU, each hosting every GPU stage."""
-    return parse_topology(MONO, machine)
-
-
 def _joined(stages: frozenset[Stage]) -> str:
     return "+".join(stage.value for stage in Stage if stage in stages)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from actors.failures import classify
 from actors.media.codecs import rate_text
-from actors.media.probe import VideoStream, probe_video, read_stream
+from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput, StageBug, StageError
-from jobs.frames import conformed_frames, exact_rate, source_frame
+from jobs.frames import exact_rate, source_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,12 +86,6 @@ def _to_rgb(image: Image) -> Image:
 
         return images.fromarray((grey * 255 // WIDEST_GRAY).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
-
-
-def count_frames(path: str | Path, frame_rate: float) -> int:
-    """Frames of a video once it is brought to `frame_rate`. Raises InvalidInput when it cannot be read."""
-    fact = probe_video(path)
-    return conformed_frames(fact.frames, fact.frame_rate, frame_rate)
 
 
 def read_video(path: str | Path, cut: Cut) -> np.ndarray:
@@ -209,41 +203,3 @@ def _seek_frame(film: Path, index: int, frame_rate: float) -> bytes:
 def png_name(index: int) -> str:
     """File name of frame `index` in a PNG sequence."""
     return f"{index:08d}.png"
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A contact sheet: `columns` x `rows` frames, evenly spaced over the film, each `width` pixels wide."""
-
-    frames: int
-    frame_rate: float
-    columns: int = 6
-    rows: int = 4
-    width: int = 240
-
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """The frames shown: the first, the last, and what lies evenly between."""
-        cells = min(self.columns * self.rows, self.frames)
-        return tuple(round(cell * (self.frames - 1) / max(cells - 1, 1)) for cell in range(cells))
-
-
-def contact_sheet(film: Path, sheet: Sheet) -> bytes:
-    """PNG of frames of `film`, in reading order, each with its number."""
-    from PIL import Image, ImageDraw
-
-    cells = [
-        Image.open(io.BytesIO(frame_at(film, index, sheet.frame_rate, sheet.width)))
-        for index in sheet.indices
-    ]
-    width, height = cells[0].size
-    rows = -(-len(cells) // sheet.columns)
-    page = Image.new("RGB", (width * min(sheet.columns, len(cells)), height * rows))
-    pen = ImageDraw.Draw(page)
-    for cell, (index, image) in enumerate(zip(sheet.indices, cells, strict=True)):
-        corner = (cell % sheet.columns * width, cell // sheet.columns * height)
-        page.paste(image, corner)
-        pen.text(
-            (corner[0] + 4, corner[1] + 2), str(index), fill="white", stroke_width=1, stroke_fill="black"
-        )
-    return encode_png(np.asarray(page))

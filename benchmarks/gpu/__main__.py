@@ -2,7 +2,8 @@
 
 Each item runs in a process of its own and for no longer than its share of the budget: one that fails or
 hangs is reported, the others go on. Tables are written as soon as they are measured: `results.jsonl`,
-`gpu.md`. `--size rehearsal` takes a tiny model, on the CPU where there is no GPU.
+`gpu.md`. `--size rehearsal` takes a tiny model, on the CPU where there is no GPU. Exit code 1 when an item
+failed or was not run for want of time.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def main() -> int:
         )
         failed += [name] if code else []
     print(f"not done: {', '.join(failed) or 'nothing'}", flush=True)
-    return 0
+    return 1 if failed else 0
 
 
 def _run_child(name: str, limit_s: float) -> int:

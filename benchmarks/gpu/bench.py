@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +90,6 @@ class Bench:
             file.write(json.dumps(record) + "\n")
         write_page(self.out)
         print("\n".join(markdown(title, rows)), flush=True)
-
-    def say(self, text: str) -> None:
-        """One line of the log."""
-        print(f"[{time.strftime('%H:%M:%S')}] {self.item}: {text}", flush=True)
 
 
 def results_file(out: Path) -> Path:

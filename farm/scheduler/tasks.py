@@ -10,7 +10,6 @@ from farm.schedule_graph import STAGES, ScheduleGraph
 WAITING, READY, RUNNING, DONE, QUARANTINED, BLOCKED = range(6)
 """WAITING for needs; QUARANTINED: given up; BLOCKED: needs one that was given up."""
 
-STATE_NAMES = ("waiting", "ready", "running", "done", "quarantined", "blocked")
 OVER = frozenset((DONE, QUARANTINED, BLOCKED))
 GIVEN_UP = frozenset((QUARANTINED, BLOCKED))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
 from benchmarks.gpu.decode_items import smallest
@@ -138,3 +139,14 @@ def test_the_best_split_halves_the_work() -> None:
 
     tasks = list(Work("film", 8, StageTimes(1.0, 3.0, 2.0), guided=True).tasks())
     assert best_split(tasks, 2) in ("encode+sample+decode=1,upscale=1", "sample+decode=1,upscale=1")
+
+
+@pytest.mark.parametrize(("codes", "expected"), [({}, 0), ({"ffn": 1}, 1)])
+def test_an_item_that_fails_is_told_by_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: dict[str, int], expected: int
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(gpu, "_run_child", lambda name, limit_s: ran.append(name) or codes.get(name, 0))
+    monkeypatch.setattr("sys.argv", ["gpu", "--out", str(tmp_path), "--only", "ffn", "decode"])
+    assert gpu.main() == expected
+    assert ran == ["ffn", "decode"]

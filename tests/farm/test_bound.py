@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from farm.bound import makespan_bound
+from farm.bound import job_facts
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
 from farm.workload import SLEEPS, Film, StageTimes, films, job
@@ -27,26 +27,26 @@ TWO_SAMPLERS = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
     ids=["32x1", "4x8", "1x12"],
 )
 def test_goldens(some: list[Film], seconds: float, cause: str) -> None:
-    bound = makespan_bound(job(some), TWO_SAMPLERS)
+    bound = job_facts(job(some)).bound(TWO_SAMPLERS)
     assert bound.seconds == pytest.approx(seconds)
     assert cause in str(bound)
 
 
 def test_four_monoliths_share_all_work() -> None:
-    bound = makespan_bound(job(films(4, Film("v", 8, SLEEPS))), parse_topology("mono=4", Machine(4)))
+    bound = job_facts(job(films(4, Film("v", 8, SLEEPS)))).bound(parse_topology("mono=4", Machine(4)))
     assert bound.seconds == pytest.approx(5.6)
 
 
 def test_a_stage_that_nobody_hosts_is_refused() -> None:
     with pytest.raises(CapacityError, match="needs upscale"):
-        makespan_bound(job([Film("v", 1, SLEEPS)]), parse_topology("sample=1,decode=1", Machine(2)))
+        job_facts(job([Film("v", 1, SLEEPS)])).bound(parse_topology("sample=1,decode=1", Machine(2)))
 
 
 def test_pools_that_share_a_stage_are_bounded_together() -> None:
     """Three samples of 1 s on a sampler, then three decodes on it and on a decoder: 6 s of work for two."""
     tasks = [ScheduledTask(f"s{n}", Stage.SAMPLE) for n in range(3)]
     tasks += [ScheduledTask(f"d{n}", Stage.DECODE, (f"s{n}",)) for n in range(3)]
-    assert makespan_bound(tasks, parse_topology("sample+decode=1,decode=1", Machine(2))).seconds == 4.0
+    assert job_facts(tasks).bound(parse_topology("sample+decode=1,decode=1", Machine(2))).seconds == 4.0
 
 
 def test_no_schedule_beats_the_bound() -> None:
@@ -62,4 +62,4 @@ def test_no_schedule_beats_the_bound() -> None:
         topology = parse_topology(text.format(**counts), Machine(20, 2))
         tasks = list(job(some))
         makespan_s = simulate(ScheduleGraph(tasks), topology).makespan_s
-        assert makespan_s >= makespan_bound(tasks, topology).seconds - 1e-9, seed
+        assert makespan_s >= job_facts(tasks).bound(topology).seconds - 1e-9, seed

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.faults import FaultRates, RandomFaults
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import commands, events
 from farm.scheduler.commands import Outcome
@@ -25,6 +24,7 @@ from farm.workload import Film, StageTimes, job
 from jobs.errors import FailureKind
 from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology
+from tests.farm.random_faults import FaultRates, RandomFaults
 
 TOPOLOGIES = (
     "mono=1",

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import pytest
 
-from farm.faults import FaultRates, RandomFaults
 from farm.schedule_graph import ScheduleGraph
 from farm.simulate import Simulation, SimulationConfig, simulate
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
 from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology
+from tests.farm.random_faults import FaultRates, RandomFaults
 
 STAGED = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
 CHAINS = films(4, Film("v", 8, SLEEPS))

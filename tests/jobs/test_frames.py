@@ -21,7 +21,6 @@ from jobs.frames import (
     decode_window,
     exact_rate,
     fade_frames,
-    fade_weights,
     frames_of,
     frames_of_latents,
     informed,
@@ -223,7 +222,6 @@ def test_latents_show_eight_frames_but_the_first(start: int, length: int) -> Non
 def test_weights_rise_from_old_to_new() -> None:
     assert blend_weights(1) == (0.5,)
     assert blend_weights(3) == (0.25, 0.5, 0.75)
-    assert fade_weights(8) == tuple((j + 1) / 9 for j in range(8))
     assert blend_weights(0) == ()
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jobs.errors import CapacityError, UsageError
 from jobs.graph import Stage
-from jobs.topology import GPU_STAGES, Machine, Pool, Topology, monoliths, parse_topology
+from jobs.topology import GPU_STAGES, Machine, Pool, Topology, parse_topology
 
 FOUR = Machine(gpus=4, segment_workers=2)
 
@@ -18,7 +18,7 @@ def pools(text: str, machine: Machine = FOUR) -> dict[str, tuple[int, float]]:
 
 
 def test_mono_takes_every_gpu_and_leaves_segments_to_cpu_workers() -> None:
-    topology = monoliths(FOUR)
+    topology = parse_topology("mono", FOUR)
     assert topology.pools == (
         Pool(frozenset(GPU_STAGES), 4, 1.0),
         Pool(frozenset({Stage.SEGMENT}), 2, 0.0),

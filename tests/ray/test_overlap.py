@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cluster.session import Session
-from farm.bound import makespan_bound
+from farm.bound import job_facts
 from farm.schedule_graph import ScheduledTask
 from jobs.graph import build_graph
 from jobs.plan import make_plan
@@ -64,7 +64,7 @@ def bound_s(data: dict[str, Any], topology: str, seconds: dict[str, float]) -> f
         )
         for task in graph.tasks.values()
     ]
-    return makespan_bound(tasks, parse_topology(topology, Machine(8.0))).seconds
+    return job_facts(tasks).bound(parse_topology(topology, Machine(8.0))).seconds
 
 
 @pytest.mark.slow  # A wall-clock bar: it needs the machine to itself.

@@ -11,19 +11,22 @@ from PIL import Image
 
 from actors.media.frames import (
     Cut,
-    Sheet,
-    contact_sheet,
-    count_frames,
     encode_png,
     frame_at,
     png_name,
     read_image,
     read_video,
 )  # fmt: skip
-from actors.media.probe import read_stream
+from actors.media.probe import probe_video, read_stream
 from actors.media.segment import encode_segment
 from jobs.errors import InvalidInput, OutOfMemory, StageError, StorageProblem
 from jobs.frames import conformed_frames, exact_rate, source_frame
+
+
+def count_frames(path: Path, frame_rate: float) -> int:
+    """Frames of a video once it is brought to `frame_rate`."""
+    fact = probe_video(path)
+    return conformed_frames(fact.frames, fact.frame_rate, frame_rate)
 
 
 def pixels_of(png: bytes) -> np.ndarray:
@@ -176,15 +179,3 @@ def test_a_frame_past_the_end_is_refused(film: Path, tmp_path: Path) -> None:
 def test_a_frame_of_a_sequence(marks, tmp_path: Path) -> None:
     (tmp_path / png_name(7)).write_bytes(encode_png(marks.frames(7, 1)[0]))
     assert marks.numbers(pixels_of(frame_at(tmp_path, 7, 24.0))[None]) == [7]
-
-
-def test_a_contact_sheet_shows_first_and_last(film: Path) -> None:
-    sheet = Sheet(frames=100, frame_rate=24.0, columns=4, rows=2, width=64)
-    assert sheet.indices == (0, 14, 28, 42, 57, 71, 85, 99)
-    assert pixels_of(contact_sheet(film, sheet)).shape == (128, 256, 3)
-
-
-def test_a_contact_sheet_of_a_short_film_has_no_empty_row(film: Path) -> None:
-    sheet = Sheet(frames=3, frame_rate=24.0, columns=2, rows=4, width=64)
-    assert sheet.indices == (0, 1, 2)
-    assert pixels_of(contact_sheet(film, sheet)).shape == (128, 128, 3)

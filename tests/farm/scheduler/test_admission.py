@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from farm.bound import makespan_bound
+from farm.bound import job_facts
 from farm.schedule_graph import ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig, scheduler_config
@@ -72,7 +72,7 @@ def test_what_a_spec_leaves_out_holds_up_no_cluster() -> None:
     topology = parse_topology("mono=64", Machine(64, 16))
     config = SimulationConfig(scheduler=scheduler_config(Run()))
     makespan_s = Simulation(ScheduleGraph(tasks), topology, config).run().makespan_s
-    assert makespan_s <= 1.05 * makespan_bound(tasks, topology).seconds
+    assert makespan_s <= 1.05 * job_facts(tasks).bound(topology).seconds
 
 
 def test_a_chunk_larger_than_the_budget_still_runs() -> None:

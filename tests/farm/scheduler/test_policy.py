@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from farm.bound import makespan_bound
+from farm.bound import job_facts
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig
@@ -27,7 +27,7 @@ def ratio(some: list[Film], text: str, config: SimulationConfig | None = None) -
     topology = parse_topology(text, Machine(1000, 16))
     tasks = list(job(some))
     return (
-        simulate(ScheduleGraph(tasks), topology, config).makespan_s / makespan_bound(tasks, topology).seconds
+        simulate(ScheduleGraph(tasks), topology, config).makespan_s / job_facts(tasks).bound(topology).seconds
     )
 
 
@@ -94,7 +94,7 @@ def test_films_of_mixed_length_meet_the_bound(pools: list[str], most: float) -> 
         some = mixed_films(dice)
         counts = {name: dice.randint(1, 4) for name in "abc"}
         text = dice.choice(pools).format(**counts)
-        bound_s = makespan_bound(job(some), parse_topology(text, Machine(1000, 16))).seconds
+        bound_s = job_facts(job(some)).bound(parse_topology(text, Machine(1000, 16))).seconds
         longest_s = max(some[0].times.sample_s, some[0].times.upscale_s, some[0].times.decode_s)
         if longest_s < 0.02 * bound_s:
             measured.append((ratio(some, text), seed, text))
