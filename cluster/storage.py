@@ -39,7 +39,7 @@ def plant(directories: Sequence[str], inputs: Sequence[str] = ()) -> StorageProo
             _write(url, nonce)
         except refusals_of(url) as error:
             raise StoreUnusable(
-                f"cannot write {url}: {error}. Give --runs and --output directories that can be written."
+                f"cannot write {url}: {error}. Give `--runs` and `output.dir` places that can be written."
             ) from error
     return StorageProof(planted, nonce, tuple((path, Path(path).stat().st_size) for path in inputs))
 

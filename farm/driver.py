@@ -152,7 +152,7 @@ def refuse_uploads(places: Iterable[str]) -> None:
         if UPLOADS in PurePath(place).parts:
             raise StoreUnusable(
                 f"{place} lies in Ray's temporary copy of the working directory and would be lost with it. "
-                "Give --runs and --output directories on storage that every node mounts."
+                "Give `--runs` and `output.dir` places on storage that every node mounts."
             )
 
 
