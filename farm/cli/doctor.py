@@ -14,7 +14,9 @@ UNABLE = 5
 
 def doctor(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="Examine what this job needs.")] = None,
-    address: Annotated[str | None, typer.Option("--address", help="Examine this Ray cluster.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ask the nodes of this Ray cluster.")
+    ] = None,
     comfyui: Annotated[str | None, typer.Option("--comfyui", help="Examine this ComfyUI.")] = None,
     runs: Runs = DEFAULT_RUNS,
     overrides: Overrides = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import CannotRun
@@ -11,21 +11,23 @@ from jobs.errors import CannotRun
 AUTH_FIX = "set RAY_AUTH_MODE=token on every node and client, or bind the dashboard to 127.0.0.1"
 
 
-def check_cluster(address: str | None) -> Iterator[Finding]:
-    """With an address (or RAY_ADDRESS) that cluster; otherwise the Ray that a render would start here."""
+def check_cluster(address: str | None) -> Generator[Finding, None, float]:
+    """With an address (or RAY_ADDRESS) that cluster, whose GPUs it returns; otherwise the Ray that a render
+    would start here, and 0."""
     from cluster.health import cluster_health, ray_version
 
     place = address or os.environ.get("RAY_ADDRESS")
     if not place:
         yield ok("ray", f"{ray_version()}; a render starts a cluster of its own on this machine")
-        return
+        return 0.0
     try:
         health = cluster_health(place)
     except CannotRun as error:
         yield fail("ray", str(error), "start the head node, or correct --address")
-        return
+        return 0.0
     gpus = sum(node.gpus for node in health.nodes)
-    yield ok("ray", f"{place}: {len(health.nodes)} node(s), {gpus:g} GPU(s)")
+    nodes = f"{len(health.nodes)} node{'s' if len(health.nodes) != 1 else ''}"
+    yield ok("ray", f"{place}: {nodes}, {gpus:g} GPU{'s' if gpus != 1 else ''}")
     yield from _versions(health.differing)
     if health.dashboard_exposed and not health.authenticated:
         yield warn(
@@ -37,6 +39,7 @@ def check_cluster(address: str | None) -> Iterator[Finding]:
         yield ok("auth", "strangers are asked for a token")
     elif not health.dashboard_exposed:
         yield ok("auth", "none; only this machine reaches the dashboard")
+    return gpus
 
 
 def _versions(differing: tuple[str, ...]) -> Iterator[Finding]:

@@ -18,8 +18,13 @@ MOST_TAKEN = 0.1
 """Share of a GPU's memory that others may hold before it is worth a word."""
 
 
-def check_device(engine: EngineConfig | None, stages: frozenset[Stage]) -> Iterator[Finding]:
-    """torch, its device, and the device's memory against what each stage needs."""
+def check_device(
+    engine: EngineConfig | None, stages: frozenset[Stage], cluster_gpus: float = 0.0
+) -> Iterator[Finding]:
+    """torch, this machine's device, and the device's memory against what each stage needs.
+
+    A machine without a GPU may be the head of a cluster that has `cluster_gpus`.
+    """
     try:
         import torch
     except ImportError as error:
@@ -37,6 +42,9 @@ def check_device(engine: EngineConfig | None, stages: frozenset[Stage]) -> Itera
     elif DRIVER.exists():
         fix = "install a torch built for this driver's CUDA: pip install torch --index-url of pytorch.org"
         yield fail("gpu", f"a driver is there ({_driver()}), but torch sees no GPU", fix)
+    elif cluster_gpus:
+        where = "run this on a worker's node, or in its pod, to examine one"
+        yield ok("gpu", f"none on this machine, {cluster_gpus:g} in the cluster; {where}")
     elif engine and engine.name != "fake" and (engine.checkpoint or engine.diffusion_model):
         yield warn("gpu", "no GPU: real models take hours a clip on a CPU", "run on a machine with a GPU")
     else:

@@ -44,7 +44,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_disk(subject.runs_url, spec, graph)
         yield from check_output(spec.output)
     yield from check_models(engine)
-    yield from check_device(engine, stages)
+    cluster_gpus = yield from check_cluster(subject.address)
+    yield from check_device(engine, stages, cluster_gpus)
     if subject.comfyui or (engine and engine.name == "comfyui"):
         yield from check_comfyui(subject.comfyui, spec)
-    yield from check_cluster(subject.address)

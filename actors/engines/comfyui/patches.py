@@ -35,7 +35,8 @@ def patched(model: Any, efficiency: Efficiency, tokens: int) -> Any:
 
 
 def patch_feed_forward(model: Any, chunks: int) -> None:
-    """Compute every feed-forward in `chunks` pieces along the tokens: same result within rounding, lower peak memory."""
+    """Compute every feed-forward in `chunks` pieces along the tokens: lower peak memory, the same result
+    within rounding."""
     if chunks <= 1:
         return
     blocks = getattr(model.model.diffusion_model, "transformer_blocks", ())

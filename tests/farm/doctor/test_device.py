@@ -9,8 +9,9 @@ import pytest
 
 from farm.candidates import Footprint
 from farm.doctor import device
-from farm.doctor.device import check_fit, check_memory
+from farm.doctor.device import check_device, check_fit, check_memory
 from jobs.graph import Stage
+from jobs.spec import EngineConfig
 from tests.farm.doctor.conftest import Doctor, film, found
 
 ALL = frozenset(Stage)
@@ -105,6 +106,18 @@ def test_a_real_model_without_a_gpu(doctor: Doctor, tmp_path: Path) -> None:
     finding = found(report, "gpu", "warn")
     assert "hours a clip on a CPU" in finding["message"]
     assert finding["fix"] == "run on a machine with a GPU"
+
+
+def test_a_head_without_a_gpu_does_not_speak_for_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device, "DRIVER", Path("/no/such/driver"))
+    real = EngineConfig(checkpoint="ltxv.safetensors")
+    _, alone = check_device(real, ALL)
+    _, head = check_device(real, ALL, cluster_gpus=64.0)
+    assert (alone.level, head.level) == ("warn", "ok")
+    assert "none on this machine, 64 in the cluster" in head.message
 
 
 @pytest.mark.gpu
