@@ -80,11 +80,13 @@ def run_apart(name: str, tiny: bool) -> Score:
 
 
 def makespans(scores: dict[str, Score], tiny: bool) -> str:
-    """Rows of makespans; a sleeping job's bound is the first."""
+    """Rows of makespans; a sleeping job's bound is the first, and what failed says why in a last column."""
     rows = [] if tiny else [["bound", *(f"{workload(shape, tiny).bound_s():.2f}" for shape in SHAPES), ""]]
     for name, score in scores.items():
         laps = [f"{score.laps[shape].makespan_s:.2f}" if shape in score.laps else "-" for shape in SHAPES]
         rows.append([name, *laps, score.reason])
+    if not any(score.reason for score in scores.values()):
+        return table(["seconds", *SHAPES], [row[:-1] for row in rows])
     return table(["seconds", *SHAPES, "why not"], rows)
 
 

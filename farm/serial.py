@@ -19,6 +19,7 @@ from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, Sto
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.graph import Stage
 from jobs.store import Request
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from actors.worker import StageWorker
@@ -189,7 +190,7 @@ class _SerialRender:
     def _outcome(self) -> tuple[str, str]:
         if not self.given_up:
             return self.session.final_outcome, ""
-        return (PARTIAL if self.session.commits else FAILED), f"{len(self.given_up)} task(s) given up"
+        return (PARTIAL if self.session.commits else FAILED), f"{amount(len(self.given_up), 'task')} given up"
 
 
 def _failure(error: StageError) -> Failure:

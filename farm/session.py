@@ -53,6 +53,7 @@ from jobs.plan import make_plan, plan_to_json, reseeded
 from jobs.retention import evictable
 from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Request, Store
 from jobs.twins import Twins, find_twins
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from actors.worker import TaskOrder, TaskResult
@@ -333,7 +334,7 @@ class JobSession:
         checked = self.store.check()
         if checked.damage:
             self.store.void(digest for digest, _ in checked.damage)
-            self._notice(f"{len(checked.damage)} damaged artifact(s) discarded, they are rendered again")
+            self._notice(f"{amount(len(checked.damage), 'damaged artifact')} discarded and rendered again")
         self.store.sweep(checked)
         for task, digest in self.digests.items():
             commit = checked.commits.get(digest)

@@ -9,6 +9,7 @@ import typer
 from farm.cli.options import AllowPickle, Overrides, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.results import CheckedVideo, CheckResult
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from jobs.plan import PlannedVideo
@@ -34,7 +35,7 @@ def check(
         return 0
     for video in result.videos:
         size = f"{video.width}x{video.height}"
-        chunks = f"{video.chunks} chunk{'s' if video.chunks != 1 else ''}"
+        chunks = amount(video.chunks, "chunk")
         emit_text(f"{video.name}: {chunks}, {video.frames} frames, {video.seconds:.1f} s, {size}")
     emit_text(f"{plan.job}: no mistakes")
     emit_warnings(result.warnings)

@@ -25,6 +25,7 @@ from farm.events import (
     WorkerReady,
 )
 from farm.progress import STAGES, Progress, said_of, split_task
+from jobs.wording import amount
 
 BAR_CELLS = 24
 PLAIN_INTERVAL_S = 10.0
@@ -56,8 +57,8 @@ def event_line(event: Event) -> str | None:
         case JobPlanned():
             reused = f", {event.reused} already done" if event.reused else ""
             return (
-                f"job {event.job}: {len(event.videos)} film(s), {event.frames} frames, "
-                f"{event.tasks} tasks{reused}\nrun directory {event.run_dir}"
+                f"job {event.job}: {amount(len(event.videos), 'film')}, {event.frames} frames, "
+                f"{amount(event.tasks, 'task')}{reused}\nrun directory {event.run_dir}"
             )
         case WorkerPlaced():
             return f"worker {event.worker} placed on {event.node}; it loads {', '.join(event.stages)}"

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.errors import FarmError, InputError
+from jobs.wording import amount
 
 
 class OutputFormat(StrEnum):
@@ -69,8 +70,7 @@ def report_error(error: FarmError, as_json: bool) -> None:
 
 
 def _problem_list(error: InputError) -> str:
-    count = len(error.problems)
-    head = f"error: {count} problem{'s' if count != 1 else ''}, nothing was started\n"
+    head = f"error: {amount(len(error.problems), 'problem')}, nothing was started\n"
     return head + "".join(f"  {problem}\n" for problem in error.problems)
 
 

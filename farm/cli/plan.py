@@ -11,6 +11,7 @@ from farm.cli.display import duration
 from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from farm.verbs.plan import PlanReport, TopologyRow
@@ -114,7 +115,7 @@ def _short(prompt: str, most: int = 48) -> str:
 def _video_lines(report: PlanReport) -> list[str]:
     return [
         f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
-        f"{video.width}x{video.height}, {video.shots} shot(s), sound {video.sound} -> {video.output}"
+        f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, sound {video.sound} -> {video.output}"
         for video in report.videos
     ]
 

@@ -11,6 +11,7 @@ from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArg
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import RenderResult
 from farm.state import INTERRUPTED
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from farm.api import RenderOptions, SpecSource
@@ -131,7 +132,7 @@ def _print(result: RenderResult) -> None:
     if result.report:
         emit_text(f"report {result.report}")
     if result.failed:
-        emit_text(f"{len(result.failed)} task(s) given up; `farm why {result.job}` says why")
+        emit_text(f"{amount(len(result.failed), 'task')} given up; `farm why {result.job}` says why")
     elif result.reason:
         emit_text(f"{result.outcome}: {result.reason}")
 

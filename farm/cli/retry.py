@@ -8,6 +8,7 @@ import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from jobs.retry import RetryState
@@ -54,9 +55,9 @@ def retry(
         same = {field.name: getattr(report, field.name) for field in fields(report)}
         emit_json(RetryResult(**same, dry_run=dry_run, voided=voided))
     elif dry_run:
-        emit_text(f"{len(report.closure)} task(s) would be rendered again; nothing was changed")
+        emit_text(f"{amount(len(report.closure), 'task')} would be rendered again; nothing was changed")
     else:
-        emit_text(f"{len(report.closure)} task(s) will be rendered again; run `farm resume {job}`")
+        emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `farm resume {job}`")
     return 0
 
 

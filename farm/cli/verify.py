@@ -6,6 +6,7 @@ import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from jobs.wording import amount
 
 
 def verify(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
@@ -18,7 +19,8 @@ def verify(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputF
     else:
         for damage in report.damage:
             emit_text(f"{damage.place}: {damage.fault}; {damage.cure}")
-        emit_text(f"{report.results} results and {report.films} films match, {len(report.damage)} damaged")
+        match = f"{amount(report.results, 'result')} and {amount(report.films, 'film')} match"
+        emit_text(f"{match}, {len(report.damage)} damaged")
     return 0 if report.ok else 3
 
 

@@ -10,6 +10,7 @@ import typer
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.progress import said_of
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from farm.verbs.why import JobStory, Step, TaskStory
@@ -39,7 +40,7 @@ def _print_job(story: JobStory) -> None:
     for failed in story.failed:
         emit_text(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if story.blocked:
-        emit_text(f"  {story.blocked} task(s) need those and cannot run")
+        emit_text(f"  {amount(story.blocked, 'task')} cannot run without those")
     _print_steps(story.notices)
     emit_text(f"next: {story.next_step}")
 

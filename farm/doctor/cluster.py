@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import CannotRun
+from jobs.wording import amount
 
 AUTH_FIX = "set RAY_AUTH_MODE=token on every node and client, or bind the dashboard to 127.0.0.1"
 
@@ -26,8 +27,7 @@ def check_cluster(address: str | None) -> Generator[Finding, None, float]:
         yield fail("ray", str(error), "start the head node, or correct --address")
         return 0.0
     gpus = sum(node.gpus for node in health.nodes)
-    nodes = f"{len(health.nodes)} node{'s' if len(health.nodes) != 1 else ''}"
-    yield ok("ray", f"{place}: {nodes}, {gpus:g} GPU{'s' if gpus != 1 else ''}")
+    yield ok("ray", f"{place}: {amount(len(health.nodes), 'node')}, {amount(gpus, 'GPU')}")
     yield from _versions(health.differing)
     if health.dashboard_exposed and not health.authenticated:
         yield warn(

@@ -9,6 +9,7 @@ from farm.state import INTERRUPTED
 from farm.verbs.run import Run
 from jobs.retry import RetryPlan, RetryState, Selection, plan_retry
 from jobs.store import STATE
+from jobs.wording import amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _settle(run: Run, report: RetryReport) -> None:
     waiting = replace(
         run.state,
         outcome=INTERRUPTED,
-        reason=f"{len(closure)} task(s) are to be rendered again; continue with `farm resume {run.job}`",
+        reason=f"{amount(len(closure), 'task')} to be rendered again; continue with `farm resume {run.job}`",
         failed=tuple(task for task in run.state.failed if task.task not in closure),
     )
     run.store.write_json(STATE, waiting.to_json())

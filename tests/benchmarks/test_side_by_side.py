@@ -95,6 +95,8 @@ def test_bars_are_judged_and_told() -> None:
     assert "- met: 1 film of 12: 1.54 times as fast as Ray Data, 1.4 asked" in text
     assert "chunks streamed, 1.00 / 1.00 / 1.00 times as fast" in text
     assert "| other | - | - | - | needs CUDA |" in makespans(scores(5.2), tiny=False)
+    done = {name: score for name, score in scores(5.2).items() if not score.reason}
+    assert "why not" not in makespans(done, tiny=False)
     assert f"| {RIVAL} | 3.0 | 1.0 | 1.0 | 1.0 |" in start_ups(scores(5.2))
 
 
