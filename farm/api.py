@@ -34,7 +34,7 @@ class RenderOptions:
     `runs` holds the run directories (a folder, or an fsspec URL); `serial` renders in this process without
     Ray; `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running
     Ray cluster; `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are
-    `key=value` texts.
+    `key=value` texts; `resume` takes a cancelled job up again.
     """
 
     runs: str = DEFAULT_RUNS
@@ -46,6 +46,7 @@ class RenderOptions:
     until: Stage | None = None
     overrides: Sequence[str] = ()
     allow_pickle: bool = False
+    resume: bool = False
 
 
 def render(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> Iterator[Event]:
@@ -58,7 +59,7 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     loaded = load(spec, options)
     from farm.session import Scope
 
-    scope = Scope(options.runs, options.job_id, options.until)
+    scope = Scope(options.runs, options.job_id, options.until, resume=options.resume)
     if options.serial:
         from farm.serial import render_serial
 

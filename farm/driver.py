@@ -52,7 +52,7 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
 
     SIGTERM and SIGINT end it early, resumable, when it runs in the main thread. Raises CannotRun
     (environment), JobBusy (another driver holds the job), SpecError (a file that vanished) and UsageError
-    (the topology).
+    (the topology, a cancelled job).
     """
     text = options.topology or loaded.spec.run.topology
     scope = replace(scope, topology=text, runs_url=_absolute(scope.runs_url))
@@ -61,6 +61,9 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
     del loaded
     with session:
         yield from session.begin()
+        if session.standing is not None:
+            yield from session.finish(*session.standing)
+            return
         if session.resolve() and session.complete:
             yield session.planned()
             session.deliver_complete()

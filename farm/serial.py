@@ -31,11 +31,14 @@ WORKER = "serial"
 def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
     """Renders the job in this process and yields its events; the last one is `JobFinished`.
 
-    Raises CannotRun (environment), JobBusy (another driver holds the job) and SpecError (a file that
-    vanished).
+    Raises CannotRun (environment), JobBusy (another driver holds the job), SpecError (a file that vanished)
+    and UsageError (a cancelled job).
     """
     with JobSession(loaded, scope) as session:
         yield from session.begin()
+        if session.standing is not None:
+            yield from session.finish(*session.standing)
+            return
         yield from _SerialRender(session).run()
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,7 @@ from farm.events import (
 from farm.frozen import frozen_report, job_fingerprint, require_samplers
 from farm.progress import split_task
 from farm.selection import to_compute, to_remake, within
+from farm.standing import ANSWERED, require_not_cancelled, standing
 from farm.state import (
     COMPUTED,
     DONE,
@@ -69,12 +71,13 @@ RecordedEvent = TypeVar("RecordedEvent", bound=Event)
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Where a job renders and how far: `runs_url` holds the run directories, `until` ends after that
-    stage."""
+    stage, `resume` takes a cancelled job up again."""
 
     runs_url: str
     job_id: str | None = None
     until: Stage | None = None
     topology: str = "serial"
+    resume: bool = False
 
 
 class JobSession:
@@ -100,6 +103,8 @@ class JobSession:
         self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock()
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
+        self.standing: tuple[str, str] | None = None
+        """Outcome and reason of a request that the driver before this one did not live to heed."""
         self._undelivered: StageError | None = None
         self._decayed: list[str] = []
         self._mends = 0
@@ -109,13 +114,16 @@ class JobSession:
         return self
 
     def begin(self) -> Iterator[Event]:
-        """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first.
+        """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first, and
+        finish at once where `standing` says how.
 
-        Raises JobBusy, UsageError where a film would replace another job's, and StoreUnusable where none
-        could be written.
+        Raises JobBusy, UsageError (a cancelled job, a film that would replace another job's), and
+        StoreUnusable where no film could be written.
 
         The log of a job is its holder's: what was told before is written when the lock is held.
         """
+        if not self.scope.resume:
+            require_not_cancelled(self.store.job_id, self.scope.runs_url, self._known())
         refuse_foreign_films(self.plan, self.store)
         if self.scope.until is None:
             require_output(self.plan)
@@ -130,14 +138,21 @@ class JobSession:
             yield self.record(Notice(f"warning: {warning}"))
 
     def _take_up(self) -> None:
-        for request in Request:
-            self.store.clear_request(request)
-        known = JobState.from_json(self.store.read_json(STATE))
+        known = self._known()
+        if not self.scope.resume:
+            self.standing = standing(self.store.job_id, known, self.store.requests())
+        if self.standing is not None:
+            self._state = known or self._state
+            return
+        self._take_back(Request)
         if known is not None:
             self._state = replace(self._state, videos=known.videos)
         self.store.write_text(SPEC, self._spec_text)
         self._write_plan()
         self._write_state()
+
+    def _known(self) -> JobState | None:
+        return JobState.from_json(self.store.read_json(STATE))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -406,7 +421,7 @@ class JobSession:
         self._notices.append(Notice(message))
 
     def _end(self, outcome: str, reason: str) -> JobFinished:
-        exact = not self._inexact
+        exact = self._state.exact and not self._inexact
         self._state = replace(self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact)
         try:
             self._write_state()
@@ -415,6 +430,9 @@ class JobSession:
             if outcome not in (PAUSED, INTERRUPTED):
                 self._state = replace(self._state, outcome=PAUSED, reason=str(problem))
             outcome = self._state.outcome
+        else:
+            with suppress(StorageProblem):
+                self._take_back(ANSWERED.get(outcome, ()))
         return self.record(JobFinished(self.store.job_id, outcome, self._state.to_json()))
 
     def _write_state(self) -> None:
@@ -422,6 +440,10 @@ class JobSession:
         self.check_lock()
         self.store.write_json(STATE, self._state.to_json())
         self._written_s = time.monotonic()
+
+    def _take_back(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self.store.clear_request(request)
 
     def _write_state_sometimes(self) -> None:
         if time.monotonic() - self._written_s >= STATE_INTERVAL_S:

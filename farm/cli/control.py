@@ -53,6 +53,7 @@ def resume(
         gpus=gpus,
         address=address,
         allow_pickle=allow_pickle,
+        resume=True,
     )
     return run_to_end(_stored_spec(runs, job), options, output)
 

@@ -36,6 +36,7 @@ Overrides = Annotated[
 Runs = Annotated[
     str, typer.Option("--runs", envvar="FARM_RUNS", help="Where run directories are kept: a folder or URL.")
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Take a cancelled job up again.")]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Resume, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import RenderResult
 from farm.state import INTERRUPTED
@@ -40,6 +40,7 @@ def render(
         typer.Option("--until", metavar="STAGE", help="Stop after encode, sample, upscale or decode."),
     ] = None,
     overrides: Overrides = None,
+    resume: Resume = False,
     allow_pickle: AllowPickle = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
@@ -56,6 +57,7 @@ def render(
         until=_stage(until),
         overrides=tuple(overrides or ()),
         allow_pickle=allow_pickle,
+        resume=resume,
     )
     return run_to_end(spec, options, output)
 

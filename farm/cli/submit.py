@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import AllowPickle, Overrides
+from farm.cli.options import AllowPickle, Overrides, Resume
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import SubmitResult
 
@@ -28,6 +28,7 @@ def submit(
     gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
     overrides: Overrides = None,
     allow_pickle: AllowPickle = False,
+    resume: Resume = False,
     working_dir: Annotated[
         str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
     ] = None,
@@ -38,7 +39,7 @@ def submit(
     from farm.submit import SubmitRequest, ended, follow
     from farm.submit import submit as hand_over
 
-    arguments = _arguments(topology, gpus, overrides or [], allow_pickle)
+    arguments = _arguments(topology, gpus, overrides or [], allow_pickle, resume)
     request = SubmitRequest(spec, runs, job_id, address, arguments, working_dir)
     server, submission = hand_over(request)
     as_text = output is OutputFormat.TEXT
@@ -57,7 +58,7 @@ def submit(
 
 
 def _arguments(
-    topology: str | None, gpus: int | None, overrides: list[str], allow_pickle: bool
+    topology: str | None, gpus: int | None, overrides: list[str], allow_pickle: bool, resume: bool
 ) -> tuple[str, ...]:
     words: list[str] = []
     if topology:
@@ -67,7 +68,9 @@ def _arguments(
     for override in overrides:
         words += ["--set", override]
     if allow_pickle:
-        words += ["--allow-pickle"]
+        words.append("--allow-pickle")
+    if resume:
+        words.append("--resume")
     return tuple(words)
 
 

@@ -22,7 +22,8 @@ MAX_WAITING = 10_000
 
 
 class Request(StrEnum):
-    """What a user asks of a job; it stands as a file until the driver or the next render clears it."""
+    """What a user asks of a job; it stands as a file until a driver has acted on it, or the user takes it
+    back."""
 
     PAUSE = "pause"
     CANCEL = "cancel"

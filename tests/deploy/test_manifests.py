@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import yaml
 
 from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from farm.cli.main import app
+from farm.state import EXIT_CODES
 from tests.deploy.schema import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
@@ -104,10 +108,49 @@ def test_one_ray_version_everywhere(manifest: dict[str, Any]) -> None:
     assert f"FROM rayproject/ray:{pinned}-py311-gpu" in (DEPLOY / "Dockerfile").read_text()
 
 
-def test_the_entrypoint_is_a_command_line_that_parses() -> None:
+@dataclass
+class Stood:
+    """What the entrypoint did with a stand-in for `farm`."""
+
+    code: int
+    command: list[str]
+    log: str
+
+
+def run_entrypoint(folder: Path, ending: str) -> Stood:
+    """Runs the RayJob's entrypoint as KubeRay and Ray do, with a `farm` that ends with the shell's `ending`.
+
+    KubeRay pastes it into the submitter's bash, `ray job submit` quotes the words that arrive, and Ray's job
+    server hands them to a shell.
+    """
+    farm, words = folder / "farm", folder / "words"
+    farm.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {words}\n{ending}\n")
+    farm.chmod(0o755)
+    pasted = f"printf '%s\\0' {load('rayjob.yaml')['spec']['entrypoint'].strip()} ;"
+    submitted = subprocess.run(["/bin/bash", "-ec", pasted], capture_output=True, text=True, check=True)
+    line = shlex.join(submitted.stdout.removesuffix("\0").split("\0"))
+    env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(line, shell=True, env=env, capture_output=True, text=True)
+    return Stood(done.returncode, words.read_text().splitlines(), done.stdout)
+
+
+@pytest.mark.parametrize("code", sorted({0, *EXIT_CODES.values(), 2, 5}))
+def test_what_the_farm_ends_with_is_not_started_again(tmp_path: Path, code: int) -> None:
+    """KubeRay counts every other exit code as a failure, and `backoffLimit` runs the command again."""
+    stood = run_entrypoint(tmp_path, f"exit {code}")
+    assert stood.code == 0
+    assert f"exit code {code}" in stood.log
+
+
+@pytest.mark.parametrize("ending", ["exit 1", "kill -KILL $$", "kill -SEGV $$"])
+def test_a_driver_that_died_is(tmp_path: Path, ending: str) -> None:
+    assert load("rayjob.yaml")["spec"]["backoffLimit"] > 0
+    assert run_entrypoint(tmp_path, ending).code not in (0, *EXIT_CODES.values())
+
+
+def test_the_entrypoint_is_a_command_line_that_parses(tmp_path: Path) -> None:
     manifest = load("rayjob.yaml")
-    program, command, *words = shlex.split(manifest["spec"]["entrypoint"])
-    assert program == "farm"
+    command, *words = run_entrypoint(tmp_path, "exit 0").command
     group = typer.main.get_command(app)
     verb = group.commands[command]  # type: ignore[attr-defined]
     context = verb.make_context(f"farm {command}", words)

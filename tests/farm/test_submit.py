@@ -50,14 +50,25 @@ def test_a_runs_directory_that_is_given_goes_along(command: Any, monkeypatch: py
 
 
 def test_every_option_of_the_render_is_one_that_it_takes(command: Any) -> None:
-    words = ("--job-id", "a", "-t", "mono=2", "--gpus", "2", "-p", "defaults.seed=8", "--allow-pickle")
+    words = (
+        "--job-id",
+        "a",
+        "-t",
+        "mono=2",
+        "--gpus",
+        "2",
+        "-p",
+        "defaults.seed=8",
+        "--allow-pickle",
+        "--resume",
+    )
     program, verb, *rest = command(*words)
     assert program == "farm"
     render = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
     given = render.make_context(verb, rest).params
     expected = {"job_id": "a", "topology": "mono=2", "gpus": 2, "overrides": ["defaults.seed=8"]}
     assert {key: given[key] for key in expected} == expected
-    assert given["allow_pickle"] is True
+    assert given["allow_pickle"] is given["resume"] is True
 
 
 def test_a_relative_spec_means_the_same_place_on_shared_storage() -> None:

@@ -86,6 +86,21 @@ def test_cancel_and_resume(farm: Farm, rendered: Rendered) -> None:
     assert (result["outcome"], result["tasks"]["committed"]) == ("done", 3)
 
 
+def test_a_cancelled_job_is_rendered_on_purpose_only(farm: Farm, rendered: Rendered) -> None:
+    """The refusal has the commands; an edit of the spec is not lost."""
+    runs = ("--runs", rendered.runs, "-o", "json")
+    farm("retry", JOB, "--videos", "noon", *runs)
+    farm("cancel", JOB, *runs)
+    edited = ("render", rendered.spec, "--serial", "-p", "output.crf=20", *runs)
+    refused = farm(*edited)
+    assert refused.code == 2
+    (problem,) = fits(refused.json, "error")["problems"]
+    assert f"farm resume {JOB} --runs {rendered.runs}" in problem["remedy"]
+    result = fits(farm(*edited, "--resume").json, "render")
+    assert result["outcome"] == "done"
+    assert result["tasks"]["committed"] > 3
+
+
 def test_pause_and_resume_of_a_running_job(farm: Farm, rendered: Rendered) -> None:
     from jobs.store import Store
 

@@ -1,0 +1,43 @@
+"""What a user asked of a job before this driver took it up.
+
+A driver that acts on a request takes it back with the outcome that it writes. One that stands beside an
+unfinished job was made of a driver that died before it could act: the next one has to heed it, else whatever
+starts a dead driver again would undo it. Beside a job that has ended, it came too late.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Set
+
+from farm.state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, JobState
+from jobs.errors import Problem, UsageError
+from jobs.store import Request
+
+ANSWERED: Mapping[str, tuple[Request, ...]] = {
+    CANCELLED: (Request.CANCEL, Request.PAUSE),
+    PAUSED: (Request.PAUSE,),
+}
+"""By outcome: the requests that it settles."""
+
+
+def standing(job: str, known: JobState | None, asked: Set[Request]) -> tuple[str, str] | None:
+    """Outcome and reason with which the job ends before it begins; None where nothing keeps it."""
+    outcome = known.outcome if known is not None else INTERRUPTED
+    if Request.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
+        return CANCELLED, "cancelled by the user"
+    if Request.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
+        return PAUSED, f"paused by the user; `farm resume {job}` continues"
+    return None
+
+
+def require_not_cancelled(job: str, runs_url: str, known: JobState | None) -> None:
+    """Raise UsageError for a job whose stored outcome is `cancelled`."""
+    if known is None or known.outcome != CANCELLED:
+        return
+    rule = "a cancelled job is rendered only when it is taken up again on purpose"
+    remedy = (
+        f"`{shlex.join(['farm', 'resume', job, '--runs', runs_url])}` continues it as it is; "
+        "`farm render` and `farm submit` do with --resume, also after an edit of the spec"
+    )
+    raise UsageError([Problem("job", f"{job!r} was cancelled", rule, remedy)])
