@@ -208,10 +208,11 @@ class RenderLoop:
         result, attempt = event.result, event.call.order.attempt
         if (sent_s := self._sent_s.pop((result.task, attempt), None)) is not None:
             self.measured.observe_latency(time.monotonic() - sent_s - sum(result.detail.values()))
-        yield from self.session.done(result, event.worker, attempt)
+        yield from self.session.take(result, event.worker, attempt)
         after_s = result.detail.get("commit_s", 0.0) + self.measured.latency_s
         done = events.TaskDone(result.task, event.worker, attempt, result.commit.size, after_s)
         yield from self._tell(done)
+        yield from self.session.settle(result.task)
         task = self.session.graph.tasks[result.task]
         if slow := self.pace.observe(event.worker, task.stage, self._expected_s(task), result.seconds):
             yield self.session.record(Notice(slow))
@@ -369,8 +370,9 @@ class RenderLoop:
 
         maker = str(commit.provenance.get("worker", ""))
         result = TaskResult(order.task, commit, float(commit.provenance.get("seconds", 0.0)), {})
-        yield from self.session.done(result, maker, int(commit.provenance.get("attempt", 1)))
+        yield from self.session.take(result, maker, int(commit.provenance.get("attempt", 1)))
         yield from self._tell(events.TaskDone(order.task, order.worker, order.attempt, commit.size))
+        yield from self.session.settle(order.task)
 
     def _has_other_readers(self, task: str, worker: str) -> bool:
         """Whether another worker may read the task's payload; the own one has it in its cache."""

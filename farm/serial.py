@@ -144,7 +144,8 @@ class _SerialRender:
         except StageError as error:
             yield self._fail(task, attempt, error)
         else:
-            yield from self.session.done(result, WORKER, attempt)
+            yield from self.session.take(result, WORKER, attempt)
+            yield from self.session.settle(task)
             laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
             assert self.place is not None
             self.measured.observe(self.place, self.session.graph.tasks[task], laps)

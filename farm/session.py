@@ -1,8 +1,9 @@
 """One job while it renders: plan, graph, digests, store, state and events, whichever executor drives it.
 
 An executor opens the session, gives it the engine's fingerprint where none is frozen yet (`resolve`), runs
-what `todo` lists with the orders that `order` builds, reports each `done` or `failed`, and ends with
-`finish`. The session never touches a tensor and knows neither workers nor Ray.
+what `todo` lists with the orders that `order` builds, reports each result (`take`, then `settle`) or
+failure (`failed`), and ends with `finish`. The session never touches a tensor and knows neither workers nor
+Ray.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from farm.events import (
     TaskFailed,
     to_record,
 )
+from farm.eviction import Evictions
 from farm.frozen import frozen_report, job_fingerprint, require_samplers
 from farm.progress import split_task
 from farm.selection import to_compute, to_remake, within
@@ -102,6 +104,7 @@ class JobSession:
         self._inexact: set[str] = set()
         self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock()
+        self._evictions = Evictions(self.store, self.check_lock)
         self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
         self.standing: tuple[str, str] | None = None
         """Outcome and reason of a request that the driver before this one did not live to heed."""
@@ -114,8 +117,8 @@ class JobSession:
         return self
 
     def begin(self) -> Iterator[Event]:
-        """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first, and
-        finish at once where `standing` says how.
+        """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first,
+        and finish at once where `standing` says how.
 
         Raises JobBusy, UsageError (a cancelled job, a film that would replace another job's), and
         StoreUnusable where no film could be written.
@@ -159,6 +162,7 @@ class JobSession:
     ) -> None:
         try:
             self._delivery.close()
+            self._evictions.close()
             if self._state.outcome == RUNNING and self._lock.held:
                 self._end(INTERRUPTED, str(error) if error and str(error) else "the driver stopped")
             self.store.flush_events()
@@ -225,9 +229,9 @@ class JobSession:
         content = self._contents.get(getattr(stage_task.params, "path", ""), "")
         return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, content=content)
 
-    def done(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
-        """Takes a committed result, for the task and its twins: counts it, gives up frames nobody needs,
-        hands complete films to delivery."""
+    def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[TaskCommitted]:
+        """Takes a committed result, for the task and its twins: it counts, and `order` may name it. `settle`
+        follows."""
         family = self.twins.family(result.task)
         for task in family:
             self._keep(task, result.commit)
@@ -240,8 +244,13 @@ class JobSession:
         for task in family:
             seconds = result.seconds if task == result.task else 0.0
             yield self.record(TaskCommitted(task, worker, attempt, seconds, result.commit.size, exact))
-            self._retire(task)
-            self._delivery.committed(task, self.commits)
+
+    def settle(self, task: str) -> Iterator[Event]:
+        """What follows from a result that was taken: gives up frames nobody needs, hands complete films to
+        delivery."""
+        for twin in self.twins.family(task):
+            self._retire(twin)
+            self._delivery.committed(twin, self.commits)
         yield from self.delivered()
 
     def failed(self, failure: TaskFailed, given_up: bool) -> TaskFailed:
@@ -264,8 +273,10 @@ class JobSession:
         self._delivery.start(self.commits, self._state)
 
     def delivered(self) -> Iterator[Event]:
-        """Films and previews finished since the last call, and notices."""
+        """Films and previews finished since the last call, and notices. Raises StorageProblem where frames
+        could not be given up."""
         yield from self._news()
+        self._evictions.check()
         self._write_state_sometimes()
 
     def _news(self) -> Iterator[Event]:
@@ -284,21 +295,33 @@ class JobSession:
         makes it again, and nothing else; empty as a rule."""
         self._delivery.wait()
         yield from self.delivered()
+        if self._decayed:
+            # What is made again must not go with what was given up before.
+            self._evictions.wait()
         self.todo = self.twins.without(to_remake(self.graph, self._decayed, self.commits))
         self._mends += bool(self._decayed)
         self._decayed = []
 
     def finish(self, outcome: str, reason: str = "") -> Iterator[Event]:
-        """Waits for deliveries, settles `state.json` and gives the last event.
+        """Waits for films and evictions, settles `state.json` and gives the last event.
 
         An interrupted driver has seconds to live: its films are delivered by the next one.
         """
-        if outcome != INTERRUPTED:
-            self._delivery.wait()
+        unsettled = self._unsettled() if outcome != INTERRUPTED else None
         yield from self._news()
-        if self._undelivered is not None and outcome in COMPUTED:
-            outcome, reason = PAUSED, str(self._undelivered)
+        problem = self._undelivered or unsettled
+        if problem is not None and outcome in COMPUTED:
+            outcome, reason = PAUSED, str(problem)
         yield self._end(outcome, reason)
+
+    def _unsettled(self) -> StorageProblem | None:
+        """Waits for films, and for frames to be given up; what kept some of these from it."""
+        self._delivery.wait()
+        try:
+            self._evictions.wait()
+        except StorageProblem as problem:
+            return problem
+        return None
 
     def record(self, event: RecordedEvent) -> RecordedEvent:
         """Appends the event to the run's log and gives it back."""
@@ -379,7 +402,7 @@ class JobSession:
         for name in (first, *(need.task for need in self.graph.tasks[task].needs)):
             shown = all(reader in self.commits for reader in self.graph.dependents[name])
             if shown and self.graph.tasks[name].stage is Stage.DECODE and name in self.commits:
-                self.store.evict(self.commits[name])
+                self._evictions.add(self.commits[name])
                 for twin in self.twins.family(name):
                     self.commits.pop(twin, None)
 

@@ -62,7 +62,7 @@ def test_every_option_of_the_render_is_one_that_it_takes(command: Any) -> None:
         "--allow-pickle",
         "--resume",
     )
-    program, verb, *rest = command(*words)
+    program, verb, *rest = command(*words, "--allow-pickle", "--resume")
     assert program == "farm"
     render = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
     given = render.make_context(verb, rest).params
