@@ -24,7 +24,7 @@ from jobs.errors import CorruptArtifact, StageError
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
 from jobs.plan import Plan, PlannedVideo
-from jobs.store import Commit, Store
+from jobs.store import Commit, Copies, Store
 from jobs.task import task_id
 
 PREVIEW_INTERVAL_S = 15.0
@@ -34,7 +34,10 @@ PREVIEW_SHARE = 0.02
 
 @dataclass
 class _Reel:
-    """One film in the making: its segment tasks in order, and how far they are committed without a gap."""
+    """One film in the making: its segment tasks in order, and how far they are committed without a gap.
+
+    `copies` are of segments that lie in an object store: the film is made of files.
+    """
 
     video: PlannedVideo
     film: Path
@@ -43,6 +46,7 @@ class _Reel:
     segments: tuple[str, ...]
     missing: set[str]
     shown: list[Path]
+    copies: Copies
     prefix: int = 0
     previewed: int = 0
     next_preview_s: float = 0.0
@@ -101,6 +105,8 @@ class Delivery:
     def close(self) -> None:
         """Ends the thread; what waits is dropped, what runs is finished."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        for reel in self._reels.values():
+            reel.copies.clear()
 
     def _advance(self, reel: _Reel, commits: Mapping[str, Commit]) -> None:
         while reel.prefix < len(reel.segments) and reel.segments[reel.prefix] in commits:
@@ -124,8 +130,9 @@ class Delivery:
         known = self._state.film(video.name)
         if known and known.key == key and known.path == str(reel.film) and film_stands(reel.film, known):
             return known
-        paths = [self.store.local(commit) for commit in segments]
+        paths = [self.store.local(commit, reel.copies) for commit in segments]
         facts = assemble_film(video, paths, self.plan.output.container, reel.film)
+        reel.copies.clear()
         with suppress(OSError):
             reel.preview_path.unlink()
         return FilmState(video.name, str(reel.film), facts.sha256, facts.frames, video.frame_rate, key)
@@ -134,7 +141,7 @@ class Delivery:
         """Nothing hangs on a preview: one that cannot be written is tried again with the next segments."""
         started = time.monotonic()
         try:
-            shown = [*reel.shown, *(self.store.local(commit) for commit in fresh)]
+            shown = [*reel.shown, *(self.store.local(commit, reel.copies) for commit in fresh)]
             facts = reel.preview.grow(shown)
             reel.shown = shown
         except CorruptArtifact:
@@ -153,7 +160,7 @@ class Delivery:
         preview = preview_path(film)
         names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
         segments = tuple(name for name in names if name in graph.tasks)
-        return _Reel(video, film, Preview(video, preview), preview, segments, set(segments), [])
+        return _Reel(video, film, Preview(video, preview), preview, segments, set(segments), [], Copies())
 
     def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
         audio = video.audio

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
 from jobs.store.backend import Backend, Entry, free_bytes_at, storage_problem
 from jobs.store.commits import Commit, decode_commit, encode_commit
+from jobs.store.copies import Copies
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
 from jobs.store.opening import JOB_ID, open_backend, probe, unknown_job
@@ -46,7 +46,6 @@ class Store(Documents):
         super().__init__(backend)
         self.runs_url, self.job_id = runs_url, job_id
         self._verified: set[tuple[str, str]] = set()
-        self._downloads: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def open(cls, runs_url: str, job_id: str) -> Store:
@@ -173,11 +172,12 @@ class Store(Documents):
             raise self._corrupt(commit, "does not match its SHA-256")
         return data
 
-    def local(self, commit: Commit) -> Path:
-        """A verified local file of the artifact, downloaded where the store is remote. Do not write to it."""
+    def local(self, commit: Commit, copies: Copies) -> Path:
+        """A verified local file of the artifact, one of `copies` where the store is remote. Do not write to
+        it. Raises CorruptArtifact, StorageProblem."""
         path = self.backend.path(commit.file)
         if path is None:
-            return self._download(commit)
+            return self._download(commit, copies.folder())
         entry = self.backend.stat(commit.file)
         if entry is None or (commit.file, entry.stamp) not in self._verified:
             fault = self._fault(commit, {Path(commit.file).name: entry} if entry else {}, True)
@@ -269,10 +269,8 @@ class Store(Documents):
         except FileNotFoundError:
             return None
 
-    def _download(self, commit: Commit) -> Path:
-        if self._downloads is None:
-            self._downloads = tempfile.TemporaryDirectory(prefix="ltx-farm-")
-        target = Path(self._downloads.name) / Path(commit.file).name
+    def _download(self, commit: Commit, folder: Path) -> Path:
+        target = folder / Path(commit.file).name
         if not target.exists():
             _write_whole(target, self.read(commit))
         return target

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from farm.api import render
-from farm.events import JobFinished, TaskCommitted
+from farm.events import FilmDelivered, JobFinished, TaskCommitted
 from farm.state import DONE, JobState
 from farm.verbs.status import job_status
 from farm.verbs.verify import verify_job
@@ -51,3 +54,20 @@ def test_an_interrupted_run_on_an_object_store_gives_the_same_films(workspace, r
     assert again == {"dawn/00000/sample", "dawn/00001/segment", "dawn/00000/decode"}
     assert verify_job(remote_runs, "harbor").ok
     assert render_at(workspace, remote_runs)[0] == []
+
+
+def test_the_copies_of_a_films_segments_go_once_it_is_delivered(
+    workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the driver's disk would have to hold every segment of every film."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    runs, delivered = "memory://copies", set()
+    for event in render(workspace.spec(), runs=runs, serial=True):
+        if isinstance(event, FilmDelivered) and not event.preview:
+            delivered.add(event.video)
+            names = {path.name.partition(".")[0] for path in tmp_path.rglob("*.mov")}
+            digests = Store.find(runs, "harbor").read_json(DIGESTS)["digests"]
+            held = {task.partition("/")[0] for task, digest in digests.items() if digest in names}
+            assert held.isdisjoint(delivered)
+    assert delivered == {"dawn", "noon"}
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ import pytest
 
 from farm.state import DONE, PAUSED
 from farm.verbs.verify import Part, verify_job
-from jobs.store import DIGESTS, Commit, Store
+from jobs.store import DIGESTS, Commit, Copies, Store
 
 HALF = 9
 """Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""
@@ -169,9 +169,9 @@ def test_a_medium_that_loses_what_it_is_given_pauses_the_job(workspace, runs, mo
     workspace.restore("half")
     real = Store.local
 
-    def decaying(store: Store, commit: Commit) -> Path:
+    def decaying(store: Store, commit: Commit, copies: Copies) -> Path:
         decay(workspace.job_dir / commit.file)
-        return real(store, commit)
+        return real(store, commit, copies)
 
     with monkeypatch.context() as broken:
         broken.setattr(Store, "local", decaying)
