@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from jobs.errors import CannotRun
 
 AUTH_MODE = "RAY_AUTH_MODE"
 ANSWER_S = 10.0
+CLIENT = "ray://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,30 @@ class Session:
     local: bool
 
 
+def require_driver(address: str | None) -> None:
+    """Raise CannotRun where Ray would be reached through its client, which does not say what the nodes have.
+
+    `address` is as in `SessionConfig`.
+    """
+    place = address or os.environ.get("RAY_ADDRESS") or ""
+    if not place.startswith(CLIENT) and not _client_connected():
+        return
+    named = place.removeprefix(CLIENT) if place.startswith(CLIENT) else ""
+    host = named.rpartition(":")[0] or named or "HEAD"
+    raise CannotRun(
+        f"a render cannot go through the Ray client ({place or CLIENT}), which does not say what the nodes "
+        f"have. From anywhere, `farm submit SPEC --address http://{host}:8265` hands it to the cluster's "
+        f"dashboard; on one of the nodes, join with --address {host}:6379, or the port that "
+        "`ray start --head` named."
+    )
+
+
+def _client_connected() -> bool:
+    """Whether the caller has connected through the client already; without Ray, nobody has."""
+    client = sys.modules.get("ray.util.client")
+    return client is not None and client.ray.is_connected()
+
+
 @contextmanager
 def open_session(config: SessionConfig) -> Iterator[Session]:
     """Connect to Ray, or start it; on the way out undo exactly that.
@@ -54,6 +80,7 @@ def open_session(config: SessionConfig) -> Iterator[Session]:
     A Ray that the caller initialised before is used as it is and left running. Raises `CannotRun` when the
     cluster does not answer or refuses the token.
     """
+    require_driver(config.address)
     address = config.address or os.environ.get("RAY_ADDRESS")
     _quiet(local=address in (None, "local"))
     import ray
@@ -121,7 +148,7 @@ def _connect(config: SessionConfig, address: str | None) -> None:
 
 def _require_listener(address: str | None) -> None:
     """Raise CannotRun at once where nobody listens: Ray itself would try for many minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    host, _, port = (address or "").rpartition(":")
     if not host or not port.isdigit():
         return
     try:

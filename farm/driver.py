@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory
-from cluster.session import SessionConfig, open_session, stop_signals
+from cluster.session import SessionConfig, open_session, require_driver, stop_signals
 from farm.arrange import find_arrangement
 from farm.calibrate import PROBED, Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Place, read_durations
@@ -54,6 +54,7 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
     (environment), JobBusy (another driver holds the job), SpecError (a file that vanished) and UsageError
     (the topology, a cancelled job).
     """
+    require_driver(options.address)
     text = options.topology or loaded.spec.run.topology
     scope = replace(scope, topology=text, runs_url=_absolute(scope.runs_url))
     session = JobSession(loaded, scope)
