@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.session import AUTH_MODE
 from jobs.errors import CannotRun
 
 POLL_S = 0.5
+PATIENCE_S = 120.0
+"""How long a server that does not answer is asked again: a head's pod is replaced in less."""
+LONGEST_PAUSE_S = 10.0
+SILENCE_S = 120.0
+"""A connection without a word for so long is made anew: the machine at its other end may be gone."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +68,23 @@ class JobServer:
                 metadata=request.metadata,
                 runtime_env=runtime_env,
             )
-        except (RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise CannotRun(
                 f"the job server at {self.address} refused the job: {_first_line(error)}"
             ) from error
 
     def follow(self, submission_id: str) -> Iterator[str]:
-        """The job's output as it comes, until it ends. A broken connection is taken up where it stopped."""
+        """The job's output as it comes, until it ends. A broken connection is taken up where it stopped.
+
+        Raises CannotRun where the server stays away for `PATIENCE_S`.
+        """
         seen = 0
         while True:
             for text in self._tail(submission_id, seen):
                 seen += len(text)
                 yield text
             if self.status(submission_id) not in ("PENDING", "RUNNING"):
-                rest = self._client.get_job_logs(submission_id)[seen:]
+                rest = self._ask(submission_id, self._client.get_job_logs)[seen:]
                 if rest:
                     yield rest
                 return
@@ -90,13 +100,32 @@ class JobServer:
                     yield fresh
 
     def status(self, submission_id: str) -> str:
-        """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
-        return self._client.get_job_status(submission_id).value
+        """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED. Raises CannotRun as `follow` does."""
+        return self._ask(submission_id, self._client.get_job_status).value
 
     def end(self, submission_id: str) -> JobEnd:
-        """How the job ended."""
-        details = self._client.get_job_info(submission_id)
+        """How the job ended. Raises CannotRun as `follow` does."""
+        details = self._ask(submission_id, self._client.get_job_info)
         return JobEnd(details.status.value, details.driver_exit_code, details.message or "")
+
+    def _ask(self, submission_id: str, question: Callable[[str], Answer]) -> Answer:
+        """The server's answer; while there is none it is asked again, ever more seldom. Raises CannotRun."""
+        until, pause_s = time.monotonic() + PATIENCE_S, POLL_S
+        while True:
+            try:
+                return question(submission_id)
+            except (OSError, RuntimeError) as error:
+                if time.monotonic() + pause_s > until:
+                    raise CannotRun(self._out_of_sight(submission_id, error)) from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _out_of_sight(self, submission_id: str, error: Exception) -> str:
+        return (
+            f"the job server at {self.address} has not answered for {PATIENCE_S:g} s: {_first_line(error)}. "
+            f"The job may go on there; look again with `ray job logs {submission_id} --follow --address "
+            f"{self.address}`, or at its run directory with `farm status`."
+        )
 
     def stop(self, submission_id: str) -> None:
         """Ask the job to stop: its command gets SIGTERM."""
@@ -104,9 +133,12 @@ class JobServer:
 
 
 async def _next(stream: AsyncIterator[str]) -> str | None:
+    """What comes next; None where the stream has ended, or broke."""
+    from aiohttp import ClientError
+
     try:
-        return await anext(stream)
-    except (StopAsyncIteration, RuntimeError):
+        return await asyncio.wait_for(anext(stream), SILENCE_S)
+    except (StopAsyncIteration, ClientError, OSError, RuntimeError):
         return None
 
 
