@@ -22,20 +22,23 @@ MAX_DEPTH = 48
 MAX_NODES = 300_000
 CONTAINER_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 MERGE_TAG = "tag:yaml.org,2002:merge"
+BOOL_TAG = "tag:yaml.org,2002:bool"
 TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """The safe loader, with dates left as text and `1e-3` read as a number."""
+    """The safe loader as YAML 1.2 has it: only true and false are no text, `off` and dates are; `1e-3` is a
+    number."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP_TAG]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (BOOL_TAG, TIMESTAMP_TAG)]
         for first, resolvers in _Base.yaml_implicit_resolvers.items()
     }
 
 
+_Loader.add_implicit_resolver(BOOL_TAG, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -43,10 +46,12 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data, and the line (from 1) on which each place starts."""
+    """Plain data, the line (from 1) on which each place starts, and what was read as something else than text
+    as it is `written`."""
 
     data: dict[str, Any]
     lines: Mapping[Location, int] = field(default_factory=dict)
+    written: Mapping[Location, str] = field(default_factory=dict)
 
 
 def read_document(path: Path) -> Document:
@@ -68,7 +73,7 @@ def parse_yaml(text: str, name: str = "spec") -> Document:
             loader.dispose()
     except yaml.YAMLError as error:
         raise SpecError([_syntax_problem(error, name)]) from None
-    return Document(_mapping(data, name), builder.lines)
+    return Document(_mapping(data, name), builder.lines, builder.written)
 
 
 def parse_json(text: str, name: str = "spec") -> Document:
@@ -125,6 +130,7 @@ class _Builder:
     def __init__(self, loader: Any, name: str) -> None:
         self.loader, self.name = loader, name
         self.lines: dict[Location, int] = {}
+        self.written: dict[Location, str] = {}
         self.nodes = 0
 
     def build(self, node: yaml.Node, at: Location, depth: int) -> Any:
@@ -136,13 +142,19 @@ class _Builder:
             self._refuse(at, node, "too many values", limit, "use `repeat` or `matrix`")
         self.lines[at] = node.start_mark.line + 1
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, at)
+            return self._value(node, at)
         if node.tag not in CONTAINER_TAGS:
             self._refuse(at, node, f"the tag {node.tag!r}", "plain lists and mappings", "remove the tag")
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*at, index), depth + 1) for index, item in enumerate(node.value)]
         assert isinstance(node, yaml.MappingNode)
         return self._map(node, at, depth)
+
+    def _value(self, node: yaml.ScalarNode, at: Location) -> Any:
+        value = self._scalar(node, at)
+        if not isinstance(value, str):
+            self.written[at] = node.value
+        return value
 
     def _map(self, node: yaml.MappingNode, at: Location, depth: int) -> dict[str, Any]:
         built: dict[str, Any] = {}
@@ -164,7 +176,8 @@ class _Builder:
             return "<<"
         key = self._scalar(node, at) if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            self._refuse(at, node, shown(key), "keys are words", "put the key in quotes, or remove it")
+            meant = f"write {shown(node.value)}, in quotes" if isinstance(node.value, str) else "write a word"
+            self._refuse(at, node, shown(key), "keys are words", f"{meant}, or remove it")
         return key
 
     def _merged(self, node: yaml.Node, at: Location, depth: int) -> dict[str, Any]:

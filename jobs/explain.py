@@ -32,13 +32,15 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 ANY_SCALAR = "text, a number, true, false, or a list of whole numbers"
 
 
-def explain(error: ValidationError, data: Any) -> dict[Location, Problem]:
-    """One problem per place, in the order of the document."""
+def explain(
+    error: ValidationError, data: Any, written: Mapping[Location, str] | None = None
+) -> dict[Location, Problem]:
+    """One problem per place, in the order of the document; `written` as in `Document`."""
     grouped: dict[Location, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_real_location(item, data), []).append(item)
     return {
-        location: _problem(location, items)
+        location: _problem(location, items, (written or {}).get(location))
         for location, items in grouped.items()
         if not _is_echo(location, items, grouped)
     }
@@ -80,32 +82,34 @@ def _real_location(item: Mapping[str, Any], data: Any) -> Location:
     return tuple(location)
 
 
-def _problem(location: Location, items: list[Mapping[str, Any]]) -> Problem:
+def _problem(location: Location, items: list[Mapping[str, Any]], written: str | None) -> Problem:
     kinds = {str(item["type"]) for item in items}
     if len(kinds) > 1 and all(kind in KINDS for kind in kinds):
         advice = (ANY_SCALAR, "write one of these")
     else:
-        advice = _advice(location, items[0])
+        advice = _advice(location, items[0], written)
     value = "nothing" if items[0]["type"] == "missing" else shown(items[0]["input"])
     return Problem(place_of(location) or "the spec", value, *advice)
 
 
-def _advice(location: Location, item: Mapping[str, Any]) -> Advice:
+def _advice(location: Location, item: Mapping[str, Any], written: str | None) -> Advice:
     kind, context = str(item["type"]), item.get("ctx", {})
     if kind in KINDS:
-        return KINDS[kind], _meant(kind, item.get("input")) or f"write {KINDS[kind]}{_example(location)}"
+        usual = f"write {KINDS[kind]}{_example(location)}"
+        return KINDS[kind], _meant(kind, item.get("input"), written) or usual
     if kind in ADVICE:
         return ADVICE[kind](location, context)
     return str(item["msg"]), f"mend the value{_example(location)}"
 
 
-def _meant(kind: str, value: Any) -> str:
+def _meant(kind: str, value: Any, written: str | None) -> str:
     """A number in quotes, or text without: what the user wrote, as it should be written."""
     if kind in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
         whole = kind == "int_type" and not value.lstrip("+-").isdigit()
         return "" if whole else f"write {value} without quotes"
     if kind == "string_type" and isinstance(value, int | float):
-        return f"write {json.dumps(str(value).lower() if isinstance(value, bool) else str(value))}, in quotes"
+        spelled = str(value).lower() if isinstance(value, bool) else str(value)
+        return f"write {json.dumps(spelled if written is None else written)}, in quotes"
     return ""
 
 

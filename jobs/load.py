@@ -89,7 +89,7 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
     try:
         spec = JobSpec.model_validate(document.data, context=context)
     except ValidationError as error:
-        problems = explain(error, document.data)
+        problems = explain(error, document.data, document.written)
         repaired = _repaired(document.data, problems, context)
         findings = _find(repaired, options)[0] if repaired else []
         kept = not_caused_by(problems, findings)

@@ -18,9 +18,10 @@ INTRO = """# Job spec
 
 This page is made from the models that check the spec (`python -m jobs.reference > docs/spec.md`).
 
-A spec is YAML or JSON. Paths are relative to the spec file. Keys that are not listed here are refused, and
-`farm check` lists every mistake at once with its place, the rule and the remedy. `farm schema` prints the
-JSON Schema that editors complete from. Any field can be set from the command line:
+A spec is YAML (`off`, `no` and `yes` are words in it, `true` and `false` truth values) or JSON. Paths are
+relative to the spec file. Keys that are not listed here are refused, and `farm check` lists every mistake at
+once with its place, the rule and the remedy. `farm schema` prints the JSON Schema that editors complete from.
+Any field can be set from the command line:
 `farm render spec.yaml -p defaults.seed=3 -p 'videos[0].chunks[1].extend.prompt=rain'`.
 
 - A **generate** begins a shot. After the first chunk of a video it is a hard cut.

@@ -28,6 +28,22 @@ def test_plain_values() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("word", ["off", "no", "yes", "on", "No", "y", "ON"])
+def test_only_true_and_false_are_no_words(word: str) -> None:
+    assert parse_yaml(f"a: {word}\n{word}: b\n").data == {"a": word, word: "b"}
+    assert parse_yaml("a: [true, True, FALSE]\n").data == {"a": [True, True, False]}
+
+
+def test_a_key_that_is_no_word_is_quoted_as_it_is_written() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_yaml("a: {True: 1}\n")
+    assert caught.value.problems[0].remedy == 'write "True", in quotes, or remove it'
+
+
+def test_what_is_no_text_is_kept_as_it_is_written() -> None:
+    assert parse_yaml("a: 007\nb: [x, True]\n").written == {("a",): "007", ("b", 1): "True"}
+
+
 def test_every_place_has_its_line() -> None:
     lines = parse_yaml("name: x\nvideos:\n  - name: a\n    chunks:\n      - generate: {prompt: p}\n").lines
     assert lines[("name",)] == 1

@@ -305,6 +305,19 @@ def test_pickles_load_when_the_command_line_allows_them(folder: Path) -> None:
     assert spec.engine.allow_pickle
 
 
+def test_words_that_old_yaml_takes_for_truth_values_are_words(folder: Path) -> None:
+    text = "name: no\nvideos: [{name: a, chunks: [{generate: {prompt: p}}]}]\nrun: {verify: {black: off}}\n"
+    spec = load(folder, text, "run.verify.frozen=off").spec
+    assert (spec.name, spec.run.verify.black, spec.run.verify.frozen) == ("no", "off", "off")
+
+
+@pytest.mark.parametrize("written", ["True", "007", "12:30"])
+def test_text_without_quotes_is_quoted_as_it_is_written(folder: Path, written: str) -> None:
+    text = f"name: {written}\nvideos:\n  - name: a\n    chunks:\n      - generate: {{prompt: p}}\n"
+    (problem,) = problems(folder, text)
+    assert problem.remedy == f'write "{written}", in quotes'
+
+
 def test_paths_of_another_machine_are_not_looked_for(folder: Path) -> None:
     spec = changed("videos.0.audio.file", "/cluster/score.wav")
     assert load(folder, spec, check_files=False).spec.videos[0].audio is not None

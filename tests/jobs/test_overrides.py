@@ -18,6 +18,7 @@ SPEC: dict[str, Any] = {"name": "x", "videos": [{"name": "a", "chunks": [{"gener
         ("name=y", ("name",), "y"),
         ("defaults.seed=3", ("defaults", "seed"), 3),
         ("defaults.cfg=1e-3", ("defaults", "cfg"), 0.001),
+        ("run.verify.black=off", ("run", "verify", "black"), "off"),
         ("upscale={steps: 4}", ("upscale",), {"steps": 4}),
         ("upscale=", ("upscale",), None),
         (
