@@ -73,10 +73,11 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
     from actors.media.frames import probe_image
     from actors.media.probe import probe_audio, probe_video
+    from actors.models.tiny_words import read_bundled
 
     if isinstance(spec, LoadedSpec):
         return spec
-    probes = Probes(probe_video, probe_image, probe_audio)
+    probes = Probes(probe_video, probe_image, probe_audio, read_bundled)
     return load_spec(spec, options.overrides, options.allow_pickle, probes=probes)
 
 

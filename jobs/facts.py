@@ -1,4 +1,4 @@
-"""What planning must know about files: measured once by whoever loads the spec, so that plans do no I/O."""
+"""What planning must know about files and models, measured by whoever loads the spec: plans do no I/O."""
 
 from __future__ import annotations
 
@@ -43,4 +43,15 @@ class SourceFacts:
         return conformed_frames(video.frames, video.frame_rate, frame_rate) if video else None
 
 
+@dataclass(frozen=True, slots=True)
+class PromptFault:
+    """Why a model cannot read a prompt."""
+
+    value: str
+    rule: str
+    remedy: str
+
+
 VideoProbe = Callable[[str], VideoFact]
+PromptReader = Callable[[str], PromptFault | None]
+"""What is wrong with a prompt for the bundled model; None where nothing is."""

@@ -21,6 +21,7 @@ from jobs.findings import Finding, not_caused_by
 from jobs.media_rules import NO_PROBES, Probes, check_media
 from jobs.overrides import apply_overrides
 from jobs.places import Location
+from jobs.prompt_rules import check_prompts, uses_bundled_words
 from jobs.rules import find_faults
 from jobs.schema import json_schema
 from jobs.sources import probe_sources
@@ -106,6 +107,9 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
     """Broken rules and facts; rules that need earlier ones to hold are left out while those do not."""
     findings = find_faults(spec)
     findings += check_pickles(spec, options.allow_pickle)
+    unrolls = not any(finding.location[0] == "matrix" for finding in findings)
+    if options.probes.prompt is not None and unrolls and uses_bundled_words(spec):
+        findings += check_prompts(spec, options.probes.prompt)
     if not options.check_files:
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)

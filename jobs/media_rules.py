@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from jobs.errors import FarmError
-from jobs.facts import VideoProbe
+from jobs.facts import PromptReader, VideoProbe
 from jobs.file_rules import IMAGE_FIELDS, input_paths
 from jobs.findings import Finding
 from jobs.places import Location, shown
@@ -18,11 +18,13 @@ MediaProbe = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """How the files of a spec are looked into; None leaves a kind unseen. `video` also measures."""
+    """How the files of a spec are looked into; None leaves a kind unseen. `video` also measures, `prompt`
+    reads prompts as the bundled model does."""
 
     video: VideoProbe | None = None
     image: MediaProbe | None = None
     sound: MediaProbe | None = None
+    prompt: PromptReader | None = None
 
 
 NO_PROBES = Probes()

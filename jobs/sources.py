@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,10 @@ from jobs.expand import Variant, setting, variants
 from jobs.facts import LatentFact, SourceFacts, VideoFact, VideoProbe
 from jobs.findings import Finding
 from jobs.frames import SPATIAL, TEMPORAL, latents_of
+from jobs.headers import read_header
 from jobs.places import Location, shown
 from jobs.spec import JobSpec
 
-MAX_HEADER_BYTES = 100 << 20
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
 
 
@@ -52,25 +50,7 @@ def probe_sources(
 
 def read_latent_fact(path: Path) -> LatentFact:
     """Shape of the latent in a safetensors file, from its header. Raises OSError or ValueError."""
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        if len(prefix) < 8:
-            raise ValueError("no safetensors header")
-        (length,) = struct.unpack("<Q", prefix)
-        if length > MAX_HEADER_BYTES:
-            raise ValueError("no safetensors header")
-        header = _parse_header(file.read(length))
-    return _latent_shape(header)
-
-
-def _parse_header(raw: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise ValueError("no safetensors header") from None
-    if not isinstance(header, dict):
-        raise ValueError("no safetensors header")
-    return header
+    return _latent_shape(read_header(path))
 
 
 def _latent_shape(header: dict[str, Any]) -> LatentFact:

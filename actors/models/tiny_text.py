@@ -1,90 +1,13 @@
-"""Text encoder and tokenizer of the bundled tiny model: plain sentences over a closed vocabulary.
-
-A prompt becomes one start token followed by its words; the empty prompt is the start token alone, and that is
-the null prompt of classifier-free guidance. Words that only praise or blame the picture ("blurry", "best
-quality") say nothing to this model and are dropped, so the usual negative prompts mean the null prompt.
-"""
+"""Text encoder of the bundled tiny model; `tiny_words` reads the prompts."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-START = "<start>"
-PAD = "<pad>"
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-
-
-class UnknownWords(ValueError):
-    """The prompt uses words outside the vocabulary. `words` are those, `known` every word allowed."""
-
-    def __init__(self, words: Sequence[str], known: Sequence[str]) -> None:
-        self.words = tuple(words)
-        self.known = tuple(known)
-        listed = ", ".join(repr(word) for word in self.words)
-        super().__init__(
-            f"the tiny model does not know {listed}; use only these words: {', '.join(self.known)}"
-        )
-
-    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...], tuple[str, ...]]]:
-        return type(self), (self.words, self.known)
-
-
-class PromptTooLong(ValueError):
-    """The prompt has more words than the text encoder has positions."""
-
-
-@dataclass(frozen=True)
-class TinyTokenizer:
-    """Maps a sentence to token ids. `words` are the meaningful words in id order, `dropped` those without
-    meaning.
-    """
-
-    words: tuple[str, ...]
-    dropped: frozenset[str]
-    max_tokens: int
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> TinyTokenizer:
-        """Build from the checkpoint's `text_encoder` metadata entry."""
-        return cls(tuple(config["words"]), frozenset(config["dropped"]), int(config["max_tokens"]))
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """Every accepted word, in alphabetical order."""
-        return tuple(sorted({*self.words[2:], *self.dropped}))
-
-    def split(self, prompt: str) -> list[str]:
-        """The meaningful words of `prompt` in lower case. Raises `UnknownWords`."""
-        found = _WORD.findall(prompt.lower())
-        known = set(self.words[2:])
-        unknown = [word for word in dict.fromkeys(found) if word not in known and word not in self.dropped]
-        if unknown:
-            raise UnknownWords(unknown, self.known)
-        return [word for word in found if word in known]
-
-    def ids(self, prompt: str) -> list[int]:
-        """Token ids of `prompt`, start token first. Raises `UnknownWords` or `PromptTooLong`."""
-        words = self.split(prompt)
-        if len(words) + 1 > self.max_tokens:
-            raise PromptTooLong(
-                f"the prompt has {len(words)} words, the tiny model reads {self.max_tokens - 1}; shorten it"
-            )
-        index = {word: i for i, word in enumerate(self.words)}
-        return [index[START], *(index[word] for word in words)]
-
-    def batch(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Ids of several prompts [B, L] int64, padded to the longest with the pad id."""
-        rows = [self.ids(prompt) for prompt in prompts]
-        length = max(len(row) for row in rows)
-        pad = self.words.index(PAD)
-        return torch.tensor([row + [pad] * (length - len(row)) for row in rows])
 
 
 class _Block(nn.Module):

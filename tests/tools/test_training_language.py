@@ -6,7 +6,7 @@ import random
 
 import torch
 
-from actors.models.tiny_text import UnknownWords
+from actors.models.tiny_words import UnknownWords
 from tools.train_tiny.prompts import (
     UNNAMED,
     PromptPool,

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_upsampler, load_vae
-from actors.models.tiny_text import TinyTextEncoder, TinyTokenizer
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import TinyTokenizer
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
 from tools.train_tiny.prompts import UNNAMED, HeldOut, held_out

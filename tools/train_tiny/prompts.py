@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from actors.models.tiny_text import PAD, START, TinyTokenizer
+from actors.models.tiny_words import PAD, START, TinyTokenizer
 from tools.train_tiny.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES
 
 MAX_TOKENS = 32

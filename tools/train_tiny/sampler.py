@@ -14,7 +14,8 @@ from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 
 from actors.chain import Weights
-from actors.models.tiny_text import TinyTextEncoder, TinyTokenizer
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import TinyTokenizer
 from jobs.frames import blend_weights, informed, takeover_weights
 from tools.train_tiny.bank import decode, encode
 from tools.train_tiny.dit import predict
@@ -109,7 +110,7 @@ class Models:
             )
         )
         coords = coords.to(self.device).expand(2 * count, -1, -1)
-        words = self.text(self.tokenizer.batch([*prompts, *[""] * count]).to(self.device))
+        words = self.text(torch.tensor(self.tokenizer.batch([*prompts, *[""] * count]), device=self.device))
         for sigma, following in pairwise(sigmas):
             pieces, levels = [x], [torch.full((count, slots), sigma, device=self.device)]
             for guide, latents, noise in zip(guides, known, fixed, strict=True):

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from actors.models import TINY_CHECKPOINT
-from actors.models.tiny_text import PromptTooLong, TinyTextEncoder, TinyTokenizer, UnknownWords
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput
+from jobs.places import shown
 
 TEXT_PREFIX = "text_encoder."
 UPSAMPLER_PREFIX = "latent_upsampler."
@@ -47,9 +49,9 @@ class TinyText:
     def conditioning(self, prompt: str) -> list[Any]:
         """CONDITIONING of one prompt. Raises InvalidInput for a word the model does not know."""
         try:
-            ids = self.tokenizer.batch([prompt])
-        except (UnknownWords, PromptTooLong) as error:
-            raise InvalidInput(f"{prompt!r}: {error}") from error
+            ids = torch.tensor(self.tokenizer.batch([prompt]))
+        except PromptRefused as error:
+            raise InvalidInput(f"prompt {shown(prompt)}: {error}") from error
         with torch.inference_mode():
             embeddings, mask = self.encoder(ids)
         return [[embeddings, {"attention_mask": mask.long()}]]

@@ -18,7 +18,8 @@ from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
 from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.text import PromptEncoder, T5Prompts, TinyPrompts
-from actors.models.tiny_text import TinyTextEncoder, TinyTokenizer
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import TinyTokenizer
 from jobs.errors import Problem, SpecError
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from actors.models.tiny_text import PromptTooLong, TinyTextEncoder, TinyTokenizer, UnknownWords
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput
+from jobs.places import shown
 
 T5_TOKENS = 256
 """Length to which LTX-Video's prompts are padded."""
@@ -33,9 +35,9 @@ class TinyPrompts:
     def encode(self, prompt: str) -> tuple[Tensor, Tensor]:
         """Raises `InvalidInput` for a word that the model does not know."""
         try:
-            ids = self.tokenizer.batch([prompt])
-        except (UnknownWords, PromptTooLong) as error:
-            raise InvalidInput(f"prompt {prompt!r}: {error}") from error
+            ids = torch.tensor(self.tokenizer.batch([prompt]))
+        except PromptRefused as error:
+            raise InvalidInput(f"prompt {shown(prompt)}: {error}") from error
         return self.encoder(ids.to(self.encoder.position.device))
 
     def to(self, device: torch.device) -> None:

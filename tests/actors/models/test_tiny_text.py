@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
 import torch
 
-from actors.models.tiny_text import PromptTooLong, TinyTextEncoder, TinyTokenizer, UnknownWords
+from actors.models import TINY_CHECKPOINT
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import WORD_LIST, PromptTooLong, TinyTokenizer, UnknownWords, read_bundled
+from jobs.headers import read_header
 
 CONFIG = {
     "words": ["<pad>", "<start>", "a", "ball", "red"],
@@ -36,8 +40,30 @@ def test_unknown_words_are_listed_with_what_is_known(tokenizer: TinyTokenizer) -
     with pytest.raises(UnknownWords) as caught:
         tokenizer.ids("a pink ball, a pink cat")
     assert caught.value.words == ("pink", "cat")
-    assert caught.value.known == ("a", "ball", "blurry", "quality", "red", "worst")
-    assert "'pink'" in str(caught.value)
+    assert caught.value.known == ("a", "ball", "red")
+    assert "'pink', 'cat'" in str(caught.value)
+
+
+def test_near_words_are_named_and_the_list_is_not_repeated() -> None:
+    fault = read_bundled("a read bal floats over the beach")
+    assert fault is not None
+    assert fault.value == "'read', 'bal', 'beach'"
+    assert fault.remedy.startswith("write 'red' instead of 'read', 'ball' instead of 'bal'; ")
+    assert str(WORD_LIST) in fault.remedy
+    assert len(fault.remedy) < 300 and len(fault.rule) < 100
+    assert read_bundled("a red ball floats over a teal background, best quality") is None
+    assert read_bundled(" ".join(["ball"] * 32)).rule.endswith("at most 31 words")
+
+
+def test_many_unknown_words_are_counted() -> None:
+    unknown = [f"{letter}qqq" for letter in "abcdefghij"]
+    assert "'fqqq' and 4 more;" in str(UnknownWords(unknown, ["ball"]))
+
+
+def test_the_model_card_lists_every_word() -> None:
+    listed = WORD_LIST.read_text().partition("## Words")[2].partition("```")[2].partition("```")[0].split()
+    config = json.loads(read_header(TINY_CHECKPOINT)["__metadata__"]["config"])["text_encoder"]
+    assert listed == sorted(config["words"][2:])
 
 
 def test_the_error_survives_a_process_boundary(tokenizer: TinyTokenizer) -> None:
@@ -53,7 +79,7 @@ def test_a_prompt_longer_than_the_positions_is_refused(tokenizer: TinyTokenizer)
 def test_padding_does_not_change_the_words(tokenizer: TinyTokenizer) -> None:
     torch.manual_seed(0)
     encoder = TinyTextEncoder.from_config(CONFIG).eval()
-    both, mask = encoder(tokenizer.batch(["a red ball", ""]))
-    alone, _ = encoder(tokenizer.batch([""]))
+    both, mask = encoder(torch.tensor(tokenizer.batch(["a red ball", ""])))
+    alone, _ = encoder(torch.tensor(tokenizer.batch([""])))
     assert mask.tolist() == [[True] * 4, [True, False, False, False]]
     torch.testing.assert_close(both[1:, :1], alone)
