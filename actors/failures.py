@@ -86,7 +86,7 @@ def _storage_problem(error: OSError, task: str) -> StorageProblem:
     path = str(error.filename or "")
     problem = StorageProblem(
         f"{task}: {path or 'storage'}: {error.strerror or error}; make room or restore access, "
-        "then continue with `farm resume`"
+        "then resume the job"
     )
     problem.path = path
     return problem

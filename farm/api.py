@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from farm.advice import DEFAULT_RUNS, typed
 from farm.events import Event, FilmDelivered, JobFinished
 from farm.state import EXIT_CODES
 from jobs.errors import JobCancelled, JobFailed
@@ -23,7 +24,6 @@ from jobs.graph import Stage
 from jobs.load import LoadedSpec, load_spec
 from jobs.media_rules import Probes
 
-DEFAULT_RUNS = "runs"
 SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
 
 
@@ -86,18 +86,21 @@ def films(spec: SpecSource, options: RenderOptions | None = None, **changes: Any
 
     Raises JobFailed or JobCancelled where the job did not end done, besides what `render` raises.
     """
+    options = RenderOptions(**changes) if options is None else options
     delivered: list[FilmDelivered] = []
-    for event in render(spec, options, **changes):
+    for event in render(spec, options):
         if isinstance(event, FilmDelivered) and not event.preview:
             delivered.append(event)
         elif isinstance(event, JobFinished):
-            _require_done(event)
+            _require_done(event, options.runs)
     return delivered
 
 
-def _require_done(event: JobFinished) -> None:
+def _require_done(event: JobFinished, runs_url: str) -> None:
     if EXIT_CODES[event.outcome] == 0:
         return
     kind = JobCancelled if EXIT_CODES[event.outcome] == JobCancelled.exit_code else JobFailed
     reason = event.state.get("reason") or event.outcome
-    raise kind(f"job {event.job} ended {event.outcome}: {reason}; `farm why {event.job}` says more")
+    raise kind(
+        f"job {event.job} ended {event.outcome}: {reason}; `{typed('why', event.job, runs_url)}` says more"
+    )

@@ -23,7 +23,7 @@ from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.session import JobSession
-from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED
+from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED, PAUSED_BY_USER
 from farm.workforce import Workforce
 from jobs.errors import (
     CannotRun,
@@ -127,7 +127,7 @@ class RenderLoop:
         if Request.CANCEL in asked:
             self._ending = CANCELLED, "cancelled by the user"
         elif Request.PAUSE in asked and not self._pausing:
-            self._pause("paused by the user")
+            self._pause(PAUSED_BY_USER)
 
     def _pause(self, reason: str) -> None:
         """Hand out nothing more and end when what runs is done."""

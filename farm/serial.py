@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farm.advice import typed
 from farm.durations import Durations, Laps, Place, keep_durations
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.frozen import difference
 from farm.session import JobSession, Scope
-from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED
+from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.graph import Stage
@@ -166,7 +167,8 @@ class _SerialRender:
     def _follow(self, task: str, failure: Failure, verdict: Verdict) -> None:
         match verdict.action:
             case Action.RETRY if failure.kind is FailureKind.WORKER_LOST:
-                again = f"continue with `farm resume {self.session.store.job_id}`"
+                store = self.session.store
+                again = f"continue with `{typed('resume', store.job_id, store.runs_url)}`"
                 self.ended = PAUSED, f"this process lost its device, {again}: {failure.message}"
             case Action.RETRY:
                 self.queue.appendleft(task)
@@ -188,7 +190,7 @@ class _SerialRender:
         if Request.CANCEL in asked:
             self.ended = CANCELLED, "cancelled by the user"
         elif Request.PAUSE in asked:
-            self.ended = PAUSED, "paused by the user"
+            self.ended = PAUSED, PAUSED_BY_USER
         return self.ended is not None
 
     def _outcome(self) -> tuple[str, str]:

@@ -9,6 +9,9 @@ from typing import Any
 RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
 PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"
 
+PAUSED_BY_USER = "paused by the user"
+"""The reason that a job has after `farm pause`."""
+
 COMPUTED = (DONE, PARTIAL, STOPPED_EARLY)
 """Outcomes after which films are delivered."""
 

@@ -110,7 +110,7 @@ def _chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
     beyond = sorted(number for number in selection.chunks if number >= longest)
     if beyond and not problems:
         rule = f"chunks of these videos are numbered 0 to {longest - 1}"
-        problems.append(Problem("--chunks", str(beyond[0]), rule, "see `farm status` for the chunks"))
+        problems.append(Problem("--chunks", str(beyond[0]), rule, "`farm plan SPEC` lists the chunks"))
     if problems:
         raise UsageError(problems)
     every = (chunk for video in videos for chunk in video.chunks)
@@ -124,7 +124,8 @@ def _unknown_video(name: str, names: list[str]) -> Problem:
 
 def _nothing(selection: Selection) -> Problem:
     what = f"no chosen chunk is {selection.state}" if selection.state else "no chunk is chosen"
-    return Problem("retry", what, "at least one chunk must match", "see `farm status` for the chunks")
+    remedy = "without --state every chosen chunk is taken; `farm plan SPEC` lists the chunks"
+    return Problem("retry", what, "at least one chunk must match", remedy)
 
 
 def _tasks_of(graph: TaskGraph, chunks: Iterable[PlannedChunk]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,8 @@ def init(
     if output is OutputFormat.JSON:
         emit_json(InitResult(str(path), job))
     else:
-        emit_text(f"{path}\nnext: farm check {path}, then farm render {path} --serial")
+        file = shlex.quote(str(path))
+        emit_text(f"{path}\nnext: farm check {file}, then farm render {file} --serial")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_RUNS = "runs"
+from farm.advice import DEFAULT_RUNS
 
 
 def _jobs(ctx: typer.Context, incomplete: str) -> list[str]:

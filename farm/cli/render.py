@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from farm.advice import typed
 from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Resume, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import RenderResult
-from farm.state import INTERRUPTED
+from farm.state import INTERRUPTED, PAUSED
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
     if output is OutputFormat.JSON:
         emit_json(result)
     else:
-        _print(result)
+        _print(result, options.runs)
     return EXIT_CODES[finished.outcome]
 
 
@@ -111,8 +112,8 @@ def _write_report(store: Store) -> str:
     try:
         return write_report(store)
     except (FarmError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        sys.stderr.write(f"no report: {reason}; `farm report {store.job_id}` tries again\n")
+        reason, again = str(error).splitlines()[0], typed("report", store.job_id, store.runs_url)
+        sys.stderr.write(f"no report: {reason}; `{again}` tries again\n")
         return ""
 
 
@@ -128,15 +129,24 @@ def _stage(name: str | None) -> Stage | None:
     return Stage(name)
 
 
-def _print(result: RenderResult) -> None:
+def _print(result: RenderResult, runs: str) -> None:
     for film in result.videos:
         emit_text(film.path)
     if result.report:
         emit_text(f"report {result.report}")
     if result.failed:
-        emit_text(f"{amount(len(result.failed), 'task')} given up; `farm why {result.job}` says why")
+        why = typed("why", result.job, runs)
+        emit_text(f"{amount(len(result.failed), 'task')} given up; `{why}` says why")
     elif result.reason:
         emit_text(f"{result.outcome}: {result.reason}")
+    if result.outcome == PAUSED:
+        emit_text(f"next: {_next_step(runs, result.job)}")
+
+
+def _next_step(runs: str, job: str) -> str:
+    from farm.verbs.why import why_job
+
+    return why_job(runs, job).next_step
 
 
 def register(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from farm.advice import typed
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
 from jobs.wording import amount
@@ -57,7 +58,8 @@ def retry(
     elif dry_run:
         emit_text(f"{amount(len(report.closure), 'task')} would be rendered again; nothing was changed")
     else:
-        emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `farm resume {job}`")
+        again = typed("resume", job, runs)
+        emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `{again}`")
     return 0
 
 

@@ -25,7 +25,7 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
     run = Run.open(runs_url, job_id)
     _require_driver(run, "pause")
     run.store.request(Request.PAUSE)
-    message = f"tasks in work are finished, nothing new is started; `farm resume {run.job}` continues"
+    message = f"tasks in work are finished, nothing new is started; `{run.typed('resume')}` continues"
     return ControlResult(run.job, "pause", message)
 
 
@@ -69,6 +69,5 @@ def _require_driver(run: Run, verb: str) -> None:
 
 def _not_running(run: Run, verb: str) -> Problem:
     outcome, _ = run.outcome
-    return Problem(
-        "job", f"{run.job!r} is {outcome}", f"only a running job takes `{verb}`", "see `farm status`"
-    )
+    rule, remedy = f"only a running job takes `{verb}`", f"see `{run.typed('status')}`"
+    return Problem("job", f"{run.job!r} is {outcome}", rule, remedy)

@@ -107,7 +107,7 @@ def _settle(run: Run, report: RetryReport) -> None:
     waiting = replace(
         run.state,
         outcome=INTERRUPTED,
-        reason=f"{amount(len(closure), 'task')} to be rendered again; continue with `farm resume {run.job}`",
+        reason=f"{amount(len(closure), 'task')} to be rendered again; continue with `{run.typed('resume')}`",
         failed=tuple(task for task in run.state.failed if task.task not in closure),
     )
     run.store.write_json(STATE, waiting.to_json())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 
+from farm.advice import typed, typed_render
 from farm.state import INTERRUPTED, RUNNING, JobState
 from jobs.errors import InputError, Problem, UsageError
 from jobs.graph import TaskGraph, build_graph
@@ -31,6 +32,19 @@ class Run:
     def job(self) -> str:
         """The job's id."""
         return self.store.job_id
+
+    def typed(self, verb: str) -> str:
+        """The command on this job, as it can be typed."""
+        return typed(verb, self.job, self.store.runs_url)
+
+    @property
+    def render_command(self) -> str:
+        """The command that renders this job from its spec file."""
+        try:
+            name = self.plan.job
+        except UsageError:
+            name = self.job
+        return typed_render(self.job, name, self.store.runs_url)
 
     @cached_property
     def state(self) -> JobState | None:
@@ -70,7 +84,8 @@ class Run:
             pass
         rule, remedy = (
             "a whole plan.json",
-            "run `farm render SPEC` once more: it plans again and keeps results",
+            f"run `{typed_render(self.job, self.job, self.store.runs_url)}` once more: it plans again and "
+            "keeps results",
         )
         raise UsageError([Problem("plan.json", "is missing or damaged", rule, remedy)])
 
@@ -85,10 +100,10 @@ class Run:
         if self.driver.driver is Driver.RUNNING:
             return RUNNING, self.state.reason if self.state else ""
         if self.state is None:
-            return UNKNOWN, "state.json is missing or damaged; `farm render SPEC` writes it again"
+            return UNKNOWN, f"state.json is missing or damaged; `{self.render_command}` writes it again"
         if self.state.outcome == RUNNING:
             return (
                 INTERRUPTED,
-                f"its driver ({self.driver.who or 'unknown'}) ended; continue with `farm resume {self.job}`",
+                f"its driver ({self.driver.who or 'unknown'}) ended; continue with `{self.typed('resume')}`",
             )
         return self.state.outcome, self.state.reason

@@ -9,25 +9,32 @@ from enum import StrEnum
 from typing import Any
 
 from farm.progress import said_of, split_task
-from farm.state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, STOPPED_EARLY, FailedTask
+from farm.state import (
+    CANCELLED,
+    DONE,
+    INTERRUPTED,
+    PAUSED,
+    PAUSED_BY_USER,
+    RUNNING,
+    STOPPED_EARLY,
+    FailedTask,
+)  # fmt: skip
 from farm.verbs.run import UNKNOWN, Run
-from jobs.errors import Problem, UsageError
+from jobs.errors import FailureKind, Problem, UsageError
 from jobs.store import Driver
 
 NOTICES = 10
 NEXT: Mapping[str, str] = {
-    RUNNING: "it is being rendered; `farm status` shows how far it is",
+    RUNNING: "it is being rendered; `{status}` shows how far it is",
     DONE: "nothing is left to do",
     STOPPED_EARLY: "render it without --until for the films",
-    PAUSED: "remove the cause, then `farm resume {job}`",
-    CANCELLED: "`farm resume {job}` continues it",
-    INTERRUPTED: "`farm resume {job}` continues it",
-    UNKNOWN: "run `farm render SPEC` again; committed results are kept",
+    PAUSED: "remove the cause, then `{resume}`; where it is in the spec, correct that, then `{render}`",
+    CANCELLED: "`{resume}` continues it",
+    INTERRUPTED: "`{resume}` continues it",
+    UNKNOWN: "run `{render}` again; committed results are kept",
 }
-AFTER_FAILURES = (
-    "mend the cause, then `farm retry {job} --state failed`, with --reseed for other seeds, "
-    "and `farm resume {job}`"
-)
+AFTER_FAILURES = "mend the cause, then `{retry}`, with --reseed for other seeds, and `{resume}`"
+AFTER_INVALID = "correct the spec, or the file that it names, then `{render}`: committed results are kept"
 
 
 class Standing(StrEnum):
@@ -84,8 +91,8 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
     run = Run.open(runs_url, job_id)
     outcome, reason = run.outcome
     failed = run.state.failed if run.state else ()
-    after = AFTER_FAILURES if failed and outcome != RUNNING else NEXT.get(outcome, NEXT[UNKNOWN])
-    notices = [_step(event) for event in run.store.events() if event.get("event") == "notice"]
+    events = run.store.events(newest_run=True)
+    notices = [_step(event) for event in events if event.get("event") == "notice"]
     return JobStory(
         job=run.job,
         outcome=outcome,
@@ -93,8 +100,22 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
         failed=failed,
         blocked=_blocked(run, failed),
         notices=tuple(notices[-NOTICES:]),
-        next_step=after.format(job=run.job),
+        next_step=_next_step(run, failed),
     )
+
+
+def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
+    outcome, reason = run.outcome
+    kinds = {task.kind for task in failed} if outcome != RUNNING else set()
+    if kinds == {FailureKind.INVALID}:
+        text = AFTER_INVALID
+    elif kinds:
+        text = AFTER_FAILURES
+    else:
+        outcome = INTERRUPTED if (outcome, reason) == (PAUSED, PAUSED_BY_USER) else outcome
+        text = NEXT.get(outcome, NEXT[UNKNOWN])
+    commands = {verb: run.typed(verb) for verb in ("status", "resume")}
+    return text.format(**commands, retry=run.typed("retry --state failed"), render=run.render_command)
 
 
 def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
@@ -159,7 +180,7 @@ def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tupl
     if missing:
         return Standing.WAITING, f"it waits for {', '.join(missing[:5])}", missing
     if run.driver.driver is not Driver.RUNNING:
-        return Standing.READY, f"its inputs are there; `farm resume {run.job}` renders it", ()
+        return Standing.READY, f"its inputs are there; `{run.typed('resume')}` renders it", ()
     return Standing.READY, "its inputs are there; it waits for a worker", ()
 
 

@@ -113,7 +113,7 @@ def storage_problem(error: Exception, path: str, need_bytes: int, free_bytes: in
         numbers.append(f"{free_bytes} bytes are free")
     told = f"{cause} ({', '.join(numbers)})" if numbers else cause
     cure = "Make space" if full else "Restore access"
-    problem = StorageProblem(f"{path}: {told}. {cure} there, then continue with `farm resume`.")
+    problem = StorageProblem(f"{path}: {told}. {cure} there, then resume the job.")
     problem.path, problem.cause, problem.full = path, told, full
     problem.need_bytes, problem.free_bytes = need_bytes, free_bytes
     return problem

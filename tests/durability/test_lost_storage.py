@@ -63,7 +63,7 @@ def test_a_lost_mount_pauses_the_job_and_no_result_is_written_under_it(
     done, last = pull_the_plug(workspace, str(workspace.runs), lambda: unmount(workspace.runs))
     assert (last.outcome, len(done)) == (PAUSED, BEFORE)
     assert re.search(
-        rf"{workspace.job_dir}/\S+ the folder is not there any more\. .*farm resume", last.state["reason"]
+        rf"{workspace.job_dir}/\S+ the folder is not there any more\. .*resume the job", last.state["reason"]
     )
     assert not workspace.job_dir.exists()
     subprocess.run(["mount", "--bind", str(mounted), str(workspace.runs)], check=True)
@@ -114,7 +114,7 @@ def test_an_object_store_that_does_not_answer_pauses_the_job(
     runs = "s3://outage/runs"
     done, last = pull_the_plug(workspace, runs, stop)
     assert (last.outcome, len(done)) == (PAUSED, BEFORE)
-    assert re.search(r"s3://outage/runs/harbor/\S+ Could not connect.*farm resume", last.state["reason"])
+    assert re.search(r"s3://outage/runs/harbor/\S+ Could not connect.*resume the job", last.state["reason"])
     server()
     *_, rest = render(workspace.spec(), runs=runs, serial=True)
     assert isinstance(rest, JobFinished)

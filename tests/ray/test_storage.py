@@ -125,7 +125,7 @@ def test_workers_that_come_to_a_full_disk_pause_the_job(
         patch.setattr("cluster.storage.plant", plant_then_fill)
         stuck = render(runs, plain(tmp_path / "out"), TOPOLOGY)
     assert stuck.outcome == PAUSED
-    assert re.search(rf"{runs}/{JOB}(/\S+)?: the disk is full .*farm resume", reason(stuck))
+    assert re.search(rf"{runs}/{JOB}(/\S+)?: the disk is full .*resume the job", reason(stuck))
     (runs / "filler").unlink()
     rest = render(runs, plain(tmp_path / "out"), TOPOLOGY)
     assert (rest.outcome, rest.films) == (DONE, reference)

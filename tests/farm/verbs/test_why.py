@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from farm.state import FAILED, PARTIAL, RUNNING, FailedTask
+from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER, RUNNING, FailedTask
 from farm.verbs.why import AFTER_FAILURES, Standing, why_job, why_task
 from jobs.errors import UsageError
+from jobs.store import Store
 
 
 def test_a_committed_task_tells_who_made_it(made) -> None:
@@ -48,7 +51,11 @@ def test_a_failed_task_and_what_it_blocks(made) -> None:
     blocked = why_task(made.runs, "harbor", "dawn/2/segment")
     assert (blocked.standing, blocked.waits_for) == (Standing.BLOCKED, ("dawn/00001/sample",))
     job = why_job(made.runs, "harbor")
-    assert (job.blocked, job.next_step) == (5, AFTER_FAILURES.format(job="harbor"))
+    retry = f"farm retry harbor --state failed --runs {made.runs}"
+    assert (job.blocked, job.next_step) == (
+        5,
+        AFTER_FAILURES.format(retry=retry, resume=f"farm resume harbor --runs {made.runs}"),
+    )
 
 
 def test_a_running_task_names_its_worker(made) -> None:
@@ -60,6 +67,46 @@ def test_a_running_task_names_its_worker(made) -> None:
         )
         story = why_task(made.runs, "harbor", "noon/0/segment")
     assert (story.standing, story.summary) == (Standing.RUNNING, "in work on w1")
+
+
+def test_what_is_invalid_is_mended_in_the_spec(made) -> None:
+    """The run's own copy of the spec, which `farm resume` reads, would fail again."""
+    failure = FailedTask("dawn/00001/sample", "invalid", "no such guider")
+    made.write(outcome=PARTIAL, failed=(failure,))
+    step = why_job(made.runs, "harbor").next_step
+    assert step.startswith("correct the spec")
+    assert f"`farm render SPEC --runs {made.runs}`" in step
+    assert "resume" not in step
+
+
+def test_the_spec_of_a_job_with_a_name_of_its_own_is_rendered_into_it(made, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "harbor").rename(tmp_path / "runs" / "again")
+    made.store = Store.open(made.runs, "again")
+    made.write(outcome=FAILED, failed=(FailedTask("dawn/00001/sample", "invalid", "x"),))
+    assert f"`farm render SPEC --job-id again --runs {made.runs}`" in why_job(made.runs, "again").next_step
+
+
+def test_commands_name_the_runs_directory_only_where_it_is_not_the_usual_one(
+    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.write(outcome=CANCELLED)
+    monkeypatch.chdir(tmp_path)
+    assert why_job("runs", "harbor").next_step == "`farm resume harbor` continues it"
+    (tmp_path / "runs").rename(tmp_path / "my runs")
+    assert why_job("my runs", "harbor").next_step == "`farm resume harbor --runs 'my runs'` continues it"
+
+
+def test_a_pause_that_the_user_asked_for_has_no_cause_to_remove(made) -> None:
+    made.write(outcome=PAUSED, reason=PAUSED_BY_USER)
+    assert why_job(made.runs, "harbor").next_step.endswith("continues it")
+    made.write(reason="the disk is full")
+    assert why_job(made.runs, "harbor").next_step.startswith("remove the cause")
+
+
+def test_what_an_earlier_run_stumbled_over_is_not_told_again(made) -> None:
+    made.store.append_event({"event": "notice", "at_s": 1.0, "message": "a film could not be delivered"})
+    Store.open(made.runs, "harbor").append_event({"event": "notice", "at_s": 2.0, "message": "now it could"})
+    assert [step.what for step in why_job(made.runs, "harbor").notices] == ["now it could"]
 
 
 def test_notices_are_part_of_the_story(made) -> None:

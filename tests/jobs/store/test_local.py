@@ -50,7 +50,7 @@ def test_a_full_disk_is_named_with_path_need_and_free(full_soon: Path) -> None:
     store = Store.open(str(full_soon), "harbor")
     with store.lock():
         store.put(DIGEST, 1, "bin", b"x" * MIB, {})
-        with pytest.raises(StorageProblem, match=r"disk is full.*farm resume") as caught:
+        with pytest.raises(StorageProblem, match=r"disk is full.*resume the job") as caught:
             store.put("cd" * 32, 1, "bin", b"y" * MIB, {})
         problem = caught.value
         assert problem.path.startswith(f"{full_soon}/harbor/artifacts/{'cd' * 32}.1-")
