@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from cluster.session import AUTH_MODE
 from jobs.errors import CannotRun
 
 POLL_S = 0.5
+LOCAL_URL = "http://127.0.0.1:8265"
+RAY_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 PATIENCE_S = 120.0
 """How long a server that does not answer is asked again: a head's pod is replaced in less."""
 LONGEST_PAUSE_S = 10.0
@@ -41,19 +44,29 @@ class JobEnd:
     message: str
 
 
+def dashboard_url(address: str | None) -> str | None:
+    """The dashboard's URL: `address`, of which `host:port` will do; None where Ray's own variables name the
+    cluster; else this machine's. It never looks for whichever cluster there is."""
+    if address:
+        return address if "://" in address else f"http://{address}"
+    return None if any(name in os.environ for name in RAY_VARIABLES) else LOCAL_URL
+
+
 class JobServer:
-    """A connection to the job server at `address`, the dashboard's URL.
+    """A connection to the job server at `address`, as `dashboard_url` takes it.
 
     Raises `CannotRun` when nothing answers there.
     """
 
     def __init__(self, address: str | None) -> None:
+        from ray.exceptions import RayError
         from ray.job_submission import JobSubmissionClient
 
+        url = dashboard_url(address)
         try:
-            self._client = JobSubmissionClient(address)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise CannotRun(_refusal(address, error)) from error
+            self._client = JobSubmissionClient(url)
+        except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+            raise CannotRun(_refusal(url, error)) from error
         self.address: str = self._client.get_address()
 
     def submit(self, request: JobRequest) -> str:

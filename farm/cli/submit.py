@@ -15,7 +15,10 @@ from farm.cli.results import SubmitResult
 def submit(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="Job spec; a path of the cluster.")],
     address: Annotated[
-        str | None, typer.Option("--address", help="The cluster's dashboard, http://head-node:8265.")
+        str | None,
+        typer.Option(
+            "--address", help="The cluster's dashboard, http://head-node:8265. Left out: this machine's."
+        ),
     ] = None,
     runs: Annotated[
         str | None,

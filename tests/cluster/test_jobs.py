@@ -12,7 +12,7 @@ import requests
 import yarl
 
 from cluster import jobs
-from cluster.jobs import JobRequest, JobServer
+from cluster.jobs import RAY_VARIABLES, JobRequest, JobServer, dashboard_url
 from jobs.errors import CannotRun
 
 AWAY = requests.exceptions.ConnectionError("Connection refused")
@@ -112,3 +112,27 @@ def test_a_silent_connection_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_server_that_goes_before_it_has_the_job_is_told() -> None:
     with pytest.raises(CannotRun, match="Connection refused"):
         server(Client([], [])).submit(JobRequest("farm render", "harbor-1"))
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "url"),
+    [
+        ("localhost:8265", None, "http://localhost:8265"),
+        ("https://head:443", None, "https://head:443"),
+        (None, "head:6379", None),
+        (None, None, "http://127.0.0.1:8265"),
+    ],
+)
+def test_a_job_goes_where_it_is_sent_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, variable: str | None, url: str | None
+) -> None:
+    for name in RAY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+    assert dashboard_url(address) == url
+
+
+def test_nothing_answers_at_an_address_without_a_scheme() -> None:
+    with pytest.raises(CannotRun, match=r"http://localhost:9"):
+        JobServer("localhost:9")
