@@ -65,6 +65,9 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
 
         return render_serial(loaded, scope)
     from farm.driver import RayOptions, render_on_ray
+    from jobs.rules import require_hosts
+
+    require_hosts(loaded.spec, options.topology or loaded.spec.run.topology)
 
     return render_on_ray(loaded, scope, RayOptions(options.topology, options.gpus, options.address))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from jobs.frames import ChunkSpan, DecodeWindow, Span
+
+GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {"cfg": (), "stg": ("stg_scale", "rescale", "blocks")}
+"""The guiders of the engines, and what each can be told."""
 
 
 @dataclass(frozen=True, slots=True)

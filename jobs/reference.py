@@ -33,8 +33,8 @@ Any field can be set from the command line:
   The shot is known by its `shot` name or, without one, by its prompt: shots can be inserted, moved or removed
   without changing any other. An explicit seed of a chunk is taken literally.
 - **matrix** makes one video per combination, named `<video>-<field>-<value>`. Its keys are fields of
-  `defaults`, or words that prompts name in braces. All of them share the seeds of the video, unless `seed` is
-  in the matrix.
+  `defaults`, or words that prompts name in braces: any other `{word}` is refused. All of them share the seeds
+  of the video, unless `seed` is in the matrix.
 """
 
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any value"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,9 +15,11 @@ from jobs.explain import explain
 from jobs.findings import Finding
 from jobs.formats import CONTAINERS, containers_of
 from jobs.frames import TEMPORAL, latents_of
+from jobs.guider_rules import check_guider
 from jobs.places import Location, nearest, place_of, shown
 from jobs.spec import Chunk, Defaults, Extend, Generate, JobSpec
 from jobs.spec.base import SAFE_NAME
+from jobs.task import Stage
 from jobs.topology import AUTO, Machine, parse_topology
 
 MAX_VIDEOS = 10_000
@@ -25,6 +28,7 @@ MAX_FILM_FRAMES = 20_000_000
 ANY_MACHINE_GPUS = 1e9
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun")
 GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
+PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,63})\}")
 
 FRAME_DEFAULTS: tuple[Location, ...] = tuple(
     (section, field)
@@ -50,12 +54,30 @@ def check_matrix(spec: JobSpec) -> Iterator[Finding]:
             yield from _check_matrix_values(key, values)
         elif not any("{" + key + "}" in text for _, text in _prompts(spec)):
             rule = f"a field of `defaults`, or a word that a prompt names as {{{key}}}"
-            near = nearest(key, Defaults.model_fields)
+            near = nearest(key, (*Defaults.model_fields, *_placeholders(spec)))
             remedy = f"did you mean `{near}`?" if near else f"write {{{key}}} into a prompt, or remove it"
             depends = tuple(location for location, _ in _prompts(spec))
             yield Finding(("matrix", key), shown(values), rule, remedy, depends)
         else:
             yield from _check_words(key, values)
+
+
+def check_placeholders(spec: JobSpec) -> Iterator[Finding]:
+    """Every `{word}` in a prompt is a word of the matrix; the model would read the braces."""
+    words = [key for key in spec.matrix if key not in Defaults.model_fields]
+    for location, text in _prompts(spec):
+        unknown = [word for word in PLACEHOLDER.findall(text) if word not in words]
+        if unknown:
+            near = nearest(unknown[0], words)
+            listed = f"the words of `matrix` are {', '.join(words)}" if words else "`matrix` has no words"
+            rule = f"a {{word}} in a prompt stands for a word of `matrix`; {listed}"
+            other = f"add `{unknown[0]}` to `matrix`, or write it without braces"
+            remedy = f"did you mean {{{near}}}?" if near else other
+            yield Finding(location, f"{{{unknown[0]}}}", rule, remedy, (("matrix",),))
+
+
+def _placeholders(spec: JobSpec) -> list[str]:
+    return [word for _, text in _prompts(spec) for word in PLACEHOLDER.findall(text)]
 
 
 def _check_matrix_values(key: str, values: tuple[Any, ...]) -> Iterator[Finding]:
@@ -81,6 +103,10 @@ def _prompts(spec: JobSpec) -> Iterator[tuple[Location, str]]:
         if location != ("upscale",):
             yield (*location, "prompt"), settings.prompt or ""
             yield (*location, "negative"), settings.negative
+    for field in ("prompt", "negative"):
+        for index, text in enumerate(spec.matrix.get(field, ())):
+            if isinstance(text, str):
+                yield ("matrix", field, index), text
 
 
 def check_amount(spec: JobSpec) -> Iterator[Finding]:
@@ -209,14 +235,32 @@ def check_format(spec: JobSpec) -> Iterator[Finding]:
 
 
 def check_topology(spec: JobSpec) -> Iterator[Finding]:
-    """The topology parses; how many GPUs there are is known only later."""
+    """The topology parses and hosts every stage; how many GPUs there are is known only later."""
     if spec.run.topology == AUTO:
         return
+    place, value = ("run", "topology"), shown(spec.run.topology)
     try:
-        parse_topology(spec.run.topology, Machine(gpus=ANY_MACHINE_GPUS))
+        topology = parse_topology(spec.run.topology, Machine(gpus=ANY_MACHINE_GPUS))
     except UsageError as error:
         problem = error.problems[0]
-        yield Finding(("run", "topology"), shown(spec.run.topology), problem.rule, problem.remedy)
+        yield Finding(place, value, problem.rule, problem.remedy)
+        return
+    missing = topology.missing(stages_of(spec))
+    if missing:
+        rule = f"the job needs {', '.join(missing)}, which none of these workers hosts"
+        yield Finding(place, value, rule, f"add `{missing[0]}=1`, or write `mono` or `auto`", (("upscale",),))
+
+
+def stages_of(spec: JobSpec) -> frozenset[Stage]:
+    """The stages that every job of this spec has."""
+    return frozenset(stage for stage in Stage if stage is not Stage.UPSCALE or spec.upscale is not None)
+
+
+def require_hosts(spec: JobSpec, topology: str) -> None:
+    """Raises UsageError for a topology that does not parse, CapacityError for one in which nobody hosts a
+    stage of the job."""
+    if topology.strip() != AUTO:
+        parse_topology(topology, Machine(gpus=ANY_MACHINE_GPUS)).require(stages_of(spec))
 
 
 def check_audio(spec: JobSpec) -> Iterator[Finding]:
@@ -248,6 +292,8 @@ def check_samplers(spec: JobSpec) -> Iterator[Finding]:
         guiders = GUIDERS.get(engine, (settings.guider.name,))
         if settings.guider.name not in guiders:
             yield _unknown_choice(engine, (*location, "guider"), settings.guider.name, guiders)
+        elif engine in GUIDERS:
+            yield from check_guider(settings.guider, (*location, "guider"))
 
 
 def _all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
@@ -278,5 +324,12 @@ def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
         yield Finding(("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends)
 
 
-FIELD_RULES: tuple[Rule, ...] = (check_format, check_topology, check_audio, check_samplers, check_upscaler)
+FIELD_RULES: tuple[Rule, ...] = (
+    check_placeholders,
+    check_format,
+    check_topology,
+    check_audio,
+    check_samplers,
+    check_upscaler,
+)
 FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_length)

@@ -10,7 +10,7 @@ from jobs.errors import FarmError
 from jobs.expand import Variant, setting, variants
 from jobs.facts import LatentFact, SourceFacts, VideoFact, VideoProbe
 from jobs.findings import Finding
-from jobs.frames import SPATIAL, TEMPORAL, latents_of
+from jobs.frames import SPATIAL, TEMPORAL, frames_of, latents_of
 from jobs.headers import read_header
 from jobs.places import Location, shown
 from jobs.spec import JobSpec
@@ -75,8 +75,12 @@ def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
     if frames < 9:
         place = (*here, "latent" if source.latent else "video")
         yield Finding(place, f"{frames} frames", "at least 9 frames at the job's rate", "give a longer one")
-    else:
-        yield from _check_first_overlap(variant, frames)
+        return
+    if source.last_frames is not None and source.last_frames > frames:
+        rule = f"at most the {frames} frames that the source has at {variant.frame_rate:g} frames per second"
+        remedy = f"write {frames_of(latents_of(frames))} or less, or leave it out"
+        yield Finding((*here, "last_frames"), f"{source.last_frames} frames", rule, remedy)
+    yield from _check_first_overlap(variant, frames)
 
 
 def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> Iterator[Finding]:

@@ -70,9 +70,13 @@ class Topology:
         """How many workers host `stage`."""
         return sum(pool.count for pool in self.pools if stage in pool.stages)
 
+    def missing(self, stages: Collection[Stage]) -> list[Stage]:
+        """Those of the stages that nobody hosts."""
+        return [stage for stage in Stage if stage in set(stages) and not self.workers(stage)]
+
     def require(self, stages: Collection[Stage]) -> None:
         """Raises CapacityError when a stage of the job is hosted by nobody."""
-        missing = [stage for stage in Stage if stage in set(stages) and not self.workers(stage)]
+        missing = self.missing(stages)
         if missing:
             names = ", ".join(missing)
             raise CapacityError(

@@ -210,6 +210,12 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("run.topology", "mono@0", "run.topology", "mono=N@0"),
     ("run.topology", "sample=" + "9" * 190, "run.topology", "lower"),
     ("run.topology", "sample=" + "9" * 390, "run.topology", "at most 200"),
+    ("run.topology", "sample=1,upscale=1", "run.topology", "add `decode=1`"),
+    ("run.topology", "sample=1,decode=1", "run.topology", "add `upscale=1`"),
+    (f"{FIRST}.prompt", "a {colour} ball", "videos[0].chunks[0].generate.prompt", "without braces"),
+    (f"{FIRST}.negative", "no {sed}", "videos[0].chunks[0].generate.negative", "without braces"),
+    ("matrix", {"prompt": ["a ball", "a {kind}"]}, "matrix.prompt[1]", "without braces"),
+    ("videos.1.source.last_frames", 129, "videos[1].source.last_frames", "write 113 or less"),
     ("run.threads", 0, "run.threads", "at least 1"),
     ("run.deadlines", {"sample": -1}, "run.deadlines.sample", "more than 0"),
     ("decode.context", 0, "decode.context", "at least 1"),
@@ -245,6 +251,32 @@ def test_a_faulty_field_is_named_with_its_remedy(
     assert all(part for part in (problem.value, problem.rule, problem.remedy))
     if place != "output.container":
         assert len(found) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("guider", "parameter", "remedy"),
+    [
+        ({"name": "stg", "params": {"stg_scal": 1.0}}, "stg_scal", "did you mean `stg_scale`?"),
+        ({"name": "cfg", "params": {"foo": 1}}, "foo", "remove `foo`"),
+        ({"name": "stg", "params": {"rescale": "x"}}, "rescale", "write a number, for example 1.0"),
+        ({"name": "stg", "params": {"blocks": [-1]}}, "blocks", "write for example `blocks: [14]`"),
+        ({"name": "stg", "params": {"blocks": 1.5}}, "blocks", "write for example `blocks: [14]`"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "reported"),
+    [("defaults", "defaults"), (FIRST, "videos[0].chunks[0].generate"), ("upscale", "upscale")],
+)
+def test_parameters_that_a_guider_does_not_take(
+    folder: Path, place: str, reported: str, guider: Any, parameter: str, remedy: str
+) -> None:
+    (problem,) = problems(folder, changed(f"{place}.guider", guider))
+    assert (problem.place, problem.remedy) == (f"{reported}.guider.params.{parameter}", remedy)
+
+
+def test_parameters_that_a_guider_takes(folder: Path) -> None:
+    params = {"stg_scale": 1, "rescale": 0.7, "blocks": [3, 4]}
+    assert load(folder, changed("defaults.guider", {"name": "stg", "params": params}))
 
 
 DIFFUSERS_FAULTS: list[tuple[str, Any, str]] = [
@@ -352,6 +384,20 @@ def test_words_of_the_matrix_stand_in_a_prompt(folder: Path) -> None:
     assert load(folder, spec)
     spec["matrix"]["ship"] = ["boat", {"a": 1}]
     assert [problem.place for problem in problems(folder, spec)] == ["matrix.ship[1]"]
+
+
+def test_a_placeholder_that_the_matrix_spells_otherwise(folder: Path) -> None:
+    spec = changed("videos.0.chunks.0.generate.prompt", "a {colour} ball")
+    spec["matrix"]["color"] = ["red", "blue"]
+    found = {problem.place: problem.remedy for problem in problems(folder, spec)}
+    assert found == {
+        "videos[0].chunks[0].generate.prompt": "did you mean {color}?",
+        "matrix.color": "did you mean `colour`?",
+    }
+
+
+def test_braces_that_name_no_word_are_left_to_the_model(folder: Path) -> None:
+    assert load(folder, changed("videos.0.chunks.0.generate.prompt", "a {red|blue} ball, {}, { x }"))
 
 
 def test_nothing_is_written(folder: Path) -> None:

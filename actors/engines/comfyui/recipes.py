@@ -13,9 +13,7 @@ from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.patches import Efficiency
 from actors.engines.comfyui.sampling import Recipe
 from jobs.errors import InvalidInput
-from jobs.params import PlannedGuider, SampleParams, UpscaleParams
-
-STG_PARAMS = ("stg_scale", "rescale", "blocks")
+from jobs.params import GUIDER_PARAMS, PlannedGuider, SampleParams, UpscaleParams
 
 
 def recipe_of(core: Core, params: SampleParams | UpscaleParams) -> Recipe:
@@ -65,7 +63,7 @@ def guided_model(core: Core, model: Any, guider: PlannedGuider) -> Any:
         return model
     if guider.name != "stg":
         raise InvalidInput(f"the comfyui engine has no guider {guider.name!r}: use cfg or stg.")
-    _only(guider.name, params, STG_PARAMS)
+    _only(guider.name, params, GUIDER_PARAMS["stg"])
     core.require("stg")
     layers = len(model.model.diffusion_model.transformer_blocks)
     return core.call(

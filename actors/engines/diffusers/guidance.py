@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from jobs.errors import InvalidInput
+from jobs.params import GUIDER_PARAMS
 
 
 class Pass(StrEnum):
@@ -85,7 +86,7 @@ def make_guidance(name: str, cfg: float, params: Mapping[str, object], layers: i
         _only(name, params, ())
         return Guidance(CfgGuider(cfg))
     if name == "stg":
-        _only(name, params, ("stg_scale", "rescale", "blocks"))
+        _only(name, params, GUIDER_PARAMS["stg"])
         blocks = _blocks(params.get("blocks", layers // 2), layers)
         stg = StgGuider(cfg, _number(params, "stg_scale", 1.0), _number(params, "rescale", 0.7))
         return Guidance(stg, blocks)

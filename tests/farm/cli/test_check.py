@@ -23,3 +23,13 @@ def test_words_that_the_bundled_model_does_not_know(farm: Farm, tmp_path: Path) 
     assert "videos[0].chunks[0].generate.prompt: 'cat', 'wal' (line 2)" in answer.err
     assert "'wall' instead of 'wal'" in answer.err and "MODEL_CARD.md" in answer.err
     assert max(map(len, answer.err.splitlines())) < 350
+
+
+def test_a_topology_without_a_stage_leaves_no_job(farm: Farm, tmp_path: Path, spec: Path) -> None:
+    runs = tmp_path / "runs"
+    answer = farm("render", spec, "--topology", "sample=1", "--runs", runs)
+    assert answer.code == 5
+    assert "add `decode=1` to the topology" in answer.err
+    assert not runs.exists()
+    answer = farm("check", spec, "-p", "run.topology=sample=1")
+    assert (answer.code, "run.topology" in answer.err) == (2, True)
