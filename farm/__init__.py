@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from farm.api import RenderOptions, films, render
+    from farm.api import films, render
     from farm.events import (
         Event,
         FilmDelivered,
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
         WorkerPlaced,
         WorkerReady,
     )
+    from farm.options import RenderOptions
     from jobs.errors import CannotRun, FarmError, InputError, JobCancelled, JobFailed, SpecError
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "RenderOptions": "farm.api",
+    "RenderOptions": "farm.options",
     "films": "farm.api",
     "render": "farm.api",
     "Event": "farm.events",

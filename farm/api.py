@@ -11,42 +11,23 @@ for the finished films.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from farm.advice import DEFAULT_RUNS, typed
+from farm.advice import typed
 from farm.events import Event, FilmDelivered, JobFinished
+from farm.options import RenderOptions
+from farm.progress import said_of
 from farm.state import EXIT_CODES
-from jobs.errors import JobCancelled, JobFailed
-from jobs.graph import Stage
+from jobs.errors import JobCancelled, JobFailed, Problem, UsageError
 from jobs.load import LoadedSpec, load_spec
 from jobs.media_rules import Probes
 
+__all__ = ["RenderOptions", "films", "load", "render"]
+
 SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
-
-
-@dataclass(frozen=True, slots=True)
-class RenderOptions:
-    """How to render. Nothing here reaches a film's bytes.
-
-    `runs` holds the run directories (a folder, or an fsspec URL); `serial` renders in this process without
-    Ray; `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running
-    Ray cluster; `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are
-    `key=value` texts; `resume` takes a cancelled job up again.
-    """
-
-    runs: str = DEFAULT_RUNS
-    job_id: str | None = None
-    serial: bool = False
-    topology: str | None = None
-    gpus: int | None = None
-    address: str | None = None
-    until: Stage | None = None
-    overrides: Sequence[str] = ()
-    allow_pickle: bool = False
-    resume: bool = False
+MOST_CAUSES = 3
 
 
 def render(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> Iterator[Event]:
@@ -55,11 +36,11 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     `spec` is a file, a mapping of the same shape, or a loaded spec; `changes` are fields of `RenderOptions`.
     Raises InputError (exit 2), CannotRun (5) before anything starts; failures of single chunks are events.
     """
-    options = RenderOptions(**changes) if options is None else options
+    options = _options(options, changes)
     loaded = load(spec, options)
     from farm.session import Scope
 
-    scope = Scope(options.runs, options.job_id, options.until, resume=options.resume)
+    scope = Scope(options.runs_url, options.job_id, options.last_stage, resume=options.resume)
     if options.serial:
         from farm.serial import render_serial
 
@@ -80,6 +61,9 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
 
     if isinstance(spec, LoadedSpec):
         return spec
+    if not isinstance(spec, str | Path | Mapping):
+        rule = "the path of a spec, a mapping of the same shape, or a loaded spec"
+        raise UsageError([Problem("spec", type(spec).__name__, rule, "give one of these")])
     probes = Probes(probe_video, probe_image, probe_audio, read_bundled)
     return load_spec(spec, options.overrides, options.allow_pickle, probes=probes)
 
@@ -89,21 +73,39 @@ def films(spec: SpecSource, options: RenderOptions | None = None, **changes: Any
 
     Raises JobFailed or JobCancelled where the job did not end done, besides what `render` raises.
     """
-    options = RenderOptions(**changes) if options is None else options
+    options = _options(options, changes)
     delivered: list[FilmDelivered] = []
     for event in render(spec, options):
         if isinstance(event, FilmDelivered) and not event.preview:
             delivered.append(event)
         elif isinstance(event, JobFinished):
-            _require_done(event, options.runs)
+            _require_done(event, options.runs_url)
     return delivered
+
+
+def _options(options: RenderOptions | None, changes: Mapping[str, Any]) -> RenderOptions:
+    if options is None:
+        return RenderOptions(**changes)
+    if changes:
+        rule = "either a RenderOptions or its fields, not both"
+        remedy = "put them all into the RenderOptions"
+        raise UsageError([Problem(name, repr(value)[:60], rule, remedy) for name, value in changes.items()])
+    return options
 
 
 def _require_done(event: JobFinished, runs_url: str) -> None:
     if EXIT_CODES[event.outcome] == 0:
         return
-    kind = JobCancelled if EXIT_CODES[event.outcome] == JobCancelled.exit_code else JobFailed
     reason = event.state.get("reason") or event.outcome
-    raise kind(
-        f"job {event.job} ended {event.outcome}: {reason}; `{typed('why', event.job, runs_url)}` says more"
-    )
+    more = typed("why", event.job, runs_url)
+    causes = [
+        f"{failed['task']} ({failed['kind']}): {said_of(failed['task'], failed['message'])}"
+        for failed in event.state.get("failed", ())
+    ]
+    told = "; ".join([reason, *causes[:MOST_CAUSES]])
+    message = f"job {event.job} ended {event.outcome}: {told}; `{more}` says more"
+    if EXIT_CODES[event.outcome] == JobCancelled.exit_code:
+        raise JobCancelled(message)
+    error = JobFailed(message)
+    error.causes = tuple(causes)
+    raise error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, JobArgument, Runs
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, JobArgument, Runs, refuse_beside_serial
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def resume(
     from farm.cli.render import run_to_end
     from farm.verbs.control import resume as ask
 
+    refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
     result = ask(runs, job)
     if not result.needs_driver:
         return _answer(result, output)

@@ -25,6 +25,20 @@ def _jobs(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
+def refuse_beside_serial(serial: bool, **options: object) -> None:
+    """Options of Ray would be left out of account by a serial render. Raises UsageError."""
+    from farm.options import SERIAL_RULE
+    from jobs.errors import Problem, UsageError
+
+    given = {name: value for name, value in options.items() if value is not None} if serial else {}
+    problems = [
+        Problem(f"--{name}", f"{value} beside --serial", SERIAL_RULE, f"leave out --{name} or --serial")
+        for name, value in given.items()
+    ]
+    if problems:
+        raise UsageError(problems)
+
+
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="Job spec, YAML or JSON.")]
 JobArgument = Annotated[
     str,

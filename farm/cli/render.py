@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.advice import typed
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Resume, Runs, SpecArgument
+from farm.cli.options import (
+    DEFAULT_RUNS,
+    AllowPickle,
+    Overrides,
+    Resume,
+    Runs,
+    SpecArgument,
+    refuse_beside_serial,
+)
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import RenderResult
 from farm.state import INTERRUPTED, PAUSED
@@ -38,7 +46,9 @@ def render(
     job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="STAGE", help="Stop after encode, sample, upscale or decode."),
+        typer.Option(
+            "--until", metavar="STAGE", help="Last stage: encode, sample, upscale, decode or segment."
+        ),
     ] = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -48,6 +58,7 @@ def render(
     """Render a job; the same command continues one that stopped."""
     from farm.api import RenderOptions
 
+    refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
     options = RenderOptions(
         runs=runs,
         job_id=job_id,
@@ -73,11 +84,11 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
     finished = follow(start(spec, options))
     if finished is None:
         raise JobFailed("the driver ended without a result; run the same command again")
-    result = _result(finished, options.runs)
+    result = _result(finished, options.runs_url)
     if output is OutputFormat.JSON:
         emit_json(result)
     else:
-        _print(result, options.runs)
+        _print(result, options.runs_url)
     return EXIT_CODES[finished.outcome]
 
 
