@@ -25,8 +25,8 @@ class RenderOptions:
     `runs` holds the run directories (a folder, or an fsspec URL); `serial` renders in this process without
     Ray; `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running
     Ray cluster; `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are
-    `key=value` texts; `resume` takes a cancelled job up again. Raises UsageError for values that are none of these, and for options of Ray beside
-    `serial`.
+    `key=value` texts; `resume` takes a cancelled job up again. Raises UsageError for values that are none of
+    these, and for options of Ray beside `serial`.
     """
 
     runs: str | Path = DEFAULT_RUNS
@@ -61,7 +61,7 @@ def _wrong_values(options: RenderOptions) -> Iterator[Problem]:
         value = getattr(options, name)
         if value is not None and not isinstance(value, str):
             yield Problem(name, shown(value), "text, or None", "give a text")
-    for name in ("serial", "allow_pickle"):
+    for name in ("serial", "allow_pickle", "resume"):
         value = getattr(options, name)
         if not isinstance(value, bool):
             yield Problem(name, shown(value), "True or False", "write one of these")

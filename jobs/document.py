@@ -72,7 +72,7 @@ def parse_yaml(text: str, name: str = "spec") -> Document:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise SpecError([_syntax_problem(error, name)]) from None
+        raise SpecError([_syntax_problem(error, name, text)]) from None
     return Document(_mapping(data, name), builder.lines, builder.written)
 
 
@@ -208,11 +208,19 @@ class _Builder:
         raise SpecError([Problem(place_of(at) or self.name, f"{value} (line {line})", rule, remedy)])
 
 
-def _syntax_problem(error: yaml.YAMLError, name: str) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, name: str, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+    if mark and "\t" in _before(text, mark):
+        return Problem(place, "a tab", "YAML is indented with spaces", "put spaces in place of the tab")
     value = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
     return Problem(place, str(value), "YAML", "mend the syntax at or just before this place")
+
+
+def _before(text: str, mark: yaml.Mark) -> str:
+    """The line of a mark up to the character that it points at."""
+    line = text.split("\n", mark.line + 1)[mark.line : mark.line + 1]
+    return line[0][: mark.column + 1] if line else ""
 
 
 def _mapping(data: Any, name: str) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def _advice(location: Location, item: Mapping[str, Any], written: str | None) ->
     kind, context = str(item["type"]), item.get("ctx", {})
     if kind in KINDS:
         usual = f"write {KINDS[kind]}{_example(location)}"
-        return KINDS[kind], _meant(kind, item.get("input"), written) or usual
+        meant = _meant(kind, item.get("input"), written) or _mapping_meant(kind, location, item.get("input"))
+        return KINDS[kind], meant or usual
     if kind in ADVICE:
         return ADVICE[kind](location, context)
     return str(item["msg"]), f"mend the value{_example(location)}"
@@ -111,6 +112,20 @@ def _meant(kind: str, value: Any, written: str | None) -> str:
         spelled = str(value).lower() if isinstance(value, bool) else str(value)
         return f"write {json.dumps(spelled if written is None else written)}, in quotes"
     return ""
+
+
+def _mapping_meant(kind: str, location: Location, value: Any) -> str:
+    """A chunk without its colon, or a section switched on by a word: as each should be written."""
+    if kind != "model_type":
+        return ""
+    if location[-2:-1] == ("chunks",) and isinstance(value, str):
+        prompt = value.removeprefix("generate").removeprefix("extend").strip(" :") or "..."
+        chunk = "extend" if value.startswith("extend") else "generate"
+        return f"write `- {chunk}: {{prompt: {json.dumps(prompt[:200], ensure_ascii=False)}}}`"
+    model = model_at(location) if location and isinstance(location[-1], str) else None
+    if model is None or any(info.is_required() for info in model.model_fields.values()):
+        return ""
+    return f"write `{location[-1]}: {{}}` for its defaults, or leave it out"
 
 
 def _example(location: Location) -> str:

@@ -19,7 +19,7 @@ from jobs.facts import SourceFacts
 from jobs.file_rules import check_input_files, check_models, check_outputs, check_pickles
 from jobs.findings import Finding, not_caused_by
 from jobs.media_rules import NO_PROBES, Probes, check_media
-from jobs.overrides import apply_overrides
+from jobs.overrides import apply_overrides, for_shell
 from jobs.places import Location
 from jobs.prompt_rules import check_prompts, uses_bundled_words
 from jobs.rules import find_faults
@@ -81,7 +81,10 @@ def load_spec(
         document, base = read_document(Path(source)), Path(source).absolute().parent
     if overrides:
         document = Document(apply_overrides(document.data, overrides))
-    return check_document(document, base, LoadOptions(allow_pickle, check_files, probes))
+    try:
+        return check_document(document, base, LoadOptions(allow_pickle, check_files, probes))
+    except SpecError as error:
+        raise SpecError(for_shell(error.problems, overrides)) from None
 
 
 def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedSpec:

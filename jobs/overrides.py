@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from jobs.document import parse_yaml
 from jobs.errors import Problem, SpecError, UsageError
 from jobs.places import Location, place_of
 
-_PART = re.compile(r"\.?(?P<key>[A-Za-z_][A-Za-z0-9_-]*)|\[(?P<index>[0-9]{1,6})\]")
+_PART = re.compile(r"(?:\A|(?<=.)\.)(?P<key>[A-Za-z_][A-Za-z0-9_-]*)|\[(?P<index>[0-9]{1,6})\]")
 EXAMPLE = "write for example `-p defaults.seed=3` or `-p 'videos[0].chunks[1].extend.prompt=rain'`"
 
 
@@ -34,7 +37,23 @@ def _parse(assignment: str) -> tuple[Location, Any]:
     try:
         return location, parse_yaml(f"value: {text}", "value").data["value"]
     except (SpecError, KeyError):
-        _refuse(assignment, "a YAML value after the `=`", "put the value in quotes")
+        _refuse(assignment, "a YAML value after the `=`", f"put the value in quotes: {in_shell(place, text)}")
+
+
+def for_shell(problems: Sequence[Problem], assignments: Sequence[str]) -> list[Problem]:
+    """The problems; a remedy that puts what an assignment wrote in quotes keeps them from the shell."""
+    written = {place.strip(): text for place, _, text in (each.partition("=") for each in assignments)}
+    return [
+        replace(problem, remedy=f"write {in_shell(problem.place, written[problem.place])}")
+        if problem.place in written and problem.remedy.endswith(", in quotes")
+        else problem
+        for problem in problems
+    ]
+
+
+def in_shell(place: str, text: str) -> str:
+    """The assignment of a text, as a shell takes it."""
+    return f"-p {shlex.quote(f'{place}={json.dumps(text, ensure_ascii=False)}')}"
 
 
 def parse_place(place: str) -> Location:
@@ -60,13 +79,19 @@ def _set(data: dict[str, Any], location: Location, value: Any, assignment: str) 
             if part >= len(here):
                 _refuse(assignment, f"{at} has {len(here)} items", "count from 0")
         elif not isinstance(here, dict):
-            _refuse(assignment, f"{at} is no mapping", "leave out the last part of the place")
+            _refuse(assignment, *_no_mapping(here, at, part))
         if depth == len(location) - 1:
             here[part] = value
         elif isinstance(part, str):
             here = _descend(here, part)
         else:
             here = here[part]
+
+
+def _no_mapping(here: Any, at: str, part: str) -> tuple[str, str]:
+    if isinstance(here, list):
+        return f"{at} is a list, whose items count from 0", f"write `-p '{at}[0].{part}=...'`"
+    return f"{at} is no mapping", "leave out the last part of the place"
 
 
 def _descend(here: dict[str, Any], key: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from jobs.errors import FarmError
@@ -15,6 +16,7 @@ from jobs.headers import read_header
 from jobs.places import Location, shown
 from jobs.spec import JobSpec
 
+MOST_SAID = 300
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
 
 
@@ -40,7 +42,8 @@ def probe_sources(
             kind = (
                 "a latent in a .safetensors file" if video.source.latent else "a video that ffmpeg can read"
             )
-            reason = f"{shown(video.source.path)}: {str(error).splitlines()[0][:120]}"
+            why = shorten(str(error).splitlines()[0], MOST_SAID, placeholder=" ...")
+            reason = f"{shown(video.source.path)}: {why}"
             findings.append(Finding(place, reason, kind, "give another file"))
     facts = SourceFacts(videos, latents)
     if not findings and not skip:

@@ -79,7 +79,7 @@ def _check_name(value: str) -> str:
 def safe_name(text: str) -> str:
     """The legal name nearest to `text`."""
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text[:200]).strip("-._")[:80].rstrip(".")
-    return kept or "video"
+    return kept or "film"
 
 
 def either(values: tuple[int, ...]) -> str:

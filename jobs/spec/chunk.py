@@ -138,7 +138,11 @@ class Chunk(Model):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Chunk:
-        if (self.generate is None) == (self.extend is None):
+        if self.generate is None and self.extend is None:
+            raise refusal(
+                "a `generate` or an `extend`, with its settings", "write `- generate: {prompt: ...}`"
+            )
+        if self.generate is not None and self.extend is not None:
             raise refusal("either `generate` or `extend`, not both", "write one chunk per list item")
         return self
 

@@ -40,6 +40,13 @@ def test_a_key_that_is_no_word_is_quoted_as_it_is_written() -> None:
     assert caught.value.problems[0].remedy == 'write "True", in quotes, or remove it'
 
 
+@pytest.mark.parametrize("text", ["a: 1\n\tb: 2\n", "a:\n  b: 1\n\tc: 2\n", "a:\n\t- b\n"])
+def test_a_tab_is_called_one(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_yaml(text)
+    assert caught.value.problems[0].value == "a tab"
+
+
 def test_what_is_no_text_is_kept_as_it_is_written() -> None:
     assert parse_yaml("a: 007\nb: [x, True]\n").written == {("a",): "007", ("b", 1): "True"}
 

@@ -164,10 +164,16 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("defaults.guider", {"nam": "cfg"}, "defaults.guider.nam", "`name`"),
     ("defaults", [], "defaults", "mapping"),
     ("upscale.denoise", 1.5, "upscale.denoise", "at most 1"),
-    (f"{VIDEO}.name", "", "videos[0].name", "video"),
+    (f"{VIDEO}.name", "", "videos[0].name", "film"),
+    ("name", "..", "name", "write 'film'"),
+    ("upscale", "yes", "upscale", "`upscale: {}`"),
+    ("upscale", True, "upscale", "`upscale: {}`"),
+    (f"{VIDEO}.chunks.2", {"generate": None}, "videos[0].chunks[2]", "`- generate: {prompt: ...}`"),
+    (f"{VIDEO}.chunks.2", "generate a ball", "videos[0].chunks[2]", '`- generate: {prompt: "a ball"}`'),
+    (f"{VIDEO}.chunks.2", "extend: it rains", "videos[0].chunks[2]", '`- extend: {prompt: "it rains"}`'),
     (f"{VIDEO}.chunks", [], "videos[0].chunks", "at least 1"),
     (f"{VIDEO}.chunks", ..., "videos[0].chunks", "add `chunks`"),
-    (f"{VIDEO}.chunks.2", {}, "videos[0].chunks[2]", "one chunk"),
+    (f"{VIDEO}.chunks.2", {}, "videos[0].chunks[2]", "`- generate: {prompt: ...}`"),
     (f"{VIDEO}.chunks.2", "noon", "videos[0].chunks[2]", "mapping"),
     (f"{FIRST}.num_frames", 98, "videos[0].chunks[0].generate.num_frames", "97 or 105"),
     (f"{FIRST}.num_frames", 1, "videos[0].chunks[0].generate.num_frames", "write 9"),
@@ -361,6 +367,20 @@ def test_a_source_that_is_no_video_is_named(folder: Path) -> None:
 
     (problem,) = problems(folder, SPEC, probes=Probes(probe))
     assert problem.place == "videos[1].source.video"
+
+
+def test_a_long_reason_is_not_cut_in_a_word(folder: Path) -> None:
+    def probe(path: str) -> VideoFact:
+        raise InvalidInput("words " * 100)
+
+    (problem,) = problems(folder, SPEC, probe_video=probe)
+    assert "words words ... (line " in problem.value
+
+
+@pytest.mark.parametrize("written", ["007", "true"])
+def test_text_on_the_command_line_is_quoted_for_the_shell(folder: Path, written: str) -> None:
+    (problem,) = problems(folder, SPEC, f"name={written}")
+    assert problem.remedy == f"write -p 'name=\"{written}\"'"
 
 
 def test_a_source_shorter_than_nine_frames_is_named(folder: Path) -> None:

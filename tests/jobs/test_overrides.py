@@ -42,7 +42,7 @@ def test_a_value_is_set_in_a_copy(assignment: str, place: tuple[str | int, ...],
     "assignment",
     [
         "name", "=3", "a b=3", "videos[5].name=x", "videos[x]=3", "videos.name=x", "name[0]=x", "name.x=1",
-        "[0]=1", "a..b=1", "name={", "name=!!binary aGk=", "videos[99999999]=1", ".name=x",
+        "[0]=1", "a..b=1", "name={", "name=!!binary aGk=", "videos[99999999]=1", ".name=x", "videos[0]name=x",
     ],
 )  # fmt: skip
 def test_what_is_no_assignment_is_a_usage_error(assignment: str) -> None:
@@ -51,6 +51,20 @@ def test_what_is_no_assignment_is_a_usage_error(assignment: str) -> None:
     (problem,) = caught.value.problems
     assert problem.value == assignment
     assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("assignment", "remedy"),
+    [
+        ("videos.name=x", "write `-p 'videos[0].name=...'`"),
+        ("videos[0].chunks.generate.prompt=x", "write `-p 'videos[0].chunks[0].generate=...'`"),
+        ("name={", "put the value in quotes: -p 'name=\"{\"'"),
+    ],
+)
+def test_the_remedy_can_be_typed(assignment: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        apply_overrides(SPEC, [assignment])
+    assert caught.value.problems[0].remedy == remedy
 
 
 def test_later_assignments_see_earlier_ones() -> None:
