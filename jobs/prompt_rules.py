@@ -13,6 +13,7 @@ from jobs.places import Location
 from jobs.spec import Extend, Generate, JobSpec
 
 FIELDS = ("prompt", "negative")
+ENGINE: Location = ("engine",)
 _PLACEHOLDER = re.compile(r"\{\w*\}")
 
 
@@ -48,9 +49,9 @@ def _check_text(
     place = (*here, field) if own else _default_place(spec, variant, field)
     if written is not None or not words:
         worst = written or fault
-        yield Finding(place, worst.value, worst.rule, worst.remedy)
+        yield Finding(place, worst.value, worst.rule, worst.remedy, (ENGINE,))
     for location, found in words:
-        yield Finding(location, found.value, found.rule, found.remedy, (place,))
+        yield Finding(location, found.value, found.rule, found.remedy, (place, ENGINE))
 
 
 def _faulty_words(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +16,31 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 
 
 def init(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("film.yaml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where: YAML or JSON.")] = Path("film.yaml"),
     name: Annotated[str | None, typer.Option("--name", help="Job name; the file's name otherwise.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write a commented spec that renders as it is."""
-    from jobs.errors import Problem, UsageError
     from jobs.spec.base import safe_name
+
+    _require_new(path, force)
+    if name is not None:
+        _require_legal(name)
+    video = safe_name(path.stem)
+    job = name or video
+    _write(path, _text(path, job, video))
+    if output is OutputFormat.JSON:
+        emit_json(InitResult(str(path), job))
+        return 0
+    file = shlex.quote(str(path))
+    emit_text(f"{path}" if job == path.stem else f"{path}: the job is called {job}")
+    emit_text(f"next: farm check {file}, then farm render {file} --serial")
+    return 0
+
+
+def _require_new(path: Path, force: bool) -> None:
+    from jobs.errors import Problem, UsageError
 
     if path.is_dir():
         raise UsageError([Problem("FILE", f"{path} is a folder", "a file", f"write {path / 'film.yaml'}")])
@@ -30,20 +48,45 @@ def init(
         raise UsageError(
             [Problem("FILE", f"{path} exists", "a file that does not exist", "another name, or --force")]
         )
-    job = safe_name(name or path.stem)
-    text = TEMPLATE.read_text(encoding="utf-8").replace("name: film", f"name: {job}", 1)
+
+
+def _require_legal(name: str) -> None:
+    from jobs.errors import Problem, UsageError
+    from jobs.spec.base import NAME_RULE, SAFE_NAME, safe_name
+
+    if not SAFE_NAME.fullmatch(name):
+        raise UsageError([Problem("--name", repr(name), NAME_RULE, f"write {safe_name(name)!r}")])
+
+
+def _text(path: Path, job: str, video: str) -> str:
+    """The template, its film called after the file: two specs of a folder deliver to one place. Comments go
+    where the suffix says JSON."""
+    from jobs.document import parse_yaml
+
+    text = TEMPLATE.read_text(encoding="utf-8")
+    text = text.replace("name: film", f"name: {_word(job)}", 1)
+    text = text.replace("- name: film", f"- name: {_word(video)}", 1)
+    if path.suffix.lower() != ".json":
+        return text
+    return json.dumps(parse_yaml(text).data, indent=2) + "\n"
+
+
+def _word(name: str) -> str:
+    """The name as YAML reads it as text."""
+    from jobs.document import parse_yaml
+
+    return name if parse_yaml(f"name: {name}").data["name"] == name else json.dumps(name)
+
+
+def _write(path: Path, text: str) -> None:
+    from jobs.errors import Problem, UsageError
+
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         value, rule = f"{path}: {error.strerror or error}", "a place that can be written"
         remedy = "make its folder first" if not path.parent.exists() else "choose another place"
         raise UsageError([Problem("FILE", value, rule, remedy)]) from None
-    if output is OutputFormat.JSON:
-        emit_json(InitResult(str(path), job))
-    else:
-        file = shlex.quote(str(path))
-        emit_text(f"{path}\nnext: farm check {file}, then farm render {file} --serial")
-    return 0
 
 
 def register(app: typer.Typer) -> None:

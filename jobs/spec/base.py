@@ -15,6 +15,7 @@ from jobs.frames import SPATIAL, TEMPORAL
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16384
 MAX_FRAMES = 8193
+NAME_RULE = "a plain file name: up to 80 letters, digits, '-', '_' and '.', starting with a letter or digit"
 SAFE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
 
 Item = TypeVar("Item")
@@ -70,10 +71,7 @@ def _check_more_frames(value: int) -> int:
 def _check_name(value: str) -> str:
     if SAFE_NAME.fullmatch(value):
         return value
-    raise refusal(
-        "a plain file name: up to 80 letters, digits, '-', '_' and '.', starting with a letter or digit",
-        f"write {safe_name(value)!r}",
-    )
+    raise refusal(NAME_RULE, f"write {safe_name(value)!r}")
 
 
 def safe_name(text: str) -> str:

@@ -14,6 +14,7 @@ from tests.farm.cli.conftest import Farm, Rendered
 WRONG = {
     "init": ["init", "film.yaml"],
     "init folder": ["init", "."],
+    "init name": ["init", "b.yaml", "--name", "b\u00f6se/../x"],
     "init nowhere": ["init", "nowhere/film.yaml"],
     "schema": ["schema", "statuss"],
     "check": ["check", "nowhere.yaml"],
@@ -63,6 +64,7 @@ REMEDY = {
     "retry": "dawn",
     "retry nothing": "--dry-run",
     "init folder": "film.yaml",
+    "init name": "write 'b-se-..-x'",
     "init nowhere": "make its folder",
     "plan too large": "larger `--gpus`",
     "verify": "harbor",

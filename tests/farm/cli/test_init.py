@@ -1,0 +1,33 @@
+"""`farm init`: a spec that its own next step takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobs.load import load_spec
+from tests.farm.cli.conftest import Farm
+
+
+@pytest.mark.parametrize("file", ["a.yaml", "b.json", "2026.yaml", "no.yaml"])
+def test_the_spec_loads_and_its_film_is_called_after_the_file(farm: Farm, tmp_path: Path, file: str) -> None:
+    path = tmp_path / file
+    assert farm("init", path).code == 0
+    spec = load_spec(path).spec
+    assert (spec.name, spec.videos[0].name) == (path.stem, path.stem)
+    assert farm("check", path).code == 0
+
+
+def test_json_is_json(farm: Farm, tmp_path: Path) -> None:
+    farm("init", tmp_path / "a.json", "--name", "job")
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert (data["name"], data["videos"][0]["name"]) == ("job", "a")
+
+
+def test_a_name_that_had_to_be_changed_is_told(farm: Farm, tmp_path: Path) -> None:
+    path = tmp_path / "my film.yaml"
+    answer = farm("init", path)
+    assert answer.out.splitlines()[0] == f"{path}: the job is called my-film"
+    assert f"farm check '{path}'" in answer.out
