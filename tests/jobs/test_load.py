@@ -373,7 +373,7 @@ def test_a_long_reason_is_not_cut_in_a_word(folder: Path) -> None:
     def probe(path: str) -> VideoFact:
         raise InvalidInput("words " * 100)
 
-    (problem,) = problems(folder, SPEC, probe_video=probe)
+    (problem,) = problems(folder, SPEC, probes=Probes(probe))
     assert "words words ... (line " in problem.value
 
 
