@@ -7,11 +7,9 @@ inputs of the next stage, and are worth nothing else.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from actors.engines.base import Arriving
@@ -22,6 +20,7 @@ from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.worker import StageWorker
 from jobs.graph import SampleParams, StageTask, UpscaleParams
+from jobs.scratch import Scratch
 
 AUTO = "auto"
 LEAST_STEPS, MORE_STEPS = 2, 4
@@ -77,10 +76,6 @@ class ProbeWorker(StageWorker):
         """What the task made, for workers that host the next stage."""
         return self._held.get(task)
 
-    def destroy(self) -> None:
-        self._held.clear()
-        super().destroy()
-
     def _resolved(self, task: StageTask) -> StageTask:
         """The task with this device's attention kernel, where the spec leaves the choice."""
         params = task.params
@@ -98,9 +93,9 @@ class ProbeWorker(StageWorker):
 
     def _step(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
         """One run of the stage step; how long it occupied the device, seconds."""
-        with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
+        with Scratch() as scratch:
             timer = StepTimer(self.config.device)
-            made = begin_stage(task, inputs, self._ready(), Path(scratch))
+            made = begin_stage(task, inputs, self._ready(), scratch)
             timer.stop()
             result, seconds = made.land() if isinstance(made, Arriving) else made, timer.seconds()
         if isinstance(result, Payload):

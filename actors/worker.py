@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from jobs.errors import InvalidInput, OutOfMemory, StorageProblem, StoreUnusable
 from jobs.failures import Rung
 from jobs.files import file_digest, remember_beside
 from jobs.graph import Need, Stage, StageTask
+from jobs.scratch import Scratch, sweep
 from jobs.spec import EngineConfig, Verify
 from jobs.store import Commit, Store
 
@@ -125,8 +125,12 @@ class StageWorker:
         self._short: set[Stage] = set()
 
     def setup(self) -> dict[str, Any]:
-        """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint."""
+        """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint.
+
+        What workers that were killed left on this node is deleted.
+        """
         started = time.monotonic()
+        sweep()
         config = self.config
         self._store = _opened(config)
         remember_beside(self._store.backend.path(""))
@@ -176,8 +180,8 @@ class StageWorker:
         clock = _Clock()
         inputs = self._inputs(order, cached)
         clock.lap("read_s")
-        with tempfile.TemporaryDirectory(prefix="ltx-farm-") as scratch:
-            step = partial(self._work, order, task, inputs, Path(scratch))
+        with Scratch() as scratch:
+            step = partial(self._work, order, task, inputs, scratch)
             result, step_s, short = self._device.run(step).landed()
             # The device may still have been busy with the step before, and the result took its way home.
             clock.lap("wait_s", apart=("step_s", step_s))

@@ -31,9 +31,6 @@ class Worker(Protocol):
     def payload(self, task: str) -> Any | None:
         """The payload that the task's `run` made, for other workers; None when it is not at hand."""
 
-    def destroy(self) -> None:
-        """Give back what `setup` took."""
-
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -125,9 +122,3 @@ class WorkerShell:
     def ping(self) -> int:
         """Answer with the process id."""
         return os.getpid()
-
-    def close(self) -> None:
-        """Let the worker give back what it holds."""
-        if self._worker is not None:
-            self._worker.destroy()
-            self._worker = None

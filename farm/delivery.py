@@ -24,7 +24,8 @@ from jobs.errors import CorruptArtifact, StageError
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
 from jobs.plan import Plan, PlannedVideo
-from jobs.store import Commit, Copies, Store
+from jobs.scratch import Scratch
+from jobs.store import Commit, Store
 from jobs.task import task_id
 
 PREVIEW_INTERVAL_S = 15.0
@@ -46,7 +47,7 @@ class _Reel:
     segments: tuple[str, ...]
     missing: set[str]
     shown: list[Path]
-    copies: Copies
+    copies: Scratch
     prefix: int = 0
     previewed: int = 0
     next_preview_s: float = 0.0
@@ -160,7 +161,7 @@ class Delivery:
         preview = preview_path(film)
         names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
         segments = tuple(name for name in names if name in graph.tasks)
-        return _Reel(video, film, Preview(video, preview), preview, segments, set(segments), [], Copies())
+        return _Reel(video, film, Preview(video, preview), preview, segments, set(segments), [], Scratch())
 
     def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
         audio = video.audio

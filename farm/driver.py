@@ -25,6 +25,7 @@ from farm.state import INTERRUPTED
 from farm.workforce import arrange, configure, gpus_named
 from jobs.digest import input_files
 from jobs.errors import StoreUnusable
+from jobs.scratch import sweep
 from jobs.topology import AUTO
 
 if TYPE_CHECKING:
@@ -74,8 +75,12 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
                 return
         session.store.require_shared()
         refuse_uploads((session.store.url, session.plan.output.dir))
-        with open_session(_ray_session(options, text)):
-            yield from _on_cluster(session, options, text)
+        try:
+            with open_session(_ray_session(options, text)):
+                yield from _on_cluster(session, options, text)
+        finally:
+            # After workers that were ended in the middle of a task; on other nodes the next worker does it.
+            sweep()
 
 
 def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator[Event]:

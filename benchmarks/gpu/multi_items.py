@@ -76,9 +76,6 @@ class Looker:
     def payload(self, task: str) -> None:
         return None
 
-    def destroy(self) -> None:
-        self.held = None
-
 
 def _pinned(bench: Bench, topology: str, gpus: int) -> list[dict[str, Any]]:
     from cluster.inventory import WorkerRequest, read_inventory

@@ -1,7 +1,6 @@
 """The artifact store: truth about what is rendered, in `<runs>/<job-id>/`."""
 
 from jobs.store.commits import Commit
-from jobs.store.copies import Copies
 from jobs.store.documents import DIGESTS, PLAN, SEEDS, SPEC, STATE, Request
 from jobs.store.lock import Driver, JobLock, LockTiming, Presence, presence
 from jobs.store.remote import refusals_of
@@ -15,7 +14,6 @@ __all__ = [
     "STATE",
     "Checked",
     "Commit",
-    "Copies",
     "Driver",
     "JobLock",
     "LockTiming",

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
+from jobs.scratch import Scratch
 from jobs.store.backend import Backend, Entry, free_bytes_at, storage_problem
 from jobs.store.commits import Commit, decode_commit, encode_commit
-from jobs.store.copies import Copies
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
 from jobs.store.opening import JOB_ID, open_backend, probe, unknown_job
@@ -172,9 +172,11 @@ class Store(Documents):
             raise self._corrupt(commit, "does not match its SHA-256")
         return data
 
-    def local(self, commit: Commit, copies: Copies) -> Path:
-        """A verified local file of the artifact, one of `copies` where the store is remote. Do not write to
-        it. Raises CorruptArtifact, StorageProblem."""
+    def local(self, commit: Commit, copies: Scratch) -> Path:
+        """A verified local file of the artifact, in `copies` where the store is remote. Do not write to it.
+
+        Raises CorruptArtifact, StorageProblem.
+        """
         path = self.backend.path(commit.file)
         if path is None:
             return self._download(commit, copies.folder())

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -303,6 +304,25 @@ def test_a_fault_can_end_the_process(make_bench: MakeBench, tmp_path: Path, do: 
     process.join(30)
     assert process.exitcode == code
     bench.run(task, attempt=2)
+
+
+def test_a_worker_deletes_what_one_that_was_killed_left_behind(
+    make_bench: MakeBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends by itself leaves nothing."""
+    node = tmp_path / "tmp"
+    node.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(node))
+    task = "film/00000/sample"
+    bench = make_bench(_spec([{"task": task, "do": "kill", "attempts": [1]}], tmp_path))
+    bench.run_before(task)
+    assert list(node.glob("ltx-farm-*/")) == []
+    process = multiprocessing.get_context("fork").Process(target=_in_a_new_worker, args=(bench, task))
+    process.start()
+    process.join(30)
+    assert len(list(node.glob("ltx-farm-*/"))) == 1
+    StageWorker(bench.worker.config).setup()
+    assert list(node.glob("ltx-farm-*/")) == []
 
 
 def test_the_next_step_begins_while_the_last_ones_result_arrives(

@@ -14,7 +14,8 @@ import pytest
 
 from farm.state import DONE, PAUSED
 from farm.verbs.verify import Part, verify_job
-from jobs.store import DIGESTS, Commit, Copies, Store
+from jobs.scratch import Scratch
+from jobs.store import DIGESTS, Commit, Store
 
 HALF = 9
 """Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""
@@ -169,7 +170,7 @@ def test_a_medium_that_loses_what_it_is_given_pauses_the_job(workspace, runs, mo
     workspace.restore("half")
     real = Store.local
 
-    def decaying(store: Store, commit: Commit, copies: Copies) -> Path:
+    def decaying(store: Store, commit: Commit, copies: Scratch) -> Path:
         decay(workspace.job_dir / commit.file)
         return real(store, commit, copies)
 

@@ -57,9 +57,6 @@ def worker_class() -> type:
         def payload(self, task: str) -> Any:
             return self.payloads.get(task)
 
-        def destroy(self) -> None:
-            self.payloads.clear()
-
     return Trivial
 
 

@@ -40,8 +40,11 @@ def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.
     runs, out = tmp_path / "runs", tmp_path / "out"
     spec = write_spec(tmp_path, document(out, count=6, sample_s=0.4))
     words = ("render", spec, "--runs", runs, "--topology", "sample=1,upscale=1,decode=1,segment=1")
-    with started(*words, log=tmp_path / "log") as driver:
+    node = tmp_path / "tmp"
+    node.mkdir()
+    with started(*words, log=tmp_path / "log", TMPDIR=str(node), RAY_TMPDIR="/tmp") as driver:
         wait_for_commits(runs, 4)
+        until(lambda: list(node.glob("ltx-farm-*/")), 20, "a task is in work")
         # Ray's own agents end by themselves a minute after a raylet that was killed.
         family = descendants(driver.pid) if number == signal.SIGTERM else farm_workers(driver.pid)
         assert farm_workers(driver.pid)
@@ -54,6 +57,7 @@ def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.
         assert state is not None
         assert state["outcome"] == "interrupted"
         assert "SIGTERM" in state["reason"]
+        assert list(node.glob("ltx-farm-*/")) == []
     before = committed(runs)
     assert_continued(runs, before, resumed(runs, out), reference)
 

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import pytest
 
 from jobs.errors import StorageProblem, StoreUnusable
-from jobs.store import Copies, Store
+from jobs.scratch import Scratch
+from jobs.store import Store
 from jobs.store.remote import RemoteBackend
 
 
@@ -69,7 +70,7 @@ def test_a_large_artifact_goes_up_from_a_file(s3_url: str, tmp_path: Any) -> Non
     big.write_bytes(bytes(range(256)) * (1 << 16))
     commit = store.put("ab" * 32, 1, "bin", big, {})
     assert commit.size == 1 << 24
-    copies = Copies()
+    copies = Scratch()
     assert store.local(commit, copies).read_bytes() == big.read_bytes()
     assert store.local(commit, copies) == store.local(commit, copies)
     gone = copies.folder()
@@ -88,7 +89,7 @@ def test_a_download_that_does_not_fit_is_a_storage_problem_each_time(
     commit = store.put("ab" * 32, 1, "bin", bytes(2 << 20), {})
     for _ in range(2):
         with pytest.raises(StorageProblem, match=r"tmp/.*the disk is full .needs 2097152 bytes"):
-            store.local(commit, Copies())
+            store.local(commit, Scratch())
 
 
 def test_a_conflict_is_tried_again() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import CorruptArtifact, UsageError
-from jobs.store import Commit, Copies, Store
+from jobs.scratch import Scratch
+from jobs.store import Commit, Store
 from jobs.store.opening import open_backend
 from jobs.store.store import record_key
 
@@ -32,7 +33,7 @@ def test_a_result_counts_once_it_is_committed(store: Store) -> None:
     assert store.commit(DIGEST) == commit
     assert store.commits() == {DIGEST: commit}
     assert store.read(commit) == b"frames"
-    assert store.local(commit, Copies()).read_bytes() == b"frames"
+    assert store.local(commit, Scratch()).read_bytes() == b"frames"
 
 
 def test_a_commit_crosses_processes(store: Store, runs_url: str) -> None:
@@ -80,7 +81,7 @@ def test_a_damaged_artifact_is_named_and_not_used(store: Store, runs_url: str, d
         reader.read(commit)
     assert pickle.loads(pickle.dumps(caught.value)).digest == DIGEST
     with pytest.raises(CorruptArtifact):
-        reader.local(commit, Copies())
+        reader.local(commit, Scratch())
     checked = reader.check(everything=True)
     assert checked.commits == {}
     assert [digest for digest, _ in checked.damage] == [DIGEST]
@@ -108,7 +109,7 @@ def test_decay_that_leaves_no_mark_is_found_before_use(tmp_path: Path) -> None:
     os.utime(file, ns=(int(commit.stamp), int(commit.stamp)))
     reader = Store.open(str(tmp_path), "harbor")
     assert reader.commits() == {DIGEST: commit}
-    for use in (reader.read, lambda found: reader.local(found, Copies())):
+    for use in (reader.read, lambda found: reader.local(found, Scratch())):
         with pytest.raises(CorruptArtifact):
             use(commit)
     assert reader.check(everything=True).commits == {}
