@@ -1,19 +1,21 @@
-"""`run.topology: auto`: the topology that the simulator finds fastest for what is left of a job."""
+"""What is left of a job, and `run.topology: auto`: the topology that the simulator finds fastest for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cluster.inventory import Inventory
+from farm.bound import JobFacts, job_facts
 from farm.durations import Place, read_durations
 from farm.footprint import engine_footprint
 from farm.schedule_graph import ScheduledTask, scheduled
+from farm.segments import bottleneck
 from farm.session import JobSession
 from farm.topology_search import Found, SearchConfig, find_topology
-from farm.workforce import segment_workers
+from farm.workforce import machine_of
 from jobs.graph import StageTask
-from jobs.topology import Machine
+from jobs.topology import Topology
 
 
 def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None) -> Found:
@@ -21,13 +23,32 @@ def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None
 
     Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
     """
-    available = inventory.gpus if gpus is None else min(float(gpus), inventory.gpus)
-    machine = Machine(available, segment_workers(available, inventory.cpus))
+    machine = machine_of(inventory)
+    machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
     device_gib = inventory.device_gib
     footprint = engine_footprint(session.plan.engine, device_gib) if device_gib else None
     known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
     config = SearchConfig(machine, footprint, known.simulation(place, session.plan.run))
     return find_topology(_left(session, known.estimate(place)), config)
+
+
+def facts_left(session: JobSession, inventory: Inventory) -> JobFacts:
+    """What bounds the rest of the job, with stage times as measured so far."""
+    known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
+    return job_facts(_left(session, known.estimate(place)))
+
+
+def held_up(
+    session: JobSession,
+    inventory: Inventory,
+    facts: JobFacts,
+    topology: Topology,
+    weighed: Iterable[Topology],
+) -> str:
+    """What to tell the user where the topology's GPUs will wait for segments; empty while their own times are
+    unknown. `weighed` are the topologies that `auto` compared it with."""
+    known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
+    return bottleneck(topology, machine_of(inventory), facts, weighed) if known.tells(place) else ""
 
 
 def _left(session: JobSession, seconds: Callable[[StageTask], float]) -> list[ScheduledTask]:

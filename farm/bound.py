@@ -9,7 +9,7 @@ shortest tail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -34,8 +34,10 @@ class Bound:
 
 @dataclass(slots=True)
 class StageFacts:
-    """Of all tasks of one stage: the work, the earliest start, and the shortest path behind any of them."""
+    """Of all tasks of one stage: how many, the work, the earliest start, and the shortest path behind any of
+    them."""
 
+    tasks: int = 0
     work_s: float = 0.0
     earliest_s: float = float("inf")
     shortest_tail_s: float = float("inf")
@@ -48,15 +50,17 @@ class JobFacts:
     stages: dict[Stage, StageFacts]
     chain: Bound
 
-    def bound(self, topology: Topology) -> Bound:
-        """The bound on workers of equal speed; start-up and transfers are free.
+    def bound(self, topology: Topology, without: Collection[Stage] = ()) -> Bound:
+        """The bound on workers of equal speed; start-up and transfers are free. Stages `without` have as many
+        workers as they like.
 
         Raises CapacityError when a stage is hosted by nobody.
         """
-        topology.require(self.stages)
+        counted = [stage for stage in self.stages if stage not in without]
+        topology.require(counted)
         bounds = [self.chain]
-        for size in range(1, len(self.stages) + 1):
-            bounds += [self._stage_bound(stages, topology) for stages in combinations(self.stages, size)]
+        for size in range(1, len(counted) + 1):
+            bounds += [self._stage_bound(stages, topology) for stages in combinations(counted, size)]
         return max(bounds, key=lambda bound: bound.seconds)
 
     def _stage_bound(self, stages: tuple[Stage, ...], topology: Topology) -> Bound:
@@ -79,6 +83,7 @@ def job_facts(tasks: Iterable[ScheduledTask]) -> JobFacts:
         for need in task.needs:
             tail[need] = max(tail[need], tail[task.id] + task.duration_s)
         facts = stages.setdefault(task.stage, StageFacts())
+        facts.tasks += 1
         facts.work_s += task.duration_s
         facts.earliest_s = min(facts.earliest_s, earliest[task.id] - task.duration_s)
         facts.shortest_tail_s = min(facts.shortest_tail_s, tail[task.id])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
-from farm.arrange import find_arrangement
+from farm.arrange import facts_left, find_arrangement, held_up
 from farm.calibrate import PROBED, Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Place, read_durations
 from farm.events import Event, Notice
@@ -30,6 +30,7 @@ from jobs.topology import AUTO
 
 if TYPE_CHECKING:
     from jobs.load import LoadedSpec
+    from jobs.topology import Topology
 
 UPLOADS = "working_dir_files"
 
@@ -91,6 +92,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     from farm.render_loop import RenderLoop
 
     inventory = read_inventory()
+    weighed: list[Topology] = []
     if text.strip() == AUTO:
         probe = yield from _probed(session, inventory, options)
         if probe is not None and probe.stopped_by:
@@ -99,11 +101,14 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
             )
             return
         found = find_arrangement(session, inventory, options.gpus)
-        text = str(found.winner.topology)
+        text, weighed = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
-    workforce = arrange(text, inventory, options.gpus, session.stages_left)
+    facts = facts_left(session, inventory)
+    workforce = arrange(text, inventory, options.gpus, session.stages_left, facts)
     check_capacity(inventory, workforce.requests)
+    if slow := held_up(session, inventory, facts, workforce.topology, weighed):
+        yield session.record(Notice(slow))
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
     config = PoolConfig(proof, place_notice_s=options.place_notice_s, load_deadline_s=options.load_deadline_s)
     pool = Pool(StageWorker, configure(session, workforce), config)

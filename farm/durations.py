@@ -1,9 +1,9 @@
 """How long a stage task is expected to take: rates per model and device, corrected by what was measured.
 
 The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
-of output. What a run measures is kept beside the runs as the ratio of measured to such an expected time, by
-engine, model, device, stage and size; a size never seen takes the ratio of its stage, a stage never seen that
-of its device.
+of output; that of segments is one CPU core's. What a run measures is kept beside the runs as the ratio of
+measured to such an expected time, by engine, model, device, stage and size; a size never seen takes the ratio
+of its stage, a stage never seen that of its device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from jobs.store.opening import open_backend
 STEP_S_PER_TOKEN = 2.0e-5
 REFINE_S_PER_TOKEN = 3.2e-5
 DECODE_S_PER_PIXEL = 9.0e-9
-SEGMENT_S_PER_PIXEL = 6.0e-9
+SEGMENT_S_PER_PIXEL = 7.3e-8
+"""H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
 ENCODE_S = 0.2
 
 BUNDLED_ON_CPU: Mapping[str, float] = {
@@ -54,7 +55,7 @@ class Place:
 
     def key(self, stage: Stage) -> str:
         weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
-        device = "encoder" if stage is Stage.SEGMENT else self.device
+        device = "core" if stage is Stage.SEGMENT else self.device
         return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}|{device}"
 
 
@@ -128,6 +129,12 @@ class Durations:
     def knows(self, place: Place, task: StageTask) -> bool:
         """Whether a task of this stage and size was measured there."""
         return f"{place.key(task.stage)}|{task.stage}|{_size(task)}" in self.means
+
+    def tells(self, place: Place) -> bool:
+        """Whether estimates there rest on more than the constants, which are of one model and device."""
+        where = place.key(Stage.SAMPLE)
+        given = place.engine.name == "fake" or f"{where}|{Stage.SAMPLE}" in BUNDLED_ON_CPU
+        return given or where in self.means
 
     def _overhead_s(self, place: Place, stage: Stage, what: str) -> float:
         return self._mean(f"{place.key(stage)}|{stage}|{what}") or 0.0

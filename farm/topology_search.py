@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from farm.bound import Bound, JobFacts, job_facts
 from farm.candidates import Footprint, Needs, candidates, fitting
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
+from farm.segments import staffed
 from farm.simulate import SimulationConfig, simulate
 from jobs.errors import CapacityError
 from jobs.graph import Stage
@@ -97,7 +98,7 @@ class _Search:
         encoding = (Stage.ENCODE, Stage.SAMPLE)
         together = footprint is None or footprint.together_gib(encoding) <= footprint.device_gib
         every = candidates(Needs(work_s, encode_with_sample=together), machine)
-        fit = fitting(every, work_s, footprint)
+        fit = fitting(map(self._staffed, every), work_s, footprint)
         ranked = [(self.facts.bound(topology), topology, exchanges) for topology, exchanges in fit]
         if not ranked:
             raise CapacityError(self._nothing_fits())
@@ -139,11 +140,10 @@ class _Search:
         fewest = self._shrunk(topology, allowed_s)
         for growth in _GROWTHS:
             counts = zip(fewest.pools, topology.pools, strict=True)
-            yield Topology(
-                tuple(
-                    replace(few, count=min(all_.count, math.ceil(few.count * growth))) for few, all_ in counts
-                )
+            pools = (
+                replace(few, count=min(all_.count, math.ceil(few.count * growth))) for few, all_ in counts
             )
+            yield self._staffed(Topology(tuple(pools)))
 
     def _shrunk(self, topology: Topology, allowed_s: float) -> Topology:
         """The fewest workers per pool with which the bound still allows that makespan."""
@@ -155,6 +155,9 @@ class _Search:
                     break
                 pools = smaller
         return Topology(tuple(pools))
+
+    def _staffed(self, topology: Topology) -> Topology:
+        return staffed(topology, self.config.machine, self.facts)
 
     def _simulate(self, topology: Topology, exchanges: bool) -> Candidate:
         if topology not in self.simulated:

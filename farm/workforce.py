@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cluster.inventory import Inventory, WorkerRequest
+from farm.segments import topology_for
 from jobs.graph import Stage
 from jobs.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
 
 if TYPE_CHECKING:
     from cluster.shell import Placement
+    from farm.bound import JobFacts
     from farm.session import JobSession
 
 SEGMENT_CPUS = 1.0
 TRACE = "FARM_TRACE"
 """Names a file to which every worker appends a line when a step begins and when its result is committed."""
-
-MOST_SEGMENT_WORKERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,30 @@ class Workforce:
         return frozenset(worker for worker, stages in self.stages.items() if stage in stages)
 
 
-def arrange(text: str, inventory: Inventory, gpus: int | None, needed: frozenset[Stage]) -> Workforce:
+def arrange(
+    text: str,
+    inventory: Inventory,
+    gpus: int | None,
+    needed: frozenset[Stage],
+    facts: JobFacts | None = None,
+) -> Workforce:
     """The workforce for a topology's text. `gpus` bounds what `mono` takes; None takes every GPU there is.
 
-    Pools without a stage that the job needs are left out. Raises UsageError and CapacityError.
+    Segments get the workers that the text names, else those that the job's `facts` ask for; one where there
+    are none. Pools without a stage that the job needs are left out. Raises UsageError and CapacityError.
     """
-    available = inventory.gpus if gpus is None else float(gpus)
-    machine = Machine(available if text.strip() == MONO else math.inf)
-    used = parse_topology(text, machine).gpus
-    topology = parse_topology(text, replace(machine, segment_workers=segment_workers(used, inventory.cpus)))
+    machine = machine_of(inventory)
+    available = machine.gpus if gpus is None else float(gpus)
+    machine = replace(machine, gpus=available if text.strip() == MONO else math.inf)
+    topology = topology_for(text, machine, facts) if facts else parse_topology(text, machine)
     topology.require(needed)
     idle = topology.idle_pools(needed)
     return _enlist(Topology(tuple(pool for pool in topology.pools if pool not in idle)))
+
+
+def machine_of(inventory: Inventory) -> Machine:
+    """What a job may use of the cluster."""
+    return Machine(inventory.gpus, cpus=float(sum(int(node.cpus) for node in inventory.nodes)))
 
 
 def gpus_named(text: str) -> int:
@@ -55,11 +67,6 @@ def gpus_named(text: str) -> int:
     if text.strip() in (MONO, AUTO):
         return 1
     return math.ceil(parse_topology(text, Machine(math.inf)).gpus)
-
-
-def segment_workers(gpus: float, cpus: float) -> int:
-    """One encoder for each GPU that feeds it, as far as the CPUs go."""
-    return max(1, min(math.ceil(gpus), int(cpus) - 1, MOST_SEGMENT_WORKERS))
 
 
 def _enlist(topology: Topology) -> Workforce:

@@ -10,6 +10,7 @@ Encode lives with sample, segment in CPU workers, unless a pool names them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,10 +29,12 @@ _REMEDY = "write for example `mono`, `sample=2,upscale=1,decode=1` or `sample=3,
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is there to be arranged: GPUs, and how many segment workers its CPUs carry."""
+    """What is there to be arranged. `segment_workers` are those of a topology that names none, before anybody
+    asked what the job needs."""
 
     gpus: float
     segment_workers: int = 1
+    cpus: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

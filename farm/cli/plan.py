@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,12 @@ def plan(
     spec: SpecArgument,
     gpus: Annotated[
         int | None, typer.Option("--gpus", min=1, help="Plan for so many GPUs; those of this machine.")
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(
+            "--cpus", min=1, help="CPUs for segments; those of this machine, with --gpus all it takes."
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -59,6 +66,7 @@ def plan(
         runs_url=runs,
         job_id=job_id,
         gpus=gpus or max(1, count_gpus()),
+        cpus=cpus or (None if gpus else os.cpu_count()),
         device=device or local_device(),
         topology=topology,
         gpu_gib=gpu_memory,

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from farm.bound import job_facts
+from farm.bound import JobFacts, job_facts
 from farm.candidates import Footprint
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
 from farm.footprint import engine_footprint
 from farm.frozen import frozen_report, job_fingerprint
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
+from farm.segments import bottleneck, topology_for
 from farm.selection import to_compute
 from farm.simulate import simulate
 from farm.topology_search import Candidate, Found, SearchConfig, find_topology
@@ -44,12 +45,14 @@ class PlanRequest:
     """The machine to plan for. `topology` None takes the spec's; `gpu_gib` None takes every model to fit.
 
     `device` is the accelerator's type as Ray names it, such as `H200`, or `cpu`: stage times that renders
-    measured there are taken from the runs directory.
+    measured there are taken from the runs directory. `cpus` bounds the segment workers; None takes as many as
+    keep up.
     """
 
     runs_url: str
     job_id: str | None = None
     gpus: int = 1
+    cpus: int | None = None
     device: str = "cpu"
     topology: str | None = None
     gpu_gib: float | None = None
@@ -109,11 +112,14 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     """Plans without rendering. Raises UsageError (the topology) and CapacityError (a machine that cannot do
     it).
     """
-    _machine_and_topology(loaded.spec.run.topology, request)
+    machine, text = _machine(request), (request.topology or loaded.spec.run.topology).strip()
+    if text != AUTO:
+        parse_topology(text, machine)
     standing = _Standing(loaded, request)
     graph, left = standing.left()
     tasks = _tasks_left(graph, left, standing.duration_s)
-    found = _search(tasks, standing, request) if tasks else None
+    facts = job_facts(tasks)
+    found = _search(tasks, facts, standing, request) if tasks else None
     summary = plan_summary(standing.plan)
     rows = _rows(found, request.gpu_hour_cost) if found else ()
     return PlanReport(
@@ -128,7 +134,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
         options=rows,
-        warnings=advice(standing.plan),
+        warnings=(*advice(standing.plan), *_bottleneck(found, machine, facts)),
     )
 
 
@@ -193,23 +199,29 @@ def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
     return replace(task, needs=tuple(need for need in task.needs if need in left))
 
 
-def _search(tasks: list[ScheduledTask], standing: _Standing, request: PlanRequest) -> Found:
-    plan, overheads = standing.plan, standing.overheads
-    machine, topology = _machine_and_topology(plan.run.topology, request)
-    if topology is None:
+def _search(tasks: list[ScheduledTask], facts: JobFacts, standing: _Standing, request: PlanRequest) -> Found:
+    plan, overheads, machine = standing.plan, standing.overheads, _machine(request)
+    text = (request.topology or plan.run.topology).strip()
+    if text == AUTO:
         return find_topology(tasks, SearchConfig(machine, _footprint(plan, request), overheads))
-    topology.require({task.stage for task in tasks})
+    topology = topology_for(text, machine, facts)
     makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
-    only = Candidate(topology, makespan_s, job_facts(tasks).bound(topology))
+    only = Candidate(topology, makespan_s, facts.bound(topology))
     source = "--topology" if request.topology else "run.topology"
     return Found(only, (only,), f"{source} says so; `--topology auto` looks for a better one")
 
 
-def _machine_and_topology(text: str, request: PlanRequest) -> tuple[Machine, Topology | None]:
-    """The machine, and the topology that was named; None where the best one is to be found."""
-    machine = Machine(request.gpus, segment_workers=max(1, math.ceil(request.gpus)))
-    text = (request.topology or text).strip()
-    return machine, None if text == AUTO else parse_topology(text, machine)
+def _machine(request: PlanRequest) -> Machine:
+    return Machine(request.gpus, cpus=math.inf if request.cpus is None else request.cpus)
+
+
+def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple[str, ...]:
+    """What is said where segments would hold up the GPUs."""
+    if found is None:
+        return ()
+    weighed = [each.topology for each in found.simulated]
+    said = bottleneck(found.winner.topology, machine, facts, weighed)
+    return (said,) if said else ()
 
 
 def _footprint(plan: Plan, request: PlanRequest) -> Footprint | None:

@@ -129,7 +129,7 @@ def test_a_job_without_upscale_or_encode_gets_pools_for_what_it_has() -> None:
 
 def test_a_resumed_job_with_only_segments_left_needs_no_gpu() -> None:
     tasks = [ScheduledTask(f"v/{n:05d}/segment", Stage.SEGMENT, video="v", chunk=n) for n in range(4)]
-    found = find_topology(tasks, SearchConfig(Machine(8, segment_workers=2)))
+    found = find_topology(tasks, SearchConfig(Machine(8, cpus=3)))
     assert str(found.winner.topology) == "segment=2"
     assert found.winner.makespan_s == pytest.approx(2.0)
 

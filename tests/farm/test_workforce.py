@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.workforce import arrange, gpus_named, segment_workers
+from farm.bound import job_facts
+from farm.workforce import arrange, gpus_named
+from farm.workload import Film, StageTimes, films, job
 from jobs.errors import CapacityError
 from jobs.graph import Stage
 
 EVERY = frozenset(Stage)
+MADE = EVERY - {Stage.UPSCALE}
 BOX = Inventory((NodeFacts("n", "box", gpus=4, cpus=16),))
 
 
@@ -49,8 +52,14 @@ def test_gpus_that_a_text_names(text: str, gpus: int) -> None:
     assert gpus_named(text) == gpus
 
 
-@pytest.mark.parametrize(
-    ("gpus", "cpus", "workers"), [(1, 2, 1), (3, 2, 1), (4, 16, 4), (64, 512, 16), (0.5, 1, 1)]
-)
-def test_an_encoder_for_each_gpu_as_far_as_cpus_go(gpus: float, cpus: float, workers: int) -> None:
-    assert segment_workers(gpus, cpus) == workers
+def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:
+    """Two seconds of encoding beside each on a GPU."""
+    facts = job_facts(job(films(400, Film("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
+    nodes = tuple(NodeFacts(f"n{n}", f"node-{n}", gpus=8, cpus=24.5) for n in range(8))
+    force = arrange("mono", Inventory(nodes), None, MADE, facts)
+    assert len(force.hosts(Stage.SAMPLE)) == 64
+    assert 128 <= len(force.hosts(Stage.SEGMENT)) <= 8 * 24 - 1
+    few = arrange("mono", Inventory(nodes[:1]), None, MADE, facts)
+    assert len(few.hosts(Stage.SEGMENT)) == 20
+    crowded = Inventory((NodeFacts("n", "node", gpus=8, cpus=4.5),))
+    assert len(arrange("mono", crowded, None, MADE, facts).hosts(Stage.SEGMENT)) == 3
