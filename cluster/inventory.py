@@ -6,6 +6,8 @@ exists.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,9 @@ from pathlib import Path
 from jobs.errors import CapacityError
 
 EPSILON = 1e-6
+UNKNOWN = "gpu"
+"""The type of a GPU that does not tell."""
+
 DEVICE_GIB = {
     "H200": 141.0, "H100": 80.0, "A100-80G": 80.0, "A100": 40.0, "L40S": 48.0, "L40": 48.0, "A10G": 24.0,
     "L4": 24.0, "T4": 16.0, "V100": 16.0,
@@ -54,10 +59,11 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The living nodes, and how many GPUs an autoscaler may reach (None without one)."""
+    """The living nodes, and how many GPUs and CPUs an autoscaler may reach (None without one)."""
 
     nodes: tuple[NodeFacts, ...]
     autoscale_gpus: float | None = None
+    autoscale_cpus: float | None = None
 
     @property
     def gpus(self) -> float:
@@ -68,8 +74,21 @@ class Inventory:
         return sum(node.cpus for node in self.nodes)
 
     @property
+    def reach_gpus(self) -> float:
+        """The GPUs there are, or may be once the autoscaler has brought what it may."""
+        return max(self.gpus, self.autoscale_gpus or 0.0)
+
+    @property
+    def reach_cpus(self) -> float:
+        """The CPUs that workers of one CPU each find, now or once the autoscaler has brought what it may."""
+        return max(float(sum(int(node.cpus) for node in self.nodes)), self.autoscale_cpus or 0.0)
+
+    @property
     def device(self) -> str:
-        """What the workers compute on: the accelerator's type, or `cpu` behind logical GPUs."""
+        """What the workers compute on: the accelerator's type, `cpu` behind logical GPUs, or `UNKNOWN` where
+        no GPU has come yet."""
+        if not self.gpus and self.reach_gpus:
+            return UNKNOWN
         return next((node.accelerator for node in self.nodes if node.gpus and node.accelerator), "cpu")
 
     @property
@@ -82,6 +101,14 @@ class Inventory:
     def node(self, node_id: str) -> NodeFacts | None:
         return next((node for node in self.nodes if node.id == node_id), None)
 
+    @property
+    def growth(self) -> str:
+        """What an autoscaler may still bring, to be said behind what there is; empty without one."""
+        if self.autoscale_gpus is None:
+            return ""
+        limit = "any number of" if math.isinf(self.autoscale_gpus) else f"{self.autoscale_gpus:g}"
+        return f" (its autoscaler may reach {limit} GPU)"
+
     def __str__(self) -> str:
         return "; ".join(map(str, self.nodes)) or "no node"
 
@@ -90,8 +117,8 @@ def read_inventory() -> Inventory:
     """Ask the connected cluster what it has now."""
     import ray
 
-    nodes = tuple(_node_facts(node) for node in ray.nodes() if node["Alive"])
-    return Inventory(tuple(sorted(nodes, key=lambda node: (node.host, node.id))), _autoscale_gpus())
+    nodes = (_node_facts(node) for node in ray.nodes() if node["Alive"])
+    return Inventory(tuple(sorted(nodes, key=lambda node: (node.host, node.id))), *_autoscaler_limits())
 
 
 def _node_facts(node: dict) -> NodeFacts:
@@ -108,12 +135,19 @@ def _node_facts(node: dict) -> NodeFacts:
     )
 
 
-def _autoscale_gpus() -> float | None:
-    """The most GPUs that the cluster's autoscaler may bring up, where it says so."""
+def _autoscaler_limits() -> tuple[float | None, float | None]:
+    """The most GPUs and CPUs that the cluster's autoscaler may bring up, where it says so; infinite where
+    nothing bounds it."""
     from ray._private.state import state
 
     limits = state.get_max_resources_from_cluster_config()
-    return None if limits is None else float(limits.get("GPU", 0.0))
+    if limits is None:
+        return None, None
+    return _limit(limits.get("GPU", 0)), _limit(limits.get("CPU", 0))
+
+
+def _limit(count: float) -> float:
+    return math.inf if count >= sys.maxsize else float(count)
 
 
 def check_capacity(inventory: Inventory, requests: Sequence[WorkerRequest]) -> None:
@@ -123,10 +157,7 @@ def check_capacity(inventory: Inventory, requests: Sequence[WorkerRequest]) -> N
     we write (whole GPUs, or one kind of fraction).
     """
     asked = sum(request.gpus for request in requests)
-    if (
-        inventory.autoscale_gpus is not None
-        and asked <= max(inventory.autoscale_gpus, inventory.gpus) + EPSILON
-    ):
+    if inventory.autoscale_gpus is not None and asked <= inventory.reach_gpus + EPSILON:
         return
     left = _unplaceable(inventory.nodes, requests)
     if left:
@@ -172,12 +203,10 @@ class _Room:
 
 def _shortage(inventory: Inventory, requests: Sequence[WorkerRequest], left: Sequence[WorkerRequest]) -> str:
     gpus, cpus = sum(r.gpus for r in requests), sum(r.cpus for r in requests)
-    limit = inventory.autoscale_gpus
-    reach = "" if limit is None else f" (its autoscaler may reach {limit:g} GPU)"
     rest = f" and {len(left) - 4} more" if len(left) > 4 else ""
     return (
         f"{len(requests)} workers ask for {gpus:g} GPU and {cpus:g} CPU; the cluster has "
-        f"{inventory.gpus:g} GPU and {inventory.cpus:g} CPU{reach}: {inventory}. No room for "
+        f"{inventory.gpus:g} GPU and {inventory.cpus:g} CPU{inventory.growth}: {inventory}. No room for "
         f"{', '.join(map(str, left[:4]))}{rest}. Take a smaller --topology, give workers a "
         "fraction of a GPU, or add nodes."
     )
@@ -202,4 +231,4 @@ def local_device() -> str:
         words = file.read_text().partition("Model:")[2].splitlines()[:1]
         if words and len(name := words[0].split()) > 1:
             return name[1]
-    return "cpu" if not count_gpus() else "gpu"
+    return "cpu" if not count_gpus() else UNKNOWN

@@ -317,9 +317,10 @@ class Pool:
         self._told_s = longest_s
         names = ", ".join(str(member.request) for member in waiting[:3])
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
+        inventory = read_inventory()
         message = (
             f"waiting {longest_s:.0f} s for room for {names}{more}: the cluster is busy or still growing. "
-            f"Free now: {_free()}; it has {read_inventory()}"
+            f"Free now: {_free()}; it has {inventory}{inventory.growth}"
         )
         return [Waiting(waiting[0].request.id, message)]
 

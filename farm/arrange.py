@@ -19,17 +19,18 @@ from jobs.topology import Topology
 
 
 def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None) -> Found:
-    """The fastest topology on at most `gpus` of the cluster's GPUs, with stage times as measured so far.
+    """The fastest topology on at most `gpus` of the GPUs that the cluster has or its autoscaler may bring,
+    with stage times as measured so far.
 
     Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
     """
-    machine = machine_of(inventory)
-    machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
     device_gib = inventory.device_gib
     footprint = engine_footprint(session.plan.engine, device_gib) if device_gib else None
     known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
-    config = SearchConfig(machine, footprint, known.simulation(place, session.plan.run))
-    return find_topology(_left(session, known.estimate(place)), config)
+    tasks = _left(session, known.estimate(place))
+    machine = machine_of(inventory, job_facts(tasks))
+    machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
+    return find_topology(tasks, SearchConfig(machine, footprint, known.simulation(place, session.plan.run)))
 
 
 def facts_left(session: JobSession, inventory: Inventory) -> JobFacts:

@@ -15,7 +15,7 @@ from itertools import combinations
 
 from farm.schedule_graph import ScheduledTask
 from jobs.graph import Stage
-from jobs.topology import Topology
+from jobs.topology import GPU_STAGES, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,11 @@ class JobFacts:
 
     stages: dict[Stage, StageFacts]
     chain: Bound
+
+    @property
+    def at_once(self) -> int:
+        """The most GPU tasks that can run at the same time: a chunk's follow each other."""
+        return max((facts.tasks for stage, facts in self.stages.items() if stage in GPU_STAGES), default=0)
 
     def bound(self, topology: Topology, without: Collection[Stage] = ()) -> Bound:
         """The bound on workers of equal speed; start-up and transfers are free. Stages `without` have as many

@@ -22,7 +22,7 @@ from farm.events import Event, Notice
 from farm.metrics import metered
 from farm.session import JobSession, Scope
 from farm.state import INTERRUPTED
-from farm.workforce import arrange, configure, gpus_named
+from farm.workforce import Workforce, arrange, configure, gpus_named
 from jobs.digest import input_files
 from jobs.errors import StoreUnusable
 from jobs.scratch import sweep
@@ -91,15 +91,40 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     from cluster.storage import plant, uproot
     from farm.render_loop import RenderLoop
 
+    arranged = yield from _arranged(session, options, text)
+    if arranged is None:
+        return
+    workforce, place = arranged
+    proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
+    config = PoolConfig(proof, place_notice_s=options.place_notice_s, load_deadline_s=options.load_deadline_s)
+    pool = Pool(StageWorker, configure(session, workforce), config)
+    loop = RenderLoop(session, pool, workforce, place)
+    try:
+        with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
+            pool.start(workforce.requests)
+            yield from metered(loop.run(), session, Instruments(session.store.job_id))
+    finally:
+        pool.close()
+        uproot(proof)
+
+
+def _arranged(
+    session: JobSession, options: RayOptions, text: str
+) -> Generator[Event, None, tuple[Workforce, Place] | None]:
+    """The workers to ask for, and where they compute; None where a signal ended the job during the probe.
+
+    Raises CapacityError where the cluster can never hold them.
+    """
     inventory = read_inventory()
     weighed: list[Topology] = []
     if text.strip() == AUTO:
         probe = yield from _probed(session, inventory, options)
         if probe is not None and probe.stopped_by:
-            yield from session.finish(
-                INTERRUPTED, f"stopped by {probe.stopped_by}; the same command continues it"
-            )
-            return
+            reason = f"stopped by {probe.stopped_by}; the same command continues it"
+            yield from session.finish(INTERRUPTED, reason)
+            return None
+        # The probe may have waited for the first nodes that an autoscaler brought.
+        inventory = read_inventory()
         found = find_arrangement(session, inventory, options.gpus)
         text, weighed = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
@@ -109,17 +134,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     check_capacity(inventory, workforce.requests)
     if slow := held_up(session, inventory, facts, workforce.topology, weighed):
         yield session.record(Notice(slow))
-    proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
-    config = PoolConfig(proof, place_notice_s=options.place_notice_s, load_deadline_s=options.load_deadline_s)
-    pool = Pool(StageWorker, configure(session, workforce), config)
-    loop = RenderLoop(session, pool, workforce, Place(session.plan.engine, inventory.device))
-    try:
-        with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
-            pool.start(workforce.requests)
-            yield from metered(loop.run(), session, Instruments(session.store.job_id))
-    finally:
-        pool.close()
-        uproot(proof)
+    return workforce, Place(session.plan.engine, inventory.device)
 
 
 def _probed(
@@ -131,7 +146,7 @@ def _probed(
 
     place = Place(session.plan.engine, inventory.device)
     tasks = tasks_to_probe(session, read_durations(session.scope.runs_url), place)
-    if not tasks or min(inventory.gpus, options.gpus or inventory.gpus) < 2:
+    if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
         return None
     guess = find_arrangement(session, inventory, options.gpus).winner.topology
     workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
@@ -148,7 +163,7 @@ def _probed(
                 yield session.record(notice)
     finally:
         pool.close()
-    keep(probe, place, session.scope.runs_url)
+    keep(probe, Place(session.plan.engine, read_inventory().device), session.scope.runs_url)
     if not probe.stopped_by:
         yield session.record(Notice(told(probe)))
     return probe

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from cluster.failures import Failure
+from cluster.inventory import UNKNOWN, read_inventory
 from cluster.pool import Pool
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from farm.crew import Crew
@@ -164,6 +165,8 @@ class RenderLoop:
 
     def _on_ready(self, event: Ready) -> Iterator[Event]:
         self.crew.ready[event.worker] = event
+        if self.place.device == UNKNOWN:
+            self.place = replace(self.place, device=read_inventory().device)
         device = event.placement.device
         yield self.session.record(WorkerReady(event.worker, device, event.seconds))
         if not self.session.digests and self.crew.speaks_for_the_job(event.worker):

@@ -43,12 +43,13 @@ def arrange(
     needed: frozenset[Stage],
     facts: JobFacts | None = None,
 ) -> Workforce:
-    """The workforce for a topology's text. `gpus` bounds what `mono` takes; None takes every GPU there is.
+    """The workforce for a topology's text. `gpus` bounds what `mono` takes; None takes every GPU there is,
+    and of those that an autoscaler may bring as many as the job's `facts` have use for.
 
     Segments get the workers that the text names, else those that the job's `facts` ask for; one where there
     are none. Pools without a stage that the job needs are left out. Raises UsageError and CapacityError.
     """
-    machine = machine_of(inventory)
+    machine = machine_of(inventory, facts)
     available = machine.gpus if gpus is None else float(gpus)
     machine = replace(machine, gpus=available if text.strip() == MONO else math.inf)
     topology = topology_for(text, machine, facts) if facts else parse_topology(text, machine)
@@ -57,9 +58,11 @@ def arrange(
     return _enlist(Topology(tuple(pool for pool in topology.pools if pool not in idle)))
 
 
-def machine_of(inventory: Inventory) -> Machine:
-    """What a job may use of the cluster."""
-    return Machine(inventory.gpus, cpus=float(sum(int(node.cpus) for node in inventory.nodes)))
+def machine_of(inventory: Inventory, facts: JobFacts | None = None) -> Machine:
+    """What a job may use of the cluster. An autoscaler is asked for no more GPUs than the job has tasks for
+    at once."""
+    reach = inventory.reach_gpus if facts is None else min(inventory.reach_gpus, facts.at_once)
+    return Machine(max(inventory.gpus, reach), cpus=inventory.reach_cpus)
 
 
 def gpus_named(text: str) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from cluster.inventory import Inventory, NodeFacts, WorkerRequest, check_capacity
+from cluster.inventory import UNKNOWN, Inventory, NodeFacts, WorkerRequest, check_capacity, read_inventory
 from jobs.errors import CapacityError
 
 
@@ -75,3 +77,43 @@ def test_autoscaler_may_still_bring_what_is_missing() -> None:
     check_capacity(growing, gpu_workers(*[1] * 8))
     with pytest.raises(CapacityError, match="8 GPU"):
         check_capacity(growing, gpu_workers(*[1] * 9))
+
+
+def test_what_is_in_reach() -> None:
+    """Whole CPUs of the nodes that live, or what the autoscaler says."""
+    alone = nodes(1, 1, cpus=4.5)
+    assert (alone.reach_gpus, alone.reach_cpus, alone.growth) == (2, 8, "")
+    growing = Inventory(alone.nodes, 16, 128)
+    assert (growing.reach_gpus, growing.reach_cpus) == (16, 128)
+    shrunk = Inventory(alone.nodes, 1, 4)
+    assert (shrunk.reach_gpus, shrunk.reach_cpus) == (2, 8)
+    assert "may reach 16 GPU" in growing.growth
+
+
+def test_a_gpu_that_has_not_come_is_of_no_known_type() -> None:
+    head = NodeFacts("h", "head", 0, 4)
+    assert Inventory((head,), 8).device == UNKNOWN
+    assert Inventory((head, NodeFacts("w", "w", 1, 4, "H100")), 8).device == "H100"
+    assert Inventory((head,)).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("limits", "gpus", "cpus", "said"),
+    [
+        (None, 0, 0, ""),
+        ({"GPU": 16, "CPU": 128, "memory": 1}, 16, 128, "may reach 16 GPU"),
+        ({"CPU": 8}, 0, 8, "may reach 0 GPU"),
+        ({"GPU": sys.maxsize, "CPU": sys.maxsize}, float("inf"), float("inf"), "any number of GPU"),
+    ],
+)
+def test_limits_of_the_autoscaler(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, int] | None, gpus: float, cpus: float, said: str
+) -> None:
+    import ray
+    from ray._private.state import state
+
+    monkeypatch.setattr(ray, "nodes", list)
+    monkeypatch.setattr(state, "get_max_resources_from_cluster_config", lambda: limits)
+    inventory = read_inventory()
+    assert (inventory.reach_gpus, inventory.reach_cpus) == (gpus, cpus)
+    assert said in inventory.growth

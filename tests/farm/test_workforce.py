@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from cluster.inventory import Inventory, NodeFacts
+from cluster.inventory import Inventory, NodeFacts, check_capacity
 from farm.bound import job_facts
 from farm.workforce import arrange, gpus_named
 from farm.workload import Film, StageTimes, films, job
@@ -63,3 +65,22 @@ def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:
     assert len(few.hosts(Stage.SEGMENT)) == 20
     crowded = Inventory((NodeFacts("n", "node", gpus=8, cpus=4.5),))
     assert len(arrange("mono", crowded, None, MADE, facts).hosts(Stage.SEGMENT)) == 3
+
+
+def test_what_an_autoscaler_may_bring_counts() -> None:
+    head, worker = NodeFacts("h", "head", 0, 4), NodeFacts("w", "w", 1, 8, "H100")
+    clips = job_facts(job(films(40, Film("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
+    for there in ((head,), (head, worker)):
+        force = arrange("mono", Inventory(there, 16.0, 128.0), None, MADE, clips)
+        check_capacity(Inventory(there, 16.0, 128.0), force.requests)
+        assert len(force.hosts(Stage.SAMPLE)) == 16
+        assert len(force.hosts(Stage.SEGMENT)) >= 32, "CPUs come along"
+        assert len(arrange("mono", Inventory(there, 16.0), 8, MADE, clips).hosts(Stage.SAMPLE)) == 8
+
+
+def test_no_more_is_brought_than_the_job_has_use_for() -> None:
+    clips = job_facts(job(films(40, Film("v", 1, StageTimes(0.7, 0.0, 0.3)))))
+    endless = Inventory((NodeFacts("h", "head", 0, 4),), math.inf, math.inf)
+    assert len(arrange("mono", endless, None, MADE, clips).hosts(Stage.SAMPLE)) == 40
+    there = Inventory((NodeFacts("n", "box", 64, 64),), math.inf)
+    assert len(arrange("mono", there, None, MADE, clips).hosts(Stage.SAMPLE)) == 64

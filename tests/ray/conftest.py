@@ -9,7 +9,7 @@ import pytest
 
 from cluster.session import Session, SessionConfig, open_session
 from tests.ray.head import Head, ray_head
-from tests.ray.nodes import Nodes, three_nodes
+from tests.ray.nodes import Nodes, head_and_nodes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +41,7 @@ def three() -> Iterator[Nodes]:
     One cluster a module: a node that joins after this process has connected to another Ray, as `ray_session`
     does, is not found by drivers.
     """
-    with three_nodes() as running:
+    with head_and_nodes(3) as running:
         yield running
 
 

@@ -41,15 +41,15 @@ class Nodes:
 
 
 @contextmanager
-def three_nodes(gpus_each: int = 1, cpus_each: int = 2) -> Iterator[Nodes]:
-    """A head without GPUs for the driver, and three nodes beside it."""
+def head_and_nodes(count: int, gpus_each: int = 1, cpus_each: int = 2) -> Iterator[Nodes]:
+    """A head without GPUs for the driver, and `count` nodes beside it."""
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False, "object_store_memory": 80 * MIB}
     cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
     try:
         nodes = Nodes(cluster, gpus_each, cpus_each)
-        nodes.refill()
+        nodes.refill(count)
         yield nodes
     finally:
         for node in list(cluster.worker_nodes):
