@@ -18,6 +18,9 @@ EPSILON = 1e-6
 UNKNOWN = "gpu"
 """The type of a GPU that does not tell."""
 
+TYPELESS = frozenset({"", "cpu", UNKNOWN})
+"""Types that tell nothing of a GPU's class."""
+
 DEVICE_GIB = {
     "H200": 141.0, "H100": 80.0, "A100-80G": 80.0, "A100": 40.0, "L40S": 48.0, "L40": 48.0, "A10G": 24.0,
     "L4": 24.0, "T4": 16.0, "V100": 16.0,
@@ -85,16 +88,22 @@ class Inventory:
 
     @property
     def device(self) -> str:
-        """What the workers compute on: the accelerator's type, `cpu` behind logical GPUs, or `UNKNOWN` where
+        """What most workers compute on: the accelerator's type, `cpu` behind logical GPUs, or `UNKNOWN` where
         no GPU has come yet."""
-        if not self.gpus and self.reach_gpus:
-            return UNKNOWN
-        return next((node.accelerator for node in self.nodes if node.gpus and node.accelerator), "cpu")
+        gpus: dict[str, float] = {}
+        for node in self.nodes:
+            if node.gpus:
+                kind = node.accelerator or "cpu"
+                gpus[kind] = gpus.get(kind, 0.0) + node.gpus
+        if gpus:
+            return max(gpus, key=gpus.__getitem__)
+        return UNKNOWN if self.reach_gpus else "cpu"
 
-    @property
-    def device_gib(self) -> float | None:
-        """Memory of the smallest GPU, GiB; None where one is logical or of an unknown type."""
-        sizes = [DEVICE_GIB.get(node.accelerator or "") for node in self.nodes if node.gpus]
+    def device_gib(self, every: bool = False) -> float | None:
+        """Memory of one GPU, GiB: of the type that most have, or of the smallest where `every` one counts;
+        None where one of those is logical or of an unknown type."""
+        kinds = {node.accelerator for node in self.nodes if node.gpus} if every else {self.device}
+        sizes = [DEVICE_GIB.get(kind or "") for kind in kinds]
         known = [size for size in sizes if size is not None]
         return min(known) if known and len(known) == len(sizes) else None
 

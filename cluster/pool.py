@@ -11,7 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -77,6 +77,7 @@ class Pool:
         self._deferred: list[WorkerRequest] = []
         self._answers: queue.SimpleQueue[tuple[str, int, str, Future] | None] = queue.SimpleQueue()
         self._shelf = Shelf(_object_stores)
+        self._accelerators: dict[str, str | None] = {}
         self._told_s = 0.0
         self._gathered = False
         self._started_s = time.monotonic()
@@ -251,10 +252,17 @@ class Pool:
                 )
             )
             return self._lose(member, Failure(FailureKind.INVALID, message, worker_gone=True))
+        placement = replace(placement, accelerator=self._accelerator(placement.node_id))
         member.state, member.placement = "placed", placement
         self._create_deferred()
         self._load_placed()
         return [Placed(member.request.id, placement)]
+
+    def _accelerator(self, node: str) -> str | None:
+        """The type of a node's GPUs. Nodes join while the pool runs."""
+        if node not in self._accelerators:
+            self._accelerators = {each.id: each.accelerator for each in read_inventory().nodes}
+        return self._accelerators.get(node)
 
     def _load_placed(self) -> None:
         """Let those that have a place load, once all have one or have been waited for."""

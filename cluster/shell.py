@@ -34,7 +34,8 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a worker's process is. `gpu_ids` are what Ray gave it; `device` is what its engine should use."""
+    """Where a worker's process is. `gpu_ids` are what Ray gave it; `device` is what its engine should use;
+    `accelerator` is the type of the node's GPUs, None where Ray knows none."""
 
     worker: str
     incarnation: int
@@ -44,6 +45,7 @@ class Placement:
     gpu_ids: tuple[str, ...]
     visible_devices: str | None
     device: str
+    accelerator: str | None = None
 
 
 class PayloadRefs(Mapping[str, Any]):

@@ -24,7 +24,7 @@ def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None
 
     Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
     """
-    device_gib = inventory.device_gib
+    device_gib = inventory.device_gib(every=session.plan.run.mixed_compute)
     footprint = engine_footprint(session.plan.engine, device_gib) if device_gib else None
     known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
     tasks = _left(session, known.estimate(place))

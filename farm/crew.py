@@ -31,10 +31,14 @@ class Crew:
         """Workers that were ready once and are not left out."""
         return tuple(worker for worker in self.ready if worker not in self._out)
 
-    def speaks_for_the_job(self, worker: str) -> bool:
-        """Whether its report settles what the spec calls `auto`: a sampler's does, where the job samples."""
-        samples = Stage.SAMPLE in self.session.graph.stages
-        return Stage.SAMPLE in self.workforce.stages[worker] if samples else self._hosts_models(worker)
+    @property
+    def speakers(self) -> frozenset[str]:
+        """Workers, ready or not yet, whose report may settle what the spec calls `auto`: those that sample,
+        where the job samples."""
+        if Stage.SAMPLE in self.session.graph.stages:
+            return self.workforce.hosts(Stage.SAMPLE) - self._out
+        hosted = self.workforce.stages.items()
+        return frozenset(worker for worker, stages in hosted if stages - {Stage.SEGMENT}) - self._out
 
     def introduced(self, worker: str) -> events.WorkerReady:
         """The worker as the scheduler is told of it."""
@@ -59,6 +63,3 @@ class Crew:
             return True
         self.leave_out(worker, f"{worker} did not start {START_TRIES} times: {failed_with}")
         return False
-
-    def _hosts_models(self, worker: str) -> bool:
-        return bool(self.workforce.stages[worker] - {Stage.SEGMENT})

@@ -24,6 +24,7 @@ from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.session import JobSession
+from farm.speaker import Speaker
 from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED, PAUSED_BY_USER
 from farm.workforce import Workforce
 from jobs.errors import (
@@ -53,6 +54,7 @@ class RenderLoop:
         self.measured = Durations(self.known.means)
         self.scheduler: Scheduler | None = None
         self.crew = Crew(session, workforce)
+        self.speaker = Speaker(self.crew, place.device, session.plan.run.mixed_compute)
         self.pace, self._expected_s = Pace(), expected_s(place.engine)
         self._sent_s: dict[tuple[str, int], float] = {}
         self._stages: set[Stage] = set()
@@ -117,6 +119,10 @@ class RenderLoop:
                 yield from self._tell(events.Tick())
             if self._pausing and not any(self.pool.busy(worker) for worker in self.crew.ready):
                 self._ending = PAUSED, self._pausing
+        if self._ending is None and not self.session.digests:
+            yield from self._settle()
+        if left_out := self.speaker.left_out():
+            yield self.session.record(Notice(left_out))
         yield from self.session.delivered()
 
     def _poll_requests(self) -> None:
@@ -158,6 +164,7 @@ class RenderLoop:
                 yield from self._on_lost(event)
 
     def _placed(self, event: Placed) -> Event:
+        self.speaker.placed(event.placement)
         stages = self.workforce.stages[event.worker]
         named = tuple(stage.value for stage in Stage if stage in stages)
         node = f"{event.placement.host}/{event.placement.node_id[:8]}"
@@ -169,11 +176,21 @@ class RenderLoop:
             self.place = replace(self.place, device=read_inventory().device)
         device = event.placement.device
         yield self.session.record(WorkerReady(event.worker, device, event.seconds))
-        if not self.session.digests and self.crew.speaks_for_the_job(event.worker):
-            self.session.resolve(event.report)
-            yield from self._begin()
-        elif self.scheduler is not None:
+        if self.scheduler is not None:
             yield from self._enlist(event.worker)
+
+    def _settle(self) -> Iterator[Event]:
+        """Begin once it is clear whose report the job takes."""
+        now = time.monotonic()
+        worker = self.speaker.choose(now)
+        if worker is None:
+            if waiting := self.speaker.waiting(now):
+                yield self.session.record(Notice(waiting))
+            return
+        spoken = self.crew.ready[worker]
+        self.place = replace(self.place, device=spoken.placement.accelerator or self.place.device)
+        self.session.resolve(spoken.report)
+        yield from self._begin()
 
     def _begin(self) -> Iterator[Event]:
         """The digests are known: from here on tasks are handed out."""
@@ -204,6 +221,7 @@ class RenderLoop:
 
     def _refuse(self, worker: str, difference: str) -> Iterator[Event]:
         self.pool.kill(worker)
+        self.speaker.refused(worker, difference)
         yield self.session.record(WorkerGone(worker, f"refused: its films would differ: {difference}"))
         self.crew.leave_out(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
 
@@ -311,7 +329,7 @@ class RenderLoop:
     def _raise_if_hopeless(self, failure: Failure) -> None:
         """What every worker would answer is told to the user at once; a full disk pauses the job. Once
         workers serve, what another one lacks is a matter of its own node."""
-        cause, serving = failure.cause, self.scheduler is not None
+        cause, serving = failure.cause, self.scheduler is not None or bool(self.speaker.heard)
         if isinstance(cause, StorageProblem) and (cause.full or not serving):
             raise cause
         if serving:

@@ -117,3 +117,14 @@ def test_limits_of_the_autoscaler(
     inventory = read_inventory()
     assert (inventory.reach_gpus, inventory.reach_cpus) == (gpus, cpus)
     assert said in inventory.growth
+
+
+def test_the_device_is_what_most_gpus_are() -> None:
+    """One node with a large GPU, and one with more of the small ones."""
+    mixed = Inventory((NodeFacts("a", "a", 1, 8, "H200"), NodeFacts("b", "b", 4, 8, "L4")))
+    assert (mixed.device, mixed.device_gib(), mixed.device_gib(every=True)) == ("L4", 24, 24)
+    rather = Inventory((*mixed.nodes, NodeFacts("c", "c", 8, 8, "H200")))
+    assert (rather.device, rather.device_gib(), rather.device_gib(every=True)) == ("H200", 141, 24)
+    partly = Inventory((*rather.nodes, NodeFacts("d", "d", 1, 8)))
+    assert (partly.device_gib(), partly.device_gib(every=True)) == (141, None)
+    assert nodes(1, 1).device == "cpu"
