@@ -38,7 +38,8 @@ def test_a_probe_measures_before_auto_decides(ray_session: Session, tmp_path: Pa
     tasks = build_graph(make_plan(load(data).spec)).tasks.values()
     assert all(known.knows(place, task) for task in tasks if task.stage is not Stage.ENCODE)
 
-    again = render(tmp_path / "runs", {**tiny_document(tmp_path / "c", 1, 4), "name": "again"}, "auto", gpus=2)
+    other = {**tiny_document(tmp_path / "c", 1, 4), "name": "again"}
+    again = render(tmp_path / "runs", other, "auto", gpus=2)
     assert not [message for message in noticed(again) if "measur" in message]
 
 
