@@ -149,7 +149,7 @@ def test_store_that_workers_cannot_see_is_refused(ray_session: Session, tmp_path
 
 def test_nothing_is_left_in_the_temporary_copy_of_an_upload(ray_session: Session, tmp_path: Path) -> None:
     upload = tmp_path / "working_dir_files" / "_ray_pkg_0"
-    with pytest.raises(StoreUnusable, match="--output"):
+    with pytest.raises(StoreUnusable, match=r"output\.dir"):
         render(tmp_path / "runs", document(upload / "out"), "mono=1")
 
 
