@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from farm.candidates import Footprint
+from farm.comfy_folders import find_model
 from farm.weights import tensor_bytes
 from jobs.graph import Stage
 from jobs.spec import EngineConfig
@@ -23,41 +24,59 @@ VAE_PREFIX = "vae."
 
 
 def engine_footprint(engine: EngineConfig, device_gib: float) -> Footprint | None:
-    """The needs of an engine whose model files are here; None for the tiny model and names seen only
-    elsewhere.
+    """The needs of an engine whose model files are here; None for the tiny model, and where the size of one
+    is unknown.
     """
-    if engine.name == "fake" or not (engine.checkpoint or engine.diffusion_model):
+    if not _has_models(engine) or unknown_sizes(engine):
         return None
-    whole, vae_inside = _checkpoint_gib(engine.checkpoint)
-    transformer = _gib(engine.diffusion_model) or whole - vae_inside
-    if transformer <= 0:
-        return None
-    vae = _gib(engine.vae) or vae_inside
-    models = {"transformer": transformer + sum(_gib(lora.path) for lora in engine.loras)}
+    files = {field: find_model(engine, field, name) for field, name in _named(engine) if field != "loras"}
+    whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
+    transformer = _gib(files.get("diffusion_model")) or whole - vae_inside
+    vae = _gib(files.get("vae")) or vae_inside
+    loras = (_gib(find_model(engine, "loras", lora.path)) for lora in engine.loras)
+    models = {"transformer": transformer + sum(loras)}
     weights = {
-        Stage.ENCODE: {"text encoder": _gib(engine.text_encoder), "vae": vae},
+        Stage.ENCODE: {"text encoder": _gib(files.get("text_encoder")), "vae": vae},
         Stage.SAMPLE: models,
-        Stage.UPSCALE: {**models, "vae": vae, "upsampler": _gib(engine.upscale_model)},
+        Stage.UPSCALE: {**models, "vae": vae, "upsampler": _gib(files.get("upscale_model"))},
         Stage.DECODE: {"vae": vae},
     }
     return Footprint(device_gib, weights, WORKING_GIB)
 
 
-def _gib(name: str | None) -> float:
-    """Size of a model file or folder; 0 where it is not on this machine."""
-    path = Path(name) if name else None
-    if path is None or not path.exists():
+def unknown_sizes(engine: EngineConfig) -> tuple[str, ...]:
+    """Models of the job that are not on this machine, or not where they are looked for."""
+    if not _has_models(engine):
+        return ()
+    return tuple(name for field, name in _named(engine) if find_model(engine, field, name) is None)
+
+
+def _has_models(engine: EngineConfig) -> bool:
+    return engine.name != "fake" and bool(engine.checkpoint or engine.diffusion_model)
+
+
+def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
+    """Every model whose size counts, with the field that names it."""
+    for field in ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model"):
+        name = getattr(engine, field)
+        if name is not None:
+            yield field, name
+    yield from (("loras", lora.path) for lora in engine.loras)
+
+
+def _gib(path: Path | None) -> float:
+    """Size of a model file or folder; 0 without one."""
+    if path is None:
         return 0.0
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files) / GIB
 
 
-def _checkpoint_gib(name: str | None) -> tuple[float, float]:
+def _checkpoint_gib(path: Path | None) -> tuple[float, float]:
     """Size of a checkpoint, and of the VAE inside it."""
-    path = Path(name) if name else None
-    if path is None or not path.exists():
+    if path is None:
         return 0.0, 0.0
     if path.is_dir():
-        parts = [_gib(str(path / part)) for part in ("transformer", "vae")]
+        parts = [_gib(path / part) for part in ("transformer", "vae")]
         return sum(parts), parts[1]
-    return _gib(name), tensor_bytes(path, VAE_PREFIX) / GIB
+    return _gib(path), tensor_bytes(path, VAE_PREFIX) / GIB

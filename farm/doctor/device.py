@@ -8,7 +8,7 @@ from pathlib import Path
 
 from farm.candidates import Footprint
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.footprint import engine_footprint
+from farm.footprint import engine_footprint, unknown_sizes
 from jobs.graph import Stage
 from jobs.spec import EngineConfig
 
@@ -39,6 +39,7 @@ def check_device(
             free, total = torch.cuda.mem_get_info(number)
             yield from check_memory(f"{number} {facts.name}", free / GIB, total / GIB)
             yield from check_fit(engine_footprint(engine or EngineConfig(), total / GIB), stages)
+        yield from check_known(engine or EngineConfig())
     elif DRIVER.exists():
         fix = "install a torch built for this driver's CUDA: pip install torch --index-url of pytorch.org"
         yield fail("gpu", f"a driver is there ({_driver()}), but torch sees no GPU", fix)
@@ -59,6 +60,14 @@ def check_memory(name: str, free_gib: float, total_gib: float) -> Iterator[Findi
         yield warn("gpu", message, "`nvidia-smi` shows them; end them, or take another GPU")
     else:
         yield ok("gpu", f"{name}, {total_gib:.0f} GiB")
+
+
+def check_known(engine: EngineConfig) -> Iterator[Finding]:
+    """Whether the models' sizes are known, so that memory can be checked."""
+    unknown = unknown_sizes(engine)
+    if unknown:
+        message = f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
+        yield warn("memory", message, "name the files by path; for ComfyUI's names, set COMFYUI_PATH")
 
 
 def check_fit(footprint: Footprint | None, stages: frozenset[Stage]) -> Iterator[Finding]:
