@@ -1,9 +1,10 @@
 """How long a stage task is expected to take: rates per model and device, corrected by what was measured.
 
 The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
-of output; that of segments is one CPU core's. What a run measures is kept beside the runs as the ratio of
-measured to such an expected time, by engine, model, device, stage and size; a size never seen takes the ratio
-of its stage, a stage never seen that of its device.
+of output; that of segments is one CPU core's. Larger models, told from their files, take as much longer as
+was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
+expected time, by engine, model, device, stage and size; a size never seen takes the ratio of its stage, a
+stage never seen that of its device.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from farm.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulate import SimulationConfig
 from jobs.errors import FarmError
@@ -76,13 +78,13 @@ class Durations:
 
     def estimate(self, place: Place) -> Callable[[StageTask], float]:
         """What each task of a job occupies a device there, seconds: reading and the step."""
-        expected = expected_s(place.engine)
+        expected, usual = expected_s(place.engine), ratios(place.engine)
 
         def seconds(task: StageTask) -> float:
             where = place.key(task.stage)
             ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
             if ratio is None:
-                ratio = BUNDLED_ON_CPU.get(f"{where}|{task.stage}", 1.0)
+                ratio = BUNDLED_ON_CPU.get(f"{where}|{task.stage}") or usual.get(task.stage, 1.0)
             return expected(task) * ratio + self._overhead_s(place, task.stage, "read")
 
         return seconds

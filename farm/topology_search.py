@@ -8,8 +8,10 @@ the work.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from farm.bound import Bound, JobFacts, job_facts
 from farm.candidates import Footprint, Needs, candidates, fitting
@@ -22,6 +24,9 @@ from jobs.topology import MONO, Machine, Topology
 
 _TIE = 1.005
 """Makespans this close count as equal; then fewer GPUs win."""
+
+_HARDLY = 1.001
+"""A candidate that could be faster by no more than this is not simulated."""
 
 _WORTH_HALF = 1.02
 """A makespan so much longer is taken where half the GPUs or fewer reach it."""
@@ -110,7 +115,7 @@ class _Search:
         """The fastest of some candidates. What its bound keeps from being faster is not simulated."""
         best: Candidate | None = None
         for bound, topology, exchanges in ranked:
-            if best is not None and (bound.seconds >= best.makespan_s or self._spent()):
+            if best is not None and (bound.seconds * _HARDLY >= best.makespan_s or self._spent()):
                 continue
             candidate = self._simulate(topology, exchanges)
             if best is None or candidate.makespan_s < best.makespan_s:
@@ -147,14 +152,16 @@ class _Search:
 
     def _shrunk(self, topology: Topology, allowed_s: float) -> Topology:
         """The fewest workers per pool with which the bound still allows that makespan."""
-        pools = list(topology.pools)
-        for at, pool in enumerate(pools):
-            while pools[at].gpus and pools[at].count > 1:
-                smaller = [*pools[:at], replace(pool, count=pools[at].count - 1), *pools[at + 1 :]]
-                if self.facts.bound(Topology(tuple(smaller))).seconds > allowed_s:
-                    break
-                pools = smaller
-        return Topology(tuple(pools))
+        for at, pool in enumerate(topology.pools):
+            if pool.gpus:
+                allows = partial(self._allows, topology, at, allowed_s)
+                fewest = bisect_left(range(1, pool.count), True, key=allows) + 1
+                topology = _with_count(topology, at, fewest)
+        return topology
+
+    def _allows(self, topology: Topology, at: int, allowed_s: float, count: int) -> bool:
+        """Whether the bound allows that makespan with so many workers in one pool; more never take longer."""
+        return self.facts.bound(_with_count(topology, at, count)).seconds <= allowed_s
 
     def _staffed(self, topology: Topology) -> Topology:
         return staffed(topology, self.config.machine, self.facts)
@@ -218,6 +225,12 @@ class _Search:
             f"{worst} alone needs {footprint.together_gib((worst,)):.0f} GiB and a GPU has "
             f"{footprint.device_gib:.0f}; use larger GPUs, a smaller model or a smaller size"
         )
+
+
+def _with_count(topology: Topology, at: int, count: int) -> Topology:
+    pools = list(topology.pools)
+    pools[at] = replace(pools[at], count=count)
+    return Topology(tuple(pools))
 
 
 def _is_mono(topology: Topology) -> bool:

@@ -37,6 +37,7 @@ from farm.cli.output import emit_text, report_error
 from farm.cli.usage import USAGE, usage_error
 from jobs.errors import FarmError, JobCancelled
 
+RENDERING = {"render", "resume"}
 INTERRUPTED = 130
 """What typer answers with after Ctrl-C."""
 
@@ -99,7 +100,7 @@ def run(argv: Sequence[str]) -> int:
     """Runs one command and returns its exit code; no exception leaves it."""
     try:
         code = typer.main.get_command(app).main(list(argv), prog_name="farm", standalone_mode=False)
-        return _stopped() if code == INTERRUPTED else int(code or 0)
+        return _stopped(argv) if code == INTERRUPTED else int(code or 0)
     except FarmError as error:
         return _refuse(error, argv)
     except Exit as done:
@@ -107,7 +108,7 @@ def run(argv: Sequence[str]) -> int:
     except TyperException as error:
         return _misused(error, argv)
     except (KeyboardInterrupt, Abort):
-        return _stopped()
+        return _stopped(argv)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -119,8 +120,9 @@ def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def _stopped() -> int:
-    sys.stderr.write("stopped; the same command continues where it stopped\n")
+def _stopped(argv: Sequence[str]) -> int:
+    goes_on = "; the same command continues where it stopped" if set(argv[:1]) & RENDERING else ""
+    sys.stderr.write(f"stopped{goes_on}\n")
     return JobCancelled.exit_code
 
 

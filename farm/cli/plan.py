@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 GIB = 2**30
 MOST_CHUNKS = 40
 WORTH_SAVING = 0.8
+MOST_GPUS = 4096
+"""The largest cluster that was simulated (docs/scaling.md)."""
 
 
 def plan(
     spec: SpecArgument,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", min=1, help="Plan for so many GPUs; those of this machine.")
+        int | None,
+        typer.Option("--gpus", min=1, max=MOST_GPUS, help="Plan for so many GPUs; those of this machine."),
     ] = None,
     cpus: Annotated[
         int | None,
@@ -138,6 +141,7 @@ def _stage_lines(report: PlanReport) -> list[str]:
     return [
         *columns(("stage", "tasks", "to do", "seconds", "hours"), rows),
         f"stage times: {report.times_from}",
+        f"memory: {report.memory}",
         room,
     ]
 

@@ -15,13 +15,15 @@ from typing import Any
 from farm.bound import JobFacts, job_facts
 from farm.candidates import Footprint
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
-from farm.footprint import engine_footprint
+from farm.footprint import engine_footprint, unknown_sizes
 from farm.frozen import frozen_report, job_fingerprint
+from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
 from farm.segments import bottleneck, topology_for
 from farm.selection import to_compute
 from farm.simulate import simulate
 from farm.topology_search import Candidate, Found, SearchConfig, find_topology
+from farm.workload import H200
 from jobs.advice import advice
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
@@ -29,7 +31,9 @@ from jobs.graph import Stage, TaskGraph, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import Plan, make_plan, reseeded
 from jobs.retention import DiskEstimate, estimate_disk
+from jobs.spec import EngineConfig
 from jobs.store import Store
+from jobs.store.opening import check_job_id
 from jobs.summary import ChunkRow, VideoRow, plan_summary
 from jobs.topology import AUTO, Machine, Topology, parse_topology
 from jobs.twins import find_twins
@@ -91,7 +95,8 @@ class PlanReport:
     """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
     as fast for the fewest GPU-hours, then the fastest others.
 
-    `times_from` says where stage times come from: measured on a device, or known of one H200.
+    `times_from` says where stage times come from: measured on a device, or known of one H200. `memory` says
+    whether the models were held against that of a GPU.
     """
 
     job: str
@@ -101,6 +106,7 @@ class PlanReport:
     disk: DiskEstimate
     gpus: int
     times_from: str
+    memory: str
     topology: str
     makespan_s: float
     reason: str
@@ -130,6 +136,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         disk=estimate_disk(standing.graph, standing.plan.run.keep),
         gpus=request.gpus,
         times_from=standing.times_from,
+        memory=_memory(standing.plan, request),
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
@@ -142,7 +149,7 @@ class _Standing:
     """The plan beside what an earlier render of the job left: results that stand, and how long they took."""
 
     def __init__(self, loaded: LoadedSpec, request: PlanRequest) -> None:
-        self.job_id = request.job_id or loaded.spec.name
+        self.job_id = check_job_id(loaded.spec.name if request.job_id is None else request.job_id)
         self.store = _existing(request.runs_url, self.job_id)
         plan = make_plan(loaded.spec, loaded.facts)
         report: dict[str, Any] | None = None
@@ -183,10 +190,36 @@ def _existing(runs_url: str, job_id: str) -> Store | None:
 
 
 def _guess(place: Place) -> str:
-    if place.engine.name == "fake":
+    engine = place.engine
+    if engine.name == "fake":
         return "the fake engine's settings"
-    bundled = f"{place.key(Stage.SAMPLE)}|{Stage.SAMPLE}" in BUNDLED_ON_CPU
-    return "the bundled model on two idle cores" if bundled else "the 2B model on one H200"
+    if f"{place.key(Stage.SAMPLE)}|{Stage.SAMPLE}" in BUNDLED_ON_CPU:
+        return "the bundled model on two idle cores"
+    return f"{_measured_model(engine)}; nothing of it was measured on {place.device} yet"
+
+
+def _measured_model(engine: EngineConfig) -> str:
+    """Whose times are taken, and how far off they may be."""
+    if not (engine.checkpoint or engine.diffusion_model):
+        return f"{SMALL} on one H200, many times those of the bundled model"
+    like = model_like(engine)
+    if like is not None:
+        return f"{like} on one H200"
+    slower = " and ".join(f"{_slower(name):.0f} times as long for {name}" for name in (LARGE, WITH_SOUND))
+    return f"{SMALL} on one H200, as the model's file is not known here (about {slower})"
+
+
+def _slower(model: str) -> float:
+    return H200[model].sample_s / H200[SMALL].sample_s
+
+
+def _memory(plan: Plan, request: PlanRequest) -> str:
+    if not request.gpu_gib:
+        return "not checked; --gpu-memory GIB does"
+    unknown = unknown_sizes(plan.engine)
+    if unknown:
+        return f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
+    return f"models are held against {request.gpu_gib:g} GiB a GPU"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:

@@ -138,3 +138,58 @@ def test_long_plans_are_cut_short(farm: Farm, tmp_path: Path) -> None:
     short = farm("plan", path, "--runs", tmp_path / "runs").out
     assert "and 61 more chunks" in short
     assert len(farm("plan", path, "--all-chunks", "--runs", tmp_path / "runs").out.splitlines()) > 101
+
+
+def test_it_says_whose_times_are_taken(tmp_path: Path) -> None:
+    """Nothing is known of a device on which nothing was rendered."""
+    ball = {"generate": {"prompt": "a red ball", "num_frames": 17}}
+    videos = [{"name": "dawn", "chunks": [ball]}]
+    data = document(tmp_path / "out", engine={"name": "diffusers"}, videos=videos)
+    assert planned(data, tmp_path / "runs").times_from == "the bundled model on two idle cores"
+    told = planned(data, tmp_path / "runs", device="toaster").times_from
+    assert told.startswith("LTXV 2B on one H200, many times those of the bundled model; ")
+    assert told.endswith("nothing of it was measured on toaster yet")
+    real = document(tmp_path / "out", engine={"name": "diffusers", "checkpoint": "owner/model"})
+    told = planned(real, tmp_path / "runs", device="H200").times_from
+    assert "not known here (about 5 times as long for LTXV 13B and 6 times as long for LTX-2)" in told
+
+
+def test_a_plan_that_is_stopped_does_not_promise_to_go_on(
+    farm: Farm, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("farm.verbs.plan.plan_job", stopped)
+    answer = farm("plan", spec)
+    assert (answer.code, answer.err) == (4, "stopped\n")
+
+
+def test_models_of_unknown_size_are_not_held_against_a_gpu(tmp_path: Path) -> None:
+    real = document(tmp_path / "out", engine={"name": "comfyui", "checkpoint": "m.safetensors"})
+    report = planned(real, tmp_path / "runs", gpu_gib=24.0)
+    assert report.memory == "model sizes unknown (m.safetensors), memory is not checked"
+
+
+def test_a_job_id_that_render_refuses_is_refused(farm: Farm, spec: Path) -> None:
+    answer = farm("plan", spec, "--job-id", "a/b")
+    assert (answer.code, "job id: 'a/b'" in answer.err) == (2, True)
+
+
+def test_a_cluster_larger_than_any_that_was_simulated_is_refused(farm: Farm, spec: Path) -> None:
+    answer = farm("plan", spec, "--gpus", 100_000)
+    assert (answer.code, "4096" in answer.err) == (2, True)
+
+
+def test_a_long_chain_on_a_large_cluster_is_planned_in_seconds(tmp_path: Path) -> None:
+    extend = {"extend": {"prompt": "b", "num_new_frames": 16, "overlap_frames": 16, "repeat": 20}}
+    data = document(
+        tmp_path / "out",
+        engine={"name": "fake", "fake": {"sample_s": 9.8, "upscale_s": 12.3, "decode_s": 1.4}},
+        videos=[{"name": "dawn", "chunks": [GENERATE, extend]}],
+        upscale={},
+    )
+    started = time.perf_counter()
+    report = planned(data, tmp_path / "runs", gpus=512)
+    assert time.perf_counter() - started < 30
+    assert report.options[0].gpus == 2
