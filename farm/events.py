@@ -112,6 +112,15 @@ class TaskFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskVoided(Event):
+    """`farm retry` took a result back; only logs hold it."""
+
+    name: ClassVar[str] = "task_voided"
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice(Event):
     """Something the user should know: a wait and its cause, a pause, a takeover."""
 
@@ -153,6 +162,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         TaskStarted,
         TaskCommitted,
         TaskFailed,
+        TaskVoided,
         Notice,
         FilmDelivered,
         JobFinished,

@@ -204,8 +204,8 @@ class _Builder:
         return value
 
     def _refuse(self, at: Location, node: yaml.Node, value: str, rule: str, remedy: str) -> NoReturn:
-        line = node.start_mark.line + 1
-        raise SpecError([Problem(place_of(at) or self.name, f"{value} (line {line})", rule, remedy)])
+        place = place_of(at) or self.name
+        raise SpecError([Problem(place, value, rule, remedy, node.start_mark.line + 1)])
 
 
 def _syntax_problem(error: yaml.YAMLError, name: str, text: str) -> Problem:

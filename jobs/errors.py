@@ -49,16 +49,18 @@ class Problem:
     """One thing wrong with the input.
 
     `place` is a path such as `videos[0].chunks[2].extend.overlap_frames`, `value` what stands there
-    (shortened), `rule` what is allowed, `remedy` what to write instead.
+    (shortened), `rule` what is allowed, `remedy` what to write instead, `line` that of the file, from 1.
     """
 
     place: str
     value: str
     rule: str
     remedy: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.value}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+        at = f" (line {self.line})" if self.line else ""
+        return f"{self.place}: {self.value}{at}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
 
 
 class FarmError(Exception):

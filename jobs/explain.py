@@ -56,10 +56,7 @@ def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, in
     """The problems in the order of the document, each with the line of its place where that is known."""
     numbered = [(_line_of(location, lines), problem) for location, problem in problems.items()]
     numbered.sort(key=lambda pair: pair[0] or 0)
-    return [
-        replace(problem, value=f"{problem.value} (line {line})") if line else problem
-        for line, problem in numbered
-    ]
+    return [replace(problem, line=line) for line, problem in numbered]
 
 
 def _line_of(location: Location, lines: Mapping[Location, int]) -> int | None:

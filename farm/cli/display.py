@@ -20,6 +20,7 @@ from farm.events import (
     Notice,
     TaskCommitted,
     TaskFailed,
+    TaskVoided,
     WorkerGone,
     WorkerPlaced,
     WorkerReady,
@@ -70,6 +71,8 @@ def event_line(event: Event) -> str | None:
         case TaskFailed():
             why = said_of(event.task, event.message)
             return f"{event.task} attempt {event.attempt} failed ({event.kind}): {why}; {event.then}"
+        case TaskVoided():
+            return f"voided {event.task}: {event.reason}"
         case Notice():
             return event.message
         case FilmDelivered(preview=False):

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProblemRecord:
-    """One mistake of the user: where, what stands there, what is allowed, what to write instead."""
+    """One mistake of the user: where, what stands there, what is allowed, what to write instead; the line of
+    the spec file where that is known."""
 
     place: str
     value: str
     rule: str
     remedy: str
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def retry(
     """Void chosen results and what depends on them; the next render makes them anew."""
     from dataclasses import fields
 
-    from farm.verbs.retry import RetryResult, apply_retry, retry_closure
+    from farm.verbs.retry import RetryResult, apply_retry, refuse_while_rendered, retry_closure
     from jobs.retry import Selection, parse_chunks
 
     _require_choice(everything, bool(videos or chunks or state))
@@ -45,6 +45,8 @@ def retry(
         state=_state(state),
         reseed=reseed,
     )
+    if not dry_run:
+        refuse_while_rendered(runs, job)
     report = retry_closure(runs, job, selection)
     if output is OutputFormat.TEXT:
         for task in report.closure:

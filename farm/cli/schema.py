@@ -11,14 +11,14 @@ from farm.cli.output import Output, OutputFormat, emit_json
 
 def schema(
     command: Annotated[
-        str | None, typer.Argument(metavar="[COMMAND]", help="The schema of what it prints as JSON.")
+        list[str] | None, typer.Argument(metavar="[COMMAND]", help="The schema of what it prints as JSON.")
     ] = None,
     output: Output = OutputFormat.JSON,
 ) -> int:
     """Print the JSON Schema of job specs, or of what COMMAND prints with `--output json`."""
     from jobs.load import json_schema
 
-    emit_json(json_schema() if command is None else _of_result(command))
+    emit_json(_of_result(" ".join(command)) if command else json_schema())
     return 0
 
 
@@ -26,6 +26,7 @@ def _of_result(command: str) -> dict:
     from farm.cli.results import RESULTS, result_schema
     from jobs.errors import Problem, UsageError
 
+    command = command.removesuffix(" install")
     if command not in RESULTS:
         rule, remedy = f"one of {', '.join(RESULTS)}", "name one, or none for the schema of job specs"
         raise UsageError([Problem("COMMAND", repr(command), rule, remedy)])

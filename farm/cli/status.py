@@ -80,7 +80,11 @@ def logs(
 
 
 def _task_line(record: dict) -> str:
-    words = [record["event"].removeprefix("task_"), record.get("task", ""), f"on {record.get('worker', '')}"]
+    words = [record["event"].removeprefix("task_"), record.get("task", "")]
+    if "worker" in record:
+        words.append(f"on {record['worker']}")
+    if record.get("preview"):
+        words = ["preview of", record["video"], record["path"]]
     if "seconds" in record:
         words.append(f"{record['seconds']:.2f} s")
     return " ".join(word for word in words if word)
@@ -125,8 +129,11 @@ def _watch(runs: str, job: str) -> int:
             found = job_status(runs, job)
             live.update(Text("\n".join(lines(found, time.time()))))
             if found.outcome != RUNNING:
-                return 0
+                break
             time.sleep(WATCH_INTERVAL_S)
+    if not live.console.is_terminal:
+        emit_text()
+    return 0
 
 
 def register(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from farm.events import TaskVoided
 from farm.progress import split_task
 
 GAP_S = 0.25
@@ -119,7 +120,7 @@ class _Reader:
     def take(self, record: Mapping[str, Any]) -> None:
         if record.get("event") == "job_planned":
             self._begin_run(record["at_s"])
-        if "task" in record:
+        if "task" in record and record.get("event") != TaskVoided.name:
             self.last_s = record["at_s"]
         self._read({**record, "at_s": record["at_s"] - self.skipped_s})
 
@@ -152,6 +153,8 @@ class _Reader:
             case "task_failed":
                 self._stop(record, ok=False)
                 self._trouble(record, record["task"], record["kind"], record["message"], record["then"])
+            case "task_voided":
+                self._trouble(record, record["task"], "retry", record["reason"], "rendered again")
             case "worker_gone":
                 self._gone(record)
 
@@ -189,4 +192,5 @@ class _Reader:
         self._trouble(record, record.get("task") or "", "worker gone", record["reason"], "requeued")
 
     def _trouble(self, record: Mapping[str, Any], task: str, kind: str, message: str, then: str) -> None:
-        self.timeline.troubles.append(Trouble(record["at_s"], task, record["worker"], kind, message, then))
+        worker = record.get("worker", "")
+        self.timeline.troubles.append(Trouble(record["at_s"], task, worker, kind, message, then))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from farm.verbs.run import Run
+from jobs.errors import Problem, UsageError
 from jobs.store import Store
 
 
@@ -22,7 +24,14 @@ JobRows = tuple[JobRow, ...]
 
 
 def list_runs(runs_url: str) -> JobRows:
-    """Every job under `runs_url`, by name; folders that are no jobs are left out."""
+    """Every job under `runs_url`, by name; folders that are no jobs are left out.
+
+    Raises UsageError for a folder that does not exist.
+    """
+    if "://" not in runs_url and not Path(runs_url).expanduser().is_dir():
+        what = "is no folder" if Path(runs_url).expanduser().exists() else "does not exist"
+        remedy = "name the runs directory of a render with --runs or FARM_RUNS; a render makes it"
+        raise UsageError([Problem("--runs", f"{runs_url!r} {what}", "the folder of run directories", remedy)])
     return tuple(_row(Run(store)) for store in Store.every(runs_url))
 
 

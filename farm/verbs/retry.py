@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from farm.events import TaskVoided, to_record
+from farm.progress import split_task
 from farm.state import INTERRUPTED
 from farm.verbs.run import Run
+from jobs.errors import JobBusy
 from jobs.retry import RetryPlan, RetryState, Selection, plan_retry
-from jobs.store import STATE
+from jobs.store import STATE, Driver
+from jobs.task import Stage
 from jobs.wording import amount
 
 
@@ -66,9 +71,34 @@ def apply_retry(
     with run.store.lock(tell=tell):
         if report.seeds:
             run.store.override_seeds(_overrides(run, report))
+        _tell_voids(run, report)
         voided = run.store.void(run.digests[task] for task in report.closure if task in run.digests)
         _settle(run, report)
     return voided
+
+
+def refuse_while_rendered(runs_url: str, job_id: str) -> None:
+    """Raises JobBusy while a driver renders the job, as `apply_retry` would."""
+    run = Run.open(runs_url, job_id)
+    if run.driver.driver is Driver.RUNNING:
+        stop = run.typed("cancel")
+        raise JobBusy(
+            f"The job is being rendered by {run.driver.who}. Wait for it, or stop it with `{stop}`."
+        )
+
+
+def _tell_voids(run: Run, report: RetryReport) -> None:
+    """Writes into the log which results go, and why."""
+    there, chosen = run.committed | run.evicted, set(report.chosen)
+    seeded = {(new.video, new.chunk) for new in report.seeds}
+    for task in report.closure:
+        if task in there:
+            reason = "chosen by farm retry" if task in chosen else "it depends on what farm retry chose"
+            video, chunk, stage = split_task(task)
+            if stage == Stage.SAMPLE and (video, int(chunk)) in seeded:
+                reason += ", with a new seed"
+            run.store.append_event(to_record(TaskVoided(task, reason), time.time()))
+    run.store.flush_events()
 
 
 def _overrides(run: Run, report: RetryReport) -> dict[tuple[str, int], int]:
@@ -103,11 +133,13 @@ def _settle(run: Run, report: RetryReport) -> None:
     """The job is done no longer, and what failed may be tried afresh."""
     if run.state is None:
         return
-    closure = set(report.closure)
+    closure, counts = set(report.closure), run.state.tasks
+    left = max(0, counts.committed + counts.reused - report.committed)
     waiting = replace(
         run.state,
         outcome=INTERRUPTED,
         reason=f"{amount(len(closure), 'task')} to be rendered again; continue with `{run.typed('resume')}`",
+        tasks=replace(counts, committed=0, reused=left),
         failed=tuple(task for task in run.state.failed if task.task not in closure),
     )
     run.store.write_json(STATE, waiting.to_json())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from jobs.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered
 
 
@@ -35,8 +37,58 @@ def test_a_task_tells_how_it_was_made_in_plain_words(farm: Farm, rendered: Rende
 
 
 def test_list_of_nothing(farm: Farm, tmp_path: Path) -> None:
-    answer = farm("list", "--runs", tmp_path / "none")
-    assert (answer.code, answer.out) == (0, f"no jobs in {tmp_path / 'none'}\n")
+    answer = farm("list", "--runs", tmp_path)
+    assert (answer.code, answer.out) == (0, f"no jobs in {tmp_path}\n")
+
+
+def test_list_of_what_is_no_runs_directory(farm: Farm, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, what in (("none", "does not exist"), ("file", "is no folder")):
+        answer = farm("list", "--runs", tmp_path / name)
+        assert (answer.code, answer.out) == (2, "")
+        assert what in answer.err and "remedy:" in answer.err
+
+
+def test_list_and_status_agree_after_a_retry(farm: Farm, rendered: Rendered) -> None:
+    farm("retry", JOB, "--videos", "noon", "--runs", rendered.runs)
+    stages = farm("status", JOB, "--runs", rendered.runs, "-o", "json").json["stages"]
+    done, total = (sum(stage[key] for stage in stages) for key in ("committed", "total"))
+    (row,) = farm("list", "--runs", rendered.runs, "-o", "json").json
+    assert (row["committed"], row["total"]) == (done, total) == (11, 14)
+
+
+def test_a_task_that_was_voided_says_so(farm: Farm, rendered: Rendered) -> None:
+    farm("retry", JOB, "--videos", "dawn", "--chunks", "1", "--reseed", "--runs", rendered.runs)
+    why = farm("why", JOB, "dawn/1/sample", "--runs", rendered.runs).out
+    assert "voided: chosen by farm retry, with a new seed" in why
+    why = farm("why", JOB, "dawn/2/sample", "--runs", rendered.runs).out
+    assert "voided: it depends on what farm retry chose" in why
+    assert "voided dawn/00001/sample" in farm("logs", JOB, "--runs", rendered.runs).out
+    report = Path(farm("report", JOB, "--runs", rendered.runs).out.strip())
+    assert "with a new seed" in report.read_text()
+
+
+def test_previews_in_the_log_have_a_path(farm: Farm, rendered: Rendered) -> None:
+    log = next((rendered.folder / "events").iterdir())
+    film = {"event": "film_delivered", "at_s": 1.0, "video": "dawn", "path": "/x.mp4", "sha256": "",
+            "frames": 1, "fps": 25.0, "preview": True}  # fmt: skip
+    log.write_text(json.dumps(film) + "\n")
+    out = farm("logs", JOB, "--runs", rendered.runs).out
+    assert out.endswith(" preview of dawn /x.mp4\n")
+
+
+def test_watching_ends_with_a_whole_line(farm: Farm, rendered: Rendered) -> None:
+    out = farm("status", JOB, "--watch", "--runs", rendered.runs).out
+    assert out.endswith("\n") and f"{JOB}: done" in out
+
+
+def test_a_retry_of_a_running_job_is_refused_before_anything_is_listed(
+    farm: Farm, rendered: Rendered
+) -> None:
+    with Store.find(str(rendered.runs), JOB).lock():
+        answer = farm("retry", JOB, "--all", "--runs", rendered.runs)
+    assert (answer.code, answer.out) == (5, "")
+    assert "is being rendered by" in answer.err
 
 
 def test_logs_of_a_task(farm: Farm, rendered: Rendered) -> None:
