@@ -45,6 +45,10 @@ def test_help(farm: Farm, command: str) -> None:
     assert "--output" in answer.out
 
 
+def test_the_schema_of_a_command_of_two_words(farm: Farm) -> None:
+    assert farm("schema", "nodes", "install").json == farm("schema", "nodes").json
+
+
 def test_all_commands_are_listed(farm: Farm) -> None:
     listed = flat(farm("--help").out)
     assert all(f" {command.split()[0]} " in listed for command in COMMANDS)
