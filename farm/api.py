@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from farm.advice import typed
 from farm.events import Event, FilmDelivered, JobFinished
 from farm.options import RenderOptions
 from farm.progress import said_of
 from farm.state import EXIT_CODES
+from farm.typed import typed
 from jobs.errors import JobCancelled, JobFailed, Problem, UsageError
 from jobs.load import LoadedSpec, load_spec
 from jobs.media_rules import Probes

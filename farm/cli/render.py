@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.advice import typed
 from farm.cli.options import (
     DEFAULT_RUNS,
     AllowPickle,
@@ -20,6 +19,7 @@ from farm.cli.options import (
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import RenderResult
 from farm.state import INTERRUPTED, PAUSED
+from farm.typed import typed
 from jobs.wording import amount
 
 if TYPE_CHECKING:

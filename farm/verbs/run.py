@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import cached_property
 
-from farm.advice import typed, typed_render
 from farm.state import INTERRUPTED, RUNNING, JobState
+from farm.typed import typed, typed_render
 from jobs.errors import InputError, Problem, UsageError
 from jobs.graph import TaskGraph, build_graph
 from jobs.plan import plan_from_json
