@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 from farm.candidates import Footprint
+from farm.footprint import ModelSizes, footprint_of
 from farm.schedule_graph import ScheduleGraph
 from farm.simulate import simulate
 from farm.topology_search import SearchConfig, find_topology
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
-from jobs.graph import Stage
 from jobs.topology import Machine, Topology, parse_topology
 
 PAGE = Path(__file__).parent.parent / "docs" / "topology.md"
@@ -25,16 +25,9 @@ SHAPES = {"32 clips": (32, 1), "4 films of 8": (4, 8), "1 film of 24": (1, 24)}
 MODELS: dict[str, StageTimes] = {"sleeps": SLEEPS, **H200}
 MOST_RATIO = 1.03
 
-SMALL = Footprint(
-    device_gib=32.0,
-    weights_gib={
-        Stage.SAMPLE: {"transformer": 24.2},
-        Stage.UPSCALE: {"transformer": 24.2, "upsampler": 0.5},
-        Stage.DECODE: {"vae": 2.5},
-    },
-    working_gib={Stage.SAMPLE: 3.0, Stage.UPSCALE: 6.0, Stage.DECODE: 8.0},
-)
-"""The 13B model in bf16 on GPUs of 32 GiB: weights by parameter count, working memory assumed."""
+SMALL = footprint_of(ModelSizes(transformer=24.2, vae=2.5, text_encoder=9.1, upsampler=0.5), device_gib=40.0)
+ENCODE_S = 0.1
+"""The 13B model in bf16 with its text encoder, weights by parameter count; the encoder's time is assumed."""
 
 INTRO = """# Which worker hosts which stage
 
@@ -60,8 +53,10 @@ FITTING = "\n## Everything fits on every GPU\n\n"
 NOT_FITTING = """
 ## Weights that do not fit together
 
-The 13B model in bf16 on GPUs of 32 GiB: 24.2 GiB of transformer, 2.5 of VAE, and (assumed, not measured) 3 to
-8 GiB of working memory. A worker that hosted sample and decode would need 34.7.
+The 13B model in bf16 on GPUs of 40 GiB: 24.2 GiB of transformer, 2.5 of VAE, 0.5 of upsampler and 9.1 of
+text encoder (T5-XXL), with the working memory that `auto` reckons with (`farm/footprint.py`). One worker for
+everything would need 44.3 GiB, one for encode and upscale 42.3. Here both searches deal all four stages;
+encoding is assumed to take 0.1 s a chunk.
 
 """
 
@@ -97,25 +92,33 @@ class Row:
         )
 
 
-def every_split(gpus: int) -> Iterator[str]:
-    """Every topology of one to three pools on all GPUs, written apart from the code that `auto` uses."""
+def every_split(gpus: int, stages: Sequence[str] = ("sample", "upscale", "decode")) -> Iterator[str]:
+    """Every way to deal the stages into pools on all GPUs, written apart from the code that `auto` uses."""
     yield f"mono={gpus}"
-    for first in range(1, gpus):
-        yield f"sample={first},upscale+decode={gpus - first}"
-        yield f"sample+upscale={first},decode={gpus - first}"
-        yield f"sample+decode={first},upscale={gpus - first}"
-    for first, second in product(range(1, gpus - 1), repeat=2):
-        if first + second < gpus:
-            yield f"sample={first},upscale={second},decode={gpus - first - second}"
+    for dealt in product(range(len(stages)), repeat=len(stages)):
+        pools = max(dealt) + 1
+        named_in_order = all(pool <= max(dealt[:at], default=-1) + 1 for at, pool in enumerate(dealt))
+        if not named_in_order or pools == 1:
+            continue
+        hosted = [
+            "+".join(stage for stage, own in zip(stages, dealt, strict=True) if own == pool)
+            for pool in range(pools)
+        ]
+        for cuts in combinations(range(1, gpus), pools - 1):
+            counts = (end - start for start, end in pairwise((0, *cuts, gpus)))
+            yield ",".join(f"{pool}={count}" for pool, count in zip(hosted, counts, strict=True))
 
 
 def measure(model: str, shape: str, gpus: int, footprint: Footprint | None = None) -> Row:
     """One cell of the table."""
     count, chunks = SHAPES[shape]
-    some = films(count, Film("film", chunks, MODELS[model], guided=True))
+    times, stages = MODELS[model], ("sample", "upscale", "decode")
+    if footprint is not None:
+        times, stages = replace(times, encode_s=ENCODE_S), ("encode", *stages)
+    some = films(count, Film("film", chunks, times, guided=True))
     graph = ScheduleGraph(job(some))
     machine = Machine(gpus, segment_workers=1)
-    fitting = [text for text in every_split(gpus) if _fits(parse_topology(text, machine), footprint)]
+    fitting = [text for text in every_split(gpus, stages) if _fits(parse_topology(text, machine), footprint)]
     all_s = {text: simulate(graph, parse_topology(text, machine)).makespan_s for text in fitting}
     best = min(all_s, key=lambda text: all_s[text])
     found = find_topology(job(some), SearchConfig(machine, footprint)).winner

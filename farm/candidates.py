@@ -52,7 +52,8 @@ class Footprint:
 class Needs:
     """What a job asks of a topology: seconds of work by stage, and whether encode must live with sample.
 
-    It does as a rule; where the two do not fit on one device, encode may join any pool or have its own.
+    It does as a rule; where not all models fit on one device, encode may join any pool or have its own. A
+    text encoder beside the transformer would take the room that lets sample and upscale share their workers.
     """
 
     work_s: Mapping[Stage, float]

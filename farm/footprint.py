@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from farm.candidates import Footprint
@@ -23,6 +24,16 @@ WORKING_GIB: Mapping[Stage, float] = {
 VAE_PREFIX = "vae."
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """GiB of each model's weights, LoRAs counted with the transformer; 0 for one that there is not."""
+
+    transformer: float
+    vae: float
+    text_encoder: float = 0.0
+    upsampler: float = 0.0
+
+
 def engine_footprint(engine: EngineConfig, device_gib: float) -> Footprint | None:
     """The needs of an engine whose model files are here; None for the tiny model, and where the size of one
     is unknown.
@@ -32,14 +43,24 @@ def engine_footprint(engine: EngineConfig, device_gib: float) -> Footprint | Non
     files = {field: find_model(engine, field, name) for field, name in _named(engine) if field != "loras"}
     whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
     transformer = _gib(files.get("diffusion_model")) or whole - vae_inside
-    vae = _gib(files.get("vae")) or vae_inside
     loras = (_gib(find_model(engine, "loras", lora.path)) for lora in engine.loras)
-    models = {"transformer": transformer + sum(loras)}
+    sizes = ModelSizes(
+        transformer=transformer + sum(loras),
+        vae=_gib(files.get("vae")) or vae_inside,
+        text_encoder=_gib(files.get("text_encoder")),
+        upsampler=_gib(files.get("upscale_model")),
+    )
+    return footprint_of(sizes, device_gib)
+
+
+def footprint_of(sizes: ModelSizes, device_gib: float) -> Footprint:
+    """Which models each stage keeps, and what it needs beside them."""
+    transformer, vae = {"transformer": sizes.transformer}, {"vae": sizes.vae}
     weights = {
-        Stage.ENCODE: {"text encoder": _gib(files.get("text_encoder")), "vae": vae},
-        Stage.SAMPLE: models,
-        Stage.UPSCALE: {**models, "vae": vae, "upsampler": _gib(files.get("upscale_model"))},
-        Stage.DECODE: {"vae": vae},
+        Stage.ENCODE: {"text encoder": sizes.text_encoder, **vae},
+        Stage.SAMPLE: transformer,
+        Stage.UPSCALE: {**transformer, **vae, "upsampler": sizes.upsampler},
+        Stage.DECODE: vae,
     }
     return Footprint(device_gib, weights, WORKING_GIB)
 

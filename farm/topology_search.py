@@ -19,7 +19,6 @@ from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.segments import staffed
 from farm.simulate import SimulationConfig, simulate
 from jobs.errors import CapacityError
-from jobs.graph import Stage
 from jobs.topology import MONO, Machine, Topology
 
 _TIE = 1.005
@@ -100,8 +99,7 @@ class _Search:
         """
         work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
         footprint, machine = self.config.footprint, self.config.machine
-        encoding = (Stage.ENCODE, Stage.SAMPLE)
-        together = footprint is None or footprint.together_gib(encoding) <= footprint.device_gib
+        together = footprint is None or footprint.together_gib(work_s) <= footprint.device_gib
         every = candidates(Needs(work_s, encode_with_sample=together), machine)
         fit = fitting(map(self._staffed, every), work_s, footprint)
         ranked = [(self.facts.bound(topology), topology, exchanges) for topology, exchanges in fit]

@@ -225,6 +225,7 @@ def make(size: str, path: Path, device: str, comfyui: str) -> None:
         from actors.engines.comfyui.boot import BootOptions, boot
 
         boot(BootOptions(Path(comfyui), "cpu"))
+    path.parent.mkdir(parents=True, exist_ok=True)
     write(upsampler_beside(path), upsampler_layout(size), device)
     write(path, layout(size), device)
 
@@ -234,7 +235,6 @@ def checkpoint(size: str, folder: Path, device: str, comfyui: str) -> Path:
     the device. Others make room: one is enough at a time."""
     path = folder / f"{size}.safetensors"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         for other in _others(folder, size):
             other.unlink()
         words = [sys.executable, "-m", "benchmarks.gpu.weights", size, str(path), device, comfyui]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
 from farm.candidates import Footprint, fitting
+from farm.footprint import ModelSizes, footprint_of
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
 from farm.topology_search import Found, SearchConfig, find_topology
@@ -104,6 +106,16 @@ def test_a_text_encoder_that_does_not_fit_beside_the_transformer_lives_elsewhere
     (encoding,) = [pool for pool in found.winner.topology.pools if Stage.ENCODE in pool.stages]
     assert Stage.SAMPLE not in encoding.stages
     assert not found.winner.exchanges
+
+
+def test_a_text_encoder_leaves_the_transformer_where_sample_and_upscale_then_share_workers() -> None:
+    times = replace(H200["LTXV 13B"], encode_s=0.1)
+    footprint = footprint_of(
+        ModelSizes(transformer=24.2, vae=2.5, text_encoder=9.1, upsampler=0.5), device_gib=40.0
+    )
+    assert footprint.together_gib((Stage.ENCODE, Stage.SAMPLE)) < 40.0
+    found = search(films(32, Film("v", 1, times)), 8, footprint)
+    assert str(found.winner.topology).startswith("encode+decode=1,sample+upscale=7")
 
 
 def test_one_small_gpu_exchanges_its_models() -> None:

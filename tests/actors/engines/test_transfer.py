@@ -104,6 +104,16 @@ def test_latents_leave_the_large_buffer_to_frames(device: Device) -> None:
     np.testing.assert_array_equal(together[0].land(), latents.numpy())
 
 
+@pytest.mark.parametrize("count", [1, 3, 8, 21])
+def test_a_large_array_lands_whole_whatever_its_length(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(transfer, "_COPIED_BY_ONE", 1)
+    source = np.arange(count * 12, dtype=np.uint8).reshape(count, 2, 2, 3)
+    landed = transfer.copied(source)
+    np.testing.assert_array_equal(landed, source)
+    assert landed.flags.c_contiguous
+    assert not np.shares_memory(landed, source)
+
+
 def test_device_frames_count_and_cut() -> None:
     frames = transfer.DeviceFrames(clip(9))
     assert isinstance(frames, FramesElsewhere)
