@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+
+from actors.engines.timing import fastest_of_each
 
 AttentionMode = Literal["auto", "default", "sage"]
 Kernel = Literal["default", "sage"]
@@ -24,7 +26,6 @@ MIN_GAIN = 1.03
 """Sage must be this much faster before `auto` takes it: below that, timing noise would decide."""
 MAX_ERROR = 0.02
 """Largest relative RMS difference from the default kernel that `auto` accepts (bf16 itself is near 0.004)."""
-REPEATS = 5
 
 log = logging.getLogger("ltx-farm")
 
@@ -173,32 +174,19 @@ def _measure(shape: ShapeClass) -> Choice:
     from comfy.ldm.modules import attention
 
     q = _sample(shape, shape.tokens)
-    default_s, expected = _time(attention.optimized_attention, q, shape.heads)
-    sage_s, actual = _time(attention.attention_sage, q, shape.heads)
+    runs = {
+        "default": partial(attention.optimized_attention, q, q, q, shape.heads),
+        "sage": partial(attention.attention_sage, q, q, q, shape.heads),
+    }
+    expected, actual = runs["default"](), runs["sage"]()
+    fastest = fastest_of_each(runs, q.device)
+    default_s, sage_s = fastest["default"], fastest["sage"]
     error = float(
         (actual - expected).float().square().mean().sqrt() / expected.float().square().mean().sqrt()
     )
     timing = f"default {default_s * 1e3:.2f} ms, sage {sage_s * 1e3:.2f} ms, relative difference {error:.4f}"
     fits = error <= MAX_ERROR and default_s / sage_s >= MIN_GAIN
     return Choice("sage" if fits else "default", timing)
-
-
-def _time(kernel: Callable[..., torch.Tensor], q: torch.Tensor, heads: int) -> tuple[float, torch.Tensor]:
-    """Fastest of `REPEATS` runs in seconds, and the result."""
-    out = kernel(q, q, q, heads)
-    best = float("inf")
-    for _ in range(REPEATS):
-        _wait(q.device)
-        start = time.perf_counter()
-        kernel(q, q, q, heads)
-        _wait(q.device)
-        best = min(best, time.perf_counter() - start)
-    return best, out
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _sample(shape: ShapeClass, tokens: int) -> torch.Tensor:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from actors.engines.timing import fastest_of_each
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,6 @@ MIN_GAIN = 1.03
 """A kernel must be this much faster than torch's own choice: below that, timing noise would decide."""
 MAX_ERROR = 0.02
 """Largest relative RMS difference from torch's own choice (bfloat16 itself is near 0.004)."""
-REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +104,22 @@ def measure(
     generator = torch.Generator(device).manual_seed(0)
     query, key, value = torch.randn(3, *shape, generator=generator, device=device).to(dtype)
     reference: Tensor | None = None
-    found = []
+    errors: dict[str, float] = {}
+    faults: dict[str, str] = {}
     for name, attend in kernels.items():
         try:
             result = attend(query, key, value).float()
-            seconds = _seconds(lambda run=attend: run(query, key, value), device)  # type: ignore[misc]
         except Exception as error:  # the kernels' own failures have no common class
-            reason = (str(error).splitlines() or [""])[0]
-            found.append(Measured(name, fault=f"{type(error).__name__}: {reason}"))
+            faults[name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             continue
         reference = result if reference is None else reference
-        found.append(Measured(name, seconds, _relative_rms(result, reference)))
-    return found
+        errors[name] = _relative_rms(result, reference)
+    runs = {name: partial(kernels[name], query, key, value) for name in errors}
+    seconds = fastest_of_each(runs, device)
+    return [
+        Measured(name, fault=faults[name]) if name in faults else Measured(name, seconds[name], errors[name])
+        for name in kernels
+    ]
 
 
 def describe(measured: Sequence[Measured]) -> str:
@@ -138,20 +143,3 @@ def _sage(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def _relative_rms(result: Tensor, reference: Tensor) -> float:
     return float((result - reference).square().mean().sqrt() / reference.square().mean().sqrt())
-
-
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    """The fastest of a few runs, the device waited for."""
-    best = float("inf")
-    for _ in range(REPEATS):
-        _wait(device)
-        start = time.perf_counter()
-        run()
-        _wait(device)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
