@@ -12,7 +12,14 @@ import sys
 
 from benchmarks.page import machine, write_section
 
-PARTS = ("prediction", "topology_real", "side_by_side", "topology_table", "scaling_curves")
+PARTS = (
+    "prediction",
+    "topology_real",
+    "scaling_real",
+    "side_by_side",
+    "topology_table",
+    "scaling_curves",
+)
 """They write their own pages."""
 
 PRINTED = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import prediction, topology_real
+from benchmarks import prediction, scaling_real, topology_real
 from benchmarks.laps import Lap, own_ray
 from benchmarks.workloads import Workload
 from farm.workload import StageTimes
@@ -35,6 +35,10 @@ def test_pages_say_what_was_missed() -> None:
     cell, lap = topology_real.CELLS[0], Lap(1.0, 5.7, "mono=4,segment=4")
     text = topology_real.section([topology_real.Row(cell, lap, lap, "sample=3,decode=1", lap)], "A machine.")
     assert "| sleeps x 1 | 4 films of 8 | 4 | `mono=4` | 5.70 | 5.70 |" in text
+    laps = {gpus: Lap(1.0, seconds, f"mono={gpus}") for gpus, seconds in ((1, 8.0), (4, 2.5))}
+    text = scaling_real.section(laps, "A machine.")
+    assert "| 4 | 2.50 | 3.20 | 0.800 |" in text
+    assert "At least 0.800; 0.95 is asked." in text
 
 
 @pytest.mark.ray
