@@ -7,6 +7,7 @@ exists.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,12 @@ DEVICE_GIB = {
     "H200": 141.0, "H100": 80.0, "A100-80G": 80.0, "A100": 40.0, "L40S": 48.0, "L40": 48.0, "A10G": 24.0,
     "L4": 24.0, "T4": 16.0, "V100": 16.0,
 }  # fmt: skip
-"""Memory by the accelerator type that Ray reports; where models differ in size, the smaller one."""
+"""Memory by the accelerator type that Ray reports, for nodes that do not tell; where models differ in size,
+the smaller one."""
+
+
+MODEL_NUMBER = re.compile(r"\w+\s+((?:[A-Z]+\s+)*[A-Z0-9]*\d[A-Z0-9]*)")
+"""The words in capitals before and including the first with a digit, behind the maker's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ class WorkerRequest:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """One living node: totals, not what is free at the moment. `accelerator` is None for logical GPUs."""
+    """One living node: totals, not what is free at the moment. `accelerator` is None for logical GPUs,
+    `device_gib` the memory of its smallest GPU where it was asked (cluster/device_memory.py)."""
 
     id: str
     host: str
@@ -54,6 +61,7 @@ class NodeFacts:
     accelerator: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     object_store_bytes: float = 0.0
+    device_gib: float | None = None
 
     def __str__(self) -> str:
         kind = f" {self.accelerator}" if self.accelerator else ""
@@ -101,9 +109,10 @@ class Inventory:
 
     def device_gib(self, every: bool = False) -> float | None:
         """Memory of one GPU, GiB: of the type that most have, or of the smallest where `every` one counts;
-        None where one of those is logical or of an unknown type."""
-        kinds = {node.accelerator for node in self.nodes if node.gpus} if every else {self.device}
-        sizes = [DEVICE_GIB.get(kind or "") for kind in kinds]
+        None where one of those is logical, or neither its node nor its type tells."""
+        device = self.device
+        counted = [node for node in self.nodes if node.gpus and (every or node.accelerator == device)]
+        sizes = [node.device_gib or DEVICE_GIB.get(node.accelerator or "") for node in counted]
         known = [size for size in sizes if size is not None]
         return min(known) if known and len(known) == len(sizes) else None
 
@@ -237,7 +246,16 @@ def local_device() -> str:
     Read from the driver's files: asking Ray or CUDA would take seconds.
     """
     for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        words = file.read_text().partition("Model:")[2].splitlines()[:1]
-        if words and len(name := words[0].split()) > 1:
-            return name[1]
+        for model in file.read_text().partition("Model:")[2].splitlines()[:1]:
+            if name := device_type(model.strip()):
+                return name
     return "cpu" if not count_gpus() else UNKNOWN
+
+
+def device_type(model: str) -> str:
+    """Ray's name for a GPU model: `NVIDIA H100 80GB HBM3` is `H100`, `NVIDIA GeForce RTX 4090` is
+    `GeForce-RTX-4090`. Ray's own function is private and takes Ray's start-up time to import; a test compares
+    the two."""
+    capitals = MODEL_NUMBER.match(model)
+    name = capitals.group(1) if capitals else model.removeprefix("NVIDIA ")
+    return "-".join(name.split())

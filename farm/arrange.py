@@ -25,8 +25,9 @@ def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None
     Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
     """
     device_gib = inventory.device_gib(every=session.plan.run.mixed_compute)
-    footprint = engine_footprint(session.plan.engine, device_gib) if device_gib else None
-    known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
+    engine, planned = session.plan.engine, session.graph.tasks.values()
+    footprint = engine_footprint(engine, planned, device_gib) if device_gib else None
+    known, place = read_durations(session.scope.runs_url), Place(engine, inventory.device)
     tasks = _left(session, known.estimate(place))
     machine = machine_of(inventory, job_facts(tasks))
     machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))

@@ -22,12 +22,15 @@ class Footprint:
     stages name is loaded once. `working_gib` is the peak beside the weights, `device_gib` what one GPU has.
 
     `load_gib_per_s` is how fast a model comes from host memory, where a worker has to exchange them.
+    `whole_decode_gib` is what a decode needs that does not fit on a GPU even alone and is done in tiles
+    there, which takes what there is; 0 where it fits.
     """
 
     device_gib: float
     weights_gib: Mapping[Stage, Mapping[str, float]]
     working_gib: Mapping[Stage, float] = field(default_factory=dict)
     load_gib_per_s: float = 4.0
+    whole_decode_gib: float = 0.0
 
     def together_gib(self, stages: Iterable[Stage]) -> float:
         """What a worker needs that keeps the models of all its stages."""
@@ -72,7 +75,7 @@ def candidates(needs: Needs, machine: Machine) -> Iterator[Topology]:
         if needs.encode_with_sample and not _lives_with_sample(hosted):
             continue
         shares = [sum(needs.work_s.get(stage, 0.0) for stage in part) for part in hosted]
-        for counts in _splits(int(machine.gpus), shares):
+        for counts in _splits(int(machine.gpus), hosted, shares):
             pools = (Pool(part, count) for part, count in zip(hosted, counts, strict=True))
             yield Topology((*pools, segments))
 
@@ -94,25 +97,27 @@ def _partitions(stages: list[Stage]) -> Iterator[list[frozenset[Stage]]]:
         yield [frozenset({first}), *parts]
 
 
-def _splits(gpus: int, shares: list[float]) -> Iterator[tuple[int, ...]]:
+def _splits(gpus: int, parts: list[frozenset[Stage]], shares: list[float]) -> Iterator[tuple[int, ...]]:
     """Worker counts that add up to `gpus`, one per pool: all, or near the shares on large machines."""
     if len(shares) > gpus:
         return
     if len(shares) == 1:
         yield (gpus,)
         return
-    for count in _counts(gpus - len(shares) + 1, gpus * shares[0] / (sum(shares) or 1.0)):
-        for others in _splits(gpus - count, shares[1:]):
+    for count in _counts(parts[0], gpus - len(shares) + 1, gpus * shares[0] / (sum(shares) or 1.0)):
+        for others in _splits(gpus - count, parts[1:], shares[1:]):
             yield (count, *others)
 
 
-def _counts(most: int, wanted: float) -> list[int]:
-    """Counts from 1 to `most`: all, or a growing series and those around the wanted one."""
+def _counts(part: frozenset[Stage], most: int, wanted: float) -> list[int]:
+    """Counts from 1 to `most`: all, or a growing series and those around the wanted one. Encoding by itself
+    is little work: more GPUs than it wants would idle."""
     if most <= _EVERY_SPLIT_UP_TO:
         return list(range(1, most + 1))
     series = {round(_GROWTH**power) for power in range(int(math.log(most, _GROWTH)) + 1)}
-    near = {round(wanted) + offset for offset in range(-_AROUND, _AROUND + 1)}
-    return sorted(count for count in series | near if 1 <= count <= most)
+    near = {round(wanted) + offset for offset in range(-_AROUND, _AROUND + 1)} | {1}
+    counts = near if part == {Stage.ENCODE} else series | near
+    return sorted(count for count in counts if 1 <= count <= most)
 
 
 def fitting(

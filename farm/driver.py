@@ -19,6 +19,7 @@ from farm.arrange import facts_left, find_arrangement, held_up
 from farm.calibrate import PROBED, Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Place, read_durations
 from farm.events import Event, Notice
+from farm.footprint import sizes_known
 from farm.metrics import metered
 from farm.session import JobSession, Scope
 from farm.state import INTERRUPTED
@@ -118,13 +119,14 @@ def _arranged(
     inventory = read_inventory()
     weighed: list[Topology] = []
     if text.strip() == AUTO:
+        inventory = _with_memory(session, inventory)
         probe = yield from _probed(session, inventory, options)
         if probe is not None and probe.stopped_by:
             reason = f"stopped by {probe.stopped_by}; the same command continues it"
             yield from session.finish(INTERRUPTED, reason)
             return None
         # The probe may have waited for the first nodes that an autoscaler brought.
-        inventory = read_inventory()
+        inventory = _with_memory(session, read_inventory())
         found = find_arrangement(session, inventory, options.gpus)
         text, weighed = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
@@ -135,6 +137,13 @@ def _arranged(
     if slow := held_up(session, inventory, facts, workforce.topology, weighed):
         yield session.record(Notice(slow))
     return workforce, Place(session.plan.engine, inventory.device)
+
+
+def _with_memory(session: JobSession, inventory: Inventory) -> Inventory:
+    """With the memory of its GPUs, where models have to fit."""
+    from cluster.device_memory import with_memory
+
+    return with_memory(inventory) if sizes_known(session.plan.engine) else inventory
 
 
 def _probed(

@@ -16,7 +16,6 @@ from farm.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulate import SimulationConfig
 from jobs.errors import FarmError
-from jobs.frames import SPATIAL
 from jobs.graph import DecodeParams, SampleParams, SegmentParams, Stage, StageTask, UpscaleParams
 from jobs.spec import EngineConfig, FakeConfig, Run
 from jobs.store.documents import Documents
@@ -190,18 +189,14 @@ def _model_s(task: StageTask) -> float:
     params = task.params
     match params:
         case SampleParams():
-            return _passes(params) * _tokens(params) * STEP_S_PER_TOKEN
+            return _passes(params) * params.tokens * STEP_S_PER_TOKEN
         case UpscaleParams():
-            return _passes(params) * 4 * _tokens(params) * REFINE_S_PER_TOKEN
+            return _passes(params) * 4 * params.tokens * REFINE_S_PER_TOKEN
         case DecodeParams():
             return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
         case SegmentParams():
             return params.owned_frames * params.width * params.height * SEGMENT_S_PER_PIXEL
     return ENCODE_S
-
-
-def _tokens(params: SampleParams | UpscaleParams) -> int:
-    return params.span.sampled * (params.width // SPATIAL) * (params.height // SPATIAL)
 
 
 def _passes(params: SampleParams | UpscaleParams) -> float:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from farm.candidates import Footprint
 from farm.comfy_folders import find_model
 from farm.weights import tensor_bytes
-from jobs.graph import Stage
+from jobs.frames import frames_of
+from jobs.graph import DecodeParams, SampleParams, Stage, StageParams, StageTask, UpscaleParams
 from jobs.spec import EngineConfig
 
 GIB = 2**30
-WORKING_GIB: Mapping[Stage, float] = {
-    Stage.ENCODE: 1.0,
-    Stage.SAMPLE: 4.0,
-    Stage.UPSCALE: 6.0,
-    Stage.DECODE: 8.0,
-}
-"""Peaks beside the weights for 97 frames at 768x512 with a 2x upscale, rounded up from measurements."""
+
+RUNTIME_GIB = 1.0
+"""What a process holds on a device before it computes: the CUDA context and the libraries' workspaces."""
+MODEL_GIB_PER_TOKEN = 2.5e-4
+"""Activations of a transformer with guidance, generously: one pass of the 13B model takes 2.1 GiB for the
+19968 tokens of 97 frames at 1536x1024 (docs/gpu.md)."""
+DECODE_GIB_PER_PIXEL = 1.15e-7
+"""A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
 
 VAE_PREFIX = "vae."
 
@@ -34,11 +36,11 @@ class ModelSizes:
     upsampler: float = 0.0
 
 
-def engine_footprint(engine: EngineConfig, device_gib: float) -> Footprint | None:
+def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gib: float) -> Footprint | None:
     """The needs of an engine whose model files are here; None for the tiny model, and where the size of one
     is unknown.
     """
-    if not _has_models(engine) or unknown_sizes(engine):
+    if not sizes_known(engine):
         return None
     files = {field: find_model(engine, field, name) for field, name in _named(engine) if field != "loras"}
     whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
@@ -50,11 +52,12 @@ def engine_footprint(engine: EngineConfig, device_gib: float) -> Footprint | Non
         text_encoder=_gib(files.get("text_encoder")),
         upsampler=_gib(files.get("upscale_model")),
     )
-    return footprint_of(sizes, device_gib)
+    return footprint_of(sizes, working_gib(tasks), device_gib)
 
 
-def footprint_of(sizes: ModelSizes, device_gib: float) -> Footprint:
-    """Which models each stage keeps, and what it needs beside them."""
+def footprint_of(sizes: ModelSizes, working: Mapping[Stage, float], device_gib: float) -> Footprint:
+    """Which models each stage keeps, and the peak beside them. A decode that does not fit even alone takes
+    what there is: the ladder of out-of-memory rungs ends with tiles."""
     transformer, vae = {"transformer": sizes.transformer}, {"vae": sizes.vae}
     weights = {
         Stage.ENCODE: {"text encoder": sizes.text_encoder, **vae},
@@ -62,7 +65,46 @@ def footprint_of(sizes: ModelSizes, device_gib: float) -> Footprint:
         Stage.UPSCALE: {**transformer, **vae, "upsampler": sizes.upsampler},
         Stage.DECODE: vae,
     }
-    return Footprint(device_gib, weights, WORKING_GIB)
+    whole_gib, room_gib = working.get(Stage.DECODE, 0.0), device_gib - sizes.vae
+    if not whole_gib > room_gib > RUNTIME_GIB:
+        return Footprint(device_gib, weights, working)
+    tiled = {**working, Stage.DECODE: room_gib}
+    return Footprint(device_gib, weights, tiled, whole_decode_gib=sizes.vae + whole_gib)
+
+
+def in_tiles(footprint: Footprint) -> str:
+    """What is said of decodes that do not fit whole."""
+    need_gib, has_gib = footprint.whole_decode_gib, footprint.device_gib
+    return (
+        f"decode needs about {need_gib:.0f} GiB, one GPU has {has_gib:.0f}: it is done in tiles there, with "
+        "other bytes than on a larger one"
+    )
+
+
+def working_gib(tasks: Iterable[StageTask]) -> dict[Stage, float]:
+    """The peak beside the weights by stage, GiB: that of its largest task."""
+    peaks: dict[Stage, float] = {}
+    for task in tasks:
+        peaks[task.stage] = max(peaks.get(task.stage, 0.0), RUNTIME_GIB + _activations_gib(task.params))
+    return peaks
+
+
+def _activations_gib(params: StageParams) -> float:
+    match params:
+        case SampleParams():
+            return MODEL_GIB_PER_TOKEN * params.tokens
+        case UpscaleParams():
+            return MODEL_GIB_PER_TOKEN * 4 * params.tokens
+        case DecodeParams():
+            clip = len(params.window.context)
+            latents = min(clip, params.tiling.tile_latents) if params.tiling else clip
+            return DECODE_GIB_PER_PIXEL * frames_of(latents) * params.width * params.height
+    return 0.0
+
+
+def sizes_known(engine: EngineConfig) -> bool:
+    """Whether the engine has models that may not fit, and the size of each can be told."""
+    return _has_models(engine) and not unknown_sizes(engine)
 
 
 def unknown_sizes(engine: EngineConfig) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 
 from farm.bound import Bound, JobFacts, job_facts
 from farm.candidates import Footprint, Needs, candidates, fitting
@@ -127,15 +128,23 @@ class _Search:
         return self._within(best.makespan_s * _WORTH_HALF, lean.topology.gpus / 2) or lean
 
     def _within(self, allowed_s: float, most_gpus: float) -> Candidate | None:
-        """The candidate with the fewest GPUs, at most so many, that takes no longer than that."""
+        """The fastest of the candidates with the fewest GPUs, at most so many, that take no longer than
+        that."""
         near = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
-        smaller = {each for c in near for each in self._smaller(c.topology, allowed_s)}
-        for tried, topology in enumerate(sorted(smaller, key=lambda topology: topology.gpus)):
-            if topology.gpus > most_gpus or (tried >= _LAST_TRIES and self._spent()):
+        # In the order of their finding: a set of topologies has another one in every process.
+        smaller = dict.fromkeys(each for c in near for each in self._smaller(c.topology, allowed_s))
+        tries = _LAST_TRIES
+        for gpus, equals in groupby(sorted(smaller, key=_gpus), key=_gpus):
+            if gpus > most_gpus:
                 break
-            candidate = self._simulate(topology, exchanges=False)
-            if candidate.makespan_s <= allowed_s:
-                return candidate
+            found = []
+            for topology in equals:
+                if self._spent() and (tries := tries - 1) < 0:
+                    return None
+                candidate = self._simulate(topology, exchanges=False)
+                found += [candidate] if candidate.makespan_s <= allowed_s else []
+            if found:
+                return min(found, key=lambda candidate: candidate.makespan_s)
         return None
 
     def _smaller(self, topology: Topology, allowed_s: float) -> Iterator[Topology]:
@@ -229,6 +238,10 @@ def _with_count(topology: Topology, at: int, count: int) -> Topology:
     pools = list(topology.pools)
     pools[at] = replace(pools[at], count=count)
     return Topology(tuple(pools))
+
+
+def _gpus(topology: Topology) -> float:
+    return topology.gpus
 
 
 def _is_mono(topology: Topology) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
 
 GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {"cfg": (), "stg": ("stg_scale", "rescale", "blocks")}
 """The guiders of the engines, and what each can be told."""
@@ -117,6 +117,11 @@ class SampleParams:
     ffn_chunks: int
     audio_mode: Literal["condition", "generate"] | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Latent tokens of the clip."""
+        return self.span.sampled * (self.width // SPATIAL) * (self.height // SPATIAL)
+
 
 @dataclass(frozen=True, slots=True)
 class UpscaleParams:
@@ -137,6 +142,11 @@ class UpscaleParams:
     overlap_strength: float
     attention_mode: str
     ffn_chunks: int
+
+    @property
+    def tokens(self) -> int:
+        """Latent tokens of the clip before the upscale."""
+        return self.span.sampled * (self.width // SPATIAL) * (self.height // SPATIAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,12 @@ class InFlight:
 
 
 def copied(source: np.ndarray) -> np.ndarray:
-    """A contiguous array in memory of its own. The first touch of each fresh page takes longer than the copy
-    itself, and threads touch side by side."""
+    """A copy of a contiguous array in memory of its own. The first touch of each fresh page takes longer than
+    the copy itself, and threads touch side by side."""
     if source.nbytes < _COPIED_BY_ONE:
         return source.copy()
-    target = np.empty_like(source)
-    pieces = zip(np.array_split(target, _COPIERS), np.array_split(source, _COPIERS), strict=True)
+    target = np.empty(source.shape, source.dtype)
+    pieces = zip(*(np.array_split(array.reshape(-1), _COPIERS) for array in (target, source)), strict=True)
     with ThreadPoolExecutor(_COPIERS) as threads:
         list(threads.map(lambda piece: np.copyto(*piece), pieces))
     return target

@@ -43,7 +43,10 @@ def plan(
     gpu_memory: Annotated[
         float | None,
         typer.Option(
-            "--gpu-memory", min=0.1, metavar="GIB", help="Memory of one GPU; models then have to fit."
+            "--gpu-memory",
+            min=0.1,
+            metavar="GIB",
+            help="Memory of one GPU, where models have to fit; that of --device, or of what is here.",
         ),
     ] = None,
     gpu_hour_cost: Annotated[
@@ -60,7 +63,8 @@ def plan(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Show what a job will do: chunks, the best topology and why, time, GPU-hours, disk, cost."""
-    from cluster.inventory import count_gpus, local_device
+    from cluster.device_memory import local_memory_gib
+    from cluster.inventory import DEVICE_GIB, count_gpus, local_device
     from farm.api import RenderOptions, load
     from farm.verbs.plan import PlanRequest, plan_job
 
@@ -72,7 +76,7 @@ def plan(
         cpus=cpus or (None if gpus else os.cpu_count()),
         device=device or local_device(),
         topology=topology,
-        gpu_gib=gpu_memory,
+        gpu_gib=gpu_memory or (DEVICE_GIB.get(device) if device else local_memory_gib()),
         gpu_hour_cost=gpu_hour_cost,
     )
     report = plan_job(loaded, request)

@@ -8,20 +8,21 @@ from pathlib import Path
 
 from farm.candidates import Footprint
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.footprint import engine_footprint, unknown_sizes
-from jobs.graph import Stage
+from farm.footprint import engine_footprint, in_tiles, unknown_sizes
+from jobs.graph import Stage, TaskGraph
 from jobs.spec import EngineConfig
 
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")
+TILED_FIX = "a smaller picture, shorter chunks, or `decode.tiling`, which makes the same bytes everywhere"
 MOST_TAKEN = 0.1
 """Share of a GPU's memory that others may hold before it is worth a word."""
 
 
 def check_device(
-    engine: EngineConfig | None, stages: frozenset[Stage], cluster_gpus: float = 0.0
+    engine: EngineConfig | None, graph: TaskGraph | None, cluster_gpus: float = 0.0
 ) -> Iterator[Finding]:
-    """torch, this machine's device, and the device's memory against what each stage needs.
+    """torch, this machine's device, and the device's memory against what each stage of a job needs.
 
     A machine without a GPU may be the head of a cluster that has `cluster_gpus`.
     """
@@ -38,7 +39,9 @@ def check_device(
             facts = torch.cuda.get_device_properties(number)
             free, total = torch.cuda.mem_get_info(number)
             yield from check_memory(f"{number} {facts.name}", free / GIB, total / GIB)
-            yield from check_fit(engine_footprint(engine or EngineConfig(), total / GIB), stages)
+            if engine and graph:
+                needs = engine_footprint(engine, graph.tasks.values(), total / GIB)
+                yield from check_fit(needs, graph.stages)
         yield from check_known(engine or EngineConfig())
     elif DRIVER.exists():
         fix = "install a torch built for this driver's CUDA: pip install torch --index-url of pytorch.org"
@@ -81,6 +84,8 @@ def check_fit(footprint: Footprint | None, stages: frozenset[Stage]) -> Iterator
         need = footprint.together_gib((stage,))
         message = f"{stage} needs about {need:.0f} GiB, one GPU has {device_gib:.0f}"
         yield fail("memory", message, "a larger GPU, a smaller or quantized model, or a smaller picture")
+    if footprint.whole_decode_gib and Stage.DECODE in stages:
+        yield warn("memory", in_tiles(footprint), TILED_FIX)
     together = footprint.together_gib(hosted)
     if not large and together > device_gib:
         message = f"all stages together need about {together:.0f} GiB, one GPU has {device_gib:.0f}"

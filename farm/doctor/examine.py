@@ -12,7 +12,7 @@ from farm.doctor.finding import DoctorReport, Finding, report
 from farm.doctor.media import check_media
 from farm.doctor.models import check_models
 from farm.doctor.storage import check_disk, check_output, check_store
-from jobs.graph import Stage, build_graph
+from jobs.graph import build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan
 
@@ -37,7 +37,6 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     spec = loaded.spec if loaded else None
     engine = spec.engine if spec else None
     graph = build_graph(make_plan(loaded.spec, loaded.facts)) if loaded else None
-    stages = graph.stages if graph else frozenset(Stage)
     yield from check_media(spec)
     yield from check_store(subject.runs_url)
     if spec and graph:
@@ -45,6 +44,6 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_output(spec.output)
     yield from check_models(engine)
     cluster_gpus = yield from check_cluster(subject.address)
-    yield from check_device(engine, stages, cluster_gpus)
+    yield from check_device(engine, graph, cluster_gpus)
     if subject.comfyui or (engine and engine.name == "comfyui"):
         yield from check_comfyui(subject.comfyui, spec)

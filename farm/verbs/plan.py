@@ -15,7 +15,7 @@ from typing import Any
 from farm.bound import JobFacts, job_facts
 from farm.candidates import Footprint
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
-from farm.footprint import engine_footprint, unknown_sizes
+from farm.footprint import engine_footprint, in_tiles, unknown_sizes
 from farm.frozen import frozen_report, job_fingerprint
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
@@ -136,7 +136,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         disk=estimate_disk(standing.graph, standing.plan.run.keep),
         gpus=request.gpus,
         times_from=standing.times_from,
-        memory=_memory(standing.plan, request),
+        memory=_memory(standing, request),
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
@@ -213,13 +213,15 @@ def _slower(model: str) -> float:
     return H200[model].sample_s / H200[SMALL].sample_s
 
 
-def _memory(plan: Plan, request: PlanRequest) -> str:
+def _memory(standing: _Standing, request: PlanRequest) -> str:
     if not request.gpu_gib:
         return "not checked; --gpu-memory GIB does"
-    unknown = unknown_sizes(plan.engine)
+    unknown = unknown_sizes(standing.plan.engine)
     if unknown:
         return f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
-    return f"models are held against {request.gpu_gib:g} GiB a GPU"
+    footprint = _footprint(standing, request)
+    tiled = f"; {in_tiles(footprint)}" if footprint is not None and footprint.whole_decode_gib else ""
+    return f"models are held against {request.gpu_gib:g} GiB a GPU{tiled}"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:
@@ -236,7 +238,7 @@ def _search(tasks: list[ScheduledTask], facts: JobFacts, standing: _Standing, re
     plan, overheads, machine = standing.plan, standing.overheads, _machine(request)
     text = (request.topology or plan.run.topology).strip()
     if text == AUTO:
-        return find_topology(tasks, SearchConfig(machine, _footprint(plan, request), overheads))
+        return find_topology(tasks, SearchConfig(machine, _footprint(standing, request), overheads))
     topology = topology_for(text, machine, facts)
     makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
     only = Candidate(topology, makespan_s, facts.bound(topology))
@@ -257,8 +259,9 @@ def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple
     return (said,) if said else ()
 
 
-def _footprint(plan: Plan, request: PlanRequest) -> Footprint | None:
-    return engine_footprint(plan.engine, request.gpu_gib) if request.gpu_gib else None
+def _footprint(standing: _Standing, request: PlanRequest) -> Footprint | None:
+    tasks = standing.graph.tasks.values()
+    return engine_footprint(standing.plan.engine, tasks, request.gpu_gib) if request.gpu_gib else None
 
 
 def _rows(found: Found, gpu_hour_cost: float | None) -> tuple[TopologyRow, ...]:

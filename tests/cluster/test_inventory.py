@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-from cluster.inventory import UNKNOWN, Inventory, NodeFacts, WorkerRequest, check_capacity, read_inventory
+from cluster.inventory import (
+    UNKNOWN,
+    Inventory,
+    NodeFacts,
+    WorkerRequest,
+    check_capacity,
+    device_type,
+    read_inventory,
+)
 from jobs.errors import CapacityError
 
 
@@ -128,3 +136,28 @@ def test_the_device_is_what_most_gpus_are() -> None:
     partly = Inventory((*rather.nodes, NodeFacts("d", "d", 1, 8)))
     assert (partly.device_gib(), partly.device_gib(every=True)) == (141, None)
     assert nodes(1, 1).device == "cpu"
+
+
+def test_what_a_node_tells_of_its_gpus_counts_before_their_type() -> None:
+    told = Inventory((NodeFacts("a", "a", 8, 8, "A100", device_gib=79.3), NodeFacts("b", "b", 1, 8, "L4")))
+    assert (told.device_gib(), told.device_gib(every=True)) == (79.3, 24)
+    consumer = Inventory((NodeFacts("a", "a", 2, 8, "GeForce-RTX-4090", device_gib=24.0),))
+    assert consumer.device_gib() == 24.0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "NVIDIA GeForce RTX 4090",
+        "NVIDIA RTX A6000",
+        "NVIDIA RTX PRO 6000 Blackwell Server Edition",
+        "NVIDIA H100 80GB HBM3",
+        "NVIDIA A100-SXM4-80GB",
+        "Tesla V100-SXM2-16GB",
+        "NVIDIA TITAN RTX",
+    ],
+)
+def test_gpus_are_named_as_ray_names_them(model: str) -> None:
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
+    assert device_type(model) == NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type(model)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 
-from farm.candidates import Footprint, fitting
+from farm.candidates import Footprint, Needs, candidates, fitting
 from farm.footprint import ModelSizes, footprint_of
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
@@ -18,6 +22,7 @@ from jobs.errors import CapacityError
 from jobs.graph import Stage
 from jobs.topology import Machine, Topology, parse_topology
 
+ROOT = Path(__file__).parents[2]
 SHAPES = {"32 clips": (32, 1), "4 chains of 8": (4, 8), "1 chain of 12": (1, 12), "3 chains of 20": (3, 20)}
 
 
@@ -110,9 +115,8 @@ def test_a_text_encoder_that_does_not_fit_beside_the_transformer_lives_elsewhere
 
 def test_a_text_encoder_leaves_the_transformer_where_sample_and_upscale_then_share_workers() -> None:
     times = replace(H200["LTXV 13B"], encode_s=0.1)
-    footprint = footprint_of(
-        ModelSizes(transformer=24.2, vae=2.5, text_encoder=9.1, upsampler=0.5), device_gib=40.0
-    )
+    sizes = ModelSizes(transformer=24.2, vae=2.5, text_encoder=9.1, upsampler=0.5)
+    footprint = footprint_of(sizes, WORKING, device_gib=40.0)
     assert footprint.together_gib((Stage.ENCODE, Stage.SAMPLE)) < 40.0
     found = search(films(32, Film("v", 1, times)), 8, footprint)
     assert str(found.winner.topology).startswith("encode+decode=1,sample+upscale=7")
@@ -149,6 +153,33 @@ def test_a_resumed_job_with_only_segments_left_needs_no_gpu() -> None:
 def test_large_machines_are_searched_in_seconds() -> None:
     found = search(films(100, Film("v", 12, H200["LTXV 13B"], guided=True)), 256)
     assert found.winner.makespan_s <= 1.03 * found.winner.bound.seconds
+
+
+def test_a_text_encoder_of_its_own_keeps_the_candidates_few() -> None:
+    work_s = {Stage.ENCODE: 0.1, Stage.SAMPLE: 9.8, Stage.UPSCALE: 12.3, Stage.DECODE: 1.4}
+    needs, machine = Needs(work_s, encode_with_sample=False), Machine(256)
+    assert sum(1 for _ in candidates(needs, machine)) < 40_000
+
+
+def test_the_same_job_gets_the_same_topology_in_every_process() -> None:
+    """Names are hashed anew in each."""
+    script = (
+        "from farm.topology_search import *; from farm.workload import *\n"
+        "film = Film('film', 24, SLEEPS, guided=True)\n"
+        "print(find_topology(job([film]), SearchConfig(Machine(4, segment_workers=1))).winner.topology)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (0, 4, 5)
+    }
+    assert len(found) == 1
 
 
 def test_fitting_asks_only_for_the_models_of_the_job() -> None:

@@ -6,12 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.inventory import WorkerRequest, check_capacity, read_inventory
+from cluster.device_memory import local_memory_gib, with_memory
+from cluster.inventory import Inventory, NodeFacts, WorkerRequest, check_capacity, read_inventory
 from cluster.pool import Pool, PoolConfig
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from cluster.session import Session
@@ -324,3 +326,12 @@ def test_too_many_gpus_is_an_error_at_once(ray_session: Session) -> None:
     with pytest.raises(CapacityError, match=r"9 GPU.*8 GPU"):
         check_capacity(read_inventory(), one_gpu(9))
     assert time.monotonic() - begun < 10
+
+
+def test_nodes_are_asked_and_keep_their_types_word_where_they_cannot_tell(ray_session: Session) -> None:
+    """The one node has no driver; another went away between the listing and the question."""
+    here = tuple(replace(node, accelerator="H100") for node in read_inventory().nodes)
+    gone = NodeFacts("0" * 56, "gone", 1, 1, "L4")
+    asked = with_memory(Inventory((*here, gone)))
+    assert [node.device_gib for node in asked.nodes] == [local_memory_gib()] * len(here) + [None]
+    assert asked.device_gib(every=True) == 24.0

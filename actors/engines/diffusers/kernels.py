@@ -109,11 +109,10 @@ def measure(
     for name, attend in kernels.items():
         try:
             result = attend(query, key, value).float()
+            reference = result if reference is None else reference
+            errors[name] = _relative_rms(result, reference)
         except Exception as error:  # the kernels' own failures have no common class
             faults[name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            continue
-        reference = result if reference is None else reference
-        errors[name] = _relative_rms(result, reference)
     runs = {name: partial(kernels[name], query, key, value) for name in errors}
     seconds = fastest_of_each(runs, device)
     return [

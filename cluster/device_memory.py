@@ -1,0 +1,51 @@
+"""How much memory GPUs have, as their driver tells it."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from typing import Any
+
+from cluster.inventory import Inventory
+
+ASK = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+ANSWER_S = 20.0
+MIB_PER_GIB = 1024
+
+
+def local_memory_gib() -> float | None:
+    """Memory of this machine's smallest GPU, GiB; None without one, or where its driver does not tell."""
+    try:
+        told = subprocess.run(ASK, capture_output=True, text=True, timeout=ANSWER_S, check=True).stdout
+        return min((float(line) / MIB_PER_GIB for line in told.splitlines()), default=None)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def with_memory(inventory: Inventory) -> Inventory:
+    """The inventory with each node's own word on its GPUs' memory: the nodes of the connected cluster that
+    have real GPUs are asked. One that does not answer in time keeps what is known of its type."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(local_memory_gib)
+    asked = {
+        node.id: ask.options(scheduling_strategy=OnNode(node.id, soft=False)).remote()
+        for node in inventory.nodes
+        if node.accelerator
+    }
+    if not asked:
+        return inventory
+    answered = set(ray.wait([*asked.values()], num_returns=len(asked), timeout=ANSWER_S)[0])
+    told = {node: _answer(answer) for node, answer in asked.items() if answer in answered}
+    nodes = (replace(node, device_gib=told.get(node.id)) for node in inventory.nodes)
+    return replace(inventory, nodes=tuple(nodes))
+
+
+def _answer(answer: Any) -> float | None:
+    import ray
+
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayError:
+        return None
