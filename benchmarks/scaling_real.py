@@ -17,10 +17,9 @@ FILMS, CHUNKS, SCALE = 16, 3, 0.4
 LEAST_EFFICIENCY = 0.95
 
 NOTES = f"""
-{FILMS} films of {CHUNKS} chunks on one worker per logical GPU; stages sleep the 2B model's seconds x
-{SCALE:g}. Efficiency is the speed-up over one GPU, by the number of GPUs. All workers, segments and the
-driver share the cores of this machine, which costs more the shorter the steps are: at a scale of 0.2 the
-efficiency on 8 was 0.929.
+{FILMS} films of {CHUNKS} chunks on one worker per logical GPU; stages sleep {SCALE:g} of the 2B
+model's seconds. Efficiency is the speed-up over one GPU, by the number of GPUs. All workers, segments and the
+driver share the cores of this machine, which costs more the shorter the steps are.
 """
 
 
