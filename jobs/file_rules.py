@@ -14,6 +14,7 @@ from jobs.spec import JobSpec
 from jobs.spec.base import is_there
 
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+WEIGHTS = (".safetensors", ".sft", ".gguf", *PICKLED)
 MODEL_FIELDS = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
 IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
 
@@ -95,6 +96,20 @@ def _model_fault(engine: str, reference: str) -> str:
         return ""
     hub_id = by_name and reference.count("/") == 1 and not path.suffix
     return "" if hub_id else "does not exist"
+
+
+def check_text_encoder(spec: JobSpec) -> Iterator[Finding]:
+    """The diffusers engine reads its text encoder and tokenizer from folders; ComfyUI takes a single file."""
+    reference = spec.engine.text_encoder
+    if spec.engine.name == "diffusers" and reference is not None and _names_a_file(Path(reference)):
+        rule = "with diffusers a folder or hub id that holds `text_encoder/` and `tokenizer/`"
+        remedy = "give such a folder or hub id, or write `engine.name: comfyui`, which takes the file"
+        place: Location = ("engine", "text_encoder")
+        yield Finding(place, f"{shown(reference)} names a file", rule, remedy, (("engine", "name"),))
+
+
+def _names_a_file(path: Path) -> bool:
+    return path.is_file() if is_there(path) else path.suffix.lower() in WEIGHTS
 
 
 def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:

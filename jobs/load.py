@@ -16,7 +16,13 @@ from jobs.document import Document, read_document
 from jobs.errors import SpecError
 from jobs.explain import explain, with_lines
 from jobs.facts import SourceFacts
-from jobs.file_rules import check_input_files, check_models, check_outputs, check_pickles
+from jobs.file_rules import (
+    check_input_files,
+    check_models,
+    check_outputs,
+    check_pickles,
+    check_text_encoder,
+)
 from jobs.findings import Finding, not_caused_by
 from jobs.media_rules import NO_PROBES, Probes, check_media
 from jobs.overrides import apply_overrides, for_shell
@@ -116,7 +122,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
     if not options.check_files:
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
-    findings += [*check_input_files(spec), *check_models(spec)]
+    findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
     if sound:
         findings += check_outputs(spec)
     missing = [finding.location for finding in findings]

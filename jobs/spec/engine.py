@@ -49,7 +49,11 @@ class EngineConfig(Model):
         None, description="Diffusion model alone, for checkpoints that come in parts (comfyui)."
     )
     vae: ModelRef | None = Field(None, description="Video VAE alone, where the checkpoint has none.")
-    text_encoder: ModelRef | None = Field(None, description="Text encoder, where the checkpoint has none.")
+    text_encoder: ModelRef | None = Field(
+        None,
+        description="Text encoder, where the checkpoint has none: a file with comfyui; with diffusers a "
+        "folder or hub id that holds `text_encoder/` and `tokenizer/`.",
+    )
     loras: Many[Lora] = Field((), description="LoRAs, applied in this order.")
     upscale_model: ModelRef | None = Field(
         None, description="2x latent upsampler of the upscale stage. The bundled tiny model has its own."

@@ -317,6 +317,34 @@ def test_a_hub_id_is_no_missing_file(folder: Path) -> None:
     assert load(folder, spec).spec.engine.checkpoint == "Lightricks/LTX-Video"
 
 
+def with_text_encoder(name: str, reference: str) -> dict[str, Any]:
+    spec = changed("engine", {"name": name, "text_encoder": reference})
+    spec.pop("upscale")
+    return spec
+
+
+@pytest.mark.parametrize(
+    "reference", ["lora.safetensors", "lora.pt", "t5xxl.gguf", "owner/t5xxl.safetensors"]
+)
+def test_a_text_encoder_of_diffusers_is_no_file(folder: Path, reference: str) -> None:
+    (problem,) = problems(folder, with_text_encoder("diffusers", reference))
+    assert problem.place == "engine.text_encoder"
+    assert problem.value.endswith("names a file")
+    assert "`text_encoder/` and `tokenizer/`" in problem.rule
+    assert "folder or hub id" in problem.remedy
+
+
+def test_text_encoders_that_an_engine_takes(folder: Path) -> None:
+    (folder / "t5.safetensors").mkdir()
+    for name, reference in (
+        ("diffusers", "t5.safetensors"),
+        ("diffusers", "Lightricks/LTX-Video"),
+        ("comfyui", "lora.safetensors"),
+        ("comfyui", "t5xxl.safetensors"),
+    ):
+        assert load(folder, with_text_encoder(name, reference)).spec.engine.text_encoder is not None
+
+
 def test_every_mistake_is_listed_at_once_in_the_order_of_the_document(folder: Path) -> None:
     spec = copy.deepcopy(SPEC)
     spec["engine"]["loras"] = [{"path": "lora.pt"}]
