@@ -11,7 +11,7 @@ USAGE = "usage: python examples/driver.py SPEC [RUNS]"
 
 
 def main(spec: str, runs: str = "runs") -> None:
-    films = []
+    films, outcome = [], ""
     for event in farm.render(spec, runs=runs):
         if isinstance(event, farm.TaskCommitted):
             print(f"{event.task} took {event.seconds:.1f} s on {event.worker}")
@@ -19,8 +19,14 @@ def main(spec: str, runs: str = "runs") -> None:
             print(f"{event.task}: {event.message}; {event.then}")
         if isinstance(event, farm.FilmDelivered) and not event.preview:
             films.append(event)
+        if isinstance(event, farm.JobFinished):
+            outcome = event.outcome
     for film in films:
         print(f"{film.path} {film.frames} frames, sha256 {film.sha256}")
+    if outcome in ("cancelled", "interrupted"):
+        raise farm.JobCancelled(f"the job ended {outcome}")
+    if outcome != "done":
+        raise farm.JobFailed(f"the job ended {outcome}")
 
 
 if __name__ == "__main__":

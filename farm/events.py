@@ -143,8 +143,7 @@ class FilmDelivered(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobFinished(Event):
-    """The job ended; `outcome` is done, partial, failed, paused or cancelled, `state` what `state.json`
-    holds."""
+    """The job ended; `outcome` is a key of `farm.state.EXIT_CODES`, `state` what `state.json` holds."""
 
     name: ClassVar[str] = "job_finished"
     job: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,21 @@ def test_a_failed_job_tells_its_causes(tmp_path: Path) -> None:
     assert cause.startswith("v/00000/sample (bug): ")
     assert cause in str(caught.value)
     assert f"`farm why short --runs {tmp_path / 'runs'}` says more" in str(caught.value)
+
+
+def test_the_example_program_fails_where_the_job_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where one film of two is there: it is named, and the program ends as `farm render` would."""
+    script = tmp_path / "faults.json"
+    script.write_text(json.dumps({"faults": [{"task": "v/00000/sample", "do": "raise"}]}))
+    document = spec(tmp_path, faults=str(script))
+    document["videos"].append({**document["videos"][0], "name": "w"})
+    monkeypatch.setattr(farm, "render", partial(farm.render, serial=True))
+    program = runpy.run_path(str(ROOT / "examples" / "driver.py"))
+    with pytest.raises(farm.JobFailed, match="ended partial"):
+        program["main"](document, tmp_path / "runs")
+    assert f"{tmp_path / 'out' / 'w.mp4'} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
