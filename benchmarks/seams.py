@@ -1,6 +1,6 @@
 """Seams: the stitched film against one decode of the whole chain.
 
-    python -m benchmarks.seams --out docs/seams.md
+    python -m benchmarks.seams
 
 Each film is a Generate and several Extends. The reference is a single decode of the film's final latents.
 Measured is the PSNR of the frames within 16 of each seam, for every decode context, overlap and seam mode.

@@ -49,7 +49,8 @@ INTRO = """# Which worker hosts which stage
 `run.topology: auto` simulates topologies with the stage times of this model and size and takes the shortest
 makespan; where several are equal, the one with the fewest GPUs, and one that needs half the GPUs or fewer may
 take 2 % longer. The simulator is the scheduler itself on virtual time (`farm/simulate.py`). Stage times that
-were never measured are probed first: a few steps of each stage on one worker of each kind.
+were never measured are probed first, on two GPUs or more: a few steps of each stage on one worker of each
+kind. A job too small to be worth a probe goes by estimates.
 
 - One worker per GPU (`mono`) is the fastest, or as fast as any split, wherever the weights fit together: any
   worker can do whatever is next.

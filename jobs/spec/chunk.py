@@ -63,7 +63,11 @@ class Settings(Model):
         3.0, ge=0.0, le=100.0, description="Classifier-free guidance scale; 1 switches it off."
     )
     sampler: str = Field(
-        "euler_ancestral", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name."
+        "euler_ancestral",
+        pattern=r"^[a-z0-9_]+$",
+        max_length=80,
+        description="Sampler, by name: `dpmpp_2m`, `euler`, `euler_ancestral` or `heun` with diffusers, any "
+        "of its core's with comfyui.",
     )
     sigmas: Sigmas | None = Field(
         None, description="Noise levels, falling; they replace `steps`, `max_shift` and `base_shift`."
@@ -118,7 +122,9 @@ class Extend(Settings):
     """More frames for the shot before it."""
 
     num_new_frames: MoreFrames = Field(80, description="Frames added, a multiple of 8.")
-    overlap_frames: MoreFrames = Field(16, description="Frames looked back at and blended, a multiple of 8.")
+    overlap_frames: MoreFrames = Field(
+        16, description="Frames looked back at, a multiple of 8; all but the first 8 are blended."
+    )
     seed: Seed | None = Field(
         None, description="Seed of this chunk, taken literally; repetitions after the first derive from it."
     )

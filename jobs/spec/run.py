@@ -47,7 +47,9 @@ class Output(Model):
     dir: InputPath = Field(FILMS, description="Folder of the films, relative to the spec.")
     container: Literal[tuple(CONTAINERS)] = Field("mp4", description="File format.")  # type: ignore[valid-type]
     codec: Literal[tuple(CODECS)] | None = Field(  # type: ignore[valid-type]
-        None, description="Video codec. Left out: the container's usual one."
+        None,
+        description="Video codec. mp4: h264, hevc; mov: also prores; mkv: also prores, ffv1; png-sequence: "
+        "png, no sound. Left out: the first.",
     )
     crf: int = Field(16, ge=0, le=51, description="Quality of h264 and hevc; lower is better and larger.")
     preset: Literal["ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = Field(
