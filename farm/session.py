@@ -231,7 +231,9 @@ class JobSession:
 
     def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[TaskCommitted]:
         """Takes a committed result, for the task and its twins: it counts, and `order` may name it. `settle`
-        follows."""
+        follows. One that is here already counts once: an attempt that was given up may end all the same."""
+        if result.task in self.commits:
+            return
         family = self.twins.family(result.task)
         for task in family:
             self._keep(task, result.commit)

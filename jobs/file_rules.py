@@ -94,7 +94,7 @@ def _model_fault(engine: str, reference: str) -> str:
     by_name = not path.is_absolute() and not reference.startswith(".")
     if engine == "comfyui" and by_name:
         return ""
-    hub_id = by_name and reference.count("/") == 1 and not path.suffix
+    hub_id = by_name and reference.count("/") == 1 and path.suffix.lower() not in WEIGHTS
     return "" if hub_id else "does not exist"
 
 

@@ -109,6 +109,23 @@ def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
     assert [told.count(task) for task in told] == [2] * len(told)
 
 
+def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt is given up with its worker, and its result arrives behind that of the next one."""
+    submit = PoolHere.submit
+
+    def twice(self: PoolHere, worker: str, call: Call) -> None:
+        submit(self, worker, call)
+        self._events.append(self._events[-1])
+
+    monkeypatch.setattr(PoolHere, "submit", twice)
+    events = list(rendered(tmp_path, chunks=3))
+    committed = [event.task for event in events if isinstance(event, TaskCommitted)]
+    assert len(committed) == len(set(committed))
+    (finished,) = [event for event in events if isinstance(event, JobFinished)]
+    assert finished.outcome == DONE
+    assert finished.state["tasks"]["committed"] == len(committed)
+
+
 def test_no_worker_waits_for_frames_to_be_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here that takes until the last task of the film is done."""
     evict, all_done = Store.evict, threading.Event()

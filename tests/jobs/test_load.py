@@ -311,10 +311,11 @@ def test_a_guider_that_comfyui_does_not_have(folder: Path) -> None:
     assert load(folder, spec).spec.defaults.sampler == "a_later_one"
 
 
-def test_a_hub_id_is_no_missing_file(folder: Path) -> None:
-    spec = changed("engine", {"name": "diffusers", "checkpoint": "Lightricks/LTX-Video"})
+@pytest.mark.parametrize("name", ["Lightricks/LTX-Video", "Lightricks/LTX-Video-0.9.7-dev"])
+def test_a_hub_id_is_no_missing_file(folder: Path, name: str) -> None:
+    spec = changed("engine", {"name": "diffusers", "checkpoint": name})
     spec.pop("upscale")
-    assert load(folder, spec).spec.engine.checkpoint == "Lightricks/LTX-Video"
+    assert load(folder, spec).spec.engine.checkpoint == name
 
 
 def with_text_encoder(name: str, reference: str) -> dict[str, Any]:
