@@ -55,6 +55,6 @@ def held_up(
 
 def _left(session: JobSession, seconds: Callable[[StageTask], float]) -> list[ScheduledTask]:
     """What has to be computed; every task while the digests are unknown. Committed needs are no needs."""
-    names = set(session.todo) if session.digests else set(session.scoped)
+    names = set(session.ledger.left)
     tasks = (scheduled(task, seconds(task)) for name, task in session.graph.tasks.items() if name in names)
     return [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in tasks]

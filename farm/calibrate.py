@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from farm.durations import Durations, Place, expected_s, keep_durations, read_durations
 from farm.events import Notice
+from farm.ledger import Ledger
 from jobs.graph import Stage, StageTask, TaskGraph
 from jobs.topology import Topology
 
 if TYPE_CHECKING:
     from cluster.pool import Pool
-    from farm.session import JobSession
     from farm.workforce import Workforce
 
 PROBED = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
@@ -31,7 +31,7 @@ LEAST_SHARE = 2
 WAIT_S = 1.0
 
 
-def tasks_to_probe(session: JobSession, known: Durations, place: Place) -> list[StageTask]:
+def tasks_to_probe(ledger: Ledger, known: Durations, place: Place) -> list[StageTask]:
     """What to run, needs first: for each stage a task of the size that has most of its work, where that size
     was never measured there.
 
@@ -39,11 +39,10 @@ def tasks_to_probe(session: JobSession, known: Durations, place: Place) -> list[
     """
     if place.engine.name == "fake":
         return []
-    names = session.todo if session.digests else session.scoped
-    tasks = [session.graph.tasks[name] for name in names]
+    tasks = [ledger.graph.tasks[name] for name in ledger.left]
     wanted = [found for stage in PROBED if (found := _largest(tasks, stage, place)) is not None]
     unknown = [task.id for task in wanted if not known.knows(place, task)]
-    needed = _with_needs(session.graph, unknown)
+    needed = _with_needs(ledger.graph, unknown)
     few = len(needed) > MOST_TASKS or LEAST_SHARE * len(needed) > len(tasks)
     return [] if few else needed
 

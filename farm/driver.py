@@ -72,7 +72,7 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
             yield session.planned()
             session.deliver_complete()
             yield from session.mend()
-            if not session.todo:
+            if session.complete:
                 yield from session.finish(session.final_outcome)
                 return
         session.store.require_shared()
@@ -132,7 +132,7 @@ def _arranged(
         session.arranged(text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
     facts = facts_left(session, inventory)
-    workforce = arrange(text, inventory, options.gpus, session.stages_left, facts)
+    workforce = arrange(text, inventory, options.gpus, session.ledger.stages_left, facts)
     check_capacity(inventory, workforce.requests)
     if slow := held_up(session, inventory, facts, workforce.topology, weighed):
         yield session.record(Notice(slow))
@@ -154,7 +154,7 @@ def _probed(
     from cluster.pool import Pool, PoolConfig
 
     place = Place(session.plan.engine, inventory.device)
-    tasks = tasks_to_probe(session, read_durations(session.scope.runs_url), place)
+    tasks = tasks_to_probe(session.ledger, read_durations(session.scope.runs_url), place)
     if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
         return None
     guess = find_arrangement(session, inventory, options.gpus).winner.topology

@@ -72,8 +72,8 @@ class JobMetrics:
                 self._fail(event)
 
     def _plan(self) -> None:
-        todo = self.session.waiting
-        for task in self.session.scoped:
+        todo = self.session.ledger.waiting
+        for task in self.session.ledger.scoped:
             self.state[task] = WAITING if task in todo else COMMITTED
         for task in todo:
             self.state[task] = self._open(task)

@@ -50,6 +50,7 @@ class RenderLoop:
 
     def __init__(self, session: JobSession, pool: Pool, workforce: Workforce, place: Place) -> None:
         self.session, self.pool, self.workforce, self.place = session, pool, workforce, place
+        self.ledger = session.ledger
         self.known = read_durations(session.scope.runs_url)
         self.measured = Durations(self.known.means)
         self.scheduler: Scheduler | None = None
@@ -73,7 +74,7 @@ class RenderLoop:
     def run(self) -> Iterator[Event]:
         """The job's events; the last one is `JobFinished`."""
         try:
-            if self.session.digests:
+            if self.ledger.digests:
                 yield from self._begin()
                 yield from self._mend()
             while self._ending is None:
@@ -92,8 +93,8 @@ class RenderLoop:
         if self._ending is None or self._ending[0] not in COMPUTED:
             return
         yield from self.session.mend()
-        if self.session.todo:
-            self._require_hosts(self.session.todo, "a segment is damaged")
+        if self.ledger.todo:
+            self._require_hosts(self.ledger.todo, "a segment is damaged")
             self._computed, self._ending = self._ending, None
             self._schedule()
             for worker in self.crew.members:
@@ -119,7 +120,7 @@ class RenderLoop:
                 yield from self._tell(events.Tick())
             if self._pausing and not any(self.pool.busy(worker) for worker in self.crew.ready):
                 self._ending = PAUSED, self._pausing
-        if self._ending is None and not self.session.digests:
+        if self._ending is None and not self.ledger.digests:
             yield from self._settle()
         if left_out := self.speaker.left_out():
             yield self.session.record(Notice(left_out))
@@ -206,7 +207,7 @@ class RenderLoop:
             yield from self._enlist(worker)
 
     def _schedule(self) -> None:
-        self._stages = {self.session.graph.tasks[task].stage for task in self.session.todo}
+        self._stages = {self.ledger.graph.tasks[task].stage for task in self.ledger.todo}
         self.scheduler = make_scheduler(self.session, self.known.estimate(self.place))
 
     def _enlist(self, worker: str) -> Iterator[Event]:
@@ -234,7 +235,7 @@ class RenderLoop:
         done = events.TaskDone(result.task, event.worker, attempt, result.commit.size, after_s)
         yield from self._tell(done)
         yield from self.session.settle(result.task)
-        task = self.session.graph.tasks[result.task]
+        task = self.ledger.graph.tasks[result.task]
         if slow := self.pace.observe(event.worker, task.stage, self._expected_s(task), result.seconds):
             yield self.session.record(Notice(slow))
         laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
@@ -275,8 +276,8 @@ class RenderLoop:
     def _lose_inputs(self, task: str, failure: Failure) -> tuple[str, ...]:
         """The inputs that turned out damaged; their commits are void from now on."""
         digest = failure.cause.digest if isinstance(failure.cause, CorruptArtifact) else ""
-        needs = dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs)
-        lost = tuple(need for need in needs if digest and self.session.digests[need] == digest)
+        needs = dict.fromkeys(need.task for need in self.ledger.graph.tasks[task].needs)
+        lost = tuple(need for need in needs if digest and self.ledger.digests[need] == digest)
         for need in lost:
             self.session.lose(need)
             self.pool.drop(need)
@@ -287,7 +288,7 @@ class RenderLoop:
         """Raises StorageProblem, which pauses the job, where a task that is made again has no worker: what
         was committed when the job was resumed gets none."""
         for task in tasks:
-            stage = self.session.graph.tasks[task].stage
+            stage = self.ledger.graph.tasks[task].stage
             if not self.workforce.hosts(stage):
                 job = self.session.store.job_id
                 again = f"{task} has to be made again, and no worker of this render hosts {stage}"
@@ -367,18 +368,18 @@ class RenderLoop:
                     self._ending = self._outcome(order)
 
     def _assign(self, order: commands.Assign) -> Iterator[Event]:
-        known = self.session.store.commit(self.session.digests[order.task]) if order.attempt > 1 else None
+        known = self.session.store.commit(self.ledger.digests[order.task]) if order.attempt > 1 else None
         if known is not None:
             yield from self._adopt(order, known)
             return
         task = order.task
         rungs = tuple(Rung(name) for name in order.ladder)
-        uses = tuple(dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs))
-        ticket = self.session.order(task, order.attempt, rungs)
+        uses = tuple(dict.fromkeys(need.task for need in self.ledger.graph.tasks[task].needs))
+        ticket = self.ledger.order(task, order.attempt, rungs)
         if order.worker in self.crew.strangers:
             ticket = replace(ticket, exact=False)
         share = self._has_other_readers(task, order.worker)
-        size_bytes = self.session.graph.tasks[task].bytes_estimate
+        size_bytes = self.ledger.graph.tasks[task].bytes_estimate
         if not self.pool.busy(order.worker):
             # Behind another call it would wait for that one, too.
             self._sent_s[task, order.attempt] = time.monotonic()
@@ -397,7 +398,7 @@ class RenderLoop:
 
     def _has_other_readers(self, task: str, worker: str) -> bool:
         """Whether another worker may read the task's payload; the own one has it in its cache."""
-        graph = self.session.graph
+        graph = self.ledger.graph
         stages = {graph.tasks[reader].stage for reader in graph.dependents.get(task, ())} & self._stages
         return any(self.workforce.hosts(stage) != {worker} for stage in stages)
 
@@ -434,7 +435,7 @@ def give_back_memory() -> None:
 def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -> Scheduler:
     """The scheduler of a resolved session with these estimates; what need not run counts as committed."""
     graph = schedule_graph(session.graph, seconds)
-    todo = set(session.todo)
+    todo = set(session.ledger.todo)
     return Scheduler(graph, scheduler_config(session.plan.run), [t for t in graph.ids if t not in todo])
 
 

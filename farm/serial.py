@@ -45,7 +45,7 @@ def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
 
 class _SerialRender:
     def __init__(self, session: JobSession) -> None:
-        self.session = session
+        self.session, self.ledger = session, session.ledger
         self.worker: StageWorker | None = None
         self.failures: dict[str, list[Failure]] = {}
         self.attempts: dict[str, int] = {}
@@ -73,13 +73,13 @@ class _SerialRender:
         yield session.planned()
         session.deliver_complete()
         yield from session.delivered()
-        self.queue.extend(session.todo)
+        self.queue.extend(self.ledger.todo)
         yield from self._work()
         while self.ended is None:
             yield from session.mend()
-            if not session.todo:
+            if session.complete:
                 break
-            self.queue.extend(session.todo)
+            self.queue.extend(self.ledger.todo)
             yield from self._work()
 
     def _work(self) -> Iterator[Event]:
@@ -94,7 +94,7 @@ class _SerialRender:
 
         session, run = self.session, self.session.plan.run
         self.place = Place(session.plan.engine, _device(session.plan.engine.name))
-        stages = self.session.graph.stages
+        stages = self.ledger.graph.stages
         yield session.record(
             WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages))
         )
@@ -111,7 +111,7 @@ class _SerialRender:
         self.worker = StageWorker(config)
         report = self.worker.setup()
         yield session.record(WorkerReady(WORKER, report["device"], report["setup_s"]))
-        if not session.digests:
+        if not self.ledger.digests:
             session.resolve(report)
         elif unlike := difference(report, session.engine):
             if not run.mixed_compute:
@@ -122,11 +122,11 @@ class _SerialRender:
             self.exact = False
 
     def _step(self, task: str) -> Iterator[Event]:
-        needs = [need.task for need in self.session.graph.tasks[task].needs]
-        if task in self.session.commits or self.given_up.intersection(needs):
-            self.given_up |= {task} - self.session.commits.keys()
+        needs = [need.task for need in self.ledger.graph.tasks[task].needs]
+        if task in self.ledger.commits or self.given_up.intersection(needs):
+            self.given_up |= {task} - self.ledger.commits.keys()
             return
-        missing = [need for need in needs if need not in self.session.commits]
+        missing = [need for need in needs if need not in self.ledger.commits]
         if missing:
             self.queue.extendleft([task, *reversed(missing)])
             return
@@ -135,12 +135,12 @@ class _SerialRender:
     def _attempt(self, task: str) -> Iterator[Event]:
         assert self.worker is not None
         attempt = self.attempts[task] = self.attempts.get(task, 0) + 1
-        stage = self.session.graph.tasks[task].stage
+        stage = self.ledger.graph.tasks[task].stage
         known = self.failures.get(task, [])
         rungs = self._decide(known, stage).rungs if known else ()
         yield self.session.record(TaskStarted(task, WORKER, attempt, "plan order"))
         try:
-            order = self.session.order(task, attempt, rungs)
+            order = self.ledger.order(task, attempt, rungs)
             result = self.worker.run(order if self.exact else replace(order, exact=False))
         except StageError as error:
             yield self._fail(task, attempt, error)
@@ -149,13 +149,13 @@ class _SerialRender:
             yield from self.session.settle(task)
             laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
             assert self.place is not None
-            self.measured.observe(self.place, self.session.graph.tasks[task], laps)
+            self.measured.observe(self.place, self.ledger.graph.tasks[task], laps)
 
     def _fail(self, task: str, attempt: int, error: StageError) -> Event:
         failure = _failure(error)
         history = self.failures.setdefault(task, [])
         history.append(failure)
-        verdict = self._decide(history, self.session.graph.tasks[task].stage)
+        verdict = self._decide(history, self.ledger.graph.tasks[task].stage)
         self._follow(task, failure, verdict)
         event = TaskFailed(task, WORKER, attempt, error.kind.value, str(error), verdict.reason)
         return self.session.failed(event, given_up=verdict.action is Action.QUARANTINE)
@@ -180,8 +180,8 @@ class _SerialRender:
                 self.ended = PAUSED, verdict.reason
 
     def _lose_input(self, task: str, digest: str) -> None:
-        for need in self.session.graph.tasks[task].needs:
-            if self.session.digests[need.task] == digest:
+        for need in self.ledger.graph.tasks[task].needs:
+            if self.ledger.digests[need.task] == digest:
                 self.session.lose(need.task)
         self.queue.appendleft(task)
 
@@ -196,7 +196,7 @@ class _SerialRender:
     def _outcome(self) -> tuple[str, str]:
         if not self.given_up:
             return self.session.final_outcome, ""
-        return (PARTIAL if self.session.commits else FAILED), f"{amount(len(self.given_up), 'task')} given up"
+        return (PARTIAL if self.ledger.commits else FAILED), f"{amount(len(self.given_up), 'task')} given up"
 
 
 def _failure(error: StageError) -> Failure:

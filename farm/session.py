@@ -1,9 +1,8 @@
 """One job while it renders: plan, graph, digests, store, state and events, whichever executor drives it.
 
 An executor opens the session, gives it the engine's fingerprint where none is frozen yet (`resolve`), runs
-what `todo` lists with the orders that `order` builds, reports each result (`take`, then `settle`) or
-failure (`failed`), and ends with `finish`. The session never touches a tensor and knows neither workers nor
-Ray.
+what the ledger lists with the orders that it builds, reports each result (`take`, then `settle`) or failure
+(`failed`), and ends with `finish`. The session never touches a tensor and knows neither workers nor Ray.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from farm.events import (
 )
 from farm.eviction import Evictions
 from farm.frozen import frozen_report, job_fingerprint, require_samplers
+from farm.ledger import Ledger
 from farm.progress import split_task
-from farm.selection import to_compute, to_remake, within
 from farm.standing import ANSWERED, require_not_cancelled, standing
 from farm.state import (
     COMPUTED,
@@ -47,25 +46,19 @@ from farm.state import (
     TaskCounts,
 )  # fmt: skip
 from jobs.advice import advice
-from jobs.digest import digests
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
-from jobs.graph import Stage, build_graph
+from jobs.graph import Stage, TaskGraph, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan, plan_to_json, reseeded
-from jobs.retention import evictable
-from jobs.store import DIGESTS, PLAN, SPEC, STATE, Commit, Request, Store
-from jobs.twins import Twins, find_twins
+from jobs.store import DIGESTS, PLAN, SPEC, STATE, Request, Store
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from actors.worker import TaskOrder, TaskResult
-    from jobs.failures import Rung
+    from actors.worker import TaskResult
 
 STATE_INTERVAL_S = 2.0
-NO_PROVENANCE: dict[str, Any] = {}
-"""Shared by all commits in memory: there may be a hundred thousand of them; the store has the real one."""
 
 RecordedEvent = TypeVar("RecordedEvent", bound=Event)
 
@@ -91,17 +84,10 @@ class JobSession:
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
-        self.graph = build_graph(self.plan)
-        self.scoped = within(self.graph, scope.until)
+        self.ledger = Ledger(build_graph(self.plan), scope.until)
         self.engine: Mapping[str, Any] = {}
         """The fingerprint of the software and models that the digests stand for."""
-        self.digests: dict[str, str] = {}
-        self._contents: Mapping[str, str] = {}
-        self.twins = Twins()
-        self.commits: dict[str, Commit] = {}
-        self.todo: list[str] = []
         self._notices: list[Event] = []
-        self._inexact: set[str] = set()
         self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock()
         self._evictions = Evictions(self.store, self.check_lock)
@@ -181,16 +167,13 @@ class JobSession:
             return False
         require_samplers(self.graph, report.get("samplers", ()))
         resolved = self.plan.resolve(report.get("modes", {}))
+        graph = self.graph
         if resolved != self.plan:
             # A second graph of a long film would cost the driver tens of megabytes.
-            self.plan, self.graph = resolved, build_graph(resolved)
+            self.plan, graph = resolved, build_graph(resolved)
             self._write_plan()
         self.engine = report["fingerprint"]
-        found = job_fingerprint(self.graph, self.engine)
-        self._contents = found.files
-        self.digests = digests(self.graph, found)
-        self.twins = find_twins(self.digests)
-        self.graph = self.twins.merged(self.graph)
+        self.ledger.resolve(graph, job_fingerprint(graph, self.engine))
         self._write_digests(report)
         self._survey()
         return True
@@ -203,8 +186,8 @@ class JobSession:
         """The opening event, once `resolve` has succeeded."""
         totals: dict[str, Counter[str]] = {}
         done: dict[str, Counter[str]] = {}
-        waiting = self.waiting
-        for name in self.scoped:
+        waiting = self.ledger.waiting
+        for name in self.ledger.scoped:
             video, _, stage = split_task(name)
             totals.setdefault(video, Counter())[stage] += 1
             done.setdefault(video, Counter())[stage] += name not in waiting
@@ -213,36 +196,25 @@ class JobSession:
             run_dir=self.store.url,
             videos=tuple(video.name for video in self.plan.videos),
             frames=self.plan.frames,
-            tasks=len(self.scoped),
+            tasks=len(self.ledger.scoped),
             reused=self._state.tasks.reused,
             totals={video: dict(stages) for video, stages in totals.items()},
             done={video: dict(stages) for video, stages in done.items()},
         )
         return self.record(event)
 
-    def order(self, task: str, attempt: int, ladder: tuple[Rung, ...] = ()) -> TaskOrder:
-        """What a worker needs to run `task`: its inputs are committed, or this raises KeyError."""
-        from actors.worker import TaskOrder
-
-        stage_task = self.graph.tasks[task]
-        inputs = {need.task: self.commits[need.task] for need in stage_task.needs}
-        content = self._contents.get(getattr(stage_task.params, "path", ""), "")
-        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, content=content)
-
     def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[TaskCommitted]:
-        """Takes a committed result, for the task and its twins: it counts, and `order` may name it. `settle`
-        follows. One that is here already counts once: an attempt that was given up may end all the same."""
-        if result.task in self.commits:
+        """Takes a committed result, for the task and its twins: it counts, and orders may name it. `settle`
+        follows. One that is here already counts once."""
+        family = self.ledger.keep(result.task, result.commit)
+        if not family:
             return
-        family = self.twins.family(result.task)
-        for task in family:
-            self._keep(task, result.commit)
         counts = self._state.tasks
         self._state = replace(
             self._state,
             tasks=replace(counts, committed=counts.committed + 1, retried=counts.retried + (attempt > 1)),
         )
-        exact = result.task not in self._inexact
+        exact = self.ledger.is_exact(result.task)
         for task in family:
             seconds = result.seconds if task == result.task else 0.0
             yield self.record(TaskCommitted(task, worker, attempt, seconds, result.commit.size, exact))
@@ -250,29 +222,28 @@ class JobSession:
     def settle(self, task: str) -> Iterator[Event]:
         """What follows from a result that was taken: gives up frames nobody needs, hands complete films to
         delivery."""
-        for twin in self.twins.family(task):
+        for twin in self.ledger.twins.family(task):
             self._retire(twin)
-            self._delivery.committed(twin, self.commits)
+            self._delivery.committed(twin, self.ledger.commits)
         yield from self.delivered()
 
     def failed(self, failure: TaskFailed, given_up: bool) -> TaskFailed:
         """Takes a failed attempt; with `given_up` the task counts as failed in `state.json`, and its
         twins."""
         if given_up:
-            family = self.twins.family(failure.task)
+            family = self.ledger.twins.family(failure.task)
             lost = [FailedTask(task, failure.kind, failure.message) for task in family]
             self._state = replace(self._state, failed=(*self._state.failed, *lost))
         return self.record(failure)
 
     def lose(self, task: str) -> None:
         """Forgets a commit whose artifact turned out damaged; it has to be rendered again."""
-        self.store.void([self.digests[task]])
-        for twin in self.twins.family(task):
-            self.commits.pop(twin, None)
+        self.store.void([self.ledger.digests[task]])
+        self.ledger.forget(task)
 
     def deliver_complete(self) -> None:
         """Hands over every film that is complete already: all of them on a second render."""
-        self._delivery.start(self.commits, self._state)
+        self._delivery.start(self.ledger.commits, self._state)
 
     def delivered(self) -> Iterator[Event]:
         """Films and previews finished since the last call, and notices. Raises StorageProblem where frames
@@ -286,21 +257,21 @@ class JobSession:
             yield self.record(self._notices.pop(0))
         for film, preview in self._finished_films():
             if not preview:
-                film = replace(film, exact=not self._touches(film.name))
+                film = replace(film, exact=self.ledger.is_exact_film(film.name))
                 self._state = self._state.with_film(film)
             yield self.record(
                 FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
             )
 
     def mend(self) -> Iterator[Event]:
-        """Call when all is computed: waits for the films. Where one met a damaged segment, `todo` lists what
-        makes it again, and nothing else; empty as a rule."""
+        """Call when all is computed: waits for the films. Where one met a damaged segment, the ledger lists
+        what makes it again, and nothing else; `complete` as a rule."""
         self._delivery.wait()
         yield from self.delivered()
         if self._decayed:
             # What is made again must not go with what was given up before.
             self._evictions.wait()
-        self.todo = self.twins.without(to_remake(self.graph, self._decayed, self.commits))
+        self.ledger.remake(self._decayed)
         self._mends += bool(self._decayed)
         self._decayed = []
 
@@ -335,20 +306,14 @@ class JobSession:
         self._lock.check()
 
     @property
+    def graph(self) -> TaskGraph:
+        """The job's tasks."""
+        return self.ledger.graph
+
+    @property
     def complete(self) -> bool:
         """Nothing is left to compute."""
-        return not self.todo
-
-    @property
-    def stages_left(self) -> frozenset[Stage]:
-        """Stages that have something to compute; all of the job's while the digests are unknown."""
-        names = self.todo if self.digests else self.scoped
-        return frozenset(self.graph.tasks[task].stage for task in names)
-
-    @property
-    def waiting(self) -> set[str]:
-        """The tasks that are not there yet: what has to be computed, and its twins."""
-        return {twin for task in self.todo for twin in self.twins.family(task)}
+        return not self.ledger.todo
 
     @property
     def final_outcome(self) -> str:
@@ -365,7 +330,7 @@ class JobSession:
             "modes": report.get("modes", {}),
             "sources": report.get("sources", {}),
             "samplers": list(report.get("samplers", ())),
-            "digests": self.digests,
+            "digests": self.ledger.digests,
         }
         self.store.write_json(DIGESTS, record)
 
@@ -376,40 +341,17 @@ class JobSession:
             self.store.void(digest for digest, _ in checked.damage)
             self._notice(f"{amount(len(checked.damage), 'damaged artifact')} discarded and rendered again")
         self.store.sweep(checked)
-        for task, digest in self.digests.items():
-            commit = checked.commits.get(digest)
-            if commit is not None:
-                self._keep(task, commit)
-        evicted = self.store.evicted()
-        standing = {**evicted, **checked.commits}
-        self._inexact |= {task for task, digest in self.digests.items() if _is_inexact(standing.get(digest))}
-        for task in evictable(self.graph, self.commits):
+        for task in self.ledger.survey(checked.commits, self.store.evicted()):
             self._retire(task)
-        missing = to_compute(self.graph, self.digests, checked.commits, evicted, self.scope.until)
-        self.todo = self.twins.without(missing)
-        total = len(self.scoped)
-        reused = total - len(set(self.todo) & set(self.scoped))
-        self._state = replace(self._state, tasks=TaskCounts(total=total, reused=reused))
-
-    def _keep(self, task: str, commit: Commit) -> None:
-        if _is_inexact(commit):
-            self._inexact.add(task)
-        self.commits[task] = replace(commit, digest=self.digests[task], provenance=NO_PROVENANCE)
+        scoped, todo = self.ledger.scoped, set(self.ledger.todo)
+        reused = len(scoped) - len(todo.intersection(scoped))
+        self._state = replace(self._state, tasks=TaskCounts(total=len(scoped), reused=reused))
 
     def _retire(self, task: str) -> None:
         """Gives up decoded frames once every segment that shows them is committed."""
-        if self.plan.run.keep == "all":
-            return
-        first = self.twins.first.get(task, task)
-        for name in (first, *(need.task for need in self.graph.tasks[task].needs)):
-            shown = all(reader in self.commits for reader in self.graph.dependents[name])
-            if shown and self.graph.tasks[name].stage is Stage.DECODE and name in self.commits:
-                self._evictions.add(self.commits[name])
-                for twin in self.twins.family(name):
-                    self.commits.pop(twin, None)
-
-    def _touches(self, video: str) -> bool:
-        return any(split_task(task)[0] == video for task in self._inexact)
+        if self.plan.run.keep != "all":
+            for commit in self.ledger.retire(task):
+                self._evictions.add(commit)
 
     def _finished_films(self) -> Iterator[tuple[FilmState, bool]]:
         """What delivery finished.
@@ -429,13 +371,12 @@ class JobSession:
     def _lose_segment(self, problem: CorruptArtifact) -> None:
         """A segment is damaged: `mend` has it made again, until the medium cannot be trusted. A preview and
         the film may both have met it."""
-        if any(self.digests[task] == problem.digest for task in self._decayed):
+        if any(self.ledger.digests[task] == problem.digest for task in self._decayed):
             return
         self._notice(f"a film waits: {problem}")
-        lost = [task for task, commit in self.commits.items() if commit.digest == problem.digest]
         self.store.void([problem.digest])
+        lost = self.ledger.forget_artifact(problem.digest)
         for task in lost:
-            del self.commits[task]
             self._delivery.reopen(task)
         if lost and self._mends < CORRUPT_INPUT_CAP:
             self._decayed += lost
@@ -446,7 +387,7 @@ class JobSession:
         self._notices.append(Notice(message))
 
     def _end(self, outcome: str, reason: str) -> JobFinished:
-        exact = self._state.exact and not self._inexact
+        exact = self._state.exact and self.ledger.exact
         self._state = replace(self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact)
         try:
             self._write_state()
@@ -473,8 +414,3 @@ class JobSession:
     def _write_state_sometimes(self) -> None:
         if time.monotonic() - self._written_s >= STATE_INTERVAL_S:
             self._write_state()
-
-
-def _is_inexact(commit: Commit | None) -> bool:
-    """Whether a result was made by a rung of the ladder that changes bytes."""
-    return commit is not None and not commit.provenance.get("exact", True)

@@ -14,6 +14,7 @@ from cluster.failures import Failure
 from cluster.pool_events import Call, Done, Failed, Ready
 from farm.calibrate import Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Durations, Place, read_durations
+from farm.ledger import Ledger
 from jobs.errors import FailureKind
 from jobs.graph import Stage, StageTask, build_graph
 from jobs.plan import make_plan
@@ -24,12 +25,11 @@ GPU = Place(EngineConfig(name="diffusers"), "H200")
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 80, "overlap_frames": 16, "repeat": 5}}
 
 
-def session(chunks: list[dict[str, Any]] | None = None, **more: Any) -> Any:
-    """A job of six chunks, five of them extends, as `tasks_to_probe` reads it."""
+def ledger(chunks: list[dict[str, Any]] | None = None, **more: Any) -> Ledger:
+    """A job of six chunks, five of them extends."""
     listed = chunks or [{"generate": {"prompt": "a", "num_frames": 97}}, EXTEND]
     data = {"name": "job", "upscale": {}, "videos": [{"name": "film", "chunks": listed}], **more}
-    graph = build_graph(make_plan(JobSpec.model_validate(data, strict=False)))
-    return SimpleNamespace(graph=graph, scoped=tuple(graph.tasks), todo=[], digests={})
+    return Ledger(build_graph(make_plan(JobSpec.model_validate(data, strict=False))))
 
 
 def measured(tasks: list[StageTask], place: Place = GPU) -> Durations:
@@ -40,7 +40,7 @@ def measured(tasks: list[StageTask], place: Place = GPU) -> Durations:
 
 
 def test_the_size_with_most_work_is_probed_needs_first() -> None:
-    tasks = tasks_to_probe(session(), Durations(), GPU)
+    tasks = tasks_to_probe(ledger(), Durations(), GPU)
     names = [task.id for task in tasks if task.stage is not Stage.ENCODE]
     assert names == [
         f"film/{chunk:05d}/{stage}"
@@ -54,7 +54,7 @@ def test_the_size_with_most_work_is_probed_needs_first() -> None:
 
 
 def test_nothing_is_probed_that_was_measured_there() -> None:
-    job = session()
+    job = ledger()
     tasks = tasks_to_probe(job, Durations(), GPU)
     assert tasks_to_probe(job, measured(tasks), GPU) == []
     elsewhere = Place(GPU.engine, "L4")
@@ -62,25 +62,25 @@ def test_nothing_is_probed_that_was_measured_there() -> None:
 
 
 def test_a_larger_picture_is_probed_again() -> None:
-    known = measured(tasks_to_probe(session(), Durations(), GPU))
-    assert tasks_to_probe(session(defaults={"width": 1536, "height": 1024}), known, GPU) != []
+    known = measured(tasks_to_probe(ledger(), Durations(), GPU))
+    assert tasks_to_probe(ledger(defaults={"width": 1536, "height": 1024}), known, GPU) != []
 
 
 def test_one_stage_unknown_probes_that_stage_and_what_it_needs() -> None:
-    job = session()
+    job = ledger()
     tasks = [task for task in tasks_to_probe(job, Durations(), GPU) if task.stage is not Stage.DECODE]
     again = tasks_to_probe(job, measured(tasks), GPU)
     assert again[-1].id == "film/00001/decode"
 
 
 def test_settings_are_not_probed_and_short_jobs_are_rendered_at_once() -> None:
-    assert tasks_to_probe(session(), Durations(), Place(EngineConfig(name="fake"), "cpu")) == []
-    short = session([{"generate": {"prompt": "a", "num_frames": 97}}])
+    assert tasks_to_probe(ledger(), Durations(), Place(EngineConfig(name="fake"), "cpu")) == []
+    short = ledger([{"generate": {"prompt": "a", "num_frames": 97}}])
     assert tasks_to_probe(short, Durations(), GPU) == []
 
 
 def test_a_resumed_job_is_probed_for_what_is_left() -> None:
-    job = session()
+    job = ledger()
     job.digests = {"some": "digest"}
     assert tasks_to_probe(job, Durations(), GPU) == []
     job.todo = [name for name, task in job.graph.tasks.items() if task.stage is Stage.DECODE]
@@ -126,7 +126,7 @@ def done(worker: str, call: Call) -> Done:
 
 
 def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
-    tasks = tasks_to_probe(session(), Durations(), GPU)
+    tasks = tasks_to_probe(ledger(), Durations(), GPU)
     pool = FakePool(("a", "b"), done)
     crew = workforce(a={Stage.ENCODE, Stage.SAMPLE}, b={Stage.UPSCALE, Stage.DECODE})
     probe = Probe(tasks, pool, crew)  # type: ignore[arg-type]
@@ -146,14 +146,14 @@ def test_a_probe_that_fails_says_so_and_ends() -> None:
     def fail(worker: str, call: Call) -> Failed:
         return Failed(worker, call, Failure(FailureKind.OOM, "out of memory", worker_gone=False))
 
-    tasks = tasks_to_probe(session(), Durations(), GPU)
+    tasks = tasks_to_probe(ledger(), Durations(), GPU)
     probe = Probe(tasks, FakePool(("a",), fail), workforce(a=set(Stage)))  # type: ignore[arg-type]
     assert list(probe.run()) == []
     assert told(probe) == "the probe failed, stage times stay estimates: out of memory"
 
 
 def test_a_signal_ends_the_probe() -> None:
-    tasks = tasks_to_probe(session(), Durations(), GPU)
+    tasks = tasks_to_probe(ledger(), Durations(), GPU)
     pool = FakePool((), done)
     probe = Probe(tasks, pool, workforce(a=set(Stage)))  # type: ignore[arg-type]
     probe.stop("SIGTERM")

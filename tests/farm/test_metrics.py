@@ -77,11 +77,11 @@ def test_a_whole_render(tmp_path: Path) -> None:
 def test_failures_and_lost_workers_put_tasks_back(tmp_path: Path) -> None:
     board, task = Board(), "v/00000/sample"
     with session(tmp_path) as job:
-        job.todo = list(job.graph.tasks)
+        job.ledger.todo = list(job.graph.tasks)
         metrics = JobMetrics(job, board)
         metrics._plan()
-        encode = next(name for name in job.todo if name.startswith("encode/"))
-        for name in [name for name in job.todo if name.startswith("encode/")]:
+        encode = next(name for name in job.ledger.todo if name.startswith("encode/"))
+        for name in [name for name in job.ledger.todo if name.startswith("encode/")]:
             metrics.take(TaskCommitted(name, "a", 1, 0.1, 10))
         assert encode in job.graph.tasks and board.now["sample", "ready"] == 1
         metrics.take(TaskStarted(task, "a", 1, ""))

@@ -73,7 +73,7 @@ def test_models_named_as_comfyui_does_count_in_the_footprint(tmp_path: Path) -> 
     write_model(folders / "checkpoints" / "m.safetensors", {f"{PREFIX}x": (3, gib), "vae.x": (1, gib)})
     write_model(folders / "text_encoders" / "t.safetensors", {"x": (2, gib)})
     engine = comfyui(tmp_path, checkpoint="m.safetensors", text_encoder="t.safetensors")
-    footprint = engine_footprint(engine, 80.0)
+    footprint = engine_footprint(engine, (), 80.0)
     assert footprint is not None and unknown_sizes(engine) == ()
     assert footprint.weights_gib[Stage.SAMPLE]["transformer"] == pytest.approx(3.0, rel=1e-3)
     assert footprint.weights_gib[Stage.ENCODE]["text encoder"] == pytest.approx(2.0, rel=1e-3)
@@ -86,7 +86,7 @@ def test_a_size_that_is_unknown_is_told_and_not_taken_for_nothing(tmp_path: Path
     engine = comfyui(tmp_path, checkpoint="m.safetensors", text_encoder="t.safetensors").model_copy(
         update={"loras": (lora,)}
     )
-    assert engine_footprint(engine, 80.0) is None
+    assert engine_footprint(engine, (), 80.0) is None
     assert unknown_sizes(engine) == ("t.safetensors", "style.safetensors")
     (finding,) = check_known(engine)
     assert "model sizes unknown (t.safetensors, style.safetensors)" in finding.message
