@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from cluster.inventory import Inventory
 from farm.bound import JobFacts, job_facts
+from farm.candidates import Footprint
 from farm.durations import Place, read_durations
-from farm.footprint import engine_footprint
+from farm.footprint import engine_footprint, memory_said
 from farm.schedule_graph import ScheduledTask, scheduled
 from farm.segments import bottleneck
 from farm.session import JobSession
@@ -24,14 +25,28 @@ def find_arrangement(session: JobSession, inventory: Inventory, gpus: int | None
 
     Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
     """
-    device_gib = inventory.device_gib(every=session.plan.run.mixed_compute)
-    engine, planned = session.plan.engine, session.graph.tasks.values()
-    footprint = engine_footprint(engine, planned, device_gib) if device_gib else None
-    known, place = read_durations(session.scope.runs_url), Place(engine, inventory.device)
+    known, place = read_durations(session.scope.runs_url), Place(session.plan.engine, inventory.device)
     tasks = _left(session, known.estimate(place))
     machine = machine_of(inventory, job_facts(tasks))
     machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
-    return find_topology(tasks, SearchConfig(machine, footprint, known.simulation(place, session.plan.run)))
+    return find_topology(
+        tasks,
+        SearchConfig(machine, _footprint(session, inventory), known.simulation(place, session.plan.run)),
+    )
+
+
+def short_of_memory(session: JobSession, inventory: Inventory) -> str:
+    """What to tell the user of memory on real GPUs; empty where there is nothing to tell."""
+    if not any(node.accelerator for node in inventory.nodes):
+        return ""
+    return memory_said(session.plan.engine, _footprint(session, inventory))
+
+
+def _footprint(session: JobSession, inventory: Inventory) -> Footprint | None:
+    device_gib = inventory.device_gib(every=session.plan.run.mixed_compute)
+    if not device_gib:
+        return None
+    return engine_footprint(session.plan.engine, session.graph.tasks.values(), device_gib)
 
 
 def facts_left(session: JobSession, inventory: Inventory) -> JobFacts:

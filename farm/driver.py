@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
-from farm.arrange import facts_left, find_arrangement, held_up
+from farm.arrange import facts_left, find_arrangement, held_up, short_of_memory
 from farm.calibrate import PROBED, Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Place, read_durations
 from farm.events import Event, Notice
@@ -131,6 +131,8 @@ def _arranged(
         text, weighed = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
+        if short := short_of_memory(session, inventory):
+            yield session.record(Notice(short))
     facts = facts_left(session, inventory)
     workforce = arrange(text, inventory, options.gpus, session.ledger.stages_left, facts)
     check_capacity(inventory, workforce.requests)

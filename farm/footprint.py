@@ -72,6 +72,13 @@ def footprint_of(sizes: ModelSizes, working: Mapping[Stage, float], device_gib: 
     return Footprint(device_gib, weights, tiled, whole_decode_gib=sizes.vae + whole_gib)
 
 
+def memory_said(engine: EngineConfig, footprint: Footprint | None) -> str:
+    """What a user should know of the models' memory; empty where all is known and fits in some way."""
+    if unknown := unknown_sizes(engine):
+        return f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
+    return in_tiles(footprint) if footprint is not None and footprint.whole_decode_gib else ""
+
+
 def in_tiles(footprint: Footprint) -> str:
     """What is said of decodes that do not fit whole."""
     need_gib, has_gib = footprint.whole_decode_gib, footprint.device_gib

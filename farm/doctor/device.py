@@ -8,7 +8,7 @@ from pathlib import Path
 
 from farm.candidates import Footprint
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.footprint import engine_footprint, in_tiles, unknown_sizes
+from farm.footprint import engine_footprint, in_tiles, memory_said
 from jobs.graph import Stage, TaskGraph
 from jobs.spec import EngineConfig
 
@@ -67,10 +67,8 @@ def check_memory(name: str, free_gib: float, total_gib: float) -> Iterator[Findi
 
 def check_known(engine: EngineConfig) -> Iterator[Finding]:
     """Whether the models' sizes are known, so that memory can be checked."""
-    unknown = unknown_sizes(engine)
-    if unknown:
-        message = f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
-        yield warn("memory", message, "name the files by path; for ComfyUI's names, set COMFYUI_PATH")
+    if said := memory_said(engine, None):
+        yield warn("memory", said, "name the files by path; for ComfyUI's names, set COMFYUI_PATH")
 
 
 def check_fit(footprint: Footprint | None, stages: frozenset[Stage]) -> Iterator[Finding]:

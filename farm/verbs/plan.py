@@ -15,7 +15,7 @@ from typing import Any
 from farm.bound import JobFacts, job_facts
 from farm.candidates import Footprint
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
-from farm.footprint import engine_footprint, in_tiles, unknown_sizes
+from farm.footprint import engine_footprint, memory_said
 from farm.frozen import frozen_report, job_fingerprint
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
@@ -216,12 +216,8 @@ def _slower(model: str) -> float:
 def _memory(standing: _Standing, request: PlanRequest) -> str:
     if not request.gpu_gib:
         return "not checked; --gpu-memory GIB does"
-    unknown = unknown_sizes(standing.plan.engine)
-    if unknown:
-        return f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
-    footprint = _footprint(standing, request)
-    tiled = f"; {in_tiles(footprint)}" if footprint is not None and footprint.whole_decode_gib else ""
-    return f"models are held against {request.gpu_gib:g} GiB a GPU{tiled}"
+    said = memory_said(standing.plan.engine, _footprint(standing, request))
+    return said or f"models are held against {request.gpu_gib:g} GiB a GPU"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.arrange import find_arrangement
+from farm.arrange import find_arrangement, short_of_memory
 from farm.session import JobSession, Scope
 from jobs.errors import CapacityError
 from jobs.load import load_spec
@@ -44,3 +44,19 @@ def test_without_an_autoscaler_there_is_what_there_is(session: JobSession) -> No
     assert find_arrangement(session, Inventory((HEAD, *TWO)), 8).winner.topology.gpus == 2
     with pytest.raises(CapacityError, match="0 GPUs"):
         find_arrangement(session, Inventory((HEAD,)), 8)
+
+
+def test_models_of_unknown_size_are_told_on_real_gpus(tmp_path: Path) -> None:
+    spec = {
+        "name": "harbor",
+        "engine": {"name": "diffusers", "checkpoint": "Lightricks/LTX-Video"},
+        "defaults": {"width": 64, "height": 64},
+        "videos": [{"name": "a", "chunks": [{"generate": {"prompt": "a boat"}}]}],
+    }
+    job = JobSession(load_spec(spec), Scope(str(tmp_path)))
+    assert "Lightricks/LTX-Video" in short_of_memory(job, Inventory(TWO))
+    assert short_of_memory(job, Inventory((NodeFacts("w", "w", 2, 8),))) == ""
+
+
+def test_what_fits_or_has_no_models_is_no_matter(session: JobSession) -> None:
+    assert short_of_memory(session, Inventory(TWO)) == ""
