@@ -8,13 +8,13 @@ from dataclasses import replace
 from actors.engines.base import Engine, FreeLevel
 from jobs.failures import Rung
 from jobs.graph import DecodeParams, SampleParams, Stage, StageTask, Tiles, UpscaleParams
+from jobs.params import SMALL_TILES
 
 _FREES: dict[Rung, FreeLevel] = {
     Rung.EMPTY_CACHE: "cache",
     Rung.EVICT_RESIDENTS: "resident",
     Rung.OFFLOAD: "offload",
 }
-SMALL_TILES = Tiles(tile_latents=6, overlap_latents=2)
 MANY_FFN_CHUNKS = 16
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.candidates import Footprint
-from farm.footprint import ModelSizes, footprint_of, working_gib
+from farm.footprint import ModelSizes, footprint_of, working_for
 from farm.schedule_graph import ScheduleGraph
 from farm.simulate import simulate
 from farm.topology_search import SearchConfig, find_topology
@@ -160,7 +160,7 @@ def _fits(topology: Topology, footprint: Footprint | None) -> bool:
 def small_footprint() -> Footprint:
     """What `auto` reckons with for these clips, that model and such a GPU."""
     plan = make_plan(load_spec(CLIPS).spec)
-    return footprint_of(LARGE, working_gib(build_graph(plan).tasks.values()), SMALL_GIB)
+    return footprint_of(LARGE, working_for(build_graph(plan).tasks.values(), plan.engine), SMALL_GIB)
 
 
 def not_fitting(footprint: Footprint) -> str:

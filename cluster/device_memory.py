@@ -9,35 +9,37 @@ from typing import Any
 from cluster.inventory import Inventory
 
 ASK = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
-ANSWER_S = 20.0
+TOOL_S, ANSWER_S = 10.0, 20.0
+"""How long the driver's tool may take, and a node with the start of a process for it."""
 MIB_PER_GIB = 1024
 
 
 def local_memory_gib() -> float | None:
     """Memory of this machine's smallest GPU, GiB; None without one, or where its driver does not tell."""
     try:
-        told = subprocess.run(ASK, capture_output=True, text=True, timeout=ANSWER_S, check=True).stdout
+        told = subprocess.run(ASK, capture_output=True, text=True, timeout=TOOL_S, check=True).stdout
         return min((float(line) / MIB_PER_GIB for line in told.splitlines()), default=None)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 
 
-def with_memory(inventory: Inventory) -> Inventory:
+def with_memory(inventory: Inventory, known: Inventory | None = None) -> Inventory:
     """The inventory with each node's own word on its GPUs' memory: the nodes of the connected cluster that
-    have real GPUs are asked. One that does not answer in time keeps what is known of its type."""
+    have real GPUs are asked, but for those in `known`. Of one that does not answer in time, only its type
+    tells."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
 
     ask = ray.remote(num_cpus=0, max_retries=0)(local_memory_gib)
+    told = {node.id: node.device_gib for node in known.nodes} if known else {}
     asked = {
         node.id: ask.options(scheduling_strategy=OnNode(node.id, soft=False)).remote()
         for node in inventory.nodes
-        if node.accelerator
+        if node.accelerator and node.id not in told
     }
-    if not asked:
-        return inventory
-    answered = set(ray.wait([*asked.values()], num_returns=len(asked), timeout=ANSWER_S)[0])
-    told = {node: _answer(answer) for node, answer in asked.items() if answer in answered}
+    if asked:
+        answered = set(ray.wait([*asked.values()], num_returns=len(asked), timeout=ANSWER_S)[0])
+        told |= {node: _answer(answer) for node, answer in asked.items() if answer in answered}
     nodes = (replace(node, device_gib=told.get(node.id)) for node in inventory.nodes)
     return replace(inventory, nodes=tuple(nodes))
 

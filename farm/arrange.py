@@ -46,7 +46,8 @@ def _footprint(session: JobSession, inventory: Inventory) -> Footprint | None:
     device_gib = inventory.device_gib(every=session.plan.run.mixed_compute)
     if not device_gib:
         return None
-    return engine_footprint(session.plan.engine, session.graph.tasks.values(), device_gib)
+    left = (session.graph.tasks[task] for task in session.ledger.left)
+    return engine_footprint(session.plan.engine, left, device_gib)
 
 
 def facts_left(session: JobSession, inventory: Inventory) -> JobFacts:

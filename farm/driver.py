@@ -119,14 +119,14 @@ def _arranged(
     inventory = read_inventory()
     weighed: list[Topology] = []
     if text.strip() == AUTO:
-        inventory = _with_memory(session, inventory)
+        inventory = before = _with_memory(session, inventory)
         probe = yield from _probed(session, inventory, options)
         if probe is not None and probe.stopped_by:
             reason = f"stopped by {probe.stopped_by}; the same command continues it"
             yield from session.finish(INTERRUPTED, reason)
             return None
         # The probe may have waited for the first nodes that an autoscaler brought.
-        inventory = _with_memory(session, read_inventory())
+        inventory = _with_memory(session, read_inventory(), before)
         found = find_arrangement(session, inventory, options.gpus)
         text, weighed = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
@@ -141,11 +141,11 @@ def _arranged(
     return workforce, Place(session.plan.engine, inventory.device)
 
 
-def _with_memory(session: JobSession, inventory: Inventory) -> Inventory:
+def _with_memory(session: JobSession, inventory: Inventory, known: Inventory | None = None) -> Inventory:
     """With the memory of its GPUs, where models have to fit."""
     from cluster.device_memory import with_memory
 
-    return with_memory(inventory) if sizes_known(session.plan.engine) else inventory
+    return with_memory(inventory, known) if sizes_known(session.plan.engine) else inventory
 
 
 def _probed(

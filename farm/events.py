@@ -112,6 +112,16 @@ class TaskFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskSuperseded(Event):
+    """An attempt ended after another one's result was taken: it counts for nothing, its worker is free."""
+
+    name: ClassVar[str] = "task_superseded"
+    task: str
+    worker: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskVoided(Event):
     """`farm retry` took a result back; only logs hold it."""
 
@@ -161,6 +171,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         TaskStarted,
         TaskCommitted,
         TaskFailed,
+        TaskSuperseded,
         TaskVoided,
         Notice,
         FilmDelivered,

@@ -8,18 +8,21 @@ from pathlib import Path
 
 from farm.candidates import Footprint
 from farm.comfy_folders import find_model
+from farm.model_size import SMALL, model_like
 from farm.weights import tensor_bytes
 from jobs.frames import frames_of
-from jobs.graph import DecodeParams, SampleParams, Stage, StageParams, StageTask, UpscaleParams
+from jobs.graph import DecodeParams, SampleParams, Stage, StageTask, Tiles, UpscaleParams
+from jobs.params import SMALL_TILES
 from jobs.spec import EngineConfig
 
 GIB = 2**30
 
 RUNTIME_GIB = 1.0
 """What a process holds on a device before it computes: the CUDA context and the libraries' workspaces."""
-MODEL_GIB_PER_TOKEN = 2.5e-4
-"""Activations of a transformer with guidance, generously: one pass of the 13B model takes 2.1 GiB for the
-19968 tokens of 97 frames at 1536x1024 (docs/gpu.md)."""
+PASS_GIB_PER_TOKEN = 1.1e-4
+"""Activations of one pass of the 13B model, 2.1 GiB for the 19968 tokens of 97 frames at 1536x1024; half of
+that with 2B, which is half as wide (docs/gpu.md)."""
+SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
 
@@ -36,6 +39,14 @@ class ModelSizes:
     upsampler: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Peaks beside the weights by stage, GiB, and that of the largest decode in tiles."""
+
+    gib: Mapping[Stage, float]
+    tiled_decode_gib: float = 0.0
+
+
 def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gib: float) -> Footprint | None:
     """The needs of an engine whose model files are here; None for the tiny model, and where the size of one
     is unknown.
@@ -49,15 +60,15 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     sizes = ModelSizes(
         transformer=transformer + sum(loras),
         vae=_gib(files.get("vae")) or vae_inside,
-        text_encoder=_gib(files.get("text_encoder")),
+        text_encoder=_text_encoder_gib(files.get("text_encoder")),
         upsampler=_gib(files.get("upscale_model")),
     )
-    return footprint_of(sizes, working_gib(tasks), device_gib)
+    return footprint_of(sizes, working_for(tasks, engine), device_gib)
 
 
-def footprint_of(sizes: ModelSizes, working: Mapping[Stage, float], device_gib: float) -> Footprint:
-    """Which models each stage keeps, and the peak beside them. A decode that does not fit even alone takes
-    what there is: the ladder of out-of-memory rungs ends with tiles."""
+def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:
+    """Which models each stage keeps, and the peak beside them. A decode that does not fit even alone counts
+    as the out-of-memory ladder does it, in tiles, where these fit."""
     transformer, vae = {"transformer": sizes.transformer}, {"vae": sizes.vae}
     weights = {
         Stage.ENCODE: {"text encoder": sizes.text_encoder, **vae},
@@ -65,11 +76,11 @@ def footprint_of(sizes: ModelSizes, working: Mapping[Stage, float], device_gib: 
         Stage.UPSCALE: {**transformer, **vae, "upsampler": sizes.upsampler},
         Stage.DECODE: vae,
     }
-    whole_gib, room_gib = working.get(Stage.DECODE, 0.0), device_gib - sizes.vae
-    if not whole_gib > room_gib > RUNTIME_GIB:
-        return Footprint(device_gib, weights, working)
-    tiled = {**working, Stage.DECODE: room_gib}
-    return Footprint(device_gib, weights, tiled, whole_decode_gib=sizes.vae + whole_gib)
+    whole_gib = sizes.vae + working.gib.get(Stage.DECODE, 0.0)
+    if not sizes.vae + working.tiled_decode_gib <= device_gib < whole_gib:
+        return Footprint(device_gib, weights, working.gib)
+    tiled = {**working.gib, Stage.DECODE: working.tiled_decode_gib}
+    return Footprint(device_gib, weights, tiled, whole_decode_gib=whole_gib)
 
 
 def memory_said(engine: EngineConfig, footprint: Footprint | None) -> str:
@@ -88,25 +99,31 @@ def in_tiles(footprint: Footprint) -> str:
     )
 
 
-def working_gib(tasks: Iterable[StageTask]) -> dict[Stage, float]:
-    """The peak beside the weights by stage, GiB: that of its largest task."""
-    peaks: dict[Stage, float] = {}
+def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
+    """What the largest tasks of each stage take on this engine and model."""
+    width = SMALL_WIDTH if model_like(engine) == SMALL else 1.0
+    batches = engine.name != "comfyui"
+    gib: dict[Stage, float] = {}
+    tiled_gib = 0.0
     for task in tasks:
-        peaks[task.stage] = max(peaks.get(task.stage, 0.0), RUNTIME_GIB + _activations_gib(task.params))
-    return peaks
+        match task.params:
+            case SampleParams() | UpscaleParams() as params:
+                passes = 2 if batches and params.sampling.cfg != 1.0 else 1
+                tokens = params.tokens * (4 if task.stage is Stage.UPSCALE else 1)
+                activations = PASS_GIB_PER_TOKEN * width * passes * tokens
+            case DecodeParams() as params:
+                activations = _decode_gib(params, params.tiling)
+                tiled_gib = max(tiled_gib, RUNTIME_GIB + _decode_gib(params, params.tiling or SMALL_TILES))
+            case _:
+                activations = 0.0
+        gib[task.stage] = max(gib.get(task.stage, 0.0), RUNTIME_GIB + activations)
+    return Working(gib, tiled_gib)
 
 
-def _activations_gib(params: StageParams) -> float:
-    match params:
-        case SampleParams():
-            return MODEL_GIB_PER_TOKEN * params.tokens
-        case UpscaleParams():
-            return MODEL_GIB_PER_TOKEN * 4 * params.tokens
-        case DecodeParams():
-            clip = len(params.window.context)
-            latents = min(clip, params.tiling.tile_latents) if params.tiling else clip
-            return DECODE_GIB_PER_PIXEL * frames_of(latents) * params.width * params.height
-    return 0.0
+def _decode_gib(params: DecodeParams, tiling: Tiles | None) -> float:
+    clip = len(params.window.context)
+    latents = min(clip, tiling.tile_latents) if tiling else clip
+    return DECODE_GIB_PER_PIXEL * frames_of(latents) * params.width * params.height
 
 
 def sizes_known(engine: EngineConfig) -> bool:
@@ -134,6 +151,12 @@ def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
     yield from (("loras", lora.path) for lora in engine.loras)
 
 
+def _text_encoder_gib(path: Path | None) -> float:
+    """Of a snapshot that holds more, only the encoder's own folder is loaded."""
+    own = path / "text_encoder" if path is not None else None
+    return _gib(own if own is not None and own.is_dir() else path)
+
+
 def _gib(path: Path | None) -> float:
     """Size of a model file or folder; 0 without one."""
     if path is None:
@@ -147,6 +170,6 @@ def _checkpoint_gib(path: Path | None) -> tuple[float, float]:
     if path is None:
         return 0.0, 0.0
     if path.is_dir():
-        parts = [_gib(path / part) for part in ("transformer", "vae")]
+        parts = [_gib(path / part) if (path / part).is_dir() else 0.0 for part in ("transformer", "vae")]
         return sum(parts), parts[1]
     return _gib(path), tensor_bytes(path, VAE_PREFIX) / GIB

@@ -59,14 +59,13 @@ class Ledger:
         return evictable(self.graph, self.commits)
 
     def keep(self, task: str, commit: Commit) -> tuple[str, ...]:
-        """Takes a commit for the task and its twins, which are returned; nothing where it is here already: an
-        attempt that was given up may end all the same."""
-        if task in self.commits:
-            return ()
-        family = tuple(self.twins.family(task))
-        for one in family:
-            self._keep(one, commit)
-        return family
+        """Takes a commit for the task and its twins, which are returned; none of them where one was taken
+        before: an attempt that was given up may end all the same, and may have replaced the artifact."""
+        before, family = self.commits.get(task), self.twins.family(task)
+        if before is None or before.file != commit.file:
+            for one in family:
+                self._keep(one, commit)
+        return family if before is None else ()
 
     def forget(self, task: str) -> None:
         """Lets go of the commit of a task and its twins."""

@@ -12,6 +12,7 @@ from farm.events import (
     TaskCommitted,
     TaskFailed,
     TaskStarted,
+    TaskSuperseded,
     WorkerGone,
     WorkerPlaced,
     WorkerReady,
@@ -70,6 +71,8 @@ class JobMetrics:
                 self._commit(event)
             case TaskFailed():
                 self._fail(event)
+            case TaskSuperseded():
+                self._release(event.worker, event.task)
 
     def _plan(self) -> None:
         todo = self.session.ledger.waiting

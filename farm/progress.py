@@ -13,6 +13,7 @@ from farm.events import (
     TaskCommitted,
     TaskFailed,
     TaskStarted,
+    TaskSuperseded,
     WorkerGone,
     WorkerPlaced,
     WorkerReady,
@@ -68,6 +69,8 @@ class Progress:
                 self._commit(event)
             case TaskFailed():
                 self.failed += 1
+                self._release(event.worker, event.task)
+            case TaskSuperseded():
                 self._release(event.worker, event.task)
             case FilmDelivered(preview=False):
                 self.films.append(event.path)

@@ -26,6 +26,7 @@ from farm.events import (
     Notice,
     TaskCommitted,
     TaskFailed,
+    TaskSuperseded,
     to_record,
 )
 from farm.eviction import Evictions
@@ -203,11 +204,12 @@ class JobSession:
         )
         return self.record(event)
 
-    def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[TaskCommitted]:
+    def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[TaskCommitted | TaskSuperseded]:
         """Takes a committed result, for the task and its twins: it counts, and orders may name it. `settle`
         follows. One that is here already counts once."""
         family = self.ledger.keep(result.task, result.commit)
         if not family:
+            yield self.record(TaskSuperseded(result.task, worker, attempt))
             return
         counts = self._state.tasks
         self._state = replace(

@@ -230,7 +230,8 @@ class _Search:
         worst = max(self.facts.stages, key=lambda stage: footprint.together_gib((stage,)))
         return (
             f"{worst} alone needs {footprint.together_gib((worst,)):.0f} GiB and a GPU has "
-            f"{footprint.device_gib:.0f}; use larger GPUs, a smaller model or a smaller size"
+            f"{footprint.device_gib:.0f}; use larger GPUs, a smaller model or a smaller size. A topology "
+            "that is named (`-t mono`) is not checked"
         )
 
 

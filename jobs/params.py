@@ -42,6 +42,10 @@ class Tiles:
     overlap_latents: int
 
 
+SMALL_TILES = Tiles(tile_latents=6, overlap_latents=2)
+"""What a decode that runs out of memory is tried again in."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodeText:
     """A prompt and its negative -> conditioning."""

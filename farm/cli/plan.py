@@ -38,7 +38,7 @@ def plan(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", help="Take stage times measured there: cpu, H200, ...; what is here."),
+        typer.Option("--device", help="Stage times and memory of: cpu, H200, ...; what is here."),
     ] = None,
     gpu_memory: Annotated[
         float | None,
@@ -63,8 +63,7 @@ def plan(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Show what a job will do: chunks, the best topology and why, time, GPU-hours, disk, cost."""
-    from cluster.device_memory import local_memory_gib
-    from cluster.inventory import DEVICE_GIB, count_gpus, local_device
+    from cluster.inventory import count_gpus, local_device
     from farm.api import RenderOptions, load
     from farm.verbs.plan import PlanRequest, plan_job
 
@@ -76,7 +75,7 @@ def plan(
         cpus=cpus or (None if gpus else os.cpu_count()),
         device=device or local_device(),
         topology=topology,
-        gpu_gib=gpu_memory or (DEVICE_GIB.get(device) if device else local_memory_gib()),
+        gpu_gib=gpu_memory or _gpu_gib(device, here=not gpus),
         gpu_hour_cost=gpu_hour_cost,
     )
     report = plan_job(loaded, request)
@@ -86,6 +85,16 @@ def plan(
         emit_text("\n".join(_lines(report, None if all_chunks else MOST_CHUNKS)))
         emit_warnings(report.warnings)
     return 0
+
+
+def _gpu_gib(device: str | None, here: bool) -> float | None:
+    """Memory of the GPUs that are planned for; None where nothing says which they are."""
+    from cluster.device_memory import local_memory_gib
+    from cluster.inventory import DEVICE_GIB
+
+    if device is not None:
+        return DEVICE_GIB.get(device)
+    return local_memory_gib() if here else None
 
 
 def _lines(report: PlanReport, most_chunks: int | None) -> list[str]:

@@ -153,6 +153,8 @@ class _Reader:
             case "task_failed":
                 self._stop(record, ok=False)
                 self._trouble(record, record["task"], record["kind"], record["message"], record["then"])
+            case "task_superseded":
+                self._stop(record, ok=False)
             case "task_voided":
                 self._trouble(record, record["task"], "retry", record["reason"], "rendered again")
             case "worker_gone":

@@ -27,7 +27,7 @@ from farm.workload import H200
 from jobs.advice import advice
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
-from jobs.graph import Stage, TaskGraph, build_graph
+from jobs.graph import Stage, StageTask, TaskGraph, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import Plan, make_plan, reseeded
 from jobs.retention import DiskEstimate, estimate_disk
@@ -125,7 +125,8 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     graph, left = standing.left()
     tasks = _tasks_left(graph, left, standing.duration_s)
     facts = job_facts(tasks)
-    found = _search(tasks, facts, standing, request) if tasks else None
+    needed = _footprint(standing.plan.engine, (graph.tasks[task] for task in left), request)
+    found = _search(tasks, facts, standing, request, needed) if tasks else None
     summary = plan_summary(standing.plan)
     rows = _rows(found, request.gpu_hour_cost) if found else ()
     return PlanReport(
@@ -136,7 +137,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         disk=estimate_disk(standing.graph, standing.plan.run.keep),
         gpus=request.gpus,
         times_from=standing.times_from,
-        memory=_memory(standing, request),
+        memory=_memory(standing.plan.engine, needed, request, text),
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
@@ -213,11 +214,12 @@ def _slower(model: str) -> float:
     return H200[model].sample_s / H200[SMALL].sample_s
 
 
-def _memory(standing: _Standing, request: PlanRequest) -> str:
+def _memory(engine: EngineConfig, needed: Footprint | None, request: PlanRequest, text: str) -> str:
+    if text != AUTO:
+        return "not checked, as the topology is given"
     if not request.gpu_gib:
         return "not checked; --gpu-memory GIB does"
-    said = memory_said(standing.plan.engine, _footprint(standing, request))
-    return said or f"models are held against {request.gpu_gib:g} GiB a GPU"
+    return memory_said(engine, needed) or f"models are held against {request.gpu_gib:g} GiB a GPU"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:
@@ -230,11 +232,17 @@ def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
     return replace(task, needs=tuple(need for need in task.needs if need in left))
 
 
-def _search(tasks: list[ScheduledTask], facts: JobFacts, standing: _Standing, request: PlanRequest) -> Found:
+def _search(
+    tasks: list[ScheduledTask],
+    facts: JobFacts,
+    standing: _Standing,
+    request: PlanRequest,
+    needed: Footprint | None,
+) -> Found:
     plan, overheads, machine = standing.plan, standing.overheads, _machine(request)
     text = (request.topology or plan.run.topology).strip()
     if text == AUTO:
-        return find_topology(tasks, SearchConfig(machine, _footprint(standing, request), overheads))
+        return find_topology(tasks, SearchConfig(machine, needed, overheads))
     topology = topology_for(text, machine, facts)
     makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
     only = Candidate(topology, makespan_s, facts.bound(topology))
@@ -255,9 +263,8 @@ def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple
     return (said,) if said else ()
 
 
-def _footprint(standing: _Standing, request: PlanRequest) -> Footprint | None:
-    tasks = standing.graph.tasks.values()
-    return engine_footprint(standing.plan.engine, tasks, request.gpu_gib) if request.gpu_gib else None
+def _footprint(engine: EngineConfig, tasks: Iterable[StageTask], request: PlanRequest) -> Footprint | None:
+    return engine_footprint(engine, tasks, request.gpu_gib) if request.gpu_gib else None
 
 
 def _rows(found: Found, gpu_hour_cost: float | None) -> tuple[TopologyRow, ...]:

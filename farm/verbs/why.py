@@ -206,6 +206,7 @@ def _step(event: Mapping[str, Any]) -> Step:
         "task_committed": f"committed by {worker} after {event.get('seconds', 0):.2f} s",
         "task_failed": f"attempt {attempt} on {worker} failed, {event.get('kind')}: "
         f"{said_of(str(event.get('task')), str(event.get('message')))} -> {event.get('then')}",
+        "task_superseded": f"attempt {attempt} on {worker} ended when another one's result was here",
         "task_voided": f"voided: {event.get('reason')}",
         "worker_gone": f"{worker} is gone: {event.get('reason')}",
     }.get(kind, kind)

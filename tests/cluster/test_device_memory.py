@@ -31,4 +31,4 @@ def test_a_machine_without_the_driver_does_not_tell(tmp_path: Path, monkeypatch:
 
 def test_logical_gpus_are_not_asked() -> None:
     inventory = Inventory((NodeFacts("a", "a", 2, 8),))
-    assert with_memory(inventory) is inventory
+    assert with_memory(inventory) == inventory

@@ -141,6 +141,8 @@ def test_the_device_is_what_most_gpus_are() -> None:
 def test_what_a_node_tells_of_its_gpus_counts_before_their_type() -> None:
     told = Inventory((NodeFacts("a", "a", 8, 8, "A100", device_gib=79.3), NodeFacts("b", "b", 1, 8, "L4")))
     assert (told.device_gib(), told.device_gib(every=True)) == (79.3, 24)
+    silent = Inventory((*told.nodes, NodeFacts("c", "c", 8, 8, "A100")))
+    assert silent.device_gib() == 79.3, "others of its type have told"
     consumer = Inventory((NodeFacts("a", "a", 2, 8, "GeForce-RTX-4090", device_gib=24.0),))
     assert consumer.device_gib() == 24.0
 

@@ -15,7 +15,7 @@ from cluster.inventory import Inventory, NodeFacts, WorkerRequest
 from cluster.pool_events import Call, Done, Placed, PoolEvent, Ready
 from cluster.shell import Placement
 from farm.durations import Place
-from farm.events import Event, JobFinished, TaskCommitted, TaskStarted
+from farm.events import Event, JobFinished, TaskCommitted, TaskStarted, TaskSuperseded
 from farm.render_loop import RenderLoop
 from farm.session import JobSession, Scope
 from farm.state import DONE
@@ -124,6 +124,7 @@ def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pyte
     (finished,) = [event for event in events if isinstance(event, JobFinished)]
     assert finished.outcome == DONE
     assert finished.state["tasks"]["committed"] == len(committed)
+    assert any(isinstance(event, TaskSuperseded) for event in events)
 
 
 def test_no_worker_waits_for_frames_to_be_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

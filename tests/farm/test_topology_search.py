@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from farm.candidates import Footprint, Needs, candidates, fitting
-from farm.footprint import ModelSizes, footprint_of
+from farm.footprint import ModelSizes, Working, footprint_of
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
 from farm.topology_search import Found, SearchConfig, find_topology
@@ -116,7 +116,7 @@ def test_a_text_encoder_that_does_not_fit_beside_the_transformer_lives_elsewhere
 def test_a_text_encoder_leaves_the_transformer_where_sample_and_upscale_then_share_workers() -> None:
     times = replace(H200["LTXV 13B"], encode_s=0.1)
     sizes = ModelSizes(transformer=24.2, vae=2.5, text_encoder=9.1, upsampler=0.5)
-    footprint = footprint_of(sizes, WORKING, device_gib=40.0)
+    footprint = footprint_of(sizes, Working(WORKING), device_gib=40.0)
     assert footprint.together_gib((Stage.ENCODE, Stage.SAMPLE)) < 40.0
     found = search(films(32, Film("v", 1, times)), 8, footprint)
     assert str(found.winner.topology).startswith("encode+decode=1,sample+upscale=7")

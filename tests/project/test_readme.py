@@ -51,6 +51,7 @@ def test_public_names() -> None:
         "TaskCommitted",
         "TaskFailed",
         "TaskStarted",
+        "TaskSuperseded",
         "WorkerGone",
         "WorkerPlaced",
         "WorkerReady",
