@@ -40,12 +40,12 @@ class Ledger:
         self._contents: Mapping[str, str] = {}
         self._inexact: set[str] = set()
 
-    def resolve(self, graph: TaskGraph, fingerprint: Fingerprint) -> None:
+    def resolve(self, fingerprint: Fingerprint) -> None:
         """Fixes every digest."""
         self._contents = fingerprint.files
-        self.digests = digests(graph, fingerprint)
+        self.digests = digests(self.graph, fingerprint)
         self.twins = find_twins(self.digests)
-        self.graph = self.twins.merged(graph)
+        self.graph = self.twins.merged(self.graph)
 
     def survey(self, committed: Mapping[str, Commit], evicted: Mapping[str, Commit]) -> tuple[str, ...]:
         """Takes what the store holds, by digest. Returns the decodes whose frames nobody needs any more."""

@@ -168,13 +168,12 @@ class JobSession:
             return False
         require_samplers(self.graph, report.get("samplers", ()))
         resolved = self.plan.resolve(report.get("modes", {}))
-        graph = self.graph
         if resolved != self.plan:
             # A second graph of a long film would cost the driver tens of megabytes.
-            self.plan, graph = resolved, build_graph(resolved)
+            self.plan, self.ledger.graph = resolved, build_graph(resolved)
             self._write_plan()
         self.engine = report["fingerprint"]
-        self.ledger.resolve(graph, job_fingerprint(graph, self.engine))
+        self.ledger.resolve(job_fingerprint(self.graph, self.engine))
         self._write_digests(report)
         self._survey()
         return True

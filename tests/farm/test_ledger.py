@@ -27,7 +27,7 @@ def ledger(until: Stage | None = None, **more: Any) -> Ledger:
         **more,
     }
     found = Ledger(build_graph(make_plan(load_spec(data).spec)), until)
-    found.resolve(found.graph, Fingerprint({}, {}, {}))
+    found.resolve(Fingerprint({}, {}, {}))
     return found
 
 
