@@ -28,6 +28,13 @@ _VAE_NAMES = (
 )
 
 
+_STATISTICS = "per_channel_statistics."
+_UNUSED_STATISTICS = frozenset(
+    _STATISTICS + name for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
+)
+"""What published VAEs record beside the mean and the deviation that latents are normalised by."""
+
+
 def rename(state: State, names: tuple[tuple[str, str], ...]) -> State:
     """`state` with every (old, new) pair of `names` replaced in its keys."""
     renamed = {}
@@ -50,7 +57,7 @@ def vae_state(original: State, config: Config) -> State:
     }
     state = {}
     for key, tensor in original.items():
-        if key.startswith("per_channel_statistics.") and not key.endswith(("mean-of-means", "std-of-means")):
+        if key in _UNUSED_STATISTICS:
             continue
         place = next((old for old in moves if key.startswith(old)), "")
         state[moves.get(place, "") + key[len(place) :]] = tensor

@@ -69,6 +69,16 @@ def test_vae_keys_are_those_of_the_published_files(layout: str) -> None:
     assert convert_ltx_vae_checkpoint_to_diffusers(published).keys() == state.keys()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_statistics_of_published_files_are_sorted_out(layout: str) -> None:
+    """The name of one that is not used ends with the name of one that is."""
+    state = build_vae(small(layout)).state_dict()
+    published = original_vae_state(state, small(layout))
+    for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means"):
+        published[f"per_channel_statistics.{name}"] = torch.zeros(128)
+    assert vae_state(published, small(layout)).keys() == state.keys()
+
+
 def test_every_tensor_and_the_dtype_come_from_the_file(random_checkpoint: Path) -> None:
     checkpoint = Checkpoint.open(random_checkpoint)
     for module in (load_transformer(checkpoint, torch.float32), load_vae(checkpoint, torch.float32)):
