@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.page import table
-from farm.bound import Bound, job_facts
 from farm.durations import SEGMENT_S_PER_PIXEL
 from farm.schedule_graph import ScheduleGraph
-from farm.segments import topology_for
 from farm.simulate import SimulationConfig, simulate
+from farm.topology.bound import Bound, job_facts
+from farm.topology.segment_workers import topology_for
 from farm.workload import H200, Film, StageTimes, films, job
 from jobs.graph import Stage
 from jobs.topology import Machine

@@ -12,11 +12,11 @@ from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
-from farm.candidates import Footprint
-from farm.footprint import ModelSizes, footprint_of, working_for
 from farm.schedule_graph import ScheduleGraph
 from farm.simulate import simulate
-from farm.topology_search import SearchConfig, find_topology
+from farm.topology.candidates import Footprint
+from farm.topology.memory import ModelSizes, footprint_of, working_for
+from farm.topology.search import SearchConfig, find_topology
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
 from jobs.graph import Stage, build_graph
 from jobs.load import load_spec

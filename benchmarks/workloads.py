@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.bound import job_facts
+from farm.topology.bound import job_facts
 from farm.workload import SLEEPS, Film, StageTimes, job
 from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology

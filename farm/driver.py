@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
-from farm.arrange import facts_left, find_arrangement, held_up, short_of_memory
-from farm.calibrate import PROBED, Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Place, read_durations
 from farm.events import Event, Notice
-from farm.footprint import sizes_known
 from farm.metrics import metered
 from farm.session import JobSession, Scope
 from farm.state import INTERRUPTED
+from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
+from farm.topology.memory import sizes_known
+from farm.topology.probe import PROBED, Probe, keep, one_of_each, summary, tasks_to_probe
 from farm.workforce import Workforce, arrange, configure, gpus_named
 from jobs.digest import input_files
 from jobs.errors import StoreUnusable
@@ -117,7 +117,7 @@ def _arranged(
     Raises CapacityError where the cluster can never hold them.
     """
     inventory = read_inventory()
-    weighed: list[Topology] = []
+    compared: list[Topology] = []
     if text.strip() == AUTO:
         inventory = before = _with_memory(session, inventory)
         probe = yield from _probed(session, inventory, options)
@@ -127,16 +127,17 @@ def _arranged(
             return None
         # The probe may have waited for the first nodes that an autoscaler brought.
         inventory = _with_memory(session, read_inventory(), before)
-        found = find_arrangement(session, inventory, options.gpus)
-        text, weighed = str(found.winner.topology), [each.topology for each in found.simulated]
+        found = choose_topology(session.remaining_work, inventory, options.gpus)
+        text, compared = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
-        if short := short_of_memory(session, inventory):
+        if short := memory_warning(session.remaining_work, inventory):
             yield session.record(Notice(short))
-    facts = facts_left(session, inventory)
+    work = session.remaining_work
+    facts = remaining_facts(work, inventory)
     workforce = arrange(text, inventory, options.gpus, session.ledger.stages_left, facts)
     check_capacity(inventory, workforce.requests)
-    if slow := held_up(session, inventory, facts, workforce.topology, weighed):
+    if slow := segment_warning(work, inventory, facts, workforce.topology, compared):
         yield session.record(Notice(slow))
     return workforce, Place(session.plan.engine, inventory.device)
 
@@ -156,10 +157,11 @@ def _probed(
     from cluster.pool import Pool, PoolConfig
 
     place = Place(session.plan.engine, inventory.device)
-    tasks = tasks_to_probe(session.ledger, read_durations(session.scope.runs_url), place)
+    work = session.remaining_work
+    tasks = tasks_to_probe(session.graph, work.tasks, read_durations(work.runs_url), place)
     if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
         return None
-    guess = find_arrangement(session, inventory, options.gpus).winner.topology
+    guess = choose_topology(session.remaining_work, inventory, options.gpus).winner.topology
     workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
     names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
@@ -176,7 +178,7 @@ def _probed(
         pool.close()
     keep(probe, Place(session.plan.engine, read_inventory().device), session.scope.runs_url)
     if not probe.stopped_by:
-        yield session.record(Notice(told(probe)))
+        yield session.record(Notice(summary(probe)))
     return probe
 
 

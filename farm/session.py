@@ -46,6 +46,7 @@ from farm.state import (
     JobState,
     TaskCounts,
 )  # fmt: skip
+from farm.topology.remaining import RemainingWork
 from jobs.advice import advice
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
@@ -310,6 +311,12 @@ class JobSession:
     def graph(self) -> TaskGraph:
         """The job's tasks."""
         return self.ledger.graph
+
+    @property
+    def remaining_work(self) -> RemainingWork:
+        """What has to be computed, as `auto` takes it."""
+        tasks = tuple(self.graph.tasks[name] for name in self.ledger.left)
+        return RemainingWork(self.plan.engine, self.plan.run, tasks, self.scope.runs_url)
 
     @property
     def complete(self) -> bool:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cluster.inventory import Inventory, WorkerRequest
-from farm.segments import topology_for
+from farm.topology.machine import machine_of
+from farm.topology.segment_workers import topology_for
 from jobs.graph import Stage
 from jobs.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
 
 if TYPE_CHECKING:
     from cluster.shell import Placement
-    from farm.bound import JobFacts
     from farm.session import JobSession
+    from farm.topology.bound import JobFacts
 
 SEGMENT_CPUS = 1.0
 TRACE = "FARM_TRACE"
@@ -56,13 +57,6 @@ def arrange(
     topology.require(needed)
     idle = topology.idle_pools(needed)
     return _enlist(Topology(tuple(pool for pool in topology.pools if pool not in idle)))
-
-
-def machine_of(inventory: Inventory, facts: JobFacts | None = None) -> Machine:
-    """What a job may use of the cluster. An autoscaler is asked for no more GPUs than the job has tasks for
-    at once."""
-    reach = inventory.reach_gpus if facts is None else min(inventory.reach_gpus, facts.at_once)
-    return Machine(max(inventory.gpus, reach), cpus=inventory.reach_cpus)
 
 
 def gpus_named(text: str) -> int:

@@ -99,7 +99,7 @@ class Topology:
 
 
 def parse_topology(text: str, machine: Machine) -> Topology:
-    """The topology that `text` describes on `machine`. `auto` is none: `farm.topology_search` finds one
+    """The topology that `text` describes on `machine`. `auto` is none: `farm.topology.search` finds one
     for it.
 
     Raises UsageError for text that does not parse and for more GPUs than the machine has.

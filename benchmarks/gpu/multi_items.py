@@ -218,9 +218,9 @@ def _topologies(bench: Bench, film: Film, what: str) -> None:
 
 def _measured(bench: Bench, film: Film, topology: str, gpus: int) -> tuple[Rendered, dict[str, Any]]:
     """A render, and its row: bound and simulation with the render's own step times, and the plan's words."""
-    from farm.bound import job_facts
     from farm.schedule_graph import ScheduleGraph
     from farm.simulate import simulate
+    from farm.topology.bound import job_facts
 
     planned_s = _plan(bench, film, topology, gpus)[1] if _knows(bench) else None
     made, watch = watched(bench, film, topology, gpus=gpus, remember=LEARNT)
@@ -276,9 +276,9 @@ def _tasks(bench: Bench, film: Film, made: Rendered) -> list[ScheduledTask]:
 
 def best_split(tasks: list[ScheduledTask], gpus: int) -> str:
     """The staged topology that the simulation finds fastest for these step times."""
-    from farm.candidates import Needs, candidates
     from farm.schedule_graph import ScheduleGraph
     from farm.simulate import simulate
+    from farm.topology.candidates import Needs, candidates
     from jobs.topology import GPU_STAGES, MONO, Machine
 
     work_s: dict[Any, float] = {}

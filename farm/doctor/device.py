@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from farm.candidates import Footprint
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.footprint import engine_footprint, in_tiles, memory_said
+from farm.topology.candidates import Footprint
+from farm.topology.memory import engine_footprint, in_tiles, memory_notice
 from jobs.graph import Stage, TaskGraph
 from jobs.spec import EngineConfig
 
@@ -67,7 +67,7 @@ def check_memory(name: str, free_gib: float, total_gib: float) -> Iterator[Findi
 
 def check_known(engine: EngineConfig) -> Iterator[Finding]:
     """Whether the models' sizes are known, so that memory can be checked."""
-    if said := memory_said(engine, None):
+    if said := memory_notice(engine, None):
         yield warn("memory", said, "name the files by path; for ComfyUI's names, set COMFYUI_PATH")
 
 

@@ -12,17 +12,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from farm.bound import JobFacts, job_facts
-from farm.candidates import Footprint
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
-from farm.footprint import engine_footprint, memory_said
 from farm.frozen import frozen_report, job_fingerprint
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
 from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
-from farm.segments import bottleneck, topology_for
 from farm.selection import to_compute
 from farm.simulate import simulate
-from farm.topology_search import Candidate, Found, SearchConfig, find_topology
+from farm.topology.bound import JobFacts, job_facts
+from farm.topology.candidates import Footprint
+from farm.topology.memory import engine_footprint, memory_notice
+from farm.topology.search import Candidate, Found, SearchConfig, find_topology
+from farm.topology.segment_workers import bottleneck, topology_for
 from farm.workload import H200
 from jobs.advice import advice
 from jobs.digest import Fingerprint, digests, input_files
@@ -219,7 +219,7 @@ def _memory(engine: EngineConfig, needed: Footprint | None, request: PlanRequest
         return "not checked, as the topology is given"
     if not request.gpu_gib:
         return "not checked; --gpu-memory GIB does"
-    return memory_said(engine, needed) or f"models are held against {request.gpu_gib:g} GiB a GPU"
+    return memory_notice(engine, needed) or f"models are held against {request.gpu_gib:g} GiB a GPU"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:

@@ -11,8 +11,8 @@ import pytest
 from farm.comfy_folders import find_model
 from farm.doctor.device import check_known
 from farm.durations import Durations, Place
-from farm.footprint import engine_footprint, unknown_sizes
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like, ratios
+from farm.topology.memory import engine_footprint, unknown_sizes
 from jobs.graph import Stage
 from jobs.spec import EngineConfig, Lora
 from tests.farm.test_durations import sample

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts, check_capacity
-from farm.bound import job_facts
+from farm.topology.bound import job_facts
 from farm.workforce import arrange, gpus_named
 from farm.workload import Film, StageTimes, films, job
 from jobs.errors import CapacityError

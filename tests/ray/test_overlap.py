@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from cluster.session import Session
-from farm.bound import job_facts
 from farm.schedule_graph import ScheduledTask
+from farm.topology.bound import job_facts
 from jobs.graph import build_graph
 from jobs.plan import make_plan
 from jobs.topology import Machine, parse_topology

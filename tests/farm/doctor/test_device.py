@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from farm.candidates import Footprint
 from farm.doctor import device
 from farm.doctor.device import check_device, check_fit, check_memory
+from farm.topology.candidates import Footprint
 from jobs.graph import Stage
 from jobs.spec import EngineConfig
 from tests.farm.doctor.conftest import Doctor, film, found

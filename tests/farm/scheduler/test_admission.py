@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from farm.bound import job_facts
 from farm.schedule_graph import ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig, scheduler_config
 from farm.simulate import Simulation, SimulationConfig
+from farm.topology.bound import job_facts
 from farm.workload import Film, StageTimes, films, job
 from jobs.graph import Stage
 from jobs.spec import Run

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from farm.bound import job_facts
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig
 from farm.simulate import Simulation, SimulationConfig, simulate
+from farm.topology.bound import job_facts
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
 from jobs.graph import Stage
 from jobs.topology import Machine, parse_topology

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from farm.doctor.device import check_fit
-from farm.footprint import ModelSizes, Working, engine_footprint, footprint_of, in_tiles, working_for
-from farm.topology_search import SearchConfig, find_topology
+from farm.topology.memory import ModelSizes, Working, engine_footprint, footprint_of, in_tiles, working_for
+from farm.topology.search import SearchConfig, find_topology
 from farm.workload import H200, Film, films, job
 from jobs.graph import Stage, StageTask, build_graph
 from jobs.load import load_spec

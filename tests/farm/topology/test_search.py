@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from farm.candidates import Footprint, Needs, candidates, fitting
-from farm.footprint import ModelSizes, Working, footprint_of
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
-from farm.topology_search import Found, SearchConfig, find_topology
+from farm.topology.candidates import Footprint, Needs, candidates, fitting
+from farm.topology.memory import ModelSizes, Working, footprint_of
+from farm.topology.search import Found, SearchConfig, find_topology
 from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
 from jobs.errors import CapacityError
 from jobs.graph import Stage
@@ -164,7 +164,7 @@ def test_a_text_encoder_of_its_own_keeps_the_candidates_few() -> None:
 def test_the_same_job_gets_the_same_topology_in_every_process() -> None:
     """Names are hashed anew in each."""
     script = (
-        "from farm.topology_search import *; from farm.workload import *\n"
+        "from farm.topology.search import *; from farm.workload import *\n"
         "film = Film('film', 24, SLEEPS, guided=True)\n"
         "print(find_topology(job([film]), SearchConfig(Machine(4, segment_workers=1))).winner.topology)"
     )

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from farm.bound import JobFacts
+from farm.topology.bound import JobFacts
 from jobs.graph import Stage
 from jobs.topology import GPU_STAGES, Machine, Topology, parse_topology
 

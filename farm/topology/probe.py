@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from farm.durations import Durations, Place, expected_s, keep_durations, read_durations
 from farm.events import Notice
-from farm.ledger import Ledger
 from jobs.graph import Stage, StageTask, TaskGraph
 from jobs.topology import Topology
 
@@ -31,7 +30,9 @@ LEAST_SHARE = 2
 WAIT_S = 1.0
 
 
-def tasks_to_probe(ledger: Ledger, known: Durations, place: Place) -> list[StageTask]:
+def tasks_to_probe(
+    graph: TaskGraph, remaining: Sequence[StageTask], known: Durations, place: Place
+) -> list[StageTask]:
     """What to run, needs first: for each stage a task of the size that has most of its work, where that size
     was never measured there.
 
@@ -39,11 +40,10 @@ def tasks_to_probe(ledger: Ledger, known: Durations, place: Place) -> list[Stage
     """
     if place.engine.name == "fake":
         return []
-    tasks = [ledger.graph.tasks[name] for name in ledger.left]
-    wanted = [found for stage in PROBED if (found := _largest(tasks, stage, place)) is not None]
+    wanted = [found for stage in PROBED if (found := _largest(remaining, stage, place)) is not None]
     unknown = [task.id for task in wanted if not known.knows(place, task)]
-    needed = _with_needs(ledger.graph, unknown)
-    few = len(needed) > MOST_TASKS or LEAST_SHARE * len(needed) > len(tasks)
+    needed = _with_needs(graph, unknown)
+    few = len(needed) > MOST_TASKS or LEAST_SHARE * len(needed) > len(remaining)
     return [] if few else needed
 
 
@@ -136,7 +136,7 @@ def keep(probe: Probe, place: Place, runs_url: str) -> None:
     keep_durations(runs_url, known)
 
 
-def told(probe: Probe) -> str:
+def summary(probe: Probe) -> str:
     """What came of it, in one line."""
     if probe.failure:
         return f"the probe failed, stage times stay estimates: {probe.failure}"

@@ -12,9 +12,9 @@ import pytest
 from actors.probe import Probed
 from cluster.failures import Failure
 from cluster.pool_events import Call, Done, Failed, Ready
-from farm.calibrate import Probe, keep, one_of_each, tasks_to_probe, told
 from farm.durations import Durations, Place, read_durations
 from farm.ledger import Ledger
+from farm.topology.probe import Probe, keep, one_of_each, summary, tasks_to_probe
 from jobs.errors import FailureKind
 from jobs.graph import Stage, StageTask, build_graph
 from jobs.plan import make_plan
@@ -32,6 +32,10 @@ def ledger(chunks: list[dict[str, Any]] | None = None, **more: Any) -> Ledger:
     return Ledger(build_graph(make_plan(JobSpec.model_validate(data, strict=False))))
 
 
+def probed(job: Ledger, known: Durations, place: Place) -> list[StageTask]:
+    return tasks_to_probe(job.graph, [job.graph.tasks[name] for name in job.left], known, place)
+
+
 def measured(tasks: list[StageTask], place: Place = GPU) -> Durations:
     known = Durations()
     for task in tasks:
@@ -40,7 +44,7 @@ def measured(tasks: list[StageTask], place: Place = GPU) -> Durations:
 
 
 def test_the_size_with_most_work_is_probed_needs_first() -> None:
-    tasks = tasks_to_probe(ledger(), Durations(), GPU)
+    tasks = probed(ledger(), Durations(), GPU)
     names = [task.id for task in tasks if task.stage is not Stage.ENCODE]
     assert names == [
         f"film/{chunk:05d}/{stage}"
@@ -55,38 +59,38 @@ def test_the_size_with_most_work_is_probed_needs_first() -> None:
 
 def test_nothing_is_probed_that_was_measured_there() -> None:
     job = ledger()
-    tasks = tasks_to_probe(job, Durations(), GPU)
-    assert tasks_to_probe(job, measured(tasks), GPU) == []
+    tasks = probed(job, Durations(), GPU)
+    assert probed(job, measured(tasks), GPU) == []
     elsewhere = Place(GPU.engine, "L4")
-    assert tasks_to_probe(job, measured(tasks), elsewhere) == tasks
+    assert probed(job, measured(tasks), elsewhere) == tasks
 
 
 def test_a_larger_picture_is_probed_again() -> None:
-    known = measured(tasks_to_probe(ledger(), Durations(), GPU))
-    assert tasks_to_probe(ledger(defaults={"width": 1536, "height": 1024}), known, GPU) != []
+    known = measured(probed(ledger(), Durations(), GPU))
+    assert probed(ledger(defaults={"width": 1536, "height": 1024}), known, GPU) != []
 
 
 def test_one_stage_unknown_probes_that_stage_and_what_it_needs() -> None:
     job = ledger()
-    tasks = [task for task in tasks_to_probe(job, Durations(), GPU) if task.stage is not Stage.DECODE]
-    again = tasks_to_probe(job, measured(tasks), GPU)
+    tasks = [task for task in probed(job, Durations(), GPU) if task.stage is not Stage.DECODE]
+    again = probed(job, measured(tasks), GPU)
     assert again[-1].id == "film/00001/decode"
 
 
 def test_settings_are_not_probed_and_short_jobs_are_rendered_at_once() -> None:
-    assert tasks_to_probe(ledger(), Durations(), Place(EngineConfig(name="fake"), "cpu")) == []
+    assert probed(ledger(), Durations(), Place(EngineConfig(name="fake"), "cpu")) == []
     short = ledger([{"generate": {"prompt": "a", "num_frames": 97}}])
-    assert tasks_to_probe(short, Durations(), GPU) == []
+    assert probed(short, Durations(), GPU) == []
 
 
 def test_a_resumed_job_is_probed_for_what_is_left() -> None:
     job = ledger()
     job.digests = {"some": "digest"}
-    assert tasks_to_probe(job, Durations(), GPU) == []
+    assert probed(job, Durations(), GPU) == []
     job.todo = [name for name, task in job.graph.tasks.items() if task.stage is Stage.DECODE]
-    assert tasks_to_probe(job, Durations(), GPU) == [], "six decodes are not worth a chunk's whole way"
+    assert probed(job, Durations(), GPU) == [], "six decodes are not worth a chunk's whole way"
     job.todo = [name for name in job.graph.tasks if name.startswith("film/")]
-    assert tasks_to_probe(job, Durations(), GPU)[-1].id == "film/00001/decode"
+    assert probed(job, Durations(), GPU)[-1].id == "film/00001/decode"
 
 
 def test_one_worker_for_each_kind() -> None:
@@ -108,8 +112,8 @@ class FakePool:
         self.most_out = max(self.most_out, len(self.events))
 
     def wait(self, timeout_s: float) -> list[Any]:
-        told, self.events = self.events, []
-        return told
+        happened, self.events = self.events, []
+        return happened
 
     def wake(self) -> None:
         pass
@@ -126,7 +130,7 @@ def done(worker: str, call: Call) -> Done:
 
 
 def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
-    tasks = tasks_to_probe(ledger(), Durations(), GPU)
+    tasks = probed(ledger(), Durations(), GPU)
     pool = FakePool(("a", "b"), done)
     crew = workforce(a={Stage.ENCODE, Stage.SAMPLE}, b={Stage.UPSCALE, Stage.DECODE})
     probe = Probe(tasks, pool, crew)  # type: ignore[arg-type]
@@ -134,7 +138,7 @@ def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
     assert [call.task for _, call in pool.calls] == [task.id for task in tasks]
     assert pool.most_out == 1
     assert {worker for worker, call in pool.calls if call.task.endswith("decode")} == {"b"}
-    assert told(probe) == "measured: sample 2.50 s, upscale 2.50 s, decode 2.50 s"
+    assert summary(probe) == "measured: sample 2.50 s, upscale 2.50 s, decode 2.50 s"
     keep(probe, GPU, str(tmp_path))
     known = read_durations(str(tmp_path))
     assert all(known.knows(GPU, task) for task in tasks)
@@ -146,14 +150,14 @@ def test_a_probe_that_fails_says_so_and_ends() -> None:
     def fail(worker: str, call: Call) -> Failed:
         return Failed(worker, call, Failure(FailureKind.OOM, "out of memory", worker_gone=False))
 
-    tasks = tasks_to_probe(ledger(), Durations(), GPU)
+    tasks = probed(ledger(), Durations(), GPU)
     probe = Probe(tasks, FakePool(("a",), fail), workforce(a=set(Stage)))  # type: ignore[arg-type]
     assert list(probe.run()) == []
-    assert told(probe) == "the probe failed, stage times stay estimates: out of memory"
+    assert summary(probe) == "the probe failed, stage times stay estimates: out of memory"
 
 
 def test_a_signal_ends_the_probe() -> None:
-    tasks = tasks_to_probe(ledger(), Durations(), GPU)
+    tasks = probed(ledger(), Durations(), GPU)
     pool = FakePool((), done)
     probe = Probe(tasks, pool, workforce(a=set(Stage)))  # type: ignore[arg-type]
     probe.stop("SIGTERM")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.arrange import find_arrangement, short_of_memory
 from farm.session import JobSession, Scope
+from farm.topology.auto import choose_topology, memory_warning
 from jobs.errors import CapacityError
 from jobs.load import load_spec
 
@@ -29,21 +29,21 @@ def session(tmp_path: Path) -> JobSession:
 @pytest.mark.parametrize("there", [(HEAD,), (HEAD, *TWO)], ids=["none yet", "two of them"])
 def test_gpus_that_may_still_come_are_counted(session: JobSession, there: tuple[NodeFacts, ...]) -> None:
     growing = Inventory(there, 16.0, 128.0)
-    assert find_arrangement(session, growing, None).winner.topology.gpus == 16
-    assert find_arrangement(session, growing, 8).winner.topology.gpus == 8
-    assert find_arrangement(session, growing, 100).winner.topology.gpus == 16
+    assert choose_topology(session.remaining_work, growing, None).winner.topology.gpus == 16
+    assert choose_topology(session.remaining_work, growing, 8).winner.topology.gpus == 8
+    assert choose_topology(session.remaining_work, growing, 100).winner.topology.gpus == 16
 
 
 def test_without_bounds_the_job_is_the_bound(session: JobSession) -> None:
     endless = Inventory((HEAD,), math.inf, math.inf)
-    assert find_arrangement(session, endless, None).winner.topology.gpus == 64
-    assert find_arrangement(session, endless, 8).winner.topology.gpus == 8
+    assert choose_topology(session.remaining_work, endless, None).winner.topology.gpus == 64
+    assert choose_topology(session.remaining_work, endless, 8).winner.topology.gpus == 8
 
 
 def test_without_an_autoscaler_there_is_what_there_is(session: JobSession) -> None:
-    assert find_arrangement(session, Inventory((HEAD, *TWO)), 8).winner.topology.gpus == 2
+    assert choose_topology(session.remaining_work, Inventory((HEAD, *TWO)), 8).winner.topology.gpus == 2
     with pytest.raises(CapacityError, match="0 GPUs"):
-        find_arrangement(session, Inventory((HEAD,)), 8)
+        choose_topology(session.remaining_work, Inventory((HEAD,)), 8)
 
 
 def test_models_of_unknown_size_are_told_on_real_gpus(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_models_of_unknown_size_are_told_on_real_gpus(tmp_path: Path) -> None:
         "videos": [{"name": "a", "chunks": [{"generate": {"prompt": "a boat"}}]}],
     }
     job = JobSession(load_spec(spec), Scope(str(tmp_path)))
-    assert "Lightricks/LTX-Video" in short_of_memory(job, Inventory(TWO))
-    assert short_of_memory(job, Inventory((NodeFacts("w", "w", 2, 8),))) == ""
+    assert "Lightricks/LTX-Video" in memory_warning(job.remaining_work, Inventory(TWO))
+    assert memory_warning(job.remaining_work, Inventory((NodeFacts("w", "w", 2, 8),))) == ""
 
 
 def test_what_fits_or_has_no_models_is_no_matter(session: JobSession) -> None:
-    assert short_of_memory(session, Inventory(TWO)) == ""
+    assert memory_warning(session.remaining_work, Inventory(TWO)) == ""

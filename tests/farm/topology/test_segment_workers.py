@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.arrange import facts_left, find_arrangement, held_up
-from farm.bound import JobFacts, job_facts
 from farm.durations import Durations, Place, keep_durations, read_durations
 from farm.schedule_graph import ScheduleGraph
-from farm.segments import bottleneck, staffed, topology_for
 from farm.session import JobSession, Scope
 from farm.simulate import simulate
-from farm.topology_search import SearchConfig, find_topology
+from farm.topology.auto import choose_topology, remaining_facts, segment_warning
+from farm.topology.bound import JobFacts, job_facts
+from farm.topology.search import SearchConfig, find_topology
+from farm.topology.segment_workers import bottleneck, staffed, topology_for
 from farm.verbs.plan import PlanRequest, plan_job
 from farm.workforce import arrange
 from farm.workload import H200, Film, StageTimes, films, job
@@ -144,9 +144,9 @@ def test_plan_and_render_take_the_same_number(tmp_path: Path, text: str, cpus: i
     loaded, runs = slow_segments(tmp_path), str(tmp_path / "runs")
     planned = plan_job(loaded, PlanRequest(runs, gpus=4, cpus=cpus, topology=text))
     session, inventory = JobSession(loaded, Scope(runs)), Inventory((NodeFacts("n", "box", 4, cpus),))
-    facts = facts_left(session, inventory)
+    facts = remaining_facts(session.remaining_work, inventory)
     if text == "auto":
-        text = str(find_arrangement(session, inventory, None).winner.topology)
+        text = str(choose_topology(session.remaining_work, inventory, None).winner.topology)
     workers = arrange(text, inventory, None, session.graph.stages, facts).hosts(Stage.SEGMENT)
     assert planned.topology.endswith(f"segment={len(workers)}")
     assert (len(workers) == 5) if cpus == 6 else (len(workers) > 8)
@@ -160,11 +160,13 @@ def test_nothing_is_told_on_times_of_another_device(
     """Until a stage was measured there, its GPUs' times are those of one H200."""
     session = JobSession(slow_segments(tmp_path, engine), Scope(str(tmp_path / "runs")))
     inventory = Inventory((NodeFacts("n", "box", 4, 2, None if device == "cpu" else device),))
-    facts = facts_left(session, inventory)
+    facts = remaining_facts(session.remaining_work, inventory)
     topology = arrange("mono", inventory, None, session.graph.stages, facts).topology
-    assert bool(held_up(session, inventory, facts, topology, ())) == told
+    assert bool(segment_warning(session.remaining_work, inventory, facts, topology, ())) == told
     known = read_durations(str(tmp_path / "runs"))
     sample = next(task for task in session.graph.tasks.values() if task.stage is Stage.SAMPLE)
     known.observe_step(Place(session.plan.engine, device), sample, 0.5)
     keep_durations(str(tmp_path / "runs"), known)
-    assert held_up(session, inventory, facts_left(session, inventory), topology, ())
+    assert segment_warning(
+        session.remaining_work, inventory, remaining_facts(session.remaining_work, inventory), topology, ()
+    )

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from farm.bound import job_facts
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.simulate import simulate
+from farm.topology.bound import job_facts
 from farm.workload import SLEEPS, Film, StageTimes, films, job
 from jobs.errors import CapacityError
 from jobs.graph import Stage

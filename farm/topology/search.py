@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
-from farm.bound import Bound, JobFacts, job_facts
-from farm.candidates import Footprint, Needs, candidates, fitting
 from farm.schedule_graph import ScheduledTask, ScheduleGraph
-from farm.segments import staffed
 from farm.simulate import SimulationConfig, simulate
+from farm.topology.bound import Bound, JobFacts, job_facts
+from farm.topology.candidates import Footprint, Needs, candidates, fitting
+from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
 from jobs.topology import MONO, Machine, Topology
 

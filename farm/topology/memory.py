@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.candidates import Footprint
 from farm.comfy_folders import find_model
 from farm.model_size import SMALL, model_like
+from farm.topology.candidates import Footprint
 from farm.weights import tensor_bytes
 from jobs.frames import frames_of
 from jobs.graph import DecodeParams, SampleParams, Stage, StageTask, Tiles, UpscaleParams
@@ -83,7 +83,7 @@ def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Foot
     return Footprint(device_gib, weights, tiled, whole_decode_gib=whole_gib)
 
 
-def memory_said(engine: EngineConfig, footprint: Footprint | None) -> str:
+def memory_notice(engine: EngineConfig, footprint: Footprint | None) -> str:
     """What a user should know of the models' memory; empty where all is known and fits in some way."""
     if unknown := unknown_sizes(engine):
         return f"model sizes unknown ({', '.join(unknown)}), memory is not checked"

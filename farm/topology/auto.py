@@ -1,0 +1,75 @@
+"""`run.topology: auto`: the topology that the simulator finds fastest for what is left of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from cluster.inventory import Inventory
+from farm.durations import Durations, Place, read_durations
+from farm.schedule_graph import ScheduledTask, scheduled
+from farm.topology.bound import JobFacts, job_facts
+from farm.topology.candidates import Footprint
+from farm.topology.machine import machine_of
+from farm.topology.memory import engine_footprint, memory_notice
+from farm.topology.remaining import RemainingWork
+from farm.topology.search import Found, SearchConfig, find_topology
+from farm.topology.segment_workers import bottleneck
+from jobs.graph import StageTask
+from jobs.topology import Topology
+
+
+def choose_topology(work: RemainingWork, inventory: Inventory, gpus: int | None) -> Found:
+    """The fastest topology on at most `gpus` of the GPUs that the cluster has or its autoscaler may bring,
+    with stage times as measured so far.
+
+    Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
+    """
+    known, place = _stage_times(work, inventory)
+    tasks = _scheduled(work, known.estimate(place))
+    machine = machine_of(inventory, job_facts(tasks))
+    machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
+    config = SearchConfig(machine, _footprint(work, inventory), known.simulation(place, work.run))
+    return find_topology(tasks, config)
+
+
+def memory_warning(work: RemainingWork, inventory: Inventory) -> str:
+    """What a user should know of memory on real GPUs; empty where there is nothing to say."""
+    if not any(node.accelerator for node in inventory.nodes):
+        return ""
+    return memory_notice(work.engine, _footprint(work, inventory))
+
+
+def remaining_facts(work: RemainingWork, inventory: Inventory) -> JobFacts:
+    """What bounds the rest of the job, with stage times as measured so far."""
+    known, place = _stage_times(work, inventory)
+    return job_facts(_scheduled(work, known.estimate(place)))
+
+
+def segment_warning(
+    work: RemainingWork,
+    inventory: Inventory,
+    facts: JobFacts,
+    topology: Topology,
+    compared: Iterable[Topology],
+) -> str:
+    """What a user should know where the topology's GPUs will wait for segments; empty while their own times
+    are unknown. `compared` are the topologies that `auto` simulated beside it."""
+    known, place = _stage_times(work, inventory)
+    return bottleneck(topology, machine_of(inventory), facts, compared) if known.tells(place) else ""
+
+
+def _stage_times(work: RemainingWork, inventory: Inventory) -> tuple[Durations, Place]:
+    return read_durations(work.runs_url), Place(work.engine, inventory.device)
+
+
+def _footprint(work: RemainingWork, inventory: Inventory) -> Footprint | None:
+    device_gib = inventory.device_gib(every=work.run.mixed_compute)
+    return engine_footprint(work.engine, work.tasks, device_gib) if device_gib else None
+
+
+def _scheduled(work: RemainingWork, seconds: Callable[[StageTask], float]) -> list[ScheduledTask]:
+    """The tasks as the scheduler takes them; what is committed is no need of theirs."""
+    names = {task.id for task in work.tasks}
+    tasks = (scheduled(task, seconds(task)) for task in work.tasks)
+    return [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in tasks]

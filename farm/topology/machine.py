@@ -1,0 +1,14 @@
+"""What a job may use of a cluster."""
+
+from __future__ import annotations
+
+from cluster.inventory import Inventory
+from farm.topology.bound import JobFacts
+from jobs.topology import Machine
+
+
+def machine_of(inventory: Inventory, facts: JobFacts | None = None) -> Machine:
+    """The GPUs that are there, and of those that an autoscaler may bring as many as the job has tasks for at
+    once."""
+    reach = inventory.reach_gpus if facts is None else min(inventory.reach_gpus, facts.at_once)
+    return Machine(max(inventory.gpus, reach), cpus=inventory.reach_cpus)
