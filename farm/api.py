@@ -65,7 +65,7 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
         rule = "the path of a spec, a mapping of the same shape, or a loaded spec"
         raise UsageError([Problem("spec", type(spec).__name__, rule, "give one of these")])
     probes = Probes(probe_video, probe_image, probe_audio, read_bundled)
-    return load_spec(spec, options.overrides, options.allow_pickle, probes=probes)
+    return load_spec(spec, options.overrides, options.code, probes=probes)
 
 
 def films(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> list[FilmDelivered]:

@@ -24,7 +24,7 @@ def find_model(engine: EngineConfig, field: str, name: str) -> Path | None:
     it is not on this machine. `field` is that of the engine section."""
     if is_there(Path(name)):
         return Path(name)
-    root = engine.comfyui or os.environ.get("COMFYUI_PATH")
+    root = engine.comfyui
     if engine.name != "comfyui" or not root:
         return None
     places = (folder / name for kind in MODEL_FOLDERS[field] for folder in _folders(Path(root), kind))

@@ -10,6 +10,7 @@ from typing import Any
 from farm.typed import DEFAULT_RUNS
 from jobs.errors import Problem, UsageError
 from jobs.places import shown
+from jobs.spec import Code
 from jobs.task import Stage
 
 ON_RAY = ("topology", "gpus", "address")
@@ -25,8 +26,9 @@ class RenderOptions:
     `runs` holds the run directories (a folder, or an fsspec URL); `serial` renders in this process without
     Ray; `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running
     Ray cluster; `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are
-    `key=value` texts; `resume` takes a cancelled job up again. Raises UsageError for values that are none of
-    these, and for options of Ray beside `serial`.
+    `key=value` texts; `comfyui` (a folder) and `allow_pickle` let code run, which no spec can;
+    `resume` takes a cancelled job up again. Raises UsageError for values that are none of these, and for
+    options of Ray beside `serial`.
     """
 
     runs: str | Path = DEFAULT_RUNS
@@ -37,6 +39,7 @@ class RenderOptions:
     address: str | None = None
     until: Stage | str | None = None
     overrides: Sequence[str] = ()
+    comfyui: str | Path | None = None
     allow_pickle: bool = False
     resume: bool = False
 
@@ -49,6 +52,12 @@ class RenderOptions:
     def runs_url(self) -> str:
         """`runs` as text."""
         return str(self.runs)
+
+    @property
+    def code(self) -> Code:
+        """What may run as code; the folder absolute, since workers have working directories of their own."""
+        folder = self.comfyui and str(Path(self.comfyui).expanduser().absolute())
+        return Code(folder or None, self.allow_pickle)
 
     @property
     def last_stage(self) -> Stage | None:
@@ -67,6 +76,8 @@ def _wrong_values(options: RenderOptions) -> Iterator[Problem]:
             yield Problem(name, shown(value), "True or False", "write one of these")
     if not isinstance(options.runs, str | Path) or not str(options.runs):
         yield Problem("runs", shown(options.runs), "a folder or a URL", "leave it out for ./runs")
+    if options.comfyui is not None and not isinstance(options.comfyui, str | Path):
+        yield Problem("comfyui", shown(options.comfyui), "the folder of ComfyUI, or None", "give a path")
     if options.gpus is not None and not _is_count(options.gpus):
         yield Problem("gpus", shown(options.gpus), "a whole number from 1", "write for example gpus=2")
     if options.until is not None and options.until not in [stage.value for stage in Stage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from jobs.errors import Problem
 from jobs.models import field_at, homes, model_at
 from jobs.places import Location, nearest, place_of, shown
+from jobs.spec import COMFYUI_PATH
 
 Advice = tuple[str, str]
 Context = Mapping[str, Any]
@@ -90,7 +92,7 @@ def _problem(location: Location, items: list[Mapping[str, Any]], written: str | 
 
 
 def _advice(location: Location, item: Mapping[str, Any], written: str | None) -> Advice:
-    kind, context = str(item["type"]), item.get("ctx", {})
+    kind, context = str(item["type"]), {**item.get("ctx", {}), "input": item.get("input")}
     if kind in KINDS:
         usual = f"write {KINDS[kind]}{_example(location)}"
         meant = _meant(kind, item.get("input"), written) or _mapping_meant(kind, location, item.get("input"))
@@ -132,11 +134,30 @@ def _example(location: Location) -> str:
     return f", for example {shown(info.default)}" if info.default != "" else ""
 
 
+def _comfyui(folder: Any) -> str:
+    named = shlex.quote(folder[:200]) if isinstance(folder, str) and folder else "FOLDER"
+    return f"give --comfyui {named} or set {COMFYUI_PATH}={named}"
+
+
+def _pickles(allowed: Any) -> str:
+    return "give --allow-pickle if you trust the weights" if allowed is True else "give no --allow-pickle"
+
+
+CODE_FIELDS: dict[Location, Callable[[Any], str]] = {
+    ("engine", "comfyui"): _comfyui,
+    ("engine", "allow_pickle"): _pickles,
+}
+"""What specs of earlier versions could say, and what says it instead."""
+
+
 def _missing(location: Location, context: Context) -> Advice:
     return "this field is required", f"add `{location[-1]}`"
 
 
 def _unknown(location: Location, context: Context) -> Advice:
+    if location in CODE_FIELDS:
+        option = CODE_FIELDS[location](context["input"])
+        return "a spec is data; code is named on the command line", f"remove this line, and {option}"
     key, model = str(location[-1]), model_at(location[:-1])
     known = tuple(model.model_fields) if model else ()
     rule = f"the fields here are {', '.join(known)}" if known else "no fields here"

@@ -16,6 +16,7 @@ from jobs.spec.base import is_there
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 WEIGHTS = (".safetensors", ".sft", ".gguf", *PICKLED)
 MODEL_FIELDS = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
+PARTS = ("text_encoder", "transformer", "vae", "latent_upsampler")
 IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
 
 
@@ -71,10 +72,6 @@ def check_models(spec: JobSpec) -> Iterator[Finding]:
                 "" if spec.engine.name == "comfyui" else ", or a hub id `owner/name`"
             )
             yield Finding(location, f"{shown(reference)} {fault}", rule, "give the path of an existing model")
-    folder = spec.engine.comfyui
-    if folder is not None and not _is_folder(Path(folder)):
-        remedy = "give the folder that holds ComfyUI's main.py"
-        yield Finding(("engine", "comfyui"), f"{shown(folder)} is no folder", "ComfyUI's folder", remedy)
 
 
 def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
@@ -117,16 +114,32 @@ def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:
     if allow_pickle:
         return
     rule = "only `.safetensors`: pickled files can run code"
-    if spec.engine.allow_pickle:
-        place: Location = ("engine", "allow_pickle")
-        yield Finding(
-            place, "true", "a spec cannot allow itself to run code", "pass --allow-pickle, if you trust it"
-        )
     sources = [(at, path) for at, path in input_paths(spec) if at[-1] == "latent"]
     for location, reference in (*model_references(spec), *sources):
         if reference.lower().endswith(PICKLED):
             remedy = "convert it to .safetensors, or pass --allow-pickle if you trust it"
             yield Finding(location, shown(reference), rule, remedy)
+
+
+def check_folders(spec: JobSpec) -> Iterator[Finding]:
+    """Of a folder of parts, safetensors alone are loaded, whatever the command line allows."""
+    for location, reference in model_references(spec):
+        for folder in (Path(reference), *(Path(reference, part) for part in PARTS)):
+            if pickled := pickled_weights(folder):
+                remedy = f"convert {shown(str(pickled))} to .safetensors"
+                rule = "a folder of `.safetensors`: pickled files can run code"
+                yield Finding(location, f"{shown(reference)} holds {pickled.name}", rule, remedy)
+                break
+
+
+def pickled_weights(folder: Path) -> Path | None:
+    """A pickle in a folder that holds no safetensors; None where there is none."""
+    if not _is_folder(folder):
+        return None
+    files = sorted(folder.iterdir())
+    if any(file.suffix.lower() == ".safetensors" for file in files):
+        return None
+    return next((file for file in files if file.suffix.lower() in PICKLED), None)
 
 
 def check_outputs(spec: JobSpec) -> Iterator[Finding]:

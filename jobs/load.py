@@ -17,6 +17,7 @@ from jobs.errors import SpecError
 from jobs.explain import explain, with_lines
 from jobs.facts import SourceFacts
 from jobs.file_rules import (
+    check_folders,
     check_input_files,
     check_models,
     check_outputs,
@@ -31,7 +32,7 @@ from jobs.prompt_rules import check_prompts, uses_bundled_words
 from jobs.rules import find_faults
 from jobs.schema import json_schema
 from jobs.sources import probe_sources
-from jobs.spec import JobSpec
+from jobs.spec import NO_CODE, Code, JobSpec
 
 __all__ = ["LoadOptions", "LoadedSpec", "check_document", "json_schema", "load_spec"]
 
@@ -50,7 +51,7 @@ SpecSource = str | Path | Mapping[str, Any]
 class LoadOptions:
     """`check_files` is False where the paths are another machine's."""
 
-    allow_pickle: bool = False
+    code: Code = NO_CODE
     check_files: bool = True
     probes: Probes = NO_PROBES
 
@@ -72,7 +73,7 @@ class LoadedSpec:
 def load_spec(
     source: SpecSource,
     overrides: Sequence[str] = (),
-    allow_pickle: bool = False,
+    code: Code = NO_CODE,
     check_files: bool = True,
     probes: Probes = NO_PROBES,
 ) -> LoadedSpec:
@@ -88,7 +89,7 @@ def load_spec(
     if overrides:
         document = Document(apply_overrides(document.data, overrides))
     try:
-        return check_document(document, base, LoadOptions(allow_pickle, check_files, probes))
+        return check_document(document, base, LoadOptions(code, check_files, probes))
     except SpecError as error:
         raise SpecError(for_shell(error.problems, overrides)) from None
 
@@ -109,13 +110,14 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
     if findings:
         problems = {finding.location: finding.problem for finding in findings}
         raise SpecError(with_lines(problems, document.lines))
-    return LoadedSpec(_with_pickles(spec, options), facts)
+    engine = spec.engine.with_code(options.code)
+    return LoadedSpec(spec.model_copy(update={"engine": engine}), facts)
 
 
 def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFacts]:
     """Broken rules and facts; rules that need earlier ones to hold are left out while those do not."""
     findings = find_faults(spec)
-    findings += check_pickles(spec, options.allow_pickle)
+    findings += check_pickles(spec, options.code.allow_pickle)
     unrolls = not any(finding.location[0] == "matrix" for finding in findings)
     if options.probes.prompt is not None and unrolls and uses_bundled_words(spec):
         findings += check_prompts(spec, options.probes.prompt)
@@ -123,6 +125,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
+    findings += check_folders(spec)
     if sound:
         findings += check_outputs(spec)
     missing = [finding.location for finding in findings]
@@ -165,9 +168,3 @@ def _mend(data: Any, location: Location) -> None:
         data[key] = copy.deepcopy(STAND_INS[last] if isinstance(key, int) else [STAND_INS[last]])
     else:
         data.pop(key, None)
-
-
-def _with_pickles(spec: JobSpec, options: LoadOptions) -> JobSpec:
-    if not options.allow_pickle:
-        return spec
-    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"allow_pickle": True})})

@@ -67,6 +67,8 @@ ITEMS: dict[str, Item] = {
 
 def main() -> int:
     options = _parser().parse_args()
+    if options.comfyui:
+        os.environ["COMFYUI_PATH"] = options.comfyui
     if options.child:
         return _child(options)
     Path(options.out).mkdir(parents=True, exist_ok=True)

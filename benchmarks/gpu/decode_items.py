@@ -36,7 +36,7 @@ def engine_settings(bench: Bench, size: str, name: str = "diffusers") -> dict[st
     settings = {"name": name, "checkpoint": str(path), "upscale_model": str(upsampler_beside(path))}
     if size == "ltx2":
         settings["audio_vae"] = str(path)
-    return {**settings, "comfyui": bench.comfyui} if name == "comfyui" else settings
+    return settings
 
 
 def _small(size: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from farm.cli.options import AllowPickle, Overrides, SpecArgument
+from farm.cli.options import AllowPickle, ComfyUI, Overrides, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.results import CheckedVideo, CheckResult
 from jobs.wording import amount
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def check(
     spec: SpecArgument,
     overrides: Overrides = None,
+    comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
@@ -26,7 +27,7 @@ def check(
     from jobs.advice import advice
     from jobs.plan import make_plan
 
-    options = RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
+    options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
     result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), advice(plan))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, JobArgument, Runs, refuse_beside_serial
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, JobArgument, Runs, refuse_beside_serial
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def resume(
     topology: Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
     address: Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")] = None,
+    comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
     runs: Runs = DEFAULT_RUNS,
     output: Output = OutputFormat.TEXT,
@@ -53,6 +54,7 @@ def resume(
         topology=topology,
         gpus=gpus,
         address=address,
+        comfyui=comfyui,
         allow_pickle=allow_pickle,
         resume=True,
     )

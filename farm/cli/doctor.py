@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, Overrides, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 
 UNABLE = 5
@@ -17,7 +17,7 @@ def doctor(
     address: Annotated[
         str | None, typer.Option("--address", help="Ask the nodes of this Ray cluster.")
     ] = None,
-    comfyui: Annotated[str | None, typer.Option("--comfyui", help="Examine this ComfyUI.")] = None,
+    comfyui: ComfyUI = None,
     runs: Runs = DEFAULT_RUNS,
     overrides: Overrides = None,
     allow_pickle: AllowPickle = False,
@@ -27,7 +27,7 @@ def doctor(
     from farm.api import RenderOptions, load
     from farm.doctor import Subject, examine
 
-    options = RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle)
+    options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options) if spec else None
     report = examine(Subject(runs, loaded, address, comfyui))
     if output is OutputFormat.JSON:

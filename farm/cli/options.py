@@ -51,6 +51,12 @@ Runs = Annotated[
     str, typer.Option("--runs", envvar="FARM_RUNS", help="Where run directories are kept: a folder or URL.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Take a cancelled job up again.")]
+ComfyUI = Annotated[
+    str | None,
+    typer.Option(
+        "--comfyui", metavar="FOLDER", help="ComfyUI, whose code runs; left out, that of COMFYUI_PATH."
+    ),
+]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run code.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.display import duration
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, Overrides, Runs, SpecArgument
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 from jobs.wording import amount
@@ -59,6 +59,7 @@ def plan(
     job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
     all_chunks: Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")] = False,
     overrides: Overrides = None,
+    comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
@@ -67,7 +68,8 @@ def plan(
     from farm.api import RenderOptions, load
     from farm.verbs.plan import PlanRequest, plan_job
 
-    loaded = load(spec, RenderOptions(overrides=tuple(overrides or ()), allow_pickle=allow_pickle))
+    options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
+    loaded = load(spec, options)
     request = PlanRequest(
         runs_url=runs,
         job_id=job_id,

@@ -10,6 +10,7 @@ import typer
 from farm.cli.options import (
     DEFAULT_RUNS,
     AllowPickle,
+    ComfyUI,
     Overrides,
     Resume,
     Runs,
@@ -52,6 +53,7 @@ def render(
     ] = None,
     overrides: Overrides = None,
     resume: Resume = False,
+    comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
@@ -68,6 +70,7 @@ def render(
         address=address,
         until=_stage(until),
         overrides=tuple(overrides or ()),
+        comfyui=comfyui,
         allow_pickle=allow_pickle,
         resume=resume,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import AllowPickle, Overrides, Resume
+from farm.cli.options import AllowPickle, ComfyUI, Overrides, Resume
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import SubmitResult
 
@@ -30,6 +30,7 @@ def submit(
     topology: Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
     overrides: Overrides = None,
+    comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
     resume: Resume = False,
     working_dir: Annotated[
@@ -42,7 +43,7 @@ def submit(
     from farm.submit import SubmitRequest, ended, follow
     from farm.submit import submit as hand_over
 
-    arguments = _arguments(topology, gpus, overrides or [], allow_pickle, resume)
+    arguments = _arguments(topology, gpus, overrides or [], comfyui, allow_pickle, resume)
     request = SubmitRequest(spec, runs, job_id, address, arguments, working_dir)
     server, submission = hand_over(request)
     as_text = output is OutputFormat.TEXT
@@ -61,7 +62,12 @@ def submit(
 
 
 def _arguments(
-    topology: str | None, gpus: int | None, overrides: list[str], allow_pickle: bool, resume: bool
+    topology: str | None,
+    gpus: int | None,
+    overrides: list[str],
+    comfyui: str | None,
+    allow_pickle: bool,
+    resume: bool,
 ) -> tuple[str, ...]:
     words: list[str] = []
     if topology:
@@ -70,6 +76,8 @@ def _arguments(
         words += ["--gpus", str(gpus)]
     for override in overrides:
         words += ["--set", override]
+    if comfyui:
+        words += ["--comfyui", comfyui]
     if allow_pickle:
         words.append("--allow-pickle")
     if resume:

@@ -11,9 +11,9 @@ from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import CannotRun
 from jobs.file_rules import IMAGE_FIELDS
-from jobs.spec import Chunk, EngineConfig, JobSpec
+from jobs.spec import COMFYUI_PATH, Chunk, EngineConfig, JobSpec
 
-FOUND_BY = "name it with --comfyui PATH, `engine.comfyui`, or the environment variable COMFYUI_PATH"
+FOUND_BY = "name it with --comfyui FOLDER, or in the environment variable COMFYUI_PATH"
 
 
 def check_comfyui(folder: str | None, spec: JobSpec | None) -> Iterator[Finding]:
@@ -22,7 +22,7 @@ def check_comfyui(folder: str | None, spec: JobSpec | None) -> Iterator[Finding]
     What it lacks fails a spec that needs it, and is a warning otherwise.
     """
     engine = spec.engine if spec else None
-    place = folder or (engine.comfyui if engine else None) or os.environ.get("COMFYUI_PATH")
+    place = folder or os.environ.get(COMFYUI_PATH)
     if not place:
         yield fail("comfyui", "no ComfyUI is named", FOUND_BY)
         return

@@ -1,14 +1,17 @@
 """The job spec: pydantic models that are the manual, the schema and the checks at once."""
 
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Guider, Settings
-from jobs.spec.engine import EngineConfig, FakeConfig, Lora
+from jobs.spec.engine import COMFYUI_PATH, NO_CODE, Code, EngineConfig, FakeConfig, Lora
 from jobs.spec.job import JobSpec, Upscale
 from jobs.spec.run import Deadlines, Decode, Output, Run, Tiling, Verify
 from jobs.spec.video import Audio, Source, Video
 
 __all__ = [
+    "COMFYUI_PATH",
+    "NO_CODE",
     "Audio",
     "Chunk",
+    "Code",
     "Deadlines",
     "Decode",
     "Defaults",

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from jobs.spec.base import InputPath, Many, Model, ModelRef
 
+COMFYUI_PATH = "COMFYUI_PATH"
+
 EngineName = Literal["diffusers", "comfyui", "fake"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What lets files run as code. It comes from the command line, from Python or from the environment, never
+    from a spec: `comfyui` is the folder of a ComfyUI checkout (None: the one in COMFYUI_PATH, on each machine
+    its own), `allow_pickle` lets pickled weights be loaded."""
+
+    comfyui: str | None = None
+    allow_pickle: bool = False
+
+
+NO_CODE = Code()
 
 
 class Lora(Model):
@@ -61,13 +78,25 @@ class EngineConfig(Model):
     audio_vae: ModelRef | None = Field(
         None, description="Audio VAE (comfyui): needed when audio is generated or conditions the video."
     )
-    comfyui: InputPath | None = Field(
-        None, description="Folder of ComfyUI. Left out: the environment variable COMFYUI_PATH."
-    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type of the diffusion model; `auto`: bfloat16 on a GPU, float32 on a CPU."
     )
-    allow_pickle: bool = Field(
-        False, description="Load pickled weights (`.pt`, `.ckpt`), which can run code. Needs --allow-pickle."
-    )
     fake: FakeConfig = Field(FakeConfig(), description="Durations of the fake engine.")
+    _code: Code = PrivateAttr(NO_CODE)
+    """No input reaches a private attribute and no document holds one; it goes to workers with the section."""
+
+    @property
+    def comfyui(self) -> str | None:
+        """The folder of ComfyUI: the one that was named, else that of this machine's environment."""
+        return self._code.comfyui or os.environ.get(COMFYUI_PATH)
+
+    @property
+    def allow_pickle(self) -> bool:
+        """Whether pickled weights may be loaded."""
+        return self._code.allow_pickle
+
+    def with_code(self, code: Code) -> EngineConfig:
+        """The section with what the caller lets run."""
+        section = self.model_copy()
+        section._code = code
+        return section

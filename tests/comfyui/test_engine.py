@@ -22,9 +22,7 @@ def engine(ltxv: Kit, folder: Path) -> Any:
     from jobs.spec import EngineConfig
     from jobs.task import Stage
 
-    config = EngineConfig(
-        name="comfyui", checkpoint="ltxv.safetensors", comfyui=os.environ["COMFYUI_PATH"], text_encoder=None
-    )
+    config = EngineConfig(name="comfyui", checkpoint="ltxv.safetensors", text_encoder=None)
     engine = make_engine(config, "cpu", 1)
     engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
     return engine
@@ -154,8 +152,7 @@ def test_missing_models_are_named(core: Any, folder: Path) -> None:
     from jobs.spec import EngineConfig
 
     def refuse(match: str, **config: Any) -> None:
-        root = os.environ["COMFYUI_PATH"]
-        engine = make_engine(EngineConfig(name="comfyui", comfyui=root, **config), "cpu", 1)
+        engine = make_engine(EngineConfig(name="comfyui", **config), "cpu", 1)
         with pytest.raises(CannotRun, match=match):
             _ = engine.loaded.text
 
@@ -194,7 +191,6 @@ def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, need
         name="comfyui",
         checkpoint="ltxv.safetensors",
         upscale_model=str(write_upsampler(folder / "up.safetensors")),
-        comfyui=os.environ["COMFYUI_PATH"],
     )
     upscaler = make_engine(config, "cpu", 1)
     upscaler.setup(frozenset({Stage.UPSCALE}))

@@ -54,7 +54,7 @@ def spec(comfyui: Path, models: dict[str, Any], folder: Path) -> dict[str, Any]:
         "version": 1,
         "name": "two-ways",
         **models,
-        "engine": {"name": "comfyui", "comfyui": str(comfyui), **models["engine"]},
+        "engine": {"name": "comfyui", **models["engine"]},
         "defaults": {"width": 64, "height": 64, "steps": 3},
         "videos": [video("one", 1), video("two", 2)],
         "output": {"dir": str(folder / "out")},

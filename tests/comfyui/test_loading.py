@@ -26,7 +26,7 @@ def engine_of(*stages: str, **config: Any) -> Any:
     from jobs.spec import EngineConfig
     from jobs.task import Stage
 
-    described = {"name": "comfyui", "comfyui": os.environ["COMFYUI_PATH"], **config}
+    described = {"name": "comfyui", **config}
     engine = make_engine(EngineConfig.model_validate(described), "cpu", 1)
     engine.setup(frozenset(map(Stage, stages)))
     return engine

@@ -124,7 +124,6 @@ def _spec(workflow: dict[str, Any], comfyui: Path, checkpoint: Path | None, fold
         "name": "from-workflow",
         "engine": {
             "name": "comfyui",
-            "comfyui": str(comfyui),
             **({"checkpoint": str(checkpoint)} if checkpoint else {}),
         },
         "defaults": shared,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import wave
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,6 @@ def job(av: Any, made_rate: int, folder: Path, score: tuple[Path, np.ndarray], t
         "name": "sound",
         "engine": {
             "name": "comfyui",
-            "comfyui": os.environ["COMFYUI_PATH"],
             "checkpoint": checkpoint,
             "audio_vae": checkpoint,
             "upscale_model": str(write_upsampler(folder / "sound_upsampler.safetensors")),

@@ -14,7 +14,7 @@ from farm.durations import Durations, Place
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like, ratios
 from farm.topology.memory import engine_footprint, unknown_sizes
 from jobs.graph import Stage
-from jobs.spec import EngineConfig, Lora
+from jobs.spec import Code, EngineConfig, Lora
 from tests.farm.test_durations import sample
 
 PREFIX = "model.diffusion_model."
@@ -35,7 +35,7 @@ def write_model(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
 
 
 def comfyui(root: Path, **models: str) -> EngineConfig:
-    return EngineConfig(name="comfyui", comfyui=str(root), **models)
+    return EngineConfig(name="comfyui", **models).with_code(Code(str(root)))
 
 
 @pytest.fixture(autouse=True)

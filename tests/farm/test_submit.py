@@ -59,15 +59,18 @@ def test_every_option_of_the_render_is_one_that_it_takes(command: Any) -> None:
         "2",
         "-p",
         "defaults.seed=8",
+        "--comfyui",
+        "/opt/ComfyUI",
         "--allow-pickle",
         "--resume",
     )
-    program, verb, *rest = command(*words, "--allow-pickle", "--resume")
+    program, verb, *rest = command(*words)
     assert program == "farm"
     render = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
     given = render.make_context(verb, rest).params
     expected = {"job_id": "a", "topology": "mono=2", "gpus": 2, "overrides": ["defaults.seed=8"]}
     assert {key: given[key] for key in expected} == expected
+    assert given["comfyui"] == "/opt/ComfyUI"
     assert given["allow_pickle"] is given["resume"] is True
 
 

@@ -16,6 +16,7 @@ from jobs.errors import InvalidInput, Problem, SpecError, UsageError
 from jobs.facts import VideoFact
 from jobs.load import LoadedSpec, load_spec
 from jobs.media_rules import Probes
+from jobs.spec import Code
 
 SPEC: dict[str, Any] = {
     "version": 1,
@@ -141,7 +142,6 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     (f"{FIRST}.first_image", "y" * 300, "videos[0].chunks[0].generate.first_image", "existing"),
     (f"{FIRST}.first_image", "~no-such-user/x.png", "videos[0].chunks[0].generate.first_image", "in full"),
     ("engine.checkpoint", "./" + "z" * 400, "engine.checkpoint", "existing"),
-    ("engine.comfyui", "z" * 400, "engine.comfyui", "main.py"),
     ("output.dir", "a\0b", "output.dir", "relative"),
     ("version", 2, "version", "`1`|1"),
     ("name", ..., "name", "add `name`"),
@@ -228,7 +228,9 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("decode.tiling", {"tile_latents": 4, "overlap_latents": 4}, "decode.tiling", "lower"),
     ("engine.name", "torch", "engine.name", "write one"),
     ("engine.checkpoint", "./no.safetensors", "engine.checkpoint", "existing"),
-    ("engine.comfyui", "nowhere", "engine.comfyui", "main.py"),
+    ("engine.comfyui", "~/my ComfyUI", "engine.comfyui", "--comfyui '~/my ComfyUI'"),
+    ("engine.comfyui", None, "engine.comfyui", "COMFYUI_PATH=FOLDER"),
+    ("engine.allow_pickle", False, "engine.allow_pickle", "give no --allow-pickle"),
     ("engine.loras", [{"path": "lora.pt"}], "engine.loras[0].path", "--allow-pickle"),
     ("engine.loras", [{"strength": 1.0}], "engine.loras[0].path", "add `path`"),
     ("engine.allow_pickle", True, "engine.allow_pickle", "--allow-pickle"),
@@ -369,7 +371,7 @@ def test_a_problem_names_its_line(folder: Path) -> None:
 
 
 def test_pickles_load_when_the_command_line_allows_them(folder: Path) -> None:
-    spec = load(folder, changed("engine.loras", [{"path": "lora.pt"}]), allow_pickle=True).spec
+    spec = load(folder, changed("engine.loras", [{"path": "lora.pt"}]), code=Code(allow_pickle=True)).spec
     assert spec.engine.allow_pickle
 
 

@@ -39,6 +39,7 @@ from jobs.errors import CannotRun, InvalidInput
 from jobs.files import digest_ahead
 from jobs.frames import frames_of
 from jobs.graph import resamples
+from jobs.spec import COMFYUI_PATH
 from jobs.task import Stage
 
 if TYPE_CHECKING:
@@ -53,12 +54,11 @@ if TYPE_CHECKING:
     )
     from jobs.spec import EngineConfig
 
-PATH_VARIABLE = "COMFYUI_PATH"
 AUDIO = "audio_latents"
 
 
 class ComfyEngine:
-    """Implements `Engine` on one ComfyUI checkout, named by `engine.comfyui` or COMFYUI_PATH."""
+    """Implements `Engine` on one ComfyUI checkout, named by --comfyui or COMFYUI_PATH."""
 
     name = "comfyui"
 
@@ -78,9 +78,9 @@ class ComfyEngine:
         if self.device.startswith("cuda"):
             # Read once, when the first CUDA context is made; without it cuBLAS may sum in any order.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        root = self.config.comfyui or os.environ.get(PATH_VARIABLE)
+        root = self.config.comfyui
         if not root:
-            raise CannotRun(f"engine comfyui: no ComfyUI given: set engine.comfyui, or {PATH_VARIABLE}.")
+            raise CannotRun(f"engine comfyui: none is named: give --comfyui FOLDER or set {COMFYUI_PATH}.")
         boot(BootOptions(Path(root), self.device))
         core = Core.current()
         core.require("sampling")

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
-from jobs.errors import CannotRun, InvalidInput
+from jobs.errors import CannotRun, InvalidInput, Problem, SpecError
+from jobs.file_rules import pickled_weights
 from jobs.places import shown
 
 T5_TOKENS = 256
@@ -53,7 +54,10 @@ class T5Prompts:
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype) -> T5Prompts:
-        """From `text_encoder/` and `tokenizer/` below `folder`."""
+        """From `text_encoder/` and `tokenizer/` below `folder`; code and pickles in them are never loaded.
+
+        Raises CannotRun where a package is missing, SpecError where the weights are pickled.
+        """
         try:
             from transformers import AutoTokenizer, T5EncoderModel
         except ImportError as error:
@@ -61,8 +65,14 @@ class T5Prompts:
                 f"a T5 text encoder needs transformers and sentencepiece ({error}); "
                 "pip install transformers sentencepiece"
             ) from error
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        encoder = T5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+        weights = folder / "text_encoder"
+        if pickled := pickled_weights(weights):
+            rule, remedy = "weights as .safetensors: pickled files can run code", "convert them"
+            raise SpecError([Problem("engine.text_encoder", str(pickled), rule, remedy)])
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", trust_remote_code=False)
+        encoder = T5EncoderModel.from_pretrained(
+            weights, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
         return cls(tokenizer, encoder.eval().requires_grad_(False))
 
     def encode(self, prompt: str) -> tuple[Tensor, Tensor]:
