@@ -18,11 +18,12 @@ from actors.media.ffmpeg import find_ffmpeg
 from farm.claims import film_path
 from farm.preview import Preview, preview_path
 from farm.state import FilmState, JobState
-from farm.stitch import PNG_SEQUENCE, assemble_film, file_sha256, png_manifest
+from farm.stitch import assemble_film, file_sha256, png_manifest
 from jobs.canonical import sha256_of
 from jobs.errors import CorruptArtifact, StageError
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
+from jobs.output_names import PNG_SEQUENCE
 from jobs.plan import Plan, PlannedVideo
 from jobs.scratch import Scratch
 from jobs.store import Commit, Store

@@ -32,10 +32,10 @@ from actors.media.process import (
 from jobs.errors import BadOutput, CorruptArtifact, StageBug
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
+from jobs.output_names import PNG_SEQUENCE
 from jobs.planned import PlannedVideo
 
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
-PNG_SEQUENCE = "png-sequence"
 MICROSECONDS = 1_000_000
 MATROSKA_ROUNDING_S = Fraction(1, 2000)
 HASH_BLOCK_BYTES = 1 << 20

@@ -12,6 +12,9 @@ from typing import Any, Literal
 from jobs.frames import latents_of
 from jobs.spec import Chunk, Defaults, Extend, Generate, JobSpec, Video
 
+LONGEST_WORD = 24
+"""Characters of a matrix value that still stands in a name as it is."""
+
 Combination = tuple[tuple[str, Any], ...]
 
 
@@ -65,7 +68,8 @@ class Step:
 
 def variants(spec: JobSpec) -> Iterator[Variant]:
     """Every video of the job, in spec order, combinations in the order of the matrix."""
-    suffixes = {key: _suffixes(key, values) for key, values in spec.matrix.items()}
+    following = dict(itertools.pairwise(spec.matrix))
+    suffixes = {key: _suffixes(key, values, following.get(key, "")) for key, values in spec.matrix.items()}
     for index, video in enumerate(spec.videos):
         for picks in itertools.product(*(range(len(values)) for values in spec.matrix.values())):
             combination = tuple(
@@ -87,13 +91,19 @@ def _variant(index: int, name: str, video: Video, defaults: Defaults, combinatio
     )
 
 
-def _suffixes(key: str, values: Sequence[Any]) -> list[str]:
-    """A short name for each value: the value itself where that is short and unlike the others."""
-    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", str(value)[:200]).strip("-.").lower() for value in values]
-    counts = Counter(slugs)
+def _suffixes(key: str, values: Sequence[Any], next_key: str) -> list[str]:
+    """What each value adds to the name: `mood-calm`, or `mood_2` for the second value where that is no word.
+
+    No two combinations spell one name: a word has no underscore, so it is no number, and it does not hold
+    the key that follows, so what is one value's and what the next one's is never in doubt.
+    """
+    words = [re.sub(r"[^A-Za-z0-9.]+", "-", str(value)[:200]).strip("-.").lower() for value in values]
+    counts = Counter(words)
     return [
-        f"{key}-{slug}" if 0 < len(slug) <= 24 and counts[slug] == 1 else f"{key}-{number}"
-        for number, slug in enumerate(slugs, 1)
+        f"{key}-{word}"
+        if 0 < len(word) <= LONGEST_WORD and counts[word] == 1 and next_key.lower() not in word.split("-")
+        else f"{key}_{number}"
+        for number, word in enumerate(words, 1)
     ]
 
 

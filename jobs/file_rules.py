@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobs.expand import variants
 from jobs.findings import Finding
-from jobs.formats import CONTAINERS
+from jobs.output_names import PNG_SEQUENCE, output_names, same_name
 from jobs.places import Location, shown
 from jobs.spec import JobSpec
 from jobs.spec.base import is_there
@@ -149,12 +149,21 @@ def check_outputs(spec: JobSpec) -> Iterator[Finding]:
     if nearest is not None and not _is_folder(nearest):
         rule = "a folder, existing or not"
         yield Finding(("output", "dir"), f"{shown(str(nearest))} is a file", rule, "name another folder")
-    inputs = {path: location for location, path in input_paths(spec)}
-    suffix = CONTAINERS[spec.output.container].suffix
+    yield from _replaced_inputs(spec, same_name(os.path.realpath(folder)))
+
+
+def _replaced_inputs(spec: JobSpec, folder: str) -> Iterator[Finding]:
+    """Inputs that stand where a film or a preview goes, or in the folder of a PNG sequence."""
+    inputs: dict[str, Location] = {}
+    for location, path in input_paths(spec):
+        real = same_name(os.path.realpath(path))
+        inputs[real] = location
+        if spec.output.container == PNG_SEQUENCE:
+            inputs.setdefault(str(Path(real).parent), location)
     for variant in variants(spec):
-        film = os.path.normpath(folder / (variant.name + suffix))
-        if film in inputs:
-            remedy = "rename the video or choose another `output.dir`"
-            yield Finding(
-                inputs[film], shown(film), "inputs are never overwritten by a film", remedy, (("output",),)
-            )
+        for output in output_names(variant.name, spec.output.container):
+            location = inputs.get(f"{folder}/{same_name(output.name)}", ())
+            if location:
+                rule = f"inputs are never overwritten; {output.what} goes there"
+                remedy = "rename the video or choose another `output.dir`"
+                yield Finding(location, shown(output.name), rule, remedy, (("output",),))

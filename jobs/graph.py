@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Literal
 
 from jobs.canonical import sha256_of
+from jobs.errors import InputError, Problem
 from jobs.formats import CODECS, usual_codec
 from jobs.frames import SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
 from jobs.params import (
@@ -57,7 +58,7 @@ AUDIO_BYTES_PER_FRAME = 16 * 1024
 
 
 def build_graph(plan: Plan) -> TaskGraph:
-    """Every stage task of the plan, with its needs."""
+    """Every stage task of the plan, with its needs. Raises InputError where two unequal ones have one id."""
     tasks: dict[str, StageTask] = {}
     for video in plan.videos:
         for _, shot in groupby(video.chunks, key=lambda chunk: chunk.shot):
@@ -65,8 +66,16 @@ def build_graph(plan: Plan) -> TaskGraph:
             chain = tuple(chunk.span for chunk in chunks)
             for chunk in chunks:
                 for task in _ChunkTasks(plan, video, chunk, chain).all():
-                    tasks.setdefault(task.id, task)
+                    _require_same(tasks.setdefault(task.id, task), task)
     return link(_needs_first(tasks))
+
+
+def _require_same(first: StageTask, task: StageTask) -> None:
+    """Encodes that several chunks share are made once; two other tasks with one id would be one result."""
+    if first is task or replace(task, video=first.video, chunk=first.chunk, shot=first.shot) == first:
+        return
+    rule = f"tasks have names of their own; {first.video} has it too"
+    raise InputError([Problem(f"video {task.video}", f"task {task.id}", rule, "give the video another name")])
 
 
 def latent_bytes(width: int, height: int, latents: int) -> int:

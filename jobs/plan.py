@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from jobs.errors import InputError, Problem
 from jobs.expand import Step, Variant, setting, steps, variants
 from jobs.facts import LatentFact, SourceFacts, VideoFact
-from jobs.formats import CONTAINERS
 from jobs.frames import (
     UPSCALE,
     ChunkSpan,
@@ -27,6 +26,7 @@ from jobs.frames import (
     middle_frame,
     owned_frames,
 )
+from jobs.output_names import film_name
 from jobs.params import PlannedGuider, Sampling, Tiles
 from jobs.planned import (
     AudioPlan,
@@ -151,7 +151,7 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         base_height=height,
         frame_rate=variant.frame_rate,
         audio=_plan_audio(variant),
-        output=variant.name + CONTAINERS[spec.output.container].suffix,
+        output=film_name(variant.name, spec.output.container),
         combination=variant.combination,
     )
 

@@ -32,10 +32,11 @@ Any field can be set from the command line:
 - **Seeds** derive from the job seed, the video's name, the shot, the index within the shot, and the stage.
   The shot is known by its `shot` name or, without one, by its prompt: shots can be inserted, moved or removed
   without changing any other. An explicit seed of a chunk is taken literally.
-- **matrix** makes one video per combination, named `<video>-<field>-<value>`, with the value's number where
-  the value is longer than 24 characters or not unique. Its keys are fields of `defaults`, or words that
-  prompts name in braces: any other `{word}` is refused. All of them share the seeds of the video, unless
-  `seed` is in the matrix, or `prompt` where it names a shot (give that shot a `shot` name).
+- **matrix** makes one video per combination, named `<video>-<field>-<value>`, or `<video>-<field>_<number>`
+  with the value's number where the value is longer than 24 characters, not unique, or holds the name of the
+  next field. Its keys are fields of `defaults`, or words that prompts name in braces: any other `{word}` is
+  refused. All of them share the seeds of the video, unless `seed` is in the matrix, or `prompt` where it
+  names a shot (give that shot a `shot` name).
 """
 
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any value"}

@@ -16,6 +16,7 @@ from jobs.findings import Finding
 from jobs.formats import CONTAINERS, containers_of
 from jobs.frames import TEMPORAL, latents_of
 from jobs.guider_rules import check_guider
+from jobs.output_names import OutputName, output_names, same_name
 from jobs.places import Location, nearest, place_of, shown
 from jobs.spec import Chunk, Defaults, Extend, Generate, JobSpec
 from jobs.spec.base import SAFE_NAME
@@ -25,6 +26,7 @@ from jobs.topology import AUTO, Machine, parse_topology
 MAX_VIDEOS = 10_000
 MAX_CHUNKS = 200_000
 MAX_FILM_FRAMES = 20_000_000
+LONGEST_NAME = 200
 ANY_MACHINE_GPUS = 1e9
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun")
 GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
@@ -206,16 +208,21 @@ def _frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
 
 
 def check_names(spec: JobSpec) -> Iterator[Finding]:
-    """Film names are unique, also where capitals do not count, and plain after the matrix is applied."""
-    seen: dict[str, Location] = {}
+    """No two things that the job writes have one name, capitals and Unicode forms aside, and no name is too
+    long after the matrix is applied."""
+    seen: dict[str, tuple[OutputName, Location]] = {}
     for variant in variants(spec):
-        location = ("videos", variant.index, "name")
-        first = seen.setdefault(variant.name.lower(), location)
-        if first != location:
-            rule = f"names are unique, capitals aside; {place_of(first)} has it too"
-            yield Finding(location, shown(variant.name), rule, "give the video another name", (first,))
-        if not SAFE_NAME.fullmatch(variant.name[:80]) or len(variant.name) > 200:
-            rule = "at most 200 characters with what the matrix adds"
+        location: Location = ("videos", variant.index, "name")
+        for output in output_names(variant.name, spec.output.container):
+            other, first = seen.setdefault(same_name(output.name), (output, location))
+            if other is not output:
+                rule = f"names are unique, capitals aside; {place_of(first)} has it too: {other.what}"
+                yield Finding(location, shown(output.name), rule, "give the video another name", (first,))
+        if variant.name == Stage.ENCODE:
+            rule = "tasks that several videos share go by this name"
+            yield Finding(location, shown(variant.name), rule, "give the video another name")
+        if not SAFE_NAME.fullmatch(variant.name[:80]) or len(variant.name) > LONGEST_NAME:
+            rule = f"at most {LONGEST_NAME} characters with what the matrix adds"
             yield Finding(location, shown(variant.name), rule, "shorten the name", (("matrix",),))
 
 

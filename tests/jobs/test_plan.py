@@ -157,7 +157,7 @@ def test_the_matrix_makes_one_video_per_combination() -> None:
 
 def test_matrix_values_that_spell_alike_are_numbered() -> None:
     plan = make_plan(spec_of(generate("a {x}"), matrix={"x": ["one?", "one!", "two"]}))
-    assert [video.name for video in plan.videos] == ["dawn-x-1", "dawn-x-2", "dawn-x-two"]
+    assert [video.name for video in plan.videos] == ["dawn-x_1", "dawn-x_2", "dawn-x-two"]
 
 
 def test_only_the_seed_of_a_matrix_changes_the_noise() -> None:
