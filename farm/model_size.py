@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from farm.comfy_folders import find_model
-from farm.weights import SUFFIX, read_header
+from farm.weights import SUFFIX
 from farm.workload import H200
 from jobs.graph import Stage
 from jobs.spec import EngineConfig
+from jobs.weights import read_weights
 
 SMALL, LARGE, WITH_SOUND = "LTXV 2B", "LTXV 13B", "LTX-2"
 AUDIO_KEY = "audio_adaln_single.linear.weight"
@@ -46,8 +47,8 @@ def _like(path: Path) -> str | None:
     """None for a file that is no `.safetensors`."""
     files = sorted((path / "transformer").glob(f"*{SUFFIX}")) if path.is_dir() else [path]
     try:
-        shapes = {name: entry["shape"] for file in files for name, entry in read_header(file).items()}
-    except (OSError, ValueError, KeyError):
+        shapes = {name: tensor.shape for file in files for name, tensor in read_weights(file).tensors.items()}
+    except (OSError, ValueError):
         return None
     if any(name.endswith(AUDIO_KEY) for name in shapes):
         return WITH_SOUND
@@ -55,7 +56,7 @@ def _like(path: Path) -> str | None:
     return (LARGE if parameters >= LARGE_PARAMETERS else SMALL) if parameters else None
 
 
-def _parameters(shapes: Mapping[str, list[int]]) -> int:
+def _parameters(shapes: Mapping[str, tuple[int, ...]]) -> int:
     own = [shape for name, shape in shapes.items() if name.startswith(TRANSFORMER_PREFIX)]
     rest = (shape for name, shape in shapes.items() if not name.startswith(OTHER_PARTS))
     return sum(math.prod(shape) for shape in own or rest)

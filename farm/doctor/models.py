@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farm.doctor.finding import Finding, fail, ok
-from farm.weights import SUFFIX, read_header
+from farm.weights import SUFFIX
 from jobs.errors import FarmError, InputError
+from jobs.headers import read_header
 from jobs.spec import EngineConfig
 
 GIB = 2**30
