@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.workloads import Workload
+from farm.event_log import EventLog, Logged
+from farm.events import Notice, TaskCommitted, TaskStarted
 
 STORE_BYTES = 512 * 2**20
 CPUS_PER_GPU = 4
@@ -108,12 +109,12 @@ def farm_lap(work: Workload, topology: str, place: Place) -> Lap:
     outcome = getattr(events[-1], "outcome", "")
     if outcome != "done":
         raise RuntimeError(f"the farm ended {outcome or events[-1]}")
-    return _lap(list(Store.open(scope.runs_url, place.folder.name).events()), begun_s)
+    return _lap(list(EventLog(Store.open(scope.runs_url, place.folder.name))), begun_s)
 
 
-def _lap(log: list[dict[str, Any]], begun_s: float) -> Lap:
-    first_s = min(line["at_s"] for line in log if line["event"] == "task_started")
-    last_s = max(line["at_s"] for line in log if line["event"] == "task_committed")
-    notices = [line["message"] for line in log if line["event"] == "notice"]
+def _lap(log: list[Logged], begun_s: float) -> Lap:
+    first_s = min(logged.at_s for logged in log if isinstance(logged.event, TaskStarted))
+    last_s = max(logged.at_s for logged in log if isinstance(logged.event, TaskCommitted))
+    notices = [logged.event.message for logged in log if isinstance(logged.event, Notice)]
     taken = [text.split()[1].rstrip(":") for text in notices if text.startswith("topology ")]
     return Lap(first_s - begun_s, last_s - first_s, taken[-1] if taken else "")

@@ -122,18 +122,20 @@ class Pool:
         """Make a `wait` in progress return; may be called from a signal handler."""
         self._answers.put(None)
 
-    def probe(self, worker: str) -> None:
+    def probe(self, worker: str) -> bool:
         """Ask a worker whether it lives: `Alive` or `Lost` follows.
 
-        One that is gone, or has not answered the probe before, is replaced; one that is still loading
+        One that is gone, or has not answered the probe before, is replaced (True); one that is still loading
         answers with `Ready`.
         """
         member = self._members[worker]
         if member.state == "gone" or member.probed:
             self.replace(worker)
-        elif member.state == "ready":
+            return True
+        if member.state == "ready":
             member.probed = True
             self._ping(member)
+        return False
 
     def kill(self, worker: str) -> tuple[Call, ...]:
         """End the worker's process now. No event follows; the calls that died with it are returned."""

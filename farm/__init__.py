@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jobs.version import VERSION
+
 if TYPE_CHECKING:
     from farm.api import films, render
     from farm.events import (
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
         WorkerGone,
         WorkerPlaced,
         WorkerReady,
+        WorkerSuspended,
     )
     from farm.options import RenderOptions
     from jobs.errors import CannotRun, FarmError, InputError, JobCancelled, JobFailed, SpecError
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOME = {
     "RenderOptions": "farm.options",
@@ -50,6 +53,7 @@ _HOME = {
     "WorkerGone": "farm.events",
     "WorkerPlaced": "farm.events",
     "WorkerReady": "farm.events",
+    "WorkerSuspended": "farm.events",
     "CannotRun": "jobs.errors",
     "FarmError": "jobs.errors",
     "InputError": "jobs.errors",
@@ -78,6 +82,7 @@ __all__ = [
     "WorkerGone",
     "WorkerPlaced",
     "WorkerReady",
+    "WorkerSuspended",
     "__version__",
     "films",
     "render",

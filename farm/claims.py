@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from farm.state import JobState
+from farm.state import STATE_FORM
 from jobs.errors import Problem, StoreUnusable, UsageError
 from jobs.planned import Plan, PlannedVideo
-from jobs.store import STATE, Store
+from jobs.store import Store
 
 
 def film_path(plan: Plan, video: PlannedVideo) -> Path:
@@ -50,5 +50,5 @@ def _foreign(wanted: dict[str, str], store: Store) -> Iterator[Problem]:
 
 
 def _films(store: Store) -> set[str]:
-    state = JobState.from_json(store.read_json(STATE))
+    state = store.recall(STATE_FORM)
     return {film.path for film in state.videos} if state else set()

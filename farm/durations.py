@@ -10,13 +10,14 @@ stage never seen that of its device.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farm.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulate import SimulationConfig
 from jobs.errors import FarmError
 from jobs.graph import DecodeParams, SampleParams, SegmentParams, Stage, StageTask, UpscaleParams
+from jobs.records import Form
 from jobs.spec import EngineConfig, FakeConfig, Run
 from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
@@ -150,22 +151,33 @@ class Durations:
         self.means[key] = (known + (value - known) / count, count)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptDurations:
+    """What is kept beside the runs: a mean and its number of measurements, by what was measured."""
+
+    means: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+DURATIONS_FORM = Form(FILE, KeptDurations)
+
+
 def read_durations(runs_url: str) -> Durations:
     """What runs under `runs_url` have measured; empty where nothing was, or where it cannot be read."""
     try:
-        document = Documents(open_backend(runs_url, FOLDER)).read_json(FILE)
-        means = (document or {}).get("means", {})
-        return Durations({key: (float(mean), int(count)) for key, (mean, count) in means.items()})
-    except (FarmError, OSError, TypeError, ValueError):
+        kept = Documents(open_backend(runs_url, FOLDER)).recall(DURATIONS_FORM)
+    except (FarmError, OSError):
         return Durations()
+    return Durations(kept.means if kept else None)
 
 
 def keep_durations(runs_url: str, durations: Durations) -> None:
-    """Adds these to what is kept beside the runs. A store that refuses costs an estimate, never a render."""
+    """Adds these to what is kept beside the runs. A store that refuses, or what a newer version keeps there,
+    costs an estimate, never a render."""
     try:
+        place = Documents(open_backend(runs_url, FOLDER))
+        place.require_ours(DURATIONS_FORM)
         kept = read_durations(runs_url).means | durations.means
-        document = {"means": {key: list(value) for key, value in sorted(kept.items())}}
-        Documents(open_backend(runs_url, FOLDER)).write_json(FILE, document)
+        place.save(DURATIONS_FORM, KeptDurations(dict(sorted(kept.items()))))
     except (FarmError, OSError):
         return
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from jobs.records import FORMAT, Form, Unreadable
+
 SHARED = "encode"
 """Where encode tasks are counted: they belong to no single video."""
 
@@ -32,13 +34,13 @@ class JobPlanned(Event):
 
     name: ClassVar[str] = "job_planned"
     job: str
-    run_dir: str
-    videos: tuple[str, ...]
-    frames: int
-    tasks: int
-    reused: int
-    totals: dict[str, dict[str, int]]
-    done: dict[str, dict[str, int]]
+    run_dir: str = ""
+    videos: tuple[str, ...] = ()
+    frames: int = 0
+    tasks: int = 0
+    reused: int = 0
+    totals: dict[str, dict[str, int]] = field(default_factory=dict)
+    done: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class WorkerPlaced(Event):
 
     name: ClassVar[str] = "worker_placed"
     worker: str
-    node: str
-    stages: tuple[str, ...]
+    node: str = ""
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +59,35 @@ class WorkerReady(Event):
 
     name: ClassVar[str] = "worker_ready"
     worker: str
-    device: str
-    seconds: float
+    device: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LostAttempt:
+    """An attempt that ended with its worker."""
+
+    task: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerGone(Event):
-    """The worker was lost, killed or suspended; `task` is what it was busy with, if anything."""
+    """The worker was lost, killed or refused; `lost` is all that it held, the running attempt first."""
 
     name: ClassVar[str] = "worker_gone"
     worker: str
-    reason: str
-    task: str | None = None
+    reason: str = ""
+    lost: tuple[LostAttempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSuspended(Event):
+    """The worker gets nothing more until it has rested and answered; what it holds may finish."""
+
+    name: ClassVar[str] = "worker_suspended"
+    worker: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,8 @@ class TaskStarted(Event):
     name: ClassVar[str] = "task_started"
     task: str
     worker: str
-    attempt: int
-    reason: str
+    attempt: int = 1
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +111,24 @@ class TaskCommitted(Event):
     name: ClassVar[str] = "task_committed"
     task: str
     worker: str
-    attempt: int
-    seconds: float
-    bytes: int
+    attempt: int = 1
+    seconds: float = 0.0
+    bytes: int = 0
     exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed(Event):
-    """One attempt failed; `then` says what happens next (retry, quarantine, pause)."""
+    """One attempt failed; `then` says what happens next (retry, quarantine, pause). A task that is given up
+    without an attempt of its own has no worker."""
 
     name: ClassVar[str] = "task_failed"
     task: str
-    worker: str
-    attempt: int
-    kind: str
-    message: str
-    then: str
+    worker: str = ""
+    attempt: int = 0
+    kind: str = ""
+    message: str = ""
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +138,7 @@ class TaskSuperseded(Event):
     name: ClassVar[str] = "task_superseded"
     task: str
     worker: str
-    attempt: int
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +147,7 @@ class TaskVoided(Event):
 
     name: ClassVar[str] = "task_voided"
     task: str
-    reason: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +165,9 @@ class FilmDelivered(Event):
     name: ClassVar[str] = "film_delivered"
     video: str
     path: str
-    sha256: str
-    frames: int
-    fps: float
+    sha256: str = ""
+    frames: int = 0
+    fps: float = 0.0
     preview: bool = False
 
 
@@ -168,6 +188,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         WorkerPlaced,
         WorkerReady,
         WorkerGone,
+        WorkerSuspended,
         TaskStarted,
         TaskCommitted,
         TaskFailed,
@@ -180,19 +201,33 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
 }
 
 
+EVENT_FORMS: Mapping[str, Form[Any]] = {
+    name: Form(f"event {name}", kind) for name, kind in EVENT_TYPES.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    event: str
+    at_s: float
+
+
+_HEAD = Form("event", _Head)
+
+
 def to_record(event: Event, at_s: float) -> dict[str, Any]:
     """The JSON-able record of an event."""
-    return {"event": event.name, "at_s": round(at_s, 6), **asdict(event)}
+    form = EVENT_FORMS[event.name]
+    return {FORMAT: form.format, "event": event.name, "at_s": round(at_s, 6), **asdict(event)}
 
 
-def from_record(record: Mapping[str, Any]) -> Event | None:
-    """The event of a stored record; None for a tag this version does not know."""
-    kind = EVENT_TYPES.get(str(record.get("event")))
-    if kind is None:
-        return None
-    values = {key: _tupled(value) for key, value in record.items() if key not in ("event", "at_s")}
-    return kind(**values)
+def from_line(line: bytes | str) -> tuple[float, Event]:
+    """When the event of a stored line was seen (epoch seconds), and the event.
 
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    Raises Unreadable for a line that is none, or that this version does not know, and NewerFormat.
+    """
+    head = _HEAD.parse(line)
+    form = EVENT_FORMS.get(head.event)
+    if form is None:
+        raise Unreadable(f"this version knows no event {head.event!r}")
+    return head.at_s, form.parse(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,30 @@ from jobs.errors import CannotRun
 from jobs.files import file_digest
 from jobs.graph import SampleParams, UpscaleParams
 from jobs.plan import Plan
+from jobs.records import Form
 from jobs.store import DIGESTS, Store
 from jobs.task import TaskGraph
 
 SAMPLED = (SampleParams, UpscaleParams)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What `digests.json` holds: the digest of every task in plan order, and what they stand for.
+
+    `config` is the spec's engine section, `engine` the fingerprint that a worker reported of it, `modes` what
+    it made of each `auto`, `sources` the packages and files that it is made of.
+    """
+
+    digests: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    modes: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    samplers: tuple[str, ...] = ()
+
+
+DIGESTS_FORM = Form(DIGESTS, Frozen)
 
 
 def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
@@ -34,16 +55,19 @@ def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
 def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
     """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
     `sources`, `samplers`); None where nothing is stored or it is no longer true."""
-    record = store.read_json(DIGESTS)
-    if record is None or record.get("config") != plan.engine.model_dump(mode="json"):
+    kept = store.recall(DIGESTS_FORM)
+    if kept is None or kept.config != plan.engine.model_dump(mode="json"):
         return None
-    fingerprint, sources = record.get("engine"), record.get("sources")
-    if not fingerprint or not sources or not still_true(sources):
+    if not kept.engine or not kept.sources or not still_true(kept.sources):
         return None
-    if fingerprint.get("threads", plan.run.threads) != plan.run.threads:
+    if kept.engine.get("threads", plan.run.threads) != plan.run.threads:
         return None
-    kept = {"modes": record.get("modes", {}), "samplers": record.get("samplers", [])}
-    return {"fingerprint": fingerprint, "sources": sources, **kept}
+    return {
+        "fingerprint": kept.engine,
+        "sources": kept.sources,
+        "modes": kept.modes,
+        "samplers": kept.samplers,
+    }
 
 
 def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:

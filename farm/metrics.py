@@ -11,18 +11,13 @@ from farm.events import (
     JobPlanned,
     TaskCommitted,
     TaskFailed,
-    TaskStarted,
-    TaskSuperseded,
-    WorkerGone,
-    WorkerPlaced,
-    WorkerReady,
 )
+from farm.holdings import Activity, Change, Holdings
 from farm.session import JobSession
 from jobs.graph import SegmentParams
 
 WAITING, READY, RUNNING, COMMITTED, GIVEN_UP = "waiting", "ready", "running", "committed", "given_up"
 STATES = (WAITING, READY, RUNNING, COMMITTED, GIVEN_UP)
-LOADING, IDLE, BUSY = "loading", "idle", "busy"
 
 
 class Instruments(Protocol):
@@ -51,28 +46,23 @@ class JobMetrics:
         self.session, self.out = session, instruments
         self.state: dict[str, str] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.workers: dict[str, str] = {}
-        self.held: dict[str, set[str]] = {}
+        self.holdings = Holdings()
+        self.activity: dict[str, Activity] = {}
 
     def take(self, event: Event) -> None:
         """Counts one event."""
+        change = self.holdings.apply(event, 0.0)
         match event:
             case JobPlanned():
                 self._plan()
-            case WorkerPlaced():
-                self._worker(event.worker, LOADING)
-            case WorkerReady():
-                self._worker(event.worker, IDLE)
-            case WorkerGone():
-                self._gone(event.worker)
-            case TaskStarted():
-                self._start(event)
             case TaskCommitted():
                 self._commit(event)
             case TaskFailed():
-                self._fail(event)
-            case TaskSuperseded():
-                self._release(event.worker, event.task)
+                self.out.failed(self._stage(event.task), event.kind)
+                if event.then.startswith("given up"):
+                    self._move(event.task, GIVEN_UP)
+        self._move_held(change)
+        self._count_workers()
 
     def _plan(self) -> None:
         todo = self.session.ledger.waiting
@@ -98,51 +88,35 @@ class JobMetrics:
             self.counts[stage, changed] += step
             self.out.tasks(stage, changed, self.counts[stage, changed])
 
-    def _start(self, event: TaskStarted) -> None:
-        self.held.setdefault(event.worker, set()).add(event.task)
-        self._move(event.task, RUNNING)
-        self._worker(event.worker, BUSY)
-
     def _commit(self, event: TaskCommitted) -> None:
         task = self.session.graph.tasks[event.task]
         self.out.committed(event.worker, task.stage.value, event.seconds, event.bytes)
         if isinstance(task.params, SegmentParams):
             self.out.frames(task.params.owned_frames)
-        self._release(event.worker, event.task)
         self._move(event.task, COMMITTED)
         for reader in self.session.graph.dependents[event.task]:
             if self.state.get(reader) == WAITING:
                 self._move(reader, self._open(reader))
 
-    def _fail(self, event: TaskFailed) -> None:
-        self.out.failed(self._stage(event.task), event.kind)
-        self._release(event.worker, event.task)
-        given_up = event.then.startswith("given up")
-        self._move(event.task, GIVEN_UP if given_up else self._open(event.task))
-
-    def _release(self, worker: str, task: str) -> None:
-        held = self.held.get(worker, set())
-        held.discard(task)
-        if worker in self.workers:
-            self._worker(worker, BUSY if held else IDLE)
-
-    def _gone(self, worker: str) -> None:
-        for task in self.held.pop(worker, set()):
-            self._move(task, self._open(task))
-        self.workers.pop(worker, None)
-        self.out.busy(worker, False)
-        self._count_workers()
-
-    def _worker(self, worker: str, state: str) -> None:
-        if self.workers.get(worker) != state:
-            self.workers[worker] = state
-            self.out.busy(worker, state == BUSY)
-            self._count_workers()
+    def _move_held(self, change: Change) -> None:
+        """What was handed over runs; what ended without a result, and runs nowhere else, is open again."""
+        if change.began is not None:
+            self._move(change.began.task, RUNNING)
+        for ended in change.ended:
+            if self.state.get(ended.task) == RUNNING and not self.holdings.holding(ended.task):
+                self._move(ended.task, self._open(ended.task))
 
     def _count_workers(self) -> None:
-        found = Counter(self.workers.values())
-        for state in (LOADING, IDLE, BUSY):
-            self.out.workers(state, found[state])
+        now = {name: worker.activity for name, worker in self.holdings.workers.items()}
+        if now == self.activity:
+            return
+        for name in self.activity.keys() | now.keys():
+            if now.get(name) != self.activity.get(name):
+                self.out.busy(name, now.get(name) is Activity.BUSY)
+        self.activity = now
+        found = Counter(now.values())
+        for activity in Activity:
+            self.out.workers(activity.value, found[activity])
 
     def _stage(self, task: str) -> str:
         return self.session.graph.tasks[task].stage.value

@@ -12,12 +12,8 @@ from farm.events import (
     JobPlanned,
     TaskCommitted,
     TaskFailed,
-    TaskStarted,
-    TaskSuperseded,
-    WorkerGone,
-    WorkerPlaced,
-    WorkerReady,
 )
+from farm.holdings import Holdings
 
 STAGES = ("encode", "sample", "upscale", "decode", "segment")
 
@@ -42,8 +38,7 @@ class Progress:
 
     totals: dict[str, dict[str, int]] = field(default_factory=dict)
     done: dict[str, dict[str, int]] = field(default_factory=dict)
-    busy: dict[str, tuple[str, float]] = field(default_factory=dict)
-    hosted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    holdings: Holdings = field(default_factory=Holdings)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     measured: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     frames: int = 0
@@ -53,25 +48,14 @@ class Progress:
 
     def apply(self, event: Event, now_s: float) -> None:
         """Counts one event."""
+        self.holdings.apply(event, now_s)
         match event:
             case JobPlanned():
                 self._plan(event, now_s)
-            case WorkerPlaced():
-                self.hosted[event.worker] = event.stages
-            case WorkerReady():
-                self.busy.pop(event.worker, None)
-            case WorkerGone():
-                self.busy.pop(event.worker, None)
-                self.hosted.pop(event.worker, None)
-            case TaskStarted():
-                self.busy[event.worker] = (event.task, now_s)
             case TaskCommitted():
                 self._commit(event)
             case TaskFailed():
                 self.failed += 1
-                self._release(event.worker, event.task)
-            case TaskSuperseded():
-                self._release(event.worker, event.task)
             case FilmDelivered(preview=False):
                 self.films.append(event.path)
 
@@ -85,11 +69,6 @@ class Progress:
         stages[stage] = stages.get(stage, 0) + 1
         self.seconds[stage] += event.seconds
         self.measured[stage] += 1
-        self._release(event.worker, event.task)
-
-    def _release(self, worker: str, task: str) -> None:
-        if self.busy.get(worker, ("", 0.0))[0] == task:
-            del self.busy[worker]
 
     def remaining(self, stage: str) -> int:
         """Stage tasks of this stage that are not committed yet."""
@@ -120,13 +99,13 @@ class Progress:
             return None
         work = {stage: n * self.seconds[stage] / self.measured[stage] for stage, n in left.items() if n > 0}
         hosts = {stage: self._hosts(stage) for stage in work}
-        workers = max(1, len(self.hosted))
+        workers = max(1, len(self.holdings.workers))
         return max(
             [sum(work.values()) / workers, *(work[stage] / hosts[stage] for stage in work)], default=0.0
         )
 
     def _hosts(self, stage: str) -> int:
-        return max(1, sum(stage in stages for stages in self.hosted.values()))
+        return max(1, sum(stage in worker.stages for worker in self.holdings.workers.values()))
 
     def frames_done(self) -> int:
         """Film frames whose segments were committed since the start, assuming equal shares."""

@@ -17,7 +17,16 @@ from cluster.pool import Pool
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from farm.crew import Crew
 from farm.durations import Durations, Laps, Place, expected_s, keep_durations, read_durations
-from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerGone, WorkerPlaced, WorkerReady
+from farm.events import (
+    Event,
+    Notice,
+    TaskFailed,
+    TaskStarted,
+    WorkerPlaced,
+    WorkerReady,
+    WorkerSuspended,
+)
+from farm.holdings import Activity
 from farm.pace import Pace
 from farm.schedule_graph import schedule_graph
 from farm.scheduler import commands, events
@@ -156,7 +165,7 @@ class RenderLoop:
             case Ready():
                 yield from self._on_ready(event)
             case Alive():
-                yield from self._tell(self.crew.introduced(event.worker))
+                yield from self._on_alive(event.worker)
             case Done():
                 yield from self._on_done(event)
             case Failed():
@@ -179,6 +188,12 @@ class RenderLoop:
         yield self.session.record(WorkerReady(event.worker, device, event.seconds))
         if self.scheduler is not None:
             yield from self._enlist(event.worker)
+
+    def _on_alive(self, worker: str) -> Iterator[Event]:
+        known = self.session.holdings.workers.get(worker)
+        if known is not None and known.activity is Activity.SUSPENDED:
+            yield self.session.record(WorkerReady(worker, known.device))
+        yield from self._tell(self.crew.introduced(worker))
 
     def _settle(self) -> Iterator[Event]:
         """Begin once it is clear whose report the job takes."""
@@ -223,7 +238,7 @@ class RenderLoop:
     def _refuse(self, worker: str, difference: str) -> Iterator[Event]:
         self.pool.kill(worker)
         self.speaker.refused(worker, difference)
-        yield self.session.record(WorkerGone(worker, f"refused: its films would differ: {difference}"))
+        yield self.session.gone(worker, f"refused: its films would differ: {difference}")
         self.crew.leave_out(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
 
     def _on_done(self, event: Done) -> Iterator[Event]:
@@ -295,7 +310,7 @@ class RenderLoop:
                 raise StorageProblem(f"{why}; {again}: continue with `farm resume {job}`")
 
     def _on_lost(self, event: Lost) -> Iterator[Event]:
-        yield self.session.record(_gone(event))
+        yield self.session.gone(event.worker, event.failure.message)
         self._raise_if_hopeless(event.failure)
         if self.scheduler is None or not self.scheduler.knows(event.worker):
             self._start_again(event)
@@ -357,9 +372,9 @@ class RenderLoop:
                 case commands.Kill():
                     yield from self._kill(order)
                 case commands.Suspend():
-                    yield self.session.record(WorkerGone(order.worker, str(order.reason)))
+                    yield self.session.record(WorkerSuspended(order.worker, str(order.reason)))
                 case commands.Probe():
-                    self.pool.probe(order.worker)
+                    yield from self._probe(order.worker)
                 case commands.Quarantine() if order.task != explained:
                     yield self._quarantine(order)
                 case commands.PauseJob():
@@ -404,7 +419,11 @@ class RenderLoop:
 
     def _kill(self, order: commands.Kill) -> Iterator[Event]:
         self.pool.replace(order.worker)
-        yield self.session.record(WorkerGone(order.worker, str(order.reason), order.task))
+        yield self.session.gone(order.worker, str(order.reason))
+
+    def _probe(self, worker: str) -> Iterator[Event]:
+        if self.pool.probe(worker) and worker in self.session.holdings.workers:
+            yield self.session.gone(worker, "it did not answer when it was asked whether it serves")
 
     def _quarantine(self, order: commands.Quarantine) -> Event:
         record = TaskFailed(order.task, "", 0, FailureKind.WORKER_LOST.value, str(order.reason), "given up")
@@ -414,13 +433,6 @@ class RenderLoop:
         if order.outcome is commands.Outcome.DONE:
             return self._computed or (self.session.final_outcome, "")
         return order.outcome.value, str(order.reason)
-
-
-def _gone(event: Lost) -> WorkerGone:
-    """The loss in the log's terms: the oldest task that went with the worker, and then the others."""
-    held = [call.task for call in event.calls]
-    more = f"; with it {', '.join(held[1:])}" if held[1:] else ""
-    return WorkerGone(event.worker, event.failure.message + more, held[0] if held else None)
 
 
 def give_back_memory() -> None:

@@ -7,7 +7,6 @@ what the ledger lists with the orders that it builds, reports each result (`take
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,34 +26,38 @@ from farm.events import (
     TaskCommitted,
     TaskFailed,
     TaskSuperseded,
+    WorkerGone,
     to_record,
 )
 from farm.eviction import Evictions
-from farm.frozen import frozen_report, job_fingerprint, require_samplers
+from farm.frozen import DIGESTS_FORM, Frozen, frozen_report, job_fingerprint, require_samplers
+from farm.holdings import Holdings
 from farm.ledger import Ledger
 from farm.progress import split_task
-from farm.standing import ANSWERED, require_not_cancelled, standing
+from farm.standing import ANSWERED, require_not_cancelled, require_ours, standing
 from farm.state import (
     COMPUTED,
     DONE,
     INTERRUPTED,
     PAUSED,
     RUNNING,
+    STATE_FORM,
     STOPPED_EARLY,
     FailedTask,
     FilmState,
     JobState,
     TaskCounts,
+    read_state,
 )  # fmt: skip
 from farm.topology.remaining import RemainingWork
 from jobs.advice import advice
-from jobs.errors import CorruptArtifact, StageError, StorageProblem
+from jobs.errors import CorruptArtifact, DamagedDocument, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
 from jobs.graph import Stage, TaskGraph, build_graph
 from jobs.load import LoadedSpec
-from jobs.plan import make_plan, plan_to_json, reseeded
-from jobs.store import DIGESTS, PLAN, SPEC, STATE, Request, Store
+from jobs.plan import PLAN_FORM, PlanFile, make_plan, reseeded
+from jobs.store import SPEC, Request, Store
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -89,6 +92,7 @@ class JobSession:
         self.ledger = Ledger(build_graph(self.plan), scope.until)
         self.engine: Mapping[str, Any] = {}
         """The fingerprint of the software and models that the digests stand for."""
+        self.holdings = Holdings()
         self._notices: list[Event] = []
         self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock()
@@ -113,6 +117,7 @@ class JobSession:
 
         The log of a job is its holder's: what was told before is written when the lock is held.
         """
+        require_ours(self.store)
         if not self.scope.resume:
             require_not_cancelled(self.store.job_id, self.scope.runs_url, self._known())
         refuse_foreign_films(self.plan, self.store)
@@ -143,7 +148,13 @@ class JobSession:
         self._write_state()
 
     def _known(self) -> JobState | None:
-        return JobState.from_json(self.store.read_json(STATE))
+        """How the job stood. Raises DamagedDocument, unless it is taken up on purpose, whatever it was."""
+        try:
+            return read_state(self.store)
+        except DamagedDocument:
+            if self.scope.resume:
+                return None
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -300,8 +311,14 @@ class JobSession:
 
     def record(self, event: RecordedEvent) -> RecordedEvent:
         """Appends the event to the run's log and gives it back."""
-        self.store.append_event(to_record(event, time.time()))
+        now_s = time.time()
+        self.holdings.apply(event, now_s)
+        self.store.append_event(to_record(event, now_s))
         return event
+
+    def gone(self, worker: str, reason: str) -> WorkerGone:
+        """Records the end of a worker, and of all that it held."""
+        return self.record(WorkerGone(worker, reason, self.holdings.lost_with(worker)))
 
     def check_lock(self) -> None:
         """Raises JobBusy once another driver took the job over."""
@@ -329,18 +346,18 @@ class JobSession:
         return STOPPED_EARLY if self.scope.until else DONE
 
     def _write_plan(self) -> None:
-        self.store.write_json(PLAN, json.loads(plan_to_json(self.plan)))
+        self.store.save(PLAN_FORM, PlanFile(self.plan))
 
     def _write_digests(self, report: Mapping[str, Any]) -> None:
-        record = {
-            "config": self.plan.engine.model_dump(mode="json"),
-            "engine": report["fingerprint"],
-            "modes": report.get("modes", {}),
-            "sources": report.get("sources", {}),
-            "samplers": list(report.get("samplers", ())),
-            "digests": self.ledger.digests,
-        }
-        self.store.write_json(DIGESTS, record)
+        frozen = Frozen(
+            digests=self.ledger.digests,
+            config=self.plan.engine.model_dump(mode="json"),
+            engine=dict(report["fingerprint"]),
+            modes=dict(report.get("modes", {})),
+            sources=dict(report.get("sources", {})),
+            samplers=tuple(report.get("samplers", ())),
+        )
+        self.store.save(DIGESTS_FORM, frozen)
 
     def _survey(self) -> None:
         """Reads the store once: what counts, what is damaged, what is left to do."""
@@ -412,7 +429,7 @@ class JobSession:
     def _write_state(self) -> None:
         """Raises JobBusy where the job is somebody else's by now, and how it stands is theirs to say."""
         self.check_lock()
-        self.store.write_json(STATE, self._state.to_json())
+        self.store.save(STATE_FORM, self._state)
         self._written_s = time.monotonic()
 
     def _take_back(self, requests: Iterable[Request]) -> None:

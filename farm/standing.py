@@ -10,15 +10,24 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Set
 
-from farm.state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, JobState
+from farm.frozen import DIGESTS_FORM
+from farm.state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, JobState
 from jobs.errors import Problem, UsageError
-from jobs.store import Request
+from jobs.plan import PLAN_FORM
+from jobs.store import Request, Store
+from jobs.store.documents import SEEDS_FORM
 
 ANSWERED: Mapping[str, tuple[Request, ...]] = {
     CANCELLED: (Request.CANCEL, Request.PAUSE),
     PAUSED: (Request.PAUSE,),
 }
 """By outcome: the requests that it settles."""
+
+
+def require_ours(store: Store) -> None:
+    """Raises NewerFormat for a job with documents of a later format: written over, they would lose
+    something."""
+    store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM)
 
 
 def standing(job: str, known: JobState | None, asked: Set[Request]) -> tuple[str, str] | None:

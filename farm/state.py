@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from farm.typed import typed
+from jobs.records import Form
+from jobs.store import STATE, Store
 
 RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
 PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"
@@ -77,11 +82,8 @@ class JobState:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any] | None) -> JobState | None:
-        """The state of a stored document; None where it is missing or of another shape."""
-        try:
-            return None if record is None else _parse(cls, record)
-        except (KeyError, TypeError):
-            return None
+        """The state of a JSON object; None for None. Raises `jobs.records.Unreadable`."""
+        return None if record is None else STATE_FORM.parse(json.dumps(record))
 
     def with_film(self, film: FilmState) -> JobState:
         """The state with this film added, or replaced where its name stood already."""
@@ -93,13 +95,21 @@ class JobState:
         return next((film for film in self.videos if film.name == name), None)
 
 
-def _parse(cls: type[JobState], record: Mapping[str, Any]) -> JobState:
-    plain = {key: value for key, value in record.items() if key != "check"}
-    return cls(
-        **{
-            **plain,
-            "videos": tuple(FilmState(**film) for film in record["videos"]),
-            "tasks": TaskCounts(**record["tasks"]),
-            "failed": tuple(FailedTask(**task) for task in record["failed"]),
-        }
+STATE_FORM = Form(STATE, JobState)
+
+
+def read_state(store: Store) -> JobState | None:
+    """What `state.json` says; None where there is none.
+
+    Raises DamagedDocument, NewerFormat: a job that cannot say how it stands may have been cancelled.
+    """
+    return store.load(STATE_FORM, state_remedy(store))
+
+
+def state_remedy(store: Store) -> str:
+    """What helps where `state.json` cannot be read."""
+    again = typed("resume", store.job_id, store.runs_url)
+    return (
+        f"restore the file, or `{again}` (`farm render` and `farm submit` with --resume) to render the job "
+        "whatever it said: committed results are kept"
     )

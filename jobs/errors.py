@@ -3,12 +3,14 @@
 FarmError                        exit 3
 ├── InputError                   exit 2   what the user wrote; carries every `Problem` at once
 │   ├── SpecError                         the job spec
-│   └── UsageError                        the command line, or a job id that does not exist
+│   ├── UsageError                        the command line, or a job id that does not exist
+│   └── DamagedDocument                   a file of a run directory that cannot be read
 ├── CannotRun                    exit 5   this environment cannot do it
 │   ├── CapacityError                     too few GPUs, or a stage that nobody hosts
 │   ├── MissingCoreApi                    ComfyUI lacks a node or function
 │   ├── MissingFFmpeg                     no ffmpeg, or one without the encoder that the job names
 │   ├── StoreUnusable                     unwritable, or without an exclusive create
+│   ├── NewerFormat                       a file of a run directory that a newer version wrote
 │   └── JobBusy                           another driver holds the job's lock
 ├── JobFailed                    exit 3   failed or partial
 ├── JobCancelled                 exit 4
@@ -90,6 +92,10 @@ class UsageError(InputError):
     """The command line asks for something that does not exist or does not fit together."""
 
 
+class DamagedDocument(InputError):
+    """A file of a run directory is there and cannot be read."""
+
+
 class CannotRun(FarmError):
     """The job is fine, this environment cannot run it."""
 
@@ -110,6 +116,10 @@ class MissingFFmpeg(CannotRun):
 
 class StoreUnusable(CannotRun):
     """The runs directory cannot be written, or cannot create a file exclusively."""
+
+
+class NewerFormat(CannotRun):
+    """A newer version of the farm wrote what would have to be read or replaced."""
 
 
 class JobBusy(CannotRun):

@@ -5,17 +5,28 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobs.errors import Problem, SpecError
+from jobs.errors import NewerFormat, Problem, SpecError
+from jobs.records import Form, Unreadable, newer_than, unseal
 
 LARGE_BYTES = 16 << 20
 CACHE = ".file-digests.json"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDigests:
+    """SHA-256 by path, size, modification time and inode of a file."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+CACHE_FORM = Form(CACHE, KeptDigests)
 
 
 class FileDigests:
@@ -71,9 +82,11 @@ class FileDigests:
 
     def _save(self, cache: Path) -> None:
         """Adds to what other processes saved; a cache that cannot be written is only slower next time."""
+        if _is_newer(cache):
+            return
         with contextlib.suppress(OSError):
             cache.parent.mkdir(parents=True, exist_ok=True)
-            _replace(cache, json.dumps({**_load(cache), **self._known}))
+            _replace(cache, CACHE_FORM.encode(KeptDigests({**_load(cache), **self._known})))
 
 
 @contextlib.contextmanager
@@ -95,19 +108,24 @@ def _sha256(path: Path) -> str:
 def _load(cache: Path) -> dict[str, str]:
     """The remembered digests; a missing or damaged cache is empty."""
     try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return CACHE_FORM.decode(cache.read_bytes()).digests
+    except (OSError, Unreadable, NewerFormat):
         return {}
-    if not isinstance(known, dict):
-        return {}
-    return {key: value for key, value in known.items() if isinstance(value, str)}
 
 
-def _replace(path: Path, text: str) -> None:
+def _is_newer(cache: Path) -> bool:
+    """Whether another version keeps more there than this one could write."""
+    try:
+        return newer_than(CACHE_FORM, unseal(cache.read_bytes())) is not None
+    except (OSError, Unreadable):
+        return False
+
+
+def _replace(path: Path, data: bytes) -> None:
     """Writes beside, then renames: a reader never sees half a file."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
     Path(name).replace(path)
 
 

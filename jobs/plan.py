@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Any, Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from jobs.errors import InputError, Problem
 from jobs.expand import Step, Variant, setting, steps, variants
@@ -37,13 +35,16 @@ from jobs.planned import (
     PlannedVideo,
     UpscalePlan,
 )
+from jobs.records import Form
 from jobs.seeds import derive_seed
 from jobs.spec import Defaults, Extend, Generate, Guider, JobSpec, Upscale
 
 __all__ = [
+    "PLAN_FORM",
     "AudioPlan",
     "LatentFact",
     "Plan",
+    "PlanFile",
     "PlannedChunk",
     "PlannedGuide",
     "PlannedGuider",
@@ -55,8 +56,6 @@ __all__ = [
     "UpscalePlan",
     "VideoFact",
     "make_plan",
-    "plan_from_json",
-    "plan_to_json",
     "reseeded",
 ]
 
@@ -68,10 +67,9 @@ class PlanFile:
     """What `plan.json` holds."""
 
     plan: Plan
-    format: Literal[1] = 1
 
 
-_ADAPTER = TypeAdapter(PlanFile)
+PLAN_FORM = Form("plan.json", PlanFile)
 
 
 def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
@@ -86,22 +84,6 @@ def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
         output=spec.output,
         run=spec.run,
     )
-
-
-def plan_to_json(plan: Plan) -> str:
-    """The plan as JSON text; `plan_from_json` gives back an equal one."""
-    return _ADAPTER.dump_json(PlanFile(plan)).decode()
-
-
-def plan_from_json(text: str | bytes) -> Plan:
-    """The plan that `plan_to_json` wrote. Raises InputError for anything else."""
-    try:
-        return _ADAPTER.validate_json(text).plan
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(["plan.json", *map(str, first["loc"])])
-        rule = "a plan that this version of the farm wrote"
-        raise InputError([Problem(place, first["msg"], rule, "render the spec again")]) from None
 
 
 def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:

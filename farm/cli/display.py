@@ -24,6 +24,7 @@ from farm.events import (
     WorkerGone,
     WorkerPlaced,
     WorkerReady,
+    WorkerSuspended,
 )
 from farm.progress import STAGES, Progress, said_of, split_task
 from jobs.wording import amount
@@ -64,10 +65,13 @@ def event_line(event: Event) -> str | None:
         case WorkerPlaced():
             return f"worker {event.worker} placed on {event.node}; it loads {', '.join(event.stages)}"
         case WorkerReady():
-            return f"worker {event.worker} ready on {event.device} after {event.seconds:.1f} s"
+            after = f" after {event.seconds:.1f} s" if event.seconds else ""
+            return f"worker {event.worker} ready on {event.device}{after}"
         case WorkerGone():
-            during = f" during {event.task}" if event.task else ""
+            during = f" during {', '.join(lost.task for lost in event.lost)}" if event.lost else ""
             return f"worker {event.worker} gone{during}: {event.reason}"
+        case WorkerSuspended():
+            return f"worker {event.worker} gets nothing for a while: {event.reason}"
         case TaskFailed():
             why = said_of(event.task, event.message)
             return f"{event.task} attempt {event.attempt} failed ({event.kind}): {why}; {event.then}"
@@ -177,10 +181,12 @@ class LiveDisplay:
         return done >= total
 
     def _workers(self, now_s: float) -> Iterator[Text]:
-        busy = sorted(self.progress.busy.items())[: max(3, self.console.height // 3)]
-        for worker, (task, since_s) in busy:
-            video, chunk, stage = split_task(task)
-            yield Text(f"  {worker}  {stage} {video} {chunk}  {now_s - since_s:.1f} s", style="dim")
+        running = [held for held in self.progress.holdings.all_held() if held.began_s is not None]
+        shown = sorted(running, key=lambda held: held.worker)[: max(3, self.console.height // 3)]
+        for held in shown:
+            video, chunk, stage = split_task(held.task)
+            seconds = now_s - (held.began_s or now_s)
+            yield Text(f"  {held.worker}  {stage} {video} {chunk}  {seconds:.1f} s", style="dim")
 
 
 def follow(events: Iterable[Event], tap: Callable[[Event], None] | None = None) -> JobFinished | None:

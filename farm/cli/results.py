@@ -152,15 +152,21 @@ def _schema_of(kind: Any) -> dict[str, Any]:
 
 
 def _log_schema() -> dict[str, Any]:
-    """A list of records, each an event with its tag and the time it was seen."""
+    """A list of records, each an event with its tag, its format and the time it was seen."""
     from farm.events import EVENT_TYPES
 
-    return {"type": "array", "items": {"oneOf": [_record_schema(kind) for kind in EVENT_TYPES.values()]}}
+    shared: dict[str, Any] = {}
+    records = [_record_schema(kind, shared) for kind in EVENT_TYPES.values()]
+    return {"type": "array", "items": {"oneOf": records}, "$defs": shared}
 
 
-def _record_schema(kind: type[Event]) -> dict[str, Any]:
+def _record_schema(kind: type[Event], shared: dict[str, Any]) -> dict[str, Any]:
+    from farm.events import EVENT_FORMS
+
     schema = _schema_of(kind)
-    tag = {"event": {"const": kind.name}, "at_s": {"type": "number"}}
+    shared |= schema.pop("$defs", {})
+    form = {"const": EVENT_FORMS[kind.name].format}
+    tag = {"format": form, "event": {"const": kind.name}, "at_s": {"type": "number"}}
     return {
         **schema,
         "properties": {**tag, **schema["properties"]},

@@ -9,8 +9,9 @@ import typer
 
 from farm.cli.display import bar, clock, event_line
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
+from farm.events import Event, FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
 from farm.progress import said_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def status(
     if watch and output is OutputFormat.TEXT:
         return _watch(runs, job)
     found = job_status(runs, job)
+    emit_warnings(found.warnings)
     if output is OutputFormat.JSON:
         emit_json(found)
     else:
@@ -61,45 +63,48 @@ def logs(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Print the event log of a job, all runs, oldest first."""
-    from farm.events import from_record
+    from farm.event_log import EventLog
+    from farm.events import to_record
     from farm.verbs.run import Run
-    from farm.verbs.why import find_task
+    from farm.verbs.why import find_task, of_task
 
     run = Run.open(runs, job)
     wanted = find_task(run, task) if task else None
-    records = [record for record in run.store.events() if wanted is None or record.get("task") == wanted]
+    log = EventLog(run.store)
+    found = [logged for logged in log if wanted is None or of_task(logged.event, wanted)]
+    emit_warnings(log.warnings)
     if output is OutputFormat.JSON:
-        emit_json(records)
+        emit_json([to_record(logged.event, logged.at_s) for logged in found])
         return 0
-    for record in records:
-        event = from_record(record)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["at_s"]))
-        if event is not None:
-            emit_text(f"{stamp} {event_line(event) or _task_line(record)}")
+    for logged in found:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(logged.at_s))
+        emit_text(f"{stamp} {event_line(logged.event) or _task_line(logged.event)}")
     return 0
 
 
-def _task_line(record: dict) -> str:
-    words = [record["event"].removeprefix("task_"), record.get("task", "")]
-    if "worker" in record:
-        words.append(f"on {record['worker']}")
-    if record.get("preview"):
-        words = ["preview of", record["video"], record["path"]]
-    if "seconds" in record:
-        words.append(f"{record['seconds']:.2f} s")
-    return " ".join(word for word in words if word)
+def _task_line(event: Event) -> str:
+    """The line of an event that only moves counters."""
+    match event:
+        case FilmDelivered():
+            return f"preview of {event.video} {event.path}"
+        case TaskCommitted():
+            return f"committed {event.task} on {event.worker} {event.seconds:.2f} s"
+        case TaskStarted() | TaskSuperseded():
+            return f"{event.name.removeprefix('task_')} {event.task} on {event.worker}"
+    return event.name.replace("_", " ")
 
 
 def lines(found: JobStatus, now_s: float) -> list[str]:
     """The text form of a job's status."""
     head = f"{found.job}: {found.outcome}{f', {found.reason}' if found.reason else ''}"
-    rows = [head, f"  run directory {found.run_dir}"]
+    rows = [head, f"  run directory {found.run_dir}", *_times(found)]
     for stage in found.stages:
         rows.append(f"  {stage.stage:<8}{bar(stage.committed, stage.total)} {stage.committed}/{stage.total}")
     for video in found.videos:
         rows.append(f"  film {video.name} {video.committed}/{video.segments} segments: {_film(video)}")
     for busy in found.busy:
-        rows.append(f"  {busy.worker} works on {busy.task} since {clock(now_s - busy.since_s)}")
+        does = "holds, queued," if busy.queued else "works on"
+        rows.append(f"  {busy.worker} {does} {busy.task} since {clock(now_s - busy.since_s)}")
     for failed in found.failed:
         rows.append(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if found.requests:
@@ -107,9 +112,15 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     return rows
 
 
+def _times(found: JobStatus) -> list[str]:
+    known = [("elapsed", found.elapsed_s), ("ETA", found.eta_s)]
+    told = [f"{what} {clock(seconds)}" for what, seconds in known if seconds is not None]
+    return [f"  {', '.join(told)}"] if told else []
+
+
 def _film(video: VideoStatus) -> str:
     if video.film is None:
-        return "not finished"
+        return f"not finished; preview {video.preview}" if video.preview else "not finished"
     if not video.present:
         return f"{video.film.path} (gone)"
     older = " (of an earlier render)" if video.committed < video.segments else ""

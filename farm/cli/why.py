@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.progress import said_of
 from jobs.wording import amount
 
@@ -26,6 +26,7 @@ def why(
     from farm.verbs.why import why_job, why_task
 
     story = why_task(runs, job, task) if task else why_job(runs, job)
+    emit_warnings(story.warnings)
     if output is OutputFormat.JSON:
         emit_json(story)
     elif task:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from farm.events import TaskVoided
+from farm.event_log import Logged
+from farm.events import (
+    JobPlanned,
+    TaskCommitted,
+    TaskFailed,
+    TaskStarted,
+    TaskSuperseded,
+    TaskVoided,
+    WorkerGone,
+    WorkerReady,
+)
+from farm.holdings import Held, Holdings
 from farm.progress import split_task
 
 GAP_S = 0.25
@@ -86,11 +96,11 @@ class Timeline:
         return busy_s / max(stop - start, 1e-3)
 
 
-def read_timeline(records: Iterable[Mapping[str, Any]]) -> Timeline:
-    """The timeline of stored event records (`Store.events`)."""
+def read_timeline(log: Iterable[Logged]) -> Timeline:
+    """The timeline of stored events (`farm.event_log`)."""
     reader = _Reader()
-    for record in records:
-        reader.take(record)
+    for logged in log:
+        reader.take(logged)
     reader.close()
     return reader.timeline
 
@@ -112,87 +122,91 @@ def explain_waits(timeline: Timeline, needs: Callable[[str], Iterable[str]]) -> 
 class _Reader:
     def __init__(self) -> None:
         self.timeline = Timeline()
-        self.running: dict[tuple[str, str], tuple[float, str]] = {}
+        self.holdings, self.run = Holdings(), ""
         self.idle_since: dict[str, float] = {}
         self.last_s: float | None = None
         self.skipped_s = 0.0
 
-    def take(self, record: Mapping[str, Any]) -> None:
-        if record.get("event") == "job_planned":
-            self._begin_run(record["at_s"])
-        if "task" in record and record.get("event") != TaskVoided.name:
-            self.last_s = record["at_s"]
-        self._read({**record, "at_s": record["at_s"] - self.skipped_s})
+    def take(self, logged: Logged) -> None:
+        if logged.run != self.run:
+            self.holdings, self.run = Holdings(), logged.run
+        event = logged.event
+        if isinstance(event, JobPlanned):
+            self._begin_run(logged.at_s)
+        if isinstance(event, TaskStarted | TaskCommitted | TaskFailed | TaskSuperseded | WorkerGone):
+            self.last_s = logged.at_s
+        self._read(Logged(logged.at_s - self.skipped_s, event))
 
     def close(self) -> None:
         """Whoever is idle at the end has been so since its last task."""
         stop_s = self.timeline.span[1]
-        busy = {worker for worker, _ in self.running}
         for worker in self.timeline.workers:
             since_s = self.idle_since.get(worker)
-            if since_s is not None and worker not in busy and stop_s - since_s >= GAP_S:
+            if since_s is not None and not self.holdings.held(worker) and stop_s - since_s >= GAP_S:
                 self.timeline.waits.append(Wait(worker, since_s, stop_s, "", NOTHING_LEFT))
 
     def _begin_run(self, at_s: float) -> None:
         """What an earlier run left unfinished is gone, and so is the time since its last task."""
-        self.running.clear()
         if self.timeline.bars and self.last_s is not None:
             self.idle_since.clear()
             self.skipped_s += max(0.0, at_s - self.last_s - REST_S)
             self.timeline.resumed.append(at_s - self.skipped_s)
 
-    def _read(self, record: Mapping[str, Any]) -> None:
-        match record.get("event"):
-            case "worker_ready":
-                self.idle_since[record["worker"]] = record["at_s"]
-                self.timeline.devices[record["worker"]] = record["device"]
-            case "task_started":
-                self._start(record)
-            case "task_committed":
-                self._stop(record, ok=True)
-            case "task_failed":
-                self._stop(record, ok=False)
-                self._trouble(record, record["task"], record["kind"], record["message"], record["then"])
-            case "task_superseded":
-                self._stop(record, ok=False)
-            case "task_voided":
-                self._trouble(record, record["task"], "retry", record["reason"], "rendered again")
-            case "worker_gone":
-                self._gone(record)
+    def _read(self, logged: Logged) -> None:
+        event, now_s = logged.event, logged.at_s
+        ended = self.holdings.apply(event, now_s).ended
+        match event:
+            case WorkerReady():
+                self.idle_since[event.worker] = now_s
+                self.timeline.devices[event.worker] = event.device
+            case TaskCommitted():
+                self._stop(event, ended, now_s)
+                self._count(event)
+            case TaskFailed():
+                self._stop(event, ended, now_s)
+                self._trouble(now_s, event.task, event.worker, event.kind, event.message, event.then)
+            case TaskSuperseded():
+                self._stop(event, ended, now_s)
+            case TaskVoided():
+                self._trouble(now_s, event.task, "", "retry", event.reason, "rendered again")
+            case WorkerGone():
+                self._gone(event, ended, now_s)
 
-    def _start(self, record: Mapping[str, Any]) -> None:
-        self.running[record["worker"], record["task"]] = (record["at_s"], record["reason"])
+    def _stop(
+        self, event: TaskCommitted | TaskFailed | TaskSuperseded, ended: tuple[Held, ...], now_s: float
+    ) -> None:
+        """Draws the attempt; one whose start the log does not have is drawn as a moment."""
+        unknown = Held(event.task, event.worker, event.attempt, "", now_s, now_s)
+        held = next(iter(ended), unknown)
+        start_s = now_s if held.began_s is None else held.began_s
+        self._wait(held, start_s)
+        self._draw(held, start_s, now_s, ok=isinstance(event, TaskCommitted))
+        self.idle_since[event.worker] = now_s
 
-    def _stop(self, record: Mapping[str, Any], ok: bool) -> None:
-        worker, task, now = record["worker"], record["task"], record["at_s"]
-        handed, reason = self.running.pop((worker, task), (now, ""))
-        stage = split_task(task)[2]
-        # A queued task is handed over before its turn: it began when the worker became free.
-        start = max(handed, self.idle_since.get(worker, handed))
-        self._wait(worker, start, task, reason)
-        if worker not in self.timeline.workers:
-            self.timeline.workers.append(worker)
-        self.timeline.bars.append(Bar(task, stage, worker, start, now, ok, reason))
-        self.idle_since[worker] = now
-        if ok:
-            self.timeline.stage_seconds[stage] += record["seconds"]
-            if self.timeline.devices.get(worker, "").startswith("cuda"):
-                self.timeline.gpu_seconds[stage] += record["seconds"]
-            self.timeline.stage_tasks[stage] += 1
+    def _draw(self, held: Held, start_s: float, stop_s: float, ok: bool) -> None:
+        if held.worker not in self.timeline.workers:
+            self.timeline.workers.append(held.worker)
+        stage = split_task(held.task)[2]
+        self.timeline.bars.append(Bar(held.task, stage, held.worker, start_s, stop_s, ok, held.reason))
 
-    def _wait(self, worker: str, start_s: float, task: str, reason: str) -> None:
-        since = self.idle_since.get(worker)
-        if since is not None and start_s - since >= GAP_S:
-            self.timeline.waits.append(Wait(worker, since, start_s, task, reason))
+    def _count(self, event: TaskCommitted) -> None:
+        stage = split_task(event.task)[2]
+        self.timeline.stage_seconds[stage] += event.seconds
+        if self.timeline.devices.get(event.worker, "").startswith("cuda"):
+            self.timeline.gpu_seconds[stage] += event.seconds
+        self.timeline.stage_tasks[stage] += 1
 
-    def _gone(self, record: Mapping[str, Any]) -> None:
-        self.idle_since.pop(record["worker"], None)
-        for worker, task in [key for key in self.running if key[0] == record["worker"]]:
-            handed, reason = self.running.pop((worker, task))
-            stage = split_task(task)[2]
-            self.timeline.bars.append(Bar(task, stage, worker, handed, record["at_s"], False, reason))
-        self._trouble(record, record.get("task") or "", "worker gone", record["reason"], "requeued")
+    def _wait(self, held: Held, start_s: float) -> None:
+        since_s = self.idle_since.get(held.worker)
+        if since_s is not None and start_s - since_s >= GAP_S:
+            self.timeline.waits.append(Wait(held.worker, since_s, start_s, held.task, held.reason))
 
-    def _trouble(self, record: Mapping[str, Any], task: str, kind: str, message: str, then: str) -> None:
-        worker = record.get("worker", "")
-        self.timeline.troubles.append(Trouble(record["at_s"], task, worker, kind, message, then))
+    def _gone(self, event: WorkerGone, ended: tuple[Held, ...], now_s: float) -> None:
+        self.idle_since.pop(event.worker, None)
+        for held in ended:
+            self._draw(held, now_s if held.began_s is None else held.began_s, now_s, ok=False)
+        lost = ", ".join(held.task for held in ended)
+        self._trouble(now_s, lost, event.worker, "worker gone", event.reason, "requeued")
+
+    def _trouble(self, at_s: float, task: str, worker: str, kind: str, message: str, then: str) -> None:
+        self.timeline.troubles.append(Trouble(at_s, task, worker, kind, message, then))

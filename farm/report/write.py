@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from farm import __version__
+from farm.event_log import EventLog, Logged
+from farm.events import FilmDelivered
+from farm.frozen import DIGESTS_FORM
 from farm.preview import preview_path
 from farm.progress import STAGES, said_of
 from farm.report.gantt import gantt
@@ -20,7 +23,7 @@ from farm.state import FilmState, JobState
 from farm.verbs.run import Run
 from jobs.graph import TaskGraph
 from jobs.plan import Plan, PlannedVideo
-from jobs.store import DIGESTS, SPEC, Store
+from jobs.store import SPEC, Store
 
 REPORT = "report.html"
 MOST_WAITS, MOST_TROUBLES = 20, 200
@@ -92,24 +95,27 @@ def _content(store: Store) -> dict[str, Any]:
     run = Run(store)
     plan, (outcome, reason) = run.plan, run.outcome
     state = replace(run.state or JobState(job=run.job), outcome=outcome, reason=reason)
-    records = list(store.events())
-    timeline = read_timeline(records)
+    log = EventLog(store)
+    entries = list(log)
+    timeline = read_timeline(entries)
     explain_waits(timeline, lambda task: _needs(run.graph, task))
-    made_of = store.read_json(DIGESTS) or {}
+    frozen = store.recall(DIGESTS_FORM)
+    made_of = {"engine": frozen.engine, "made from": frozen.sources} if frozen else {}
     return {
         "job": run.job,
         "state": state,
         "plan": plan,
         "version": __version__,
         "written": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        "films": _films(store, plan, state, _previewed(records)),
+        "films": _films(store, plan, state, _previewed(entries)),
         "gantt": gantt(timeline),
         "stages": _stage_rows(timeline),
         "wall_s": timeline.span[1] - timeline.span[0],
         "waits": sorted(timeline.waits, key=lambda wait: wait.start_s - wait.stop_s)[:MOST_WAITS],
         "troubles": timeline.troubles[-MOST_TROUBLES:],
         "spec": store.read_text(SPEC) or "",
-        "provenance": _flat({"engine": made_of.get("engine"), "made from": made_of.get("sources")}),
+        "provenance": _flat(made_of),
+        "warnings": log.warnings,
     }
 
 
@@ -139,10 +145,10 @@ def _with_pictures(view: FilmView, path: Path, budget: Budget) -> FilmView:
     return replace(view, thumbs=tuple(small), seams=tuple(pairs))
 
 
-def _previewed(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def _previewed(log: Iterable[Logged]) -> dict[str, int]:
     """Frames of the newest preview of each film."""
-    previews = (each for each in records if each.get("event") == "film_delivered" and each.get("preview"))
-    return {each["video"]: each["frames"] for each in previews}
+    films = (logged.event for logged in log if isinstance(logged.event, FilmDelivered))
+    return {film.video: film.frames for film in films if film.preview}
 
 
 def _link(store: Store, path: Path) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from farm.state import CANCELLED, DONE, STOPPED_EARLY
+from farm.standing import require_ours
+from farm.state import CANCELLED, DONE, STATE_FORM, STOPPED_EARLY, JobState, read_state
 from farm.verbs.run import Run
 from jobs.errors import Problem, UsageError
-from jobs.store import STATE, Driver, Request
+from jobs.store import Driver, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
     """Ask the driver to hand out nothing more; raises UsageError where nobody renders the job."""
     run = Run.open(runs_url, job_id)
     _require_driver(run, "pause")
+    require_ours(run.store)
     run.store.request(Request.PAUSE)
     message = f"tasks in work are finished, nothing new is started; `{run.typed('resume')}` continues"
     return ControlResult(run.job, "pause", message)
@@ -40,8 +42,10 @@ def resume(runs_url: str, job_id: str) -> ControlResult:
 
 
 def cancel(runs_url: str, job_id: str) -> ControlResult:
-    """End the job; what is committed stays. Raises UsageError where it has ended already."""
+    """End the job; what is committed stays. Raises UsageError where it has ended already, and what
+    `read_state` raises: a job whose state cannot be read is rendered by nobody."""
     run = Run.open(runs_url, job_id)
+    require_ours(run.store)
     if run.driver.driver in {Driver.RUNNING, Driver.SILENT}:
         run.store.request(Request.CANCEL)
         return ControlResult(run.job, "cancel", f"asked {run.driver.who} to stop; what is committed stays")
@@ -56,9 +60,9 @@ def cancel(runs_url: str, job_id: str) -> ControlResult:
 
 def _write_cancelled(run: Run) -> None:
     with run.store.lock():
-        if run.state is not None:
-            cancelled = replace(run.state, outcome=CANCELLED, reason="cancelled by the user")
-            run.store.write_json(STATE, cancelled.to_json())
+        known = read_state(run.store) or JobState(run.job)
+        cancelled = replace(known, outcome=CANCELLED, reason="cancelled by the user")
+        run.store.save(STATE_FORM, cancelled)
         run.store.clear_request(Request.PAUSE)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from farm.events import TaskVoided, to_record
 from farm.progress import split_task
-from farm.state import INTERRUPTED
+from farm.standing import require_ours
+from farm.state import INTERRUPTED, STATE_FORM, read_state
 from farm.verbs.run import Run
 from jobs.errors import JobBusy
 from jobs.retry import RetryPlan, RetryState, Selection, plan_retry
-from jobs.store import STATE, Driver
+from jobs.store import Driver
 from jobs.task import Stage
 from jobs.wording import amount
 
@@ -65,9 +66,11 @@ def apply_retry(
 
     `tell` hears of a wait for the lock of a driver that is silent.
 
-    Raises JobBusy while a driver renders the job.
+    Raises JobBusy while a driver renders the job, and what `read_state` raises.
     """
     run = Run.open(runs_url, job_id)
+    require_ours(run.store)
+    read_state(run.store)
     with run.store.lock(tell=tell):
         if report.seeds:
             run.store.override_seeds(_overrides(run, report))
@@ -142,4 +145,4 @@ def _settle(run: Run, report: RetryReport) -> None:
         tasks=replace(counts, committed=0, reused=left),
         failed=tuple(task for task in run.state.failed if task.task not in closure),
     )
-    run.store.write_json(STATE, waiting.to_json())
+    run.store.save(STATE_FORM, waiting)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 
-from farm.state import INTERRUPTED, RUNNING, JobState
+from farm.frozen import DIGESTS_FORM
+from farm.state import INTERRUPTED, RUNNING, JobState, read_state
 from farm.typed import typed, typed_render
-from jobs.errors import InputError, Problem, UsageError
+from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
 from jobs.graph import TaskGraph, build_graph
-from jobs.plan import plan_from_json
+from jobs.plan import PLAN_FORM
 from jobs.planned import Plan
-from jobs.store import DIGESTS, PLAN, STATE, Driver, Presence, Store, presence
+from jobs.store import Driver, Presence, Store, presence
 
 UNKNOWN = "unknown"
 """The outcome of a job whose `state.json` is missing or damaged while nobody renders it."""
@@ -42,14 +42,29 @@ class Run:
         """The command that renders this job from its spec file."""
         try:
             name = self.plan.job
-        except UsageError:
+        except (InputError, CannotRun):
             name = self.job
         return typed_render(self.job, name, self.store.runs_url)
 
     @cached_property
+    def _state(self) -> tuple[JobState | None, str]:
+        try:
+            return read_state(self.store), ""
+        except DamagedDocument as damaged:
+            (problem,) = damaged.problems
+            return None, f"{problem.place}: {problem.value}; {problem.remedy}"
+        except NewerFormat as newer:
+            return None, str(newer)
+
+    @property
     def state(self) -> JobState | None:
-        """What `state.json` says; None where it is missing or damaged."""
-        return JobState.from_json(self.store.read_json(STATE))
+        """What `state.json` says; None where it is missing, or where `fault` says why it cannot be read."""
+        return self._state[0]
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with `state.json`, with its place and the way out; empty where nothing is."""
+        return self._state[1]
 
     @cached_property
     def driver(self) -> Presence:
@@ -59,7 +74,8 @@ class Run:
     @cached_property
     def digests(self) -> dict[str, str]:
         """Digest by task, in plan order; empty before the first worker reported its engine."""
-        return (self.store.read_json(DIGESTS) or {}).get("digests", {})
+        frozen = self.store.recall(DIGESTS_FORM)
+        return frozen.digests if frozen else {}
 
     @cached_property
     def committed(self) -> frozenset[str]:
@@ -75,19 +91,13 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        """The stored plan; raises UsageError where it is missing or damaged."""
-        document = self.store.read_json(PLAN)
-        try:
-            if document is not None:
-                return plan_from_json(json.dumps(document))
-        except InputError:
-            pass
-        rule, remedy = (
-            "a whole plan.json",
-            f"run `{typed_render(self.job, self.job, self.store.runs_url)}` once more: it plans again and "
-            "keeps results",
-        )
-        raise UsageError([Problem("plan.json", "is missing or damaged", rule, remedy)])
+        """The stored plan; raises UsageError where it is missing, DamagedDocument, NewerFormat."""
+        again = typed_render(self.job, self.job, self.store.runs_url)
+        remedy = f"run `{again}` once more: it plans again and keeps results"
+        found = self.store.load(PLAN_FORM, remedy)
+        if found is None:
+            raise UsageError([Problem(PLAN_FORM.name, "is missing", "a planned job", remedy)])
+        return found.plan
 
     @cached_property
     def graph(self) -> TaskGraph:
@@ -100,7 +110,8 @@ class Run:
         if self.driver.driver is Driver.RUNNING:
             return RUNNING, self.state.reason if self.state else ""
         if self.state is None:
-            return UNKNOWN, f"state.json is missing or damaged; `{self.render_command}` writes it again"
+            missing = f"state.json is missing; `{self.render_command}` writes it again"
+            return UNKNOWN, self.fault or missing
         if self.state.outcome == RUNNING:
             return (
                 INTERRUPTED,

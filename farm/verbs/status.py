@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.events import SHARED
-from farm.progress import STAGES, split_task
+from farm.event_log import EventLog, Logged
+from farm.events import SHARED, FilmDelivered
+from farm.progress import STAGES, Progress, split_task
 from farm.state import FailedTask, FilmState, JobState
 from farm.verbs.run import Run
 from jobs.store import Driver, Presence
@@ -24,28 +27,37 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class VideoStatus:
-    """One film: its segments so far, the delivered file, and whether that file is still there."""
+    """One film: its segments so far, the delivered file, and whether that file is still there; `preview` is
+    the path of what can be watched of an unfinished one, empty where nothing can."""
 
     name: str
     segments: int
     committed: int
     film: FilmState | None
     present: bool
+    preview: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BusyTask:
-    """A task in work, since `since_s` (epoch seconds)."""
+    """An attempt that a worker holds: at work on it since `since_s` (epoch seconds), or `queued` behind the
+    one that it runs since then."""
 
     task: str
     worker: str
     attempt: int
     since_s: float
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Everything `farm status` prints. Times are epoch seconds."""
+    """Everything `farm status` prints. Times are epoch seconds.
+
+    `elapsed_s` are the seconds since the driver began, or from its start to its end; `eta_s` those that the
+    rest takes at the speed measured so far, None while that is unknown. `warnings` name lines of the event
+    log that could not be read.
+    """
 
     job: str
     run_dir: str
@@ -58,13 +70,19 @@ class JobStatus:
     failed: tuple[FailedTask, ...]
     requests: tuple[str, ...]
     exact: bool
+    elapsed_s: float | None = None
+    eta_s: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def job_status(runs_url: str, job_id: str) -> JobStatus:
     """Reads a run directory; raises UsageError for an unknown job."""
     run = Run.open(runs_url, job_id)
     outcome, reason = run.outcome
-    state = run.state or JobState(job=run.job)
+    state, live = run.state or JobState(job=run.job), run.driver.driver is Driver.RUNNING
+    log = EventLog(run.store, newest_run=True)
+    entries = list(log)
+    progress = _progress(entries)
     return JobStatus(
         job=run.job,
         run_dir=run.store.url,
@@ -72,12 +90,36 @@ def job_status(runs_url: str, job_id: str) -> JobStatus:
         reason=reason,
         driver=run.driver,
         stages=_stages(run),
-        videos=_videos(run, state),
-        busy=_busy(run) if run.driver.driver is Driver.RUNNING else (),
+        videos=_videos(run, state, _previews(entries)),
+        busy=_busy(progress) if live else (),
         failed=state.failed,
         requests=tuple(sorted(request.value for request in run.store.requests())),
         exact=state.exact,
+        elapsed_s=_elapsed_s(state, live),
+        eta_s=progress.eta_s() if live and progress.totals else None,
+        warnings=log.warnings,
     )
+
+
+def _progress(log: Iterable[Logged]) -> Progress:
+    progress = Progress()
+    for logged in log:
+        progress.apply(logged.event, logged.at_s)
+    return progress
+
+
+def _elapsed_s(state: JobState, live: bool) -> float | None:
+    if not state.started_s:
+        return None
+    until_s = time.time() if live else state.ended_s
+    return None if until_s is None else max(0.0, until_s - state.started_s)
+
+
+def _previews(log: Iterable[Logged]) -> dict[str, str]:
+    """The newest preview of each film that is still there."""
+    films = (logged.event for logged in log if isinstance(logged.event, FilmDelivered))
+    newest = {film.video: film.path for film in films if film.preview}
+    return {video: path for video, path in newest.items() if Path(path).exists()}
 
 
 def _stages(run: Run) -> tuple[StageStatus, ...]:
@@ -87,28 +129,32 @@ def _stages(run: Run) -> tuple[StageStatus, ...]:
     return tuple(StageStatus(stage, total[stage], done[stage]) for stage in STAGES if total[stage])
 
 
-def _videos(run: Run, state: JobState) -> tuple[VideoStatus, ...]:
+def _videos(run: Run, state: JobState, previews: Mapping[str, str]) -> tuple[VideoStatus, ...]:
     segments = [task for task in run.digests if split_task(task)[2] == "segment"]
     total = Counter(split_task(task)[0] for task in segments)
     done = Counter(split_task(task)[0] for task in segments if task in run.committed)
     names = dict.fromkeys(split_task(task)[0] for task in run.digests)
     names.pop(SHARED, None)
     names.update(dict.fromkeys(film.name for film in state.videos))
-    return tuple(_video(name, total[name], done[name], state.film(name)) for name in names)
+    return tuple(
+        _video(name, total[name], done[name], state.film(name), previews.get(name, "")) for name in names
+    )
 
 
-def _video(name: str, segments: int, committed: int, film: FilmState | None) -> VideoStatus:
+def _video(name: str, segments: int, committed: int, film: FilmState | None, preview: str) -> VideoStatus:
     present = film is not None and Path(film.path).exists()
-    return VideoStatus(name, segments, committed, film, present)
+    return VideoStatus(name, segments, committed, film, present, preview)
 
 
-def _busy(run: Run) -> tuple[BusyTask, ...]:
-    """Tasks that the newest run started and nothing has ended since, by worker."""
-    busy: dict[str, BusyTask] = {}
-    for event in run.store.events(newest_run=True):
-        worker = str(event.get("worker", ""))
-        if event.get("event") == "task_started":
-            busy[worker] = BusyTask(event["task"], worker, event["attempt"], event["at_s"])
-        elif event.get("event") in {"task_committed", "task_failed", "worker_gone", "worker_ready"}:
-            busy.pop(worker, None)
-    return tuple(busy.values())
+def _busy(progress: Progress) -> tuple[BusyTask, ...]:
+    """What the workers hold, by worker, the attempt that each runs first."""
+    return tuple(
+        BusyTask(
+            held.task,
+            held.worker,
+            held.attempt,
+            held.handed_s if held.began_s is None else held.began_s,
+            held.began_s is None,
+        )
+        for held in progress.holdings.all_held()
+    )

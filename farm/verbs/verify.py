@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from farm.delivery import film_stands
+from farm.event_log import EventLog, PassedOver
+from farm.frozen import DIGESTS_FORM
+from farm.state import STATE_FORM, state_remedy
 from farm.verbs.run import Run
-from jobs.errors import UsageError
-from jobs.store import DIGESTS, PLAN, SEEDS, STATE
+from jobs.errors import DamagedDocument, NewerFormat
+from jobs.plan import PLAN_FORM
+from jobs.records import Form
+from jobs.store.documents import SEEDS_FORM
+from jobs.wording import amount
 
 
 class Part(StrEnum):
@@ -78,21 +85,36 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
 
 
 def _documents(run: Run) -> list[Damage]:
-    names = [name for name in (STATE, DIGESTS, SEEDS) if _torn(run, name)]
-    try:
-        _ = run.plan
-    except UsageError:
-        names.append(PLAN)
-    return [Damage(Part.DOCUMENT, name, "is missing, torn or altered", WRITE_AGAIN) for name in names]
-
-
-def _torn(run: Run, name: str) -> bool:
     """Seeds exist only after `retry --reseed`; the rest belongs to every run."""
-    if run.store.read_json(name) is not None:
-        return False
-    return name != SEEDS or run.store.has(name)
+    found = []
+    for form in (STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM):
+        fault = _fault(run, form)
+        if fault and (form is not SEEDS_FORM or run.store.has(form.name)):
+            cure = state_remedy(run.store) if form is STATE_FORM and run.fault else WRITE_AGAIN
+            found.append(Damage(Part.DOCUMENT, form.name, fault, cure))
+    return found
+
+
+def _fault(run: Run, form: Form[Any]) -> str:
+    """What is wrong with a document; empty where nothing is."""
+    try:
+        return "" if run.store.load(form, "") is not None else "is missing"
+    except DamagedDocument as damaged:
+        return damaged.problems[0].value
+    except NewerFormat as newer:
+        return str(newer)
 
 
 def _events(run: Run) -> list[Damage]:
-    torn = run.store.torn_events()
-    return [Damage(Part.EVENTS, name, f"{lines} torn line(s)", NO_HARM) for name, lines in torn.items()]
+    log = EventLog(run.store)
+    for _ in log:
+        pass
+    lines: dict[str, list[PassedOver]] = {}
+    for passed in log.passed_over:
+        lines.setdefault(passed.file, []).append(passed)
+    return [Damage(Part.EVENTS, file, _lines(passed), NO_HARM) for file, passed in lines.items()]
+
+
+def _lines(passed: list[PassedOver]) -> str:
+    more = f", and {amount(len(passed) - 1, 'more line')}" if len(passed) > 1 else ""
+    return f"line {passed[0].line}: {passed[0].fault}{more}"

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from farm.event_log import EventLog, Logged
+from farm.events import (
+    Event,
+    Notice,
+    TaskCommitted,
+    TaskFailed,
+    TaskStarted,
+    TaskSuperseded,
+    TaskVoided,
+    WorkerGone,
+)
+from farm.holdings import Held, Holdings
 from farm.progress import said_of, split_task
 from farm.state import (
     CANCELLED,
@@ -68,6 +80,7 @@ class TaskStory:
     waits_for: tuple[str, ...]
     steps: tuple[Step, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,7 @@ class JobStory:
     blocked: int
     notices: tuple[Step, ...]
     next_step: str
+    warnings: tuple[str, ...] = ()
 
 
 Story = JobStory | TaskStory
@@ -91,8 +105,8 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
     run = Run.open(runs_url, job_id)
     outcome, reason = run.outcome
     failed = run.state.failed if run.state else ()
-    events = run.store.events(newest_run=True)
-    notices = [_step(event) for event in events if event.get("event") == "notice"]
+    log = EventLog(run.store, newest_run=True)
+    notices = [_step(logged) for logged in log if isinstance(logged.event, Notice)]
     return JobStory(
         job=run.job,
         outcome=outcome,
@@ -101,6 +115,7 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
         blocked=_blocked(run, failed),
         notices=tuple(notices[-NOTICES:]),
         next_step=_next_step(run, failed),
+        warnings=log.warnings,
     )
 
 
@@ -122,8 +137,9 @@ def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
     """`task` such as `dawn/00003/sample` or `dawn/3/sample`; raises UsageError with the nearest tasks."""
     run = Run.open(runs_url, job_id)
     name = find_task(run, task)
-    events = [event for event in run.store.events() if event.get("task") == name]
-    standing, summary, waits = _standing(run, name, events)
+    log = EventLog(run.store)
+    steps, held = _story(log, name)
+    standing, summary, waits = _standing(run, name, held)
     commit = run.store.commit(run.digests.get(name, "")) if standing is Standing.COMMITTED else None
     return TaskStory(
         job=run.job,
@@ -131,9 +147,33 @@ def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
         standing=standing,
         summary=summary,
         waits_for=waits,
-        steps=tuple(_step(event) for event in events),
+        steps=tuple(map(_step, steps)),
         provenance=dict(commit.provenance) if commit else {},
+        warnings=log.warnings,
     )
+
+
+def _story(log: EventLog, name: str) -> tuple[list[Logged], tuple[Held, ...]]:
+    """What happened to the task, its workers' losses included, and the attempts of it, or ahead of it on its
+    worker, that the newest run holds."""
+    steps, holdings, run = [], Holdings(), ""
+    for logged in log:
+        if logged.run != run:
+            holdings, run = Holdings(), logged.run
+        ended = holdings.apply(logged.event, logged.at_s).ended
+        if of_task(logged.event, name) or (
+            isinstance(logged.event, WorkerGone) and any(each.task == name for each in ended)
+        ):
+            steps.append(logged)
+    workers = [held.worker for held in holdings.holding(name)]
+    return steps, tuple(held for worker in workers for held in holdings.held(worker))
+
+
+def of_task(event: Event, name: str) -> bool:
+    """Whether the event is one of the task's, the loss of a worker that held it included."""
+    if isinstance(event, WorkerGone):
+        return any(lost.task == name for lost in event.lost)
+    return getattr(event, "task", None) == name
 
 
 def find_task(run: Run, text: str) -> str:
@@ -157,7 +197,7 @@ def _blocked(run: Run, failed: tuple[FailedTask, ...]) -> int:
     return len(closure - run.committed - run.evicted)
 
 
-def _standing(run: Run, name: str, events: list[dict[str, Any]]) -> tuple[Standing, str, tuple[str, ...]]:
+def _standing(run: Run, name: str, held: Sequence[Held]) -> tuple[Standing, str, tuple[str, ...]]:
     if name in run.committed:
         return Standing.COMMITTED, "its result is in the store", ()
     if name in run.evicted:
@@ -166,9 +206,19 @@ def _standing(run: Run, name: str, events: list[dict[str, Any]]) -> tuple[Standi
     if name in failed:
         why = said_of(name, failed[name].message)
         return Standing.FAILED, f"given up, {failed[name].kind}: {why}", ()
-    if run.driver.driver is Driver.RUNNING and events and events[-1].get("event") == "task_started":
-        return Standing.RUNNING, f"in work on {events[-1].get('worker')}", ()
+    if run.driver.driver is Driver.RUNNING and held:
+        return Standing.RUNNING, _in_work(name, held), ()
     return _held_up(run, name, set(failed))
+
+
+def _in_work(name: str, held: Sequence[Held]) -> str:
+    """On which worker it runs; or behind what it is queued there."""
+    own = [each for each in held if each.task == name]
+    running = next((each for each in own if each.began_s is not None), None)
+    if running is not None:
+        return f"in work on {running.worker}"
+    ahead = next(each.task for each in held if each.worker == own[0].worker)
+    return f"handed to {own[0].worker}, behind {ahead}"
 
 
 def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tuple[str, ...]]:
@@ -196,18 +246,27 @@ def _ancestors(run: Run, name: str) -> list[str]:
     return [task for task in run.graph.tasks if task in reached]
 
 
-def _step(event: Mapping[str, Any]) -> Step:
-    """An event in words; one of another version keeps its name."""
-    kind = str(event.get("event"))
-    worker, attempt = event.get("worker"), event.get("attempt")
-    what = {
-        "notice": f"{event.get('message')}",
-        "task_started": f"attempt {attempt} on {worker}: {event.get('reason')}",
-        "task_committed": f"committed by {worker} after {event.get('seconds', 0):.2f} s",
-        "task_failed": f"attempt {attempt} on {worker} failed, {event.get('kind')}: "
-        f"{said_of(str(event.get('task')), str(event.get('message')))} -> {event.get('then')}",
-        "task_superseded": f"attempt {attempt} on {worker} ended when another one's result was here",
-        "task_voided": f"voided: {event.get('reason')}",
-        "worker_gone": f"{worker} is gone: {event.get('reason')}",
-    }.get(kind, kind)
-    return Step(float(event.get("at_s", 0.0)), what)
+def _step(logged: Logged) -> Step:
+    return Step(logged.at_s, _told(logged.event))
+
+
+def _told(event: Event) -> str:
+    """An event in words."""
+    match event:
+        case Notice():
+            return event.message
+        case TaskStarted():
+            return f"attempt {event.attempt} on {event.worker}: {event.reason}"
+        case TaskCommitted():
+            return f"committed by {event.worker} after {event.seconds:.2f} s"
+        case TaskFailed():
+            why = said_of(event.task, event.message)
+            where = f"attempt {event.attempt} on {event.worker} failed" if event.worker else "given up"
+            return f"{where}, {event.kind}: {why} -> {event.then}"
+        case TaskSuperseded():
+            return f"attempt {event.attempt} on {event.worker} ended when another one's result was here"
+        case TaskVoided():
+            return f"voided: {event.reason}"
+        case WorkerGone():
+            return f"{event.worker} is gone, and this with it: {event.reason}"
+    return event.name.replace("_", " ")

@@ -6,12 +6,13 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from jobs.errors import StorageProblem
+from jobs.errors import DamagedDocument, Problem, StorageProblem
+from jobs.records import Form, Unreadable, newer_than, seal, unseal
 from jobs.store.backend import Backend
-from jobs.store.commits import seal, unseal
 
 SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
@@ -20,6 +21,8 @@ FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000
 
+T = TypeVar("T")
+
 
 class Request(StrEnum):
     """What a user asks of a job; it stands as a file until a driver has acted on it, or the user takes it
@@ -27,6 +30,40 @@ class Request(StrEnum):
 
     PAUSE = "pause"
     CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedOverrides:
+    """Video, decode seed and new sample seed of every chunk that was reseeded."""
+
+    seeds: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestNote:
+    """Who reads the file knows what was asked from its name; `at_s` is epoch seconds."""
+
+    request: Request
+    why: str = ""
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One line of the log as it stands, and where: the file of the run directory and the line from 1."""
+
+    file: str
+    number: int
+    data: bytes
+
+    @property
+    def run(self) -> str:
+        """The driver run that wrote it."""
+        return _run_of(self.file)
+
+
+SEEDS_FORM = Form(SEEDS, SeedOverrides)
+REQUEST_FORM = Form("request", RequestNote)
 
 
 class Documents:
@@ -41,14 +78,46 @@ class Documents:
         known = any(self.backend.stat(name) is not None for name in (PLAN, STATE, SPEC, DIGESTS))
         return known or bool(self.backend.entries(COMMITS))
 
+    def save(self, form: Form[T], value: T, name: str = "") -> None:
+        """Replace the document `form.name`, or `name`, atomically."""
+        self.backend.replace(name or form.name, form.encode(value))
+
+    def load(self, form: Form[T], remedy: str, name: str = "") -> T | None:
+        """The document; None where there is none. Raises DamagedDocument, which ends with `remedy`, and
+        NewerFormat."""
+        try:
+            data = self._read(name or form.name)
+            return None if data is None else form.decode(data)
+        except Unreadable as fault:
+            place, rule = f"{self.backend.url}/{name or form.name}", "a whole document that the farm wrote"
+            raise DamagedDocument([Problem(place, str(fault), rule, remedy)]) from None
+
+    def recall(self, form: Form[T], name: str = "") -> T | None:
+        """A document that can be made anew; None also where it is damaged. Raises NewerFormat."""
+        try:
+            return self.load(form, "", name)
+        except DamagedDocument:
+            return None
+
+    def require_ours(self, *forms: Form[Any]) -> None:
+        """Raises NewerFormat where one of these documents is of a later format than this version writes: call
+        it before anything is written over."""
+        for form in forms:
+            newer = newer_than(form, self.read_json(form.name) or {})
+            if newer is not None:
+                raise newer
+
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Replace a document atomically; it carries a checksum under the key `check`."""
+        """Replace a document atomically by a JSON object; it carries a checksum under the key `check`."""
         self.backend.replace(name, seal(value))
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The document, or None where it is missing, torn or altered."""
+        """The document's JSON object, whatever its form; None where it is missing, torn or altered."""
         data = self._read(name)
-        return None if data is None else unseal(data)
+        try:
+            return None if data is None else unseal(data)
+        except Unreadable:
+            return None
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a text file atomically."""
@@ -68,20 +137,21 @@ class Documents:
 
         They can be made from nothing else, so they stand twice. Raises StorageProblem where both are torn.
         """
-        copies = [self.read_json(name) for name in (SEEDS, SEEDS_COPY)]
-        document = copies[0] or copies[1]
-        if document is None and (self.has(SEEDS) or self.has(SEEDS_COPY)):
+        copies = [self.recall(SEEDS_FORM, name) for name in (SEEDS, SEEDS_COPY)]
+        found = copies[0] or copies[1]
+        if found is None and (self.has(SEEDS) or self.has(SEEDS_COPY)):
             raise StorageProblem(
                 f"{self.backend.url}/{SEEDS} and its copy are damaged: delete both to go back to the spec's "
                 "seeds, then choose new ones with `farm retry --reseed`."
             )
-        return {(video, decode_seed): seed for video, decode_seed, seed in (document or {}).get("seeds", [])}
+        return {(video, decode_seed): seed for video, decode_seed, seed in (found.seeds if found else ())}
 
     def override_seeds(self, seeds: Mapping[tuple[str, int], int]) -> None:
         """Add overrides to those that stand."""
         merged = sorted({**self.seed_overrides(), **seeds}.items())
+        overrides = SeedOverrides(tuple((*chunk, seed) for chunk, seed in merged))
         for name in (SEEDS, SEEDS_COPY):
-            self.write_json(name, {"seeds": [[*chunk, seed] for chunk, seed in merged]})
+            self.save(SEEDS_FORM, overrides, name)
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one event to this run's log; object stores get it within two seconds or at `flush_events`.
@@ -97,23 +167,15 @@ class Documents:
         if self._log is not None:
             self._log.flush()
 
-    def events(self, newest_run: bool = False) -> Iterator[dict[str, Any]]:
-        """Every event of every driver run (or of the newest), oldest first; torn lines are skipped."""
+    def event_lines(self, newest_run: bool = False) -> Iterator[EventLine]:
+        """Every line of the log of every driver run (or of the newest), oldest first, blank ones left out."""
         self.flush_events()
         names = sorted(self.backend.entries(EVENTS))
         for name in names:
             if newest_run and _run_of(name) != _run_of(names[-1]):
                 continue
-            for line in self._event_lines(name):
-                event = _parse(line)
-                if event is not None:
-                    yield event
-
-    def torn_events(self) -> dict[str, int]:
-        """How many lines do not parse, by file; files without any are left out."""
-        names = self.backend.entries(EVENTS)
-        torn = {name: sum(_parse(line) is None for line in self._event_lines(name)) for name in names}
-        return {f"{EVENTS}/{name}": count for name, count in torn.items() if count}
+            lines = (self._read(f"{EVENTS}/{name}") or b"").split(b"\n")
+            yield from (EventLine(f"{EVENTS}/{name}", at, line) for at, line in enumerate(lines, 1) if line)
 
     def has(self, name: str) -> bool:
         """Whether the file is there, whole or torn."""
@@ -121,9 +183,7 @@ class Documents:
 
     def request(self, kind: Request, why: str = "") -> None:
         """Ask the job to pause or to cancel; it stands until cleared."""
-        self.write_json(
-            f"{REQUESTS}/{kind.value}.json", {"request": kind.value, "why": why, "at_s": time.time()}
-        )
+        self.save(REQUEST_FORM, RequestNote(kind, why, time.time()), f"{REQUESTS}/{kind.value}.json")
 
     def requests(self) -> frozenset[Request]:
         """What is asked of the job now; one listing, meant for polling."""
@@ -133,9 +193,6 @@ class Documents:
     def clear_request(self, kind: Request) -> bool:
         """Take a request back; False where it did not stand."""
         return self.backend.delete(f"{REQUESTS}/{kind.value}.json")
-
-    def _event_lines(self, name: str) -> list[bytes]:
-        return [line for line in (self._read(f"{EVENTS}/{name}") or b"").split(b"\n") if line]
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -182,12 +239,4 @@ class EventLog:
 
 def _run_of(name: str) -> str:
     """The driver run that wrote an event file; parts of one run share it."""
-    return "-".join(name.removesuffix(".jsonl").split("-")[:2])
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
+    return "-".join(name.rpartition("/")[2].removesuffix(".jsonl").split("-")[:2])

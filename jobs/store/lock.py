@@ -7,20 +7,18 @@ commit. The holder renews its file; once it sees a higher number it has been rep
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from jobs.errors import JobBusy, StorageProblem
+from jobs.records import Form, Unreadable
 from jobs.store.backend import Backend
-from jobs.store.commits import seal, unseal
 from jobs.store.process import Process, alive, this_process
 
 LOCK = "lock"
@@ -32,7 +30,7 @@ _LET_GO: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What the lock file says: which process took the job, and when."""
+    """What the lock file says: which process took the job, when, and when it was renewed last."""
 
     generation: int
     token: str
@@ -40,9 +38,13 @@ class Holder:
     process: Process
     since_s: float
     released: bool = False
+    beat_s: float = 0.0
 
     def who(self) -> str:
         return f"process {self.process.pid} on {self.host}"
+
+
+LOCK_FORM = Form("lock", Holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,29 +266,21 @@ def _last_beat(backend: Backend, generation: int) -> Beat:
     if backend.path(key) is not None:
         return Beat(int(entry.stamp) / 1e9, entry.stamp)
     try:
-        value = unseal(backend.read(key)) or {}
+        beat_s = _decode(backend.read(key), generation).beat_s
     except FileNotFoundError:
-        value = {}
-    return Beat(float(value.get("beat_s", 0.0)), f"{entry.stamp}/{value.get('beat_s')}")
+        beat_s = 0.0
+    return Beat(beat_s, f"{entry.stamp}/{beat_s}")
 
 
 def _encode(holder: Holder, beat_s: float | None = None) -> bytes:
-    return seal({**asdict(holder), "beat_s": holder.since_s if beat_s is None else beat_s})
+    return LOCK_FORM.encode(replace(holder, beat_s=holder.since_s if beat_s is None else beat_s))
 
 
 def _decode(data: bytes, generation: int) -> Holder:
     """The holder; a torn file still counts as a lock, of a process nobody knows."""
     try:
-        value: dict[str, Any] = json.loads(data)
-        return Holder(
-            generation=generation,
-            token=value["token"],
-            host=value["host"],
-            process=Process(**value["process"]),
-            since_s=float(value["since_s"]),
-            released=bool(value["released"]),
-        )
-    except (ValueError, KeyError, TypeError):
+        return replace(LOCK_FORM.decode(data), generation=generation)
+    except Unreadable:
         return Holder(generation, "", "an unknown host", Process(0, "", ""), 0.0)
 
 

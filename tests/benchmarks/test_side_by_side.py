@@ -27,6 +27,8 @@ from benchmarks.side_by_side import (
 from benchmarks.steps_alone import StepsAlone, make_crew, stages_of, unpacked
 from benchmarks.workloads import SHAPES, Workload
 from farm.durations import read_durations
+from farm.event_log import EventLog
+from farm.events import TaskStarted, WorkerReady
 from farm.serial import render_serial
 from farm.session import Scope
 from farm.workload import StageTimes
@@ -115,9 +117,9 @@ def test_the_farm_tells_its_lap_and_what_auto_took(tmp_path: Path) -> None:
     """Every worker is ready before the first task is handed out: start-up is not measured."""
     with own_ray(2):
         lap = farm_lap(Workload((2,), QUICK), "auto", Place(tmp_path / "one", gpus=2))
-    log = list(Store.open(str(tmp_path / "one" / "runs"), "one").events())
-    ready_s = [line["at_s"] for line in log if line["event"] == "worker_ready"]
-    begun_s = min(line["at_s"] for line in log if line["event"] == "task_started")
+    log = list(EventLog(Store.open(str(tmp_path / "one" / "runs"), "one")))
+    ready_s = [logged.at_s for logged in log if isinstance(logged.event, WorkerReady)]
+    begun_s = min(logged.at_s for logged in log if isinstance(logged.event, TaskStarted))
     assert len(ready_s) >= 2
     assert max(ready_s) - begun_s < 0.1, "they begin together"
     assert lap.topology.startswith("mono=")

@@ -3,18 +3,18 @@ undone by whatever starts a dead driver again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
-from farm.state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, JobState
+from farm.state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, read_state
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store import STATE, Request, Store
+from jobs.store import Request, Store
 
 
 @dataclass
@@ -86,9 +86,9 @@ def test_what_a_dead_driver_was_asked_the_next_one_heeds(
     runs = workspace.root / f"{asked}-{left}-{serial}"
     first = driven(workspace, runs, stop_after=5)
     store = Store.find(str(runs), "harbor")
-    known = JobState.from_json(store.read_json(STATE))
+    known = read_state(store)
     assert known is not None
-    store.write_json(STATE, {**known.to_json(), "outcome": left})
+    store.save(STATE_FORM, replace(known, outcome=left))
     store.request(asked)
     heeded = driven(workspace, runs, serial)
     assert (heeded.outcome, heeded.tasks) == (outcome, [])

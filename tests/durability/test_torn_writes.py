@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from farm.api import render
 from farm.state import DONE, PAUSED
 from farm.verbs.verify import Part, verify_job
+from jobs.errors import DamagedDocument
 from jobs.scratch import Scratch
 from jobs.store import DIGESTS, Commit, Store
 
@@ -127,7 +129,16 @@ def test_a_lost_document(workspace, runs, run: str, name: str, hurt: Callable[[P
     else:
         path = workspace.out / "dawn.mp4" if name == "film" else workspace.job_dir / name
     hurt(path)
+    if name == "state.json" and hurt is not delete:
+        expect_refusal(workspace)
     expect_repair(workspace, runs, run, set())
+
+
+def expect_refusal(workspace) -> None:
+    """A state that cannot be read may be that of a cancelled job: it is rendered on purpose only."""
+    with pytest.raises(DamagedDocument, match="farm resume harbor"):
+        workspace.render()
+    list(render(workspace.spec(), runs=str(workspace.runs), serial=True, resume=True, until="encode"))
 
 
 @pytest.mark.parametrize("hurt", HURTS)

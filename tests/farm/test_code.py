@@ -13,7 +13,7 @@ from farm.cli.main import run
 from farm.options import RenderOptions
 from jobs.errors import SpecError
 from jobs.load import load_spec
-from jobs.plan import make_plan, plan_from_json, plan_to_json
+from jobs.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.spec import Code, EngineConfig
 
 CHUNKS = [{"generate": {"prompt": "p", "num_frames": 9}}]
@@ -53,9 +53,9 @@ def test_what_the_caller_allows_reaches_workers_and_no_document(tmp_path: Path) 
     plan = make_plan(loaded.spec, loaded.facts)
     for engine in (loaded.spec.engine, plan.engine, pickle.loads(pickle.dumps(plan.engine))):
         assert (engine.comfyui, engine.allow_pickle) == (CODE.comfyui, CODE.allow_pickle)
-    stored = plan_to_json(plan)
+    stored = PLAN_FORM.encode(PlanFile(plan)).decode()
     assert "ComfyUI" not in stored + loaded.text and "pickle" not in stored + loaded.text
-    assert plan_from_json(stored).engine.allow_pickle is False
+    assert PLAN_FORM.parse(stored).plan.engine.allow_pickle is False
 
 
 def test_without_a_word_the_environment_of_each_machine_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,17 +64,21 @@ def test_busy_workers_come_and_go() -> None:
     progress = started()
     progress.apply(TaskStarted("dawn/00000/sample", "a", 1, ""), 101.0)
     progress.apply(TaskStarted("dawn/00000/decode", "b", 1, ""), 102.0)
-    assert progress.busy == {"a": ("dawn/00000/sample", 101.0), "b": ("dawn/00000/decode", 102.0)}
+    assert [(held.worker, held.task, held.began_s) for held in progress.holdings.all_held()] == [
+        ("a", "dawn/00000/sample", 101.0),
+        ("b", "dawn/00000/decode", 102.0),
+    ]
     progress.apply(TaskFailed("dawn/00000/sample", "a", 1, "bug", "m", "retry"), 103.0)
     progress.apply(WorkerGone("b", "killed"), 104.0)
-    assert progress.busy == {} and progress.failed == 1 and "b" not in progress.hosted
+    assert list(progress.holdings.all_held()) == [] and progress.failed == 1
+    assert "b" not in progress.holdings.workers
 
 
 def test_a_late_failure_does_not_clear_newer_work() -> None:
     progress = started()
     progress.apply(TaskStarted("dawn/00001/sample", "a", 1, ""), 101.0)
     progress.apply(TaskFailed("dawn/00000/sample", "a", 1, "bug", "m", "retry"), 102.0)
-    assert progress.busy["a"][0] == "dawn/00001/sample"
+    assert [held.task for held in progress.holdings.held("a")] == ["dawn/00001/sample"]
 
 
 def test_frames_follow_committed_segments() -> None:

@@ -2,28 +2,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farm.api import render
+from farm.event_log import Logged
+from farm.events import EVENT_TYPES, TaskCommitted, TaskStarted
 from farm.report import write_report
 from farm.report.gantt import LEFT, gantt
 from farm.report.timeline import explain_waits, read_timeline
 from jobs.store import Store
 
 
-def record(event: str, at_s: float, **fields: object) -> dict[str, object]:
-    return {"event": event, "at_s": at_s, **fields}
+def record(event: str, at_s: float, **fields: Any) -> Logged:
+    return Logged(at_s, EVENT_TYPES[event](**fields))
 
 
-def started(at_s: float, worker: str, task: str, reason: str = "ready") -> dict[str, object]:
-    return record("task_started", at_s, task=task, worker=worker, attempt=1, reason=reason)
+def started(at_s: float, worker: str, task: str, reason: str = "ready") -> Logged:
+    return Logged(at_s, TaskStarted(task, worker, 1, reason))
 
 
-def committed(at_s: float, worker: str, task: str, seconds: float) -> dict[str, object]:
-    return record(
-        "task_committed", at_s, task=task, worker=worker, attempt=1, seconds=seconds, bytes=1, exact=True
-    )
+def committed(at_s: float, worker: str, task: str, seconds: float) -> Logged:
+    return Logged(at_s, TaskCommitted(task, worker, 1, seconds, 1))
 
 
 def test_waits_are_the_gaps_between_a_workers_tasks() -> None:
@@ -59,7 +60,7 @@ def test_a_lost_worker_leaves_a_failed_bar_and_its_cause() -> None:
     timeline = read_timeline(
         [
             started(0.0, "a", "v/00000/sample"),
-            record("worker_gone", 1.5, worker="a", reason="the process was killed", task="v/00000/sample"),
+            record("worker_gone", 1.5, worker="a", reason="the process was killed"),
         ]
     )
     (bar,) = timeline.bars
@@ -125,7 +126,7 @@ def test_the_night_between_two_runs_is_left_out() -> None:
             committed(2.0, "a", "v/00000/sample", 2.0),
             started(2.0, "a", "v/00001/sample"),
             record("worker_ready", 50000.0, worker="a", device="cpu", seconds=1.0),
-            record("job_planned", 50001.0),
+            record("job_planned", 50001.0, job="j"),
             started(50001.0, "a", "v/00001/sample"),
             committed(50004.0, "a", "v/00001/sample", 3.0),
         ]

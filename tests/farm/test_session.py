@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from farm.event_log import EventLog
 from farm.events import Notice
 from farm.session import JobSession, Scope
-from farm.state import DONE, JobState
-from jobs.errors import JobBusy
+from farm.state import CANCELLED, DONE, STATE_FORM, JobState, read_state
+from jobs.errors import DamagedDocument, JobBusy, NewerFormat, UsageError
 from jobs.load import load_spec
+from jobs.records import seal
 from jobs.store import STATE, Store
 from jobs.store import lock as lock_module
 from jobs.store.lock import LockTiming, read_holder
@@ -41,11 +43,11 @@ def taken_over(store: Store) -> None:
     other = replace(holder, generation=holder.generation + 1, token="other", host="elsewhere")
     document = {**json.loads(store.backend.read("lock/00000001.json")), "token": other.token}
     store.backend.create(f"lock/{other.generation:08d}.json", json.dumps(document).encode())
-    store.write_json(STATE, DONE_ELSEWHERE.to_json())
+    store.save(STATE_FORM, DONE_ELSEWHERE)
 
 
 def standing(store: Store) -> JobState | None:
-    return JobState.from_json(store.read_json(STATE))
+    return read_state(store)
 
 
 def test_it_is_told_and_leaves_the_state_as_it_is(session: JobSession) -> None:
@@ -89,8 +91,54 @@ def test_a_wait_for_a_silent_driver_is_told_when_it_begins(
         first = next(notices)
         assert time.monotonic() - begun < 1.0
         assert isinstance(first, Notice) and "watching its lock for up to 2 s" in first.message
-        assert list(session.store.events()) == []
+        assert list(EventLog(session.store)) == []
         (second,) = notices
         assert isinstance(second, Notice) and "no sign of life" in second.message
-        assert [event["message"] for event in session.store.events()] == [first.message, second.message]
+        assert [logged.event for logged in EventLog(session.store)] == [first, second]
     other.release()
+
+
+CANCELLED_HERE = JobState(job="harbor", outcome=CANCELLED, reason="cancelled by the user")
+
+
+def test_a_cancelled_job_of_another_version_stays_cancelled(session: JobSession) -> None:
+    """Fields that this version does not know, and lacks, change nothing about the outcome."""
+    session.store.save(STATE_FORM, CANCELLED_HERE)
+    document = session.store.read_json(STATE) or {}
+    del document["topology"], document["tasks"]
+    session.store.write_json(STATE, {**document, "colour": "blue"})
+    with pytest.raises(UsageError, match="was cancelled"), session:
+        list(session.begin())
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"outcome": "cancelled"}', seal({"job": 3})])
+def test_a_state_that_cannot_be_read_is_refused_and_not_taken_for_none(
+    session: JobSession, damage: bytes
+) -> None:
+    session.store.backend.replace(STATE, damage)
+    with pytest.raises(DamagedDocument) as refusal, session:
+        list(session.begin())
+    (problem,) = refusal.value.problems
+    assert problem.place == f"{session.store.url}/state.json"
+    assert f"farm resume harbor --runs {session.scope.runs_url}" in problem.remedy
+    assert session.store.backend.read(STATE) == damage
+
+
+def test_a_state_that_cannot_be_read_is_replaced_on_purpose(session: JobSession) -> None:
+    session.store.backend.replace(STATE, b"{")
+    session.scope = replace(session.scope, resume=True)
+    with session:
+        list(session.begin())
+        list(session.finish(DONE))
+    state = standing(session.store)
+    assert state is not None and state.outcome == DONE
+
+
+@pytest.mark.parametrize("name", ["state.json", "plan.json", "digests.json", "seeds.json"])
+def test_a_job_of_a_newer_format_is_not_written(session: JobSession, name: str) -> None:
+    session.store.write_json(name, {"format": 99, "farm": "9.9.9", "job": "harbor", "outcome": "done"})
+    before = session.store.backend.read(name)
+    session.scope = replace(session.scope, resume=True)
+    with pytest.raises(NewerFormat, match=r"farm 9\.9\.9"), session:
+        list(session.begin())
+    assert session.store.backend.read(name) == before

@@ -55,6 +55,7 @@ def test_public_names() -> None:
         "WorkerGone",
         "WorkerPlaced",
         "WorkerReady",
+        "WorkerSuspended",
         "__version__",
         "films",
         "render",

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from farm.driver import RayOptions, render_on_ray
-from farm.events import Event, FilmDelivered, JobFinished
+from farm.event_log import EventLog
+from farm.events import Event, FilmDelivered, JobFinished, to_record
 from farm.serial import render_serial
 from farm.session import Scope
 from jobs.load import LoadedSpec, load_spec
@@ -104,5 +105,6 @@ def render_alone(folder: Path, data: Mapping[str, Any]) -> Rendered:
 
 
 def records(folder: Path | str) -> list[dict[str, Any]]:
-    """The job's stored event log."""
-    return list(Store.open(str(folder), JOB).events())
+    """The job's stored event log, as `farm logs --output json` prints it."""
+    log = EventLog(Store.open(str(folder), JOB))
+    return [to_record(logged.event, logged.at_s) for logged in log]

@@ -12,6 +12,7 @@ from farm.events import (
     FilmDelivered,
     JobFinished,
     JobPlanned,
+    LostAttempt,
     Notice,
     TaskCommitted,
     TaskFailed,
@@ -74,7 +75,7 @@ def test_every_trouble_is_a_line() -> None:
     failed = TaskFailed("dawn/00000/sample", "a", 2, "hang", "no result", "tried again")
     assert event_line(failed) == "dawn/00000/sample attempt 2 failed (hang): no result; tried again"
     assert "during dawn/00000/sample" in str(
-        event_line(WorkerGone("a", "its node died", "dawn/00000/sample"))
+        event_line(WorkerGone("a", "its node died", (LostAttempt("dawn/00000/sample", 1),)))
     )
     assert event_line(WorkerPlaced("a", "n", ("sample",))) == "worker a placed on n; it loads sample"
     assert event_line(JobFinished("j", "done")) == "job j: done"

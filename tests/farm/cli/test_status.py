@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -75,6 +76,28 @@ def test_previews_in_the_log_have_a_path(farm: Farm, rendered: Rendered) -> None
     log.write_text(json.dumps(film) + "\n")
     out = farm("logs", JOB, "--runs", rendered.runs).out
     assert out.endswith(" preview of dawn /x.mp4\n")
+
+
+def test_lines_of_another_version_and_damaged_ones_are_named_once(farm: Farm, rendered: Rendered) -> None:
+    """By every command that reads the log; what can be read is shown."""
+    log = next((rendered.folder / "events").iterdir())
+    first, *rest = log.read_text().splitlines()
+    other = {**json.loads(first), "colour": "blue"}
+    other.pop("format")
+    log.write_text(
+        "\n".join([json.dumps(other), "{}", '{"event": "melted", "at_s": 1.0}', *rest[:-1]]) + "\n{"
+    )
+    page = rendered.folder / "report.html"
+    for command in ("logs", "status", "why", "report"):
+        answer = farm(command, JOB, "--runs", rendered.runs)
+        assert answer.code == 0, answer.err
+        told = answer.err if command != "report" else html.unescape(page.read_text())
+        assert told.count(f"events/{log.name} line 2: event: is missing; passed over") == 1, command
+        assert told.count("line 3: this version knows no event 'melted'") == 1
+    shown = farm("logs", JOB, "--runs", rendered.runs, "-o", "json").json
+    assert len(shown) == len(rest)
+    assert farm("verify", JOB, "--runs", rendered.runs).code == 3
+    assert farm("render", rendered.spec, "--serial", "--runs", rendered.runs).code == 0
 
 
 def test_watching_ends_with_a_whole_line(farm: Farm, rendered: Rendered) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from farm.event_log import EventLog
 from farm.events import JobFinished, Notice
 from farm.session import JobSession, Scope
 from jobs.load import load_spec
@@ -56,5 +57,5 @@ def test_a_render_tells_it_before_anything_else(
         events = list(session.begin())
         warned = [event for event in events if isinstance(event, Notice) and LINE in event.message]
         assert len(warned) == told
-        assert any(LINE in str(record) for record in session.store.events()) == bool(told)
+        assert any(LINE in str(logged) for logged in EventLog(session.store)) == bool(told)
         assert isinstance([*session.finish("cancelled")][-1], JobFinished)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from farm.state import DONE, FilmState, JobState, TaskCounts
+from farm.frozen import DIGESTS_FORM, Frozen
+from farm.state import DONE, STATE_FORM, FilmState, JobState, TaskCounts
 from farm.stitch import file_sha256
 from jobs.canonical import sha256_of
 from jobs.graph import build_graph
-from jobs.plan import make_plan, plan_to_json
+from jobs.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.planned import Plan
 from jobs.spec import JobSpec
-from jobs.store import DIGESTS, PLAN, STATE, Store
+from jobs.store import Store
 from jobs.task import Stage
 
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 32, "overlap_frames": 16}}
@@ -48,7 +48,7 @@ class MadeRun:
 
     def write(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
-        self.store.write_json(STATE, self.state.to_json())
+        self.store.save(STATE_FORM, self.state)
 
 
 PLANNED = make_plan(JobSpec.model_validate(SPEC))
@@ -61,8 +61,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory without its state, made once: commits wait for the disk."""
     runs = tmp_path_factory.mktemp("template") / "runs"
     store = Store.open(str(runs), "harbor")
-    store.write_json(PLAN, json.loads(plan_to_json(PLANNED)))
-    store.write_json(DIGESTS, {"digests": DIGEST_OF})
+    store.save(PLAN_FORM, PlanFile(PLANNED))
+    store.save(DIGESTS_FORM, Frozen(DIGEST_OF))
     for number, (task, digest) in enumerate(DIGEST_OF.items()):
         commit = store.put(digest, 1, "bin", task.encode(), {"worker": f"w{number % 2}", "exact": True})
         if GRAPH.tasks[task].stage is Stage.DECODE:

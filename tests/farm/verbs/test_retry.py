@@ -7,7 +7,7 @@ import pytest
 from farm.state import INTERRUPTED, PARTIAL, FailedTask
 from farm.verbs.retry import apply_retry, retry_closure
 from farm.verbs.status import job_status
-from jobs.errors import JobBusy, UsageError
+from jobs.errors import DamagedDocument, JobBusy, UsageError
 from jobs.retry import RetryState, Selection
 
 LAST_OF_DAWN = Selection(frozenset({"dawn"}), frozenset({2}))
@@ -75,5 +75,5 @@ def test_a_job_that_is_being_rendered_is_left_alone(made) -> None:
 
 def test_without_a_plan_there_is_no_closure(made) -> None:
     made.store.backend.replace("plan.json", b"{")
-    with pytest.raises(UsageError, match="farm render SPEC"):
+    with pytest.raises(DamagedDocument, match="farm render SPEC"):
         retry_closure(made.runs, "harbor", LAST_OF_DAWN)

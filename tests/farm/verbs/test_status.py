@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.events import Event, TaskCommitted, TaskStarted, TaskSuperseded, to_record
 from farm.state import DONE, INTERRUPTED, PAUSED, RUNNING, FailedTask
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
@@ -61,13 +62,57 @@ def test_a_paused_job_says_what_it_waits_for(made) -> None:
     assert status.failed[0].message == "boom"
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"outcome": "done"}'])
-def test_a_torn_state_is_never_done(made, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [(b"", "it is torn"), (b"{", "it is torn"), (b'{"outcome": "done"}', "does not match its checksum")],
+)
+def test_a_torn_state_is_never_done(made, damage: bytes, fault: str) -> None:
     made.store.backend.replace(STATE, damage)
     status = job_status(made.runs, "harbor")
     assert status.outcome == "unknown"
-    assert "farm render SPEC" in status.reason
+    assert f"{made.store.url}/state.json: " in status.reason and fault in status.reason
+    assert f"`farm resume harbor --runs {made.runs}`" in status.reason
     assert status.videos[0].committed == 3
+
+
+def test_a_missing_state_is_written_by_the_next_render(made) -> None:
+    made.store.backend.delete(STATE)
+    status = job_status(made.runs, "harbor")
+    assert status.outcome == "unknown"
+    assert "farm render SPEC" in status.reason
+
+
+def test_all_that_a_worker_holds_is_named(made) -> None:
+    """What it runs, and what is queued behind that; what another attempt made superfluous is not held."""
+    started, committed = TaskStarted, TaskCommitted
+    log: list[Event] = [
+        started("dawn/00000/decode", "w0", 1, ""),
+        started("dawn/00001/decode", "w0", 1, ""),
+        started("noon/00000/decode", "w1", 1, ""),
+        committed("dawn/00000/decode", "w0", 1, 1.0, 10),
+        started("dawn/00002/decode", "w0", 2, ""),
+        TaskSuperseded("noon/00000/decode", "w1", 1),
+    ]
+    with made.store.lock():
+        for at_s, event in enumerate(log):
+            made.store.append_event(to_record(event, float(at_s)))
+        status = job_status(made.runs, "harbor")
+    assert [(busy.task, busy.worker, busy.attempt, busy.since_s, busy.queued) for busy in status.busy] == [
+        ("dawn/00001/decode", "w0", 1, 3.0, False),
+        ("dawn/00002/decode", "w0", 2, 4.0, True),
+    ]
+
+
+def test_a_damaged_line_of_the_log_is_named_and_passed_over(made) -> None:
+    with made.store.lock():
+        made.store.append_event({})
+        made.store.append_event(to_record(TaskStarted("dawn/00002/decode", "w0", 1, ""), 5.0))
+        made.store.append_event({"event": "from_the_future", "at_s": 6.0})
+        status = job_status(made.runs, "harbor")
+    assert [busy.task for busy in status.busy] == ["dawn/00002/decode"]
+    first, second = status.warnings
+    assert "line 1: event: is missing; passed over" in first and "events/" in first
+    assert "line 3: this version knows no event 'from_the_future'" in second
 
 
 @pytest.mark.parametrize("job", ["harbour", "", "../harbor", "done"])

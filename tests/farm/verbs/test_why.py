@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.events import Event, LostAttempt, TaskStarted, WorkerGone, to_record
 from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER, RUNNING, FailedTask
 from farm.verbs.why import AFTER_FAILURES, Standing, why_job, why_task
 from jobs.errors import UsageError
@@ -67,6 +68,37 @@ def test_a_running_task_names_its_worker(made) -> None:
         )
         story = why_task(made.runs, "harbor", "noon/0/segment")
     assert (story.standing, story.summary) == (Standing.RUNNING, "in work on w1")
+
+
+def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(made) -> None:
+    made.lose("noon/00000/segment", "dawn/00002/segment")
+    made.write(outcome=RUNNING)
+    mine, other = "noon/00000/segment", "dawn/00002/segment"
+    log: list[Event] = [
+        TaskStarted(other, "w1", 1, ""),
+        TaskStarted(mine, "w1", 1, ""),
+        WorkerGone("w1", "its node died", (LostAttempt(other, 1), LostAttempt(mine, 1))),
+        TaskStarted(other, "w2", 2, ""),
+        TaskStarted(mine, "w2", 2, ""),
+    ]
+    with made.store.lock():
+        for at_s, event in enumerate(log):
+            made.store.append_event(to_record(event, float(at_s)))
+        story = why_task(made.runs, "harbor", "noon/0/segment")
+    assert (story.standing, story.summary) == (Standing.RUNNING, f"handed to w2, behind {other}")
+    assert "w1 is gone, and this with it: its node died" in [step.what for step in story.steps]
+    assert len(story.steps) == 3
+
+
+def test_a_task_whose_worker_is_gone_is_not_in_work(made) -> None:
+    made.lose("noon/00000/segment")
+    made.write(outcome=RUNNING)
+    with made.store.lock():
+        for event in (TaskStarted("noon/00000/segment", "w1", 1, ""), WorkerGone("w1", "its node died")):
+            made.store.append_event(to_record(event, 1.0))
+        story = why_task(made.runs, "harbor", "noon/0/segment")
+    assert story.standing is not Standing.RUNNING
+    assert len(story.steps) == 2
 
 
 def test_what_is_invalid_is_mended_in_the_spec(made) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from jobs.errors import StorageProblem
+from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
+from jobs.records import Form
 from jobs.store import STATE, Request, Store
+from jobs.store.documents import RequestNote
 
 
 def test_a_document_comes_back_as_it_was(store: Store) -> None:
@@ -36,35 +40,28 @@ def test_text_keeps_its_bytes(store: Store) -> None:
     assert store.read_text("spec.yaml") is None
 
 
+def numbers(store: Store, newest_run: bool = False) -> list[int]:
+    return [json.loads(line.data)["number"] for line in store.event_lines(newest_run)]
+
+
 def test_events_of_all_runs_stand_in_order(store: Store, runs_url: str) -> None:
     for number in range(300):
         store.append_event({"number": number})
     store.flush_events()
     second = Store.open(runs_url, "harbor")
     second.append_event({"number": 300})
-    assert [event["number"] for event in second.events()] == list(range(301))
+    assert numbers(second) == list(range(301))
+    assert len({line.run for line in second.event_lines()}) == 2
 
 
-def test_a_torn_event_line_is_skipped(store: Store, runs_url: str) -> None:
+def test_a_line_knows_its_place(store: Store) -> None:
     for number in range(3):
         store.append_event({"number": number})
     store.flush_events()
     (name,) = store.backend.entries("events")
-    whole = store.backend.read(f"events/{name}")
-    store.backend.replace(f"events/{name}", whole[:-5])
-    assert [event["number"] for event in Store.open(runs_url, "harbor").events()] == [0, 1]
-    store.backend.replace(f"events/{name}", b"\x00\xff" + whole[2:])
-    assert [event["number"] for event in Store.open(runs_url, "harbor").events()] == [1, 2]
-
-
-def test_torn_lines_are_counted(store: Store) -> None:
-    for number in range(3):
-        store.append_event({"number": number})
-    store.flush_events()
-    assert store.torn_events() == {}
-    (name,) = store.backend.entries("events")
-    store.backend.replace(f"events/{name}", store.backend.read(f"events/{name}")[:-4])
-    assert store.torn_events() == {f"events/{name}": 1}
+    assert [(line.file, line.number) for line in store.event_lines()] == [
+        (f"events/{name}", number) for number in (1, 2, 3)
+    ]
 
 
 def test_the_newest_run_can_be_read_alone(store: Store, runs_url: str) -> None:
@@ -73,7 +70,7 @@ def test_the_newest_run_can_be_read_alone(store: Store, runs_url: str) -> None:
     store.flush_events()
     for number in range(1, 600):
         second.append_event({"number": number})
-    assert [event["number"] for event in second.events(newest_run=True)] == list(range(1, 600))
+    assert numbers(second, newest_run=True) == list(range(1, 600))
 
 
 def test_seed_overrides_add_up_and_survive_a_torn_file(store: Store) -> None:
@@ -97,3 +94,26 @@ def test_a_request_stands_until_it_is_cleared(store: Store, runs_url: str) -> No
     assert driver.clear_request(Request.PAUSE)
     assert not driver.clear_request(Request.PAUSE)
     assert store.requests() == {Request.CANCEL}
+
+
+def test_what_a_newer_version_wrote_is_not_written_over(store: Store) -> None:
+    form = Form(STATE, RequestNote)
+    store.require_ours(form)
+    store.save(form, RequestNote(Request.PAUSE))
+    store.require_ours(form)
+    store.write_json(STATE, {"format": 2, "farm": "9.9.9", "request": "pause"})
+    assert store.load(form, "") == RequestNote(Request.PAUSE)
+    with pytest.raises(NewerFormat, match=r"state\.json was written by farm 9\.9\.9"):
+        store.require_ours(form)
+
+
+def test_a_damaged_document_is_refused_with_its_place(store: Store) -> None:
+    form = Form(STATE, RequestNote)
+    assert store.load(form, "do this") is None
+    store.write_json(STATE, {"request": 3})
+    assert store.recall(form) is None
+    with pytest.raises(DamagedDocument) as refusal:
+        store.load(form, "do this")
+    (problem,) = refusal.value.problems
+    assert (problem.place, problem.remedy) == (f"{store.url}/state.json", "do this")
+    assert problem.value.startswith("request: 3")
