@@ -213,4 +213,4 @@ def _model_s(task: StageTask) -> float:
 
 def _passes(params: SampleParams | UpscaleParams) -> float:
     """Steps; without guidance the model runs once in each, not twice."""
-    return params.sampling.steps * (0.5 if params.sampling.cfg == 1.0 else 1.0)
+    return params.sampling.steps_run * (0.5 if params.sampling.cfg == 1.0 else 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.planned import Plan
+from jobs.recipes import find_recipe
 from jobs.spec import EngineConfig
 
 TINY_LEAST, TINY_MOST = 128, 256
@@ -11,6 +12,22 @@ TINY_LEAST, TINY_MOST = 128, 256
 
 def advice(plan: Plan) -> tuple[str, ...]:
     """One line for each thing that renders, but not to anyone's liking; each ends with what to do."""
+    return (*_left_out_of_the_recipe(plan), *_odd_sizes(plan))
+
+
+def _left_out_of_the_recipe(plan: Plan) -> tuple[str, ...]:
+    """Published settings that the farm has no form for."""
+    recipe = find_recipe(plan.recipe) if plan.recipe else None
+    if recipe is None or not recipe.omits:
+        return ()
+    return (
+        f"the recipe {recipe.name} leaves out of the published settings: {'; '.join(recipe.omits)}. "
+        f"See `farm recipes {recipe.name}`",
+    )
+
+
+def _odd_sizes(plan: Plan) -> tuple[str, ...]:
+    """Sizes that the bundled model was not trained on."""
     if not _renders_with_tiny(plan.engine):
         return ()
     odd: dict[tuple[int, int, int, int], list[str]] = {}

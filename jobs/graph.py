@@ -244,6 +244,7 @@ class _ChunkTasks:
             overlap_strength=chunk.overlap_strength,
             attention_mode=self.attention_mode,
             ffn_chunks=chunk.ffn_chunks,
+            adain=plan.adain,
         )
         self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
 
@@ -272,6 +273,9 @@ class _ChunkTasks:
             frame_rate=video.frame_rate,
             tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
             audio=self._makes_audio(),
+            timestep=decode.timestep,
+            noise_scale=decode.noise_scale,
+            tone_map=self.plan.upscale.tone_map if self.plan.upscale else 0.0,
         )
         self._add(Stage.DECODE, needs, params, len(chunk.window.keep) * video.width * video.height * 3)
 

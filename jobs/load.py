@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from jobs.media_rules import NO_PROBES, Probes, check_media
 from jobs.overrides import apply_overrides, for_shell
 from jobs.places import Location
 from jobs.prompt_rules import check_prompts, uses_bundled_words
+from jobs.recipes import fill_recipe
 from jobs.rules import find_faults
 from jobs.schema import json_schema
 from jobs.sources import probe_sources
@@ -97,6 +98,7 @@ def load_spec(
 def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedSpec:
     """Checks models, then rules; after a broken field the rules still run on everything it does not touch."""
     context = {"base": str(base)}
+    document = replace(document, data=fill_recipe(document.data))
     try:
         spec = JobSpec.model_validate(document.data, context=context)
     except ValidationError as error:

@@ -8,8 +8,16 @@ from typing import Literal
 
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
 
-GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {"cfg": (), "stg": ("stg_scale", "rescale", "blocks")}
-"""The guiders of the engines, and what each can be told."""
+GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
+    "cfg": (),
+    "stg": ("stg_scale", "rescale", "blocks", "levels", "cfg", "cfg_star_rescale", "space"),
+}
+"""The guiders of the engines, and the parameters of each."""
+
+COMFYUI_PARAMS = ("stg_scale", "rescale", "blocks")
+"""Those that the core's skip layer guidance has, each one value for all steps."""
+
+GuiderValue = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +25,7 @@ class PlannedGuider:
     """A guider by name; `params` sorted by name."""
 
     name: str = "cfg"
-    params: tuple[tuple[str, bool | int | float | str | tuple[int, ...]], ...] = ()
+    params: tuple[tuple[str, GuiderValue], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,11 @@ class Sampling:
     max_shift: float
     base_shift: float
     denoise: float = 1.0
+
+    @property
+    def steps_run(self) -> int:
+        """Steps from noise level to noise level; some samplers look at the clip twice in each."""
+        return self.steps if self.sigmas is None else len(self.sigmas) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,7 @@ class UpscaleParams:
     overlap_strength: float
     attention_mode: str
     ffn_chunks: int
+    adain: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -167,6 +181,9 @@ class DecodeParams:
     tiling: Tiles | None = None
     audio: bool = False
     own: int = 0
+    timestep: float | None = None
+    noise_scale: float | None = None
+    tone_map: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

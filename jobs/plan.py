@@ -83,6 +83,7 @@ def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
         decode=spec.decode,
         output=spec.output,
         run=spec.run,
+        recipe=spec.recipe.name if spec.recipe else None,
     )
 
 
@@ -237,7 +238,7 @@ def _plan_upscale(upscale: Upscale) -> UpscalePlan:
         base_shift=upscale.base_shift,
         denoise=upscale.denoise,
     )
-    return UpscalePlan(sampling, upscale.guided)
+    return UpscalePlan(sampling, upscale.guided, upscale.adain, upscale.tone_map)
 
 
 def _plan_guider(guider: Guider) -> PlannedGuider:

@@ -105,11 +105,14 @@ class UpscalePlan:
 
     sampling: Sampling
     guided: bool
+    adain: float = 0.0
+    tone_map: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a job will do. `resolved` freezes what the spec calls `auto`, once, by name."""
+    """Everything a job will do. `resolved` freezes what the spec calls `auto`, once, by name; `recipe` names
+    where values came from, which are all in the plan."""
 
     job: str
     videos: tuple[PlannedVideo, ...]
@@ -119,6 +122,7 @@ class Plan:
     output: Output
     run: Run
     resolved: tuple[tuple[str, str], ...] = ()
+    recipe: str | None = None
 
     @property
     def frames(self) -> int:

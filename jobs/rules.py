@@ -18,6 +18,7 @@ from jobs.frames import TEMPORAL, latents_of
 from jobs.guider_rules import check_guider
 from jobs.output_names import OutputName, output_names, same_name
 from jobs.places import Location, nearest, place_of, shown
+from jobs.recipe_rules import check_recipe
 from jobs.spec import Chunk, Defaults, Extend, Generate, JobSpec
 from jobs.spec.base import SAFE_NAME
 from jobs.task import Stage
@@ -28,7 +29,7 @@ MAX_CHUNKS = 200_000
 MAX_FILM_FRAMES = 20_000_000
 LONGEST_NAME = 200
 ANY_MACHINE_GPUS = 1e9
-DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun")
+DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "res_2s")
 GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,63})\}")
 
@@ -300,7 +301,7 @@ def check_samplers(spec: JobSpec) -> Iterator[Finding]:
         if settings.guider.name not in guiders:
             yield _unknown_choice(engine, (*location, "guider"), settings.guider.name, guiders)
         elif engine in GUIDERS:
-            yield from check_guider(settings.guider, (*location, "guider"))
+            yield from check_guider(settings.guider, (*location, "guider"), engine)
 
 
 def _all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
@@ -338,5 +339,6 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_audio,
     check_samplers,
     check_upscaler,
+    check_recipe,
 )
 FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_length)

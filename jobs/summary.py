@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from jobs.params import Sampling
 from jobs.planned import Plan, PlannedChunk, PlannedVideo
 
 
@@ -45,18 +49,58 @@ class VideoRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PassRow:
+    """One way in which chunks are denoised, in numbers; `chunks` are so many. `name` is that of the stage,
+    `sigmas` is None where they follow from `steps` and the size of the clip."""
+
+    name: str
+    chunks: int
+    sampler: str
+    cfg: float
+    steps: int
+    sigmas: tuple[float, ...] | None
+    guider: str
+    guider_params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSummary:
     """Rows of a whole plan, in plan order."""
 
     job: str
+    recipe: str | None
     videos: tuple[VideoRow, ...]
     chunks: tuple[ChunkRow, ...]
+    passes: tuple[PassRow, ...]
 
 
 def plan_summary(plan: Plan) -> PlanSummary:
-    """Every film and every chunk of the plan."""
+    """Every film, every chunk and every way of denoising of the plan."""
     chunks = tuple(_chunk_row(chunk) for video in plan.videos for chunk in video.chunks)
-    return PlanSummary(plan.job, tuple(_video_row(video) for video in plan.videos), chunks)
+    videos = tuple(_video_row(video) for video in plan.videos)
+    return PlanSummary(plan.job, plan.recipe, videos, chunks, tuple(_passes(plan)))
+
+
+def _passes(plan: Plan) -> Iterator[PassRow]:
+    made = [chunk for video in plan.videos for chunk in video.chunks if chunk.kind != "source"]
+    for sampling, count in Counter(chunk.sampling for chunk in made).items():
+        yield _pass_row("sample", sampling, count)
+    if plan.upscale is not None:
+        yield _pass_row("upscale", plan.upscale.sampling, len(made))
+
+
+def _pass_row(name: str, sampling: Sampling, count: int) -> PassRow:
+    guider = sampling.guider
+    return PassRow(
+        name=name,
+        chunks=count,
+        sampler=sampling.sampler,
+        cfg=sampling.cfg,
+        steps=sampling.steps_run,
+        sigmas=sampling.sigmas,
+        guider=guider.name,
+        guider_params=dict(guider.params),
+    )
 
 
 def _video_row(video: PlannedVideo) -> VideoRow:
@@ -85,7 +129,7 @@ def _chunk_row(chunk: PlannedChunk) -> ChunkRow:
         fade_frames=chunk.fade_frames,
         sampled_latents=chunk.span.sampled if chunk.kind != "source" else 0,
         decoded_latents=len(chunk.window.context),
-        steps=chunk.sampling.steps if chunk.kind != "source" else 0,
+        steps=chunk.sampling.steps_run if chunk.kind != "source" else 0,
         seed=chunk.seed,
         prompt=chunk.prompt,
     )

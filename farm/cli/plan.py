@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,6 +106,8 @@ def _lines(report: PlanReport, most_chunks: int | None) -> list[str]:
         "",
         *_video_lines(report),
         "",
+        *_pass_lines(report),
+        "",
         *_stage_lines(report),
         "",
         *_topology_lines(report),
@@ -144,6 +147,26 @@ def _video_lines(report: PlanReport) -> list[str]:
         f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, sound {video.sound} -> {video.output}"
         for video in report.videos
     ]
+
+
+def _pass_lines(report: PlanReport) -> list[str]:
+    lines = [f"recipe: {report.recipe}"] if report.recipe else []
+    for row in report.passes:
+        levels = f"{row.steps} steps" if row.sigmas is None else f"sigmas {_numbers(row.sigmas)}"
+        lines.append(f"{row.name}, {amount(row.chunks, 'chunk')}: {row.sampler}, cfg {row.cfg:g}, {levels}")
+        params = "; ".join(f"{key} {_shown(value)}" for key, value in row.guider_params.items())
+        lines += [f"  guider {row.guider}: {params}"] if params else []
+    return lines
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
 
 
 def _stage_lines(report: PlanReport) -> list[str]:

@@ -110,11 +110,50 @@ class InstallResult:
     models: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """A file that a recipe needs, or folders of a repository; `field` is that of `engine` which names it."""
+
+    field: str
+    repo: str
+    file: str | None
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRecord:
+    """One recipe: `fills` are sections of a spec, `omits` published settings without a form in specs."""
+
+    name: str
+    title: str
+    family: str
+    size: str
+    versions: tuple[str, ...]
+    variant: str
+    engines: tuple[str, ...]
+    source: tuple[str, ...]
+    licence: str
+    licence_date: str | None
+    licence_url: str
+    licence_note: str
+    files: tuple[RecipeFile, ...]
+    fills: dict[str, Any]
+    omits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipesResult:
+    """`farm recipes`: all of them, or the one that was named."""
+
+    recipes: tuple[RecipeRecord, ...]
+
+
 RESULTS: dict[str, str] = {
     "init": "farm.cli.results:InitResult",
     "doctor": "farm.doctor.finding:DoctorReport",
     "check": "farm.cli.results:CheckResult",
     "plan": "farm.verbs.plan:PlanReport",
+    "recipes": "farm.cli.results:RecipesResult",
     "render": "farm.cli.results:RenderResult",
     "submit": "farm.cli.results:SubmitResult",
     "list": "farm.verbs.listing:JobRows",

@@ -34,7 +34,7 @@ from jobs.retention import DiskEstimate, estimate_disk
 from jobs.spec import EngineConfig
 from jobs.store import Store
 from jobs.store.opening import check_job_id
-from jobs.summary import ChunkRow, VideoRow, plan_summary
+from jobs.summary import ChunkRow, PassRow, VideoRow, plan_summary
 from jobs.topology import AUTO, Machine, Topology, parse_topology
 from jobs.twins import find_twins
 
@@ -100,8 +100,10 @@ class PlanReport:
     """
 
     job: str
+    recipe: str | None
     videos: tuple[VideoRow, ...]
     chunks: tuple[ChunkRow, ...]
+    passes: tuple[PassRow, ...]
     stages: tuple[StageRow, ...]
     disk: DiskEstimate
     gpus: int
@@ -133,6 +135,8 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         job=standing.job_id,
         videos=summary.videos,
         chunks=summary.chunks,
+        recipe=summary.recipe,
+        passes=summary.passes,
         stages=_stages(graph, left, standing.duration_s),
         disk=estimate_disk(standing.graph, standing.plan.run.keep),
         gpus=request.gpus,

@@ -2,7 +2,7 @@
 
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Guider, Settings
 from jobs.spec.engine import COMFYUI_PATH, NO_CODE, Code, EngineConfig, FakeConfig, Lora
-from jobs.spec.job import JobSpec, Upscale
+from jobs.spec.job import JobSpec, RecipeUse, Upscale
 from jobs.spec.run import Deadlines, Decode, Output, Run, Tiling, Verify
 from jobs.spec.video import Audio, Source, Video
 
@@ -23,6 +23,7 @@ __all__ = [
     "JobSpec",
     "Lora",
     "Output",
+    "RecipeUse",
     "Run",
     "Settings",
     "Source",

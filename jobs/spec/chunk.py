@@ -28,8 +28,12 @@ class Guider(Model):
     """A guider by name, with its parameters."""
 
     name: str = Field("cfg", pattern=r"^[A-Za-z0-9_]+$", max_length=80, description="`cfg` or `stg`.")
-    params: dict[str, bool | int | float | str | Many[int]] = Field(
-        default_factory=dict, max_length=32, description="Parameters of the guider, by name."
+    params: dict[str, bool | int | float | str | Many[int] | Many[float] | Many[Many[int]]] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Parameters of the guider, by name. `stg` takes `stg_scale`, `rescale` and `blocks`; "
+        "with diffusers also `cfg_star_rescale`, `space: velocity`, and `levels`: noise levels down to which "
+        "each value of a list counts, where `cfg`, `stg_scale`, `rescale` and `blocks` are lists.",
     )
 
 
@@ -44,6 +48,18 @@ def _falling(values: tuple[float, ...]) -> tuple[float, ...]:
     if all(one > other for one, other in pairwise(values)):
         return values
     raise refusal("noise levels that fall from each to the next", "sort them, and remove what stands twice")
+
+
+DISTILLED = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
+"""The noise levels that Lightricks distilled LTX-Video 0.9.6 and LTX-2 on."""
+
+
+def levels_by_name(named: dict[str, tuple[float, ...]]) -> BeforeValidator:
+    """Takes noise levels by name."""
+    return BeforeValidator(
+        lambda value: named.get(value, value) if isinstance(value, str) else value,
+        json_schema_input_type=list[float] | Literal[tuple(named)],
+    )
 
 
 Sigmas = Annotated[
@@ -66,11 +82,12 @@ class Settings(Model):
         "euler_ancestral",
         pattern=r"^[a-z0-9_]+$",
         max_length=80,
-        description="Sampler, by name: `dpmpp_2m`, `euler`, `euler_ancestral` or `heun` with diffusers, any "
-        "of its core's with comfyui.",
+        description="Sampler, by name: `dpmpp_2m`, `euler`, `euler_ancestral`, `heun`, `lcm` or `res_2s` "
+        "with diffusers, any of its core's with comfyui.",
     )
-    sigmas: Sigmas | None = Field(
-        None, description="Noise levels, falling; they replace `steps`, `max_shift` and `base_shift`."
+    sigmas: Annotated[Sigmas, levels_by_name({"distilled": DISTILLED})] | None = Field(
+        None,
+        description="Noise levels, falling, or `distilled`; they replace `steps`, `max_shift`, `base_shift`.",
     )
     guider: AnyGuider = Field(Guider(), description="Guider: a name, or `{name, params}`.")
     max_shift: float = Field(2.05, ge=0.0, le=100.0, description="Scheduler shift at 4096 tokens.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.spec.base import Many, Model, Name, Strength
-from jobs.spec.chunk import AnyGuider, Defaults, Guider, Sigmas
+from jobs.spec.chunk import AnyGuider, Defaults, Guider, Sigmas, levels_by_name
 from jobs.spec.engine import EngineConfig
 from jobs.spec.run import FILMS, Decode, Output, Run
 from jobs.spec.video import Video
@@ -16,22 +16,67 @@ MatrixKey = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 MatrixValues = Annotated[Many[Any], Field(min_length=1, max_length=10_000)]
 
 
+SECOND_PASS = (0.909375, 0.725, 0.421875, 0.0)
+"""Where Lightricks' second passes start (LTX-2, LTX-Video 0.9.8 distilled), and the levels they pass."""
+
+
+class RecipeUse(Model):
+    """A recipe, and whether its values stand in the spec already."""
+
+    name: str = Field(max_length=80, description="Name of the recipe; `farm recipes` lists them.")
+    filled: bool = Field(
+        False,
+        description="The values are in this spec and nothing is filled in: so in the copy that a run keeps.",
+    )
+
+
+def _named_recipe(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+AnyRecipe = Annotated[RecipeUse, BeforeValidator(_named_recipe, json_schema_input_type=RecipeUse | str)]
+
+
 class Upscale(Model):
     """The 2x upscale stage: latent upsampler, then re-sampling. `{}` takes all defaults."""
 
-    steps: int = Field(10, ge=0, le=1000, description="Re-sampling steps; 0 only upsamples.")
+    steps: int = Field(
+        10, ge=0, le=1000, description="Re-sampling steps in place of `sigmas`; 0 only upsamples."
+    )
     cfg: float = Field(3.0, ge=0.0, le=100.0, description="Guidance scale of the re-sampling.")
-    denoise: Strength = Field(0.5, description="Share of the noise schedule that is re-sampled.")
+    denoise: Strength = Field(
+        0.5, description="Share of the noise schedule that is re-sampled, in place of `sigmas`."
+    )
     guided: bool = Field(
         True, description="Guide each chunk by the tail before it; false is faster and may show the seams."
     )
     sampler: str = Field(
         "euler_ancestral", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name."
     )
-    sigmas: Sigmas | None = Field(None, description="Noise levels, falling; they replace steps and denoise.")
+    sigmas: Annotated[Sigmas, levels_by_name({"distilled": SECOND_PASS})] | None = Field(
+        SECOND_PASS,
+        description="Noise levels, falling, or `distilled`. The default is the second pass that Lightricks "
+        "publishes for its distilled models; `steps` or `denoise` replace it.",
+    )
     guider: AnyGuider = Field(Guider(), description="Guider: a name, or `{name, params}`.")
     max_shift: float = Field(2.05, ge=0.0, le=100.0, description="Scheduler shift at 4096 tokens.")
     base_shift: float = Field(0.95, ge=0.0, le=100.0, description="Scheduler shift at 1024 tokens.")
+    adain: Strength = Field(
+        0.0,
+        description="Share by which mean and spread of each upsampled latent channel are brought back to "
+        "those before the upsampler (AdaIN).",
+    )
+    tone_map: Strength = Field(
+        0.0,
+        description="Compression of large latent values after the re-sampling, before the decode; 0 is off.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_replace_sigmas(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "sigmas" not in data and {"steps", "denoise"} & data.keys():
+            return {**data, "sigmas": None}
+        return data
 
 
 class JobSpec(Model):
@@ -39,6 +84,11 @@ class JobSpec(Model):
 
     version: Literal[1] = Field(1, description="Version of this format.")
     name: Name = Field(description="Name of the job, and of its folder among the runs.")
+    recipe: AnyRecipe | None = Field(
+        None,
+        description="Published settings of a model, by name, for what the spec leaves out; those of the "
+        "second pass where there is `upscale`.",
+    )
     engine: EngineConfig = Field(EngineConfig(), description="Which program renders, with which models.")
     defaults: Defaults = Field(Defaults(), description="Values for every chunk that does not say otherwise.")
     upscale: Upscale | None = Field(None, description="2x upscale stage. Left out: none.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from jobs.formats import CODECS, CONTAINERS
-from jobs.spec.base import InputPath, Model, refusal
+from jobs.spec.base import InputPath, Model, Strength, refusal
 
 Verdict = Literal["error", "warn", "off"]
 Deadline = Annotated[float, Field(gt=0.0, le=604_800.0)]
@@ -36,6 +36,13 @@ class Decode(Model):
         "the next is sampled, with context on both sides.",
     )
     tiling: Tiling | None = Field(None, description="Decode in temporal tiles. Left out: the whole window.")
+    timestep: Strength | None = Field(
+        None,
+        description="Timestep of VAEs that take one (0.9.1 and later). Left out: the model's own, or 0.05.",
+    )
+    noise_scale: Strength | None = Field(
+        None, description="Share of noise that those VAEs decode with. Left out: the model's own, or 0.025."
+    )
 
 
 FILMS = "out"

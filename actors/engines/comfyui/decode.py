@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from actors.engines.latents import DecodeSettings, tone_mapped
 from actors.engines.transfer import DeviceFrames, deliver
+from jobs.errors import InvalidInput
 from jobs.frames import Span, frames_of_latents
 from jobs.params import Tiles
+
+TIMESTEP, NOISE_SCALE = 0.05, 0.025
+"""What cores without attributes for them decode with."""
+
+
+@contextmanager
+def decoding(vae: Any, latents: torch.Tensor, how: DecodeSettings) -> Iterator[torch.Tensor]:
+    """Latents `[1, C, T, h, w]` as they are to be decoded inside, with the VAE set to decode them so.
+
+    The noise of the decode comes before the tone map, and is then mixed in here. Raises InvalidInput where
+    this core's VAE cannot be set.
+    """
+    model = vae.first_stage_model
+    noise = how.noise_scale
+    if how.tone_map:
+        if getattr(model, "timestep_conditioning", False):
+            noise = getattr(model, "decode_noise_scale", NOISE_SCALE) if noise is None else noise
+            latents = torch.randn_like(latents) * noise + (1.0 - noise) * latents
+            noise = 0.0
+        latents = tone_mapped(latents, how.tone_map)
+    before = _settings(model)
+    wanted = {"decode_timestep": how.timestep, "decode_noise_scale": noise}
+    changed = {key: value for key, value in wanted.items() if value not in (None, before[key])}
+    if changed and not hasattr(model, "decode_timestep"):
+        raise InvalidInput(
+            "this ComfyUI decodes with a timestep of 0.05 and a noise scale of 0.025: leave out "
+            "`decode.timestep`, `decode.noise_scale` and `upscale.tone_map`, or use ComfyUI 0.25 or later."
+        )
+    for key, value in changed.items():
+        setattr(model, key, value)
+    try:
+        yield latents
+    finally:
+        for key in changed:
+            setattr(model, key, before[key])
+
+
+def _settings(model: Any) -> dict[str, float]:
+    return {
+        "decode_timestep": getattr(model, "decode_timestep", TIMESTEP),
+        "decode_noise_scale": getattr(model, "decode_noise_scale", NOISE_SCALE),
+    }
 
 
 def decode_images(vae: Any, latents: torch.Tensor) -> torch.Tensor:

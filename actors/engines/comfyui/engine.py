@@ -24,7 +24,7 @@ from actors.engines.comfyui.audio import (
 )
 from actors.engines.comfyui.boot import BootOptions, boot
 from actors.engines.comfyui.core import Core
-from actors.engines.comfyui.decode import decode_images, decode_tiles, to_frames, to_image
+from actors.engines.comfyui.decode import decode_images, decode_tiles, decoding, to_frames, to_image
 from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.guides import Guide
 from actors.engines.comfyui.loaded import Loaded
@@ -34,6 +34,7 @@ from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_cl
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, load_piecewise
+from actors.engines.latents import DecodeSettings, with_statistics_of
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
 from jobs.files import digest_ahead
@@ -161,7 +162,9 @@ class ComfyEngine:
     ) -> Payload:
         core = self.loaded.core
         with torch.inference_mode():
-            start = upsample(core, self.loaded.upscale_model, self.loaded.vae, to_torch(latents, "latents"))
+            before = to_torch(latents, "latents")
+            start = upsample(core, self.loaded.upscale_model, self.loaded.vae, before)
+            start = with_statistics_of(before.to(start), start, params.adain)
             if conditioning is not None and resamples(params.sampling):
                 model = guided_model(core, self.loaded.model, params.sampling.guider)
                 guides = _overlap(tail, params.overlap_strength) if params.guided else []
@@ -171,11 +174,11 @@ class ComfyEngine:
             return _packed({"latents": start, **sound})
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
-        clip = to_torch(latents, "latents")
-        with torch.inference_mode():
+        vae, clip = self.loaded.vae, to_torch(latents, "latents")
+        with torch.inference_mode(), decoding(vae, clip, DecodeSettings.of(params)) as prepared:
             if params.tiling is not None:
-                return decode_tiles(self.loaded.vae, clip, params.tiling)
-            return to_frames(decode_images(self.loaded.vae, clip))
+                return decode_tiles(vae, prepared, params.tiling)
+            return to_frames(decode_images(vae, prepared))
 
     def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A clip's generated sound: float32 `[2, samples]` and its rate."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actors.engines.latents import AS_TRAINED, DecodeSettings, tone_mapped, with_statistics_of
 from actors.engines.transfer import DeviceFrames, deliver, to_device
 from jobs.frames import Span, frames_of_latents
 from jobs.params import Tiles
@@ -46,38 +47,44 @@ class VideoCodec:
         clip = (pixels.permute(3, 0, 1, 2)[None].float() / 255.0) * 2.0 - 1.0
         return self.normalize(self.vae.encode(clip.to(self.vae.dtype)).latent_dist.mode().float())
 
-    def decode(self, latents: Tensor) -> np.ndarray | DeviceFrames:
+    def decode(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> np.ndarray | DeviceFrames:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, rounded on the device; on a GPU they stay
         there."""
-        return deliver(self._pixels(self._prepare(latents)))
+        return deliver(self._pixels(self._prepare(latents, how), how))
 
-    def decode_tiled(self, latents: Tensor, tiles: Tiles) -> np.ndarray | DeviceFrames:
+    def decode_tiled(
+        self, latents: Tensor, tiles: Tiles, how: DecodeSettings = AS_TRAINED
+    ) -> np.ndarray | DeviceFrames:
         """As `decode`, in temporal tiles: less memory, not quite the same pixels.
 
         Neighbouring tiles share `overlap_latents`, half of which each of them throws away again. Decode noise
         is drawn once for the whole clip, so it does not depend on the tiles.
         """
-        prepared = self._prepare(latents)
+        prepared = self._prepare(latents, how)
         pieces = []
         for context, kept in tile_spans(prepared.shape[2], tiles):
             keep = frames_of_latents(kept.shifted(-context.start))
-            pixels = self._pixels(prepared[:, :, context.start : context.stop])
+            pixels = self._pixels(prepared[:, :, context.start : context.stop], how)
             pieces.append(pixels[keep.start : keep.stop])
         return deliver(torch.cat(pieces))
 
-    def _prepare(self, latents: Tensor) -> Tensor:
-        """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, un-normalised."""
+    def _prepare(self, latents: Tensor, how: DecodeSettings) -> Tensor:
+        """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, tone-mapped,
+        un-normalised."""
         latents = to_device(latents, self.device).float()
         if self.vae.config.timestep_conditioning:
             # Drawn on the CPU from the global generator, which the stage step has seeded.
             drawn = to_device(torch.randn(latents.shape), self.device)
-            latents = self.noise * drawn + (1.0 - self.noise) * latents
+            noise = self.noise if how.noise_scale is None else how.noise_scale
+            latents = noise * drawn + (1.0 - noise) * latents
+        latents = tone_mapped(latents, how.tone_map)
         return self.unnormalize(latents).to(self.vae.dtype)
 
-    def _pixels(self, prepared: Tensor) -> Tensor:
+    def _pixels(self, prepared: Tensor, how: DecodeSettings) -> Tensor:
         timestep = None
         if self.vae.config.timestep_conditioning:
-            timestep = torch.full((1,), self.decode_timestep, device=self.device, dtype=self.vae.dtype)
+            level = self.decode_timestep if how.timestep is None else how.timestep
+            timestep = torch.full((1,), level, device=self.device, dtype=self.vae.dtype)
         decoded = self.vae.decoder(prepared, timestep)[0]
         share = ((decoded.float() + 1.0) / 2.0).clamp_(0, 1)
         return share.mul_(255).round_().to(torch.uint8).permute(1, 2, 3, 0)
@@ -94,7 +101,9 @@ def tile_spans(total: int, tiles: Tiles) -> list[tuple[Span, Span]]:
     return [(Span(max(0, span.start - context), min(total, span.stop + context)), span) for span in kept]
 
 
-def upsample(codec: VideoCodec, upsampler: Any, latents: Tensor) -> Tensor:
-    """Twice the width and height: un-normalise, 2x latent upsampler, normalise. `[1, C, T, h, w]` float32."""
+def upsample(codec: VideoCodec, upsampler: Any, latents: Tensor, adain: float = 0.0) -> Tensor:
+    """Twice the width and height: un-normalise, 2x latent upsampler, normalise, AdaIN by that share.
+    `[1, C, T, h, w]` float32."""
     raw = codec.unnormalize(latents.float())
-    return codec.normalize(upsampler(raw.to(upsampler.dtype)).float())
+    larger = codec.normalize(upsampler(raw.to(upsampler.dtype)).float())
+    return with_statistics_of(latents.float(), larger, adain)

@@ -47,7 +47,7 @@ class Denoiser:
         mask, known = self.sequence.mask, self.sequence.latents
         if mask is not None:
             x = x * mask + known * (1.0 - mask)
-        denoised = self.guidance.guider(partial(self._denoised, x, sigma))
+        denoised = self.guidance.guider(partial(self._denoised, x, sigma), x, sigma)
         if mask is not None:
             denoised = denoised * mask + known * (1.0 - mask)
         return denoised
@@ -59,7 +59,7 @@ class Denoiser:
     def _velocities(self, x: Tensor, sigma: Tensor, passes: Sequence[Pass]) -> Tensor:
         """`[len(passes), C, T + G, h, w]` float32. A perturbed pass comes alone: it skips blocks."""
         perturbed = Pass.PERTURBED in passes
-        self.attention.passthrough = self.guidance.skipped_blocks if perturbed else frozenset()
+        self.attention.passthrough = self.guidance.skipped_at(sigma) if perturbed else frozenset()
         weights = self.sequence.attention
         self.attention.guides = None if weights is None else log_weights(weights)
         texts = [self.text[Pass.POSITIVE if which is Pass.PERTURBED else which] for which in passes]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -27,7 +27,10 @@ class Predict(Protocol):
     def __call__(self, *passes: Pass) -> list[Tensor]: ...
 
 
-Guider = Callable[[Predict], Tensor]
+class Guider(Protocol):
+    """Guides one step: `x` is the noisy clip `[1, C, T, h, w]`, `sigma` `[]` its noise level on the CPU."""
+
+    def __call__(self, predict: Predict, x: Tensor, sigma: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -36,32 +39,67 @@ class CfgGuider:
 
     scale: float
 
-    def __call__(self, predict: Predict) -> Tensor:
+    def __call__(self, predict: Predict, x: Tensor, sigma: Tensor) -> Tensor:
         if self.scale == 1.0:
             return predict(Pass.POSITIVE)[0]
         return _guided(self.scale, *predict(Pass.POSITIVE, Pass.NEGATIVE))
 
 
 @dataclass(frozen=True)
-class StgGuider:
-    """Spatio-temporal guidance (Hyung et al., 2024) on top of CFG.
+class StgStep:
+    """What spatio-temporal guidance does at one noise level.
 
-    `stg` scales the push away from the prediction whose self-attention passes its values through in some
-    blocks; `rescale` in [0, 1] pulls the standard deviation back to that of the positive prediction.
+    `cfg` scales the prompt, `stg` the push away from the prediction whose self-attention passes its values
+    through in `blocks`; `rescale` in [0, 1] pulls the standard deviation back to that of the positive
+    prediction.
     """
 
-    scale: float
+    cfg: float
     stg: float
     rescale: float
+    blocks: frozenset[int]
 
-    def __call__(self, predict: Predict) -> Tensor:
-        positive, *negative = predict(Pass.POSITIVE, *([Pass.NEGATIVE] if self.scale != 1.0 else []))
-        guided = _guided(self.scale, positive, *negative) if negative else positive
-        if self.stg:
-            guided = guided + self.stg * (positive - predict(Pass.PERTURBED)[0])
-        if self.rescale:
+
+@dataclass(frozen=True)
+class StgGuider:
+    """Spatio-temporal guidance (Hyung et al., 2024) on top of CFG, with other scales from level to level.
+
+    `steps[i]` counts from the first of `levels` that is not above sigma. Standard deviation and projection
+    are those of the denoised clip, or of its velocity where `velocity` is set, as at Lightricks. `star`
+    projects the negative prediction onto the positive one first (CFG-Zero*, Fan et al., 2025).
+    """
+
+    steps: tuple[StgStep, ...]
+    levels: tuple[float, ...] = ()
+    velocity: bool = False
+    star: bool = False
+
+    def at(self, sigma: Tensor) -> StgStep:
+        """What holds at `sigma`; below the last level, the last."""
+        reached = (i for i, level in enumerate(self.levels) if level <= sigma)
+        return self.steps[next(reached, -1)]
+
+    def __call__(self, predict: Predict, x: Tensor, sigma: Tensor) -> Tensor:
+        step = self.at(sigma)
+        if not self.velocity:
+            return self._combined(step, predict)
+
+        def velocities(*passes: Pass) -> list[Tensor]:
+            return [(x - denoised) / sigma for denoised in predict(*passes)]
+
+        return x - sigma * self._combined(step, velocities)
+
+    def _combined(self, step: StgStep, predict: Predict) -> Tensor:
+        positive, *negative = predict(Pass.POSITIVE, *([Pass.NEGATIVE] if step.cfg != 1.0 else []))
+        guided = positive
+        if negative:
+            other = _projected(negative[0], positive) if self.star else negative[0]
+            guided = _guided(step.cfg, positive, other)
+        if step.stg:
+            guided = guided + step.stg * (positive - predict(Pass.PERTURBED)[0])
+        if step.rescale:
             ratio = positive.std() / guided.std()
-            guided = guided * (self.rescale * ratio + (1 - self.rescale))
+            guided = guided * (step.rescale * ratio + (1 - step.rescale))
         return guided
 
 
@@ -69,28 +107,58 @@ def _guided(scale: float, positive: Tensor, negative: Tensor) -> Tensor:
     return negative + (positive - negative) * scale
 
 
+def _projected(negative: Tensor, positive: Tensor) -> Tensor:
+    """`negative`, scaled to the length at which it is nearest to `positive`."""
+    return negative * ((positive * negative).sum() / ((negative**2).sum() + 1e-8))
+
+
 @dataclass(frozen=True)
 class Guidance:
-    """A guider and the blocks that its perturbed pass skips."""
+    """A guider, and where it has one, the spatio-temporal one whose perturbed pass skips blocks."""
 
     guider: Guider
-    skipped_blocks: frozenset[int] = frozenset()
+
+    def skipped_at(self, sigma: Tensor) -> frozenset[int]:
+        """Blocks that the perturbed pass skips at this noise level."""
+        return self.guider.at(sigma).blocks if isinstance(self.guider, StgGuider) else frozenset()
 
 
 def make_guidance(name: str, cfg: float, params: Mapping[str, object], layers: int) -> Guidance:
-    """The guider of a job spec: `cfg`, or `stg` with `stg_scale`, `rescale`, `blocks` (default: the middle).
+    """The guider of a job spec: `cfg`, or `stg` with the parameters of `GUIDER_PARAMS`.
 
-    Raises `InvalidInput` for a name, parameter or block that does not exist.
+    A scale is a number, or a list with one for each of `levels`; `blocks` a list of transformer blocks, or a
+    list of such lists (default: the middle). Raises `InvalidInput` for a name, parameter or block that does
+    not exist, or a list of another length.
     """
     if name == "cfg":
         _only(name, params, ())
         return Guidance(CfgGuider(cfg))
     if name == "stg":
         _only(name, params, GUIDER_PARAMS["stg"])
-        blocks = _blocks(params.get("blocks", layers // 2), layers)
-        stg = StgGuider(cfg, _number(params, "stg_scale", 1.0), _number(params, "rescale", 0.7))
-        return Guidance(stg, blocks)
+        return Guidance(_stg(cfg, params, layers))
     raise InvalidInput(f"there is no guider {name!r} in the diffusers engine; use cfg or stg")
+
+
+def _stg(cfg: float, params: Mapping[str, object], layers: int) -> StgGuider:
+    levels = _numbers(params, "levels", ())
+    count = len(levels) or 1
+    scales = [
+        _each(count, key, _numbers(params, key, default))
+        for key, default in (("cfg", cfg), ("stg_scale", 1.0), ("rescale", 0.7))
+    ]
+    blocks = _each(count, "blocks", _block_lists(params.get("blocks", layers // 2), layers))
+    steps = tuple(StgStep(*step) for step in zip(*scales, blocks, strict=True))
+    velocity, star = params.get("space") == "velocity", params.get("cfg_star_rescale") is True
+    return StgGuider(steps, levels, velocity, star)
+
+
+def _each(count: int, key: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One value for each level."""
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        raise InvalidInput(f"guider parameter {key} has {len(values)} values; write one, or one per level")
+    return values
 
 
 def _only(name: str, params: Mapping[str, object], allowed: tuple[str, ...]) -> None:
@@ -100,11 +168,19 @@ def _only(name: str, params: Mapping[str, object], allowed: tuple[str, ...]) -> 
             raise InvalidInput(f"guider {name} has no parameter {key!r}; its parameters: {known}")
 
 
-def _number(params: Mapping[str, object], key: str, default: float) -> float:
+def _numbers(params: Mapping[str, object], key: str, default: float | tuple[float, ...]) -> tuple[float, ...]:
     value = params.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidInput(f"guider parameter {key} is {value!r}; write a number")
-    return float(value)
+    values = value if isinstance(value, list | tuple) else (value,)
+    for number in values:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise InvalidInput(f"guider parameter {key} is {number!r}; write a number")
+    return tuple(map(float, values))
+
+
+def _block_lists(value: object, layers: int) -> tuple[frozenset[int], ...]:
+    nested = isinstance(value, list | tuple) and any(isinstance(item, list | tuple) for item in value)
+    lists: Any = value if nested else (value,)
+    return tuple(_blocks(item, layers) for item in lists)
 
 
 def _blocks(value: object, layers: int) -> frozenset[int]:

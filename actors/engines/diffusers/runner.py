@@ -20,6 +20,7 @@ from actors.engines.diffusers.loading import Denoising, Loader
 from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
 from actors.engines.diffusers.tokens import Guide, build_sequence
+from actors.engines.latents import DecodeSettings
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import DeviceFrames, bring_home, to_device
 from actors.payload import Payload, from_torch, to_torch
@@ -110,7 +111,9 @@ class Runner:
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
     ) -> Payload | Arriving:
         codec: VideoCodec = self.residents.get("codec")
-        start = upsample(codec, self.residents.get("upsampler"), self._tensor(latents, "latents"))
+        start = upsample(
+            codec, self.residents.get("upsampler"), self._tensor(latents, "latents"), params.adain
+        )
         if conditioning is None or not resamples(params.sampling):
             return bring_home({"latents": start})
         return self._denoise(params, conditioning, start, self._overlap(tail, params.overlap_strength))
@@ -120,8 +123,8 @@ class Runner:
         codec: VideoCodec = self.residents.get("codec")
         clip = self._tensor(latents, "latents")
         if params.tiling is None:
-            return codec.decode(clip)
-        return codec.decode_tiled(clip, params.tiling)
+            return codec.decode(clip, DecodeSettings.of(params))
+        return codec.decode_tiled(clip, params.tiling, DecodeSettings.of(params))
 
     def free(self, level: FreeLevel) -> None:
         match level:

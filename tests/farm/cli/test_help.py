@@ -15,6 +15,7 @@ COMMANDS = {
     "schema": "JSON Schema",
     "check": "mistake",
     "plan": "best topology",
+    "recipes": "published settings",
     "doctor": "exit 5",
     "render": "continues one that stopped",
     "submit": "job server",
@@ -86,7 +87,7 @@ def test_no_command_is_a_question(farm: Farm) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("farm re", {"render", "report", "resume", "retry"}),
+        ("farm re", {"recipes", "render", "report", "resume", "retry"}),
         ("farm status ", {"harbor"}),
         ("farm status h", {"harbor"}),
         ("farm status x", set()),

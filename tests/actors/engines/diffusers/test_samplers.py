@@ -50,6 +50,55 @@ def test_ancestral_steps_keep_the_variance_of_the_flow() -> None:
     assert float(ended.std()) == pytest.approx(0.4, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["lcm", "res_2s"])
+def test_samplers_with_fresh_noise_keep_the_flow(name: str) -> None:
+    """With a point mass at 0 the clip is noise alone: at each sigma its spread is sigma, up to what `res_2s`
+    loses by its midpoint."""
+    start = torch.randn(200_000)
+    ended = SAMPLERS[name](
+        lambda x, sigma: torch.zeros_like(x), start, torch.tensor([1.0, 0.7, 0.4]), noise_source(start, 3)
+    )
+    assert float(ended.std()) == pytest.approx(0.4, rel=0.05 if name == "res_2s" else 0.01)
+
+
+def curved(x: Tensor, sigma: Tensor) -> Tensor:
+    """A denoiser that bends with the noise level."""
+    return torch.tanh(x) * (1 - 0.6 * float(sigma)) + 0.2
+
+
+def judged(scheduler: object, sigmas: Tensor, start: Tensor, noise: Tensor) -> list[Tensor]:
+    """The steps of a diffusers scheduler that draws `noise`."""
+    steps, x = [], start
+    for sigma, timestep in zip(sigmas, scheduler.timesteps, strict=False):
+        velocity = (x - curved(x, sigma)) / sigma
+        x = scheduler.step(velocity, timestep, x, return_dict=False)[0]
+        steps.append(x)
+    return steps
+
+
+@pytest.mark.parametrize("name", ["lcm", "euler_ancestral", "euler"])
+def test_the_schedulers_of_diffusers_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step at equal noise, `FlowMatchLCM`, `LTXEulerAncestralRF` and `FlowMatchEuler` as judges."""
+    import diffusers.schedulers as schedulers
+    from diffusers.schedulers import scheduling_flow_match_lcm, scheduling_ltx_euler_ancestral_rf
+
+    sigmas, start, noise = SIGMAS, torch.randn(1, 4, 3, 2, 2), torch.randn(1, 4, 3, 2, 2)
+    for module in (scheduling_flow_match_lcm, scheduling_ltx_euler_ancestral_rf):
+        monkeypatch.setattr(module, "randn_tensor", lambda *_, **__: noise)
+    if name == "euler_ancestral":
+        judge = schedulers.LTXEulerAncestralRFScheduler()
+        judge.set_timesteps(sigmas=sigmas)
+    else:
+        kind = (
+            schedulers.FlowMatchLCMScheduler if name == "lcm" else schedulers.FlowMatchEulerDiscreteScheduler
+        )
+        judge = kind()
+        judge.set_timesteps(sigmas=sigmas[:-1].tolist())
+    for count, theirs in enumerate(judged(judge, sigmas, start, noise), 1):
+        ours = SAMPLERS[name](curved, start, sigmas[: count + 1], lambda: noise)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-6)
+
+
 def test_noise_is_drawn_on_the_cpu_and_repeats() -> None:
     like = torch.zeros(2, 2)
     first, second = noise_source(like, 5), noise_source(like, 5)

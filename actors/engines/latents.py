@@ -1,0 +1,52 @@
+"""Arithmetic on normalised latents that every engine does alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jobs.params import DecodeParams
+
+_STEEPEST, _MOST = 4.0, 0.8
+_FULL = 0.75
+"""Constants of Lightricks' tone map: slope of its sigmoid, its largest cut, and what compression 1 means."""
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How a decode differs from the model's own way; None keeps that."""
+
+    timestep: float | None = None
+    noise_scale: float | None = None
+    tone_map: float = 0.0
+
+    @classmethod
+    def of(cls, params: DecodeParams) -> DecodeSettings:
+        return cls(params.timestep, params.noise_scale, params.tone_map)
+
+
+AS_TRAINED = DecodeSettings()
+
+
+def tone_mapped(latents: Tensor, compression: float) -> Tensor:
+    """Large values made smaller by a sigmoid of their size; 0 changes nothing, 1 most. Any shape.
+
+    As Lightricks' LTXVideoPipeline does before its decode.
+    """
+    if compression == 0.0:
+        return latents
+    share = compression * _FULL
+    return latents * (1.0 - _MOST * share * torch.sigmoid(_STEEPEST * share * (latents.abs() - 1.0)))
+
+
+def with_statistics_of(reference: Tensor, latents: Tensor, share: float) -> Tensor:
+    """Mean and standard deviation of each channel brought to those of `reference`, both `[1, C, T, h, w]`, by
+    that share (adaptive instance normalisation, Huang and Belongie, 2017)."""
+    if share == 0.0:
+        return latents
+    over = (2, 3, 4)
+    std, mean = torch.std_mean(latents, dim=over, keepdim=True)
+    wanted_std, wanted_mean = torch.std_mean(reference, dim=over, keepdim=True)
+    return torch.lerp(latents, (latents - mean) / std * wanted_std + wanted_mean, share)

@@ -1,0 +1,82 @@
+"""The recipes that ship with the farm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from jobs.document import read_document
+from jobs.spec.base import Many, Model
+
+FOLDER = Path(__file__).parent
+Section = Literal["engine", "defaults", "upscale", "decode"]
+EngineField = Literal["checkpoint", "text_encoder", "upscale_model", "audio_vae", "vae"]
+
+
+class Licence(Model):
+    """The licence of the weights; `date` is its own, ISO, None where the published sources do not say it."""
+
+    name: str
+    url: str
+    note: str
+    date: str | None = None
+
+
+class ModelFile(Model):
+    """A file, or the folders of a part, in a repository of the hub."""
+
+    repo: str
+    file: str | None = None
+    folders: Many[str] = ()
+
+
+class Recipe(Model):
+    """Published settings of a model.
+
+    `fills` are sections of a spec: what a spec leaves out comes from there. `files` are by the field of
+    `engine` that names them; `omits` says what of the published settings the farm has no form for.
+    """
+
+    name: str
+    title: str
+    family: Literal["ltx-video", "ltx-2"]
+    size: str
+    versions: Many[str]
+    variant: Literal["dev", "distilled"]
+    engines: Many[Literal["diffusers", "comfyui"]]
+    source: Many[str]
+    licence: Licence
+    files: dict[EngineField, ModelFile]
+    fills: dict[Section, dict[str, Any]]
+    omits: Many[str] = Field(())
+
+    @property
+    def two_passes(self) -> bool:
+        """Whether the published pipeline's second pass is in the recipe."""
+        return "upscale" in self.fills
+
+
+@cache
+def recipes() -> Mapping[str, Recipe]:
+    """Every recipe by name, sorted."""
+    paths = sorted(FOLDER.glob("*.yaml"))
+    found = [Recipe.model_validate(read_document(path).data) for path in paths]
+    return {recipe.name: recipe for recipe in found}
+
+
+def find_recipe(name: str) -> Recipe | None:
+    """The recipe of that name, None where there is none."""
+    return recipes().get(name)
+
+
+def recipe_for(family: str, version: str, size: str, variant: str) -> Recipe | None:
+    """The recipe of a model; `variant` `""` takes the dev one. None where no recipe is for it."""
+    for recipe in recipes().values():
+        fits = recipe.family == family and version in recipe.versions
+        if fits and recipe.variant == (variant or "dev") and size in ("", recipe.size):
+            return recipe
+    return None

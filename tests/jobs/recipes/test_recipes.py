@@ -1,0 +1,134 @@
+"""Recipes: data that is whole, and what a spec leaves out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs.digest import Fingerprint, digests
+from jobs.errors import SpecError
+from jobs.graph import build_graph
+from jobs.load import load_spec
+from jobs.plan import Plan, make_plan, plan_from_json, plan_to_json
+from jobs.recipes import Recipe, fill_recipe, find_recipe, recipes
+from jobs.recipes import recipe as module
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "recipes"
+DISTILLED = "ltxv-13b-0.9.8-distilled"
+DEV = "ltxv-13b-0.9.8-dev"
+
+
+def spec_of(name: str | dict[str, Any], **more: Any) -> dict[str, Any]:
+    chunks = [{"generate": {"prompt": "a"}}, {"extend": {"prompt": "b"}}]
+    engine = {"checkpoint": "model.safetensors", "upscale_model": "up.safetensors"}
+    film = {"videos": [{"name": "film", "chunks": chunks}]}
+    return {"version": 1, "name": "job", "recipe": name, "engine": engine, **film, **more}
+
+
+def planned(data: dict[str, Any]) -> Plan:
+    return make_plan(load_spec(data, check_files=False).spec)
+
+
+def refused(data: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(SpecError) as caught:
+        load_spec(data, check_files=False)
+    return {problem.place: problem.remedy for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=lambda recipe: recipe.name)
+def test_a_recipe_is_named_as_its_file_and_every_number_has_a_source(recipe: Recipe) -> None:
+    assert (module.FOLDER / f"{recipe.name}.yaml").is_file()
+    assert all(source.startswith("https://github.com/Lightricks/") for source in recipe.source)
+    assert "checkpoint" in recipe.files
+    assert all((file.file is None) != (not file.folders) for file in recipe.files.values())
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=lambda recipe: recipe.name)
+def test_there_is_a_valid_example_of_each(recipe: Recipe) -> None:
+    loaded = load_spec(EXAMPLES / f"{recipe.name}.yaml", check_files=False)
+    plan = make_plan(loaded.spec)
+    assert plan.recipe == recipe.name
+    assert (plan.upscale is not None) == recipe.two_passes
+    written = yaml.safe_load((EXAMPLES / f"{recipe.name}.yaml").read_text())
+    assert set(written) == {"version", "name", "recipe", "engine", "videos", "output"} | (
+        {"upscale"} if recipe.two_passes else set()
+    )
+
+
+def test_a_recipe_becomes_numbers() -> None:
+    plan = planned(spec_of(DISTILLED, upscale={}))
+    first, second = plan.videos[0].chunks[0].sampling, plan.upscale
+    assert second is not None
+    assert first.sigmas == (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725, 0.0)
+    assert (first.sampler, first.cfg) == ("euler", 1.0)
+    assert second.sampling.sigmas == (0.9094, 0.725, 0.4219, 0.0)
+    assert (second.adain, second.tone_map) == (1.0, 0.6)
+    assert (plan.decode.timestep, plan.decode.noise_scale) == (0.05, 0.025)
+    assert plan.videos[0].base_width == 800
+
+
+def test_guidance_from_step_to_step_reaches_the_plan() -> None:
+    params = dict(planned(spec_of(DEV)).videos[0].chunks[0].sampling.guider.params)
+    assert params["cfg"] == (1.0, 1.0, 6.0, 8.0, 6.0, 1.0, 1.0)
+    assert params["blocks"] == ((), (11, 25, 35, 39), (22, 35, 39), (28,), (28,), (28,), (28,))
+    assert (params["cfg_star_rescale"], params["space"]) == (True, "velocity")
+
+
+def test_what_the_spec_says_stays() -> None:
+    plan = planned(spec_of(DISTILLED, defaults={"width": 512, "steps": 12}, decode={"timestep": 0.1}))
+    sampling = plan.videos[0].chunks[0].sampling
+    assert (sampling.sigmas, sampling.steps, sampling.sampler) == (None, 12, "euler")
+    assert plan.videos[0].base_width == 512
+    assert (plan.decode.timestep, plan.decode.noise_scale) == (0.1, 0.025)
+
+
+def test_what_a_chunk_says_wins_over_lists_of_the_recipe() -> None:
+    data = spec_of(DEV)
+    data["videos"][0]["chunks"][1]["extend"] |= {"steps": 4, "cfg": 2.0}
+    first, second = (chunk.sampling for chunk in planned(data).videos[0].chunks)
+    assert first.sigmas is not None and "cfg" in dict(first.guider.params)
+    assert (second.sigmas, second.steps, second.cfg) == (None, 4, 2.0)
+    assert "cfg" not in dict(second.guider.params) and "levels" in dict(second.guider.params)
+
+
+def test_steps_in_the_matrix_count() -> None:
+    sampling = planned(spec_of(DISTILLED, matrix={"steps": [4, 8]})).videos[1].chunks[0].sampling
+    assert (sampling.sigmas, sampling.steps) == (None, 8)
+
+
+def test_without_upscale_there_is_no_second_pass() -> None:
+    assert planned(spec_of(DISTILLED)).upscale is None
+
+
+def test_a_recipe_that_changes_changes_no_stored_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy of the spec that a run keeps, and its digests, hold numbers alone."""
+    loaded = load_spec(spec_of(DISTILLED, upscale={}), check_files=False)
+    plan = make_plan(loaded.spec)
+    other = find_recipe(DISTILLED)
+    assert other is not None
+    fills = {"defaults": {"sigmas": [1.0, 0.0], "max_shift": 9.0}, "upscale": {"guided": False}}
+    monkeypatch.setattr(module, "recipes", lambda: {DISTILLED: other.model_copy(update={"fills": fills})})
+    again = make_plan(load_spec(yaml.safe_load(loaded.text), check_files=False).spec)
+    assert again == plan == plan_from_json(plan_to_json(plan))
+    known = Fingerprint({}, {}, {})
+    assert digests(build_graph(again), known) == digests(build_graph(plan), known)
+    assert make_plan(load_spec(spec_of(DISTILLED, upscale={}), check_files=False).spec) != plan
+
+
+def test_refusals_name_the_way_out() -> None:
+    assert refused(spec_of("ltxv-13b-0.9.8-distiled"))["recipe"] == f"did you mean `{DISTILLED}`?"
+    engine = {"name": "diffusers", "checkpoint": "ltx-2.safetensors"}
+    assert "engine.name: comfyui" in refused(spec_of("ltx-2-distilled", engine=engine))["engine.name"]
+    assert f"farm models get {DISTILLED}" in refused(spec_of(DISTILLED, engine={}))["engine.checkpoint"]
+    engine = {"name": "comfyui", "checkpoint": "a.safetensors", "upscale_model": "b.safetensors"}
+    assert "leave out `upscale`" in refused(spec_of("ltx-2-dev", engine=engine, upscale={}))["upscale"]
+
+
+@pytest.mark.parametrize("broken", [{"videos": 3}, {"defaults": []}, {"videos": [1]}, {"matrix": 2}])
+def test_a_broken_document_is_left_to_the_checks(broken: dict[str, Any]) -> None:
+    filled = fill_recipe({**spec_of(DISTILLED), **broken})
+    assert all(filled[key] == value for key, value in broken.items())
+    refused({**spec_of(DISTILLED), **broken})
