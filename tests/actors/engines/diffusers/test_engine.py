@@ -179,7 +179,7 @@ def test_unknown_words_are_named_with_the_place_of_the_known_ones(engine: Engine
 
 
 @pytest.mark.parametrize(
-    "change", [{"sampling": replace(SAMPLING, sampler="lcm")}, {"audio_mode": "generate"}]
+    "change", [{"sampling": replace(SAMPLING, sampler="ipndm")}, {"audio_mode": "generate"}]
 )
 def test_what_the_engine_lacks_is_invalid(
     engine: Engine, conditioning: Payload, change: dict[str, Any]
