@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.media.ffmpeg import find_ffmpeg
@@ -170,7 +170,7 @@ class Delivery:
             {
                 "segments": [commit.sha256 for commit in segments],
                 "frames": video.frames,
-                "audio": [audio.mode, audio.sample_rate] if audio else None,
+                "audio": replace(audio, path=None) if audio else None,
                 "soundtrack": file_digest(audio.path) if audio and audio.path else None,
                 "output": self.plan.output.model_dump(mode="json", exclude={"dir"}),
                 "ffmpeg": find_ffmpeg().build_id,

@@ -20,6 +20,7 @@ from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_
 from actors.media.boxes import Track, read_movie
 from actors.media.codecs import Options, time_scale
 from actors.media.frames import png_name
+from actors.media.opening import media_input
 from actors.media.probe import packet_times
 from actors.media.process import (
     Call,
@@ -195,15 +196,14 @@ def _movie_options(video: PlannedVideo, container: str) -> Options:
 
 def _sound(video: PlannedVideo, joined: Any, codec: str) -> tuple[Any, Options]:
     """The film's track: from the user's file, or from what the segments keep."""
-    import ffmpeg
-
     audio = video.audio
     assert audio is not None
-    source = ffmpeg.input(audio.path)["a:0"] if audio.path else joined["a:0"]
+    source = media_input(audio.path)["a:0"] if audio.path else joined["a:0"]
     channels = channels_of(audio.path) if audio.path else GENERATED_CHANNELS
     rate = track_rate(codec, audio.sample_rate)
     samples = audio_sample(video.frames, rate, video.frame_rate)
-    return cut_track(source, rate, samples), track_options(codec, channels)
+    first = audio.first_sample(rate, video.frame_rate)
+    return cut_track(source, rate, samples, first), track_options(codec, channels)
 
 
 def verify_film(path: Path, video: PlannedVideo, container: str) -> None:

@@ -10,7 +10,7 @@ from jobs.canonical import sha256_of
 from jobs.graph import EncodeAudio, EncodeImage, EncodeSource, Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
-    Stage.ENCODE: 1,
+    Stage.ENCODE: 2,
     Stage.SAMPLE: 4,
     Stage.UPSCALE: 4,
     Stage.DECODE: 1,

@@ -4,18 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-from jobs.frames import conformed_frames, frames_of
+from jobs.frames import conformed_frames, frames_of, frames_within
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFact:
-    """A source video as its container declares it: pixels, frames, frames per second."""
+    """A source video as its container declares it: pixels, frames, frames per second.
+
+    `seconds` is the running time where frames are not equally long; `frame_rate` is then their mean rate.
+    `sound_start_s` says how long after the first frame the sound starts (before it: negative), None that there
+    is none. `hdr` names a transfer curve that is tone-mapped. `transparent`: there is an alpha channel.
+    """
 
     frames: int
     width: int
     height: int
     frame_rate: float
+    seconds: Fraction | None = None
+    sound_start_s: float | None = None
+    hdr: str = ""
+    transparent: bool = False
+
+    def frames_at(self, frame_rate: float) -> int:
+        """Frames of the clip, shown for the same time at `frame_rate`."""
+        if self.seconds is not None:
+            return frames_within(self.seconds, frame_rate)
+        return conformed_frames(self.frames, self.frame_rate, frame_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFact:
+    """A sound file: running time and samples per second."""
+
+    seconds: float
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFact:
+    """An image: pixels, and whether any of them is transparent."""
+
+    width: int
+    height: int
+    transparent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +67,15 @@ class SourceFacts:
 
     videos: Mapping[str, VideoFact] = field(default_factory=dict)
     latents: Mapping[str, LatentFact] = field(default_factory=dict)
+    sounds: Mapping[str, SoundFact] = field(default_factory=dict)
+    images: Mapping[str, ImageFact] = field(default_factory=dict)
 
     def frames(self, path: str, frame_rate: float) -> int | None:
         """Frames of a source shown at `frame_rate`; None where it was not measured."""
         if path in self.latents:
             return frames_of(self.latents[path].latents)
         video = self.videos.get(path)
-        return conformed_frames(video.frames, video.frame_rate, frame_rate) if video else None
+        return video.frames_at(frame_rate) if video else None
 
 
 @dataclass(frozen=True, slots=True)

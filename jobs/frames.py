@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from typing import Literal
 
 TEMPORAL = 8
@@ -232,9 +233,19 @@ def audio_sample(frame: int, audio_rate: int, frame_rate: float) -> int:
     return int(exact + Fraction(1, 2))
 
 
+def first_sample(frame: int, delay_s: float, audio_rate: int, frame_rate: float) -> int:
+    """Sample of a sound heard at absolute frame `frame` of pictures that it follows `delay_s` behind."""
+    return audio_sample(frame, audio_rate, frame_rate) - floor(Fraction(delay_s) * audio_rate + Fraction(1, 2))
+
+
 def conformed_frames(frames: int, source_rate: float, frame_rate: float) -> int:
     """Frames of a clip of `frames` at `source_rate`, shown for the same time at `frame_rate`."""
     return int(frames * exact_rate(frame_rate) / exact_rate(source_rate) + Fraction(1, 1000))
+
+
+def frames_within(seconds: Fraction, frame_rate: float) -> int:
+    """Whole frames at `frame_rate` in a running time, which was added up from rounded ones."""
+    return int(seconds * exact_rate(frame_rate) + Fraction(1, 50))
 
 
 def source_frame(frame: int, source_rate: float, frame_rate: float) -> int:

@@ -166,6 +166,7 @@ class _ChunkTasks:
             frame_rate=video.frame_rate,
             skip_frames=source.skip_frames,
             sample_rate=video.audio.sample_rate if video.audio and self._makes_audio() else None,
+            sound_start_s=source.sound_start_s if self._makes_audio() else 0.0,
         )
 
     def _latents_of(self, index: int) -> str:
@@ -213,10 +214,11 @@ class _ChunkTasks:
         chunk, audio = self.chunk, self.video.audio
         assert chunk.audio is not None and audio is not None and audio.path is not None
         frames = frames_of(chunk.span.sampled)
+        heard = chunk.audio.shifted(audio.first_sample(audio.sample_rate, self.video.frame_rate))
         params = EncodeAudio(
             path=audio.path,
-            start_sample=chunk.audio.start,
-            stop_sample=chunk.audio.stop,
+            start_sample=heard.start,
+            stop_sample=heard.stop,
             sample_rate=audio.sample_rate,
             frame_rate=self.video.frame_rate,
             frames=frames,

@@ -83,7 +83,8 @@ class EncodeSource:
 
     A video is conformed to size and `frame_rate`, then `frames` frames are taken after `skip_frames`.
     A latent is cut to its last latents, `frames` frames long. Where the film's sound is generated, that of
-    these frames comes along, brought to `sample_rate`: silence where the source has none.
+    these frames comes along, brought to `sample_rate`: silence where the source has none. It starts
+    `sound_start_s` after the source's first frame.
     """
 
     kind: Literal["video", "latent"]
@@ -94,11 +95,13 @@ class EncodeSource:
     frame_rate: float
     skip_frames: int
     sample_rate: int | None = None
+    sound_start_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeAudio:
-    """Samples `[start, stop)` of a file at `sample_rate`, silence past its end, -> audio latents."""
+    """Samples `[start, stop)` of a file at `sample_rate`, silence before its first and past its last, -> audio
+    latents."""
 
     path: str
     start_sample: int

@@ -97,7 +97,14 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
         place, rule = f"{variant.place}.source", "the source is measured before planning"
         raise InputError([Problem(place, source.path, rule, "load the spec with a video probe")])
     take = frames_of(latents_of(min(have, source.last_frames or have)))
-    return PlannedSource("latent" if source.latent else "video", source.path, take, have - take)
+    known = facts.videos.get(source.path)
+    return PlannedSource(
+        "latent" if source.latent else "video",
+        source.path,
+        take,
+        have - take,
+        sound_start_s=(known.sound_start_s if known else None) or 0.0,
+    )
 
 
 def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
@@ -133,15 +140,21 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         base_width=width,
         base_height=height,
         frame_rate=variant.frame_rate,
-        audio=_plan_audio(variant),
+        audio=_plan_audio(variant, source),
         output=film_name(variant.name, spec.output.container),
         combination=variant.combination,
     )
 
 
-def _plan_audio(variant: Variant) -> AudioPlan | None:
+def _plan_audio(variant: Variant, source: PlannedSource | None) -> AudioPlan | None:
+    """A source's own sound follows its picture: what is left out of the one is left out of the other."""
     audio = variant.video.audio
-    return AudioPlan(audio.mode, audio.file, audio.sample_rate) if audio else None
+    if audio is None:
+        return None
+    plan = AudioPlan(audio.mode, audio.file, audio.sample_rate, audio.offset)
+    if source is None or source.path != audio.file:
+        return plan
+    return replace(plan, delay_s=audio.offset + source.sound_start_s, skip_frames=source.skip_frames)
 
 
 class _Planner:

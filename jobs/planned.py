@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.frames import ChunkSpan, DecodeWindow, Span, first_sample
 from jobs.params import Sampling
 from jobs.spec import Decode, EngineConfig, Output, Run
 
@@ -24,12 +24,14 @@ class PlannedGuide:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """Existing material that stands as a chunk: `frames` frames after `skip_frames`, at the video's rate."""
+    """Existing material that stands as a chunk: `frames` frames after `skip_frames`, at the video's rate. Its
+    sound, if any, starts `sound_start_s` after its first frame."""
 
     kind: Literal["video", "latent"]
     path: str
     frames: int
     skip_frames: int
+    sound_start_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,20 @@ class PlannedChunk:
 
 @dataclass(frozen=True, slots=True)
 class AudioPlan:
-    """The film's sound: `path` is None when it is generated."""
+    """The film's sound: `path` is None when it is generated.
+
+    The film begins `skip_frames` of its frames into the file, less `delay_s` seconds.
+    """
 
     mode: Literal["mux", "condition", "generate"]
     path: str | None
     sample_rate: int
+    delay_s: float = 0.0
+    skip_frames: int = 0
+
+    def first_sample(self, sample_rate: int, frame_rate: float) -> int:
+        """Sample of the file that is heard with the film's first frame; negative: the file starts later."""
+        return first_sample(self.skip_frames, self.delay_s, sample_rate, frame_rate)
 
 
 @dataclass(frozen=True, slots=True)

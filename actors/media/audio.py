@@ -7,6 +7,7 @@ streams would drift by about 20 ms at each seam. The muxer notes the priming in 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,29 @@ from typing import Any
 import numpy as np
 
 from actors.media.codecs import Options
-from actors.media.probe import probe_audio
-from actors.media.process import Call, compile_command, exchange
+from actors.media.opening import media_input
+from actors.media.probe import AudioFact, probe_audio
+from actors.media.process import Call, compile_command, exchange, read_blocks
+from jobs.errors import InvalidInput
+from jobs.facts import SoundFact
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_BITS_PER_CHANNEL = 96_000
 FLAC_BITS = 24
 CHANNELS = 2
+CHECKED_BYTES = 1 << 20
+MOST_DECODED_S = 1800.0
+"""Of a file's sound, so much is decoded while a spec is checked."""
+HEADER_ROUNDING_S = 0.1
+"""What encoders add to and take from a file's ends: a few frames of the codec."""
 SAME_ON_EVERY_CPU = ("-cpuflags", "0")
 """ffmpeg's resampler and AAC encoder round by instruction set; plain code costs the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Samples `[start, stop)` of a file brought to `sample_rate` and `channels`."""
+    """Samples `[start, stop)` of a file brought to `sample_rate` and `channels`. The file's first sample is
+    number 0; before it, and after its last, there is silence."""
 
     start: int
     stop: int
@@ -36,22 +46,66 @@ class Listen:
 
 
 def read_audio(path: str | Path, listen: Listen) -> np.ndarray:
-    """Sound of a file, float32 `[channels, stop - start]`, silence past its end.
+    """Sound of a file, float32 `[channels, stop - start]`.
 
     Raises InvalidInput when ffmpeg finds no sound in it, StorageProblem when the storage refuses it.
     """
     import ffmpeg
 
-    wanted = listen.stop - listen.start
-    sound = ffmpeg.input(str(path))["a:0"].filter("aresample", listen.sample_rate)
-    sound = sound.filter("atrim", start_sample=listen.start, end_sample=listen.stop)
+    samples = np.zeros((listen.channels, listen.stop - listen.start), np.float32)
+    first, silent = max(0, listen.start), max(0, -listen.start)
+    if first >= listen.stop:
+        return samples
+    sound = media_input(path)["a:0"].filter("aresample", listen.sample_rate)
+    sound = sound.filter("atrim", start_sample=first, end_sample=listen.stop)
     raw = {"f": "f32le", "c:a": "pcm_f32le", "ac": listen.channels, "ar": listen.sample_rate}
     command = compile_command(ffmpeg.output(sound, "pipe:", **raw).global_args(*SAME_ON_EVERY_CPU))
     data, _ = exchange(command, Call("read the sound", reads=Path(path)))
-    heard = np.frombuffer(data, "<f4").reshape(-1, listen.channels)[:wanted]
-    samples = np.zeros((listen.channels, wanted), np.float32)
-    samples[:, : len(heard)] = heard.T
+    heard = np.frombuffer(data, "<f4").reshape(-1, listen.channels)[: listen.stop - first]
+    samples[:, silent : silent + len(heard)] = heard.T
     return samples
+
+
+def check_sound(path: str | Path, seconds: float) -> SoundFact:
+    """Decode the first `seconds` of a file's sound, at most `MOST_DECODED_S` of them, and measure it.
+
+    Raises InvalidInput for a file without sound, with a sample that is no finite number, or with less sound
+    than its header says and the film needs; StorageProblem when the storage refuses it.
+    """
+    track, wanted_s = probe_audio(path), min(seconds, MOST_DECODED_S)
+    heard = 0
+    for block in _decoded(Path(path), wanted_s):
+        samples = np.frombuffer(block, "<f4")
+        if not np.isfinite(samples).all():
+            at_s = (heard + int(np.argmin(np.isfinite(samples)))) / track.sample_rate
+            raise InvalidInput(
+                f"{path} holds a sample that is no finite number, {at_s:.3f} s after its start; "
+                "export the sound again"
+            )
+        heard += len(samples)
+    heard_s = heard / track.sample_rate
+    if heard_s < wanted_s:
+        _require_promised(path, track, heard_s)
+        return SoundFact(heard_s, track.sample_rate)
+    return SoundFact(max(heard_s, track.promised_s or 0.0), track.sample_rate)
+
+
+def _decoded(path: Path, seconds: float) -> Iterator[bytearray]:
+    """The first `seconds` of a file's sound as one channel of float32, in blocks."""
+    import ffmpeg
+
+    sound = media_input(path)["a:0"].filter("atrim", end=f"{seconds:.6f}")
+    raw = {"f": "f32le", "c:a": "pcm_f32le", "ac": 1}
+    command = compile_command(ffmpeg.output(sound, "pipe:", **raw))
+    return read_blocks(command, Call("read the sound", reads=path), CHECKED_BYTES)
+
+
+def _require_promised(path: str | Path, track: AudioFact, heard_s: float) -> None:
+    if track.promised_s is not None and heard_s < track.promised_s - HEADER_ROUNDING_S:
+        raise InvalidInput(
+            f"{path} ends after {heard_s:.2f} s of sound where its header says {track.promised_s:.2f} s; "
+            "copy it again, or save what is there as a new file"
+        )
 
 
 def track_rate(codec: str, sample_rate: int) -> int:
@@ -61,12 +115,17 @@ def track_rate(codec: str, sample_rate: int) -> int:
     return next((rate for rate in AAC_RATES if rate >= sample_rate), AAC_RATES[-1])
 
 
-def cut_track(sound: Any, sample_rate: int, samples: int) -> Any:
-    """ffmpeg-python stream of `sound` at `sample_rate`, exactly `samples` long, padded with silence.
+def cut_track(sound: Any, sample_rate: int, samples: int, first: int = 0) -> Any:
+    """ffmpeg-python stream of `sound` at `sample_rate` from its sample `first` on (silence before sample 0),
+    exactly `samples` long, padded with silence.
 
     Time stamps are counted anew from the samples, so rounded ones of the source cannot shift anything.
     """
     sound = sound.filter("aresample", sample_rate).filter("asetpts", "N/SR/TB")
+    if first > 0:
+        sound = sound.filter("atrim", start_sample=first).filter("asetpts", "N/SR/TB")
+    elif first < 0:
+        sound = sound.filter("adelay", f"{-first}S", all=1)
     return sound.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
 
 

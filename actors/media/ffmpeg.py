@@ -56,6 +56,12 @@ class FFmpeg:
         listing = _ask(self.path, "-hide_banner", "-encoders")
         return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listing, flags=re.MULTILINE))
 
+    @cached_property
+    def filters(self) -> frozenset[str]:
+        """Names of the filters that this build has."""
+        listing = _ask(self.path, "-hide_banner", "-filters")
+        return frozenset(re.findall(r"^ [A-Z.]{2,3} (\S+)", listing, flags=re.MULTILINE))
+
     def require(self, encoder: str) -> None:
         """Raise MissingFFmpeg when this build lacks `encoder`."""
         if encoder not in self.encoders:

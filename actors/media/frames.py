@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actors.failures import classify
 from actors.media.codecs import rate_text
+from actors.media.colors import tone_mapped
+from actors.media.opening import media_input, open_image
 from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput, StageBug, StageError
-from jobs.frames import exact_rate, source_frame
+from jobs.facts import ImageFact
+from jobs.frames import exact_rate, frames_within, source_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 WIDEST_GRAY = 65535
+OPAQUE = 255
+FINE_TICK_S = Fraction(1, 1_200_000)
+"""Every usual rate has a whole number of these in a frame."""
 SEEK_AHEAD_FRAMES = Fraction(1, 4)
 """Seeking rounds to the file's ticks, at worst to whole frames: a quarter rounds to the right one."""
 
@@ -42,28 +50,38 @@ class Cut:
 def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
     """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped.
 
-    Turned upright as its EXIF tag says; transparency is ignored. Raises InvalidInput when it is no image,
-    StorageProblem when the storage refuses it, OutOfMemory.
+    Turned upright as its EXIF tag says; transparent parts are shown over black. Raises InvalidInput when it is
+    no whole image of a format that is read, StorageProblem when the storage refuses it, OutOfMemory.
     """
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as opened:
-            image = _to_rgb(ImageOps.exif_transpose(opened))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    with _image(path) as opened:
+        image = _to_rgb(ImageOps.exif_transpose(opened))
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
-def probe_image(path: str | Path) -> tuple[int, int]:
-    """Width and height of an image, from its header. Raises as `read_image` does."""
+def probe_image(path: str | Path) -> ImageFact:
+    """Size of an image, and whether any pixel is transparent: all of it is decoded. Raises as `read_image`."""
+    with _image(path) as opened:
+        size = opened.size
+        # A JPEG is read to its end at an eighth of its size, for less memory; other formats know no draft.
+        opened.draft("RGB", (1, 1))
+        return ImageFact(*size, transparent=_is_transparent(opened))
+
+
+@contextmanager
+def _image(path: str | Path) -> Iterator[Image]:
+    """The image at `path`, its check sums compared. Raises as `read_image`."""
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
-            return opened.size
+        with open_image(path) as opened:
+            # Reading the pixels of a PNG does not compare check sums.
+            opened.verify()
+        with open_image(path) as opened:
+            yield opened
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 
@@ -78,14 +96,27 @@ def _unreadable(path: str | Path, error: Exception) -> StageError:
     return InvalidInput(f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file")
 
 
+def _is_transparent(image: Image) -> bool:
+    """Whether any pixel is; reads the image."""
+    image.load()
+    if not image.has_transparency_data:
+        return False
+    alpha = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
+    return alpha.getchannel("A").getextrema()[0] < OPAQUE  # type: ignore[operator]
+
+
 def _to_rgb(image: Image) -> Image:
-    """Eight bits a channel; Pillow itself would clip deeper grey instead of scaling it."""
+    """Eight bits a channel, over black; Pillow itself would clip deeper grey instead of scaling it."""
+    from PIL import Image as images
+
     if image.mode == "I" or image.mode.startswith("I;16"):
         grey = np.asarray(image, dtype=np.uint32)
-        from PIL import Image as images
-
         return images.fromarray((grey * 255 // WIDEST_GRAY).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    black = images.new("RGBA", layer.size, (0, 0, 0, OPAQUE))
+    return images.alpha_composite(black, layer).convert("RGB")
 
 
 def read_video(path: str | Path, cut: Cut) -> np.ndarray:
@@ -95,9 +126,7 @@ def read_video(path: str | Path, cut: Cut) -> np.ndarray:
     or is too short, StorageProblem when the storage refuses it.
     """
     stream = read_stream(Path(path))
-    wanted = [
-        source_frame(cut.skip_frames + f, float(stream.rate), cut.frame_rate) for f in range(cut.frames)
-    ]
+    wanted = wanted_frames(stream, cut)
     clip = np.empty((cut.frames, cut.height, cut.width, 3), np.uint8)
     at = 0
     for number, picture in _decoded(Path(path), stream, cut, wanted):
@@ -114,17 +143,24 @@ def read_video(path: str | Path, cut: Cut) -> np.ndarray:
     return clip
 
 
+def wanted_frames(stream: VideoStream, cut: Cut) -> list[int]:
+    """Numbers of the frames of the cut as ffmpeg gives them out: those of the source, or, where these are not
+    equally long, of the source at the cut's rate."""
+    frames = range(cut.skip_frames, cut.skip_frames + cut.frames)
+    if not stream.is_constant:
+        return [frame for frame in frames if frame < frames_within(stream.seconds, cut.frame_rate)]
+    return [source_frame(frame, float(stream.rate), cut.frame_rate) for frame in frames]
+
+
 def _decoded(
     path: Path, stream: VideoStream, cut: Cut, wanted: list[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Number and pixels of the source's frames from the first wanted one on."""
+    """Number and pixels of the frames from the first wanted one on."""
     if not wanted:
         return
     size = (cut.height, cut.width, 3)
     blocks = read_blocks(
-        _read_command(path, stream, (cut.width, cut.height), wanted[0]),
-        Call("read the video", reads=path),
-        int(np.prod(size)),
+        _read_command(path, stream, cut, wanted[0]), Call("read the video", reads=path), int(np.prod(size))
     )
     for number, block in enumerate(blocks, start=wanted[0]):
         if len(block) < np.prod(size):
@@ -132,26 +168,44 @@ def _decoded(
         yield number, np.frombuffer(block, np.uint8).reshape(size)
 
 
-def _read_command(path: Path, stream: VideoStream, size: tuple[int, int], first: int) -> list[str]:
+def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list[str]:
     import ffmpeg
 
-    video = ffmpeg.input(str(path))["v:0"]
+    video = media_input(path)["v:0"]
     if not stream.is_constant:
-        video = video.filter("fps", rate_text(stream.rate))
+        video = _at_rate(video, stream, cut.frame_rate)
     if first:
         video = video.filter("select", f"gte(n,{first})")
-    if stream.pixel_aspect != 1:
-        video = video.filter("scale", f"trunc(iw*{rate_text(stream.pixel_aspect)})", "ih").filter("setsar", 1)
-    width, height = size
-    video = (
-        video.filter("scale", width, height, force_original_aspect_ratio="increase",
-                     flags=EXACT_RESIZING, in_color_matrix=stream.matrix)
-        .filter("format", "rgb24")
-        .filter("crop", width, height)
-    )  # fmt: skip
+    video = _conformed(video, stream, cut.width, cut.height)
     return compile_command(
-        ffmpeg.output(video, "pipe:", f="rawvideo", fps_mode="passthrough", filter_threads=1)
+        ffmpeg.output(video, "pipe:", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", filter_threads=1)
     )
+
+
+def _at_rate(video: Any, stream: VideoStream, frame_rate: float) -> Any:
+    """The stream with frame f the one on screen at f / frame_rate: the last that began by then.
+
+    A time that was rounded to a tick may be half of one too late.
+    """
+    slack = math.ceil(max(stream.tick_s / 2, FINE_TICK_S) / FINE_TICK_S)
+    video = video.filter("settb", rate_text(FINE_TICK_S))
+    video = video.filter("setpts", f"max(PTS-STARTPTS-{slack},0)")
+    return video.filter("fps", rate_text(exact_rate(frame_rate)), round="up", start_time=0)
+
+
+def _conformed(video: Any, stream: VideoStream, width: int, height: int) -> Any:
+    """The stream as 8-bit RGB that covers `width` x `height`, cropped around its centre; transparent parts are
+    shown over black."""
+    exact = {"flags": EXACT_RESIZING, "in_color_matrix": stream.matrix}
+    if stream.transparent:
+        video = video.filter("scale", **exact).filter("format", "gbrap").filter("premultiply", inplace=1)
+    if stream.pixel_aspect != 1:
+        # Asked of the frame: in a picture that the file says to rotate, width and height have changed places.
+        video = video.filter("scale", "trunc(iw*sar+0.001)", "ih").filter("setsar", 1)
+    video = video.filter("scale", width, height, force_original_aspect_ratio="increase", **exact)
+    if stream.hdr:
+        return tone_mapped(video.filter("format", "gbrp16le").filter("crop", width, height), stream.hdr)
+    return video.filter("format", "rgb24").filter("crop", width, height)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

@@ -4,86 +4,173 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from actors.media.codecs import rate_text
+from actors.media.colors import HDR_CURVES, require_tone_mapping
+from actors.media.opening import media_input, require_size
 from actors.media.process import Call, compile_command, exchange, read_lines
 from jobs.errors import InvalidInput
 from jobs.facts import VideoFact
-from jobs.frames import exact_rate
+from jobs.frames import exact_rate, frames_within
 
 HD_LINES = 720
+MAX_FRAMES = 200_000
+"""Of a source: more than two hours at 24 frames per second."""
 DISCARDED = 0x4
 TICKS_OF_ROUNDING = 1.01
 NO_TIME = -(1 << 63)
 """What ffmpeg gives as the time of a packet that has none."""
 DECODED_TICK_S = Fraction(1, 1_200_000)
 """Fine enough that frames of every usual rate, NTSC ones too, last a whole number of ticks."""
+COARSEST_TICK_S = Fraction(1, 500)
+"""Times are rounded to ticks up to this; a file with longer ones counts in frames."""
 UNDECLARED_RATE = exact_rate(25.0)
+CUT_SHORT = re.compile(r"File ended prematurely|: partial file")
+"""What ffmpeg says of a container that ends before its index or its clusters do; it reads on all the same."""
+ALPHA = re.compile(r"[ ,](?:yuva|gbrap|rgba|bgra|argb|abgr|ya|pal8)\w*[(,]")
+"""Pixel formats with an alpha channel, or a palette that may have transparent entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFact:
-    """The first sound track of a file."""
+    """The first sound track of a file. `promised_s` is the running time that the header of a file with nothing
+    but this track states; None where it states none."""
 
     sample_rate: int
     layout: str
+    promised_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VideoStream:
-    """The first video track of a file. `matrix` names the YUV matrix; a file that says none is taken as
-    BT.709 from 720 lines on, else as BT.601. `is_constant` says that frames are equally far apart."""
+    """The first video track of a file.
+
+    `is_constant` says that frames are equally far apart; where they are not, `rate` is the declared or mean
+    rate. `seconds` is the running time from the first frame to the end of the last, `tick_s` what their times
+    were rounded to, `start_s` where the first frame stands on the file's clock. `matrix` names the YUV matrix; a
+    file that says none is taken as BT.709 from 720 lines on, else as BT.601. `hdr` names the curve of an HDR
+    picture.
+    """
 
     frames: int
     width: int
     height: int
     rate: Fraction
     is_constant: bool
+    seconds: Fraction
+    tick_s: Fraction
+    start_s: Fraction
     pixel_aspect: Fraction
     matrix: str
+    hdr: str = ""
+    transparent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Sorted presentation times of shown frames in ticks of `tick_s`, and how long the last one stands. The file
+    rounded them to `rounded_s`."""
+
+    ticks: list[int]
+    tick_s: Fraction
+    last: int
+    rounded_s: Fraction
+
+    @property
+    def span_s(self) -> Fraction:
+        """From the first frame to the last one's beginning."""
+        return (self.ticks[-1] - self.ticks[0]) * self.tick_s
 
 
 def probe_video(path: str | Path) -> VideoFact:
-    """Frames, size and rate of a video. Raises as `read_stream`."""
+    """Frames, size, rate and sound of a video. Raises as `read_stream`."""
     stream = read_stream(Path(path))
-    return VideoFact(stream.frames, stream.width, stream.height, float(stream.rate))
+    sound_s = sound_start_s(Path(path))
+    return VideoFact(
+        frames=stream.frames,
+        width=stream.width,
+        height=stream.height,
+        frame_rate=float(stream.rate),
+        seconds=None if stream.is_constant else stream.seconds,
+        sound_start_s=None if sound_s is None else float(sound_s - stream.start_s),
+        hdr=HDR_CURVES.get(stream.hdr, ""),
+        transparent=stream.transparent,
+    )
 
 
 def probe_audio(path: str | Path) -> AudioFact:
     """Rate and layout of the first sound track. Raises InvalidInput when there is none, StorageProblem when
     the storage refuses the file."""
     call = Call("read the sound", reads=Path(path))
-    listing, _ = _packets(call, "a:0", {"frames:a": 1})
-    header = dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))
+    listing, messages = _packets(call, "a:0", {"frames:a": 1})
+    header = _header(listing)
     if "sample_rate" not in header:
         raise InvalidInput(f"{path} holds no sound; name a file that does")
-    return AudioFact(int(header["sample_rate"]), header.get("channel_layout_name", "unknown"))
+    layout = header.get("channel_layout_name", "unknown")
+    return AudioFact(int(header["sample_rate"]), layout, _promised_s(messages))
+
+
+def sound_start_s(path: Path) -> Fraction | None:
+    """Time of the first decoded sample on the file's clock; None without sound that can be decoded."""
+    import ffmpeg
+
+    raw = {"f": "framecrc", "c:a": "pcm_f32le", "frames:a": 1}
+    command = compile_command(ffmpeg.output(media_input(path)["a:0"], "pipe:", **raw))
+    try:
+        listing = exchange(command, Call("read the sound", reads=path))[0].decode()
+    except InvalidInput:
+        return None
+    times = _shown(listing)
+    return times[0][0] * Fraction(_header(listing)["tb"]) if times else None
 
 
 def read_stream(path: Path) -> VideoStream:
-    """Everything about the first video track. Raises InvalidInput when ffmpeg cannot read it, StorageProblem
-    when the storage refuses it."""
+    """Everything about the first video track.
+
+    Raises InvalidInput when ffmpeg cannot read it, when the file was cut short, is too large or needs a filter
+    that this ffmpeg lacks; StorageProblem when the storage refuses it.
+    """
     call = Call("read the video", reads=path)
-    listing, messages = _packets(call, "v:0", {})
-    header = dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))
-    times, tick_s = _display_times(listing), Fraction(header.get("tb", 0))
-    if not times or "dimensions" not in header:
+    listing, messages = _packets(call, "v:0", {"frames:v": MAX_FRAMES + 1})
+    header, shown = _header(listing), _shown(listing)
+    if not shown or "dimensions" not in header:
         raise InvalidInput(f"{path} holds no video frames; name a file that does")
-    if NO_TIME in times:
-        times, tick_s = _decoded_times(path), DECODED_TICK_S
     width, height = map(int, header["dimensions"].split("x"))
-    rate, is_constant = _rate(times, tick_s, _declared_rate(messages))
+    require_size(path, width, height)
+    if len(shown) > MAX_FRAMES:
+        raise InvalidInput(
+            f"{path} has more than {MAX_FRAMES} frames; cut out the part that opens the film first"
+        )
+    if CUT_SHORT.search(messages):
+        raise InvalidInput(
+            f"{path} was cut short: it ends before its header says; copy it again, or save what is there: "
+            "ffmpeg -i FILE -c copy WHOLE"
+        )
+    declared, about = _declared_rate(messages), _about(messages)
+    times = _times(shown, Fraction(header.get("tb", 0)))
+    if NO_TIME in times.ticks:
+        times = _decoded_times(path, times.rounded_s)
+    rate, is_constant = _rate(times, declared)
+    seconds = len(times.ticks) / rate if is_constant else times.span_s + _last_s(times, rate)
+    curve = next((name for name in HDR_CURVES if name in about), "")
+    if curve:
+        require_tone_mapping(path)
     return VideoStream(
-        frames=len(times) if is_constant else _count_at(path, rate),
+        frames=len(times.ticks) if is_constant else frames_within(seconds, float(rate)),
         width=width,
         height=height,
         rate=rate,
         is_constant=is_constant,
+        seconds=seconds,
+        tick_s=times.rounded_s,
+        start_s=times.ticks[0] * times.tick_s,
         pixel_aspect=_pixel_aspect(header.get("sar", "1/1")),
-        matrix=_matrix(messages, height),
+        matrix=_matrix(about, height),
+        hdr=curve,
+        transparent=bool(ALPHA.search(about)),
     )
 
 
@@ -107,57 +194,94 @@ def _packets(call: Call, track: str, options: dict[str, int]) -> tuple[str, str]
 def _listing_command(path: Path, track: str, options: dict[str, int], log_level: str) -> list[str]:
     import ffmpeg
 
-    source = ffmpeg.input(str(path))
-    output = ffmpeg.output(source[track], "pipe:", c="copy", f="framecrc", **options)
+    output = ffmpeg.output(media_input(path)[track], "pipe:", c="copy", f="framecrc", **options)
     return compile_command(output, log_level)
 
 
-def _display_times(listing: str) -> list[int]:
-    """Sorted presentation times of the packets that are shown, in ticks; `NO_TIME` where there is none."""
-    times = []
+def _header(listing: str) -> dict[str, str]:
+    return dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))
+
+
+def _shown(listing: str) -> list[tuple[int, int]]:
+    """Presentation time and duration of the listed packets that are shown, in ticks, by time; `NO_TIME` where
+    there is none."""
+    shown = []
     for line in listing.splitlines():
         if line.startswith("0,"):
             fields = [field.strip() for field in line.split(",")]
             flags = next((int(field[2:], 16) for field in fields[6:] if field.startswith("F=")), 0)
             if not flags & DISCARDED:
-                times.append(int(fields[2]))
-    return sorted(times)
+                shown.append((int(fields[2]), int(fields[3])))
+    return sorted(shown)
 
 
-def _decoded_times(path: Path) -> list[int]:
-    """Sorted presentation times of the decoded frames, in `DECODED_TICK_S`.
+def _times(shown: list[tuple[int, int]], tick_s: Fraction) -> _Times:
+    return _Times([time for time, _ in shown], tick_s, shown[-1][1], min(tick_s, COARSEST_TICK_S))
+
+
+def _decoded_times(path: Path, rounded_s: Fraction) -> _Times:
+    """The decoded frames, in `DECODED_TICK_S`.
 
     AVI, MPEG program streams and raw streams store no time for some packets; what is decoded has one.
     """
     import ffmpeg
 
-    source = ffmpeg.input(str(path))["v:0"]
     tick = rate_text(DECODED_TICK_S).replace("/", ":")
-    output = ffmpeg.output(source, "pipe:", f="framecrc", fps_mode="passthrough", enc_time_base=tick)
+    output = ffmpeg.output(
+        media_input(path)["v:0"], "pipe:", f="framecrc", fps_mode="passthrough", enc_time_base=tick
+    )
     listing, _ = exchange(compile_command(output), Call("count the frames", reads=path))
-    return _display_times(listing.decode())
+    shown = _shown(listing.decode())
+    if not shown:
+        raise InvalidInput(f"{path} holds no frames that can be decoded; convert it first")
+    return replace(_times(shown, DECODED_TICK_S), rounded_s=rounded_s)
 
 
-def _rate(times: list[int], tick_s: Fraction, declared: Fraction | None) -> tuple[Fraction, bool]:
+def _last_s(times: _Times, rate: Fraction) -> Fraction:
+    """How long the last frame stands: as long as the file says, else as long as the others."""
+    return times.last * times.tick_s if times.last > 1 else 1 / rate
+
+
+def _rate(times: _Times, declared: Fraction | None) -> tuple[Fraction, bool]:
     """Frames per second, and whether they are constant.
 
     Containers that round times to their tick are constant when no time is further than that from its place.
     Where times are missing, or all are equal, nothing can be measured.
     """
-    if len(times) < 2:
+    ticks = times.ticks
+    if len(ticks) < 2:
         return declared or UNDECLARED_RATE, True
-    if NO_TIME in times or times[0] == times[-1]:
+    if NO_TIME in ticks or ticks[0] == ticks[-1]:
         return declared or UNDECLARED_RATE, False
-    step = Fraction(times[-1] - times[0], len(times) - 1)
-    measured = exact_rate(float(1 / (step * tick_s)))
-    if step == times[1] - times[0] and _is_even(times, step):
+    step = Fraction(ticks[-1] - ticks[0], len(ticks) - 1)
+    measured = exact_rate(float(1 / (step * times.tick_s)))
+    if step == ticks[1] - ticks[0] and _is_even(times, step):
         return measured, True
     rate = declared or measured
-    return rate, _is_even(times, 1 / (rate * tick_s))
+    return rate, _is_even(times, 1 / (rate * times.tick_s))
 
 
-def _is_even(times: list[int], step: Fraction) -> bool:
-    return all(abs(time - times[0] - float(step * n)) <= TICKS_OF_ROUNDING for n, time in enumerate(times))
+def _is_even(times: _Times, step: Fraction) -> bool:
+    most = TICKS_OF_ROUNDING * max(1.0, float(times.rounded_s / times.tick_s))
+    return all(
+        abs(time - times.ticks[0] - float(step * n)) <= most for n, time in enumerate(times.ticks)
+    )
+
+
+def _about(messages: str) -> str:
+    """ffmpeg's line about the first video track of the input: codec, pixel format, colours, rate."""
+    found = re.search(r"Video: (.*)", messages)
+    return found.group(1) if found else ""
+
+
+def _promised_s(messages: str) -> float | None:
+    """Running time that the header states of a file with one track; None where ffmpeg only estimates it."""
+    opened = messages.partition("Stream mapping:")[0]
+    stated = re.search(r"Duration: (\d+):(\d\d):(\d\d\.\d+)", opened)
+    if stated is None or opened.count("Stream #") != 1 or "Estimating duration" in opened:
+        return None
+    hours, minutes, seconds = stated.groups()
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
 def _declared_rate(messages: str) -> Fraction | None:
@@ -167,9 +291,8 @@ def _declared_rate(messages: str) -> Fraction | None:
     return exact_rate(float(found.group(1)) * (1000 if found.group(2) else 1))
 
 
-def _matrix(messages: str, height: int) -> str:
-    video = re.search(r"Video: (.*)", messages)
-    named = re.search(r"\b(bt709|bt2020|smpte240m|smpte170m|bt470bg)", video.group(1) if video else "")
+def _matrix(about: str, height: int) -> str:
+    named = re.search(r"\b(bt709|bt2020|smpte240m|smpte170m|bt470bg)", about)
     if named:
         return named.group(1).replace("bt470bg", "smpte170m")
     return "bt709" if height >= HD_LINES else "smpte170m"
@@ -179,14 +302,3 @@ def _pixel_aspect(text: str) -> Fraction:
     width, height = (int(part) for part in text.split("/"))
     return Fraction(width, height) if width and height else Fraction(1)
 
-
-def _count_at(path: Path, rate: Fraction) -> int:
-    """Frames of a video of uneven rate once it is brought to a constant one."""
-    import ffmpeg
-
-    call = Call("count the frames", reads=path)
-    source = ffmpeg.input(str(path))["v:0"].filter("fps", rate_text(rate))
-    output = ffmpeg.output(source, "pipe:", f="null", progress="pipe:1")
-    report, _ = exchange(compile_command(output), call)
-    counts = re.findall(rb"^frame=\s*(\d+)", report, flags=re.MULTILINE)
-    return int(counts[-1]) if counts else 0

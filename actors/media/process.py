@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from actors.media.ffmpeg import find_ffmpeg
+from actors.media.opening import REFUSED, refused_format
 from jobs.errors import InvalidInput, OutOfMemory, StageBug, StageError, StorageProblem
 
 PIPE_BYTES = 1 << 20
@@ -192,6 +193,8 @@ def explain(code: int, messages: str, call: Call) -> StageError:
         return OutOfMemory(f"could not {call.what}: ffmpeg ran out of memory; give the worker more memory")
     if call.reads and any(text in messages for text in DISK_REFUSED):
         return _source_refused(_last_line(messages, code), call)
+    if call.reads and REFUSED.search(messages):
+        return refused_format(call.reads)
     if call.reads:
         return InvalidInput(
             f"could not {call.what}: {call.reads}: {_last_line(messages, code)}; "

@@ -13,7 +13,7 @@ from actors.media.preprocess import compress_image
 from actors.media.probe import probe_audio
 from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
-from jobs.frames import audio_sample, latents_of
+from jobs.frames import first_sample, latents_of
 from jobs.graph import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
 
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
@@ -61,7 +61,7 @@ def encode_source(params: EncodeSource, engine: Engine) -> Payload:
 def source_sound(params: EncodeSource, sample_rate: int) -> EncodeAudio:
     """What is heard during the source's frames."""
     start, stop = (
-        audio_sample(frame, sample_rate, params.frame_rate)
+        first_sample(frame, params.sound_start_s, sample_rate, params.frame_rate)
         for frame in (params.skip_frames, params.skip_frames + params.frames)
     )
     return EncodeAudio(params.path, start, stop, sample_rate, params.frame_rate, params.frames)

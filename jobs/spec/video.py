@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from jobs.spec.base import InputPath, Many, Model, Name, NumFrames, Size, refusal
 from jobs.spec.chunk import Chunk
 
+MAX_OFFSET_S = 86_400.0
+
 
 class Source(Model):
     """Existing material that opens the video; the first chunk may extend it."""
@@ -36,7 +38,18 @@ class Source(Model):
 class Audio(Model):
     """Sound of the film: a file, or `generate`."""
 
-    file: InputPath | None = Field(None, description="Audio file; cut or padded to the film.")
+    file: InputPath | None = Field(
+        None,
+        description="Audio file, or a video with sound; cut or padded to the film. Where it is the video's own "
+        "`source`, it is heard with the frames that it belongs to.",
+    )
+    offset: float = Field(
+        0.0,
+        ge=-MAX_OFFSET_S,
+        le=MAX_OFFSET_S,
+        description="Seconds that the file is heard later (silence before it), or earlier where negative "
+        "(its beginning is left out).",
+    )
     mode: Literal["mux", "condition", "generate"] = Field(
         "mux",
         description="`mux` lays the file under the film, `condition` also lets each chunk hear its slice, "
@@ -53,6 +66,8 @@ class Audio(Model):
                 "a `file` with mode `mux` or `condition`, none with `generate`",
                 "name the audio file, or write `audio: generate`",
             )
+        if self.offset and self.mode == "generate":
+            raise refusal("an `offset` of a `file`", "leave out `offset`, or name the audio file")
         return self
 
 

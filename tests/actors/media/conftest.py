@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from actors.media.ffmpeg import find_ffmpeg
+
+
+TIMED_TICKS = 90_000
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +51,31 @@ def write_wav() -> Callable[[Path, np.ndarray, int], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_timed(marks, ffmpeg_run) -> Callable[..., Path]:
+    """`write(path, times, *options)`: a video whose frame n, numbered n, is on screen from `times[n]` seconds on."""
+
+    def write(path: Path, times: Sequence[Fraction | float], *options: object) -> Path:
+        folder = path.parent / f"{path.name}-frames"
+        folder.mkdir()
+        ticks = [round(Fraction(time) * TIMED_TICKS) for time in times]
+        (folder / "raw").write_bytes(marks.frames(0, len(times)).tobytes())
+        at = summed([f"eq(N,{n})*{tick}" for n, tick in enumerate(ticks)])
+        picture = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-r", 24, "-i", folder / "raw")
+        timed = ("-vf", f"settb=1/{TIMED_TICKS},setpts='{at}'", "-fps_mode", "passthrough")
+        scales = ("-enc_time_base", f"1:{TIMED_TICKS}", "-video_track_timescale", TIMED_TICKS)
+        scales = scales if path.suffix in (".mp4", ".mov") else scales[:2]
+        ffmpeg_run(*picture, *timed, "-c:v", "libx264", "-crf", 12, *scales, *options, path)
+        return path
+
+    return write
+
+
+def summed(terms: list[str]) -> str:
+    """Their sum as a balanced tree: ffmpeg's expressions may not nest deeply."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return f"({summed(terms[:half])}+{summed(terms[half:])})"

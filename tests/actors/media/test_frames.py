@@ -101,7 +101,7 @@ def test_an_image_on_a_broken_disk_is_a_storage_problem() -> None:
 def test_an_image_that_the_system_refuses_is_not_the_users_fault(
     number: int, kind: type[StageError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str) -> None:
+    def refuse(path: str, **_: object) -> None:
         raise OSError(number, os.strerror(number), path)
 
     monkeypatch.setattr(Image, "open", refuse)

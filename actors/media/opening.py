@@ -1,0 +1,80 @@
+"""How files of users are opened: formats by allow-list, from local disks alone, and no larger than a bound.
+
+ffmpeg guesses a format from the content, whatever the name says. Playlists (HLS, ffconcat) would pull in other
+files, which no digest covers, text is drawn as video by the terminal demuxer, and Pillow hands EPS files to
+Ghostscript, which runs them as programs.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats as Pillow names them."""
+
+DEMUXERS = (
+    # Containers that hold all their data themselves.
+    *("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "flv", "asf", "mxf", "ogg", "nut", "ivf", "gif", "apng"),
+    # Streams of one codec.
+    *("h264", "hevc", "av1", "obu", "m4v", "mpegvideo", "mjpeg", "yuv4mpegpipe", "dv"),
+    # Sound.
+    *("wav", "w64", "aiff", "caf", "au", "flac", "mp3", "aac", "ac3", "eac3", "wv"),
+)  # fmt: skip
+"""Formats as ffmpeg names them."""
+
+MAX_PIXELS = 36_000_000
+"""Pixels of one picture, a little more than 8K: twice the side of the largest film."""
+
+MOVIES = "mp4, mov, mkv, webm, avi, mpg, ts and others that hold their own data"
+REFUSED = re.compile(r"Format not on whitelist")
+
+
+def media_input(path: str | Path) -> Any:
+    """An ffmpeg-python input of the user's file at `path`, which follows no reference to another file."""
+    import ffmpeg
+
+    # An absolute path starts with a slash, so that nothing in it is taken for a protocol.
+    absolute = str(Path(path).absolute())
+    return ffmpeg.input(absolute, protocol_whitelist="file", format_whitelist=",".join(DEMUXERS))
+
+
+def refused_format(path: Path) -> InvalidInput:
+    """The error for a file whose format is not on the list."""
+    return InvalidInput(
+        f"{path} is a playlist, a still or of another format that is not read; name a file of its own: {MOVIES}"
+    )
+
+
+def require_size(path: str | Path, width: int, height: int) -> None:
+    """Raise InvalidInput for pictures of more than `MAX_PIXELS`; asked before anything is decoded."""
+    if width * height > MAX_PIXELS:
+        raise InvalidInput(
+            f"{path} has {width}x{height} pixels, {width * height / 1e6:.0f} million, and "
+            f"{MAX_PIXELS // 10**6} million are read at most; scale it down first"
+        )
+
+
+@contextmanager
+def open_image(path: str | Path) -> Iterator[Image]:
+    """The image at `path`, of which only the header is read yet.
+
+    Raises what Pillow raises, and InvalidInput for one of more than `MAX_PIXELS`.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # The bound of the farm is lower than the one that Pillow warns of.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path, formats=IMAGE_FORMATS) as opened:
+            require_size(path, *opened.size)
+            yield opened
