@@ -14,8 +14,8 @@ class VideoFact:
     """A source video as its container declares it: pixels, frames, frames per second.
 
     `seconds` is the running time where frames are not equally long; `frame_rate` is then their mean rate.
-    `sound_start_s` says how long after the first frame the sound starts (before it: negative), None that there
-    is none. `hdr` names a transfer curve that is tone-mapped. `transparent`: there is an alpha channel.
+    `sound_start_s` says how long after the first frame the sound starts (before it: negative), None that
+    there is none. `hdr` names a transfer curve that is tone-mapped. `transparent`: there is an alpha channel.
     """
 
     frames: int

@@ -235,7 +235,9 @@ def audio_sample(frame: int, audio_rate: int, frame_rate: float) -> int:
 
 def first_sample(frame: int, delay_s: float, audio_rate: int, frame_rate: float) -> int:
     """Sample of a sound heard at absolute frame `frame` of pictures that it follows `delay_s` behind."""
-    return audio_sample(frame, audio_rate, frame_rate) - floor(Fraction(delay_s) * audio_rate + Fraction(1, 2))
+    return audio_sample(frame, audio_rate, frame_rate) - floor(
+        Fraction(delay_s) * audio_rate + Fraction(1, 2)
+    )
 
 
 def conformed_frames(frames: int, source_rate: float, frame_rate: float) -> int:

@@ -100,8 +100,7 @@ class EncodeSource:
 
 @dataclass(frozen=True, slots=True)
 class EncodeAudio:
-    """Samples `[start, stop)` of a file at `sample_rate`, silence before its first and past its last, -> audio
-    latents."""
+    """Samples `[start, stop)` of a file at `sample_rate`, silence around its own, -> audio latents."""
 
     path: str
     start_sample: int

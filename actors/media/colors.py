@@ -26,8 +26,8 @@ def require_tone_mapping(path: str | Path) -> None:
     lacking = [name for name in FILTERS if name not in binary.filters]
     if lacking:
         raise InvalidInput(
-            f"{path} is HDR, and {binary.path} ({binary.version}) has no {' and no '.join(lacking)} filter to "
-            f"map it; convert it to BT.709 first, or {REMEDY}"
+            f"{path} is HDR, and {binary.path} ({binary.version}) lacks {' and '.join(lacking)}, which map "
+            f"it; convert it to BT.709 first, or {REMEDY}"
         )
 
 

@@ -50,8 +50,8 @@ class Cut:
 def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
     """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped.
 
-    Turned upright as its EXIF tag says; transparent parts are shown over black. Raises InvalidInput when it is
-    no whole image of a format that is read, StorageProblem when the storage refuses it, OutOfMemory.
+    Turned upright as its EXIF tag says; transparent parts are shown over black. Raises InvalidInput when it
+    is no whole image of a format that is read, StorageProblem when the storage refuses it, OutOfMemory.
     """
     from PIL import Image, ImageOps
 
@@ -63,7 +63,7 @@ def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
 
 
 def probe_image(path: str | Path) -> ImageFact:
-    """Size of an image, and whether any pixel is transparent: all of it is decoded. Raises as `read_image`."""
+    """Size of an image, and whether any pixel is transparent; it is decoded. Raises as `read_image`."""
     with _image(path) as opened:
         size = opened.size
         # A JPEG is read to its end at an eighth of its size, for less memory; other formats know no draft.
@@ -194,8 +194,7 @@ def _at_rate(video: Any, stream: VideoStream, frame_rate: float) -> Any:
 
 
 def _conformed(video: Any, stream: VideoStream, width: int, height: int) -> Any:
-    """The stream as 8-bit RGB that covers `width` x `height`, cropped around its centre; transparent parts are
-    shown over black."""
+    """The stream as 8-bit RGB that covers `width` x `height`, cropped around its centre, over black."""
     exact = {"flags": EXACT_RESIZING, "in_color_matrix": stream.matrix}
     if stream.transparent:
         video = video.filter("scale", **exact).filter("format", "gbrap").filter("premultiply", inplace=1)

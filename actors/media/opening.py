@@ -1,8 +1,8 @@
 """How files of users are opened: formats by allow-list, from local disks alone, and no larger than a bound.
 
-ffmpeg guesses a format from the content, whatever the name says. Playlists (HLS, ffconcat) would pull in other
-files, which no digest covers, text is drawn as video by the terminal demuxer, and Pillow hands EPS files to
-Ghostscript, which runs them as programs.
+ffmpeg guesses a format from the content, whatever the name says. Playlists (HLS, ffconcat) would pull in
+other files, which no digest covers, text is drawn as video by the terminal demuxer, and Pillow hands EPS
+files to Ghostscript, which runs them as programs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 
 DEMUXERS = (
     # Containers that hold all their data themselves.
-    *("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "flv", "asf", "mxf", "ogg", "nut", "ivf", "gif", "apng"),
+    *("mov", "matroska", "webm", "avi", "mpeg", "mpegts", "flv", "asf", "mxf", "ogg", "nut", "ivf"),
+    *("gif", "apng"),
     # Streams of one codec.
     *("h264", "hevc", "av1", "obu", "m4v", "mpegvideo", "mjpeg", "yuv4mpegpipe", "dv"),
     # Sound.
@@ -51,7 +52,8 @@ def media_input(path: str | Path) -> Any:
 def refused_format(path: Path) -> InvalidInput:
     """The error for a file whose format is not on the list."""
     return InvalidInput(
-        f"{path} is a playlist, a still or of another format that is not read; name a file of its own: {MOVIES}"
+        f"{path} is a playlist, a still or of another format that is not read; name a file of one of these: "
+        f"{MOVIES}"
     )
 
 

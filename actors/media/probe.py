@@ -36,8 +36,8 @@ ALPHA = re.compile(r"[ ,](?:yuva|gbrap|rgba|bgra|argb|abgr|ya|pal8)\w*[(,]")
 
 @dataclass(frozen=True, slots=True)
 class AudioFact:
-    """The first sound track of a file. `promised_s` is the running time that the header of a file with nothing
-    but this track states; None where it states none."""
+    """The first sound track of a file. `promised_s` is the running time that the header of a file with
+    nothing but this track states; None where it states none."""
 
     sample_rate: int
     layout: str
@@ -50,9 +50,9 @@ class VideoStream:
 
     `is_constant` says that frames are equally far apart; where they are not, `rate` is the declared or mean
     rate. `seconds` is the running time from the first frame to the end of the last, `tick_s` what their times
-    were rounded to, `start_s` where the first frame stands on the file's clock. `matrix` names the YUV matrix; a
-    file that says none is taken as BT.709 from 720 lines on, else as BT.601. `hdr` names the curve of an HDR
-    picture.
+    were rounded to, `start_s` where the first frame stands on the file's clock. `matrix` names the YUV
+    matrix; a file that says none is taken as BT.709 from 720 lines on, else as BT.601. `hdr` names the curve
+    of an HDR picture.
     """
 
     frames: int
@@ -71,8 +71,8 @@ class VideoStream:
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """Sorted presentation times of shown frames in ticks of `tick_s`, and how long the last one stands. The file
-    rounded them to `rounded_s`."""
+    """Sorted presentation times of shown frames in ticks of `tick_s`, and how long the last one stands. The
+    file rounded them to `rounded_s`."""
 
     ticks: list[int]
     tick_s: Fraction
@@ -130,8 +130,8 @@ def sound_start_s(path: Path) -> Fraction | None:
 def read_stream(path: Path) -> VideoStream:
     """Everything about the first video track.
 
-    Raises InvalidInput when ffmpeg cannot read it, when the file was cut short, is too large or needs a filter
-    that this ffmpeg lacks; StorageProblem when the storage refuses it.
+    Raises InvalidInput when ffmpeg cannot read it, when the file was cut short, is too large or needs a
+    filter that this ffmpeg lacks; StorageProblem when the storage refuses it.
     """
     call = Call("read the video", reads=path)
     listing, messages = _packets(call, "v:0", {"frames:v": MAX_FRAMES + 1})
@@ -263,9 +263,7 @@ def _rate(times: _Times, declared: Fraction | None) -> tuple[Fraction, bool]:
 
 def _is_even(times: _Times, step: Fraction) -> bool:
     most = TICKS_OF_ROUNDING * max(1.0, float(times.rounded_s / times.tick_s))
-    return all(
-        abs(time - times.ticks[0] - float(step * n)) <= most for n, time in enumerate(times.ticks)
-    )
+    return all(abs(time - times.ticks[0] - float(step * n)) <= most for n, time in enumerate(times.ticks))
 
 
 def _about(messages: str) -> str:
@@ -301,4 +299,3 @@ def _matrix(about: str, height: int) -> str:
 def _pixel_aspect(text: str) -> Fraction:
     width, height = (int(part) for part in text.split("/"))
     return Fraction(width, height) if width and height else Fraction(1)
-

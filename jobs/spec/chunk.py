@@ -125,9 +125,11 @@ class Generate(Settings):
 
     num_frames: NumFrames = Field(97, description="Frames, 8k + 1.")
     seed: Seed | None = Field(None, description="Seed of this chunk, taken literally. Left out: derived.")
-    first_image: InputPath | None = Field(None, description="Image of the first frame.")
-    middle_image: InputPath | None = Field(None, description="Image of the middle frame.")
-    last_image: InputPath | None = Field(None, description="Image of the last frame.")
+    first_image: InputPath | None = Field(
+        None, description="Image of the first frame; transparent parts are shown over black."
+    )
+    middle_image: InputPath | None = Field(None, description="Image of the middle frame, likewise.")
+    last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
     shot: Name | None = Field(
         None,
         description="Name of the shot. Its seeds hang on it, so they stay while you edit the prompt. "
@@ -145,7 +147,7 @@ class Extend(Settings):
     seed: Seed | None = Field(
         None, description="Seed of this chunk, taken literally; repetitions after the first derive from it."
     )
-    last_image: InputPath | None = Field(None, description="Image of the last frame.")
+    last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
     repeat: int = Field(1, ge=1, le=MAX_REPEAT, description="Extend this many times in a row.")
 
 

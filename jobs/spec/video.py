@@ -16,7 +16,9 @@ class Source(Model):
     """Existing material that opens the video; the first chunk may extend it."""
 
     video: InputPath | None = Field(
-        None, description="Video file, scaled and cropped to the job's size and rate."
+        None,
+        description="Video file, scaled and cropped to the job's size; frame f is the one that it shows at "
+        "f / `frame_rate`. HDR is tone-mapped to BT.709, transparent parts are shown over black.",
     )
     latent: InputPath | None = Field(None, description="Latent file (`.safetensors`) of the job's size.")
     last_frames: NumFrames | None = Field(
@@ -40,8 +42,8 @@ class Audio(Model):
 
     file: InputPath | None = Field(
         None,
-        description="Audio file, or a video with sound; cut or padded to the film. Where it is the video's own "
-        "`source`, it is heard with the frames that it belongs to.",
+        description="Audio file, or a video with sound; cut or padded to the film. Where it is the "
+        "video's own `source`, it is heard with the frames that it belongs to.",
     )
     offset: float = Field(
         0.0,

@@ -167,4 +167,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "951c28d8ed24c0cbd07a47732cf6d4d51c9cad739d31016b5997f98f4f29ff87"
+    assert found["v/00000/sample"] == "a4804f0b5d0bb0b8fa49ea5c62d0a2d539e47252315aa66f71c6cb6dd008c000"

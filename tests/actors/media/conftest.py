@@ -13,7 +13,6 @@ import pytest
 
 from actors.media.ffmpeg import find_ffmpeg
 
-
 TIMED_TICKS = 90_000
 
 
@@ -55,7 +54,7 @@ def write_wav() -> Callable[[Path, np.ndarray, int], Path]:
 
 @pytest.fixture(scope="session")
 def write_timed(marks, ffmpeg_run) -> Callable[..., Path]:
-    """`write(path, times, *options)`: a video whose frame n, numbered n, is on screen from `times[n]` seconds on."""
+    """`write(path, times, *options)`: a video whose frame n shows that number from `times[n]` seconds on."""
 
     def write(path: Path, times: Sequence[Fraction | float], *options: object) -> Path:
         folder = path.parent / f"{path.name}-frames"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from actors.media.frames import (
     encode_png,
     frame_at,
     png_name,
+    probe_image,
     read_image,
     read_video,
 )  # fmt: skip
@@ -179,3 +181,113 @@ def test_a_frame_past_the_end_is_refused(film: Path, tmp_path: Path) -> None:
 def test_a_frame_of_a_sequence(marks, tmp_path: Path) -> None:
     (tmp_path / png_name(7)).write_bytes(encode_png(marks.frames(7, 1)[0]))
     assert marks.numbers(pixels_of(frame_at(tmp_path, 7, 24.0))[None]) == [7]
+
+
+def half_transparent(mode: str) -> Image.Image:
+    """Left half of a light blue, right half the same blue, unseen."""
+    pixels = np.zeros((32, 64, 4), np.uint8)
+    pixels[:] = (40, 80, 200, 255)
+    pixels[:, 32:, 3] = 0
+    image = Image.fromarray(pixels)
+    if mode != "P":
+        return image.convert(mode)
+    indices = Image.fromarray((pixels[..., 3] == 0).astype(np.uint8)).convert("P")
+    indices.putpalette([40, 80, 200, 40, 80, 200])
+    indices.info["transparency"] = 1
+    return indices
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.png", "RGBA"), ("a.png", "P"), ("a.png", "LA"), ("a.webp", "RGBA")]
+)
+def test_transparent_parts_are_shown_over_black(name: str, mode: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    options = {"lossless": True, "exact": True} if name == "a.webp" else {}
+    half_transparent(mode).save(path, **options)
+    pixels = read_image(path, 64, 32)
+    assert not pixels[:, 33:].any()
+    assert pixels[:, :31].any(axis=2).all()
+    assert probe_image(path).transparent
+
+
+def test_half_of_the_light_of_half_a_pixel(tmp_path: Path) -> None:
+    Image.new("RGBA", (32, 32), (200, 100, 50, 128)).save(tmp_path / "a.png")
+    assert np.abs(read_image(tmp_path / "a.png", 32, 32).astype(int) - (100, 50, 25)).max() <= 1
+
+
+def test_an_alpha_channel_that_hides_nothing_is_not_transparent(tmp_path: Path) -> None:
+    Image.new("RGBA", (32, 32), (200, 100, 50, 255)).save(tmp_path / "a.png")
+    assert not probe_image(tmp_path / "a.png").transparent
+
+
+def damaged(path: Path, kind: str) -> Path:
+    """A photograph of noise, with its end cut off or a bit of its data turned."""
+    noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    data = bytearray(path.read_bytes())
+    if kind == "cut":
+        data = data[: len(data) * 2 // 3]
+    elif kind == "sum":
+        at = data.find(b"IDAT")
+        (length,) = struct.unpack(">I", data[at - 4 : at])
+        data[at + 4 + length] ^= 0x01
+    path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.png", "cut"),
+        ("a.png", "sum"),
+        ("a.jpg", "cut"),
+        ("a.webp", "cut"),
+        ("a.tif", "cut"),
+        ("a.bmp", "cut"),
+    ],
+)
+def test_a_damaged_picture_is_refused_wherever_it_is_read(name: str, kind: str, tmp_path: Path) -> None:
+    path = damaged(tmp_path / name, kind)
+    for read in (lambda: probe_image(path), lambda: read_image(path, 64, 64)):
+        with pytest.raises(InvalidInput, match="cannot be read as an image"):
+            read()
+
+
+def test_a_transparent_video_is_shown_over_black(tmp_path: Path, ffmpeg_run) -> None:
+    path = tmp_path / "a.mov"
+    picture = (
+        "color=0x2850C8:s=64x32:r=24,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,32),255,0)'"
+    )
+    ffmpeg_run(
+        "-f", "lavfi", "-i", picture, "-frames:v", 3, "-c:v", "prores_ks", "-pix_fmt", "yuva444p10le", path
+    )
+    assert probe_video(path).transparent
+    frames = read_video(path, Cut(64, 32, 24.0, 3)).astype(int)
+    assert frames[:, :, 36:].max() <= 2
+    assert np.abs(frames[:, 8:-8, 4:28] - (0x28, 0x50, 0xC8)).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("degrees", "corner"), [(90, "lower left"), (180, "lower right"), (270, "upper right")]
+)
+def test_a_video_is_turned_as_its_display_matrix_says(
+    degrees: int, corner: str, tmp_path: Path, ffmpeg_run
+) -> None:
+    flat = "color=black:s=96x64:r=24,drawbox=x=0:y=0:w=32:h=32:c=white:t=fill"
+    ffmpeg_run("-f", "lavfi", "-i", flat, "-frames:v", 2, tmp_path / "flat.mp4")
+    ffmpeg_run("-display_rotation", degrees, "-i", tmp_path / "flat.mp4", "-c", "copy", tmp_path / "a.mp4")
+    width, height = (64, 96) if degrees in (90, 270) else (96, 64)
+    bright = read_video(tmp_path / "a.mp4", Cut(width, height, 24.0, 1))[0, :, :, 1] > 127
+    rows, columns = np.nonzero(bright)
+    across = "left" if columns.mean() < width / 2 else "right"
+    down = "upper" if rows.mean() < height / 2 else "lower"
+    assert f"{down} {across}" == corner and abs(int(bright.sum()) - 32 * 32) < 80
+
+
+def test_odd_pixels_are_turned_with_the_picture(tmp_path: Path, ffmpeg_run) -> None:
+    """Stored 64x64 with pixels twice as wide as high, shown on its side: 64 wide and 128 high."""
+    flat = "color=black:s=64x64:r=24,drawbox=x=16:y=0:w=32:h=64:c=white:t=fill,setsar=2/1"
+    ffmpeg_run("-f", "lavfi", "-i", flat, "-frames:v", 2, tmp_path / "flat.mp4")
+    ffmpeg_run("-display_rotation", 90, "-i", tmp_path / "flat.mp4", "-c", "copy", tmp_path / "a.mp4")
+    lit = read_video(tmp_path / "a.mp4", Cut(64, 128, 24.0, 1))[0, :, 32, 1] > 127
+    assert abs(int(lit.sum()) - 64) <= 2
