@@ -1,12 +1,14 @@
 # make demo    install and render the demo film
 # make test    install and run the tests
+# make test-reference  install the reference implementations and compare with them
 # make bench   install and run the benchmarks that need no GPU; writes docs/benchmarks.md
 VENV   ?= .venv
+REFERENCE_VENV ?= .venv-reference
 PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
 
-.PHONY: install install-test install-bench demo test test-all lint format bench clean
+.PHONY: install install-test install-bench demo test test-all test-reference fidelity lint format bench clean
 
 install: $(VENV)/.farm
 install-test: $(VENV)/.test
@@ -34,6 +36,20 @@ test: install-test
 test-all: install-test
 	$(VENV)/bin/python -m pytest -q -m ""
 
+# An environment of its own: the references pin packages that the farm has newer.
+REFERENCE_PIP = $(REFERENCE_VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+$(REFERENCE_VENV)/.reference: pyproject.toml constraints.txt tests/reference/lightricks.txt
+	test -x $(REFERENCE_VENV)/bin/python || $(PYTHON) -m venv $(REFERENCE_VENV)
+	$(REFERENCE_PIP) --editable '.[reference]'
+	$(REFERENCE_PIP) --no-deps --requirement tests/reference/lightricks.txt
+	touch $@
+
+test-reference: $(REFERENCE_VENV)/.reference
+	$(REFERENCE_VENV)/bin/python -m pytest -q -m 'reference and not comfyui' tests/reference
+
+fidelity: $(REFERENCE_VENV)/.reference
+	$(REFERENCE_VENV)/bin/python -m pytest -q -m 'reference and not comfyui' tests/reference --write-fidelity
+
 lint: install-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -47,4 +63,4 @@ bench: install-bench
 	$(VENV)/bin/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(REFERENCE_VENV) build dist *.egg-info

@@ -50,7 +50,7 @@ class VideoCodec:
     def decode(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> np.ndarray | DeviceFrames:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, rounded on the device; on a GPU they stay
         there."""
-        return deliver(self._pixels(self._prepare(latents, how), how))
+        return deliver(to_uint8(self.decoded(self.prepare(latents, how), how)))
 
     def decode_tiled(
         self, latents: Tensor, tiles: Tiles, how: DecodeSettings = AS_TRAINED
@@ -60,15 +60,15 @@ class VideoCodec:
         Neighbouring tiles share `overlap_latents`, half of which each of them throws away again. Decode noise
         is drawn once for the whole clip, so it does not depend on the tiles.
         """
-        prepared = self._prepare(latents, how)
+        prepared = self.prepare(latents, how)
         pieces = []
         for context, kept in tile_spans(prepared.shape[2], tiles):
             keep = frames_of_latents(kept.shifted(-context.start))
-            pixels = self._pixels(prepared[:, :, context.start : context.stop], how)
+            pixels = to_uint8(self.decoded(prepared[:, :, context.start : context.stop], how))
             pieces.append(pixels[keep.start : keep.stop])
         return deliver(torch.cat(pieces))
 
-    def _prepare(self, latents: Tensor, how: DecodeSettings) -> Tensor:
+    def prepare(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> Tensor:
         """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, tone-mapped,
         un-normalised."""
         latents = to_device(latents, self.device).float()
@@ -80,17 +80,22 @@ class VideoCodec:
         latents = tone_mapped(latents, how.tone_map)
         return self.unnormalize(latents).to(self.vae.dtype)
 
-    def _pixels(self, prepared: Tensor, how: DecodeSettings) -> Tensor:
+    def decoded(self, prepared: Tensor, how: DecodeSettings = AS_TRAINED) -> Tensor:
+        """What `prepare` made -> pixels `[1, 3, F, H, W]`, float32, about [-1, 1]."""
         timestep = None
         if self.vae.config.timestep_conditioning:
             level = self.decode_timestep if how.timestep is None else how.timestep
             timestep = torch.full((1,), level, device=self.device, dtype=self.vae.dtype)
-        decoded = self.vae.decoder(prepared, timestep)[0]
-        share = ((decoded.float() + 1.0) / 2.0).clamp_(0, 1)
-        return share.mul_(255).round_().to(torch.uint8).permute(1, 2, 3, 0)
+        return self.vae.decoder(prepared, timestep).float()
 
     def _statistic(self, name: str, like: Tensor) -> Tensor:
         return getattr(self.vae, name).view(1, -1, 1, 1, 1).to(like.device, torch.float32)
+
+
+def to_uint8(decoded: Tensor) -> Tensor:
+    """Pixels `[1, 3, F, H, W]` in [-1, 1] -> uint8 `[F, H, W, 3]`, rounded where they are."""
+    share = ((decoded[0] + 1.0) / 2.0).clamp_(0, 1)
+    return share.mul_(255).round_().to(torch.uint8).permute(1, 2, 3, 0)
 
 
 def tile_spans(total: int, tiles: Tiles) -> list[tuple[Span, Span]]:
