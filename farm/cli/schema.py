@@ -26,7 +26,7 @@ def _of_result(command: str) -> dict:
     from farm.cli.results import RESULTS, result_schema
     from jobs.errors import Problem, UsageError
 
-    command = command.removesuffix(" install")
+    command = command.removesuffix(" install").removesuffix(" get")
     if command not in RESULTS:
         rule, remedy = f"one of {', '.join(RESULTS)}", "name one, or none for the schema of job specs"
         raise UsageError([Problem("COMMAND", repr(command), rule, remedy)])

@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": "damaged",
     "report": "while it runs or afterwards",
     "nodes install": "custom_nodes",
+    "models get": "nothing without a yes",
 }
 
 
@@ -57,14 +58,16 @@ def test_all_commands_are_listed(farm: Farm) -> None:
 
 def test_the_table_above_names_every_command() -> None:
     group = typer.main.get_command(app)
-    names = {name for name in group.commands if name != "nodes"} | {"nodes install"}  # type: ignore[attr-defined]
+    groups = {"nodes": "nodes install", "models": "models get"}
+    names = {groups.get(name, name) for name in group.commands}  # type: ignore[attr-defined]
     assert names == set(COMMANDS)
     assert {name.split()[0] for name in COMMANDS} | {"error"} == {*RESULTS, "schema"}
 
 
 def test_every_option_is_explained() -> None:
     group = typer.main.get_command(app)
-    commands = {**group.commands, **group.commands["nodes"].commands}  # type: ignore[attr-defined]
+    groups = group.commands  # type: ignore[attr-defined]
+    commands = {**groups, **groups["nodes"].commands, **groups["models"].commands}
     silent = [
         f"{name} {parameter.name}"
         for name, command in commands.items()

@@ -1,0 +1,1 @@
+"""Model files from the hub: what a recipe needs, fetched, verified and recorded."""
