@@ -34,8 +34,8 @@ class Repo:
 
 @dataclass
 class Hub:
-    """`cut_after` stops a transfer after so many bytes, and those that follow at once; `damaged` are paths that
-    arrive with other bytes; `asked` are the requests, with the range of each."""
+    """`cut_after` stops a transfer after so many bytes, and those that follow at once; `damaged` are paths
+    that arrive with other bytes; `asked` are the requests, with the range of each."""
 
     repos: dict[str, Repo]
     url: str = ""
