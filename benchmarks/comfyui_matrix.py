@@ -1,9 +1,11 @@
 """Runs the thirteen checks on several ComfyUI checkouts and writes the table of versions x checks.
 
-    python -m benchmarks.comfyui_matrix CHECKOUT... [--python PYTHON] [--page docs/comfyui.md]
+    python -m benchmarks.comfyui_matrix CHECKOUT[=NAME]... [--python PYTHON] [--page docs/comfyui.md]
 
-Each checkout is tested in a process of its own. The table replaces what stands between the marks on the page.
-Exit code 1 when a check fails, or is skipped where the list of allowed skips does not have it.
+Each checkout is tested in a process of its own. A column is called by NAME, else by the version that the
+checkout gives itself: development between two releases keeps the older one's. The table replaces what stands
+between the marks on the page. Exit code 1 when a check fails, or is skipped where the list of allowed skips
+does not have it.
 """
 
 from __future__ import annotations
@@ -53,8 +55,10 @@ class Column:
         return self.outcomes.keys() == NAMES.keys() and "failed" not in self.outcomes.values()
 
 
-def run(checkout: Path, python: str) -> Column:
-    """Test one checkout."""
+def run(named: str, python: str) -> Column:
+    """Test one checkout, `PATH` or `PATH=NAME`."""
+    place, _, name = named.partition("=")
+    checkout = Path(place)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [python, "-m", "pytest", CHECKS, "-m", "comfyui", "-q", f"--junitxml={report}"]
@@ -62,7 +66,7 @@ def run(checkout: Path, python: str) -> Column:
         # Threads that spin while they wait would starve each other on a busy machine.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **paths}
         subprocess.run(command, cwd=ROOT, env=environment, check=False)
-        return _column(_version(checkout), report)
+        return _column(name or _version(checkout), report)
 
 
 def _version(checkout: Path) -> str:
@@ -86,7 +90,7 @@ def _outcome(case: ElementTree.Element) -> str:
 
 def table(columns: Sequence[Column]) -> str:
     """Markdown, one row per check."""
-    words = {"passed": "yes", "failed": "**no**", "skipped": "core lacks it"}
+    words = {"passed": "yes", "failed": "**no**", "skipped": "core cannot"}
     lines = [
         "| check | " + " | ".join(column.version for column in columns) + " |",
         "| --- |" + " --- |" * len(columns),
@@ -105,7 +109,7 @@ def insert(page: str, made: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.comfyui_matrix", description=__doc__)
-    parser.add_argument("checkouts", nargs="+", type=Path)
+    parser.add_argument("checkouts", nargs="+", metavar="CHECKOUT[=NAME]")
     parser.add_argument("--python", default=sys.executable, help="Python that has ComfyUI's packages")
     parser.add_argument("--page", type=Path, help="page whose table is replaced")
     options = parser.parse_args()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cluster.failures import Failure
@@ -30,14 +30,9 @@ class PoolEvent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting(PoolEvent):
-    """This worker, and perhaps others, have no process yet: the cluster is busy, or still growing.
-
-    `free` is what nobody holds at the moment, `holders` are the GPUs that other jobs of the farm hold.
-    """
+    """This worker, and perhaps others, have no process yet: the cluster is busy, or still growing."""
 
     message: str
-    free: str = ""
-    holders: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

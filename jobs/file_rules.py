@@ -77,9 +77,11 @@ def check_models(spec: JobSpec) -> Iterator[Finding]:
 def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
     """Every model that the spec names, with its place."""
     for field in MODEL_FIELDS:
-        reference = getattr(spec.engine, field)
-        if reference is not None:
-            yield ("engine", field), reference
+        named = getattr(spec.engine, field)
+        if isinstance(named, str):
+            yield ("engine", field), named
+        elif named is not None:
+            yield from ((("engine", field, index), one) for index, one in enumerate(named))
     for index, lora in enumerate(spec.engine.loras):
         yield ("engine", "loras", index, "path"), lora.path
 
@@ -96,9 +98,15 @@ def _model_fault(engine: str, reference: str) -> str:
 
 
 def check_text_encoder(spec: JobSpec) -> Iterator[Finding]:
-    """The diffusers engine reads its text encoder and tokenizer from folders; ComfyUI takes a single file."""
-    reference = spec.engine.text_encoder
-    if spec.engine.name == "diffusers" and reference is not None and _names_a_file(Path(reference)):
+    """The diffusers engine reads its text encoder and tokenizer from one folder; ComfyUI takes files."""
+    if spec.engine.name != "diffusers":
+        return
+    if len(spec.engine.text_encoders) > 1:
+        rule = "with diffusers one folder or hub id that holds `text_encoder/` and `tokenizer/`"
+        value = f"a list of {len(spec.engine.text_encoders)} files"
+        yield Finding(("engine", "text_encoder"), value, rule, "give one", (("engine", "name"),))
+        return
+    for reference in filter(lambda named: _names_a_file(Path(named)), spec.engine.text_encoders):
         rule = "with diffusers a folder or hub id that holds `text_encoder/` and `tokenizer/`"
         remedy = "give such a folder or hub id, or write `engine.name: comfyui`, which takes the file"
         place: Location = ("engine", "text_encoder")

@@ -29,7 +29,6 @@ from jobs.media_rules import NO_PROBES, Probes, check_media
 from jobs.overrides import apply_overrides, for_shell
 from jobs.places import Location
 from jobs.prompt_rules import check_prompts, uses_bundled_words
-from jobs.recipe_rules import check_recipe_model
 from jobs.recipes import fill_recipe
 from jobs.rules import find_faults
 from jobs.schema import json_schema
@@ -60,12 +59,10 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A checked spec, with absolute paths, what was measured of its sources, and the file that it was read
-    from (None for a mapping)."""
+    """A checked spec, with absolute paths, and what was measured of its sources."""
 
     spec: JobSpec
     facts: SourceFacts = field(default_factory=SourceFacts)
-    origin: Path | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
@@ -86,7 +83,6 @@ def load_spec(
     `overrides` are `place=value` texts; the rest is as in `LoadOptions`. Raises SpecError with every problem,
     UsageError for an override that is not one. Writes nothing.
     """
-    origin = None if isinstance(source, Mapping) else Path(source).absolute()
     if isinstance(source, Mapping):
         document, base = Document(dict(source)), Path.cwd()
     else:
@@ -94,7 +90,7 @@ def load_spec(
     if overrides:
         document = Document(apply_overrides(document.data, overrides))
     try:
-        return replace(check_document(document, base, LoadOptions(code, check_files, probes)), origin=origin)
+        return check_document(document, base, LoadOptions(code, check_files, probes))
     except SpecError as error:
         raise SpecError(for_shell(error.problems, overrides)) from None
 
@@ -131,7 +127,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
-    findings += [*check_folders(spec), *check_recipe_model(spec)]
+    findings += check_folders(spec)
     if sound:
         findings += check_outputs(spec)
     missing = [finding.location for finding in findings]

@@ -59,7 +59,6 @@ def render(
 ) -> int:
     """Render a job; the same command continues one that stopped."""
     from farm.api import RenderOptions
-    from farm.refusal import traced
 
     refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
     options = RenderOptions(
@@ -75,8 +74,7 @@ def render(
         allow_pickle=allow_pickle,
         resume=resume,
     )
-    with traced(spec, options):
-        return run_to_end(spec, options, output)
+    return run_to_end(spec, options, output)
 
 
 def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -> int:

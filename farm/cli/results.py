@@ -37,11 +37,10 @@ class ErrorResult:
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """`farm init`; `recipe` is that of `--checkpoint`."""
+    """`farm init`."""
 
     spec: str
     job: str
-    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from actors.engines.comfyui.model_kind import model_features
 from actors.engines.comfyui.probe import CoreReport, probe
 from actors.engines.comfyui.requirements import MODEL_FOLDERS
+from farm.comfy_folders import find_model
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import CannotRun
 from jobs.file_rules import IMAGE_FIELDS
@@ -45,7 +48,18 @@ def needed_features(spec: JobSpec | None) -> frozenset[str]:
         needed.add("audio")
     if any(_is_guided(chunk) for video in spec.videos for chunk in video.chunks):
         needed.add("guides")
-    return frozenset(needed)
+    return frozenset(needed) | _of_the_model(spec.engine)
+
+
+def _of_the_model(engine: EngineConfig) -> frozenset[str]:
+    """What the transformer's file asks for; nothing where it is not on this machine, or is damaged."""
+    for field in ("diffusion_model", "checkpoint"):
+        name = getattr(engine, field)
+        path = find_model(engine, field, name) if name else None
+        if path is not None and path.is_file():
+            with suppress(OSError, ValueError):
+                return frozenset(model_features(path))
+    return frozenset()
 
 
 def _is_guided(chunk: Chunk) -> bool:
@@ -94,7 +108,8 @@ def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
     """(field, name) of every model that the spec names."""
     for field in MODEL_FOLDERS:
         value = getattr(engine, field)
-        names = [lora.path for lora in value] if field == "loras" else [value]
+        several = {"loras": [lora.path for lora in engine.loras], "text_encoder": engine.text_encoders}
+        names = several.get(field, [value])
         yield from ((field, name) for name in names if name is not None)
 
 

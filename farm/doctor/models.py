@@ -43,7 +43,7 @@ def _named_files(engine: EngineConfig) -> Iterator[Finding]:
         engine.checkpoint,
         engine.diffusion_model,
         engine.vae,
-        engine.text_encoder,
+        *engine.text_encoders,
         engine.upscale_model,
         engine.audio_vae,
         *(lora.path for lora in engine.loras),

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 
 from actors.chain import Weights, extend_artifact, tail_of
-from actors.engines.comfyui.audio import encode_track, heard_track, hears, soundtrack_slice
+from actors.engines.comfyui.audio import (
+    Kept,
+    carried_over,
+    encode_track,
+    generated_track,
+    heard_track,
+    hears,
+    soundtrack_slice,
+)
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.decode import black_image, decode_images
 from actors.engines.comfyui.guides import Guide, Pair, encode_image
@@ -17,11 +25,11 @@ from actors.engines.comfyui.patches import Efficiency
 from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.comfyui.vram import free_vram, freed_on_error
+from farm.nodes.checks import check_extend, check_generate, sampled_model, span_of
+from farm.nodes.latents import longer_latent, sound_output
 from farm.nodes.tables import MAX_SEED
-from jobs.errors import InvalidInput
 from jobs.frames import (
     SPATIAL,
-    TEMPORAL,
     ChunkSpan,
     Span,
     blend_weights,
@@ -34,15 +42,15 @@ from jobs.frames import (
 )
 
 Inputs = Mapping[str, Any]
-Outputs = tuple[dict[str, Any], torch.Tensor]
-GUIDED = ("first", "middle", "last")
+Latent = dict[str, Any]
+Outputs = tuple[Latent, torch.Tensor, Any]
+"""LATENT, IMAGE, and LATENT of the sound, which blocks what is connected to it where there is none."""
 
 
 def generate(inputs: Inputs) -> Outputs:
     """RSLTXVGenerate."""
     core = Core.current()
-    _check(core, inputs)
-    _check_clip(inputs)
+    check_generate(core, inputs)
     frames = inputs["num_frames"]
     with torch.inference_mode(), freed_on_error():
         start = empty_clip(core, inputs["width"], inputs["height"], latents_of(frames))
@@ -57,15 +65,15 @@ def generate(inputs: Inputs) -> Outputs:
             _track(core, inputs, Span(0, frames)),
         )
         whole = latents_of(frames)
-        return _finish(core, inputs, clip.video, [ChunkSpan(0, whole, whole)])
+        latents, images = _finish(core, inputs, clip.video, [ChunkSpan(0, whole, whole)])
+        return {"samples": latents}, images, sound_output(clip.audio)
 
 
 def extend(inputs: Inputs) -> Outputs:
     """RSLTXVExtend."""
     core = Core.current()
-    _check(core, inputs)
-    chain = _video_of(inputs["latent"])
-    span = _span(inputs, chain.shape[2])
+    chain, sound = check_extend(core, inputs)
+    span = span_of(inputs, chain.shape[2])
     with torch.inference_mode(), freed_on_error():
         tail = chain[:, :, -span.overlap :]
         start = empty_clip(core, chain.shape[4] * SPATIAL, chain.shape[3] * SPATIAL, span.sampled)
@@ -73,10 +81,28 @@ def extend(inputs: Inputs) -> Outputs:
             Guide.overlap(tail.clone(), inputs["overlap_strength"]),
             *_image_guides(core, inputs, start, {"last": frames_of(span.sampled) - 1}),
         ]
-        track = _track(core, inputs, span.sampled_frames)
+        kept = None if sound is None else Kept(sound, frames_of(span.overlap))
+        track = _track(core, inputs, span.sampled_frames, kept)
         clip = sample_clip(core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides, track)
         windows = lay_windows(span.stop, span.overlap, span.new)
-        return _finish(core, inputs, join(chain, clip.video, span.overlap), windows)
+        video = join(chain, clip.video, span.overlap)
+        latents, images = _finish(core, inputs, video, windows)
+        heard = _whole_sound(core, inputs, kept, clip.audio, frames_of(span.stop))
+        return longer_latent(inputs["latent"], latents, heard, span.new), images, sound_output(heard)
+
+
+def _whole_sound(
+    core: Core, inputs: Inputs, kept: Kept | None, sampled: torch.Tensor | None, frames: int
+) -> torch.Tensor | None:
+    """The sound of the whole film: what was carried over and went on, or the soundtrack that it hears."""
+    if kept is not None and sampled is not None:
+        shared = carried_over(core, inputs["audio_vae"], kept, inputs["frame_rate"])
+        before = kept.latents[:, :, : kept.latents.shape[2] - shared]
+        return torch.cat([before, sampled.to(before)], dim=2)
+    if inputs["audio"] is None:
+        return None
+    track = _track(core, inputs, Span(0, frames))
+    return None if track is None else track.latents
 
 
 def join(
@@ -89,7 +115,10 @@ def join(
     return torch.cat([kept, torch.from_numpy(artifact).to(kept)], dim=2)
 
 
-def _finish(core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence[ChunkSpan]) -> Outputs:
+def _finish(
+    core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence[ChunkSpan]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The second pass and the decode that were asked for: latents and images."""
     if inputs["upscale"]:
         free_vram()
         latents = _upscaled(core, inputs, latents, windows)
@@ -99,7 +128,7 @@ def _finish(core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence
         images = decode_images(inputs["vae"], latents)
     if inputs["upscale"] or inputs["decode"]:
         free_vram()
-    return {"samples": latents}, images
+    return latents, images
 
 
 def _upscaled(
@@ -129,7 +158,7 @@ def _resampled(
 ) -> torch.Tensor:
     """Window number `index` denoised from `start`; equal noise in every window would show as a pattern."""
     recipe = _upscale_recipe(inputs)
-    recipe = replace(recipe, seed=(recipe.seed + index) % (MAX_SEED + 1))
+    recipe = replace(recipe, seed=(recipe.seed + index) % MAX_SEED)
     return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides).video
 
 
@@ -166,68 +195,13 @@ def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor, places: Mappin
     return guides
 
 
-def _track(core: Core, inputs: Inputs, frames: Span) -> Track | None:
-    """The part of the soundtrack that the clip's frames hear."""
-    if inputs["audio"] is None:
-        return None
-    heard = soundtrack_slice(inputs["audio"], frames, inputs["frame_rate"])
-    return heard_track(encode_track(core, inputs["audio_vae"], heard, len(frames), inputs["frame_rate"]))
-
-
-def _video_of(latent: Mapping[str, Any]) -> torch.Tensor:
-    samples = latent["samples"]
-    video = samples.unbind()[0] if getattr(samples, "is_nested", False) else samples
-    if video.ndim != 5 or video.shape[0] != 1:
-        raise InvalidInput(
-            f"latent has shape {tuple(video.shape)}: connect one LTX video latent [1, C, T, h, w]."
-        )
-    return video
-
-
-def _span(inputs: Inputs, length: int) -> ChunkSpan:
-    """Where the new clip stands in a chain of `length` latents."""
-    new, overlap = inputs["num_new_frames"], inputs["overlap_frames"]
-    for name, frames in (("num_new_frames", new), ("overlap_frames", overlap)):
-        if frames < TEMPORAL or frames % TEMPORAL:
-            raise InvalidInput(f"{name} is {frames}: use a multiple of {TEMPORAL}, at least {TEMPORAL}.")
-    if overlap // TEMPORAL > length:
-        raise InvalidInput(
-            f"overlap_frames {overlap} needs {overlap // TEMPORAL} latents and the latent has {length}: "
-            f"use at most {length * TEMPORAL}."
-        )
-    return ChunkSpan(overlap // TEMPORAL, new // TEMPORAL, length + new // TEMPORAL)
-
-
-def _check(core: Core, inputs: Inputs) -> None:
-    """Refuse before anything is computed what could only fail later."""
-    if inputs["frame_rate"] <= 0:
-        raise InvalidInput(f"frame_rate is {inputs['frame_rate']}: use frames per second, such as 25.")
-    core.require("sampling")
-    if "latent" in inputs or any(inputs.get(f"{name}_image") is not None for name in GUIDED):
-        core.require("guides")
-    if inputs["upscale"]:
-        core.require("upscale")
-        if inputs["upscale_model"] is None:
-            raise InvalidInput("upscale is on without upscale_model: connect a latent upscale model.")
+def _track(core: Core, inputs: Inputs, frames: Span, kept: Kept | None = None) -> Track | None:
+    """The part of the soundtrack that the clip's frames hear; without one, sound to be made beside the clip
+    where an audio VAE is connected, which goes on from `kept`."""
     if inputs["audio"] is not None:
-        core.require("audio")
-        if inputs["audio_vae"] is None:
-            raise InvalidInput("audio is connected without audio_vae: connect the LTX audio VAE.")
-        if not hears(_sampled_model(inputs)):
-            raise InvalidInput("audio is connected and the model cannot hear: load an LTX-2 checkpoint.")
-
-
-def _sampled_model(inputs: Inputs) -> Any:
-    """The MODEL that is sampled: an external guider brings its own."""
-    return inputs["model"] if inputs["guider"] is None else inputs["guider"].model_patcher
-
-
-def _check_clip(inputs: Inputs) -> None:
-    frames = inputs["num_frames"]
-    if frames < TEMPORAL + 1 or frames % TEMPORAL != 1:
-        raise InvalidInput(
-            f"num_frames is {frames}: use 8k + 1, such as {frames_of(latents_of(max(frames, 9)))}."
-        )
-    for name in ("width", "height"):
-        if inputs[name] % SPATIAL:
-            raise InvalidInput(f"{name} is {inputs[name]}: use a multiple of {SPATIAL}.")
+        heard = soundtrack_slice(inputs["audio"], frames, inputs["frame_rate"])
+        return heard_track(encode_track(core, inputs["audio_vae"], heard, len(frames), inputs["frame_rate"]))
+    makes_sound = kept is not None or ("latent" not in inputs and hears(sampled_model(inputs)))
+    if inputs["audio_vae"] is None or not makes_sound:
+        return None
+    return generated_track(core, inputs["audio_vae"], len(frames), inputs["frame_rate"], kept)

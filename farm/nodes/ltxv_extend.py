@@ -26,8 +26,8 @@ class RSLTXVExtend:
     )
     CATEGORY = CATEGORY
     FUNCTION = "extend"
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("LATENT", "IMAGE")
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("latent", "images")
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("LATENT", "IMAGE", "LATENT")
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("latent", "images", "audio_latent")
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Table]:
@@ -48,8 +48,9 @@ class RSLTXVExtend:
             },
         }
 
-    def extend(self, **inputs: Any) -> tuple[dict[str, Any], Any]:
-        """(LATENT, IMAGE); the latent is the whole chain, the image one black frame unless `decode` is on."""
+    def extend(self, **inputs: Any) -> tuple[dict[str, Any], Any, Any]:
+        """(LATENT, IMAGE, LATENT of the sound). The latents are the whole chain, with its sound where the
+        given one has it; the image is one black frame unless `decode` is on."""
         from farm.nodes.flow import extend
 
         return extend(with_defaults(self, inputs))

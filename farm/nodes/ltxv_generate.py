@@ -24,8 +24,8 @@ class RSLTXVGenerate:
     DESCRIPTION = "Generates an LTX-Video or LTX-2 clip, with guide images, sound, 2x upscale and decode."
     CATEGORY = CATEGORY
     FUNCTION = "generate"
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("LATENT", "IMAGE")
-    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("latent", "images")
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("LATENT", "IMAGE", "LATENT")
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("latent", "images", "audio_latent")
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Table]:
@@ -49,8 +49,8 @@ class RSLTXVGenerate:
             },
         }
 
-    def generate(self, **inputs: Any) -> tuple[dict[str, Any], Any]:
-        """(LATENT, IMAGE); the image is one black frame unless `decode` is on."""
+    def generate(self, **inputs: Any) -> tuple[dict[str, Any], Any, Any]:
+        """(LATENT, IMAGE, LATENT of the sound); the image is one black frame unless `decode` is on."""
         from farm.nodes.flow import generate
 
         return generate(with_defaults(self, inputs))

@@ -53,14 +53,14 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     """
     if not sizes_known(engine):
         return None
-    files = {field: find_model(engine, field, name) for field, name in _named(engine) if field != "loras"}
+    found = [(field, find_model(engine, field, name)) for field, name in _named(engine)]
+    files = dict(found)
     whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
     transformer = _gib(files.get("diffusion_model")) or whole - vae_inside
-    loras = (_gib(find_model(engine, "loras", lora.path)) for lora in engine.loras)
     sizes = ModelSizes(
-        transformer=transformer + sum(loras),
+        transformer=transformer + sum(_gib(path) for field, path in found if field == "loras"),
         vae=_gib(files.get("vae")) or vae_inside,
-        text_encoder=_text_encoder_gib(files.get("text_encoder")),
+        text_encoder=sum(_text_encoder_gib(path) for field, path in found if field == "text_encoder"),
         upsampler=_gib(files.get("upscale_model")),
     )
     return footprint_of(sizes, working_for(tasks, engine), device_gib)
@@ -144,10 +144,11 @@ def _has_models(engine: EngineConfig) -> bool:
 
 def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
     """Every model whose size counts, with the field that names it."""
-    for field in ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model"):
+    for field in ("checkpoint", "diffusion_model", "vae", "upscale_model"):
         name = getattr(engine, field)
         if name is not None:
             yield field, name
+    yield from (("text_encoder", name) for name in engine.text_encoders)
     yield from (("loras", lora.path) for lora in engine.loras)
 
 

@@ -66,10 +66,11 @@ class EngineConfig(Model):
         None, description="Diffusion model alone, for checkpoints that come in parts (comfyui)."
     )
     vae: ModelRef | None = Field(None, description="Video VAE alone, where the checkpoint has none.")
-    text_encoder: ModelRef | None = Field(
+    text_encoder: ModelRef | Many[ModelRef] | None = Field(
         None,
-        description="Text encoder, where the checkpoint has none: a file with comfyui; with diffusers a "
-        "folder or hub id that holds `text_encoder/` and `tokenizer/`.",
+        description="Text encoder, where the checkpoint has none: with comfyui a file, or a list where the "
+        "projection is a file of its own; with diffusers a folder or hub id that holds `text_encoder/` and "
+        "`tokenizer/`.",
     )
     loras: Many[Lora] = Field((), description="LoRAs, applied in this order.")
     upscale_model: ModelRef | None = Field(
@@ -84,6 +85,12 @@ class EngineConfig(Model):
     fake: FakeConfig = Field(FakeConfig(), description="Durations of the fake engine.")
     _code: Code = PrivateAttr(NO_CODE)
     """No input reaches a private attribute and no document holds one; it goes to workers with the section."""
+
+    @property
+    def text_encoders(self) -> tuple[str, ...]:
+        """The text encoder's files, folder or hub id; empty where the checkpoint has its own."""
+        named = self.text_encoder
+        return (named,) if isinstance(named, str) else named or ()
 
     @property
     def comfyui(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -146,9 +147,12 @@ def write_ltxav(path: Path) -> Path:
 
 
 def write_upsampler(path: Path) -> Path:
+    import comfy.ops
     from comfy.ldm.lightricks.latent_upsampler import LatentUpsampler
 
-    return _write(path, _random(LatentUpsampler.from_config(UPSAMPLER), "", seed=3), UPSAMPLER)
+    built_with = inspect.signature(LatentUpsampler.from_config).parameters
+    layers = {"operations": comfy.ops.disable_weight_init} if "operations" in built_with else {}
+    return _write(path, _random(LatentUpsampler.from_config(UPSAMPLER, **layers), "", seed=3), UPSAMPLER)
 
 
 def write_lora(path: Path, rank: int = 4) -> Path:

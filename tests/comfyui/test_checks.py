@@ -25,18 +25,18 @@ def test_01_text_to_video(generate: Run) -> None:
     assert torch.isfinite(latent["samples"]).all()
     assert torch.equal(images, torch.zeros_like(images))
     assert images.shape[0] == 1
-    again, _ = generate()
+    again, *_ = generate()
     assert torch.equal(latent["samples"], again["samples"])
-    other, _ = generate(seed=99)
+    other, *_ = generate(seed=99)
     assert not torch.equal(latent["samples"], other["samples"])
 
 
 def test_02_first_image(generate: Run, image: Any, model_calls: list[dict[str, Any]]) -> None:
     import torch
 
-    plain, _ = generate()
+    plain, *_ = generate()
     model_calls.clear()
-    guided, _ = generate(first_image=image, first_strength=0.8, image_strength=0.5)
+    guided, *_ = generate(first_image=image, first_strength=0.8, image_strength=0.5)
     assert guided["samples"].shape == SHAPE
     assert not torch.equal(plain["samples"], guided["samples"])
     call = model_calls[0]
@@ -49,9 +49,9 @@ def test_02_first_image(generate: Run, image: Any, model_calls: list[dict[str, A
 
 
 def test_03_first_and_last_image(generate: Run, image: Any, model_calls: list[dict[str, Any]]) -> None:
-    first, _ = generate(first_image=image)
+    first, *_ = generate(first_image=image)
     model_calls.clear()
-    both, _ = generate(first_image=image, middle_image=image.flip(1), last_image=image.flip(2))
+    both, *_ = generate(first_image=image, middle_image=image.flip(1), last_image=image.flip(2))
     assert both["samples"].shape == SHAPE
     assert not (first["samples"] == both["samples"]).all()
     call = model_calls[0]
@@ -68,9 +68,9 @@ def test_04_lora_applied_outside(generate: Run, ltxv: Kit, folder: Path) -> None
 
     weights = comfy.utils.load_torch_file(str(write_lora(folder / "lora.safetensors")), safe_load=True)
     with_lora, _ = comfy.sd.load_lora_for_models(ltxv.model, None, weights, 1.0, 0.0)
-    plain, _ = generate()
-    changed, _ = generate(model=with_lora)
-    restored, _ = generate()
+    plain, *_ = generate()
+    changed, *_ = generate(model=with_lora)
+    restored, *_ = generate()
     assert not torch.allclose(plain["samples"], changed["samples"], atol=1e-3)
     assert torch.equal(plain["samples"], restored["samples"])
 
@@ -80,12 +80,12 @@ def test_05_external_guider(generate: Run, ltxv: Kit, image: Any, model_calls: l
 
     guider = stg_guider(ltxv.model, positive=prompt(7, 64), negative=ltxv.negative)
     own_words = guider.original_conds["positive"][0]["cross_attn"]
-    latent, _ = generate(guider=guider, first_image=image, ffn_chunks=4)
+    latent, *_ = generate(guider=guider, first_image=image, ffn_chunks=4)
     assert latent["samples"].shape == SHAPE
     assert len(model_calls) == 3 * GENERATE["steps"]
     assert all(call.get("keyframe_idxs") is not None for call in model_calls)
     assert all(call["frame_rate"] == GENERATE["frame_rate"] for call in model_calls)
-    plain, _ = generate(first_image=image)
+    plain, *_ = generate(first_image=image)
     assert not torch.equal(latent["samples"], plain["samples"])
     # The user's guider itself is untouched and can be used again.
     assert guider.original_conds["positive"][0]["cross_attn"] is own_words
@@ -122,12 +122,12 @@ def test_06_external_sampler_and_sigmas(generate: Run, core: Any, model_calls: l
     import torch
 
     sampler = core.call("KSamplerSelect", sampler_name="euler")[0]
-    default, _ = generate()
-    sampled, _ = generate(sampler=sampler)
+    default, *_ = generate()
+    sampled, *_ = generate(sampler=sampler)
     assert not torch.equal(default["samples"], sampled["samples"])
     model_calls.clear()
     sigmas = torch.tensor([1.0, 0.8, 0.6, 0.3, 0.0])
-    latent, _ = generate(sampler=sampler, sigmas=sigmas, max_shift=9.0, steps=1)
+    latent, *_ = generate(sampler=sampler, sigmas=sigmas, max_shift=9.0, steps=1)
     seen = [float(call["timestep"].flatten()[0]) for call in model_calls]
     assert seen[::2] == pytest.approx([1.0, 0.8, 0.6, 0.3])
     assert latent["samples"].shape == SHAPE
@@ -139,7 +139,7 @@ def test_07_sage_attention(
     import torch
     from comfy.ldm.modules import attention
 
-    default, _ = generate(attention_mode="default")
+    default, *_ = generate(attention_mode="default")
     calls: list[int] = []
 
     def counted(q: Any, k: Any, v: Any, *, tensor_layout: str = "HND", **_: Any) -> Any:
@@ -151,14 +151,14 @@ def test_07_sage_attention(
     with monkeypatch.context() as patch:
         patch.setattr(attention, "SAGE_ATTENTION_IS_AVAILABLE", True)
         patch.setattr(attention, "sageattn", counted, raising=False)
-        sage, _ = generate(attention_mode="sage")
+        sage, *_ = generate(attention_mode="sage")
     tokens = LATENTS * (HEIGHT // 32) * (WIDTH // 32)
     # Three blocks, two conditionings, every step; cross-attention has a text mask and keeps its kernel.
     assert calls.count(tokens) == 3 * 2 * GENERATE["steps"]
     assert torch.allclose(default["samples"], sage["samples"], atol=1e-3)
 
     with caplog.at_level(logging.WARNING):
-        fallen, _ = generate(attention_mode="sage")
+        fallen, *_ = generate(attention_mode="sage")
         generate(attention_mode="sage")
     assert torch.equal(default["samples"], fallen["samples"])
     assert len([record for record in caplog.records if "SageAttention cannot run" in record.message]) == 1
@@ -181,15 +181,15 @@ def test_08_ffn_chunks(generate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return counted
 
-    plain, _ = generate()
-    one, _ = generate(ffn_chunks=1)
+    plain, *_ = generate()
+    one, *_ = generate(ffn_chunks=1)
     monkeypatch.setattr(patches, "chunked", counting)
-    chunks, _ = generate(ffn_chunks=8)
+    chunks, *_ = generate(ffn_chunks=8)
     assert pieces == [8] * (3 * 2 * GENERATE["steps"])
     assert torch.equal(plain["samples"], one["samples"])
     assert torch.allclose(plain["samples"], chunks["samples"], atol=1e-4)
     pieces.clear()
-    after, _ = generate()
+    after, *_ = generate()
     assert pieces == []
     assert torch.equal(plain["samples"], after["samples"])
 
@@ -199,15 +199,15 @@ def test_09_upscale(generate: Run, needs: Run, request: pytest.FixtureRequest) -
 
     needs("upscale")
     model = request.getfixturevalue("upscale_model")
-    latent, _ = generate(upscale=True, upscale_model=model, upscale_steps=2)
+    latent, *_ = generate(upscale=True, upscale_model=model, upscale_steps=2)
     assert latent["samples"].shape == (1, 128, LATENTS, HEIGHT // 16, WIDTH // 16)
-    only_model, _ = generate(upscale=True, upscale_model=model, upscale_denoise=0.0)
+    only_model, *_ = generate(upscale=True, upscale_model=model, upscale_denoise=0.0)
     assert only_model["samples"].shape == latent["samples"].shape
     assert not torch.equal(latent["samples"], only_model["samples"])
 
 
 def test_10_decode(generate: Run) -> None:
-    _, images = generate(decode=True)
+    _, images, _ = generate(decode=True)
     assert images.shape == (FRAMES, HEIGHT, WIDTH, 3)
     assert images.min() >= 0.0
     assert images.max() <= 1.0
@@ -226,6 +226,7 @@ def test_11_audio(
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     needs("audio")
+    needs("ltx-2")
     from comfy.ldm.lightricks.av_model import LTXAVModel
 
     seen: list[list[Any]] = []
@@ -239,18 +240,18 @@ def test_11_audio(
     kit, audio_vae = request.getfixturevalue("ltxav")
     node = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
     heard = {"audio": soundtrack, "audio_vae": audio_vae}
-    silent, _ = node.generate(**kit.inputs, **GENERATE)
-    latent, _ = node.generate(**kit.inputs, **GENERATE, **heard, first_image=image)
+    silent, *_ = node.generate(**kit.inputs, **GENERATE)
+    latent, *_ = node.generate(**kit.inputs, **GENERATE, **heard, first_image=image)
     # Both modalities went through the model, the sound as it was given: it is heard, not denoised.
     video, sound = seen[-1]
     assert video.shape[2] == LATENTS + 1
     assert sound.shape[:2] == (1, 8) and sound.shape[2] > 0
     assert torch.allclose(sound, seen[-3][1], atol=1e-5)
     other = {**soundtrack, "waveform": soundtrack["waveform"].flip(2)}
-    changed, _ = node.generate(**kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image)
+    changed, *_ = node.generate(**kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image)
     assert silent["samples"].shape == latent["samples"].shape == SHAPE
     assert not torch.equal(latent["samples"], changed["samples"])
-    longer, _ = NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(**kit.inputs, **EXTEND, **heard, latent=latent)
+    longer, *_ = NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(**kit.inputs, **EXTEND, **heard, latent=latent)
     assert longer["samples"].shape[2] == LATENTS + 2
 
 

@@ -132,31 +132,6 @@ def test_a_link_in_a_cache_of_downloads_is_loaded_by_its_own_name(
     assert np.array_equal(linked, sampled(engine_of("sample", checkpoint="ltxv.safetensors"), conditioning))
 
 
-def test_text_encoders_are_loaded_as_their_model_needs(
-    core: Any, ltxv: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """T5 alone for LTX-Video; for LTX-2 Gemma and the projection that its checkpoint holds."""
-    import comfy.sd
-    import torch
-    from safetensors.torch import save_file
-
-    from actors.engines.comfyui.loaders import AUDIO_KEY
-
-    asked: list[tuple[list[str], Any]] = []
-    monkeypatch.setattr(
-        comfy.sd,
-        "load_clip",
-        lambda ckpt_paths, embedding_directory, clip_type: asked.append((ckpt_paths, clip_type)) or "clip",
-    )
-    encoder, speaker = folder / "encoder.safetensors", folder / "speaker.safetensors"
-    save_file({"weight": torch.zeros(1)}, encoder)
-    save_file({f"model.diffusion_model.{AUDIO_KEY}": torch.zeros(1)}, speaker)
-    engine_of("encode", checkpoint="ltxv.safetensors", text_encoder=str(encoder))
-    engine_of("encode", checkpoint=str(speaker), text_encoder=str(encoder))
-    assert [paths for paths, _ in asked] == [[str(encoder)], [str(encoder), str(speaker)]]
-    assert {kind for _, kind in asked} == {comfy.sd.CLIPType.LTXV}
-
-
 def test_an_audio_vae_by_path_is_the_one_by_name(
     core: Any, needs: Run, request: pytest.FixtureRequest, folder: Path, tmp_path: Path, soundtrack: Any
 ) -> None:

@@ -177,10 +177,10 @@ def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
 
     def chain(waveform: np.ndarray) -> np.ndarray:
         audio = {"waveform": torch.from_numpy(waveform)[None], "sample_rate": WAV_RATE}
-        first, _ = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]().generate(
+        first, *_ = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]().generate(
             **shared, audio=audio, width=SIDE, height=SIDE, num_frames=FIRST, seed=SEEDS[0]
         )
-        whole, _ = NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(
+        whole, *_ = NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(
             **shared, audio=audio, latent=first, num_new_frames=NEW, overlap_frames=OVERLAP,
             overlap_strength=1.0, seed=SEEDS[1],
         )  # fmt: skip

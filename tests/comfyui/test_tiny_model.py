@@ -123,7 +123,7 @@ def test_a_first_image_opens_the_clip(tiny: tuple[Any, Any], generated: Any) -> 
     from benchmarks.tiny.scores import psnr
 
     image = generated[1][40:41]
-    _, images = node(
+    _, images, _ = node(
         "RSLTXVGenerate", tiny, "generate", num_frames=49, width=SIDE, height=SIDE, decode=True,
         first_image=image, image_strength=1.0, seed=4,
     )  # fmt: skip
@@ -133,7 +133,7 @@ def test_a_first_image_opens_the_clip(tiny: tuple[Any, Any], generated: Any) -> 
 def test_the_upscaler_that_is_installed_is_the_models_own(core: Any, tiny: Any, folder: Path) -> None:
     import torch
 
-    from actors.engines.comfyui.tiny import load_own_upsampler
+    from actors.engines.comfyui.loaders import load_own_upsampler
     from actors.engines.comfyui.upscale import upsample
     from actors.models import TINY_CHECKPOINT
     from farm.nodes.install import TINY_UPSCALER_NAME, tiny_upsampler
@@ -142,7 +142,7 @@ def test_the_upscaler_that_is_installed_is_the_models_own(core: Any, tiny: Any, 
     by_core = core.call("LatentUpscaleModelLoader", model_name=TINY_UPSCALER_NAME)[0]
     clip = torch.randn(1, 128, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        ours = upsample(core, load_own_upsampler(TINY_CHECKPOINT), tiny[1], clip)
+        ours = upsample(core, load_own_upsampler(core, TINY_CHECKPOINT), tiny[1], clip)
         theirs = upsample(core, by_core, tiny[1], clip)
     assert ours.shape == (1, 128, 3, 8, 8)
     assert torch.equal(ours, theirs)
@@ -209,7 +209,7 @@ def nine_extends(tiny: tuple[Any, Any], generated: Any) -> tuple[Any, list[int]]
         # The one blended latent is the chain's last.
         seams.append(frames_of(chain["samples"].shape[2] - 1))
         if seed < 109:
-            chain, _ = extended(tiny, chain, seed)
+            chain, *_ = extended(tiny, chain, seed)
     return chain, seams
 
 
@@ -244,15 +244,15 @@ def test_ten_extends_have_no_visible_seam(long_take: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_extends_have_no_visible_seam_when_refined(
-    tiny: tuple[Any, Any], nine_extends: tuple[Any, list[int]]
+    core: Any, tiny: tuple[Any, Any], nine_extends: tuple[Any, list[int]]
 ) -> None:
     """The last Extend upscales: the whole film is refined at twice the size."""
-    from actors.engines.comfyui.tiny import load_own_upsampler
+    from actors.engines.comfyui.loaders import load_own_upsampler
     from actors.models import TINY_CHECKPOINT
 
     chain, seams = nine_extends
-    upscaler = load_own_upsampler(TINY_CHECKPOINT)
-    _, film = extended(tiny, chain, 109, upscale=True, upscale_model=upscaler, decode=True)
+    upscaler = load_own_upsampler(core, TINY_CHECKPOINT)
+    _, film, _ = extended(tiny, chain, 109, upscale=True, upscale_model=upscaler, decode=True)
     assert film.shape[1:3] == (2 * SIDE, 2 * SIDE)
     refined = moves(film, seams)
     print(refined, refined.ratio)

@@ -91,11 +91,16 @@ def generated_track(
     latents = torch.zeros(1, form.channels, form.latents, form.bins)
     mask = torch.ones_like(latents)
     if previous is not None:
-        wanted = audio_format(core, audio_vae, previous.frames, frame_rate).latents
-        kept = min(wanted, previous.latents.shape[2], form.latents)
+        kept = min(carried_over(core, audio_vae, previous, frame_rate), form.latents)
         latents[:, :, :kept] = previous.latents[:, :, previous.latents.shape[2] - kept :]
         mask[:, :, :kept] = 0.0
     return Track(latents, mask)
+
+
+def carried_over(core: Core, audio_vae: Any, previous: Kept, frame_rate: float) -> int:
+    """How many of the previous clip's audio latents an extend takes."""
+    wanted = audio_format(core, audio_vae, previous.frames, frame_rate).latents
+    return min(wanted, previous.latents.shape[2])
 
 
 def decode_track(core: Core, audio_vae: Any, latents: torch.Tensor) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.engines.comfyui.requirements import FEATURES, missing_api
+from actors.engines.comfyui.requirements import FEATURES, Api, lacking, missing_api
 from jobs.errors import CannotRun
 
 EXTRAS = (
@@ -56,15 +57,37 @@ class Core:
         return tuple(getattr(node(), node.FUNCTION)(**inputs))
 
     def require(self, feature: str) -> None:
-        """Raise MissingCoreApi unless all that the feature (a key of `FEATURES`) needs is there."""
-        for api in self.lacks(feature):
-            raise missing_api(api, self.version)
+        """Raise MissingCoreApi unless the feature (a key of `FEATURES`) works on this core."""
+        if faults := self.lacks(feature):
+            raise lacking(feature, faults, self.version)
 
     def lacks(self, feature: str) -> tuple[str, ...]:
-        """The node ids and functions of the feature that this core does not have."""
+        """Why this core cannot do the feature: what is absent, what is called otherwise there, what is
+        known to fail; empty where it can."""
         wanted = FEATURES[feature]
-        nodes = (node_id for node_id in wanted.nodes if not self.has(node_id))
-        return (*nodes, *(dotted for dotted in wanted.functions if not has_function(dotted)))
+        faults = [fault for api in wanted.apis if (fault := self._fault(api))]
+        known = wanted.broken.get(self.version)
+        return (*faults, *([known] if known else []))
+
+    def _fault(self, api: Api) -> str:
+        """Why the API cannot be called as this project calls it; empty where it can."""
+        function = self._callable(api)
+        if function is None:
+            return f"it has no {api.name}"
+        values: list[Any] = [None] * api.positional
+        try:
+            inspect.signature(function).bind(*values, **dict.fromkeys(api.inputs))
+        except TypeError as error:
+            return f"{api.name} is called otherwise there ({error})"
+        return ""
+
+    def _callable(self, api: Api) -> Any | None:
+        if not api.is_node:
+            return function_named(api.name)
+        node = self._find(api.name)
+        if node is None:
+            return None
+        return node.execute if hasattr(node, "define_schema") else getattr(node(), node.FUNCTION)
 
     def _find(self, node_id: str) -> Any | None:
         if node_id not in self._nodes:
@@ -72,8 +95,9 @@ class Core:
         return self._nodes[node_id]
 
 
-def has_function(dotted: str) -> bool:
-    """Whether a function is there: the longest importable prefix, then attributes."""
+def function_named(dotted: str) -> Any | None:
+    """A function by its dotted name, None where it is not there: the longest importable prefix, then
+    attributes."""
     parts = dotted.split(".")
     for split in range(len(parts) - 1, 0, -1):
         try:
@@ -82,8 +106,8 @@ def has_function(dotted: str) -> bool:
             continue
         for part in parts[split:]:
             found = getattr(found, part, None)
-        return found is not None
-    return False
+        return found
+    return None
 
 
 def _lookup(node_id: str) -> Any | None:

@@ -10,11 +10,12 @@ from actors.engines.comfyui.loaders import (
     ModelFiles,
     load_audio_vae,
     load_model,
-    load_text_encoder,
     load_upscale_model,
     load_vae,
 )  # fmt: skip
+from actors.engines.comfyui.model_kind import model_features
 from actors.engines.comfyui.text import ClipText, TextEncoder
+from actors.engines.comfyui.text_loading import load_text_encoder
 from actors.engines.comfyui.tiny import TinyText, has_own_text
 from jobs.task import Stage
 
@@ -31,8 +32,10 @@ class Loaded:
         """Load what these stages need; an upscale stage that has no task must not need its model.
 
         A job that names an audio VAE will hear or make sound: a core that cannot is refused here, before
-        anything is rendered.
+        anything is rendered, and so is one that cannot run the model.
         """
+        for feature in model_features(self.files.transformer):
+            self.core.require(feature)
         if self.files.audio_vae is not None:
             self.core.require("audio")
         if Stage.ENCODE in stages:
@@ -64,6 +67,6 @@ class Loaded:
     @cached_property
     def text(self) -> TextEncoder:
         checkpoint = self.files.checkpoint
-        if self.files.text_encoder is None and checkpoint is not None and has_own_text(checkpoint):
+        if not self.files.text_encoders and checkpoint is not None and has_own_text(checkpoint):
             return TinyText(checkpoint)
         return ClipText(self.core, load_text_encoder(self.files))

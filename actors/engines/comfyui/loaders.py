@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.model_kind import SAFE_SUFFIXES, is_audio_video
 from actors.engines.comfyui.requirements import MODEL_FOLDERS
-from actors.engines.comfyui.tiny import has_own_text, load_own_upsampler
+from actors.engines.comfyui.tiny import has_own_text, write_own_upsampler
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.files import file_digest
@@ -17,9 +19,7 @@ from jobs.files import file_digest
 if TYPE_CHECKING:
     from jobs.spec import EngineConfig
 
-SAFE_SUFFIXES = (".safetensors", ".sft")
 MODEL_PREFIX = "model.diffusion_model."
-AUDIO_KEY = "audio_adaln_single.linear.weight"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ModelFiles:
     checkpoint: Path | None
     diffusion_model: Path | None
     vae: Path | None
-    text_encoder: Path | None
+    text_encoders: tuple[Path, ...]
     upscale_model: Path | None
     audio_vae: Path | None
     loras: tuple[tuple[Path, float], ...]
@@ -51,7 +51,7 @@ class ModelFiles:
             found(checkpoint, "checkpoint"),
             found(config.diffusion_model, "diffusion_model"),
             found(config.vae, "vae"),
-            found(config.text_encoder, "text_encoder"),
+            tuple(_find(name, "text_encoder", config.allow_pickle) for name in config.text_encoders),
             found(config.upscale_model, "upscale_model"),
             found(config.audio_vae, "audio_vae"),
             tuple((_find(lora.path, "loras", config.allow_pickle), lora.strength) for lora in config.loras),
@@ -82,18 +82,18 @@ class ModelFiles:
         }
 
     def text_files(self) -> list[Path]:
-        """What the text encoder is made of: LTX-2's ends in a projection that its checkpoint holds."""
-        if self.text_encoder is None:
+        """What the text encoder is made of: LTX-2's ends in a projection that its checkpoint may hold."""
+        if not self.text_encoders:
             return [] if self.checkpoint is None else [self.checkpoint]
-        return [self.text_encoder, *([self.transformer] if is_audio_video(self.transformer) else [])]
+        return [*self.text_encoders, *([self.transformer] if is_audio_video(self.transformer) else [])]
 
     def paths(self) -> list[Path]:
         """Every file that is read."""
         single = (
-            self.checkpoint, self.diffusion_model, self.vae, self.text_encoder, self.upscale_model,
-            self.audio_vae
+            self.checkpoint, self.diffusion_model, self.vae, self.upscale_model, self.audio_vae
         )  # fmt: skip
-        return [path for path in single if path is not None] + [path for path, _ in self.loras]
+        named = [path for path in single if path is not None]
+        return [*named, *self.text_encoders, *(path for path, _ in self.loras)]
 
 
 def _digest(path: Path | None) -> str | None:
@@ -128,17 +128,6 @@ def _places(folder: str) -> list[str]:
     import folder_paths
 
     return folder_paths.get_folder_paths(folder) if folder in folder_paths.folder_names_and_paths else []
-
-
-def is_audio_video(path: Path) -> bool:
-    """Whether the file holds an LTX-2 transformer."""
-    from safetensors import safe_open
-
-    if path.suffix not in SAFE_SUFFIXES:
-        return False
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-    return any(name.endswith(AUDIO_KEY) for name in names)
 
 
 def load_model(files: ModelFiles, dtype: str) -> Any:
@@ -241,30 +230,26 @@ def _no_tiles(*_: Any, **__: Any) -> Any:
     )
 
 
-def load_text_encoder(files: ModelFiles) -> Any:
-    """CLIP of T5 for LTX-Video, of Gemma for LTX-2, whose projection is in the checkpoint."""
-    import comfy.sd
-    import folder_paths
-
-    if files.text_encoder is None:
-        raise CannotRun(f"{files.transformer.name} needs a text encoder: give engine.text_encoder.")
-    return comfy.sd.load_clip(
-        ckpt_paths=[str(path) for path in files.text_files()],
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        clip_type=comfy.sd.CLIPType.LTXV,
-    )
-
-
 def load_upscale_model(core: Core, files: ModelFiles) -> Any:
     """LATENT_UPSCALE_MODEL: the file given, or the tiny model's own."""
     core.require("upscale")
     if files.upscale_model is not None:
-        return _by_node(
-            core, "LatentUpscaleModelLoader", "model_name", "latent_upscale_models", files.upscale_model
-        )
+        return _upscale_model(core, files.upscale_model)
     if files.checkpoint is not None and has_own_text(files.checkpoint):
-        return load_own_upsampler(files.checkpoint)
+        return load_own_upsampler(core, files.checkpoint)
     raise CannotRun("The job upscales without an upscale model: give engine.upscale_model.")
+
+
+def load_own_upsampler(core: Core, path: Path) -> Any:
+    """LATENT_UPSCALE_MODEL from inside a checkpoint, built by core's own loader, which wants a file."""
+    with TemporaryDirectory() as folder:
+        own = Path(folder) / "upsampler.safetensors"
+        write_own_upsampler(path, own)
+        return _upscale_model(core, own)
+
+
+def _upscale_model(core: Core, path: Path) -> Any:
+    return _by_node(core, "LatentUpscaleModelLoader", "model_name", "latent_upscale_models", path)
 
 
 def load_audio_vae(core: Core, files: ModelFiles) -> Any:

@@ -49,22 +49,26 @@ def patch_feed_forward(model: Any, chunks: int) -> None:
     if not targets:
         log.warning("ffn_chunks has no effect: this model is no LTX transformer.")
     for path, feed_forward in targets:
-        model.add_object_patch(path, chunked(feed_forward, chunks))
+        # What the user has put there is called for each piece; a captured `forward` would be itself.
+        run = model.object_patches.get(path, feed_forward.net)
+        model.add_object_patch(path, chunked(run, chunks))
 
 
-def chunked(feed_forward: Any, chunks: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A `forward` for `[B, tokens, dim]`. It calls `net`, since a captured `forward` would be itself."""
+def chunked(
+    run: Callable[[torch.Tensor], torch.Tensor], chunks: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A `forward` for `[B, tokens, dim]` that calls `run` for each piece."""
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor | None = None
         start = 0
         for piece in x.chunk(chunks, dim=1):
-            part = feed_forward.net(piece)
+            part = run(piece)
             if out is None:
                 out = part.new_empty((*x.shape[:2], part.shape[-1]))
             out[:, start : start + piece.shape[1]] = part
             start += piece.shape[1]
-        return feed_forward.net(x) if out is None else out
+        return run(x) if out is None else out
 
     return forward
 

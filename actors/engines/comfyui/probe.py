@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from actors.engines.comfyui.requirements import FEATURES
+from actors.engines.comfyui.requirements import FEATURES, in_words
 from jobs.errors import CannotRun
 
 MARK = "ltx-farm-probe:"
@@ -19,7 +19,7 @@ KEYS = ("missing", "folders")
 
 @dataclass(frozen=True, slots=True)
 class CoreReport:
-    """A core's version, by feature the node ids and functions it lacks, and its model folders by kind."""
+    """A core's version, by feature what keeps it from that, and its model folders by kind."""
 
     version: str
     missing: Mapping[str, tuple[str, ...]]
@@ -32,16 +32,7 @@ class CoreReport:
 
     def lines(self) -> list[str]:
         """What to tell a user, a line per feature."""
-        return [_line(name, self.missing[name]) for name in FEATURES]
-
-
-def _line(name: str, missing: tuple[str, ...]) -> str:
-    if not missing:
-        return f"{name}: complete"
-    feature = FEATURES[name]
-    return (
-        f"{name}: lacks {', '.join(missing)}; ComfyUI {feature.since} and later have it, or {feature.without}"
-    )
+        return [in_words(name, self.missing[name]) for name in FEATURES]
 
 
 def probe(root: Path, python: str = sys.executable) -> CoreReport:

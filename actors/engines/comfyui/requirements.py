@@ -2,68 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from jobs.errors import MissingCoreApi
 
 
 @dataclass(frozen=True, slots=True)
-class Feature:
-    """Node ids and dotted functions one feature needs, and the versions that have all of them."""
+class Api:
+    """A node, by its id, or a dotted function, as this project calls it: so many values by position, then
+    these inputs by name."""
 
-    nodes: tuple[str, ...]
-    functions: tuple[str, ...]
+    name: str
+    inputs: tuple[str, ...] = ()
+    positional: int = 0
+
+    @property
+    def is_node(self) -> bool:
+        return "." not in self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What one feature calls, and the versions that have all of it.
+
+    `broken` has versions that have all of it and cannot do it all the same, each with what happens there.
+    """
+
+    apis: tuple[Api, ...]
     since: str
     without: str
+    broken: Mapping[str, str] = field(default_factory=dict)
 
 
-FEATURES: dict[str, Feature] = {
+FEATURES: Mapping[str, Feature] = {
     "sampling": Feature(
-        nodes=(
-            "EmptyLTXVLatentVideo",
-            "LTXVConditioning",
-            "ModelSamplingLTXV",
-            "KSamplerSelect",
-            "CFGGuider",
-            "RandomNoise",
-            "SamplerCustomAdvanced",
-        ),
-        functions=(
-            "comfy.model_patcher.ModelPatcher.add_object_patch",
-            "comfy.model_management.unload_all_models",
-            "comfy.model_management.soft_empty_cache",
-            "comfy.samplers.calc_cond_batch",
+        apis=(
+            Api("EmptyLTXVLatentVideo", ("width", "height", "length", "batch_size")),
+            Api("LTXVConditioning", ("positive", "negative", "frame_rate")),
+            Api("ModelSamplingLTXV", ("model", "max_shift", "base_shift", "latent")),
+            Api("KSamplerSelect", ("sampler_name",)),
+            Api("CFGGuider", ("model", "positive", "negative", "cfg")),
+            Api("RandomNoise", ("noise_seed",)),
+            Api("SamplerCustomAdvanced", ("noise", "guider", "sampler", "sigmas", "latent_image")),
+            Api("CLIPTextEncode", ("clip", "text")),
+            Api("comfy.model_patcher.ModelPatcher.add_object_patch", positional=3),
+            Api("comfy.model_management.unload_all_models"),
+            Api("comfy.model_management.soft_empty_cache"),
+            Api("comfy.samplers.calc_cond_batch", positional=5),
+            Api("comfy.utils.load_torch_file", ("safe_load", "return_metadata"), positional=1),
+            Api("comfy.sd.load_checkpoint_guess_config", ("output_vae", "output_clip"), positional=1),
+            Api("comfy.sd.load_lora_for_models", positional=5),
+            Api("comfy.sd.load_text_encoder_state_dicts", ("embedding_directory", "clip_type"), positional=1),
         ),
         since="0.3.64",
         without="nothing can be rendered",
     ),
     "guides": Feature(
-        nodes=("LTXVPreprocess", "LTXVAddGuide"),
-        functions=("comfy_extras.nodes_lt.LTXVAddGuide.append_keyframe", "comfy.utils.common_upscale"),
+        apis=(
+            Api("LTXVPreprocess", ("image", "img_compression")),
+            Api(
+                "LTXVAddGuide",
+                ("positive", "negative", "vae", "latent", "image", "frame_idx", "strength"),
+            ),
+            Api("comfy_extras.nodes_lt.LTXVAddGuide.append_keyframe", positional=8),
+            Api("comfy.utils.common_upscale", positional=5),
+        ),
         since="0.3.64",
         without="render text to video only, without images and without Extend",
     ),
     "upscale": Feature(
-        nodes=("LTXVLatentUpsampler", "LatentUpscaleModelLoader"),
-        functions=("comfy.ldm.lightricks.latent_upsampler.LatentUpsampler.from_config",),
+        apis=(
+            Api("LTXVLatentUpsampler", ("samples", "upscale_model", "vae")),
+            Api("LatentUpscaleModelLoader", ("model_name",)),
+        ),
         since="0.8.0",
         without="leave `upscale` off",
     ),
+    "ltx-2": Feature(
+        apis=(Api("LTXVConcatAVLatent", ("video_latent", "audio_latent")),),
+        since="0.8.0",
+        without="use an LTX-Video model",
+        broken={"0.29.0": "it fails on clips without sound, which second passes are"},
+    ),
+    "ltx-2.5": Feature(
+        apis=(Api("comfy.text_encoders.lt.ltxav_gemma4_tokenizer", positional=1),),
+        since="0.32.0",
+        without="use an older model",
+    ),
     "audio": Feature(
-        nodes=(
-            "LTXVAudioVAELoader",
-            "LTXVAudioVAEEncode",
-            "LTXVAudioVAEDecode",
-            "LTXVEmptyLatentAudio",
-            "LTXVConcatAVLatent",
-            "LTXVSeparateAVLatent",
+        apis=(
+            Api("LTXVAudioVAELoader", ("ckpt_name",)),
+            Api("LTXVAudioVAEEncode", ("audio", "audio_vae")),
+            Api("LTXVAudioVAEDecode", ("samples", "audio_vae")),
+            Api("LTXVEmptyLatentAudio", ("frames_number", "frame_rate", "batch_size", "audio_vae")),
+            Api("LTXVConcatAVLatent", ("video_latent", "audio_latent")),
+            Api("LTXVSeparateAVLatent", ("av_latent",)),
+            Api("comfy.nested_tensor.NestedTensor", positional=1),
         ),
-        functions=("comfy.nested_tensor.NestedTensor",),
         since="0.8.0",
         without="render without audio",
     ),
     "stg": Feature(
-        nodes=("SkipLayerGuidanceDiT",), functions=(), since="0.3.64", without="use the guider `cfg`"
+        apis=(
+            Api(
+                "SkipLayerGuidanceDiT",
+                ("model", "scale", "rescaling_scale", "start_percent", "end_percent", "double_layers"),
+            ),
+        ),
+        since="0.3.64",
+        without="use the guider `cfg`",
     ),
 }
 
@@ -81,7 +129,7 @@ MODEL_FOLDERS: dict[str, tuple[str, ...]] = {
 
 def feature_of(api: str) -> Feature | None:
     """The feature that needs a node id or dotted function, None for one the farm never asks for."""
-    return next((f for f in FEATURES.values() if api in f.nodes or api in f.functions), None)
+    return next((f for f in FEATURES.values() if any(api == one.name for one in f.apis)), None)
 
 
 def missing_api(api: str, version: str) -> MissingCoreApi:
@@ -93,3 +141,21 @@ def missing_api(api: str, version: str) -> MissingCoreApi:
         f"ComfyUI {version} has no {api}; versions {feature.since} and later have it: "
         f"update ComfyUI, or {feature.without}."
     )
+
+
+def lacking(name: str, faults: Sequence[str], version: str) -> MissingCoreApi:
+    """The error for a feature that this core cannot do."""
+    return MissingCoreApi(f"ComfyUI {version}: {in_words(name, faults)}.")
+
+
+def in_words(name: str, faults: Sequence[str]) -> str:
+    """A feature in one line: complete, or what is wrong and the way out."""
+    if not faults:
+        return f"{name}: complete"
+    feature = FEATURES[name]
+    tested = f"versions from {feature.since} on were tested{_but(feature)}"
+    return f"{name}: {'; '.join(faults)}; {tested}: use one of these, or {feature.without}"
+
+
+def _but(feature: Feature) -> str:
+    return f", all but {', '.join(feature.broken)} work" if feature.broken else ""

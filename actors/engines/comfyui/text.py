@@ -11,6 +11,7 @@ import torch
 from actors.engines.comfyui.core import Core
 from actors.engines.comfyui.guides import Conditioning, Pair
 from actors.payload import Payload, from_torch, to_torch
+from jobs.errors import CannotRun
 
 MASK = "attention_mask"
 SIDES = ("positive", "negative")
@@ -30,7 +31,14 @@ class ClipText:
     clip: Any
 
     def conditioning(self, prompt: str) -> Conditioning:
-        return self.core.call("CLIPTextEncode", clip=self.clip, text=prompt)[0]
+        """Raises CannotRun where the encoder gives nothing: a model would be sampled without words."""
+        made = self.core.call("CLIPTextEncode", clip=self.clip, text=prompt)[0]
+        if not made[0][0].any():
+            raise CannotRun(
+                "the text encoder gives embeddings of zeros: weights of it are missing from the files of "
+                "engine.text_encoder; download them again, or use a file that includes them."
+            )
+        return made
 
 
 def pack_pair(pair: Pair) -> Payload:

@@ -74,12 +74,9 @@ def has_own_text(path: Path) -> bool:
     return "text_encoder" in configs_of(path)
 
 
-def load_own_upsampler(path: Path) -> Any:
-    """LATENT_UPSCALE_MODEL from inside a checkpoint, built as core's loader builds one from a file."""
-    import comfy.model_management
-    from comfy.ldm.lightricks.latent_upsampler import LatentUpsampler
+def write_own_upsampler(path: Path, target: Path) -> None:
+    """The latent upsampler inside a checkpoint, as a file of its own that core's loader takes."""
+    from safetensors.torch import save_file
 
-    dtype = comfy.model_management.vae_dtype(allowed_dtypes=[torch.bfloat16, torch.float32])
-    model = LatentUpsampler.from_config(configs_of(path)["latent_upsampler"]).to(dtype=dtype)
-    model.load_state_dict(tensors_of(path, UPSAMPLER_PREFIX))
-    return model.eval()
+    config = json.dumps(configs_of(path)["latent_upsampler"])
+    save_file(tensors_of(path, UPSAMPLER_PREFIX), target, metadata={"config": config})

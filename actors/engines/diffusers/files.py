@@ -98,7 +98,9 @@ def find_files(config: EngineConfig) -> ModelFiles:
     files = ModelFiles(
         checkpoint=found("engine.checkpoint", config.checkpoint) or TINY_CHECKPOINT,
         vae=found("engine.vae", config.vae, ("vae",)),
-        text_encoder=found("engine.text_encoder", config.text_encoder, ("text_encoder", "tokenizer")),
+        text_encoder=found(
+            "engine.text_encoder", next(iter(config.text_encoders), None), ("text_encoder", "tokenizer")
+        ),
         upscale_model=found("engine.upscale_model", config.upscale_model, ("latent_upsampler",)),
         loras=tuple(
             (path, lora.strength)

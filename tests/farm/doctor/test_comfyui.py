@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from farm.doctor.comfyui import needed_features
 from jobs.spec import JobSpec
@@ -70,3 +72,21 @@ def test_a_real_comfyui(doctor: Doctor) -> None:
     assert found(report, "comfyui", "ok")
     lacks = [finding["message"] for finding in report if finding["level"] == "warn"]
     assert all("and later have it" in message for message in lacks if "lacks" in message)
+
+
+@pytest.mark.parametrize(
+    ("own", "needed"),
+    [
+        ((), set()),
+        (("audio_adaln_single.linear.weight",), {"ltx-2"}),
+        (("audio_adaln_single.linear.weight", "keyframes_abs_pos_embedding"), {"ltx-2", "ltx-2.5"}),
+    ],
+    ids=["ltx-video", "2.0", "2.5"],
+)
+def test_features_that_a_model_needs(tmp_path: Path, own: tuple[str, ...], needed: set[str]) -> None:
+    """Which core runs it is known from its header."""
+    names = ("transformer_blocks.0.attn1.to_q.weight", "patchify_proj.weight", *own)
+    model = tmp_path / "model.safetensors"
+    save_file({f"model.diffusion_model.{name}": np.zeros((8, 8), np.float32) for name in names}, model)
+    spec = JobSpec.model_validate(film(tmp_path, engine={"name": "comfyui", "checkpoint": str(model)}))
+    assert needed_features(spec) == {"sampling", *needed}

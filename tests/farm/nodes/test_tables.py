@@ -85,8 +85,8 @@ def test_extend() -> None:
 def test_outputs_and_names() -> None:
     for name in ("RSLTXVGenerate", "RSLTXVExtend"):
         node = NODE_CLASS_MAPPINGS[name]
-        assert node.RETURN_TYPES == ("LATENT", "IMAGE")
-        assert node.RETURN_NAMES == ("latent", "images")
+        assert node.RETURN_TYPES == ("LATENT", "IMAGE", "LATENT")
+        assert node.RETURN_NAMES == ("latent", "images", "audio_latent")
         assert node.CATEGORY == "rs-nodes"
         assert callable(getattr(node(), node.FUNCTION))
     assert NODE_DISPLAY_NAME_MAPPINGS["RSLTXVGenerate"] == "RS LTXV Generate"
