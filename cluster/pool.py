@@ -17,6 +17,7 @@ from typing import Any
 import ray
 
 from cluster.failures import Failure, read_failure
+from cluster.holders import actor_name, other_jobs
 from cluster.inventory import WorkerRequest, read_inventory
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from cluster.shelf import Shelf
@@ -36,6 +37,7 @@ class PoolConfig:
     not share the storage is found before anything is rendered, and a busy cluster starts with what it has.
     `place_notice_s`: how long a wait for resources stays silent; it is told again each time it has doubled.
     `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a sign.
+    `job`: whose workers they are, for others that wait.
     """
 
     proof: StorageProof = field(default_factory=StorageProof)
@@ -43,6 +45,7 @@ class PoolConfig:
     place_notice_s: float = 10.0
     load_deadline_s: float = 1800.0
     ping_s: float = 5.0
+    job: str = ""
 
 
 Configure = Callable[[WorkerRequest, Placement], Any]
@@ -68,8 +71,14 @@ class Pool:
     """Workers of one class. Not thread-safe: one thread, the driver's, calls its methods."""
 
     def __init__(
-        self, worker_class: type[Worker], configure: Configure, config: PoolConfig | None = None
+        self,
+        worker_class: type[Worker],
+        configure: Configure,
+        config: PoolConfig | None = None,
+        watch: Callable[[PoolEvent], None] | None = None,
     ) -> None:
+        """`watch` sees every event before `wait` gives it."""
+        self._watcher = watch
         self._worker_class = worker_class
         self._configure = configure
         self._config = config or PoolConfig()
@@ -116,6 +125,9 @@ class Pool:
         while answer is not None:
             events += self._read(*answer)
             answer = self._next(0.0)
+        if self._watcher is not None:
+            for event in events:
+                self._watcher(event)
         return events
 
     def wake(self) -> None:
@@ -182,6 +194,8 @@ class Pool:
             "max_concurrency": CALLS_AT_ONCE,
             "scheduling_strategy": "SPREAD",
         }
+        if self._config.job:
+            options["name"] = actor_name(self._config.job, request)
         if request.labels:
             options |= {"label_selector": request.labels, "scheduling_strategy": "DEFAULT"}
         actor = ray.remote(WorkerShell).options(**options).remote(request.id, incarnation)
@@ -327,12 +341,13 @@ class Pool:
         self._told_s = longest_s
         names = ", ".join(str(member.request) for member in waiting[:3])
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
-        inventory = read_inventory()
+        inventory, free, holders = read_inventory(), _free(), other_jobs(self._config.job)
+        held = [f"job {job} holds {gpus:g} GPU" for job, gpus in holders.items()]
         message = (
             f"waiting {longest_s:.0f} s for room for {names}{more}: the cluster is busy or still growing. "
-            f"Free now: {_free()}; it has {inventory}{inventory.growth}"
+            f"{''.join(f'{each}. ' for each in held)}Free now: {free}; it has {inventory}{inventory.growth}"
         )
-        return [Waiting(waiting[0].request.id, message)]
+        return [Waiting(waiting[0].request.id, message, free, holders)]
 
 
 def _object_stores() -> dict[str, float]:

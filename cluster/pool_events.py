@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.failures import Failure
@@ -30,9 +30,14 @@ class PoolEvent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting(PoolEvent):
-    """This worker, and perhaps others, have no process yet: the cluster is busy, or still growing."""
+    """This worker, and perhaps others, have no process yet: the cluster is busy, or still growing.
+
+    `free` is what nobody holds at the moment, `holders` are the GPUs that other jobs of the farm hold.
+    """
 
     message: str
+    free: str = ""
+    holders: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

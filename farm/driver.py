@@ -30,6 +30,7 @@ from jobs.scratch import sweep
 from jobs.topology import AUTO
 
 if TYPE_CHECKING:
+    from cluster.pool import PoolConfig
     from jobs.load import LoadedSpec
     from jobs.topology import Topology
 
@@ -88,17 +89,19 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
 def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator[Event]:
     from actors.worker import StageWorker
     from cluster.metrics import Instruments
-    from cluster.pool import Pool, PoolConfig
+    from cluster.pool import Pool
     from cluster.storage import plant, uproot
     from farm.render_loop import RenderLoop
+    from farm.waiting import RoomWatch
 
     arranged = yield from _arranged(session, options, text)
     if arranged is None:
         return
     workforce, place = arranged
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
-    config = PoolConfig(proof, place_notice_s=options.place_notice_s, load_deadline_s=options.load_deadline_s)
-    pool = Pool(StageWorker, configure(session, workforce), config)
+    config = replace(_pool_config(session, options), proof=proof)
+    watch = RoomWatch(session, workforce.requests)
+    pool = Pool(StageWorker, configure(session, workforce), config, watch.take)
     loop = RenderLoop(session, pool, workforce, place)
     try:
         with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
@@ -107,6 +110,16 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     finally:
         pool.close()
         uproot(proof)
+
+
+def _pool_config(session: JobSession, options: RayOptions) -> PoolConfig:
+    from cluster.pool import PoolConfig
+
+    return PoolConfig(
+        place_notice_s=options.place_notice_s,
+        load_deadline_s=options.load_deadline_s,
+        job=session.store.job_id,
+    )
 
 
 def _arranged(
@@ -154,7 +167,8 @@ def _probed(
 ) -> Generator[Event, None, Probe | None]:
     """Measures stage times before the topology is chosen, where they are unknown and there is a choice."""
     from actors.probe import ProbeWorker
-    from cluster.pool import Pool, PoolConfig
+    from cluster.pool import Pool
+    from farm.waiting import RoomWatch
 
     place = Place(session.plan.engine, inventory.device)
     work = session.remaining_work
@@ -165,9 +179,8 @@ def _probed(
     workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
     names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
-    pool = Pool(
-        ProbeWorker, configure(session, workforce), PoolConfig(load_deadline_s=options.load_deadline_s)
-    )
+    watch = RoomWatch(session, workforce.requests)
+    pool = Pool(ProbeWorker, configure(session, workforce), _pool_config(session, options), watch.take)
     probe = Probe(tasks, pool, workforce)
     try:
         with stop_signals(probe.stop) if _in_main_thread() else nullcontext():

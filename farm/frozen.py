@@ -15,7 +15,7 @@ from typing import Any
 
 from actors.media.ffmpeg import media_fingerprint
 from actors.packages import installed_versions
-from jobs.digest import Fingerprint, input_files
+from jobs.digest import STAGE_VERSION, Fingerprint, input_files
 from jobs.errors import CannotRun
 from jobs.files import file_digest
 from jobs.graph import SampleParams, UpscaleParams
@@ -23,8 +23,10 @@ from jobs.plan import Plan
 from jobs.records import Form
 from jobs.store import DIGESTS, Store
 from jobs.task import TaskGraph
+from jobs.version import VERSION
 
 SAMPLED = (SampleParams, UpscaleParams)
+MOST_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Frozen:
     """What `digests.json` holds: the digest of every task in plan order, and what they stand for.
 
     `config` is the spec's engine section, `engine` the fingerprint that a worker reported of it, `modes` what
-    it made of each `auto`, `sources` the packages and files that it is made of.
+    it made of each `auto`, `sources` the packages and files that it is made of. `media` are the tools of the
+    driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
@@ -41,6 +44,9 @@ class Frozen:
     modes: dict[str, str] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     samplers: tuple[str, ...] = ()
+    media: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, int] = field(default_factory=dict)
+    farm: str = ""
 
 
 DIGESTS_FORM = Form(DIGESTS, Frozen)
@@ -68,6 +74,50 @@ def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
         "modes": kept.modes,
         "samplers": kept.samplers,
     }
+
+
+def frozen_now(plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str]) -> Frozen:
+    """What is kept of a job from now on."""
+    return Frozen(
+        digests=dict(digests),
+        config=plan.engine.model_dump(mode="json"),
+        engine=dict(report["fingerprint"]),
+        modes=dict(report.get("modes", {})),
+        sources=dict(report.get("sources", {})),
+        samplers=tuple(report.get("samplers", ())),
+        media=media_fingerprint(),
+        stages={stage.value: version for stage, version in STAGE_VERSION.items()},
+        farm=VERSION,
+    )
+
+
+def changed_since(store: Store, now: Frozen) -> str:
+    """With what the job's committed results were made, and how that changed since, in words; empty where it
+    did not, where there are none, or where the spec's own engine section is another one now."""
+    kept = store.recall(DIGESTS_FORM)
+    if kept is None or kept.config != now.config:
+        return ""
+    was, is_now = _made_with(kept), _made_with(now)
+    changes = [
+        f"{key} was {_short(value)} and is {_short(is_now.get(key))}"
+        for key, value in was.items()
+        if is_now.get(key) != value
+    ]
+    if not changes or not store.committed_digests().intersection(kept.digests.values()):
+        return ""
+    model = kept.config.get("diffusion_model") or kept.config.get("checkpoint") or "bundled"
+    engine = f"engine {kept.config.get('name')}, model {model}"
+    return f"rendered by farm {kept.farm or 'of an earlier version'} with {engine}: {'; '.join(changes)}"
+
+
+def _made_with(frozen: Frozen) -> dict[str, Any]:
+    stages = {f"the {stage} stage's version": version for stage, version in frozen.stages.items()}
+    return {**frozen.media, **frozen.engine, **stages}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,10 +31,18 @@ from farm.events import (
     to_record,
 )
 from farm.eviction import Evictions
-from farm.frozen import DIGESTS_FORM, Frozen, frozen_report, job_fingerprint, require_samplers
+from farm.frozen import (
+    DIGESTS_FORM,
+    changed_since,
+    frozen_now,
+    frozen_report,
+    job_fingerprint,
+    require_samplers,
+)
 from farm.holdings import Holdings
 from farm.ledger import Ledger
 from farm.progress import split_task
+from farm.spec_origin import origin_of, which_spec
 from farm.standing import ANSWERED, require_not_cancelled, require_ours, standing
 from farm.state import (
     COMPUTED,
@@ -47,17 +56,20 @@ from farm.state import (
     FilmState,
     JobState,
     TaskCounts,
+    WaitingFor,
     read_state,
 )  # fmt: skip
 from farm.topology.remaining import RemainingWork
+from farm.typed import typed_render
 from jobs.advice import advice
-from jobs.errors import CorruptArtifact, DamagedDocument, StageError, StorageProblem
+from jobs.errors import CannotRun, CorruptArtifact, DamagedDocument, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
 from jobs.graph import Stage, TaskGraph, build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import PLAN_FORM, PlanFile, make_plan, reseeded
 from jobs.store import SPEC, Request, Store
+from jobs.store.documents import REFUSED
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -97,9 +109,19 @@ class JobSession:
         self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock()
         self._evictions = Evictions(self.store, self.check_lock)
-        self._state = JobState(job=self.store.job_id, topology=scope.topology, started_s=time.time())
+        self._state = JobState(
+            job=self.store.job_id,
+            topology=scope.topology,
+            started_s=time.time(),
+            tasks=TaskCounts(total=len(self.ledger.scoped)),
+            films=len(self.plan.videos),
+            spec=origin_of(loaded),
+        )
         self.standing: tuple[str, str] | None = None
         """Outcome and reason of a request that the driver before this one did not live to heed."""
+        self._as_it_was = scope.resume and loaded.origin is None
+        """A job is taken up from its run directory, not from a spec file."""
+        self._before: JobState | None = None
         self._undelivered: StageError | None = None
         self._decayed: list[str] = []
         self._mends = 0
@@ -129,23 +151,31 @@ class JobSession:
             yield told[-1]
         for notice in told:
             self.record(notice)
-        self._take_up()
+        if spec := self._take_up():
+            yield self.record(Notice(spec))
         for warning in advice(self.plan):
             yield self.record(Notice(f"warning: {warning}"))
 
-    def _take_up(self) -> None:
+    def _take_up(self) -> str:
+        """What the run directory says from now on; returns which spec is rendered, where there are two."""
         known = self._known()
         if not self.scope.resume:
             self.standing = standing(self.store.job_id, known, self.store.requests())
         if self.standing is not None:
             self._state = known or self._state
-            return
+            return ""
         self._take_back(Request)
-        if known is not None:
-            self._state = replace(self._state, videos=known.videos)
+        stored, self._before = self.store.read_text(SPEC), known
+        before, now = known.spec if known else None, self._state.spec
+        again = partial(typed_render, self.store.job_id, self.plan.job, self.store.runs_url)
+        told = which_spec(stored == self._spec_text if stored else None, now, before, again)
+        kept = before if now is None and stored == self._spec_text else now
+        self._state = replace(self._state, videos=known.videos if known else (), spec=kept)
         self.store.write_text(SPEC, self._spec_text)
         self._write_plan()
         self._write_state()
+        self.store.backend.delete(REFUSED)
+        return told
 
     def _known(self) -> JobState | None:
         """How the job stood. Raises DamagedDocument, unless it is taken up on purpose, whatever it was."""
@@ -186,13 +216,19 @@ class JobSession:
             self._write_plan()
         self.engine = report["fingerprint"]
         self.ledger.resolve(job_fingerprint(self.graph, self.engine))
-        self._write_digests(report)
+        self._freeze(report)
         self._survey()
         return True
 
     def arranged(self, topology: str) -> None:
         """Notes on which topology the job renders, once `auto` is settled."""
         self._state = replace(self._state, topology=topology)
+
+    def waits(self, waiting: WaitingFor | None) -> None:
+        """Notes that the job waits for its first worker, or no longer."""
+        if waiting != self._state.waiting:
+            self._state = replace(self._state, waiting=waiting)
+            self._write_state()
 
     def planned(self) -> JobPlanned:
         """The opening event, once `resolve` has succeeded."""
@@ -348,16 +384,25 @@ class JobSession:
     def _write_plan(self) -> None:
         self.store.save(PLAN_FORM, PlanFile(self.plan))
 
-    def _write_digests(self, report: Mapping[str, Any]) -> None:
-        frozen = Frozen(
-            digests=self.ledger.digests,
-            config=self.plan.engine.model_dump(mode="json"),
-            engine=dict(report["fingerprint"]),
-            modes=dict(report.get("modes", {})),
-            sources=dict(report.get("sources", {})),
-            samplers=tuple(report.get("samplers", ())),
+    def _freeze(self, report: Mapping[str, Any]) -> None:
+        """Keeps what the digests stand for. Raises CannotRun where a job that is taken up from its run
+        directory would be made of something else than before; it stays as it was."""
+        now = frozen_now(self.plan, report, self.ledger.digests)
+        if changed := changed_since(self.store, now):
+            told = f"job {self.store.job_id} was {changed}"
+            if self._as_it_was:
+                self._state = self._before or self._state
+                self._write_state()
+                raise CannotRun(f"{told}. {self._anew()}")
+            self._notice(f"{told}; what depends on that is made again")
+        self.store.save(DIGESTS_FORM, now)
+
+    def _anew(self) -> str:
+        again = typed_render(self.store.job_id, self.plan.job, self.store.runs_url)
+        return (
+            "Resumed here, all that depends on that would be made again, and films replaced: resume it where "
+            f"it was begun, or `{again} --resume` renders it anew."
         )
-        self.store.save(DIGESTS_FORM, frozen)
 
     def _survey(self) -> None:
         """Reads the store once: what counts, what is damaged, what is left to do."""
@@ -413,7 +458,8 @@ class JobSession:
 
     def _end(self, outcome: str, reason: str) -> JobFinished:
         exact = self._state.exact and self.ledger.exact
-        self._state = replace(self._state, outcome=outcome, reason=reason, ended_s=time.time(), exact=exact)
+        ended = replace(self._state, outcome=outcome, reason=reason, ended_s=time.time())
+        self._state = replace(ended, exact=exact, waiting=None)
         try:
             self._write_state()
         except StorageProblem as problem:

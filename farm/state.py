@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from farm.spec_origin import SpecOrigin
 from farm.typed import typed
 from jobs.records import Form
 from jobs.store import STATE, Store
 
 RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
 PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"
+
+WAITING, REFUSED = "waiting", "refused"
+"""How `farm list`, `status` and `why` call a job that runs without a worker yet, and one that was never taken
+up; no `state.json` has these outcomes."""
+
+LIVE = (RUNNING, WAITING)
+"""Outcomes of a job that a driver holds."""
 
 PAUSED_BY_USER = "paused by the user"
 """The reason that a job has after `farm pause`."""
@@ -62,8 +70,23 @@ class FailedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingFor:
+    """What a running job without a worker waits for, since `since_s` (epoch seconds): the resources that it
+    asks for, those that nobody held when that was last looked up, and the GPUs of other jobs of the farm."""
+
+    since_s: float
+    wanted: str
+    free: str = ""
+    holders: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
-    """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds."""
+    """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds.
+
+    `films` counts those of the plan, `waiting` is there as long as a running job has no worker, `spec` is the
+    file that was rendered, where it was one.
+    """
 
     job: str
     outcome: str = RUNNING
@@ -75,6 +98,9 @@ class JobState:
     topology: str = ""
     started_s: float = 0.0
     ended_s: float | None = None
+    films: int = 0
+    waiting: WaitingFor | None = None
+    spec: SpecOrigin | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""

@@ -64,7 +64,7 @@ def submit(request: SubmitRequest) -> tuple[JobServer, Submission]:
     from cluster.jobs import JobRequest, JobServer
 
     server = JobServer(request.address)
-    job = request.job_id or _name_in(request.spec)
+    job = request.job_id or name_in(request.spec)
     submission_id = f"{job}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     command = entrypoint(request)
     server.submit(JobRequest(command, submission_id, {"job": job, "spec": request.spec}, request.working_dir))
@@ -108,7 +108,7 @@ def _on_cluster(request: SubmitRequest) -> str:
     return str(Path(request.spec).absolute())
 
 
-def _name_in(spec: str) -> str:
+def name_in(spec: str) -> str:
     """The job's name for people who list jobs: the spec's where it can be read here, else its file name."""
     import yaml
 

@@ -13,10 +13,10 @@ def typed(verb: str, job: str, runs_url: str) -> str:
     return _with_runs(" ".join(filter(None, ("farm", head, shlex.quote(job), options))), runs_url)
 
 
-def typed_render(job: str, spec_name: str, runs_url: str) -> str:
+def typed_render(job: str, spec_name: str, runs_url: str, spec: str = "SPEC") -> str:
     """`farm render SPEC`, into the run directory `job`, of a spec that calls the job `spec_name`."""
     own = "" if job == spec_name else f" --job-id {shlex.quote(job)}"
-    return _with_runs(f"farm render SPEC{own}", runs_url)
+    return _with_runs(f"farm render {shlex.quote(spec)}{own}", runs_url)
 
 
 def _with_runs(command: str, runs_url: str) -> str:

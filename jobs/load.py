@@ -59,10 +59,12 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A checked spec, with absolute paths, and what was measured of its sources."""
+    """A checked spec, with absolute paths, what was measured of its sources, and the file that it was read
+    from (None for a mapping)."""
 
     spec: JobSpec
     facts: SourceFacts = field(default_factory=SourceFacts)
+    origin: Path | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
@@ -83,6 +85,7 @@ def load_spec(
     `overrides` are `place=value` texts; the rest is as in `LoadOptions`. Raises SpecError with every problem,
     UsageError for an override that is not one. Writes nothing.
     """
+    origin = None if isinstance(source, Mapping) else Path(source).absolute()
     if isinstance(source, Mapping):
         document, base = Document(dict(source)), Path.cwd()
     else:
@@ -90,7 +93,7 @@ def load_spec(
     if overrides:
         document = Document(apply_overrides(document.data, overrides))
     try:
-        return check_document(document, base, LoadOptions(code, check_files, probes))
+        return replace(check_document(document, base, LoadOptions(code, check_files, probes)), origin=origin)
     except SpecError as error:
         raise SpecError(for_shell(error.problems, overrides)) from None
 

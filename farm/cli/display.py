@@ -27,19 +27,10 @@ from farm.events import (
     WorkerSuspended,
 )
 from farm.progress import STAGES, Progress, said_of, split_task
-from jobs.wording import amount
+from jobs.wording import amount, clock
 
 BAR_CELLS = 24
 PLAIN_INTERVAL_S = 10.0
-
-
-def clock(seconds: float | None) -> str:
-    """`1:02:03` or `2:03`; `…` for an unknown duration."""
-    if seconds is None:
-        return "…"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def duration(seconds: float) -> str:

@@ -59,6 +59,7 @@ def render(
 ) -> int:
     """Render a job; the same command continues one that stopped."""
     from farm.api import RenderOptions
+    from farm.refusal import traced
 
     refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
     options = RenderOptions(
@@ -74,7 +75,8 @@ def render(
         allow_pickle=allow_pickle,
         resume=resume,
     )
-    return run_to_end(spec, options, output)
+    with traced(spec, options):
+        return run_to_end(spec, options, output)
 
 
 def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -> int:

@@ -36,11 +36,11 @@ def report(
 
 def _keep_fresh(runs: str, job: str) -> None:
     from farm.report import write_report
-    from farm.state import RUNNING
+    from farm.state import LIVE
     from farm.verbs.run import Run
     from jobs.store import Store
 
-    while Run.open(runs, job).outcome[0] == RUNNING:
+    while Run.open(runs, job).outcome[0] in LIVE:
         time.sleep(WATCH_INTERVAL_S)
         write_report(Store.find(runs, job))
 

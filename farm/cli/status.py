@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli.display import bar, clock, event_line
+from farm.cli.display import bar, event_line
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 from farm.events import Event, FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
 from farm.progress import said_of
+from jobs.wording import clock, size
 
 if TYPE_CHECKING:
+    from farm.verbs.listing import JobRow
     from farm.verbs.status import JobStatus, VideoStatus
 
 WATCH_INTERVAL_S = 1.0
+HEADS = ("job", "outcome", "done", "tasks", "films", "size", "began")
 
 
 def status(
@@ -48,10 +51,16 @@ def list_jobs(runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> 
     if output is OutputFormat.JSON:
         emit_json(rows)
         return 0
-    cells = [(row.job, row.outcome, f"{row.committed}/{row.total}") for row in rows]
-    for line in columns(("job", "outcome", "tasks"), cells) if cells else (f"no jobs in {runs}",):
+    for line in columns(HEADS, [_cells(row) for row in rows]) if rows else (f"no jobs in {runs}",):
         emit_text(line)
     return 0
+
+
+def _cells(row: JobRow) -> tuple[str, ...]:
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.started_s)) if row.started_s else ""
+    done = f"{row.percent} %" if row.total else ""
+    tasks, films = f"{row.committed}/{row.total}", f"{row.films}/{row.of_films}"
+    return row.job, row.outcome, done, tasks, films, size(row.size_bytes), began
 
 
 def logs(
@@ -132,14 +141,14 @@ def _watch(runs: str, job: str) -> int:
     from rich.live import Live
     from rich.text import Text
 
-    from farm.state import RUNNING
+    from farm.state import LIVE
     from farm.verbs.status import job_status
 
     with Live(console=Console(), refresh_per_second=4) as live:
         while True:
             found = job_status(runs, job)
             live.update(Text("\n".join(lines(found, time.time()))))
-            if found.outcome != RUNNING:
+            if found.outcome not in LIVE:
                 break
             time.sleep(WATCH_INTERVAL_S)
     if not live.console.is_terminal:

@@ -49,6 +49,7 @@ def submit(
     as_text = output is OutputFormat.TEXT
     if as_text:
         emit_text(f"submitted {submission.submission_id} to {submission.address}: {submission.command}")
+        emit_text(f"it renders {spec} as it stands when the job begins, edits since its last render included")
     if no_wait:
         if not as_text:
             emit_json(SubmitResult(**asdict(submission)))

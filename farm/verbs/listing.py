@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.state import JobState
 from farm.verbs.run import Run
 from jobs.errors import Problem, UsageError
 from jobs.store import Store
@@ -12,12 +13,20 @@ from jobs.store import Store
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job: outcome as `farm status` says it, and tasks that are done, of all."""
+    """One job: outcome and reason as `farm status` says them; tasks that are done, of all, and in per cent;
+    films that are delivered, of all; bytes of its results; when its newest driver began (epoch seconds, None
+    where none did)."""
 
     job: str
     outcome: str
     committed: int
     total: int
+    percent: int = 0
+    reason: str = ""
+    films: int = 0
+    of_films: int = 0
+    size_bytes: int = 0
+    started_s: float | None = None
 
 
 JobRows = tuple[JobRow, ...]
@@ -36,6 +45,19 @@ def list_runs(runs_url: str) -> JobRows:
 
 
 def _row(run: Run) -> JobRow:
-    tasks = run.state.tasks if run.state else None
-    done = tasks.committed + tasks.reused if tasks else 0
-    return JobRow(run.job, run.outcome[0], done, tasks.total if tasks else 0)
+    state = run.state or JobState(run.job)
+    outcome, reason = run.outcome
+    done, total = state.tasks.committed + state.tasks.reused, state.tasks.total
+    began_s = state.started_s or (run.refusal.at_s if run.refusal else None)
+    return JobRow(
+        job=run.job,
+        outcome=outcome,
+        reason=reason,
+        committed=done,
+        total=total,
+        percent=100 * done // total if total else 0,
+        films=len(state.videos),
+        of_films=max(state.films, len(state.videos)),
+        size_bytes=run.store.size_bytes(),
+        started_s=began_s,
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 
 from farm.frozen import DIGESTS_FORM
-from farm.state import INTERRUPTED, RUNNING, JobState, read_state
+from farm.refusal import REFUSED_FORM, Refusal
+from farm.state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
 from farm.typed import typed, typed_render
 from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
 from jobs.graph import TaskGraph, build_graph
 from jobs.plan import PLAN_FORM
 from jobs.planned import Plan
 from jobs.store import Driver, Presence, Store, presence
+from jobs.wording import amount, clock
 
 UNKNOWN = "unknown"
 """The outcome of a job whose `state.json` is missing or damaged while nobody renders it."""
@@ -67,6 +70,11 @@ class Run:
         return self._state[1]
 
     @cached_property
+    def refusal(self) -> Refusal | None:
+        """Why the newest attempt was not taken up; None where it was."""
+        return self.store.recall(REFUSED_FORM)
+
+    @cached_property
     def driver(self) -> Presence:
         """Who renders the job now."""
         return presence(self.store.backend)
@@ -108,7 +116,12 @@ class Run:
     def outcome(self) -> tuple[str, str]:
         """Outcome and reason, corrected by the lock: a driver that died could not write its own end."""
         if self.driver.driver is Driver.RUNNING:
+            waiting = self.state.waiting if self.state else None
+            if waiting is not None:
+                return WAITING, waiting_words(waiting, time.time())
             return RUNNING, self.state.reason if self.state else ""
+        if self.state is None and self.refusal and not self.fault:
+            return REFUSED, self.refusal.reason
         if self.state is None:
             missing = f"state.json is missing; `{self.render_command}` writes it again"
             return UNKNOWN, self.fault or missing
@@ -118,3 +131,11 @@ class Run:
                 f"its driver ({self.driver.who or 'unknown'}) ended; continue with `{self.typed('resume')}`",
             )
         return self.state.outcome, self.state.reason
+
+
+def waiting_words(waiting: WaitingFor, now_s: float) -> str:
+    """For what, for how long, and who has it."""
+    held = [f"job {job} holds {amount(gpus, 'GPU')}" for job, gpus in waiting.holders.items()]
+    free = [f"free: {waiting.free}"] if waiting.free else []
+    wait = f"for {waiting.wanted}, {clock(now_s - waiting.since_s)} so far"
+    return "; ".join([wait, *held, *free])

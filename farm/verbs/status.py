@@ -11,7 +11,7 @@ from pathlib import Path
 from farm.event_log import EventLog, Logged
 from farm.events import SHARED, FilmDelivered
 from farm.progress import STAGES, Progress, split_task
-from farm.state import FailedTask, FilmState, JobState
+from farm.state import WAITING, FailedTask, FilmState, JobState, WaitingFor
 from farm.verbs.run import Run
 from jobs.store import Driver, Presence
 
@@ -70,6 +70,7 @@ class JobStatus:
     failed: tuple[FailedTask, ...]
     requests: tuple[str, ...]
     exact: bool
+    waiting: WaitingFor | None = None
     elapsed_s: float | None = None
     eta_s: float | None = None
     warnings: tuple[str, ...] = ()
@@ -95,6 +96,7 @@ def job_status(runs_url: str, job_id: str) -> JobStatus:
         failed=state.failed,
         requests=tuple(sorted(request.value for request in run.store.requests())),
         exact=state.exact,
+        waiting=state.waiting if outcome == WAITING else None,
         elapsed_s=_elapsed_s(state, live),
         eta_s=progress.eta_s() if live and progress.totals else None,
         warnings=log.warnings,

@@ -27,8 +27,10 @@ from farm.state import (
     INTERRUPTED,
     PAUSED,
     PAUSED_BY_USER,
+    REFUSED,
     RUNNING,
     STOPPED_EARLY,
+    WAITING,
     FailedTask,
 )  # fmt: skip
 from farm.verbs.run import UNKNOWN, Run
@@ -38,6 +40,8 @@ from jobs.store import Driver
 NOTICES = 10
 NEXT: Mapping[str, str] = {
     RUNNING: "it is being rendered; `{status}` shows how far it is",
+    WAITING: "it begins by itself as soon as the cluster has room; `{cancel}` gives its place up",
+    REFUSED: "nothing was started: correct what it names, then submit it again or `{render}`",
     DONE: "nothing is left to do",
     STOPPED_EARLY: "render it without --until for the films",
     PAUSED: "remove the cause, then `{resume}`; where it is in the spec, correct that, then `{render}`",
@@ -113,15 +117,22 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
         reason=reason,
         failed=failed,
         blocked=_blocked(run, failed),
-        notices=tuple(notices[-NOTICES:]),
+        notices=(*notices[-NOTICES:], *_refused(run)),
         next_step=_next_step(run, failed),
         warnings=log.warnings,
     )
 
 
+def _refused(run: Run) -> tuple[Step, ...]:
+    """An attempt on a job that was rendered before, and is as that left it."""
+    if run.refusal is None or run.outcome[0] == REFUSED:
+        return ()
+    return (Step(run.refusal.at_s, f"a later attempt was refused: {run.refusal.reason}"),)
+
+
 def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
     outcome, reason = run.outcome
-    kinds = {task.kind for task in failed} if outcome != RUNNING else set()
+    kinds = {task.kind for task in failed} if outcome not in (RUNNING, WAITING) else set()
     if kinds == {FailureKind.INVALID}:
         text = AFTER_INVALID
     elif kinds:
@@ -129,7 +140,7 @@ def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
     else:
         outcome = INTERRUPTED if (outcome, reason) == (PAUSED, PAUSED_BY_USER) else outcome
         text = NEXT.get(outcome, NEXT[UNKNOWN])
-    commands = {verb: run.typed(verb) for verb in ("status", "resume")}
+    commands = {verb: run.typed(verb) for verb in ("status", "resume", "cancel")}
     return text.format(**commands, retry=run.typed("retry --state failed"), render=run.render_command)
 
 

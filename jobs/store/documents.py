@@ -17,6 +17,7 @@ from jobs.store.backend import Backend
 SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
 SEEDS_COPY = "seeds.copy.json"
+REFUSED = "refused.json"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000
@@ -74,8 +75,8 @@ class Documents:
         self._log: EventLog | None = None
 
     def exists(self) -> bool:
-        """Whether a job was ever rendered here."""
-        known = any(self.backend.stat(name) is not None for name in (PLAN, STATE, SPEC, DIGESTS))
+        """Whether a job was ever rendered here, or refused."""
+        known = any(self.backend.stat(name) is not None for name in (PLAN, STATE, SPEC, DIGESTS, REFUSED))
         return known or bool(self.backend.entries(COMMITS))
 
     def save(self, form: Form[T], value: T, name: str = "") -> None:

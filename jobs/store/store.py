@@ -107,6 +107,10 @@ class Store(Documents):
         """Digests whose artifact was given up and not made again, by one listing."""
         return self._digests_in(EVICTED) - self.committed_digests()
 
+    def size_bytes(self) -> int:
+        """Bytes of all artifacts, by one listing."""
+        return sum(entry.size for entry in self.backend.entries(ARTIFACTS).values())
+
     def check(self, everything: bool = False) -> Checked:
         """List the store once and sort good commits from damage.
 

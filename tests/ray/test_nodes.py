@@ -122,7 +122,7 @@ def test_node_that_dies_under_a_busy_worker(nodes: Nodes, tmp_path: Path, refere
     assert code == 0, (tmp_path / "log").read_text()
     assert films(runs) == reference
     gone = [e for e in records(runs) if e["event"] == "worker_gone"]
-    assert task in {e["task"] for e in gone}
+    assert task in {lost["task"] for e in gone for lost in e["lost"]}
     assert len(committed(runs)) == len(set(committed(runs)))
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from farm.cli.display import LiveDisplay, PlainDisplay, bar, clock, duration, event_line, status_line
+from farm.cli.display import LiveDisplay, PlainDisplay, bar, duration, event_line, status_line
 from farm.events import (
     FilmDelivered,
     JobFinished,
@@ -22,6 +22,7 @@ from farm.events import (
     WorkerReady,
 )
 from farm.progress import Progress
+from jobs.wording import clock
 
 CHUNKS = 50
 

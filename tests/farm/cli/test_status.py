@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 
+from farm.api import render
+from farm.events import FilmDelivered
 from jobs.store import Store
-from tests.farm.cli.conftest import JOB, Farm, Rendered
+from tests.farm.cli.conftest import JOB, Farm, Rendered, document
 
 
 def test_a_finished_job(farm: Farm, rendered: Rendered) -> None:
@@ -28,7 +31,40 @@ def test_a_film_that_waits_for_a_retry(farm: Farm, rendered: Rendered) -> None:
 
 def test_list_names_jobs_and_nothing_else(farm: Farm, rendered: Rendered) -> None:
     (rendered.runs / "not-a-job").mkdir()
-    assert farm("list", "--runs", rendered.runs).out == (f"job     outcome  tasks\n{JOB}  done     14/14\n")
+    head, row = farm("list", "--runs", rendered.runs).out.splitlines()
+    assert head.split() == ["job", "outcome", "done", "tasks", "films", "size", "began"]
+    assert row.split()[:6] == [JOB, "done", "100", "%", "14/14", "2/2"]
+    assert re.search(r"\d+\.\d KiB  \d{4}-\d\d-\d\d \d\d:\d\d$", row)
+
+
+def test_a_running_job_says_how_long_it_takes_and_where_to_look(farm: Farm, tmp_path: Path) -> None:
+    """Asked between two events of its driver."""
+    spec, runs = document(tmp_path / "out"), tmp_path / "runs"
+    seen = []
+    for event in render(spec, runs=str(runs), serial=True):
+        if isinstance(event, FilmDelivered) and event.preview and not seen:
+            seen = farm("status", JOB, "--runs", runs).out.splitlines()
+            (row,) = farm("list", "--runs", runs, "-o", "json").json
+    assert seen[0] == f"{JOB}: running"
+    assert re.search(r"^  elapsed 0:\d\d(, ETA \d:\d\d)?$", seen[2])
+    assert any(line.endswith(f"not finished; preview {tmp_path}/out/dawn.preview.mp4") for line in seen)
+    assert (row["total"], row["of_films"], row["films"]) == (14, 2, 0)
+
+
+def test_a_spec_that_was_edited_since_is_named(farm: Farm, rendered: Rendered) -> None:
+    """`resume` renders the stored one, `render` and `submit` the edited one: each says which."""
+    assert "this renders" not in farm("render", rendered.spec, "--serial", "--runs", rendered.runs).err
+    farm("retry", JOB, "--videos", "noon", "--runs", rendered.runs)
+    assert "this renders" not in farm("resume", JOB, "--serial", "--runs", rendered.runs).err
+    rendered.spec.write_text(rendered.spec.read_text().replace("the fog lifts", "the sun sets"))
+    farm("retry", JOB, "--videos", "noon", "--runs", rendered.runs)
+    told = farm("resume", JOB, "--serial", "--runs", rendered.runs).err
+    command = f"farm render {rendered.spec} --runs {rendered.runs}"
+    assert f"this renders the spec that is stored with the job; {rendered.spec} was edited since" in told
+    assert f"`{command}` renders it as it is now" in told
+    told = farm(*command.split()[1:], "--serial").err
+    assert f"this renders {rendered.spec} as it is now, which differs" in told
+    assert "this renders" not in farm(*command.split()[1:], "--serial").err
 
 
 def test_a_task_tells_how_it_was_made_in_plain_words(farm: Farm, rendered: Rendered) -> None:
