@@ -29,6 +29,7 @@ from jobs.media_rules import NO_PROBES, Probes, check_media
 from jobs.overrides import apply_overrides, for_shell
 from jobs.places import Location
 from jobs.prompt_rules import check_prompts, uses_bundled_words
+from jobs.recipe_rules import check_recipe_model
 from jobs.recipes import fill_recipe
 from jobs.rules import find_faults
 from jobs.schema import json_schema
@@ -130,7 +131,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
-    findings += check_folders(spec)
+    findings += [*check_folders(spec), *check_recipe_model(spec)]
     if sound:
         findings += check_outputs(spec)
     missing = [finding.location for finding in findings]

@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from jobs.findings import Finding
 from jobs.places import nearest, shown
 from jobs.recipes import find_recipe, recipes
 from jobs.spec import JobSpec
+from jobs.spec.base import is_there
+from jobs.weights import Description, WeightsFault, describe
+
+
+def check_recipe_model(spec: JobSpec) -> Iterator[Finding]:
+    """The checkpoint is a model of the recipe, as far as its header says what it is."""
+    recipe = find_recipe(spec.recipe.name) if spec.recipe else None
+    for field in ("checkpoint", "diffusion_model"):
+        named = getattr(spec.engine, field)
+        found = _described(Path(named)) if recipe and named and spec.engine.name != "fake" else None
+        if recipe is None or found is None or "transformer" not in found.parts:
+            continue
+        said = (("family", found.family), ("size", found.size), ("variant", found.variant))
+        wrong = [value for key, value in said if value and value != getattr(recipe, key)]
+        if wrong:
+            rule = f"the recipe {recipe.name} is for {recipe.family} {recipe.size} {recipe.variant}"
+            remedy = "`farm init --checkpoint` writes a spec with the recipe of the file"
+            place = ("engine", field)
+            yield Finding(place, f"{Path(named).name} is {' '.join(wrong)}", rule, remedy, (("recipe",),))
+
+
+def _described(path: Path) -> Description | None:
+    """What the model is; None for what other rules refuse."""
+    try:
+        return describe(path) if is_there(path) else None
+    except (OSError, WeightsFault):
+        return None
 
 
 def check_recipe(spec: JobSpec) -> Iterator[Finding]:

@@ -19,6 +19,10 @@ def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where: YAML or JSON.")] = Path("film.yaml"),
     name: Annotated[str | None, typer.Option("--name", help="Job name; the file's name otherwise.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="MODEL", help="Read this model's header and take its recipe."),
+    ] = None,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write a commented spec that renders as it is."""
@@ -29,12 +33,22 @@ def init(
         _require_legal(name)
     video = safe_name(path.stem)
     job = name or video
-    _write(path, _text(path, job, video))
+    recipe = None
+    if checkpoint is not None:
+        from farm.recipe_spec import recognised, spec_text
+
+        recipe = recognised(checkpoint)
+        text = spec_text(recipe, checkpoint, path.parent)
+    else:
+        text = TEMPLATE.read_text(encoding="utf-8")
+    _write(path, _named(text, path, job, video))
     if output is OutputFormat.JSON:
-        emit_json(InitResult(str(path), job))
+        emit_json(InitResult(str(path), job, recipe.name if recipe else None))
         return 0
     file = shlex.quote(str(path))
     emit_text(f"{path}" if job == path.stem else f"{path}: the job is called {job}")
+    if recipe:
+        emit_text(f"recipe: {recipe.name}, {recipe.title}; `farm recipes {recipe.name}` shows it")
     emit_text(f"next: farm check {file}, then farm render {file} --serial")
     return 0
 
@@ -58,12 +72,11 @@ def _require_legal(name: str) -> None:
         raise UsageError([Problem("--name", repr(name), NAME_RULE, f"write {safe_name(name)!r}")])
 
 
-def _text(path: Path, job: str, video: str) -> str:
-    """The template, its film called after the file: two specs of a folder deliver to one place. Comments go
+def _named(text: str, path: Path, job: str, video: str) -> str:
+    """The spec, its film called after the file: two specs of a folder deliver to one place. Comments go
     where the suffix says JSON."""
     from jobs.document import parse_yaml
 
-    text = TEMPLATE.read_text(encoding="utf-8")
     text = text.replace("name: film", f"name: {_word(job)}", 1)
     text = text.replace("- name: film", f"- name: {_word(video)}", 1)
     if path.suffix.lower() != ".json":

@@ -37,10 +37,11 @@ class ErrorResult:
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """`farm init`."""
+    """`farm init`; `recipe` is that of `--checkpoint`."""
 
     spec: str
     job: str
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,11 @@ def find_recipe(name: str) -> Recipe | None:
 
 
 def recipe_for(family: str, version: str, size: str, variant: str) -> Recipe | None:
-    """The recipe of a model; `variant` `""` takes the dev one. None where no recipe is for it."""
+    """The recipe of a model as `jobs.weights.describe` knows it; `variant` `""` takes the dev one. LTX-2
+    comes in one size a version. None where no recipe is for it."""
     for recipe in recipes().values():
         fits = recipe.family == family and version in recipe.versions
-        if fits and recipe.variant == (variant or "dev") and size in ("", recipe.size):
+        sized = family == "ltx-2" or size == recipe.size
+        if fits and sized and recipe.variant == (variant or "dev"):
             return recipe
     return None

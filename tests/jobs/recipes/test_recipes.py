@@ -127,6 +127,26 @@ def test_refusals_name_the_way_out() -> None:
     assert "leave out `upscale`" in refused(spec_of("ltx-2-dev", engine=engine, upscale={}))["upscale"]
 
 
+def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
+    from tests.official.files import write_release
+
+    text_encoder = tmp_path / "t5"
+    (text_encoder / "text_encoder").mkdir(parents=True)
+    (text_encoder / "tokenizer").mkdir()
+    for name, words in {
+        "ltxv-13b-0.9.8-dev.safetensors": "is dev",
+        "ltxv-2b-0.9.8-distilled.safetensors": "is 2b",
+        "ltxv-13b-0.9.7-distilled.safetensors": "",
+    }.items():
+        engine = {"checkpoint": str(write_release(tmp_path, name)), "text_encoder": str(text_encoder)}
+        data = spec_of(DISTILLED, engine=engine)
+        if not words:
+            load_spec(data)
+            continue
+        with pytest.raises(SpecError, match=f"{name}.* {words}"):
+            load_spec(data)
+
+
 @pytest.mark.parametrize("broken", [{"videos": 3}, {"defaults": []}, {"videos": [1]}, {"matrix": 2}])
 def test_a_broken_document_is_left_to_the_checks(broken: dict[str, Any]) -> None:
     filled = fill_recipe({**spec_of(DISTILLED), **broken})
