@@ -53,10 +53,10 @@ class FilmState:
 
     name: str
     path: str
-    sha256: str
-    frames: int
-    fps: float
-    key: str
+    sha256: str = ""
+    frames: int = 0
+    fps: float = 0.0
+    key: str = ""
     exact: bool = True
 
 
@@ -65,8 +65,8 @@ class FailedTask:
     """A task that was given up, and why."""
 
     task: str
-    kind: str
-    message: str
+    kind: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

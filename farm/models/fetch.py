@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from pydantic import TypeAdapter, ValidationError
-
 from farm.models.survey import HubFile, HubRepo, endpoint, hub_errors
 from jobs.errors import CannotRun, Problem, UsageError
+from jobs.records import Form, Unreadable, newer_than, unseal
 
 RECORD = "farm-models.json"
 PIECE_BYTES = 8 << 20
@@ -36,8 +34,7 @@ class Fetched:
 class Record:
     """What `farm-models.json` holds: files by `repo/path`."""
 
-    files: dict[str, Fetched]
-    format: int = 1
+    files: dict[str, Fetched] = field(default_factory=dict)
 
     @property
     def pins(self) -> dict[str, str]:
@@ -45,19 +42,22 @@ class Record:
         return {file.repo: file.revision for file in self.files.values()}
 
 
-_RECORDS = TypeAdapter(Record)
+RECORD_FORM = Form(RECORD, Record)
 
 
 def read_record(folder: Path) -> Record:
-    """The record of a folder of models; an empty one where there is none. Raises UsageError for a damaged
-    one."""
+    """The record of a folder of models, which is going to be written anew; an empty one where there is none.
+    Raises UsageError for a damaged one, NewerFormat."""
     path = folder / RECORD
     try:
-        return _RECORDS.validate_json(path.read_bytes())
+        data = path.read_bytes()
+        if newer := newer_than(RECORD_FORM, unseal(data)):
+            raise newer
+        return RECORD_FORM.decode(data)
     except FileNotFoundError:
-        return Record({})
-    except (OSError, ValidationError) as error:
-        reason = getattr(error, "strerror", None) or "is damaged"
+        return Record()
+    except (OSError, Unreadable) as error:
+        reason = getattr(error, "strerror", None) or f"is damaged: {error}"
         remedy = "remove it: the files are then verified against the hub alone"
         raise UsageError([Problem("--to", f"{path} {reason}", "a record of the farm", remedy)]) from None
 
@@ -180,9 +180,8 @@ def _require_room(needed: int, folder: Path) -> None:
 def _write(folder: Path, record: Record) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD
-    text = json.dumps(asdict(record), indent=1, sort_keys=True) + "\n"
     fresh = path.with_name(f".{RECORD}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
+    fresh.write_bytes(RECORD_FORM.encode(record))
     fresh.replace(path)
 
 
