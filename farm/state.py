@@ -129,13 +129,9 @@ def read_state(store: Store) -> JobState | None:
 
     Raises DamagedDocument, NewerFormat: a job that cannot say how it stands may have been cancelled.
     """
-    return store.load(STATE_FORM, state_remedy(store))
-
-
-def state_remedy(store: Store) -> str:
-    """What helps where `state.json` cannot be read."""
     again = typed("resume", store.job_id, store.runs_url)
-    return (
+    remedy = (
         f"restore the file, or `{again}` (`farm render` and `farm submit` with --resume) to render the job "
         "whatever it said: committed results are kept"
     )
+    return store.load(STATE_FORM, remedy)

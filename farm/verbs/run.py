@@ -50,14 +50,15 @@ class Run:
         return typed_render(self.job, name, self.store.runs_url)
 
     @cached_property
-    def _state(self) -> tuple[JobState | None, str]:
+    def _state(self) -> tuple[JobState | None, str, str]:
+        """The state, what is wrong with it, and the way out."""
         try:
-            return read_state(self.store), ""
+            return read_state(self.store), "", ""
         except DamagedDocument as damaged:
             (problem,) = damaged.problems
-            return None, f"{problem.place}: {problem.value}; {problem.remedy}"
+            return None, f"{problem.place}: {problem.value}", problem.remedy
         except NewerFormat as newer:
-            return None, str(newer)
+            return None, str(newer), "use the version of the farm that wrote it"
 
     @property
     def state(self) -> JobState | None:
@@ -66,8 +67,13 @@ class Run:
 
     @property
     def fault(self) -> str:
-        """What is wrong with `state.json`, with its place and the way out; empty where nothing is."""
+        """What is wrong with `state.json`, with its place; empty where nothing is."""
         return self._state[1]
+
+    @property
+    def way_out(self) -> str:
+        """What helps against `fault`."""
+        return self._state[2]
 
     @cached_property
     def refusal(self) -> Refusal | None:
@@ -124,7 +130,7 @@ class Run:
             return REFUSED, self.refusal.reason
         if self.state is None:
             missing = f"state.json is missing; `{self.render_command}` writes it again"
-            return UNKNOWN, self.fault or missing
+            return UNKNOWN, f"{self.fault}; {self.way_out}" if self.fault else missing
         if self.state.outcome == RUNNING:
             return (
                 INTERRUPTED,

@@ -10,7 +10,7 @@ from typing import Any
 from farm.delivery import film_stands
 from farm.event_log import EventLog, PassedOver
 from farm.frozen import DIGESTS_FORM
-from farm.state import STATE_FORM, state_remedy
+from farm.state import STATE_FORM
 from farm.verbs.run import Run
 from jobs.errors import DamagedDocument, NewerFormat
 from jobs.plan import PLAN_FORM
@@ -90,7 +90,7 @@ def _documents(run: Run) -> list[Damage]:
     for form in (STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM):
         fault = _fault(run, form)
         if fault and (form is not SEEDS_FORM or run.store.has(form.name)):
-            cure = state_remedy(run.store) if form is STATE_FORM and run.fault else WRITE_AGAIN
+            cure = run.way_out if form is STATE_FORM and run.fault else WRITE_AGAIN
             found.append(Damage(Part.DOCUMENT, form.name, fault, cure))
     return found
 

@@ -132,6 +132,8 @@ def _refused(run: Run) -> tuple[Step, ...]:
 
 def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
     outcome, reason = run.outcome
+    if run.fault:
+        return run.way_out
     kinds = {task.kind for task in failed} if outcome not in (RUNNING, WAITING) else set()
     if kinds == {FailureKind.INVALID}:
         text = AFTER_INVALID

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.records import Form, Unreadable
@@ -42,4 +43,12 @@ def decode_commit(data: bytes, digest: str) -> Commit | None:
         commit = COMMIT_FORM.decode(data)
     except Unreadable:
         return None
-    return commit if commit.digest == digest else None
+    return replace(commit, provenance=_shared(commit.provenance)) if commit.digest == digest else None
+
+
+def _shared(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Ten thousand records repeat the same hosts and versions; sharing them keeps the driver small."""
+    return {
+        sys.intern(key): sys.intern(value) if isinstance(value, str) else value
+        for key, value in provenance.items()
+    }

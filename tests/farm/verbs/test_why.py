@@ -156,6 +156,13 @@ def test_an_unknown_task_names_the_nearest(made, task: str) -> None:
         why_task(made.runs, "harbor", task)
 
 
+def test_a_state_that_cannot_be_read_is_not_rendered_again_unasked(made) -> None:
+    made.store.backend.replace("state.json", b"{")
+    story = why_job(made.runs, "harbor")
+    assert story.outcome == "unknown"
+    assert story.next_step.startswith(f"restore the file, or `farm resume harbor --runs {made.runs}`")
+
+
 def test_an_unknown_job_is_an_error(made) -> None:
     with pytest.raises(UsageError):
         why_job(made.runs, "haven")
