@@ -4,11 +4,12 @@
 # make bench   install and run the benchmarks that need no GPU; writes docs/benchmarks.md
 VENV   ?= .venv
 REFERENCE_VENV ?= .venv-reference
+COMFYUI_VENV ?= .venv-comfyui
 PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
 
-.PHONY: install install-test install-bench demo test test-all test-reference fidelity lint format bench clean
+.PHONY: install install-test install-bench demo test test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format bench clean
 
 install: $(VENV)/.farm
 install-test: $(VENV)/.test
@@ -50,6 +51,22 @@ test-reference: $(REFERENCE_VENV)/.reference
 fidelity: $(REFERENCE_VENV)/.reference
 	$(REFERENCE_VENV)/bin/python -m pytest -q -m 'reference and not comfyui' tests/reference --write-fidelity
 
+# ComfyUI, Lightricks' LTX-2 packages and torch 2.11 with its audio: several GB, and a checkout in COMFYUI_PATH.
+COMFYUI_PIP = $(COMFYUI_VENV)/bin/pip --disable-pip-version-check install --quiet
+COMFYUI_PINS = tests/reference/ltx-core-constraints.txt
+$(COMFYUI_VENV)/.reference: pyproject.toml $(COMFYUI_PINS) tests/reference/ltx-core.txt
+	test -x $(COMFYUI_VENV)/bin/python || $(PYTHON) -m venv $(COMFYUI_VENV)
+	$(COMFYUI_PIP) --constraint $(COMFYUI_PINS) --editable '.[comfyui,reference]'
+	$(COMFYUI_PIP) --constraint $(COMFYUI_PINS) --requirement $(COMFYUI_PATH)/requirements.txt
+	$(COMFYUI_PIP) --no-deps --requirement tests/reference/ltx-core.txt
+	touch $@
+
+test-reference-comfyui: $(COMFYUI_VENV)/.reference
+	$(COMFYUI_VENV)/bin/python -m pytest -q -m 'reference and comfyui' tests/reference
+
+fidelity-comfyui: $(COMFYUI_VENV)/.reference
+	$(COMFYUI_VENV)/bin/python -m pytest -q -m 'reference and comfyui' tests/reference --write-fidelity
+
 lint: install-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -63,4 +80,4 @@ bench: install-bench
 	$(VENV)/bin/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(REFERENCE_VENV) build dist *.egg-info
+	rm -rf $(VENV) $(REFERENCE_VENV) $(COMFYUI_VENV) build dist *.egg-info

@@ -79,7 +79,7 @@ def sides(
     file_of: Callable[[str], Path], upsampler_file: Path, words: tuple[Any, Any]
 ) -> Callable[[str], tuple[Any, Any]]:
     """Lightricks' code and the farm's engine on the same file, each loaded by its own loader."""
-    from farm_side import Farm
+    from farm_side import DiffusersFarm
     from lightricks import Lightricks
 
     loaded: dict[Path, tuple[Any, Any]] = {}
@@ -88,7 +88,7 @@ def sides(
         path = file_of(name)
         if path not in loaded:
             reference = Lightricks.load(path, upsampler_file)
-            loaded[path] = reference, Farm.load(path, *words, upscale_model=str(upsampler_file))
+            loaded[path] = reference, DiffusersFarm.load(path, *words, upscale_model=str(upsampler_file))
         return loaded[path]
 
     return load

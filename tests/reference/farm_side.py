@@ -1,12 +1,14 @@
-"""The farm's diffusers engine on the same file, its own runner and sampler, with every step kept."""
+"""The farm's engines on the same file, their own samplers, with every step kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightricks import Words
 from torch import Tensor
@@ -33,20 +35,26 @@ def noise(latents: int, height: int, width: int, seed: int = SEED) -> Tensor:
     return torch.randn(1, CHANNELS, latents, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-@dataclass
 class Farm:
-    """One runner, and how a clip of 3 latents of 4 x 4 is sampled by it."""
+    """An engine of the farm, and how a clip of 3 latents of 4 x 4 is sampled by it."""
 
-    runner: Runner
     conditioning: Payload
 
-    @classmethod
-    def load(cls, path: Path, positive: Words, negative: Words, **engine: Any) -> Farm:
-        config = EngineConfig.model_validate({"checkpoint": str(path), **engine})
-        sides = {"positive": positive, "negative": negative}
-        tensors = {name: words for name, (words, _) in sides.items()}
-        tensors |= {f"{name}_mask": mask.bool() for name, (_, mask) in sides.items()}
-        return cls(Runner(find_files(config), "cpu", "float32", 1), from_torch(tensors))
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """uint8 `[F, H, W, 3]` -> latents."""
+        raise NotImplementedError
+
+    def run_sample(
+        self, params: SampleParams, guides: list[Payload], tail: Payload | None
+    ) -> Payload | Arriving:
+        raise NotImplementedError
+
+    def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
+        raise NotImplementedError
+
+    def watching(self, seen: list[Tensor]) -> AbstractContextManager[None]:
+        """Inside, the Euler sampler puts what it gives the model into `seen`."""
+        raise NotImplementedError
 
     def sample(
         self, guides: Sequence[tuple[Tensor, int]] = (), tail: Tensor | None = None, **sampling: Any
@@ -68,7 +76,7 @@ class Farm:
         )
         images = [from_torch({"latents": latents}) for latents, _ in guides]
         held = None if tail is None else from_torch({"latents": tail})
-        return self.steps(lambda: self.runner.sample(params, self.conditioning, images, held))
+        return self.steps(lambda: self.run_sample(params, images, held))
 
     def upscale(self, latents: Tensor, adain: float, **sampling: Any) -> list[Tensor]:
         """The 2x clip after every step of its second pass, first with its start."""
@@ -87,11 +95,43 @@ class Farm:
             adain=adain,
         )
         first = from_torch({"latents": latents})
-        return self.steps(lambda: self.runner.upscale(params, first, self.conditioning, None))
+        return self.steps(lambda: self.run_upscale(params, first))
 
     def steps(self, run: Callable[[], Payload | Arriving]) -> list[Tensor]:
         """What `run` passes through the Euler sampler, cut to the clip; the last is what it answers with."""
         seen: list[Tensor] = []
+        with self.watching(seen):
+            made = run()
+        final = to_torch(made.land() if isinstance(made, Arriving) else made, "latents")
+        return [x[:, :, : final.shape[2]] for x in seen] + [final]
+
+
+@dataclass
+class DiffusersFarm(Farm):
+    """The diffusers engine."""
+
+    runner: Runner
+    conditioning: Payload
+
+    @classmethod
+    def load(cls, path: Path, positive: Words, negative: Words, **engine: Any) -> DiffusersFarm:
+        config = EngineConfig.model_validate({"checkpoint": str(path), **engine})
+        conditioning = conditioning_of(positive, negative, torch.bool)
+        return cls(Runner(find_files(config), "cpu", "float32", 1), conditioning)
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        return to_torch(self.runner.encode_frames(frames), "latents")
+
+    def run_sample(
+        self, params: SampleParams, guides: list[Payload], tail: Payload | None
+    ) -> Payload | Arriving:
+        return self.runner.sample(params, self.conditioning, guides, tail)
+
+    def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
+        return self.runner.upscale(params, latents, self.conditioning, None)
+
+    @contextmanager
+    def watching(self, seen: list[Tensor]) -> Iterator[None]:
         euler = runner_module.SAMPLERS["euler"]
 
         def recording(denoise: Any, *rest: Any) -> Tensor:
@@ -103,8 +143,13 @@ class Farm:
 
         runner_module.SAMPLERS["euler"] = recording
         try:
-            made = run()
+            yield
         finally:
             runner_module.SAMPLERS["euler"] = euler
-        final = to_torch(made.land() if isinstance(made, Arriving) else made, "latents")
-        return [x[:, :, : final.shape[2]] for x in seen] + [final]
+
+
+def conditioning_of(positive: Words, negative: Words, mask: torch.dtype) -> Payload:
+    """Both prompts as an encode task stores them: each engine's masks are of one number type."""
+    sides = {"positive": positive, "negative": negative}
+    tensors = {name: words for name, (words, _) in sides.items()}
+    return from_torch(tensors | {f"{name}_mask": seen.to(mask) for name, (_, seen) in sides.items()})

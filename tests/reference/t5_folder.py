@@ -13,13 +13,14 @@ from transformers import T5Config, T5EncoderModel
 ROOT = Path(__file__).parents[2]
 
 
-def write_encoder(folder: Path, width: int = 64) -> Path:
-    """`text_encoder/` with random weights and `tokenizer/` with a vocabulary of the project's own pages."""
+def write_encoder(folder: Path, vocabulary: int = 2000) -> Path:
+    """`text_encoder/` with random weights, 64 wide, and `tokenizer/` with 2000 pieces of the project's own
+    pages; `vocabulary` is what the encoder has room for."""
     _write_tokenizer(folder / "tokenizer")
     torch.manual_seed(9)
     config = T5Config(
-        vocab_size=2000,
-        d_model=width,
+        vocab_size=vocabulary,
+        d_model=64,
         d_kv=16,
         d_ff=128,
         num_layers=2,

@@ -139,6 +139,6 @@ def test_image_at_frame_8(
         LTXConditionPipeline, farm, file_of(name), words, conditions=[condition], image_cond_noise_scale=0.0,
         timesteps=timesteps, guidance_scale=1.0,
     )  # fmt: skip
-    image = torch.from_numpy(farm.runner.encode_frames(picture)["latents"])
+    image = farm.encode(picture)
     got = tokens_of_steps(farm.sample([(image, 8)], sigmas=DISTILLED, cfg=1.0)[1:])
     note(name, "image at frame 8", got, [tokens[:, image[0, 0].numel() :] for tokens in wanted])

@@ -67,7 +67,7 @@ def test_first_image(name: str, sides: Sides, words: Any, picture: np.ndarray, n
     from farm_side import noise
 
     reference, farm = sides(name)
-    image = _encoded(farm, picture)
+    image = farm.encode(picture)
     wanted = reference.run(noise(4, 4, 4)[:, :, :3], *words, appended=image, **reference_settings())
     note(name, "first image", farm.sample([(image, 0)])[1:], wanted)
 
@@ -83,7 +83,7 @@ def test_image_at_frame_8(name: str, sides: Sides, words: Any, picture: np.ndarr
     pixels = torch.from_numpy(picture).permute(3, 0, 1, 2)[None].float() / 255.0 * 2.0 - 1.0
     items = [ConditioningItem(pixels, 8, 1.0)]
     wanted = reference.run(noise(4, 4, 4)[:, :, :3], *words, items=items, **reference_settings())
-    note(name, "image at frame 8", farm.sample([(_encoded(farm, picture), 8)])[1:], wanted)
+    note(name, "image at frame 8", farm.sample([(farm.encode(picture), 8)])[1:], wanted)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -119,9 +119,3 @@ def test_two_passes_distilled(name: str, sides: Sides, words: Any, note: Any) ->
     mine = farm.sample(sigmas=DISTILLED, cfg=1.0)[-1]
     got = farm.upscale(mine, sigmas=SECOND_PASS, cfg=1.0, adain=1.0)
     note(name, "two passes, distilled", got[1:], wanted)
-
-
-def _encoded(farm: Any, picture: np.ndarray) -> Any:
-    import torch
-
-    return torch.from_numpy(farm.runner.encode_frames(picture)["latents"])

@@ -1,0 +1,66 @@
+"""The farm's comfyui engine: ComfyUI's own nodes, with every step kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from farm_side import Farm, conditioning_of
+from lightricks import Words
+from torch import Tensor
+
+from actors.engines.base import Arriving
+from actors.engines.comfyui.engine import ComfyEngine
+from actors.payload import Payload, to_torch
+from jobs.params import SampleParams, UpscaleParams
+from jobs.spec import EngineConfig
+
+
+@dataclass
+class ComfyFarm(Farm):
+    """The comfyui engine on the core that the session has started."""
+
+    engine: ComfyEngine
+    conditioning: Payload
+
+    @classmethod
+    def load(cls, path: Path, positive: Words, negative: Words, **engine: Any) -> ComfyFarm:
+        named = {"name": "comfyui", "checkpoint": str(path), "dtype": "float32", **engine}
+        config = EngineConfig.model_validate(named)
+        return cls(ComfyEngine(config, "cpu", 1), conditioning_of(positive, negative, torch.long))
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        return to_torch(self.engine.encode_video(None, frames), "latents")  # type: ignore[arg-type]
+
+    def run_sample(
+        self, params: SampleParams, guides: list[Payload], tail: Payload | None
+    ) -> Payload | Arriving:
+        return self.engine.sample(params, self.conditioning, guides, tail, None)
+
+    def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
+        return self.engine.upscale(params, latents, self.conditioning, None)
+
+    @contextmanager
+    def watching(self, seen: list[Tensor]) -> Iterator[None]:
+        from comfy.k_diffusion import sampling
+
+        euler = sampling.sample_euler
+
+        def recording(model: Any, *args: Any, **kwargs: Any) -> Tensor:
+            def watched(x: Tensor, *rest: Any, **more: Any) -> Tensor:
+                seen.append(x.clone())
+                return model(x, *rest, **more)
+
+            watched.inner_model = model.inner_model  # type: ignore[attr-defined]
+            return euler(watched, *args, **kwargs)
+
+        sampling.sample_euler = recording
+        try:
+            yield
+        finally:
+            sampling.sample_euler = euler
