@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,28 @@ import pytest
 
 from actors.worker import StageWorker
 from cluster.inventory import Inventory, NodeFacts, WorkerRequest
-from cluster.pool_events import Call, Done, Placed, PoolEvent, Ready
+from cluster.pool_events import Alive, Call, Done, Placed, PoolEvent, Ready
 from cluster.shell import Placement
 from farm.durations import Place
-from farm.events import Event, JobFinished, TaskCommitted, TaskStarted, TaskSuperseded
+from farm.events import (
+    Event,
+    JobFinished,
+    LostAttempt,
+    TaskCommitted,
+    TaskStarted,
+    TaskSuperseded,
+    WorkerGone,
+    WorkerReady,
+    WorkerSuspended,
+)
+from farm.holdings import Activity
 from farm.render_loop import RenderLoop
+from farm.scheduler.commands import Kill, Suspend
+from farm.scheduler.reasons import Reason, Why
 from farm.session import JobSession, Scope
 from farm.state import DONE
 from farm.workforce import arrange, configure
+from jobs.graph import Stage
 from jobs.load import load_spec
 from jobs.store import Commit, Store
 
@@ -54,13 +69,16 @@ class PoolHere:
 
     def drop(self, task: str) -> None: ...
 
+    def replace(self, worker: str) -> None: ...
+
     def close(self) -> None:
         for worker in self._workers.values():
             worker.destroy()
 
 
-def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
-    """The events of a film of so many chunks."""
+@contextmanager
+def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
+    """The loop of a film of so many chunks, its workers started."""
     extend = {"extend": {"prompt": "b", "num_new_frames": 16, "overlap_frames": 16, "repeat": chunks - 1}}
     data = {
         "version": 1,
@@ -78,8 +96,14 @@ def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
         pool: Any = PoolHere(configure(session, workforce))
         loop = RenderLoop(session, pool, workforce, Place(session.plan.engine, "cpu"))
         pool.start(workforce.requests)
-        yield from loop.run()
+        yield loop
         pool.close()
+
+
+def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
+    """The events of a film of so many chunks."""
+    with looping(tmp_path, chunks) as loop:
+        yield from loop.run()
 
 
 def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
@@ -141,3 +165,25 @@ def test_no_worker_waits_for_frames_to_be_given_up(tmp_path: Path, monkeypatch: 
         if isinstance(event, TaskCommitted) and event.task == "dawn/00005/segment":
             all_done.set()
     assert in_time == [True] * 6
+
+
+def test_what_goes_with_a_worker_is_named_and_a_suspended_one_comes_back(tmp_path: Path) -> None:
+    reason = Reason(Why.BY_USER, ("why",))
+    with looping(tmp_path, chunks=3) as loop:
+        while events := loop.pool.wait(0.0):
+            list(loop._on(events[0]))
+        (worker,) = loop.workforce.hosts(Stage.SAMPLE)
+        held, session = ("dawn/00000/sample", "dawn/00001/sample"), loop.session
+        for task in held:
+            session.record(TaskStarted(task, worker, 2, ""))
+        assert list(loop._perform([Suspend(worker, 0.0, reason)])) == [WorkerSuspended(worker, "why")]
+        assert [each.task for each in session.holdings.held(worker)] == list(held)
+        for task in held:
+            session.record(TaskSuperseded(task, worker, 2))
+        assert session.holdings.workers[worker].activity is Activity.SUSPENDED
+        assert [event for event in loop._on(Alive(worker)) if isinstance(event, WorkerReady)]
+        assert not [event for event in loop._on(Alive(worker)) if isinstance(event, WorkerReady)]
+        for task in held:
+            session.record(TaskStarted(task, worker, 3, ""))
+        (gone,) = loop._perform([Kill(worker, held[0], reason)])
+        assert gone == WorkerGone(worker, "why", tuple(LostAttempt(task, 3) for task in held))
