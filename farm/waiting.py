@@ -14,21 +14,24 @@ from jobs.wording import amount
 
 
 class RoomWatch:
-    """Follows a pool from its start. As long as no worker has a process, `state.json` says so."""
+    """Follows a pool from its start. As long as no worker has a process, `state.json` says so; where GPUs are
+    asked for, the workers on CPUs alone do not count."""
 
     def __init__(self, session: JobSession, requests: Sequence[WorkerRequest]) -> None:
         self.session = session
+        counted = [request for request in requests if request.gpus] or list(requests)
+        self._counted = {request.id for request in counted}
         self._placed: set[str] = set()
-        self._wait = WaitingFor(time.time(), _wanted(requests))
+        self._wait = WaitingFor(time.time(), _wanted(counted))
         session.waits(self._wait)
 
     def take(self, event: PoolEvent) -> None:
         """Follows one event of the pool."""
         match event:
-            case Placed():
+            case Placed() if event.worker in self._counted:
                 self._placed.add(event.worker)
                 self.session.waits(None)
-            case Lost():
+            case Lost() if event.worker in self._placed:
                 self._placed.discard(event.worker)
                 self._wait = replace(self._wait, since_s=time.time())
             case Waiting() if not self._placed:

@@ -21,8 +21,9 @@ def one_gpu() -> Iterator[Head]:
         yield head
 
 
-def _has(runs: Path, event: str) -> bool:
-    return runs.exists() and any(record["event"] == event for record in records(runs))
+def _samples(runs: Path) -> bool:
+    """Whether the first job's worker on the GPU is at work."""
+    return runs.exists() and any(record["event"] == "task_started" for record in records(runs))
 
 
 def test_the_second_job_waits_for_the_first(one_gpu: Head, tmp_path: Path) -> None:
@@ -35,17 +36,17 @@ def test_the_second_job_waits_for_the_first(one_gpu: Head, tmp_path: Path) -> No
         return json.loads(farm("status", "second", "--runs", runs, "-o", "json").stdout)
 
     with started(*words, log=tmp_path / "first.log", **env):
-        until(lambda: _has(runs, "worker_placed"), 60, "the first job has the GPU")
+        until(lambda: _samples(runs), 120, "the first job has the GPU")
         with started(*words, *other, log=tmp_path / "second.log", **env) as second:
-            until(lambda: (runs / "second" / "state.json").exists(), 60, "the second job began")
-            until(lambda: row()["outcome"] == "waiting", 30, "it waits")
-            assert row()["waiting"]["wanted"] == "1 GPU for 2 workers"
-            until(lambda: row()["waiting"]["holders"] == {JOB: 1.0}, 40, "it knows for whom")
+            until(lambda: (runs / "second" / "state.json").exists(), 120, "the second job began")
+            until(lambda: row()["outcome"] == "waiting", 90, "it waits")
+            assert row()["waiting"]["wanted"] == "1 GPU for 1 worker"
+            until(lambda: row()["waiting"]["holders"] == {JOB: 1.0}, 90, "it knows for whom")
             assert f"job {JOB} holds 1 GPU" in farm("why", "second", "--runs", runs).stdout
             assert "waiting" in farm("list", "--runs", runs).stdout
             assert second.poll() is None
             assert farm("cancel", "second", "--runs", runs).returncode == 0
-            assert second.wait(timeout=30) == 4
+            assert second.wait(timeout=60) == 4
         assert [line.split()[1] for line in farm("list", "--runs", runs).stdout.splitlines()[1:]] == [
             "running", "cancelled",
         ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ from jobs.errors import FailureKind
 from jobs.load import load_spec
 from tests.farm.cli.conftest import Farm, document
 
-REQUESTS = [WorkerRequest("mono-0", gpus=1.0), WorkerRequest("mono-1", gpus=1.0)]
+REQUESTS = [
+    WorkerRequest("mono-0", gpus=1.0),
+    WorkerRequest("mono-1", gpus=1.0),
+    WorkerRequest("segment-0", cpus=1.0),
+]
 PLACED = Placed("mono-0", Placement("mono-0", 1, "node", "here", 0, (), None, "cpu"))
 
 
@@ -51,8 +56,10 @@ def test_it_says_what_for_how_long_and_who_has_it(session: JobSession, farm: Far
 
 def test_the_first_worker_ends_it_and_the_loss_of_the_last_begins_it_anew(session: JobSession) -> None:
     watch = RoomWatch(session, REQUESTS)
+    watch.take(replace(PLACED, worker="segment-0"))
+    assert job_status(session.scope.runs_url, "harbor").outcome == WAITING, "nothing can be sampled"
     watch.take(PLACED)
-    assert job_status(session.scope.runs_url, "harbor").outcome == RUNNING
+    assert job_status(session.scope.runs_url, "harbor").outcome == RUNNING, "it has a GPU"
     more = Waiting("mono-1", "waiting", "0 GPU, 1 CPU")
     watch.take(more)
     assert job_status(session.scope.runs_url, "harbor").outcome == RUNNING
