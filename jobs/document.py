@@ -1,47 +1,35 @@
-"""Spec text to plain data: YAML or JSON, with line numbers, without anything a hostile file could trigger.
+"""Specs as plain data, with line numbers: the one reader of every way in.
 
-Depth and size are bounded before a node is built, so aliases cannot multiply and nothing can recurse.
+Text (YAML or JSON) and mappings from Python are bounded in size, depth and number of values before anything
+is built, so aliases cannot multiply, nothing recurses, and no value takes longer to read than to write.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
-
-import yaml
+from typing import Any, NoReturn
 
 from jobs.errors import Problem, SpecError
-from jobs.places import Location, place_of, shown
-
-MAX_TEXT_BYTES = 16 << 20
-MAX_DEPTH = 48
-MAX_NODES = 300_000
-CONTAINER_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
-MERGE_TAG = "tag:yaml.org,2002:merge"
-BOOL_TAG = "tag:yaml.org,2002:bool"
-TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):
-    """The safe loader as YAML 1.2 has it: only true and false are no text, `off` and dates are; `1e-3` is a
-    number."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (BOOL_TAG, TIMESTAMP_TAG)]
-        for first, resolvers in _Base.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver(BOOL_TAG, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+from jobs.json_events import json_events
+from jobs.parse_events import (
+    MAX_DEPTH,
+    MAX_KEY,
+    MAX_NODES,
+    MAX_NUMBER,
+    Event,
+    Fault,
+    Kind,
+    too_deep,
+    too_many,
 )
+from jobs.places import Location, place_of, shown
+from jobs.text import MAX_TEXT_BYTES, check_text, has_half, read_text
+from jobs.yaml_events import yaml_events
+
+MAX_BITS = 4 * MAX_NUMBER
+HALF = Fault("half of a character", "Unicode text", "write the whole character, without \\ud800 to \\udfff")
 
 
 @dataclass(frozen=True)
@@ -56,186 +44,174 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """The spec at `path`: JSON where the suffix says so, else YAML. Raises SpecError."""
-    text = _read_text(path)
+    text = read_text(path)
     return parse_json(text, path.name) if path.suffix.lower() == ".json" else parse_yaml(text, path.name)
 
 
-def parse_yaml(text: str, name: str = "spec") -> Document:
+def parse_yaml(text: str, name: str = "spec", most_bytes: int = MAX_TEXT_BYTES) -> Document:
     """One YAML mapping. Raises SpecError for anything else, duplicate keys included."""
-    try:
-        _bound_depth(text, name)
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            builder = _Builder(loader, name)
-            data = builder.build(root, (), 0) if root is not None else None
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        raise SpecError([_syntax_problem(error, name, text)]) from None
-    return Document(_mapping(data, name), builder.lines, builder.written)
+    check_text(text, name, most_bytes)
+    return _built(yaml_events(text, name), name)
 
 
 def parse_json(text: str, name: str = "spec") -> Document:
     """One JSON object. Raises SpecError for anything else, duplicate keys included."""
-    try:
-        data = json.loads(text, object_pairs_hook=_unique_pairs)
-    except RecursionError:
-        raise SpecError([_too_deep(name)]) from None
-    except json.JSONDecodeError as error:
-        place = f"{name}:{error.lineno}:{error.colno}"
-        raise SpecError([Problem(place, error.msg, "JSON", "mend the syntax at this place")]) from None
-    except ValueError as error:
-        problem = Problem(name, str(error)[:200], "JSON with unique keys", "mend it")
-        raise SpecError([problem]) from None
-    return Document(_mapping(data, name))
+    check_text(text, name)
+    return _built(json_events(text, name), name)
 
 
-def _read_text(path: Path) -> str:
-    rule = "a readable UTF-8 text file"
-    try:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise SpecError([Problem(str(path), what, rule, "give the path of a job spec")])
-        with path.open("rb") as file:
-            raw = file.read(MAX_TEXT_BYTES + 1)
-        if len(raw) > MAX_TEXT_BYTES:
-            limit = f"at most {MAX_TEXT_BYTES >> 20} MiB"
-            raise SpecError([Problem(str(path), "larger than a spec", limit, "use `repeat` or `matrix`")])
-        return raw.decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)[:200]
-        raise SpecError([Problem(str(path), reason, rule, "give the path of a job spec")]) from None
+def from_mapping(data: Mapping[Any, Any], name: str = "the spec") -> Document:
+    """A copy of a mapping made in Python, within the bounds of text. Raises SpecError."""
+    return Document(_Copy(name).mapping(data, (), 0))
 
 
-def _bound_depth(text: str, name: str) -> None:
-    """Stops at the first event that is too deep, before anything is built."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise SpecError([_too_deep(name)])
-
-
-def _too_deep(name: str) -> Problem:
-    return Problem(name, "nested too deeply", f"at most {MAX_DEPTH} levels", "flatten the document")
+def _built(events: list[Event], name: str) -> Document:
+    builder = _Builder(events, name)
+    data = builder.build(0, (), 0)[0] if events else None
+    if not isinstance(data, dict):
+        value = "empty" if data is None else shown(data)
+        rule = "a job spec: a mapping with `name` and `videos`"
+        raise SpecError([Problem(name, value, rule, "see `farm init`")])
+    return Document(data, builder.lines, builder.written)
 
 
 class _Builder:
-    """Builds plain data from YAML nodes, aliases expanded within bounds."""
+    """Builds plain data from events, aliases expanded within bounds. Methods give what they built and the
+    index of the event behind it."""
 
-    def __init__(self, loader: Any, name: str) -> None:
-        self.loader, self.name = loader, name
+    def __init__(self, events: list[Event], name: str) -> None:
+        self.events, self.name = events, name
         self.lines: dict[Location, int] = {}
         self.written: dict[Location, str] = {}
         self.nodes = 0
 
-    def build(self, node: yaml.Node, at: Location, depth: int) -> Any:
+    def build(self, index: int, at: Location, depth: int) -> tuple[Any, int]:
+        event = self.events[index]
+        if event.kind is Kind.ALIAS:
+            return self.build(event.value, at, depth)[0], index + 1
         self.nodes += 1
         if depth > MAX_DEPTH:
-            raise SpecError([_too_deep(self.name)])
+            raise SpecError([too_deep(self.name, event.line)])
         if self.nodes > MAX_NODES:
-            limit = f"at most {MAX_NODES} values once aliases are expanded"
-            self._refuse(at, node, "too many values", limit, "use `repeat` or `matrix`")
-        self.lines[at] = node.start_mark.line + 1
-        if isinstance(node, yaml.ScalarNode):
-            return self._value(node, at)
-        if node.tag not in CONTAINER_TAGS:
-            self._refuse(at, node, f"the tag {node.tag!r}", "plain lists and mappings", "remove the tag")
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, (*at, index), depth + 1) for index, item in enumerate(node.value)]
-        assert isinstance(node, yaml.MappingNode)
-        return self._map(node, at, depth)
+            raise SpecError([too_many(place_of(at) or self.name, event.line)])
+        self.lines[at] = event.line
+        if isinstance(event.value, Fault):
+            self._refuse(at, event, event.value)
+        if event.kind is Kind.MAP:
+            return self._map(index, at, depth)
+        if event.kind is Kind.LIST:
+            return self._list(index, at, depth)
+        if event.written is not None:
+            self.written[at] = event.written
+        elif has_half(event.value):
+            self._refuse(at, event, HALF)
+        return event.value, index + 1
 
-    def _value(self, node: yaml.ScalarNode, at: Location) -> Any:
-        value = self._scalar(node, at)
-        if not isinstance(value, str):
-            self.written[at] = node.value
-        return value
+    def _list(self, index: int, at: Location, depth: int) -> tuple[list[Any], int]:
+        built: list[Any] = []
+        index += 1
+        while self.events[index].kind is not Kind.END:
+            value, index = self.build(index, (*at, len(built)), depth + 1)
+            built.append(value)
+        return built, index + 1
 
-    def _map(self, node: yaml.MappingNode, at: Location, depth: int) -> dict[str, Any]:
+    def _map(self, index: int, at: Location, depth: int) -> tuple[dict[str, Any], int]:
         built: dict[str, Any] = {}
         inherited: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = self._key(key_node, at)
-            if key_node.tag == MERGE_TAG:
-                inherited |= self._merged(value_node, at, depth)
+        index += 1
+        while self.events[index].kind is not Kind.END:
+            event, index = self._resolved(index), index
+            if event.kind is Kind.MERGE:
+                merged, index = self._merged(index + 1, at, depth)
+                inherited |= merged
                 continue
+            key = self._key(event, at)
             if key in built:
-                self._refuse(
-                    (*at, key), key_node, "this key stands twice", "unique keys", "remove one of the two"
-                )
-            built[key] = self.build(value_node, (*at, key), depth + 1)
-        return {**inherited, **built}
+                twice = Fault("this key stands twice", "unique keys", "remove one of the two")
+                self._refuse((*at, key), event, twice)
+            self.nodes += 1
+            built[key], index = self.build(index + 1, (*at, key), depth + 1)
+        return {**inherited, **built}, index + 1
 
-    def _key(self, node: yaml.Node, at: Location) -> str:
-        if node.tag == MERGE_TAG:
-            return "<<"
-        key = self._scalar(node, at) if isinstance(node, yaml.ScalarNode) else None
+    def _resolved(self, index: int) -> Event:
+        event = self.events[index]
+        return self.events[event.value] if event.kind is Kind.ALIAS else event
+
+    def _key(self, event: Event, at: Location) -> str:
+        """A key is text. Raises SpecError; a mapping or list as a key ends the reading, too."""
+        key = event.value
+        if event.kind in (Kind.MAP, Kind.LIST) or isinstance(key, Fault):
+            what = key.value if isinstance(key, Fault) else f"a {event.kind.name.lower()} as a key"
+            self._refuse(at, event, Fault(what, "keys are words", "write a word, or remove it"))
         if not isinstance(key, str):
-            meant = f"write {shown(node.value)}, in quotes" if isinstance(node.value, str) else "write a word"
-            self._refuse(at, node, shown(key), "keys are words", f"{meant}, or remove it")
+            meant = f"write {shown(event.written)}, in quotes, or remove it"
+            self._refuse(at, event, Fault(shown(key), "keys are words", meant))
+        if len(key) > MAX_KEY:
+            rule = f"at most {MAX_KEY} characters in a key"
+            self._refuse((*at, key), event, Fault(f"a key of {len(key)} characters", rule, "shorten it"))
+        if has_half(key):
+            self._refuse(at, event, HALF)
         return key
 
-    def _merged(self, node: yaml.Node, at: Location, depth: int) -> dict[str, Any]:
+    def _merged(self, index: int, at: Location, depth: int) -> tuple[dict[str, Any], int]:
         """What `<<: *alias` brings; of several mappings the first one counts."""
-        value = self.build(node, (*at, "<<"), depth + 1)
+        event = self.events[index]
+        value, index = self.build(index, (*at, "<<"), depth + 1)
         merged: dict[str, Any] = {}
         for mapping in reversed(value if isinstance(value, list) else [value]):
             if not isinstance(mapping, dict):
-                self._refuse(
-                    at, node, f"`<<` with {shown(mapping)}", "`<<` takes mappings", "remove the `<<`"
-                )
+                fault = Fault(f"`<<` with {shown(mapping)}", "`<<` takes mappings", "remove the `<<`")
+                self._refuse(at, event, fault)
             merged |= mapping
-        return merged
+        return merged, index
 
-    def _scalar(self, node: yaml.ScalarNode, at: Location) -> Any:
-        try:
-            value = self.loader.construct_object(node)
-        except (yaml.YAMLError, ValueError, KeyError, AttributeError, OverflowError):
-            self._refuse(
-                at, node, shown(node.value), "text, a number, true, false or null", "put it in quotes"
-            )
-        if isinstance(value, bytes | bytearray):
-            self._refuse(at, node, "binary data", "text", "give the path of a file")
+    def _refuse(self, at: Location, event: Event, fault: Fault) -> NoReturn:
+        raise SpecError([Problem(place_of(at) or self.name, *fault, event.line)])
+
+
+class _Copy:
+    """Copies what a caller built, dictionaries and lists anew. What is no plain data is left to the models,
+    which refuse it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.nodes, self.characters = name, 0, 0
+
+    def value(self, value: Any, at: Location, depth: int) -> Any:
+        self.nodes += 1
+        if depth > MAX_DEPTH:
+            raise SpecError([too_deep(self.name)])
+        if self.nodes > MAX_NODES:
+            raise SpecError([too_many(place_of(at) or self.name)])
+        if isinstance(value, Mapping):
+            return self.mapping(value, at, depth)
+        if isinstance(value, list | tuple):
+            return [self.value(item, (*at, index), depth + 1) for index, item in enumerate(value)]
+        if isinstance(value, str):
+            return self._string(value, at)
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            rule = f"at most {MAX_NUMBER} digits in a number"
+            self._refuse(at, Fault(shown(value), rule, "write a smaller number"))
         return value
 
-    def _refuse(self, at: Location, node: yaml.Node, value: str, rule: str, remedy: str) -> NoReturn:
-        place = place_of(at) or self.name
-        raise SpecError([Problem(place, value, rule, remedy, node.start_mark.line + 1)])
+    def mapping(self, value: Mapping[Any, Any], at: Location, depth: int) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key, item in value.items():
+            if not isinstance(key, str) or len(key) > MAX_KEY:
+                what = shown(key) if not isinstance(key, str) else f"a key of {len(key)} characters"
+                rule = f"keys are words of at most {MAX_KEY} characters"
+                self._refuse(at, Fault(what, rule, "write a word, or remove it"))
+            self.nodes += 1
+            built[self._string(key, at)] = self.value(item, (*at, key), depth + 1)
+        return built
 
+    def _string(self, value: str, at: Location) -> str:
+        self.characters += len(value)
+        if self.characters > MAX_TEXT_BYTES:
+            rule = f"at most {MAX_TEXT_BYTES / 1e6:g} MB of text"
+            self._refuse(at, Fault("larger than a spec", rule, "split the job"))
+        if has_half(value):
+            self._refuse(at, HALF)
+        return str(value)
 
-def _syntax_problem(error: yaml.YAMLError, name: str, text: str) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-    if mark and "\t" in _before(text, mark):
-        return Problem(place, "a tab", "YAML is indented with spaces", "put spaces in place of the tab")
-    value = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-    return Problem(place, str(value), "YAML", "mend the syntax at or just before this place")
-
-
-def _before(text: str, mark: yaml.Mark) -> str:
-    """The line of a mark up to the character that it points at."""
-    line = text.split("\n", mark.line + 1)[mark.line : mark.line + 1]
-    return line[0][: mark.column + 1] if line else ""
-
-
-def _mapping(data: Any, name: str) -> dict[str, Any]:
-    if isinstance(data, dict):
-        return data
-    value = "empty" if data is None else shown(data)
-    raise SpecError(
-        [Problem(name, value, "a job spec: a mapping with `name` and `videos`", "see `farm init`")]
-    )
-
-
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    built: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in built:
-            raise ValueError(f"the key {key[:80]!r} stands twice")
-        built[key] = value
-    return built
+    def _refuse(self, at: Location, fault: Fault) -> NoReturn:
+        raise SpecError([Problem(place_of(at) or self.name, *fault)])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +31,8 @@ KINDS = {
     "dict_type": "a mapping",
     "tuple_type": "a list",
 }
+MAX_PROBLEMS = 100
+"""Finding the words for one can take a millisecond, and nobody reads more."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 ANY_SCALAR = "text, a number, true, false, or a list of whole numbers"
 
@@ -41,24 +44,28 @@ def explain(
     grouped: dict[Location, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_real_location(item, data), []).append(item)
+    above = {place[:length] for place in grouped for length in range(len(place))}
+    faulty = {place: items for place, items in grouped.items() if not _is_echo(items, place in above)}
     return {
         location: _problem(location, items, (written or {}).get(location))
-        for location, items in grouped.items()
-        if not _is_echo(location, items, grouped)
+        for location, items in islice(faulty.items(), MAX_PROBLEMS + 1)
     }
 
 
-def _is_echo(location: Location, items: list[Mapping[str, Any]], all_places: Iterable[Location]) -> bool:
+def _is_echo(items: list[Mapping[str, Any]], holds_faults: bool) -> bool:
     """A list counts as too short when its items are faulty: only the items matter then."""
-    below = any(len(other) > len(location) and other[: len(location)] == location for other in all_places)
-    return below and all(item["type"] == "too_short" for item in items)
+    return holds_faults and all(item["type"] == "too_short" for item in items)
 
 
 def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, int]) -> list[Problem]:
     """The problems in the order of the document, each with the line of its place where that is known."""
     numbered = [(_line_of(location, lines), problem) for location, problem in problems.items()]
     numbered.sort(key=lambda pair: pair[0] or 0)
-    return [replace(problem, line=line) for line, problem in numbered]
+    listed = [replace(problem, line=line) for line, problem in numbered[:MAX_PROBLEMS]]
+    if len(numbered) > MAX_PROBLEMS:
+        rule, remedy = f"at most {MAX_PROBLEMS} are listed at once", "mend these, then check again"
+        listed.append(Problem("the spec", "more problems than these", rule, remedy))
+    return listed
 
 
 def _line_of(location: Location, lines: Mapping[Location, int]) -> int | None:

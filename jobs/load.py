@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from jobs.document import Document, read_document
+from jobs.document import Document, from_mapping, read_document
 from jobs.errors import SpecError
-from jobs.explain import explain, with_lines
+from jobs.explain import MAX_PROBLEMS, explain, with_lines
 from jobs.facts import SourceFacts
 from jobs.file_rules import (
     check_folders,
@@ -88,11 +88,11 @@ def load_spec(
     """
     origin = None if isinstance(source, Mapping) else Path(source).absolute()
     if isinstance(source, Mapping):
-        document, base = Document(dict(source)), Path.cwd()
+        document, base = from_mapping(source), Path.cwd()
     else:
         document, base = read_document(Path(source)), Path(source).absolute().parent
     if overrides:
-        document = Document(apply_overrides(document.data, overrides))
+        document = from_mapping(apply_overrides(document.data, overrides))
     try:
         return replace(check_document(document, base, LoadOptions(code, check_files, probes)), origin=origin)
     except SpecError as error:
@@ -107,7 +107,8 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
         spec = JobSpec.model_validate(document.data, context=context)
     except ValidationError as error:
         problems = explain(error, document.data, document.written)
-        repaired = _repaired(document.data, problems, context)
+        few = len(problems) <= MAX_PROBLEMS
+        repaired = _repaired(document.data, problems, context) if few else None
         findings = _find(repaired, options)[0] if repaired else []
         kept = not_caused_by(problems, findings)
         problems |= {finding.location: finding.problem for finding in kept}

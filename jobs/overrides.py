@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from jobs.document import parse_yaml
 from jobs.errors import Problem, SpecError, UsageError
 from jobs.places import Location, place_of
+from jobs.yaml_events import SYNTAX
 
 _PART = re.compile(r"(?:\A|(?<=.)\.)(?P<key>[A-Za-z_][A-Za-z0-9_-]*)|\[(?P<index>[0-9]{1,6})\]")
 EXAMPLE = "write for example `-p defaults.seed=3` or `-p 'videos[0].chunks[1].extend.prompt=rain'`"
@@ -36,8 +37,12 @@ def _parse(assignment: str) -> tuple[Location, Any]:
         _refuse(assignment, "a place such as `videos[0].name` before the `=`", EXAMPLE)
     try:
         return location, parse_yaml(f"value: {text}", "value").data["value"]
-    except (SpecError, KeyError):
-        _refuse(assignment, "a YAML value after the `=`", f"put the value in quotes: {in_shell(place, text)}")
+    except SpecError as error:
+        problem = error.problems[0]
+        if problem.rule == SYNTAX:
+            quoted = f"put the value in quotes: {in_shell(place, text[:200])}"
+            _refuse(assignment, "a YAML value after the `=`", quoted)
+        _refuse(assignment, f"{problem.rule}; here stands {problem.value}", problem.remedy)
 
 
 def for_shell(problems: Sequence[Problem], assignments: Sequence[str]) -> list[Problem]:

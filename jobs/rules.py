@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from jobs.guider_rules import check_guider
 from jobs.output_names import OutputName, output_names, same_name
 from jobs.places import Location, nearest, place_of, shown
 from jobs.recipe_rules import check_recipe
-from jobs.spec import Chunk, Defaults, Extend, Generate, JobSpec
+from jobs.spec import MAX_PROMPT, Chunk, Defaults, Extend, Generate, JobSpec
 from jobs.spec.base import SAFE_NAME
 from jobs.task import Stage
 from jobs.topology import AUTO, Machine, parse_topology
@@ -77,6 +77,31 @@ def check_placeholders(spec: JobSpec) -> Iterator[Finding]:
             other = f"add `{unknown[0]}` to `matrix`, or write it without braces"
             remedy = f"did you mean {{{near}}}?" if near else other
             yield Finding(location, f"{{{unknown[0]}}}", rule, remedy, (("matrix",),))
+
+
+def check_filled(spec: JobSpec) -> Iterator[Finding]:
+    """A prompt stays one with the longest words of the matrix in it, the words in these words included."""
+    words = {
+        key: [str(value) for value in values]
+        for key, values in spec.matrix.items()
+        if key not in Defaults.model_fields
+    }
+    for location, text in _prompts(spec):
+        characters = _filled_characters(text, words)
+        if characters > MAX_PROMPT:
+            rule = f"at most {MAX_PROMPT} characters with the words of `matrix` put in"
+            remedy = "name the words less often, or shorten them"
+            yield Finding(location, f"up to {characters} characters", rule, remedy, (("matrix",),))
+
+
+def _filled_characters(text: str, words: Mapping[str, Sequence[str]]) -> int:
+    """The most that `Variant.fill` makes of a text: it puts in the words of one key after the other."""
+    length, named = len(text), {key: text.count("{" + key + "}") for key in words}
+    for key, choices in words.items():
+        length += named[key] * (max(map(len, choices)) - len(key) - 2)
+        for other in words:
+            named[other] += named[key] * max(choice.count("{" + other + "}") for choice in choices)
+    return length
 
 
 def _placeholders(spec: JobSpec) -> list[str]:
@@ -334,6 +359,7 @@ def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
 
 FIELD_RULES: tuple[Rule, ...] = (
     check_placeholders,
+    check_filled,
     check_format,
     check_topology,
     check_audio,

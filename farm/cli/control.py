@@ -12,6 +12,9 @@ from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 if TYPE_CHECKING:
     from farm.verbs.control import ControlResult
 
+MAX_STORED_BYTES = 16_000_000
+"""The farm writes a spec out in full, with absolute paths: several times what the user wrote."""
+
 
 def pause(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
     """Let a running job finish what is in work and start nothing new."""
@@ -62,19 +65,17 @@ def resume(
 
 
 def _stored_spec(runs: str, job: str) -> dict[str, Any]:
-    import yaml
-
-    from jobs.errors import Problem, UsageError
+    from jobs.document import parse_yaml
+    from jobs.errors import Problem, SpecError, UsageError
     from jobs.store import SPEC, Store
 
     try:
-        spec = yaml.safe_load(Store.find(runs, job).read_text(SPEC) or "")
-    except yaml.YAMLError:
-        spec = None
-    if not isinstance(spec, dict):
+        return parse_yaml(Store.find(runs, job).read_text(SPEC) or "", SPEC, MAX_STORED_BYTES).data
+    except SpecError as error:
+        fault = error.problems[0]
+        value = f"missing or damaged ({fault.place}: {fault.value})"
         rule, remedy = "a readable spec.yaml in the run directory", "continue with `farm render SPEC` instead"
-        raise UsageError([Problem(f"{job}/{SPEC}", "missing or damaged", rule, remedy)])
-    return spec
+        raise UsageError([Problem(f"{job}/{SPEC}", value, rule, remedy)]) from None
 
 
 def _answer(result: ControlResult, output: OutputFormat) -> int:

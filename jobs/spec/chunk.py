@@ -22,6 +22,7 @@ from jobs.spec.base import (
 
 AttentionMode = Literal["auto", "default", "sage"]
 MAX_REPEAT = 100_000
+MAX_PROMPT = 20_000
 
 
 class Guider(Model):
@@ -72,8 +73,8 @@ Sigmas = Annotated[
 class Settings(Model):
     """How a chunk is sampled. Valid in `defaults` and in every chunk, which overrides them."""
 
-    prompt: str | None = Field(None, min_length=1, max_length=20_000, description="What the chunk shows.")
-    negative: str = Field("", max_length=20_000, description="What it should not show.")
+    prompt: str | None = Field(None, min_length=1, max_length=MAX_PROMPT, description="What the chunk shows.")
+    negative: str = Field("", max_length=MAX_PROMPT, description="What it should not show.")
     steps: int = Field(20, ge=1, le=1000, description="Sampling steps.")
     cfg: float = Field(
         3.0, ge=0.0, le=100.0, description="Classifier-free guidance scale; 1 switches it off."

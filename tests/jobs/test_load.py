@@ -381,7 +381,7 @@ def test_words_that_old_yaml_takes_for_truth_values_are_words(folder: Path) -> N
     assert (spec.name, spec.run.verify.black, spec.run.verify.frozen) == ("no", "off", "off")
 
 
-@pytest.mark.parametrize("written", ["True", "007", "12:30"])
+@pytest.mark.parametrize("written", ["True", "007", "0x10"])
 def test_text_without_quotes_is_quoted_as_it_is_written(folder: Path, written: str) -> None:
     text = f"name: {written}\nvideos:\n  - name: a\n    chunks:\n      - generate: {{prompt: p}}\n"
     (problem,) = problems(folder, text)
