@@ -33,10 +33,12 @@ HEAD = 'name: x\nengine: {name: fake}\nvideos: [{name: a, chunks: [{generate: {p
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of `farm check`: exit code, seconds, peak resident MB, and all that it printed."""
+    """One run of `farm check`: exit code, seconds on the clock and of a processor, peak resident MB, and all
+    that it printed."""
 
     code: int
     seconds: float
+    cpu_s: float
     peak_mb: int
     said: str
 
@@ -119,7 +121,7 @@ TEXTS: Mapping[str, Callable[[], str | bytes]] = {
     "a number of 2 MB.yaml": lambda: HEAD + "defaults: {seed: " + "9" * (SMALL - 200) + "}\n",
     "a hexadecimal number of 2 MB.yaml": lambda: HEAD + "defaults: {seed: 0x" + "f" * (SMALL - 200) + "}\n",
     "a fraction of 2 MB.yaml": lambda: HEAD + "defaults: {cfg: 1." + "1" * (SMALL - 200) + "}\n",
-    "numbers that are none.yaml": lambda: HEAD + "defaults: {cfg: .nan, base_shift: -.inf, max_shift: 1e999}\n",
+    "numbers that are none.yaml": lambda: HEAD + "defaults: {cfg: .nan, max_shift: 1e999}\n",
     "20 MB of lists.json": lambda: "[" * LARGE,
     "2 MB of lists.json": lambda: "[" * SMALL,
     "2 MB of objects.json": lambda: repeated('{"a":', SMALL),
@@ -142,9 +144,9 @@ TEXTS: Mapping[str, Callable[[], str | bytes]] = {
     "invalid UTF-8.yaml": lambda: HEAD.encode() + b"a: \xc0\xaf\xed\xa0\x80\n",
     "NUL bytes.yaml": lambda: b"\0" * SMALL,
     "random bytes.yaml": lambda: os.urandom(SMALL),
-    "a gzip bomb.yaml": lambda: gzip.compress(b"a" * (1 << 30), 1),
+    "a gzip bomb.yaml": lambda: gzip.compress(b"a" * (1 << 26), 1) * 16,
     "an empty file.yaml": lambda: b"",
-    "100,000 videos.yaml": lambda: HEAD + "videos:\n" + many("- v#\n", 100_000),
+    "100,000 videos.yaml": lambda: "name: x\nvideos:\n" + many("- v#\n", 100_000),
     "14,000 videos.json": lambda: videos(14_000),
     "10,000 videos, all well.json": lambda: videos(10_000),
     "10,000 videos, none well.json": lambda: videos(10_000, width=33),
@@ -155,9 +157,9 @@ TEXTS: Mapping[str, Callable[[], str | bytes]] = {
         matrix={f"key{n}": [*range(9_000)] for n in range(16)}, defaults={"prompt": words("key1", 1)}
     ),
     "a matrix of mappings.json": lambda: spec(matrix={"seed": [{"a": [1]}] * 10_000}),
-    "200,000 chunks by repeat.json": lambda: spec(
+    "100,000 chunks by repeat.json": lambda: spec(
         videos=[
-            {"name": f"v{n}", "chunks": [GENERATE, {"extend": {"prompt": "p", "repeat": 99_999}}]}
+            {"name": f"v{n}", "chunks": [GENERATE, {"extend": {"prompt": "p", "repeat": 49_999}}]}
             for n in range(2)
         ]
     ),
@@ -165,7 +167,7 @@ TEXTS: Mapping[str, Callable[[], str | bytes]] = {
         videos=[{"name": "v", "chunks": [GENERATE, {"extend": {"prompt": "p", "repeat": 10**9}}]}]
     ),
     "10,000 repeats of 100,000.json": lambda: spec(
-        videos=[{"name": "v", "chunks": [GENERATE, *[{"extend": {"prompt": "p", "repeat": 100_000}}] * 10_000]}]
+        videos=[{"name": "v", "chunks": [{"extend": {"prompt": "p", "repeat": 100_000}}] * 10_000}]
     ),
     "28,000 chunks.json": lambda: spec(videos=[{"name": "v", "chunks": [GENERATE] * 28_000}]),
     "words that multiply a prompt.json": lambda: spec(
@@ -251,45 +253,55 @@ def write(name: str, folder: Path) -> Path:
     return path
 
 
+CHECK = """
+import sys
+from farm.cli.main import run
+code = run(["check", sys.argv[1]])
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print("\\n" + peak.split()[1], file=sys.stderr)
+sys.exit(code)
+"""
+
+
 def measure(path: Path) -> Measured:
     """`farm check` on it, in a process of its own that is ended after a minute."""
     with tempfile.TemporaryFile() as output:
-        start = time.monotonic()
-        command = [sys.executable, "-m", "farm.cli.main", "check", str(path)]
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        command = [sys.executable, "-c", CHECK, str(path)]
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        while time.monotonic() - start < CUT_S:
-            ended, status, used = os.wait4(child.pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(0.02)
-        else:
+        try:
+            code = child.wait(CUT_S)
+        except subprocess.TimeoutExpired:
             child.kill()
-            _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - start
+            code = child.wait()
+        seconds, used = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         output.seek(0)
-        said = output.read().decode(errors="replace")
-    return Measured(child.returncode, seconds, _peak_mb(used), said)
-
-
-def _peak_mb(used: resource.struct_rusage) -> int:
-    return used.ru_maxrss * 1024 // 10**6
+        said, _, peak_kib = output.read().decode(errors="replace").rstrip().rpartition("\n")
+    cpu_s = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    peak_mb = int(peak_kib) * 1024 // 10**6 if peak_kib.isdigit() else 0
+    return Measured(code, seconds, cpu_s, peak_mb, said)
 
 
 def rows(results: Mapping[str, Measured]) -> list[str]:
     """The table, and the line above it."""
     answered = sum(result.answered for result in results.values())
     slowest = max(result.seconds for result in results.values())
+    busiest = max(result.cpu_s for result in results.values())
     largest = max(result.peak_mb for result in results.values())
     head = (
         f"{len(results)} inputs tried, {answered} answered (accepted, or exit code 2 with a place), "
         f"{sum('Traceback' in result.said for result in results.values())} tracebacks; "
-        f"the longest took {slowest:.1f} s, the largest {largest} MB."
+        f"the longest took {slowest:.1f} s, {busiest:.1f} s of a processor, the largest {largest} MB."
     )
-    lines = [head, "", "| input | answer | seconds | peak MB |", "| --- | --- | --- | --- |"]
+    lines = [
+        head,
+        "",
+        "| input | answer | seconds | of a processor | peak MB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, result in results.items():
         answer = {0: "accepted", 2: "refused"}.get(result.code, f"exit code {result.code}")
-        lines.append(f"| {name} | {answer} | {result.seconds:.1f} | {result.peak_mb} |")
+        lines.append(f"| {name} | {answer} | {result.seconds:.1f} | {result.cpu_s:.1f} | {result.peak_mb} |")
     return lines
 
 
@@ -313,9 +325,8 @@ def main() -> int:
             result = results[name] = measure(path)
             path.unlink(missing_ok=True) if not path.is_dir() else path.rmdir()
             well = result.answered and result.seconds <= MOST_S and result.peak_mb <= MOST_MB
-            print(
-                f"{'' if well else '!! '}{name}: {result.code}, {result.seconds:.1f} s, {result.peak_mb} MB"
-            )
+            times = f"{result.seconds:.1f} s ({result.cpu_s:.1f} s CPU)"
+            print(f"{'' if well else '!! '}{name}: {result.code}, {times}, {result.peak_mb} MB", flush=True)
             if not well:
                 print(result.said[-600:])
     if not only:
