@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from jobs.document import Document, from_mapping, read_document
@@ -35,6 +34,7 @@ from jobs.rules import find_faults
 from jobs.schema import json_schema
 from jobs.sources import probe_sources
 from jobs.spec import NO_CODE, Code, JobSpec
+from jobs.yaml_events import yaml_text
 
 __all__ = ["LoadOptions", "LoadedSpec", "check_document", "json_schema", "load_spec"]
 
@@ -71,7 +71,7 @@ class LoadedSpec:
     def text(self) -> str:
         """The spec as YAML, only what was set: it loads to an equal spec from any folder."""
         data = self.spec.model_dump(mode="json", exclude_unset=True)
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return yaml_text(data)
 
 
 def load_spec(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jobs.errors import Problem, SpecError
 
 MAX_DEPTH = 48
-MAX_NODES = 150_000
+MAX_NODES = 120_000
 """Keys and values. 10,000 videos of one chunk each, written out, have 100,000."""
 MAX_NUMBER = 100
 """Characters of a number: a double has 17 digits that count, the largest seed 19."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 from jobs.errors import InputError, Problem
 from jobs.expand import Step, Variant, setting, steps, variants
@@ -59,6 +58,7 @@ __all__ = [
     "reseeded",
 ]
 
+GUIDED = ("first", "middle", "last")
 SEEDED_STAGES = ("sample", "upscale", "decode")
 
 
@@ -261,11 +261,14 @@ def _plan_guider(guider: Guider) -> PlannedGuider:
 def _plan_guides(step: Step, span: ChunkSpan, defaults: Defaults) -> tuple[PlannedGuide, ...]:
     """First, middle and last image; an extend's frames count from its overlap."""
     chunk, frames = step.settings, frames_of(span.sampled)
+    written = [name for name in GUIDED if f"{name}_image" in chunk.model_fields_set]
+    if not written:
+        return ()
+    images = {name: getattr(chunk, f"{name}_image") for name in written}
     pick = partial(setting, chunk, defaults)
     at = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
-    images: dict[str, Any] = {name: getattr(chunk, f"{name}_image", None) for name in at}
     return tuple(
         PlannedGuide(images[name], frame, pick(f"{name}_strength"), pick("image_strength"), pick("crf"))
         for name, frame in at.items()
-        if images[name] is not None
+        if images.get(name) is not None
     )

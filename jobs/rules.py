@@ -25,7 +25,7 @@ from jobs.task import Stage
 from jobs.topology import AUTO, Machine, parse_topology
 
 MAX_VIDEOS = 10_000
-MAX_CHUNKS = 200_000
+MAX_CHUNKS = 100_000
 MAX_FILM_FRAMES = 20_000_000
 LONGEST_NAME = 200
 ANY_MACHINE_GPUS = 1e9
@@ -145,6 +145,7 @@ def check_amount(spec: JobSpec) -> Iterator[Finding]:
         yield Finding(
             ("matrix",), f"{videos} videos", f"at most {MAX_VIDEOS} videos in a job", "split the job"
         )
+        return
     per_video = [sum(_repeat(chunk) for chunk in video.chunks) for video in spec.videos]
     if combinations * sum(per_video) > MAX_CHUNKS:
         longest = per_video.index(max(per_video))

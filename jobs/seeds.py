@@ -6,6 +6,7 @@ import hashlib
 import json
 
 SEED_BITS = 63
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 def derive_seed(root: int, *parts: str | int) -> int:
@@ -13,5 +14,5 @@ def derive_seed(root: int, *parts: str | int) -> int:
 
     `parts` are the video's name in the spec, the shot's key, the index within the shot, and the stage.
     """
-    text = json.dumps([root, *parts], ensure_ascii=True, separators=(",", ":"))
+    text = _ENCODER.encode([root, *parts])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> (64 - SEED_BITS)

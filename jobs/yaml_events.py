@@ -25,6 +25,7 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_BREAKS = re.compile("[\x85\u2028\u2029]")
 _CORE = "tag:yaml.org,2002:"
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -34,6 +35,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 SYNTAX = "YAML"
 _SCALAR_RULE = "text, a number, true, false or null"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text in quotes that YAML 1.2 takes for a number, besides what 1.1 does, and text with line breaks
+    that YAML would fold, in double ones."""
+
+
+def _represented(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _BREAKS.search(text) else None
+    return dumper.represent_scalar(_CORE + "str", text, style)
+
+
+_Dumper.add_representer(str, _represented)
+_NUMBER = re.compile(f"^(?:{_INT.pattern}|{_FLOAT.pattern})$")
+_Dumper.add_implicit_resolver(_CORE + "float", _NUMBER, list("+-.0123456789"))
 
 
 def yaml_events(text: str, name: str) -> list[Event]:
@@ -49,6 +65,11 @@ def yaml_events(text: str, name: str) -> list[Event]:
     except yaml.YAMLError as error:
         raise SpecError([_syntax_problem(error, name, text)]) from None
     return reader.events.found
+
+
+def yaml_text(data: Any) -> str:
+    """Plain data as YAML that `yaml_events` reads as the same data."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Reader:

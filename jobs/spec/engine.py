@@ -72,7 +72,7 @@ class EngineConfig(Model):
         "projection is a file of its own; with diffusers a folder or hub id that holds `text_encoder/` and "
         "`tokenizer/`.",
     )
-    loras: Many[Lora] = Field((), description="LoRAs, applied in this order.")
+    loras: Many[Lora] = Field((), max_length=100, description="LoRAs, applied in this order.")
     upscale_model: ModelRef | None = Field(
         None, description="2x latent upsampler of the upscale stage. The bundled tiny model has its own."
     )

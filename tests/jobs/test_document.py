@@ -239,7 +239,7 @@ def endless() -> dict[str, Any]:
     [
         (nested(1000), "the spec", "nested too deeply"),
         (endless(), "the spec", "nested too deeply"),
-        ({"a": [0] * 200_000}, "a[149998]", "too many values"),
+        ({"a": [0] * 200_000}, "a[119998]", "too many values"),
         ({"a": {"b": 10**5000}}, "a.b", "a number of 16610 bits"),
         ({"a": {3: 1}}, "a", "3"),
         ({"a": {"k" * 201: 1}}, "a", "a key of 201 characters"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from jobs.document import parse_yaml
 from jobs.errors import InvalidInput, Problem, SpecError, UsageError
 from jobs.facts import VideoFact
 from jobs.load import LoadedSpec, load_spec
@@ -491,3 +493,25 @@ def test_a_picture_and_a_sound_that_are_none_are_named(folder: Path) -> None:
     assert {"first_image", "file"} <= named
     assert all(problem.rule.startswith(("an image", "a file with sound")) for problem in found)
     assert len(seen) == len(set(seen)), "each file is looked into once"
+
+
+@pytest.mark.parametrize("text", ["1e3", "0o17", "+1.", "12:30", "off", "1_000", "a: b", "\x85\u2028", "- x"])
+def test_text_that_looks_like_something_else_is_stored_as_text(folder: Path, text: str) -> None:
+    (folder / "spec.json").write_text(json.dumps(changed(f"{FIRST}.prompt", text)))
+    probes = Probes(lambda path: VideoFact(120, 640, 480, 25.0))
+    loaded = load_spec(folder / "spec.json", probes=probes)
+    assert load_spec(parse_yaml(loaded.text).data, probes=probes) == loaded
+
+
+def test_no_more_than_a_hundred_problems_are_listed(folder: Path) -> None:
+    found = problems(folder, {**SPEC, **{f"prompt{number}": 1 for number in range(20_000)}})
+    assert len(found) == 101
+    assert found[-1].place == "the spec" and "check again" in found[-1].remedy
+
+
+def test_words_that_would_make_a_prompt_too_long_are_refused(folder: Path) -> None:
+    matrix = {"a": ["{b}" * 600], "b": ["x" * 2_000]}
+    spec = {**changed(f"{FIRST}.prompt", "{a}" * 600 + "{b}"), "matrix": matrix}
+    (problem,) = problems(folder, spec)
+    assert problem.place == "videos[0].chunks[0].generate.prompt"
+    assert problem.value == f"up to {600 * 600 * 2_000 + 2_000} characters"
