@@ -7,17 +7,18 @@ next driver that takes the job up deletes it.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from farm.options import RenderOptions
 from farm.state import read_state
-from farm.submit import name_in
+from farm.submit import job_name
 from jobs.errors import CannotRun, DamagedDocument, FarmError, InputError
 from jobs.records import Form
+from jobs.spec.base import safe_name
 from jobs.store import Store
 from jobs.store.documents import REFUSED
 from jobs.store.opening import JOB_ID, open_backend
@@ -52,14 +53,22 @@ def traced(spec: str, options: RenderOptions) -> Iterator[None]:
 
 
 def _leave(spec: str, options: RenderOptions, error: FarmError, begun_s: float) -> None:
-    job = options.job_id or name_in(spec)
-    job = job if JOB_ID.match(job) else re.sub(r"[^A-Za-z0-9]+", "-", job).strip("-")[:64] or "unnamed"
+    job = _job_of(spec, options)
     store = Store(open_backend(options.runs_url, job), options.runs_url, job)
     with suppress(DamagedDocument):
         known = read_state(store)
         if known is not None and known.started_s >= begun_s:
             return
     store.save(REFUSED_FORM, Refusal(_in_one_line(error), spec, time.time()))
+
+
+def _job_of(spec: str, options: RenderOptions) -> str:
+    """Where people will look for it: what was refused may be the name."""
+    try:
+        job = options.job_id or job_name(Path(spec), options.overrides)
+    except InputError:
+        job = Path(spec).stem
+    return job if JOB_ID.match(job) else safe_name(job)
 
 
 def _in_one_line(error: FarmError) -> str:

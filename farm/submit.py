@@ -1,8 +1,9 @@
 """`farm submit`: the render runs as a Ray job on the cluster's head node.
 
-Nothing is uploaded and nothing is checked here: the spec, its inputs, the runs directory and the output are
-paths of the cluster, and the job checks them there. Each attempt gets a submission id of its own; the job id,
-which names the run directory, stays, so a second attempt continues the first.
+Nothing is uploaded: the spec, its inputs, the runs directory and the output are paths of the cluster, and the
+job checks them there. Here only the job's name is read, where the spec can be; `rehearse` checks all of it.
+Each attempt gets a submission id of its own; the job id, which names the run directory, stays, so a second
+attempt continues the first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from farm.api import RenderOptions, load
 from farm.state import EXIT_CODES, INTERRUPTED
-from jobs.errors import JobFailed
+from jobs.document import read_document
+from jobs.errors import JobFailed, Problem, SpecError
+from jobs.overrides import apply_overrides
+from jobs.places import shown
+from jobs.plan import make_plan
+from jobs.rules import require_hosts
+from jobs.spec.base import NAME_RULE, SAFE_NAME, is_there, safe_name
+from jobs.store.opening import check_job_id
 
 if TYPE_CHECKING:
     from cluster.jobs import JobEnd, JobServer
@@ -29,20 +38,21 @@ SUCCEEDED = "SUCCEEDED"
 class SubmitRequest:
     """What to submit. `spec` and `runs` are paths of the cluster; None leaves `runs` to the head's FARM_RUNS.
 
-    `arguments` go to `farm render` as they stand; `working_dir` is a folder to upload.
+    `overrides` and `arguments` go to `farm render` as they stand; `working_dir` is a folder to upload.
     """
 
     spec: str
     runs: str | None = None
     job_id: str | None = None
     address: str | None = None
+    overrides: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     working_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A submitted attempt."""
+    """An attempt: its id with the job server, the job's id, where it goes, and what the head node runs."""
 
     submission_id: str
     job: str
@@ -60,15 +70,36 @@ class SubmitEnd:
 
 
 def submit(request: SubmitRequest) -> tuple[JobServer, Submission]:
-    """Hand the render to the cluster's job server. Raises CannotRun when nobody answers."""
+    """Hand the render to the cluster's job server.
+
+    Raises CannotRun when nobody answers, SpecError and UsageError where the job's name cannot be one.
+    """
     from cluster.jobs import JobRequest, JobServer
 
+    planned = plan_submission(request)
     server = JobServer(request.address)
-    job = request.job_id or name_in(request.spec)
+    facts = {"job": planned.job, "spec": request.spec}
+    server.submit(JobRequest(planned.command, planned.submission_id, facts, request.working_dir))
+    return server, replace(planned, address=server.address)
+
+
+def plan_submission(request: SubmitRequest) -> Submission:
+    """What would be handed over. Raises SpecError and UsageError where the job's name cannot be one."""
+    job = check_job_id(request.job_id) if request.job_id else job_name(_here(request), request.overrides)
     submission_id = f"{job}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    command = entrypoint(request)
-    server.submit(JobRequest(command, submission_id, {"job": job, "spec": request.spec}, request.working_dir))
-    return server, Submission(submission_id, job, server.address, command)
+    return Submission(submission_id, job, request.address or "", entrypoint(request))
+
+
+def rehearse(request: SubmitRequest, options: RenderOptions) -> bool:
+    """Checks the spec as the render will; False where it is not on this machine. Raises InputError."""
+    path = _here(request)
+    if not is_there(path):
+        return False
+    loaded = load(path, options)
+    make_plan(loaded.spec, loaded.facts)
+    if options.topology:
+        require_hosts(loaded.spec, options.topology)
+    return True
 
 
 def entrypoint(request: SubmitRequest) -> str:
@@ -76,6 +107,8 @@ def entrypoint(request: SubmitRequest) -> str:
     words = ["farm", "render", _on_cluster(request)]
     if request.runs:
         words += ["--runs", request.runs]
+    for override in request.overrides:
+        words += ["--set", override]
     words += request.arguments
     if request.job_id:
         words += ["--job-id", request.job_id]
@@ -108,12 +141,21 @@ def _on_cluster(request: SubmitRequest) -> str:
     return str(Path(request.spec).absolute())
 
 
-def name_in(spec: str) -> str:
-    """The job's name for people who list jobs: the spec's where it can be read here, else its file name."""
-    import yaml
+def _here(request: SubmitRequest) -> Path:
+    """Where the spec stands on this machine, if it does."""
+    return Path(request.working_dir or "", request.spec)
 
-    try:
-        document = yaml.safe_load(Path(spec).read_text())
-        return str(document["name"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
-        return PurePosixPath(spec).stem
+
+def job_name(path: Path, overrides: Sequence[str] = ()) -> str:
+    """The job's name: that of the spec where there is one at `path`, else made of the file's name.
+
+    Raises SpecError where the spec's cannot be one.
+    """
+    if not is_there(path):
+        return safe_name(path.stem)
+    data = read_document(path).data
+    name = (apply_overrides(data, overrides) if overrides else data).get("name")
+    if isinstance(name, str) and SAFE_NAME.fullmatch(name):
+        return name
+    value = shown(name) if "name" in data else "nothing"
+    raise SpecError([Problem("name", value, NAME_RULE, f"write {safe_name(str(name or 'film')[:200])!r}")])

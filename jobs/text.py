@@ -22,6 +22,8 @@ def read_text(path: Path) -> str:
     """What the file at `path` holds. Raises SpecError; never waits for a pipe, never reads a device."""
     try:
         raw = _read(path)
+    except FileNotFoundError:
+        raise SpecError([Problem(str(path), "does not exist", RULE, REMEDY)]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)[:200]
         raise SpecError([Problem(str(path), reason, RULE, REMEDY)]) from None

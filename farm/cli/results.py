@@ -85,7 +85,8 @@ class RenderResult:
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """`farm submit`. With `--no-wait` the job has just begun: status and exit code are not known yet."""
+    """`farm submit`. With `--no-wait` the job has just begun: status and exit code are not known yet; with
+    `--dry-run` nobody was asked, and `message` says what was checked."""
 
     submission_id: str
     job: str

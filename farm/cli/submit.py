@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farm.cli.options import AllowPickle, ComfyUI, Overrides, Resume
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import SubmitResult
+
+if TYPE_CHECKING:
+    from farm.options import RenderOptions
+    from farm.submit import SubmitRequest
 
 
 def submit(
@@ -36,15 +40,25 @@ def submit(
     working_dir: Annotated[
         str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the spec, show the command, submit nothing."),
+    ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the render.")] = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Render on a cluster through its job server. SPEC, --runs and the output are paths there."""
+    from farm.options import RenderOptions
     from farm.submit import SubmitRequest, ended, follow
     from farm.submit import submit as hand_over
 
-    arguments = _arguments(topology, gpus, overrides or [], comfyui, allow_pickle, resume)
-    request = SubmitRequest(spec, runs, job_id, address, arguments, working_dir)
+    arguments = _arguments(topology, gpus, comfyui, allow_pickle, resume)
+    request = SubmitRequest(spec, runs, job_id, address, tuple(overrides or ()), arguments, working_dir)
+    if dry_run:
+        options = RenderOptions(
+            topology=topology, overrides=request.overrides, comfyui=comfyui, allow_pickle=allow_pickle
+        )
+        return _rehearse(request, options, output)
     server, submission = hand_over(request)
     as_text = output is OutputFormat.TEXT
     if as_text:
@@ -62,10 +76,23 @@ def submit(
     return end.exit_code
 
 
+def _rehearse(request: SubmitRequest, options: RenderOptions, output: OutputFormat) -> int:
+    from farm.submit import plan_submission, rehearse
+
+    checked = rehearse(request, options)
+    planned = plan_submission(request)
+    said = "no mistakes" if checked else f"{request.spec} is not on this machine: the cluster will check it"
+    if output is OutputFormat.JSON:
+        emit_json(SubmitResult(**asdict(planned), message=f"{said}; nothing was submitted"))
+    else:
+        emit_text(f"{planned.job}: {said}; nothing was submitted")
+        emit_text(f"without --dry-run the cluster runs: {planned.command}")
+    return 0
+
+
 def _arguments(
     topology: str | None,
     gpus: int | None,
-    overrides: list[str],
     comfyui: str | None,
     allow_pickle: bool,
     resume: bool,
@@ -75,8 +102,6 @@ def _arguments(
         words += ["--topology", topology]
     if gpus:
         words += ["--gpus", str(gpus)]
-    for override in overrides:
-        words += ["--set", override]
     if comfyui:
         words += ["--comfyui", comfyui]
     if allow_pickle:
