@@ -16,6 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from farm.cautions import cautions
 from farm.claims import refuse_foreign_films, require_output
 from farm.delivery import Delivery
 from farm.events import (
@@ -61,7 +62,6 @@ from farm.state import (
 )  # fmt: skip
 from farm.topology.remaining import RemainingWork
 from farm.typed import typed_render
-from jobs.advice import advice
 from jobs.errors import CannotRun, CorruptArtifact, DamagedDocument, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
@@ -153,7 +153,7 @@ class JobSession:
             self.record(notice)
         if spec := self._take_up():
             yield self.record(Notice(spec))
-        for warning in advice(self.plan):
+        for warning in cautions(self.plan):
             yield self.record(Notice(f"warning: {warning}"))
 
     def _take_up(self) -> str:

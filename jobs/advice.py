@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from jobs.model_advice import distilled_advice
 from jobs.planned import Plan
+from jobs.prompt_advice import weight_advice
 from jobs.recipes import find_recipe
 from jobs.spec import EngineConfig
 
@@ -12,7 +14,12 @@ TINY_LEAST, TINY_MOST = 128, 256
 
 def advice(plan: Plan) -> tuple[str, ...]:
     """One line for each thing that renders, but not to anyone's liking; each ends with what to do."""
-    return (*_left_out_of_the_recipe(plan), *_odd_sizes(plan))
+    return (
+        *_left_out_of_the_recipe(plan),
+        *_odd_sizes(plan),
+        *distilled_advice(plan),
+        *weight_advice(plan),
+    )
 
 
 def _left_out_of_the_recipe(plan: Plan) -> tuple[str, ...]:

@@ -24,13 +24,13 @@ def check(
 ) -> int:
     """Check a spec: place, value, rule and remedy of every mistake."""
     from farm.api import RenderOptions, load
-    from jobs.advice import advice
+    from farm.cautions import cautions
     from jobs.plan import make_plan
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
-    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), advice(plan))
+    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), cautions(plan))
     if output is OutputFormat.JSON:
         emit_json(result)
         return 0

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from farm.cautions import cautions
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
 from farm.frozen import frozen_report, job_fingerprint
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
@@ -24,7 +25,6 @@ from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
 from farm.workload import H200
-from jobs.advice import advice
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
 from jobs.graph import Stage, StageTask, TaskGraph, build_graph
@@ -146,7 +146,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
         options=rows,
-        warnings=(*advice(standing.plan), *_bottleneck(found, machine, facts)),
+        warnings=(*cautions(standing.plan), *_bottleneck(found, machine, facts)),
     )
 
 
