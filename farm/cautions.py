@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from actors.models.t5_words import SERIALIZED, T5_TOKENS, VOCABULARY, cut_of, tokenizer_in
-from jobs.advice import advice
+from jobs.advice import NO_FACTS, advice
+from jobs.facts import SourceFacts
 from jobs.places import shown
 from jobs.planned import Plan
 from jobs.prompt_advice import texts
@@ -15,9 +16,9 @@ from jobs.spec import EngineConfig
 SHOWN_WORDS = 8
 
 
-def cautions(plan: Plan) -> tuple[str, ...]:
+def cautions(plan: Plan, facts: SourceFacts = NO_FACTS) -> tuple[str, ...]:
     """One line for each thing that renders, but not as it is written; each ends with what to do."""
-    return (*advice(plan), *_cut_prompts(plan))
+    return (*advice(plan, facts), *_cut_prompts(plan))
 
 
 def _cut_prompts(plan: Plan) -> Iterator[str]:

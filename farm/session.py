@@ -98,6 +98,7 @@ class JobSession:
     def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
         self.scope = scope
         self._spec_text = loaded.text
+        self._facts = loaded.facts
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
@@ -153,7 +154,7 @@ class JobSession:
             self.record(notice)
         if spec := self._take_up():
             yield self.record(Notice(spec))
-        for warning in cautions(self.plan):
+        for warning in cautions(self.plan, self._facts):
             yield self.record(Notice(f"warning: {warning}"))
 
     def _take_up(self) -> str:

@@ -28,6 +28,11 @@ DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 DISK_REFUSED = ("Permission denied", "Read-only file system", "Input/output error", "Stale file handle")
 BROKEN_OFF = r"(?:.*Error during demuxing|{path}): (?:{refused})"
 """A line about a file that can no longer be read; releases before 6 name the file in it."""
+TAGS = re.compile(r"^(?:\[[^\]]*\]\s*)+")
+FOLLOWS = re.compile(
+    r"Task finished with error|Terminating thread|^Error opening (?:in|out)put files?\b|^Conversion"
+)
+"""Lines that follow from the one that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +250,12 @@ def storage_problem(error: OSError, call: Call) -> NoReturn:
 
 
 def _last_line(messages: str, code: int) -> str:
-    lines = messages.strip().splitlines() or [f"ffmpeg said nothing and ended with {code}"]
-    return lines[-1] if code >= 0 else f"ffmpeg crashed (signal {-code})"
+    """The last line that says why, without ffmpeg's tags of its own parts."""
+    if code < 0:
+        return f"ffmpeg crashed (signal {-code})"
+    lines = [TAGS.sub("", line) for line in messages.strip().splitlines()]
+    telling = [line for line in lines if line and not FOLLOWS.search(line)]
+    return (telling or lines or [f"ffmpeg said nothing and ended with {code}"])[-1]
 
 
 def sync(path: Path) -> None:
