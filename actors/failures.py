@@ -58,6 +58,9 @@ def stage_errors(task: str) -> Iterator[None]:
         raise classify(error, task) from error
 
 
+LESS_MEMORY = "where this repeats, take a smaller size or shorter chunks, or a GPU with more memory"
+
+
 def classify(error: Exception, task: str) -> StageError:
     """The `StageError` that says what `error` means for `task`."""
     if isinstance(error, StageError):
@@ -65,7 +68,7 @@ def classify(error: Exception, task: str) -> StageError:
     if isinstance(error, FarmError):
         return InvalidInput(f"{task}: {error}")
     if _is_out_of_memory(error):
-        return OutOfMemory(f"{task}: {_cause(error)}; the next attempt uses less memory")
+        return OutOfMemory(f"{task}: {_cause(error)}; {LESS_MEMORY}")
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return _storage_problem(error, task)
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEVICE_GONE):

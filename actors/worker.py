@@ -18,7 +18,7 @@ from actors.cache import PayloadCache
 from actors.device import DeviceThread, failed_allocations
 from actors.engines import Engine, make_engine
 from actors.engines.base import Arriving, ManySamplers
-from actors.failures import stage_errors
+from actors.failures import LESS_MEMORY, stage_errors
 from actors.ladder import free_memory, is_exact, lighten, rungs_of_room
 from actors.media.ffmpeg import media_fingerprint
 from actors.payload import Payload, pack, unpack
@@ -225,7 +225,7 @@ class StageWorker:
         if stage not in self._short and not set(rungs_of_room(stage)).issubset(order.rungs):
             raise OutOfMemory(
                 f"{order.task.id}: memory of {self.config.device} ran out within the step, and a library "
-                "went on another way, which may change the result; the next attempt uses less memory"
+                f"went on another way, which may change the result; {LESS_MEMORY}"
             )
         self._short.add(stage)
 

@@ -137,7 +137,7 @@ class JobServer:
         return (
             f"the job server at {self.address} has not answered for {PATIENCE_S:g} s: {_first_line(error)}. "
             f"The job may go on there; look again with `ray job logs {submission_id} --follow --address "
-            f"{self.address}`, or at its run directory with `farm status`."
+            f"{self.address}`, or at its run directory."
         )
 
     def stop(self, submission_id: str) -> None:

@@ -61,8 +61,8 @@ def require_driver(address: str | None) -> None:
     host = named.rpartition(":")[0] or named or "HEAD"
     raise CannotRun(
         f"a render cannot go through the Ray client ({place or CLIENT}), which does not say what the nodes "
-        f"have. From anywhere, `farm submit SPEC --address http://{host}:8265` hands it to the cluster's "
-        f"dashboard; on one of the nodes, join with --address {host}:6379, or the port that "
+        f"have. From anywhere, submit the spec with --address http://{host}:8265, the cluster's dashboard; "
+        f"on one of the nodes, join with --address {host}:6379, or the port that "
         "`ray start --head` named."
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.typed import DEFAULT_RUNS
+from jobs.commands import DEFAULT_RUNS
 from jobs.errors import Problem, UsageError
 from jobs.places import shown
 from jobs.spec import Code

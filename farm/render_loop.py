@@ -36,6 +36,7 @@ from farm.session import JobSession
 from farm.speaker import Speaker
 from farm.state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED, PAUSED_BY_USER
 from farm.workforce import Workforce
+from jobs.commands import job_command
 from jobs.errors import (
     CannotRun,
     CorruptArtifact,
@@ -305,9 +306,10 @@ class RenderLoop:
         for task in tasks:
             stage = self.ledger.graph.tasks[task].stage
             if not self.workforce.hosts(stage):
-                job = self.session.store.job_id
+                store = self.session.store
+                resume = job_command("resume", store.job_id, store.runs_url)
                 again = f"{task} has to be made again, and no worker of this render hosts {stage}"
-                raise StorageProblem(f"{why}; {again}: continue with `farm resume {job}`")
+                raise StorageProblem(f"{why}; {again}: continue with `{resume}`")
 
     def _on_lost(self, event: Lost) -> Iterator[Event]:
         yield self.session.gone(event.worker, event.failure.message)

@@ -15,7 +15,7 @@ from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerRead
 from farm.frozen import difference
 from farm.session import JobSession, Scope
 from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
-from farm.typed import typed
+from jobs.commands import job_command
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.graph import Stage
@@ -168,7 +168,7 @@ class _SerialRender:
         match verdict.action:
             case Action.RETRY if failure.kind is FailureKind.WORKER_LOST:
                 store = self.session.store
-                again = f"continue with `{typed('resume', store.job_id, store.runs_url)}`"
+                again = f"continue with `{job_command('resume', store.job_id, store.runs_url)}`"
                 self.ended = PAUSED, f"this process lost its device, {again}: {failure.message}"
             case Action.RETRY:
                 self.queue.appendleft(task)

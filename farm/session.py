@@ -16,7 +16,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from farm.cautions import cautions
 from farm.claims import refuse_foreign_films, require_output
 from farm.delivery import Delivery
 from farm.events import (
@@ -61,7 +60,8 @@ from farm.state import (
     read_state,
 )  # fmt: skip
 from farm.topology.remaining import RemainingWork
-from farm.typed import typed_render
+from jobs.advice import advice
+from jobs.commands import render_command
 from jobs.errors import CannotRun, CorruptArtifact, DamagedDocument, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
 from jobs.files import remember_beside
@@ -98,7 +98,6 @@ class JobSession:
     def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
         self.scope = scope
         self._spec_text = loaded.text
-        self._facts = loaded.facts
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
@@ -154,21 +153,21 @@ class JobSession:
             self.record(notice)
         if spec := self._take_up():
             yield self.record(Notice(spec))
-        for warning in cautions(self.plan, self._facts):
+        for warning in advice(self.plan):
             yield self.record(Notice(f"warning: {warning}"))
 
     def _take_up(self) -> str:
         """What the run directory says from now on; returns which spec is rendered, where there are two."""
         known = self._known()
         if not self.scope.resume:
-            self.standing = standing(self.store.job_id, known, self.store.requests())
+            self.standing = standing(self.store.job_id, self.store.runs_url, known, self.store.requests())
         if self.standing is not None:
             self._state = known or self._state
             return ""
         self._take_back(Request)
         stored, self._before = self.store.read_text(SPEC), known
         before, now = known.spec if known else None, self._state.spec
-        again = partial(typed_render, self.store.job_id, self.plan.job, self.store.runs_url)
+        again = partial(render_command, self.store.job_id, self.plan.job, self.store.runs_url)
         told = which_spec(stored == self._spec_text if stored else None, now, before, again)
         kept = before if now is None and stored == self._spec_text else now
         self._state = replace(self._state, videos=known.videos if known else (), spec=kept)
@@ -399,7 +398,7 @@ class JobSession:
         self.store.save(DIGESTS_FORM, now)
 
     def _anew(self) -> str:
-        again = typed_render(self.store.job_id, self.plan.job, self.store.runs_url)
+        again = render_command(self.store.job_id, self.plan.job, self.store.runs_url)
         return (
             "Resumed here, all that depends on that would be made again, and films replaced: resume it where "
             f"it was begun, or `{again} --resume` renders it anew."

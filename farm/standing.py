@@ -7,11 +7,11 @@ starts a dead driver again would undo it. Beside a job that has ended, it came t
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Set
 
 from farm.frozen import DIGESTS_FORM
 from farm.state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, JobState
+from jobs.commands import job_command
 from jobs.errors import Problem, UsageError
 from jobs.plan import PLAN_FORM
 from jobs.store import Request, Store
@@ -30,13 +30,13 @@ def require_ours(store: Store) -> None:
     store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM)
 
 
-def standing(job: str, known: JobState | None, asked: Set[Request]) -> tuple[str, str] | None:
+def standing(job: str, runs_url: str, known: JobState | None, asked: Set[Request]) -> tuple[str, str] | None:
     """Outcome and reason with which the job ends before it begins; None where nothing keeps it."""
     outcome = known.outcome if known is not None else INTERRUPTED
     if Request.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
         return CANCELLED, "cancelled by the user"
     if Request.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
-        return PAUSED, f"paused by the user; `farm resume {job}` continues"
+        return PAUSED, f"paused by the user; `{job_command('resume', job, runs_url)}` continues"
     return None
 
 
@@ -46,7 +46,7 @@ def require_not_cancelled(job: str, runs_url: str, known: JobState | None) -> No
         return
     rule = "a cancelled job is rendered only when it is taken up again on purpose"
     remedy = (
-        f"`{shlex.join(['farm', 'resume', job, '--runs', runs_url])}` continues it as it is; "
-        "`farm render` and `farm submit` do with --resume, also after an edit of the spec"
+        f"`{job_command('resume', job, runs_url)}` continues it as it is; rendering or submitting the spec "
+        "with --resume does too, also after an edit of it"
     )
     raise UsageError([Problem("job", f"{job!r} was cancelled", rule, remedy)])

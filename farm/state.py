@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from farm.spec_origin import SpecOrigin
-from farm.typed import typed
+from jobs.commands import job_command
 from jobs.records import Form
 from jobs.store import STATE, Store
 
@@ -129,9 +129,6 @@ def read_state(store: Store) -> JobState | None:
 
     Raises DamagedDocument, NewerFormat: a job that cannot say how it stands may have been cancelled.
     """
-    again = typed("resume", store.job_id, store.runs_url)
-    remedy = (
-        f"restore the file, or `{again}` (`farm render` and `farm submit` with --resume) to render the job "
-        "whatever it said: committed results are kept"
-    )
+    again = job_command("resume", store.job_id, store.runs_url)
+    remedy = f"restore the file, or `{again}` to render the job whatever it said: committed results are kept"
     return store.load(STATE_FORM, remedy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -50,6 +50,15 @@ def explain(
         location: _problem(location, items, (written or {}).get(location))
         for location, items in islice(faulty.items(), MAX_PROBLEMS + 1)
     }
+
+
+def meant_places(faulty: Iterable[Location]) -> Iterator[Location]:
+    """Where the misspelt names among these places belong: that nothing stands there follows from them."""
+    for location in faulty:
+        model = model_at(location[:-1]) if location else None
+        key = str(location[-1]) if location else ""
+        if model is not None and key not in model.model_fields and (near := nearest(key, model.model_fields)):
+            yield (*location[:-1], near)
 
 
 def _is_echo(items: list[Mapping[str, Any]], holds_faults: bool) -> bool:

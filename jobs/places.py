@@ -9,6 +9,8 @@ from typing import Any
 
 Location = tuple[str | int, ...]
 SHOWN_CHARS = 60
+MOST_SHOWN = 4096
+"""A longer text is no path, and its end is not looked for."""
 
 
 def place_of(location: Location) -> str:
@@ -38,7 +40,7 @@ def _likeness(word: str, option: str) -> float:
 def shown(value: Any) -> str:
     """A short, safe spelling of any value."""
     if isinstance(value, str):
-        return _shortened(json.dumps(value[: SHOWN_CHARS + 1], ensure_ascii=False))
+        return _shortened(json.dumps(value[:MOST_SHOWN], ensure_ascii=False))
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, int):
@@ -59,4 +61,9 @@ def _list_shown(value: list[Any] | tuple[Any, ...]) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+    """Short enough for a line. Of a path the end tells more than the beginning."""
+    if len(text) <= SHOWN_CHARS:
+        return text
+    if "/" in text and " " not in text:
+        return f"{text[: SHOWN_CHARS // 4]}…{text[-(SHOWN_CHARS - SHOWN_CHARS // 4 - 1) :]}"
+    return text[: SHOWN_CHARS - 1] + "…"

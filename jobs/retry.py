@@ -110,7 +110,7 @@ def _chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
     beyond = sorted(number for number in selection.chunks if number >= longest)
     if beyond and not problems:
         rule = f"chunks of these videos are numbered 0 to {longest - 1}"
-        problems.append(Problem("--chunks", str(beyond[0]), rule, "`farm plan SPEC` lists the chunks"))
+        problems.append(Problem("--chunks", str(beyond[0]), rule, "name chunks that are there"))
     if problems:
         raise UsageError(problems)
     every = (chunk for video in videos for chunk in video.chunks)
@@ -124,7 +124,7 @@ def _unknown_video(name: str, names: list[str]) -> Problem:
 
 def _nothing(selection: Selection) -> Problem:
     what = f"no chosen chunk is {selection.state}" if selection.state else "no chunk is chosen"
-    remedy = "without --state every chosen chunk is taken; `farm plan SPEC` lists the chunks"
+    remedy = "leave out --state to take every chosen chunk, or choose others"
     return Problem("retry", what, "at least one chunk must match", remedy)
 
 

@@ -26,13 +26,12 @@ LINE_BLOCK_BYTES = 1 << 16
 
 DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 DISK_REFUSED = ("Permission denied", "Read-only file system", "Input/output error", "Stale file handle")
+TELLING = re.compile(
+    r"(?i)\b(error|invalid|unsupported|cannot|could not|failed to|unable|contains|not found)\b"
+)
+ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 BROKEN_OFF = r"(?:.*Error during demuxing|{path}): (?:{refused})"
 """A line about a file that can no longer be read; releases before 6 name the file in it."""
-TAGS = re.compile(r"^(?:\[[^\]]*\]\s*)+")
-FOLLOWS = re.compile(
-    r"Task finished with error|Terminating thread|^Error opening (?:in|out)put files?\b|^Conversion"
-)
-"""Lines that follow from the one that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +204,15 @@ def explain(code: int, messages: str, call: Call) -> StageError:
             f"could not {call.what}: {call.reads}: {_last_line(messages, code)}; "
             "name a file that ffmpeg can read, or convert it first"
         )
-    return StageBug(f"could not {call.what}: ffmpeg ended with {code}: {messages.strip()}; report this")
+    return StageBug(
+        f"could not {call.what}: {_telling_line(messages, code)}; where another ffmpeg says so too, report it"
+    )
 
 
 def _source_refused(told: str, call: Call) -> StorageProblem:
     problem = StorageProblem(
         f"could not {call.what}: {call.reads}: {told}; restore access to it, or replace it if it is damaged, "
-        "then continue with `farm resume`"
+        "then continue the job"
     )
     problem.path = str(call.reads)
     return problem
@@ -249,13 +250,16 @@ def storage_problem(error: OSError, call: Call) -> NoReturn:
     raise StorageProblem(f"could not {call.what}: {error}; {remedy}") from error
 
 
+def _telling_line(messages: str, code: int) -> str:
+    """The line of ffmpeg's that says what went wrong, without the addresses in it: the last one often does
+    not."""
+    telling = [line for line in messages.splitlines() if TELLING.search(line)]
+    return f"ffmpeg: {ADDRESS.sub('', (telling or [_last_line(messages, code)])[0]).strip()}"
+
+
 def _last_line(messages: str, code: int) -> str:
-    """The last line that says why, without ffmpeg's tags of its own parts."""
-    if code < 0:
-        return f"ffmpeg crashed (signal {-code})"
-    lines = [TAGS.sub("", line) for line in messages.strip().splitlines()]
-    telling = [line for line in lines if line and not FOLLOWS.search(line)]
-    return (telling or lines or [f"ffmpeg said nothing and ended with {code}"])[-1]
+    lines = messages.strip().splitlines() or [f"ffmpeg said nothing and ended with {code}"]
+    return lines[-1] if code >= 0 else f"ffmpeg crashed (signal {-code})"
 
 
 def sync(path: Path) -> None:

@@ -74,7 +74,7 @@ def _stored_spec(runs: str, job: str) -> dict[str, Any]:
     except SpecError as error:
         fault = error.problems[0]
         value = f"missing or damaged ({fault.place}: {fault.value})"
-        rule, remedy = "a readable spec.yaml in the run directory", "continue with `farm render SPEC` instead"
+        rule, remedy = "a readable spec.yaml in the run directory", "render the spec's own file instead"
         raise UsageError([Problem(f"{job}/{SPEC}", value, rule, remedy)]) from None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from farm.typed import DEFAULT_RUNS
+from jobs.commands import DEFAULT_RUNS
 
 
 def _jobs(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -20,7 +20,7 @@ from farm.cli.options import (
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import RenderResult
 from farm.state import INTERRUPTED, PAUSED
-from farm.typed import typed
+from jobs.commands import job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _write_report(store: Store) -> str:
     try:
         return write_report(store)
     except (FarmError, OSError) as error:
-        reason, again = str(error).splitlines()[0], typed("report", store.job_id, store.runs_url)
+        reason, again = str(error).splitlines()[0], job_command("report", store.job_id, store.runs_url)
         sys.stderr.write(f"no report: {reason}; `{again}` tries again\n")
         return ""
 
@@ -151,7 +151,7 @@ def _print(result: RenderResult, runs: str) -> None:
     if result.report:
         emit_text(f"report {result.report}")
     if result.failed:
-        why = typed("why", result.job, runs)
+        why = job_command("why", result.job, runs)
         emit_text(f"{amount(len(result.failed), 'task')} given up; `{why}` says why")
     elif result.reason:
         emit_text(f"{result.outcome}: {result.reason}")

@@ -8,7 +8,7 @@ import typer
 
 from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
-from farm.typed import typed
+from jobs.commands import job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def retry(
     elif dry_run:
         emit_text(f"{amount(len(report.closure), 'task')} would be rendered again; nothing was changed")
     else:
-        again = typed("resume", job, runs)
+        again = job_command("resume", job, runs)
         emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `{again}`")
     return 0
 

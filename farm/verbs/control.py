@@ -27,7 +27,7 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
     _require_driver(run, "pause")
     require_ours(run.store)
     run.store.request(Request.PAUSE)
-    message = f"tasks in work are finished, nothing new is started; `{run.typed('resume')}` continues"
+    message = f"tasks in work are finished, nothing new is started; `{run.command('resume')}` continues"
     return ControlResult(run.job, "pause", message)
 
 
@@ -73,5 +73,5 @@ def _require_driver(run: Run, verb: str) -> None:
 
 def _not_running(run: Run, verb: str) -> Problem:
     outcome, _ = run.outcome
-    rule, remedy = f"only a running job takes `{verb}`", f"see `{run.typed('status')}`"
+    rule, remedy = f"only a running job takes `{verb}`", f"see `{run.command('status')}`"
     return Problem("job", f"{run.job!r} is {outcome}", rule, remedy)

@@ -84,7 +84,7 @@ def refuse_while_rendered(runs_url: str, job_id: str) -> None:
     """Raises JobBusy while a driver renders the job, as `apply_retry` would."""
     run = Run.open(runs_url, job_id)
     if run.driver.driver is Driver.RUNNING:
-        stop = run.typed("cancel")
+        stop = run.command("cancel")
         raise JobBusy(
             f"The job is being rendered by {run.driver.who}. Wait for it, or stop it with `{stop}`."
         )
@@ -141,7 +141,7 @@ def _settle(run: Run, report: RetryReport) -> None:
     waiting = replace(
         run.state,
         outcome=INTERRUPTED,
-        reason=f"{amount(len(closure), 'task')} to be rendered again; continue with `{run.typed('resume')}`",
+        reason=f"{amount(len(closure), 'task')} to be rendered again; `{run.command('resume')}` continues",
         tasks=replace(counts, committed=0, reused=left),
         failed=tuple(task for task in run.state.failed if task.task not in closure),
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 from farm.frozen import DIGESTS_FORM
 from farm.refusal import REFUSED_FORM, Refusal
 from farm.state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
-from farm.typed import typed, typed_render
+from jobs.commands import job_command, render_command
 from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
 from jobs.graph import TaskGraph, build_graph
 from jobs.plan import PLAN_FORM
@@ -36,9 +36,9 @@ class Run:
         """The job's id."""
         return self.store.job_id
 
-    def typed(self, verb: str) -> str:
+    def command(self, verb: str) -> str:
         """The command on this job, as it can be typed."""
-        return typed(verb, self.job, self.store.runs_url)
+        return job_command(verb, self.job, self.store.runs_url)
 
     @property
     def render_command(self) -> str:
@@ -47,7 +47,7 @@ class Run:
             name = self.plan.job
         except (InputError, CannotRun):
             name = self.job
-        return typed_render(self.job, name, self.store.runs_url)
+        return render_command(self.job, name, self.store.runs_url)
 
     @cached_property
     def _state(self) -> tuple[JobState | None, str, str]:
@@ -106,7 +106,7 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The stored plan; raises UsageError where it is missing, DamagedDocument, NewerFormat."""
-        again = typed_render(self.job, self.job, self.store.runs_url)
+        again = render_command(self.job, self.job, self.store.runs_url)
         remedy = f"run `{again}` once more: it plans again and keeps results"
         found = self.store.load(PLAN_FORM, remedy)
         if found is None:
@@ -134,7 +134,7 @@ class Run:
         if self.state.outcome == RUNNING:
             return (
                 INTERRUPTED,
-                f"its driver ({self.driver.who or 'unknown'}) ended; continue with `{self.typed('resume')}`",
+                f"its driver ({self.driver.who or 'unknown'}) ended; `{self.command('resume')}` continues",
             )
         return self.state.outcome, self.state.reason
 

@@ -54,10 +54,10 @@ class VerifyReport:
         return not self.damage
 
 
-RENDER_AGAIN = "the next `farm render` discards it and renders it again"
-WRITE_AGAIN = "the next `farm render SPEC` writes it again"
+RENDER_AGAIN = "the next render discards it and renders it again"
+WRITE_AGAIN = "the next render writes it again"
 NO_HARM = "nothing to do: the log explains a run, it is not needed to continue one"
-DELIVER_AGAIN = "the next `farm render` assembles it again from its segments"
+DELIVER_AGAIN = "the next render assembles it again from its segments"
 
 
 def verify_job(runs_url: str, job_id: str) -> VerifyReport:

@@ -142,8 +142,8 @@ def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
     else:
         outcome = INTERRUPTED if (outcome, reason) == (PAUSED, PAUSED_BY_USER) else outcome
         text = NEXT.get(outcome, NEXT[UNKNOWN])
-    commands = {verb: run.typed(verb) for verb in ("status", "resume", "cancel")}
-    return text.format(**commands, retry=run.typed("retry --state failed"), render=run.render_command)
+    commands = {verb: run.command(verb) for verb in ("status", "resume", "cancel")}
+    return text.format(**commands, retry=run.command("retry --state failed"), render=run.render_command)
 
 
 def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
@@ -243,7 +243,7 @@ def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tupl
     if missing:
         return Standing.WAITING, f"it waits for {', '.join(missing[:5])}", missing
     if run.driver.driver is not Driver.RUNNING:
-        return Standing.READY, f"its inputs are there; `{run.typed('resume')}` renders it", ()
+        return Standing.READY, f"its inputs are there; `{run.command('resume')}` renders it", ()
     return Standing.READY, "its inputs are there; it waits for a worker", ()
 
 

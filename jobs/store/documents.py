@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from jobs.commands import command_at
 from jobs.errors import DamagedDocument, Problem, StorageProblem
 from jobs.records import Form, Unreadable, newer_than, seal, unseal
 from jobs.store.backend import Backend
@@ -141,9 +142,10 @@ class Documents:
         copies = [self.recall(SEEDS_FORM, name) for name in (SEEDS, SEEDS_COPY)]
         found = copies[0] or copies[1]
         if found is None and (self.has(SEEDS) or self.has(SEEDS_COPY)):
+            reseed = command_at("retry --all --reseed", self.backend.url)
             raise StorageProblem(
                 f"{self.backend.url}/{SEEDS} and its copy are damaged: delete both to go back to the spec's "
-                "seeds, then choose new ones with `farm retry --reseed`."
+                f"seeds, then choose new ones with `{reseed}`."
             )
         return {(video, decode_seed): seed for video, decode_seed, seed in (found.seeds if found else ())}
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from jobs.commands import command_at
 from jobs.errors import JobBusy, StorageProblem
 from jobs.records import Form, Unreadable
 from jobs.store.backend import Backend
@@ -103,7 +104,7 @@ class JobLock:
             # A contender that slept through several owners may re-create a number that was cleaned away.
             if created:
                 self.backend.delete(_key(generation))
-            raise busy(newest or mine, "it took the job a moment ago")
+            raise busy(self.backend, newest or mine, "it took the job a moment ago")
         self._holder, self._usurper, self._beaten_s = mine, None, time.monotonic()
         self._clean(generation)
         self.backend.keep_reserve()
@@ -134,7 +135,7 @@ class JobLock:
         if self._usurper is None and time.monotonic() - self._beaten_s > 2 * self.timing.beat_s:
             self.beat()
         if self._usurper is not None:
-            raise busy(self._usurper, "it took the job over while this process did not respond")
+            raise busy(self.backend, self._usurper, "it took the job over while this process did not respond")
 
     def beat(self) -> None:
         """Renew the lock and look for a successor; the thread does it, anyone may."""
@@ -164,7 +165,7 @@ class JobLock:
     def _require_dead(self, found: Holder) -> Iterator[str]:
         verdict = alive(found.process)
         if verdict is True:
-            raise busy(found, "that process is running")
+            raise busy(self.backend, found, "that process is running")
         if verdict is False:
             yield f"Took the job over from {found.who()}, which has ended."
             return
@@ -172,7 +173,7 @@ class JobLock:
         watch_s = self._watch_s(first)
         yield f"{found.who()} held this job last; watching its lock for up to {watch_s:.0f} s."
         if not self._silent(found, first, watch_s):
-            raise busy(found, "it renews its lock")
+            raise busy(self.backend, found, "it renews its lock")
         yield (f"Took the job over from {found.who()}: no sign of life for {self.timing.stale_s:.0f} s.")
 
     def _watch_s(self, beat: Beat) -> float:
@@ -251,10 +252,11 @@ def presence(backend: Backend, timing: LockTiming | None = None) -> Presence:
     return Presence(driver, holder.who(), holder.since_s or None)
 
 
-def busy(holder: Holder, because: str) -> JobBusy:
+def busy(backend: Backend, holder: Holder, because: str) -> JobBusy:
     """The error that names who renders the job."""
+    stop = command_at("cancel", backend.url)
     return JobBusy(
-        f"The job is being rendered by {holder.who()}: {because}. Wait for it, or stop it with `farm cancel`."
+        f"The job is being rendered by {holder.who()}: {because}. Wait for it, or stop it with `{stop}`."
     )
 
 

@@ -41,7 +41,7 @@ def test_a_refused_file_is_a_storage_problem() -> None:
 def test_a_source_that_the_storage_refuses_is_a_storage_problem(told: str) -> None:
     error = explain(1, f"/nfs/shot.mp4: {told}", READS)
     assert isinstance(error, StorageProblem) and error.path == "/nfs/shot.mp4"
-    assert told in str(error) and "farm resume" in str(error)
+    assert told in str(error) and "continue the job" in str(error)
 
 
 def test_a_source_on_a_broken_disk_is_a_storage_problem() -> None:
@@ -155,3 +155,16 @@ def test_a_segment_that_finds_no_room_says_so(codec: str, pixels: str, tmp_path:
 
 def test_disk_full_says_how_much_is_free(tmp_path: Path) -> None:
     assert "are free" in str(disk_full(Call("write", writes=tmp_path / "film.mp4")))
+
+
+def test_of_a_long_report_the_telling_line_is_said() -> None:
+    messages = (
+        "[aac @ 0x55d0c8] Input contains (near) NaN/+-Inf\n"
+        "[aost#0:0/aac @ 0x55d0d1] Error submitting audio frame to the encoder\n"
+        "Conversion failed!\n"
+    )
+    said = str(explain(1, messages, Call("write the film")))
+    assert said == (
+        "could not write the film: ffmpeg: [aac] Input contains (near) NaN/+-Inf; "
+        "where another ffmpeg says so too, report it"
+    )

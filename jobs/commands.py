@@ -1,0 +1,33 @@
+"""Commands inside messages: as they can be typed where they are read, with the runs directory where it is not
+the usual one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+DEFAULT_RUNS = "runs"
+RUNS_VARIABLE = "FARM_RUNS"
+
+
+def job_command(verb: str, job: str, runs_url: str) -> str:
+    """`farm VERB JOB`; `verb` may bring options along."""
+    head, _, options = verb.partition(" ")
+    return _with_runs(" ".join(filter(None, ("farm", head, shlex.quote(job), options))), runs_url)
+
+
+def command_at(verb: str, run_dir: str) -> str:
+    """As `job_command`, for the job of a run directory, by its address."""
+    runs_url, _, job = run_dir.rstrip("/").rpartition("/")
+    return job_command(verb, job, runs_url)
+
+
+def render_command(job: str, spec_name: str, runs_url: str, spec: str = "SPEC") -> str:
+    """`farm render SPEC`, into the run directory `job`, of a spec that calls the job `spec_name`."""
+    own = "" if job == spec_name else f" --job-id {shlex.quote(job)}"
+    return _with_runs(f"farm render {shlex.quote(spec)}{own}", runs_url)
+
+
+def _with_runs(command: str, runs_url: str) -> str:
+    usual = runs_url == DEFAULT_RUNS and RUNS_VARIABLE not in os.environ
+    return command if usual else f"{command} --runs {shlex.quote(runs_url)}"

@@ -1,0 +1,164 @@
+"""Commands that messages name can be typed as they stand: they are built in one place, and each is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.cli.main import run
+from farm.state import CANCELLED, PAUSED, read_state
+from jobs.commands import command_at, job_command, render_command
+from jobs.store import PLAN, STATE, Request, Store
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r"`farm ([a-z]+)\b([^`]*)`")
+BUILT_IN = "jobs/commands.py"
+WITHOUT_JOB = ("check", "doctor", "init", "models", "plan", "recipes", "render", "schema")
+"""What may be named bare: the reader's own file follows, or nothing has to."""
+
+
+def literals(path: Path) -> Iterator[ast.Constant]:
+    """Strings of the module that are no docstrings."""
+    tree = ast.parse(path.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node
+
+
+def test_commands_on_a_job_are_built_in_one_place() -> None:
+    """Written out, one lacks the job or the runs directory sooner or later."""
+    wrong = []
+    for package in ("jobs", "actors", "cluster", "farm"):
+        for path in (ROOT / package).rglob("*.py"):
+            if path.relative_to(ROOT).as_posix() in (BUILT_IN, "jobs/reference.py"):
+                continue
+            for node in literals(path):
+                for verb, rest in re.findall(r"`farm ([a-z]+)([^`]*)", str(node.value)):
+                    if verb not in WITHOUT_JOB or "SPEC" in rest:
+                        wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} farm {verb}{rest}")
+    assert not wrong
+
+
+def test_the_runs_directory_is_left_out_only_where_it_is_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FARM_RUNS", raising=False)
+    assert job_command("resume", "harbor", "runs") == "farm resume harbor"
+    assert job_command("retry --all", "a b", "my runs") == "farm retry 'a b' --all --runs 'my runs'"
+    assert command_at("why", "s3://bucket/runs/harbor/") == "farm why harbor --runs s3://bucket/runs"
+    assert render_command("harbor-2", "harbor", "runs", "my film.yaml") == (
+        "farm render 'my film.yaml' --job-id harbor-2"
+    )
+    monkeypatch.setenv("FARM_RUNS", "/elsewhere")
+    assert job_command("resume", "harbor", "runs") == "farm resume harbor --runs runs"
+
+
+# -- each message's commands, run ---------------------------------------------------------------------------
+
+
+SPEC = """
+version: 1
+name: harbor
+engine: {name: fake}
+defaults: {width: 64, height: 64, steps: 1}
+videos: [{name: dawn, chunks: [{generate: {prompt: a, num_frames: 9}}]}]
+output: {dir: out, preset: ultrafast}
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Store:
+    """A rendered job in a runs directory that is not the usual one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FARM_RUNS", raising=False)
+    (tmp_path / "film.yaml").write_text(SPEC)
+    assert run(["render", "film.yaml", "--serial", "--runs", "my runs"]) == 0
+    capsys.readouterr()
+    return Store.find("my runs", "harbor")
+
+
+def paused(store: Store) -> None:
+    _state(store, outcome=PAUSED, reason="the disk was full")
+
+
+def cancelled(store: Store) -> None:
+    _state(store, outcome=CANCELLED, reason="cancelled by the user")
+
+
+def interrupted(store: Store) -> None:
+    _state(store, outcome="interrupted", reason="stopped by SIGTERM")
+
+
+def torn_state(store: Store) -> None:
+    Path(store.url, STATE).write_text('{"job": "har')
+
+
+def torn_plan(store: Store) -> None:
+    Path(store.url, PLAN).write_text("{")
+
+
+def pause_asked(store: Store) -> None:
+    interrupted(store)
+    store.request(Request.PAUSE)
+
+
+def nothing(store: Store) -> None: ...
+
+
+def _state(store: Store, **changes: Any) -> None:
+    from dataclasses import replace
+
+    state = read_state(store)
+    assert state is not None
+    store.write_json(STATE, replace(state, **changes).to_json())
+
+
+RUNS = ["--runs", "my runs"]
+CASES: list[tuple[Callable[[Store], None], list[str]]] = [
+    (paused, ["status", "harbor"]),
+    (paused, ["why", "harbor"]),
+    (interrupted, ["status", "harbor"]),
+    (interrupted, ["why", "harbor"]),
+    (cancelled, ["render", "film.yaml", "--serial"]),
+    (cancelled, ["why", "harbor"]),
+    (torn_state, ["status", "harbor"]),
+    (torn_state, ["why", "harbor"]),
+    (torn_state, ["verify", "harbor"]),
+    (torn_state, ["cancel", "harbor"]),
+    (torn_state, ["render", "film.yaml", "--serial"]),
+    (torn_plan, ["why", "harbor", "dawn/0/sample"]),
+    (torn_plan, ["retry", "harbor", "--all"]),
+    (pause_asked, ["render", "film.yaml", "--serial"]),
+    (nothing, ["cancel", "harbor"]),
+    (nothing, ["pause", "harbor"]),
+    (nothing, ["retry", "harbor", "--all"]),
+    (nothing, ["retry", "harbor", "--chunks", "7"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "command"),
+    CASES,
+    ids=lambda case: "-".join(case) if isinstance(case, list) else case.__name__,
+)
+def test_every_command_that_is_named_can_be_typed(
+    job: Store,
+    prepare: Callable[[Store], None],
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prepare(job)
+    run([*command, *RUNS])
+    said = capsys.readouterr()
+    for verb, rest in NAMED.findall(said.out + said.err):
+        words = shlex.split(rest)
+        if verb in ("render", "resume"):
+            words = ["film.yaml" if word == "SPEC" else word for word in words] + ["--serial"]
+        assert run([verb, *words]) in (0, 3), f"farm {verb} {rest}: {capsys.readouterr().err}"
