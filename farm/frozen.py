@@ -22,6 +22,7 @@ from jobs.graph import SampleParams, UpscaleParams
 from jobs.plan import Plan
 from jobs.records import Form
 from jobs.store import DIGESTS, Store
+from jobs.store.names import Digest
 from jobs.task import TaskGraph
 from jobs.version import VERSION
 
@@ -38,7 +39,7 @@ class Frozen:
     driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`.
     """
 
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, Digest] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     modes: dict[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jobs.errors import NewerFormat, Problem, SpecError
 from jobs.records import Form, Unreadable, newer_than, unseal
+from jobs.scratch import private_folder
 
 LARGE_BYTES = 16 << 20
 CACHE = ".file-digests.json"
@@ -92,10 +93,10 @@ class FileDigests:
 @contextlib.contextmanager
 def _alone_on_this_node(key: str) -> Iterator[None]:
     """Holds the node's lock for `key`; where there is none to be had, that costs a second reading only."""
-    name = f"ltx-farm-{os.getuid()}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+    name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            held = stack.enter_context((Path(tempfile.gettempdir()) / name).open("w"))
+            held = stack.enter_context((private_folder() / name).open("w"))
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
 

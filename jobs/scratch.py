@@ -8,9 +8,11 @@ That holds across containers that share the folder, where a process id says noth
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -47,6 +49,20 @@ class Scratch:
             self._held = None
 
 
+def private_folder() -> Path:
+    """A lasting folder of this user in the temporary one, where nobody else can put a link or a file.
+
+    Raises OSError where something else stands there.
+    """
+    folder = Path(tempfile.gettempdir(), f"{PREFIX}{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, "is no private folder of this user", str(folder))
+    return folder
+
+
 def sweep() -> int:
     """Delete this node's scratch folders whose processes are gone; returns how many there were."""
     return sum(_swept(mark) for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{MARK}"))
@@ -66,10 +82,13 @@ def _mark(folder: Path) -> BinaryIO:
 def _swept(path: Path) -> bool:
     """Whether the folder around this lock file was a dead process's of this user, and is gone now."""
     try:
-        with path.open("r+b") as mark:
+        folder = path.parent.lstat()
+        if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.getuid():
+            return False
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as mark:
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
             opened = os.fstat(mark.fileno())
-            if opened.st_uid != os.getuid() or not os.path.samestat(opened, path.stat()):
+            if opened.st_uid != os.getuid() or not os.path.samestat(opened, path.lstat()):
                 return False
             shutil.rmtree(path.parent, ignore_errors=True)
     except OSError:

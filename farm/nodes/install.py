@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +92,20 @@ def _install_tiny(models: Path) -> tuple[Path, ...]:
     for path in (checkpoint, upscaler):
         path.parent.mkdir(parents=True, exist_ok=True)
     _link(checkpoint, TINY_CHECKPOINT)
-    upscaler.write_bytes(tiny_upsampler())
+    _write_own(upscaler, tiny_upsampler())
     return checkpoint, upscaler
+
+
+def _write_own(path: Path, data: bytes) -> None:
+    """A file of ours; a link is replaced and not followed. Raises CannotRun where the user's file stands."""
+    if not path.is_symlink() and path.exists():
+        if path.is_file() and path.read_bytes() == data:
+            return
+        raise _taken(path)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    with fresh.open("xb") as file:
+        file.write(data)
+    fresh.replace(path)
 
 
 def tiny_upsampler() -> bytes:

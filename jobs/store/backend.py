@@ -98,6 +98,8 @@ CAUSES = {
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
     errno.EIO: "the device reports an I/O error",
+    errno.ELOOP: "a symbolic link stands where the farm keeps a folder or a file of its own",
+    errno.EINVAL: "it is no regular file",
     errno.ESTALE: "the network mount went away",
 }
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

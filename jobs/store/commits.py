@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.records import Form, Unreadable
+from jobs.store.names import ARTIFACTS, ArtifactFile, Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class Commit:
     it and how.
     """
 
-    digest: str
-    file: str
+    digest: Digest
+    file: ArtifactFile
     size: int
     sha256: str
     provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -35,7 +36,8 @@ def encode_commit(commit: Commit) -> bytes:
 
 
 def decode_commit(data: bytes, digest: str) -> Commit | None:
-    """The record of `digest`, or None where the bytes are not whole or belong to another digest.
+    """The record of `digest`, or None where the bytes are not whole, belong to another digest, or name a file
+    that is none of this digest's.
 
     Raises NewerFormat.
     """
@@ -43,7 +45,8 @@ def decode_commit(data: bytes, digest: str) -> Commit | None:
         commit = COMMIT_FORM.decode(data)
     except Unreadable:
         return None
-    return replace(commit, provenance=_shared(commit.provenance)) if commit.digest == digest else None
+    own = commit.digest == digest and commit.file.startswith(f"{ARTIFACTS}/{digest}.")
+    return replace(commit, provenance=_shared(commit.provenance)) if own else None
 
 
 def _shared(provenance: Mapping[str, Any]) -> dict[str, Any]:

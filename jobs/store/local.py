@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,11 @@ NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 
 
 class LocalBackend:
-    """Files below `root`, the job's directory."""
+    """Files below `root`, the job's directory.
+
+    A link inside it is never followed to write or to delete, and only regular files are read: a run directory
+    may come from somebody else.
+    """
 
     appends = True
     single_process = False
@@ -33,7 +38,11 @@ class LocalBackend:
         return self.root / key
 
     def read(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
+        handle = os.open(self.root / key, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.EINVAL, "is no regular file", str(self.root / key))
+            return file.read()
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -95,10 +104,10 @@ class LocalBackend:
 
     def touch(self, key: str, data: bytes) -> None:
         # No bytes are needed for this, so a lock survives a full disk.
-        os.utime(self.root / key)
+        os.utime(self._own(key), follow_symlinks=False)
 
     def delete(self, key: str) -> bool:
-        return remove(self.root / key)
+        return remove(self._own(key))
 
     def entries(self, folder: str) -> dict[str, Entry]:
         try:
@@ -143,8 +152,16 @@ class LocalBackend:
         """Give the held-back space up; False where it was given up before."""
         return remove(self.root / RESERVE)
 
-    def _target(self, key: str) -> Path:
+    def _own(self, key: str) -> Path:
+        """Where `key` may be written or deleted; raises OSError where a link leads to another folder."""
         target = self.root / key
+        for folder in target.relative_to(self.root).parents:
+            if folder.parts and (self.root / folder).is_symlink():
+                raise OSError(errno.ELOOP, "is a symbolic link", str(self.root / folder))
+        return target
+
+    def _target(self, key: str) -> Path:
+        target = self._own(key)
         if target.parent not in self._folders:
             # What was there once is not made again: nothing must be written under a lost mount.
             target.parent.mkdir(parents=self.root not in self._folders, exist_ok=True)
@@ -155,8 +172,8 @@ class LocalBackend:
         return target.with_name(f".{target.name}.{secrets.token_hex(6)}")
 
 
-def _entry(stat: os.stat_result) -> Entry:
-    return Entry(size=stat.st_size, stamp=str(stat.st_mtime_ns))
+def _entry(status: os.stat_result) -> Entry:
+    return Entry(size=status.st_size, stamp=str(status.st_mtime_ns))
 
 
 def _write_durably(path: Path, data: bytes) -> None:
@@ -177,7 +194,8 @@ def _copy_into(out: BinaryIO, data: bytes | memoryview | Path) -> None:
 
 
 def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as out:
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with os.fdopen(handle, "ab") as out:
         out.write(data)
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from jobs.errors import StorageProblem
 from jobs.store.backend import Backend, Entry, storage_problem
+from jobs.store.names import require_inside
 
 
 class Medium:
     """What a backend does, raising StorageProblem with the path where it cannot.
 
-    Where a file is only read, its absence stays FileNotFoundError. Where one is written, absence means that
-    the folder went away: a mount that was lost.
+    No key leads out of the job's directory. Where a file is only read, its absence stays FileNotFoundError.
+    Where one is written, absence means that the folder went away: a mount that was lost.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -23,48 +24,48 @@ class Medium:
         self.single_process, self.refusals = backend.single_process, backend.refusals
 
     def path(self, key: str) -> Path | None:
-        return self._backend.path(key)
+        return self._backend.path(require_inside(key))
 
     def read(self, key: str) -> bytes:
         with self._reading(key):
-            return self._backend.read(key)
+            return self._backend.read(require_inside(key))
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         with self._reading():
-            return self._backend.read_many(keys)
+            return self._backend.read_many(map(require_inside, keys))
 
     def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         need_bytes = data.stat().st_size if isinstance(data, Path) else len(data)
         with self._writing(key, need_bytes):
-            return self._backend.write(key, data)
+            return self._backend.write(require_inside(key), data)
 
     def create(self, key: str, data: bytes) -> bool:
         with self._writing(key, len(data)):
-            return self._backend.create(key, data)
+            return self._backend.create(require_inside(key), data)
 
     def replace(self, key: str, data: bytes) -> None:
         with self._writing(key, len(data)):
-            self._backend.replace(key, data)
+            self._backend.replace(require_inside(key), data)
 
     def append(self, key: str, data: bytes) -> None:
         with self._writing(key, len(data)):
-            self._backend.append(key, data)
+            self._backend.append(require_inside(key), data)
 
     def touch(self, key: str, data: bytes) -> None:
         with self._writing(key):
-            self._backend.touch(key, data)
+            self._backend.touch(require_inside(key), data)
 
     def delete(self, key: str) -> bool:
         with self._writing(key):
-            return self._backend.delete(key)
+            return self._backend.delete(require_inside(key))
 
     def entries(self, folder: str) -> dict[str, Entry]:
         with self._reading(folder):
-            return self._backend.entries(folder)
+            return self._backend.entries(require_inside(folder))
 
     def stat(self, key: str) -> Entry | None:
         with self._reading(key):
-            return self._backend.stat(key)
+            return self._backend.stat(require_inside(key))
 
     def folders(self) -> list[str]:
         with self._reading():

@@ -140,3 +140,45 @@ def test_one_process_of_a_node_reads_for_all(
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert len(readings.read_text().split()) == read
+
+
+@pytest.mark.parametrize("trap", ["link", "link to a folder", "file", "open to others"])
+def test_the_lock_of_a_large_file_follows_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    """Whatever stands in the temporary folder under the farm's names, nothing is written through it."""
+    temporary, elsewhere, canary = tmp_path / "tmp", tmp_path / "elsewhere", tmp_path / "canary"
+    temporary.mkdir()
+    elsewhere.mkdir()
+    canary.write_text("alive")
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    status = path.stat()
+    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    place = temporary / f"ltx-farm-{os.getuid()}"
+    match trap:
+        case "link":
+            (temporary / f"ltx-farm-{os.getuid()}-{name}.lock").symlink_to(canary)
+            place.symlink_to(canary)
+        case "link to a folder":
+            place.symlink_to(elsewhere)
+        case "file":
+            place.touch()
+        case _:
+            place.mkdir()
+            place.chmod(0o777)
+    assert FileDigests(tmp_path / "digests.json").digest(path) == hashlib.sha256(b"content").hexdigest()
+    assert canary.read_text() == "alive" and list(elsewhere.iterdir()) == []
+    assert not place.is_dir() or list(place.iterdir()) == []
+
+
+def test_the_lock_lies_in_a_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
+    (tmp_path / "a.bin").write_bytes(b"content")
+    FileDigests(tmp_path / "digests.json").digest(tmp_path / "a.bin")
+    (lock,) = (tmp_path / f"ltx-farm-{os.getuid()}").iterdir()
+    assert lock.suffix == ".lock" and lock.parent.stat().st_mode & 0o777 == 0o700

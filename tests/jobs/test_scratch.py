@@ -130,3 +130,18 @@ def test_without_locks_nothing_is_swept(temporary: Path, monkeypatch: pytest.Mon
         assert not (folder / MARK).exists()
         assert sweep() == 0
     assert list(temporary.iterdir()) == []
+
+
+def test_links_in_the_temporary_folder_are_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the folder nor its mark may lead elsewhere."""
+    temporary, mine = tmp_path / "tmp", tmp_path / "mine"
+    temporary.mkdir()
+    mine.mkdir()
+    (mine / ".held").touch()
+    (mine / "work").write_text("alive")
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    (temporary / "ltx-farm-linked").symlink_to(mine)
+    (temporary / "ltx-farm-marked").mkdir()
+    (temporary / "ltx-farm-marked" / ".held").symlink_to(mine / ".held")
+    assert sweep() == 0
+    assert (mine / "work").read_text() == "alive" and (temporary / "ltx-farm-marked").is_dir()

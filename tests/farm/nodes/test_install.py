@@ -165,6 +165,23 @@ def everything_in(folder: Path) -> dict[Path, bytes | Path | None]:
     }
 
 
+def test_the_tiny_model_is_written_through_no_link_and_over_no_file(comfyui: Path, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    canary.write_text("alive")
+    place = comfyui / "models" / "latent_upscale_models" / install.TINY_UPSCALER_NAME
+    place.parent.mkdir(parents=True)
+    place.symlink_to(canary)
+    for _ in range(2):
+        install_nodes(comfyui, tiny_model=True)
+        assert canary.read_text() == "alive"
+        assert not place.is_symlink() and place.read_bytes() == install.tiny_upsampler()
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+    place.write_text("mine")
+    with pytest.raises(CannotRun, match="is taken"):
+        install_nodes(comfyui, tiny_model=True)
+    assert place.read_text() == "mine"
+
+
 def test_a_folder_that_is_no_comfyui_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--comfyui") as refused:
         install_nodes(tmp_path)

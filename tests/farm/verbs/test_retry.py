@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from farm.state import INTERRUPTED, PARTIAL, FailedTask
 from farm.verbs.retry import apply_retry, retry_closure
 from farm.verbs.status import job_status
-from jobs.errors import DamagedDocument, JobBusy, UsageError
+from jobs.errors import DamagedDocument, FarmError, JobBusy, UsageError
 from jobs.retry import RetryState, Selection
 
 LAST_OF_DAWN = Selection(frozenset({"dawn"}), frozenset({2}))
@@ -77,3 +80,14 @@ def test_without_a_plan_there_is_no_closure(made) -> None:
     made.store.backend.replace("plan.json", b"{")
     with pytest.raises(DamagedDocument, match="farm render SPEC"):
         retry_closure(made.runs, "harbor", LAST_OF_DAWN)
+
+
+def test_a_digest_that_leads_out_of_the_run_directory_deletes_nothing(made, tmp_path: Path) -> None:
+    canary = tmp_path / "canary.json"
+    canary.write_text("alive")
+    forged = {**made.digests, "dawn/00002/segment": "../../../canary"}
+    made.store.write_json("digests.json", {"digests": forged})
+    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
+    with suppress(FarmError):
+        apply_retry(made.runs, "harbor", report)
+    assert canary.read_text() == "alive"
