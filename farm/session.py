@@ -119,8 +119,8 @@ class JobSession:
         )
         self.standing: tuple[str, str] | None = None
         """Outcome and reason of a request that the driver before this one did not live to heed."""
-        self._as_it_was = scope.resume and loaded.origin is None
-        """A job is taken up from its run directory, not from a spec file."""
+        self._as_it_was = False
+        """The job is taken up from its run directory, and its spec is the one that is stored there."""
         self._before: JobState | None = None
         self._undelivered: StageError | None = None
         self._decayed: list[str] = []
@@ -169,7 +169,8 @@ class JobSession:
         before, now = known.spec if known else None, self._state.spec
         again = partial(render_command, self.store.job_id, self.plan.job, self.store.runs_url)
         told = which_spec(stored == self._spec_text if stored else None, now, before, again)
-        kept = before if now is None and stored == self._spec_text else now
+        from_run = now is None and stored == self._spec_text
+        self._as_it_was, kept = self.scope.resume and from_run, before if from_run else now
         self._state = replace(self._state, videos=known.videos if known else (), spec=kept)
         self.store.write_text(SPEC, self._spec_text)
         self._write_plan()
