@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from farm.verbs.status import JobStatus, VideoStatus
 
 WATCH_INTERVAL_S = 1.0
-HEADS = ("job", "outcome", "done", "tasks", "films", "size", "began")
+HEADS = ("job", "outcome", "done", "tasks", "films", "size", "began", "why")
+MOST_WHY = 160
 
 
 def status(
@@ -60,7 +61,8 @@ def _cells(row: JobRow) -> tuple[str, ...]:
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.started_s)) if row.started_s else ""
     done = f"{row.percent} %" if row.total else ""
     tasks, films = f"{row.committed}/{row.total}", f"{row.films}/{row.of_films}"
-    return row.job, row.outcome, done, tasks, films, size(row.size_bytes), began
+    why = row.reason if len(row.reason) <= MOST_WHY else f"{row.reason[:MOST_WHY]}..."
+    return row.job, row.outcome, done, tasks, films, size(row.size_bytes), began, why
 
 
 def logs(

@@ -32,7 +32,7 @@ def test_a_film_that_waits_for_a_retry(farm: Farm, rendered: Rendered) -> None:
 def test_list_names_jobs_and_nothing_else(farm: Farm, rendered: Rendered) -> None:
     (rendered.runs / "not-a-job").mkdir()
     head, row = farm("list", "--runs", rendered.runs).out.splitlines()
-    assert head.split() == ["job", "outcome", "done", "tasks", "films", "size", "began"]
+    assert head.split() == ["job", "outcome", "done", "tasks", "films", "size", "began", "why"]
     assert row.split()[:6] == [JOB, "done", "100", "%", "14/14", "2/2"]
     assert re.search(r"\d+\.\d KiB  \d{4}-\d\d-\d\d \d\d:\d\d$", row)
 
