@@ -22,7 +22,7 @@ def fits(value: Any, command: str) -> Any:
 
 def test_init(farm: Farm, tmp_path: Path) -> None:
     result = fits(farm("init", tmp_path / "my film.yaml", "-o", "json").json, "init")
-    assert result == {"spec": str(tmp_path / "my film.yaml"), "job": "my-film"}
+    assert result == {"spec": str(tmp_path / "my film.yaml"), "job": "my-film", "recipe": None}
 
 
 def test_check(farm: Farm, spec: Path) -> None:
