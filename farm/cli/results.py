@@ -169,6 +169,7 @@ RESULTS: dict[str, str] = {
     "plan": "farm.verbs.plan:PlanReport",
     "recipes": "farm.cli.results:RecipesResult",
     "models": "farm.cli.results:ModelsResult",
+    "selftest": "farm.selftest.run:Selftest",
     "render": "farm.cli.results:RenderResult",
     "submit": "farm.cli.results:SubmitResult",
     "list": "farm.verbs.listing:JobRows",

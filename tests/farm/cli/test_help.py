@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "while it runs or afterwards",
     "nodes install": "custom_nodes",
     "models get": "nothing without a yes",
+    "selftest": "beside diffusers",
 }
 
 

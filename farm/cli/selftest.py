@@ -1,0 +1,128 @@
+"""`farm selftest`: a model of one's own, examined on one's own card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
+
+if TYPE_CHECKING:
+    from farm.selftest.run import Request
+
+SIZES = {"cpu": "128x128"}
+GPU_SIZE = "768x512"
+
+
+def selftest(
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="MODEL", help="The model; the bundled one.")
+    ] = None,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--text-encoder", metavar="DIR", help="Folder or hub id with text_encoder/, tokenizer/."
+        ),
+    ] = None,
+    vae: Annotated[Path | None, typer.Option("--vae", help="VAE, where the model has none.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; what is here.")] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help=f"Pixels; {GPU_SIZE} on a GPU, else 128x128.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.1, help="What is not done by then is left out.")
+    ] = 15.0,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="The weights are random: do not judge what training gives.")
+    ] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the JSON to publish here.")
+    ] = None,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Examine a model: layout, plausibility, steps beside diffusers, repetition, seams, time and memory."""
+    from farm.selftest.run import examine
+
+    request = _request(checkpoint, text_encoder, vae, device, size, untrained, threads, minutes)
+    result = examine(request, emit_note)
+    if report is not None:
+        _write(report, asdict(result))
+    if output is OutputFormat.JSON:
+        emit_json(result)
+    else:
+        cost = f"{result.seconds:.0f} s, {result.peak_gib:.2f} GiB at most"
+        emit_text(f"{result.checkpoint}: {result.verdict}, {cost}")
+    return 0 if result.verdict == "pass" else 3
+
+
+def _request(
+    checkpoint: Path | None,
+    text_encoder: str | None,
+    vae: Path | None,
+    device: str | None,
+    size: str | None,
+    untrained: bool,
+    threads: int,
+    minutes: float,
+) -> Request:
+    from cluster.inventory import local_device
+    from farm.selftest.run import Request
+    from jobs.spec import EngineConfig
+
+    place = device or ("cpu" if local_device() == "cpu" else "cuda")
+    named = {"checkpoint": checkpoint, "text_encoder": text_encoder, "vae": vae}
+    fields: dict[str, Any] = {key: str(value) for key, value in named.items() if value is not None}
+    _require_words(fields, untrained)
+    pixels = _pixels(size or SIZES.get(place, GPU_SIZE))
+    return Request(EngineConfig(**fields), place, threads, not untrained, minutes, pixels)
+
+
+def _require_words(fields: dict[str, Any], untrained: bool) -> None:
+    from jobs.errors import Problem, UsageError
+    from jobs.weights import WeightsFault, describe
+
+    if untrained or "text_encoder" in fields or "checkpoint" not in fields:
+        return
+    try:
+        parts = describe(Path(fields["checkpoint"])).parts
+    except (OSError, WeightsFault):
+        return
+    if "transformer" in parts and "text_encoder" not in parts and Path(fields["checkpoint"]).is_file():
+        rule = "a film needs prompts, and the checkpoint has no text encoder"
+        remedy = "name T5, for example --text-encoder PixArt-alpha/PixArt-XL-2-1024-MS"
+        raise UsageError([Problem("--text-encoder", "nothing", rule, remedy)])
+
+
+def _pixels(size: str) -> tuple[int, int]:
+    from jobs.errors import Problem, UsageError
+
+    width, _, height = size.partition("x")
+    if (
+        width.isdigit()
+        and height.isdigit()
+        and not (int(width) % 32 or int(height) % 32)
+        and int(width) * int(height)
+    ):
+        return int(width), int(height)
+    rule = "WIDTHxHEIGHT, both multiples of 32"
+    raise UsageError([Problem("--size", repr(size), rule, f"write for example {GPU_SIZE}")])
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    from jobs.errors import Problem, UsageError
+
+    try:
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        value, rule = f"{path}: {error.strerror or error}", "a place that can be written"
+        raise UsageError([Problem("--report", value, rule, "choose another place")]) from None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("selftest")(selftest)

@@ -1,0 +1,1 @@
+"""`farm selftest`: one model on one machine, examined and reported."""
