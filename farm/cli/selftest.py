@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +35,7 @@ def selftest(
         str | None, typer.Option("--size", metavar="WxH", help=f"Pixels; {GPU_SIZE} on a GPU, else 128x128.")
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0.1, help="What is not done by then is left out.")
+        float, typer.Option("--minutes", min=0.0, help="What is not done by then is left out.")
     ] = 15.0,
     untrained: Annotated[
         bool, typer.Option("--untrained", help="The weights are random: do not judge what training gives.")
@@ -48,10 +49,12 @@ def selftest(
     """Examine a model: layout, plausibility, steps beside diffusers, repetition, seams, time and memory."""
     from farm.selftest.run import examine
 
+    if report is not None:
+        _require_place(report)
     request = _request(checkpoint, text_encoder, vae, device, size, untrained, threads, minutes)
     result = examine(request, emit_note)
     if report is not None:
-        _write(report, asdict(result))
+        report.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     if output is OutputFormat.JSON:
         emit_json(result)
     else:
@@ -113,14 +116,13 @@ def _pixels(size: str) -> tuple[int, int]:
     raise UsageError([Problem("--size", repr(size), rule, f"write for example {GPU_SIZE}")])
 
 
-def _write(path: Path, result: dict[str, Any]) -> None:
+def _require_place(path: Path) -> None:
+    """Known before the examination, not after it."""
     from jobs.errors import Problem, UsageError
 
-    try:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        value, rule = f"{path}: {error.strerror or error}", "a place that can be written"
-        raise UsageError([Problem("--report", value, rule, "choose another place")]) from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        rule = "a file in a folder that can be written"
+        raise UsageError([Problem("--report", str(path), rule, "choose another place")])
 
 
 def register(app: typer.Typer) -> None:
