@@ -46,10 +46,11 @@ class ComfyFarm(Farm):
         return self.engine.upscale(params, latents, self.conditioning, None)
 
     @contextmanager
-    def watching(self, seen: list[Tensor]) -> Iterator[None]:
+    def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:
         from comfy.k_diffusion import sampling
 
-        euler = sampling.sample_euler
+        name = f"sample_{sampler}"
+        own = getattr(sampling, name)
 
         def recording(model: Any, *args: Any, **kwargs: Any) -> Tensor:
             def watched(x: Tensor, *rest: Any, **more: Any) -> Tensor:
@@ -57,10 +58,10 @@ class ComfyFarm(Farm):
                 return model(x, *rest, **more)
 
             watched.inner_model = model.inner_model  # type: ignore[attr-defined]
-            return euler(watched, *args, **kwargs)
+            return own(watched, *args, **kwargs)
 
-        sampling.sample_euler = recording
+        setattr(sampling, name, recording)
         try:
             yield
         finally:
-            sampling.sample_euler = euler
+            setattr(sampling, name, own)

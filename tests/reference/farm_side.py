@@ -52,8 +52,8 @@ class Farm:
     def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
         raise NotImplementedError
 
-    def watching(self, seen: list[Tensor]) -> AbstractContextManager[None]:
-        """Inside, the Euler sampler puts what it gives the model into `seen`."""
+    def watching(self, seen: list[Tensor], sampler: str) -> AbstractContextManager[None]:
+        """Inside, the sampler puts what it gives the model into `seen`."""
         raise NotImplementedError
 
     def sample(
@@ -76,7 +76,7 @@ class Farm:
         )
         images = [from_torch({"latents": latents}) for latents, _ in guides]
         held = None if tail is None else from_torch({"latents": tail})
-        return self.steps(lambda: self.run_sample(params, images, held))
+        return self.steps(lambda: self.run_sample(params, images, held), params.sampling.sampler)
 
     def upscale(self, latents: Tensor, adain: float, **sampling: Any) -> list[Tensor]:
         """The 2x clip after every step of its second pass, first with its start."""
@@ -95,12 +95,12 @@ class Farm:
             adain=adain,
         )
         first = from_torch({"latents": latents})
-        return self.steps(lambda: self.run_upscale(params, first))
+        return self.steps(lambda: self.run_upscale(params, first), params.sampling.sampler)
 
-    def steps(self, run: Callable[[], Payload | Arriving]) -> list[Tensor]:
-        """What `run` passes through the Euler sampler, cut to the clip; the last is what it answers with."""
+    def steps(self, run: Callable[[], Payload | Arriving], sampler: str) -> list[Tensor]:
+        """What `run` passes through the sampler, cut to the clip; the last is what it answers with."""
         seen: list[Tensor] = []
-        with self.watching(seen):
+        with self.watching(seen, sampler):
             made = run()
         final = to_torch(made.land() if isinstance(made, Arriving) else made, "latents")
         return [x[:, :, : final.shape[2]] for x in seen] + [final]
@@ -131,21 +131,21 @@ class DiffusersFarm(Farm):
         return self.runner.upscale(params, latents, self.conditioning, None)
 
     @contextmanager
-    def watching(self, seen: list[Tensor]) -> Iterator[None]:
-        euler = runner_module.SAMPLERS["euler"]
+    def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:
+        own = runner_module.SAMPLERS[sampler]
 
         def recording(denoise: Any, *rest: Any) -> Tensor:
             def watched(x: Tensor, sigma: Tensor) -> Tensor:
                 seen.append(x.clone())
                 return denoise(x, sigma)
 
-            return euler(watched, *rest)
+            return own(watched, *rest)
 
-        runner_module.SAMPLERS["euler"] = recording
+        runner_module.SAMPLERS[sampler] = recording
         try:
             yield
         finally:
-            runner_module.SAMPLERS["euler"] = euler
+            runner_module.SAMPLERS[sampler] = own
 
 
 def conditioning_of(positive: Words, negative: Words, mask: torch.dtype) -> Payload:

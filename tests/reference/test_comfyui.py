@@ -101,7 +101,7 @@ def test_two_passes_distilled(name: str, comfy: Sides, words: Any, note: Any) ->
     scenarios.test_two_passes_distilled(name, comfy, words, note)
 
 
-@pytest.mark.parametrize(("part", "frames"), [("encode, video", 17), ("encode, image", 1)])
+@pytest.mark.parametrize(("part", "frames"), [("encode, video", 9), ("encode, image", 1)])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_encoder(name: str, part: str, frames: int, comfy: Sides, measured: Measured) -> None:
     def note(name: str, part: str, found: float) -> None:
