@@ -21,8 +21,8 @@ from farm.progress import said_of
 from farm.state import EXIT_CODES
 from jobs.commands import job_command
 from jobs.errors import JobCancelled, JobFailed, Problem, UsageError
+from jobs.facts import Probes
 from jobs.load import LoadedSpec, load_spec
-from jobs.media_rules import Probes
 
 __all__ = ["RenderOptions", "films", "load", "render"]
 
@@ -55,8 +55,10 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
 
 def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
-    from actors.media.frames import probe_image
-    from actors.media.probe import probe_audio, probe_video
+    from actors.latents import check_latents
+    from actors.media.audio import check_sound
+    from actors.media.frames import check_clip, probe_image
+    from actors.media.probe import probe_video
     from actors.models.tiny_words import read_bundled
 
     if isinstance(spec, LoadedSpec):
@@ -64,7 +66,7 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     if not isinstance(spec, str | Path | Mapping):
         rule = "the path of a spec, a mapping of the same shape, or a loaded spec"
         raise UsageError([Problem("spec", type(spec).__name__, rule, "give one of these")])
-    probes = Probes(probe_video, probe_image, probe_audio, read_bundled)
+    probes = Probes(probe_video, probe_image, check_sound, read_bundled, check_clip, check_latents)
     return load_spec(spec, options.overrides, options.code, probes=probes)
 
 

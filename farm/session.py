@@ -16,6 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from farm.cautions import cautions
 from farm.claims import refuse_foreign_films, require_output
 from farm.delivery import Delivery
 from farm.events import (
@@ -60,7 +61,6 @@ from farm.state import (
     read_state,
 )  # fmt: skip
 from farm.topology.remaining import RemainingWork
-from jobs.advice import advice
 from jobs.commands import render_command
 from jobs.errors import CannotRun, CorruptArtifact, DamagedDocument, StageError, StorageProblem
 from jobs.failures import CORRUPT_INPUT_CAP
@@ -98,6 +98,7 @@ class JobSession:
     def __init__(self, loaded: LoadedSpec, scope: Scope) -> None:
         self.scope = scope
         self._spec_text = loaded.text
+        self._facts = loaded.facts
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
         self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
@@ -153,7 +154,7 @@ class JobSession:
             self.record(notice)
         if spec := self._take_up():
             yield self.record(Notice(spec))
-        for warning in advice(self.plan):
+        for warning in cautions(self.plan, self._facts):
             yield self.record(Notice(f"warning: {warning}"))
 
     def _take_up(self) -> str:

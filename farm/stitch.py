@@ -20,8 +20,8 @@ from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_
 from actors.media.boxes import Track, read_movie
 from actors.media.codecs import Options, time_scale
 from actors.media.frames import png_name
+from actors.media.listing import packet_times
 from actors.media.opening import media_input
-from actors.media.probe import packet_times
 from actors.media.process import (
     Call,
     compile_command,

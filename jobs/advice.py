@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from jobs.facts import SourceFacts
+from jobs.model_advice import distilled_advice
+from jobs.notices import notices
 from jobs.planned import Plan
+from jobs.prompt_advice import weight_advice
 from jobs.recipes import find_recipe
 from jobs.spec import EngineConfig
 
+NO_FACTS = SourceFacts()
 TINY_LEAST, TINY_MOST = 128, 256
 """Pixels a side that the bundled model films, by its card."""
 
 
-def advice(plan: Plan) -> tuple[str, ...]:
-    """One line for each thing that renders, but not to anyone's liking; each ends with what to do."""
-    return (*_left_out_of_the_recipe(plan), *_odd_sizes(plan))
+def advice(plan: Plan, facts: SourceFacts = NO_FACTS) -> tuple[str, ...]:
+    """One line for each thing that renders, but maybe not to anyone's liking; each ends with what to do."""
+    return (
+        *_left_out_of_the_recipe(plan),
+        *_odd_sizes(plan),
+        *distilled_advice(plan),
+        *weight_advice(plan),
+        *notices(plan, facts),
+    )
 
 
 def _left_out_of_the_recipe(plan: Plan) -> tuple[str, ...]:

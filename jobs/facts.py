@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Protocol
 
 from jobs.frames import conformed_frames, frames_of, frames_within
 
@@ -32,6 +33,15 @@ class VideoFact:
         if self.seconds is not None:
             return frames_within(self.seconds, frame_rate)
         return conformed_frames(self.frames, self.frame_rate, frame_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPart:
+    """`frames` frames after `skip_frames` of a source video that is shown at `frame_rate`."""
+
+    skip_frames: int
+    frames: int
+    frame_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +98,35 @@ class PromptFault:
 
 
 VideoProbe = Callable[[str], VideoFact]
+ClipProbe = Callable[[str, ClipPart], None]
+LatentProbe = Callable[[str, int], None]
+ImageProbe = Callable[[str], ImageFact]
+
 PromptReader = Callable[[str], PromptFault | None]
-"""What is wrong with a prompt for the bundled model; None where nothing is."""
+
+
+class SoundProbe(Protocol):
+    """Decodes the first `seconds` of a file."""
+
+    def __call__(self, path: str, *, seconds: float) -> SoundFact: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """How the files of a spec are looked into; None leaves a kind unseen. They raise FarmError, OSError or
+    ValueError where a file is not what it must be.
+
+    `video` measures a source, `clip` decodes what is used of it, `latent` reads the last latents of a file,
+    as many as are used, `sound` decodes the seconds of a sound file that the film plays, from its start.
+    `prompt` says what the bundled model cannot read in a prompt.
+    """
+
+    video: VideoProbe | None = None
+    image: ImageProbe | None = None
+    sound: SoundProbe | None = None
+    prompt: PromptReader | None = None
+    clip: ClipProbe | None = None
+    latent: LatentProbe | None = None
+
+
+NO_PROBES = Probes()

@@ -157,6 +157,12 @@ def check_outputs(spec: JobSpec) -> Iterator[Finding]:
     if nearest is not None and not _is_folder(nearest):
         rule = "a folder, existing or not"
         yield Finding(("output", "dir"), f"{shown(str(nearest))} is a file", rule, "name another folder")
+    elif nearest is not None and not os.access(nearest, os.W_OK | os.X_OK):
+        rule, remedy = (
+            "a folder that films can be written into",
+            "name another one, or change its permissions",
+        )
+        yield Finding(("output", "dir"), f"{shown(str(nearest))} cannot be written", rule, remedy)
     yield from _replaced_inputs(spec, same_name(os.path.realpath(folder)))
 
 

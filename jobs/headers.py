@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
-MAX_HEADER_BYTES = 100 << 20
+MAX_HEADER_BYTES = 8 << 20
+"""Those of published models have about one."""
+BITS = re.compile(r"\d+")
+"""The first number in a number type's name is its width: `F32`, `BF16`, `F8_E4M3`, `F4`; `BOOL` has none."""
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -28,7 +33,7 @@ def read_header(path: Path) -> dict[str, Any]:
             raise ValueError("is no safetensors file")
         file.seek(8)
         header = _parsed(file.read(length))
-    _check_size(header, 8 + length, path.stat().st_size)
+    _check_layout(header, 8 + length, path.stat().st_size)
     return header
 
 
@@ -42,12 +47,31 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     return header
 
 
-def _check_size(header: dict[str, Any], before: int, size: int) -> None:
-    """A download that broke off, or a copy that is still under way, has a whole header and too few bytes."""
+def _check_layout(header: dict[str, Any], before: int, size: int) -> None:
+    """Tensors lie one behind the other, each as long as its shape, to the end of the file. A download that
+    broke off, or a copy that is still under way, has a whole header and too few bytes."""
     try:
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        wanted = before + max(ends, default=0)
-    except (KeyError, TypeError, IndexError):
+        tensors = [_extent(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise ValueError("is no safetensors file") from None
-    if size != wanted:
-        raise ValueError(f"has {size} bytes where its header says {wanted}: it was not copied whole")
+    end = 0
+    for start, stop, need, name in sorted(tensors):
+        if start != end or stop - start != need:
+            raise ValueError(f"is damaged: its header puts {name[:60]} over or beside other tensors")
+        end = stop
+    if size != before + end:
+        raise ValueError(f"has {size} bytes where its header says {before + end}: it was not copied whole")
+
+
+def _extent(name: str, entry: dict[str, Any]) -> tuple[int, int, int, str]:
+    """Start, stop and length in bytes of one tensor."""
+    start, stop = map(_count, entry["data_offsets"])
+    width = BITS.search(entry["dtype"])
+    bits = math.prod(map(_count, entry["shape"])) * (int(width.group()) if width else 8)
+    return start, stop, -(-bits // 8), name
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value

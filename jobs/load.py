@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from jobs.document import Document, from_mapping, read_document
 from jobs.errors import SpecError
 from jobs.explain import MAX_PROBLEMS, explain, meant_places, with_lines
-from jobs.facts import SourceFacts
+from jobs.facts import NO_PROBES, Probes, SourceFacts
 from jobs.file_rules import (
     check_folders,
     check_input_files,
@@ -24,7 +24,8 @@ from jobs.file_rules import (
     check_text_encoder,
 )
 from jobs.findings import Finding, not_caused_by
-from jobs.media_rules import NO_PROBES, Probes, check_media
+from jobs.media_rules import check_media
+from jobs.model_rules import check_model_files
 from jobs.overrides import apply_overrides, for_shell
 from jobs.places import Location
 from jobs.prompt_rules import check_prompts, uses_bundled_words
@@ -132,12 +133,17 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
-    findings += [*check_folders(spec), *check_recipe_model(spec)]
+    findings += [*check_folders(spec), *check_model_files(spec), *check_recipe_model(spec)]
     if sound:
         findings += check_outputs(spec)
-    missing = [finding.location for finding in findings]
-    probed, facts = probe_sources(spec, options.probes.video, missing)
-    return [*findings, *probed, *check_media(spec, options.probes, missing)], facts
+    probed, facts = probe_sources(spec, options.probes, _places(findings))
+    findings += probed
+    heard, facts = check_media(spec, options.probes, _places(findings), facts)
+    return [*findings, *heard], facts
+
+
+def _places(findings: Iterable[Finding]) -> list[Location]:
+    return [finding.location for finding in findings]
 
 
 def _repaired(

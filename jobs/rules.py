@@ -221,13 +221,14 @@ def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Loca
 def check_length(spec: JobSpec) -> Iterator[Finding]:
     """No film is longer than a player can count."""
     for variant in variants(spec):
-        frames = sum(_frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
+        frames = sum(frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
         if frames > MAX_FILM_FRAMES:
             rule = f"at most {MAX_FILM_FRAMES} frames in a film"
             yield Finding(("videos", variant.index, "chunks"), f"{frames} frames", rule, "split the film")
 
 
-def _frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
+def frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
+    """Frames that a chunk adds to its film; an overlap takes some of them away."""
     if chunk.generate is not None:
         return int(setting(chunk.generate, defaults, "num_frames"))
     assert chunk.extend is not None

@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.media.codecs import Options
 from actors.media.opening import media_input
-from actors.media.probe import AudioFact, probe_audio
+from actors.media.probe import AudioFact, probe_audio, require_whole_sound
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
 from jobs.facts import SoundFact
@@ -74,7 +74,7 @@ def check_sound(path: str | Path, seconds: float) -> SoundFact:
     """
     track, wanted_s = probe_audio(path), min(seconds, MOST_DECODED_S)
     heard = 0
-    for block in _decoded(Path(path), wanted_s):
+    for block in _decoded(Path(path), wanted_s) if wanted_s > 0 else ():
         samples = np.frombuffer(block, "<f4")
         if not np.isfinite(samples).all():
             at_s = (heard + int(np.argmin(np.isfinite(samples)))) / track.sample_rate
@@ -101,6 +101,9 @@ def _decoded(path: Path, seconds: float) -> Iterator[bytearray]:
 
 
 def _require_promised(path: str | Path, track: AudioFact, heard_s: float) -> None:
+    """Raise InvalidInput for a file that holds less than its header says."""
+    if track.promised_s is None:
+        require_whole_sound(Path(path))
     if track.promised_s is not None and heard_s < track.promised_s - HEADER_ROUNDING_S:
         raise InvalidInput(
             f"{path} ends after {heard_s:.2f} s of sound where its header says {track.promised_s:.2f} s; "

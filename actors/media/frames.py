@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from actors.media.opening import media_input, open_image
 from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput, StageBug, StageError
-from jobs.facts import ImageFact
-from jobs.frames import exact_rate, frames_within, source_frame
+from jobs.facts import ClipPart, ImageFact
+from jobs.frames import TEMPORAL, exact_rate, frames_within, source_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
 EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 WIDEST_GRAY = 65535
 OPAQUE = 255
+CHECKED_SIDE = 32
+MOST_CHECKED_FRAMES, MOST_CHECKED_S = 1500, 5.0
+"""Of a source, so much is decoded while a spec is checked: a minute of 25 frames a second."""
 FINE_TICK_S = Fraction(1, 1_200_000)
 """Every usual rate has a whole number of these in a frame."""
+FINE_ENOUGH = Fraction(1, 2)
+"""Of a frame: where times are rounded more coarsely, frames are only counted."""
 SEEK_AHEAD_FRAMES = Fraction(1, 4)
 """Seeking rounds to the file's ticks, at worst to whole frames: a quarter rounds to the right one."""
 
@@ -125,43 +131,72 @@ def read_video(path: str | Path, cut: Cut) -> np.ndarray:
     Frame f shows what is on screen at time f / frame_rate. Raises InvalidInput when the file cannot be read
     or is too short, StorageProblem when the storage refuses it.
     """
-    stream = read_stream(Path(path))
-    wanted = wanted_frames(stream, cut)
     clip = np.empty((cut.frames, cut.height, cut.width, 3), np.uint8)
-    at = 0
-    for number, picture in _decoded(Path(path), stream, cut, wanted):
-        while at < len(wanted) and wanted[at] == number:
-            clip[at] = picture
-            at += 1
-        if at == len(wanted):
-            return clip
-    if at < len(wanted):
-        raise InvalidInput(
-            f"{path} ends after {wanted[at]} of the {wanted[-1] + 1} frames that are needed; "
-            "name a longer video, or take fewer frames of it"
-        )
+    for at, picture in _pictures(Path(path), cut):
+        clip[at] = picture
     return clip
 
 
-def wanted_frames(stream: VideoStream, cut: Cut) -> list[int]:
+def check_clip(path: str | Path, part: ClipPart) -> None:
+    """Decode what is used of a video, very small, to see that it can be.
+
+    Of a part that starts at the beginning, no frame may be damaged. At most `MOST_CHECKED_FRAMES` of the
+    source are decoded, for `MOST_CHECKED_S` seconds. Raises as `read_video`.
+    """
+    frames = min(part.frames, MOST_CHECKED_FRAMES - part.skip_frames)
+    if frames <= 0:
+        return
+    until_s = time.monotonic() + MOST_CHECKED_S
+    cut = Cut(CHECKED_SIDE, CHECKED_SIDE, part.frame_rate, frames, part.skip_frames)
+    for _ in _pictures(Path(path), cut, strict=part.skip_frames < TEMPORAL):
+        if time.monotonic() > until_s:
+            return
+
+
+def _pictures(path: Path, cut: Cut, strict: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+    """Each frame of the cut with its number in it; `strict` refuses damaged ones."""
+    stream = read_stream(path)
+    wanted = _wanted(path, stream, cut)
+    at = 0
+    for number, picture in _decoded(path, stream, cut, wanted, strict):
+        while at < len(wanted) and wanted[at] == number:
+            yield at, picture
+            at += 1
+        if at == len(wanted):
+            return
+    if at < len(wanted):
+        raise _too_short(path, at, len(wanted))
+
+
+def _too_short(path: Path, frames: int, wanted: int) -> InvalidInput:
+    return InvalidInput(
+        f"{path} ends after {frames} of the {wanted} frames that are needed; "
+        "name a longer video, or take fewer frames of it"
+    )
+
+
+def _wanted(path: Path, stream: VideoStream, cut: Cut) -> list[int]:
     """Numbers of the frames of the cut as ffmpeg gives them out: those of the source, or, where these are not
     equally long, of the source at the cut's rate."""
     frames = range(cut.skip_frames, cut.skip_frames + cut.frames)
     if not stream.is_constant:
-        return [frame for frame in frames if frame < frames_within(stream.seconds, cut.frame_rate)]
+        there = frames_within(stream.seconds, cut.frame_rate)
+        if frames.stop > there:
+            raise _too_short(path, max(0, there - frames.start), len(frames))
+        return list(frames)
     return [source_frame(frame, float(stream.rate), cut.frame_rate) for frame in frames]
 
 
 def _decoded(
-    path: Path, stream: VideoStream, cut: Cut, wanted: list[int]
+    path: Path, stream: VideoStream, cut: Cut, wanted: list[int], strict: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Number and pixels of the frames from the first wanted one on."""
     if not wanted:
         return
     size = (cut.height, cut.width, 3)
-    blocks = read_blocks(
-        _read_command(path, stream, cut, wanted[0]), Call("read the video", reads=path), int(np.prod(size))
-    )
+    command = _read_command(path, stream, cut, wanted[0])
+    command[1:1] = ["-xerror"] if strict else []
+    blocks = read_blocks(command, Call("read the video", reads=path), int(np.prod(size)))
     for number, block in enumerate(blocks, start=wanted[0]):
         if len(block) < np.prod(size):
             return
@@ -172,8 +207,8 @@ def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list
     import ffmpeg
 
     video = media_input(path)["v:0"]
-    if not stream.is_constant:
-        video = _at_rate(video, stream, cut.frame_rate)
+    if stream.tick_s * stream.rate < FINE_ENOUGH:
+        video = _on_time(video, stream, cut.frame_rate)
     if first:
         video = video.filter("select", f"gte(n,{first})")
     video = _conformed(video, stream, cut.width, cut.height)
@@ -182,15 +217,20 @@ def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list
     )
 
 
-def _at_rate(video: Any, stream: VideoStream, frame_rate: float) -> Any:
-    """The stream with frame f the one on screen at f / frame_rate: the last that began by then.
+def _on_time(video: Any, stream: VideoStream, frame_rate: float) -> Any:
+    """The stream in equal steps, also where frames are missing.
 
-    A time that was rounded to a tick may be half of one too late.
+    One of constant rate keeps its own, each frame at its nearest step. Else frame f is the one on screen at
+    f / frame_rate, the last that began by then; a time rounded to a tick may be half of one too late.
     """
-    slack = math.ceil(max(stream.tick_s / 2, FINE_TICK_S) / FINE_TICK_S)
     video = video.filter("settb", rate_text(FINE_TICK_S))
-    video = video.filter("setpts", f"max(PTS-STARTPTS-{slack},0)")
-    return video.filter("fps", rate_text(exact_rate(frame_rate)), round="up", start_time=0)
+    start = round(stream.start_s / FINE_TICK_S)
+    if stream.is_constant:
+        at = video.filter("setpts", f"PTS-({start})")
+        return at.filter("fps", rate_text(stream.rate), round="near", start_time=0)
+    slack = math.ceil(max(stream.tick_s / 2, FINE_TICK_S) / FINE_TICK_S)
+    at = video.filter("setpts", f"max(PTS-({start})-{slack},0)")
+    return at.filter("fps", rate_text(exact_rate(frame_rate)), round="up", start_time=0)
 
 
 def _conformed(video: Any, stream: VideoStream, width: int, height: int) -> Any:

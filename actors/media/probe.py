@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from actors.media.codecs import rate_text
 from actors.media.colors import HDR_CURVES, require_tone_mapping
+from actors.media.listing import header_of, list_packets, require_whole, shown_packets
 from actors.media.opening import media_input, require_size
-from actors.media.process import Call, compile_command, exchange, read_lines
+from actors.media.process import Call, compile_command, exchange
+from actors.media.wave_header import stated_seconds
 from jobs.errors import InvalidInput
 from jobs.facts import VideoFact
 from jobs.frames import exact_rate, frames_within
@@ -19,7 +20,6 @@ from jobs.frames import exact_rate, frames_within
 HD_LINES = 720
 MAX_FRAMES = 200_000
 """Of a source: more than two hours at 24 frames per second."""
-DISCARDED = 0x4
 TICKS_OF_ROUNDING = 1.01
 NO_TIME = -(1 << 63)
 """What ffmpeg gives as the time of a packet that has none."""
@@ -28,8 +28,6 @@ DECODED_TICK_S = Fraction(1, 1_200_000)
 COARSEST_TICK_S = Fraction(1, 500)
 """Times are rounded to ticks up to this; a file with longer ones counts in frames."""
 UNDECLARED_RATE = exact_rate(25.0)
-CUT_SHORT = re.compile(r"File ended prematurely|: partial file")
-"""What ffmpeg says of a container that ends before its index or its clusters do; it reads on all the same."""
 ALPHA = re.compile(r"[ ,](?:yuva|gbrap|rgba|bgra|argb|abgr|ya|pal8)\w*[(,]")
 """Pixel formats with an alpha channel, or a palette that may have transparent entries."""
 
@@ -105,12 +103,13 @@ def probe_audio(path: str | Path) -> AudioFact:
     """Rate and layout of the first sound track. Raises InvalidInput when there is none, StorageProblem when
     the storage refuses the file."""
     call = Call("read the sound", reads=Path(path))
-    listing, messages = _packets(call, "a:0", {"frames:a": 1})
-    header = _header(listing)
+    listing, messages = list_packets(call, "a:0", {"frames:a": 1})
+    header = header_of(listing)
     if "sample_rate" not in header:
         raise InvalidInput(f"{path} holds no sound; name a file that does")
     layout = header.get("channel_layout_name", "unknown")
-    return AudioFact(int(header["sample_rate"]), layout, _promised_s(messages))
+    promised_s = stated_seconds(Path(path)) or _promised_s(messages)
+    return AudioFact(int(header["sample_rate"]), layout, promised_s)
 
 
 def sound_start_s(path: Path) -> Fraction | None:
@@ -123,8 +122,8 @@ def sound_start_s(path: Path) -> Fraction | None:
         listing = exchange(command, Call("read the sound", reads=path))[0].decode()
     except InvalidInput:
         return None
-    times = _shown(listing)
-    return times[0][0] * Fraction(_header(listing)["tb"]) if times else None
+    times = shown_packets(listing)
+    return times[0][0] * Fraction(header_of(listing)["tb"]) if times else None
 
 
 def read_stream(path: Path) -> VideoStream:
@@ -134,8 +133,8 @@ def read_stream(path: Path) -> VideoStream:
     filter that this ffmpeg lacks; StorageProblem when the storage refuses it.
     """
     call = Call("read the video", reads=path)
-    listing, messages = _packets(call, "v:0", {"frames:v": MAX_FRAMES + 1})
-    header, shown = _header(listing), _shown(listing)
+    listing, messages = list_packets(call, "v:0", {"frames:v": MAX_FRAMES + 1})
+    header, shown = header_of(listing), shown_packets(listing)
     if not shown or "dimensions" not in header:
         raise InvalidInput(f"{path} holds no video frames; name a file that does")
     width, height = map(int, header["dimensions"].split("x"))
@@ -144,11 +143,7 @@ def read_stream(path: Path) -> VideoStream:
         raise InvalidInput(
             f"{path} has more than {MAX_FRAMES} frames; cut out the part that opens the film first"
         )
-    if CUT_SHORT.search(messages):
-        raise InvalidInput(
-            f"{path} was cut short: it ends before its header says; copy it again, or save what is there: "
-            "ffmpeg -i FILE -c copy WHOLE"
-        )
+    require_whole(path, messages)
     declared, about = _declared_rate(messages), _about(messages)
     times = _times(shown, Fraction(header.get("tb", 0)))
     if NO_TIME in times.ticks:
@@ -174,45 +169,9 @@ def read_stream(path: Path) -> VideoStream:
     )
 
 
-def packet_times(path: Path, call: Call) -> Iterator[Fraction]:
-    """Presentation time in seconds of each video packet, as stored; the farm's codecs have one a frame."""
-    tick_s = Fraction(0)
-    for line in read_lines(_listing_command(path, "v:0", {}, "error"), call):
-        if line.startswith("#tb 0:"):
-            tick_s = Fraction(line.split()[2])
-        elif line.startswith("0,"):
-            yield int(line.split(",")[2]) * tick_s
-
-
-def _packets(call: Call, track: str, options: dict[str, int]) -> tuple[str, str]:
-    """Packet list of one track, and what ffmpeg says about the file."""
-    assert call.reads is not None
-    listing, messages = exchange(_listing_command(call.reads, track, options, "info"), call)
-    return listing.decode(), messages
-
-
-def _listing_command(path: Path, track: str, options: dict[str, int], log_level: str) -> list[str]:
-    import ffmpeg
-
-    output = ffmpeg.output(media_input(path)[track], "pipe:", c="copy", f="framecrc", **options)
-    return compile_command(output, log_level)
-
-
-def _header(listing: str) -> dict[str, str]:
-    return dict(re.findall(r"^#(\w+) 0: (.+)$", listing, flags=re.MULTILINE))
-
-
-def _shown(listing: str) -> list[tuple[int, int]]:
-    """Presentation time and duration of the listed packets that are shown, in ticks, by time; `NO_TIME` where
-    there is none."""
-    shown = []
-    for line in listing.splitlines():
-        if line.startswith("0,"):
-            fields = [field.strip() for field in line.split(",")]
-            flags = next((int(field[2:], 16) for field in fields[6:] if field.startswith("F=")), 0)
-            if not flags & DISCARDED:
-                shown.append((int(fields[2]), int(fields[3])))
-    return sorted(shown)
+def require_whole_sound(path: Path) -> None:
+    """Raise InvalidInput for a container that was cut short; reads all of its sound's packets."""
+    require_whole(path, list_packets(Call("read the sound", reads=path), "a:0", {})[1])
 
 
 def _times(shown: list[tuple[int, int]], tick_s: Fraction) -> _Times:
@@ -231,7 +190,7 @@ def _decoded_times(path: Path, rounded_s: Fraction) -> _Times:
         media_input(path)["v:0"], "pipe:", f="framecrc", fps_mode="passthrough", enc_time_base=tick
     )
     listing, _ = exchange(compile_command(output), Call("count the frames", reads=path))
-    shown = _shown(listing.decode())
+    shown = shown_packets(listing.decode())
     if not shown:
         raise InvalidInput(f"{path} holds no frames that can be decoded; convert it first")
     return replace(_times(shown, DECODED_TICK_S), rounded_s=rounded_s)

@@ -32,6 +32,11 @@ TELLING = re.compile(
 ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 BROKEN_OFF = r"(?:.*Error during demuxing|{path}): (?:{refused})"
 """A line about a file that can no longer be read; releases before 6 name the file in it."""
+TAGS = re.compile(r"^(?:\[[^\]]*\]\s*)+")
+FOLLOWS = re.compile(
+    r"Task finished with error|Terminating thread|^Error opening (?:in|out)put files?\b|^Conversion"
+)
+"""Lines that follow from the one that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +263,12 @@ def _telling_line(messages: str, code: int) -> str:
 
 
 def _last_line(messages: str, code: int) -> str:
-    lines = messages.strip().splitlines() or [f"ffmpeg said nothing and ended with {code}"]
-    return lines[-1] if code >= 0 else f"ffmpeg crashed (signal {-code})"
+    """The last line that says why, without ffmpeg's tags of its own parts."""
+    if code < 0:
+        return f"ffmpeg crashed (signal {-code})"
+    lines = [TAGS.sub("", line) for line in messages.strip().splitlines()]
+    telling = [line for line in lines if line and not FOLLOWS.search(line)]
+    return (telling or lines or [f"ffmpeg said nothing and ended with {code}"])[-1]
 
 
 def sync(path: Path) -> None:

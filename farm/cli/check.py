@@ -13,6 +13,7 @@ from jobs.wording import amount
 
 if TYPE_CHECKING:
     from jobs.plan import PlannedVideo
+    from jobs.spec import JobSpec
 
 
 def check(
@@ -24,13 +25,14 @@ def check(
 ) -> int:
     """Check a spec: place, value, rule and remedy of every mistake."""
     from farm.api import RenderOptions, load
-    from jobs.advice import advice
+    from farm.cautions import cautions
     from jobs.plan import make_plan
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
-    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), advice(plan))
+    warnings = (*cautions(plan, loaded.facts), *_unseen_models(loaded.spec))
+    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), warnings)
     if output is OutputFormat.JSON:
         emit_json(result)
         return 0
@@ -41,6 +43,23 @@ def check(
     emit_text(f"{plan.job}: no mistakes")
     emit_warnings(result.warnings)
     return 0
+
+
+def _unseen_models(spec: JobSpec) -> tuple[str, ...]:
+    """What is said where none of the job's model files is on this machine."""
+    from farm.comfy_folders import find_model
+    from jobs.file_rules import model_references
+
+    named = [(str(location[1]), name) for location, name in model_references(spec)]
+    if spec.engine.name == "fake" or not named:
+        return ()
+    if any(find_model(spec.engine, field, name) is not None for field, name in named):
+        return ()
+    listed = ", ".join(dict.fromkeys(name for _, name in named))
+    return (
+        f"no model file was found on this machine ({listed}): none was checked. Name them by path, or "
+        "ComfyUI's folder with --comfyui; where they are, `farm doctor SPEC` checks them",
+    )
 
 
 def _checked(video: PlannedVideo) -> CheckedVideo:

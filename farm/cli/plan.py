@@ -16,7 +16,7 @@ from farm.cli.table import columns
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from farm.verbs.plan import PlanReport, TopologyRow
+    from farm.verbs.plan import PlanReport
 
 GIB = 2**30
 MOST_CHUNKS = 40
@@ -200,14 +200,16 @@ def _topology_lines(report: PlanReport) -> list[str]:
         )
         for row in report.options
     ]
-    return [*columns(head, rows), *_choice(report.options, report.reason)]
+    return [*columns(head, rows), *_choice(report)]
 
 
-def _choice(options: tuple[TopologyRow, ...], reason: str) -> list[str]:
+def _choice(report: PlanReport) -> list[str]:
     """The winner, and what would be nearly as fast for far less."""
+    options = report.options
     winner, rival = options[0], options[min(1, len(options) - 1)]
+    borrowed = f" on borrowed stage times ({report.times_from})" if report.times_borrowed else ""
     lines = [
-        f"-> {winner.topology}, about {duration(winner.makespan_s)}: {reason}",
+        f"-> {winner.topology}, about {duration(winner.makespan_s)}{borrowed}: {report.reason}",
         f"   ETA {_eta(time.time(), winner.makespan_s)}, if it starts now, the loading of models aside",
     ]
     if rival.gpu_hours < WORTH_SAVING * winner.gpu_hours:

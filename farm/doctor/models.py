@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farm.doctor.finding import Finding, fail, ok
-from farm.weights import SUFFIX
 from jobs.errors import FarmError, InputError
-from jobs.headers import read_header
+from jobs.model_rules import model_fault
 from jobs.spec import EngineConfig
 
 GIB = 2**30
-AGAIN = "download or copy it again"
+AGAIN = "download or copy it again, or restore its permissions"
 
 
 def check_models(engine: EngineConfig | None) -> Iterator[Finding]:
@@ -52,23 +51,8 @@ def _named_files(engine: EngineConfig) -> Iterator[Finding]:
 
 
 def _found(path: Path) -> Finding:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    for file in files:
-        try:
-            _open(file)
-        except OSError as error:
-            return fail("models", f"{file}: {error.strerror}", "restore the file or its permissions")
-        except ValueError as fault:
-            return fail("models", f"{file} {fault}", AGAIN)
-    if not files:
-        return fail("models", f"{path} is an empty folder", AGAIN)
+    if fault := model_fault(path):
+        return fail("models", f"{path}: {fault}", AGAIN)
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     size = sum(file.stat().st_size for file in files)
     return ok("models", f"{path} ({size / GIB:.2f} GiB)")
-
-
-def _open(file: Path) -> None:
-    if file.suffix == SUFFIX:
-        read_header(file)
-        return
-    with file.open("rb") as opened:
-        opened.read(8)

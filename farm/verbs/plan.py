@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from farm.cautions import cautions
 from farm.durations import BUNDLED_ON_CPU, Place, read_durations
 from farm.frozen import frozen_report, job_fingerprint
 from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
@@ -24,7 +25,6 @@ from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
 from farm.workload import H200
-from jobs.advice import advice
 from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
 from jobs.graph import Stage, StageTask, TaskGraph, build_graph
@@ -95,8 +95,9 @@ class PlanReport:
     """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
     as fast for the fewest GPU-hours, then the fastest others.
 
-    `times_from` says where stage times come from: measured on a device, or known of one H200. `memory` says
-    whether the models were held against that of a GPU.
+    `times_from` says where stage times come from: measured on a device, or known of one H200; where
+    `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
+    against that of a GPU.
     """
 
     job: str
@@ -108,6 +109,7 @@ class PlanReport:
     disk: DiskEstimate
     gpus: int
     times_from: str
+    times_borrowed: bool
     memory: str
     topology: str
     makespan_s: float
@@ -141,12 +143,13 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         disk=estimate_disk(standing.graph, standing.plan.run.keep),
         gpus=request.gpus,
         times_from=standing.times_from,
+        times_borrowed=standing.times_borrowed,
         memory=_memory(standing.plan.engine, needed, request, text),
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
         options=rows,
-        warnings=(*advice(standing.plan), *_bottleneck(found, machine, facts)),
+        warnings=(*cautions(standing.plan, loaded.facts), *_bottleneck(found, machine, facts)),
     )
 
 
@@ -168,6 +171,7 @@ class _Standing:
         self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place, plan.run)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
+        self.times_borrowed = not durations.tells(place)
 
     def left(self) -> tuple[TaskGraph, set[str]]:
         """The tasks that a render would compute, and the graph in which twins need one of them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.media.frames import Cut, read_video
-from actors.media.probe import packet_times
+from actors.media.listing import packet_times
 from actors.media.process import Call
 from farm.preview import Preview, preview_path
 from farm.stitch import partial_path

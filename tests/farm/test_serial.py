@@ -13,7 +13,8 @@ from PIL import Image
 
 from actors.engines.fake import FakeEngine
 from actors.media.ffmpeg import find_ffmpeg
-from actors.media.probe import packet_times, probe_audio
+from actors.media.listing import packet_times
+from actors.media.probe import probe_audio
 from actors.media.process import Call
 from farm.api import RenderOptions, films, load, render
 from farm.events import (

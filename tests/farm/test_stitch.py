@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from actors.media.frames import Cut, png_name, read_image, read_video
-from actors.media.probe import packet_times
+from actors.media.listing import packet_times
 from actors.media.process import Call
 from actors.media.segment import encode_segment
 from farm.stitch import (

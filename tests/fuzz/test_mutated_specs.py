@@ -18,9 +18,8 @@ import yaml
 
 from farm.cli.main import run
 from jobs.errors import InputError, Problem
-from jobs.facts import VideoFact
+from jobs.facts import Probes, VideoFact
 from jobs.load import LoadedSpec, load_spec
-from jobs.media_rules import Probes
 from jobs.models import field_at, model_at
 from jobs.places import Location, place_of
 from jobs.plan import make_plan

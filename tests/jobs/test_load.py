@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +16,8 @@ import yaml
 
 from jobs.document import parse_yaml
 from jobs.errors import InvalidInput, Problem, SpecError, UsageError
-from jobs.facts import VideoFact
+from jobs.facts import Probes, VideoFact
 from jobs.load import LoadedSpec, load_spec
-from jobs.media_rules import Probes
 from jobs.spec import Code
 
 SPEC: dict[str, Any] = {
@@ -44,10 +44,15 @@ SPEC: dict[str, Any] = {
 }
 
 
+NO_TENSORS = struct.pack("<Q", 2) + b"{}"
+"""A whole safetensors file, with nothing in it."""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("dawn.png", "score.wav", "shot.mp4", "lora.safetensors", "lora.pt"):
+    for name in ("dawn.png", "score.wav", "shot.mp4", "lora.pt"):
         (tmp_path / name).write_bytes(b"content")
+    (tmp_path / "lora.safetensors").write_bytes(NO_TENSORS)
     return tmp_path
 
 
@@ -107,7 +112,7 @@ def test_films_go_beside_the_spec_where_it_does_not_say(
 
 
 def test_a_model_beside_the_spec_becomes_a_path(folder: Path) -> None:
-    (folder / "ltxv.safetensors").write_bytes(b"x")
+    (folder / "ltxv.safetensors").write_bytes(NO_TENSORS)
     assert load(folder, SPEC).spec.engine.checkpoint == str(folder / "ltxv.safetensors")
 
 
@@ -340,7 +345,8 @@ def test_a_text_encoder_of_diffusers_is_no_file(folder: Path, reference: str) ->
 
 
 def test_text_encoders_that_an_engine_takes(folder: Path) -> None:
-    (folder / "t5.safetensors").mkdir()
+    (folder / "t5.safetensors" / "text_encoder").mkdir(parents=True)
+    (folder / "t5.safetensors" / "text_encoder" / "model.safetensors").write_bytes(NO_TENSORS)
     for name, reference in (
         ("diffusers", "t5.safetensors"),
         ("diffusers", "Lightricks/LTX-Video"),
@@ -484,7 +490,7 @@ def test_sections_may_be_switched_off(folder: Path, change: Callable[[dict[str, 
 def test_a_picture_and_a_sound_that_are_none_are_named(folder: Path) -> None:
     seen: list[str] = []
 
-    def probe(path: str) -> object:
+    def probe(path: str, seconds: float = 0.0) -> object:
         seen.append(path)
         raise InvalidInput(f"{Path(path).name} is something else; name another\nand more")
 

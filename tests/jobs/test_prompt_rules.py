@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from jobs.errors import SpecError
-from jobs.facts import PromptFault
+from jobs.facts import Probes, PromptFault
 from jobs.load import load_spec
-from jobs.media_rules import Probes
 
 KNOWN = {"a", "red", "ball", "cube"}
 

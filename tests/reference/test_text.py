@@ -69,6 +69,19 @@ def test_tokens_are_those_of_sentencepiece(kind: str, both: tuple[Any, Any], enc
     assert tokens == wanted
 
 
+def test_a_cut_is_told_where_it_is(both: tuple[Any, Any], encoder: Path) -> None:
+    """`farm check` counts as the engine does."""
+    from actors.models.t5_words import cut_of, tokenizer_in
+
+    tokenizer = tokenizer_in(encoder / "tokenizer")
+    assert tokenizer is not None
+    text = PROMPTS["longer than the encoder reads"]
+    cut = cut_of(text, tokenizer)
+    read = both[1].tokenizer(text, truncation=True, max_length=256).input_ids
+    assert cut is not None and cut.tokens == len(both[1].tokenizer(text).input_ids)
+    assert cut.read.split() == both[1].tokenizer.decode(read[:-1]).split()
+
+
 def test_what_diffusers_pipelines_do_without_a_mask(both: tuple[Any, Any], measured: Measured) -> None:
     """They let padding take part in T5's attention: a choice that the farm does not follow."""
     import torch

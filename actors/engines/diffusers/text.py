@@ -8,14 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from actors.models.t5_words import T5_TOKENS
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput, Problem, SpecError
 from jobs.file_rules import pickled_weights
 from jobs.places import shown
-
-T5_TOKENS = 256
-"""Length to which LTX-Video's prompts are padded."""
 
 
 class PromptEncoder(Protocol):

@@ -9,7 +9,7 @@ import pytest
 from actors.media.boxes import read_movie
 from actors.media.codecs import KEYFRAME_SECONDS
 from actors.media.frames import Cut, read_video
-from actors.media.probe import packet_times
+from actors.media.listing import packet_times
 from actors.media.process import Call, exchange, run
 from actors.media.segment import crossfade, encode_segment, segment_command
 from jobs.errors import BadOutput, StageBug

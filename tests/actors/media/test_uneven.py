@@ -69,3 +69,14 @@ def test_a_video_that_starts_late_starts_with_its_first_frame(
     assert fact.sound_start_s == pytest.approx(-0.3, abs=0.001)
     shown = marks.numbers(read_video(late, Cut(64, 64, 30.0, 100)))
     assert shown == on_screen(times, 30.0, 100)
+
+
+def test_frames_that_cannot_be_decoded_move_no_others(tmp_path: Path, write_timed, marks, ffmpeg_run) -> None:
+    """A clip of key frames at a constant rate, two of which are noise: what follows keeps its place."""
+    clip = write_timed(tmp_path / "clip.mkv", [Fraction(n, 24) for n in range(60)], "-g", 1)
+    noise = ("-bsf:v", "noise=amount='between(n,12,13)'")
+    ffmpeg_run("-i", clip, "-c", "copy", *noise, tmp_path / "damaged.mkv")
+    shown = marks.numbers(read_video(tmp_path / "damaged.mkv", Cut(64, 64, 24.0, 60)))
+    assert shown[:12] == list(range(12))
+    assert shown[12:14] != [12, 13]
+    assert shown[14:] == list(range(14, 60))

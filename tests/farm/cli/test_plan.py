@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import struct
 import time
 from pathlib import Path
 
@@ -68,8 +70,11 @@ def test_a_byte_budget_is_part_of_the_plan(tmp_path: Path) -> None:
 def test_models_that_do_not_fit_together_are_split(tmp_path: Path) -> None:
     """Sparse files stand for the weights: 10 GiB of transformer, 10 GiB of text encoder, GPUs of 16."""
     for name in ("transformer.safetensors", "text.safetensors", "vae.safetensors"):
+        size = (10 if name != "vae.safetensors" else 1) * 2**30
+        header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
         with (tmp_path / name).open("wb") as file:
-            file.truncate((10 if name != "vae.safetensors" else 1) * 2**30)
+            file.write(struct.pack("<Q", len(header)) + header)
+            file.truncate(8 + len(header) + size)
     engine = {
         "name": "comfyui",
         "diffusion_model": str(tmp_path / "transformer.safetensors"),
@@ -146,12 +151,28 @@ def test_it_says_whose_times_are_taken(tmp_path: Path) -> None:
     videos = [{"name": "dawn", "chunks": [ball]}]
     data = document(tmp_path / "out", engine={"name": "diffusers"}, videos=videos)
     assert planned(data, tmp_path / "runs").times_from == "the bundled model on two idle cores"
+    assert not planned(data, tmp_path / "runs").times_borrowed
     told = planned(data, tmp_path / "runs", device="toaster").times_from
     assert told.startswith("LTXV 2B on one H200, many times those of the bundled model; ")
     assert told.endswith("nothing of it was measured on toaster yet")
     real = document(tmp_path / "out", engine={"name": "diffusers", "checkpoint": "owner/model"})
     told = planned(real, tmp_path / "runs", device="H200").times_from
     assert "not known here (about 5 times as long for LTXV 13B and 6 times as long for LTX-2)" in told
+
+
+def test_borrowed_times_are_said_beside_the_number(farm: Farm, tmp_path: Path) -> None:
+    ball = {"generate": {"prompt": "a red ball", "num_frames": 17}}
+    data = document(tmp_path / "out", engine={"name": "diffusers"}, videos=[{"name": "v", "chunks": [ball]}])
+    path = tmp_path / "film.yaml"
+    path.write_text(yaml.safe_dump(data))
+
+    def winner(*words: object) -> str:
+        lines = farm("plan", path, "--runs", tmp_path / "runs", *words).out.splitlines()
+        return next(line for line in lines if line.startswith("-> "))
+
+    assert "borrowed" not in winner("--device", "cpu")
+    borrowed = " on borrowed stage times (LTXV 2B on one H200, many times those of the bundled model; "
+    assert borrowed in winner("--device", "toaster")
 
 
 def test_a_plan_that_is_stopped_does_not_promise_to_go_on(

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from farm.doctor.storage import check_output
+from jobs.errors import SpecError
+from jobs.load import load_spec
+from jobs.spec import Output
 from tests.farm.doctor.conftest import Doctor, film, found
 
 
@@ -53,8 +57,13 @@ def test_films_under_tmp(doctor: Doctor) -> None:
 
 
 def test_films_that_cannot_be_written(doctor: Doctor, read_only: Path) -> None:
-    finding = found(doctor(film(read_only / "films")), "output", "fail")
-    assert "output.dir" in finding["fix"]
+    """A spec that names it is refused while it is checked; it may also freeze afterwards."""
+    with pytest.raises(SpecError) as caught:
+        load_spec(film(read_only / "films"))
+    (problem,) = caught.value.problems
+    assert problem.place == "output.dir" and "cannot be written" in problem.value
+    (finding,) = check_output(Output(dir=str(read_only / "films")))
+    assert finding.level == "fail" and "output.dir" in finding.fix
 
 
 @pytest.fixture

@@ -132,6 +132,7 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
 
     text_encoder = tmp_path / "t5"
     (text_encoder / "text_encoder").mkdir(parents=True)
+    (text_encoder / "text_encoder" / "model.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
     (text_encoder / "tokenizer").mkdir()
     for name, words in {
         "ltxv-13b-0.9.8-dev.safetensors": "is dev",
