@@ -58,7 +58,7 @@ def _unseen_models(spec: JobSpec) -> tuple[str, ...]:
     listed = ", ".join(dict.fromkeys(name for _, name in named))
     return (
         f"no model file was found on this machine ({listed}): none was checked. Name them by path, or "
-        "ComfyUI's folder with --comfyui; where they are, `farm doctor SPEC` checks them",
+        "ComfyUI's folder with --comfyui; where they are, `farm doctor` checks them with the spec",
     )
 
 
