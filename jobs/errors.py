@@ -33,6 +33,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from jobs.wording import one_line
+
 
 class FailureKind(StrEnum):
     """The rows of the failure table."""
@@ -62,7 +64,8 @@ class Problem:
 
     def __str__(self) -> str:
         at = f" (line {self.line})" if self.line else ""
-        return f"{self.place}: {self.value}{at}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+        place, value, rule, remedy = map(one_line, (self.place, self.value, self.rule, self.remedy))
+        return f"{place}: {value}{at}\n    rule:   {rule}\n    remedy: {remedy}"
 
 
 class FarmError(Exception):

@@ -1,6 +1,24 @@
-"""How messages count, and how they say durations and sizes."""
+"""How messages count, how they say durations and sizes, and what of them a terminal may get."""
 
 from __future__ import annotations
+
+import re
+
+_COMMANDS = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""What a terminal obeys or hides instead of showing it: control characters, marks that turn the direction of
+writing, halves of characters. Line breaks and tabs may stay."""
+
+
+def printable(text: str) -> str:
+    """The text with escapes, such as `\\x1b`, in place of what a terminal would obey."""
+    return _COMMANDS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """`printable`, line breaks and tabs included: what stands in a line cannot begin another."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def amount(count: float, noun: str) -> str:

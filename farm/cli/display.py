@@ -27,7 +27,7 @@ from farm.events import (
     WorkerSuspended,
 )
 from farm.progress import STAGES, Progress, said_of, split_task
-from jobs.wording import amount, clock
+from jobs.wording import amount, clock, one_line, printable
 
 BAR_CELLS = 24
 PLAIN_INTERVAL_S = 10.0
@@ -119,7 +119,7 @@ class PlainDisplay:
             self._write(status_line(self.progress, now))
 
     def _write(self, line: str) -> None:
-        self.stream.write(line + "\n")
+        self.stream.write(printable(line) + "\n")
         self.stream.flush()
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class LiveDisplay:
         self.progress.apply(event, time.monotonic())
         line = event_line(event)
         if line:
-            self.live.console.print(Text(line))
+            self.live.console.print(Text(printable(line)))
 
     def close(self) -> None:
         """Takes the bars off the screen."""
@@ -154,7 +154,7 @@ class LiveDisplay:
         table = Table.grid(padding=(0, 2))
         shown = [stage for stage in STAGES[1:] if stage_total(self.progress, stage)]
         for video in self._visible_videos():
-            cells = [Text(video, style="bold")]
+            cells = [Text(one_line(video), style="bold")]
             for stage in shown:
                 done, total = self.progress.counts(video, stage)
                 cells.append(Text(f"{stage} {bar(done, total, BAR_CELLS // len(shown) * 2)} {done}/{total}"))
@@ -177,7 +177,8 @@ class LiveDisplay:
         for held in shown:
             video, chunk, stage = split_task(held.task)
             seconds = now_s - (held.began_s or now_s)
-            yield Text(f"  {held.worker}  {stage} {video} {chunk}  {seconds:.1f} s", style="dim")
+            line = f"  {held.worker}  {stage} {video} {chunk}  {seconds:.1f} s"
+            yield Text(one_line(line), style="dim")
 
 
 def follow(events: Iterable[Event], tap: Callable[[Event], None] | None = None) -> JobFinished | None:

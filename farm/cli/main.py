@@ -36,7 +36,7 @@ from farm.cli import (
     verify,
     why,
 )
-from farm.cli.output import emit_text, report_error
+from farm.cli.output import emit_note, emit_text, report_error
 from farm.cli.usage import USAGE, usage_error
 from jobs.errors import FarmError, JobCancelled
 
@@ -128,7 +128,7 @@ def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _stopped(argv: Sequence[str]) -> int:
     goes_on = "; the same command continues where it stopped" if set(argv[:1]) & RENDERING else ""
-    sys.stderr.write(f"stopped{goes_on}\n")
+    emit_note(f"stopped{goes_on}")
     return JobCancelled.exit_code
 
 
@@ -154,11 +154,11 @@ def _wants_json(argv: Sequence[str]) -> bool:
 def _report_bug(error: Exception) -> int:
     """An exception outside the tree is our mistake, not the user's: say so, keep what was committed."""
     if os.environ.get("FARM_DEBUG"):
-        traceback.print_exc()
+        emit_note(traceback.format_exc())
     where = traceback.extract_tb(error.__traceback__)[-1]
-    sys.stderr.write(
+    emit_note(
         f"error: a bug in the farm: {type(error).__name__}: {error} ({where.filename}:{where.lineno})\n"
-        "Nothing committed is lost. Run again with FARM_DEBUG=1 for the traceback, and please report it.\n"
+        "Nothing committed is lost. Run again with FARM_DEBUG=1 for the traceback, and please report it."
     )
     return 3
 

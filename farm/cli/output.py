@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.errors import FarmError, InputError
-from jobs.wording import amount
+from jobs.wording import amount, printable
 
 
 class OutputFormat(StrEnum):
@@ -30,18 +30,25 @@ Output = Annotated[
 
 def emit_json(result: Any) -> None:
     """Prints one JSON document on standard output. Dataclasses become objects, tuples lists."""
-    json.dump(result, sys.stdout, indent=2, default=_plain)
-    sys.stdout.write("\n")
+    emit_text(json.dumps(result, indent=2, default=_plain).replace("\x7f", "\\u007f"))
 
 
 def emit_text(text: str = "") -> None:
     """Prints a line of text on standard output."""
-    sys.stdout.write(text + "\n")
+    emit_part(text + "\n")
+
+
+def emit_part(text: str, note: bool = False) -> None:
+    """Prints text as it comes, without what a terminal would obey: every command's way out. `note`: on
+    standard error."""
+    stream = sys.stderr if note else sys.stdout
+    stream.write(printable(text.replace("\r\n", "\n")))
+    stream.flush()
 
 
 def emit_note(text: str) -> None:
     """Tells people what goes on, on standard error: standard output holds results alone."""
-    sys.stderr.write(text + "\n")
+    emit_part(text + "\n", note=True)
 
 
 def emit_warnings(warnings: Iterable[str]) -> None:
@@ -66,12 +73,12 @@ def report_error(error: FarmError, as_json: bool) -> None:
     if as_json:
         emit_json(error_record(error))
         return
-    sys.stderr.write(f"error: {error}\n" if not isinstance(error, InputError) else _problem_list(error))
+    emit_note(f"error: {error}" if not isinstance(error, InputError) else _problem_list(error))
 
 
 def _problem_list(error: InputError) -> str:
-    head = f"error: {amount(len(error.problems), 'problem')}, nothing was started\n"
-    return head + "".join(f"  {problem}\n" for problem in error.problems)
+    head = f"error: {amount(len(error.problems), 'problem')}, nothing was started"
+    return "\n".join([head, *(f"  {problem}" for problem in error.problems)])
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +16,7 @@ from farm.cli.options import (
     SpecArgument,
     refuse_beside_serial,
 )
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
 from farm.cli.results import RenderResult
 from farm.state import INTERRUPTED, PAUSED
 from jobs.commands import job_command
@@ -129,7 +128,7 @@ def _write_report(store: Store) -> str:
         return write_report(store)
     except (FarmError, OSError) as error:
         reason, again = str(error).splitlines()[0], job_command("report", store.job_id, store.runs_url)
-        sys.stderr.write(f"no report: {reason}; `{again}` tries again\n")
+        emit_note(f"no report: {reason}; `{again}` tries again")
         return ""
 
 

@@ -13,7 +13,7 @@ from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_war
 from farm.cli.table import columns
 from farm.events import Event, FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
 from farm.progress import said_of
-from jobs.wording import clock, size
+from jobs.wording import clock, printable, size
 
 if TYPE_CHECKING:
     from farm.verbs.listing import JobRow
@@ -149,7 +149,7 @@ def _watch(runs: str, job: str) -> int:
     with Live(console=Console(), refresh_per_second=4) as live:
         while True:
             found = job_status(runs, job)
-            live.update(Text("\n".join(lines(found, time.time()))))
+            live.update(Text(printable("\n".join(lines(found, time.time())))))
             if found.outcome not in LIVE:
                 break
             time.sleep(WATCH_INTERVAL_S)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.options import AllowPickle, ComfyUI, Overrides, Resume
-from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.output import Output, OutputFormat, emit_json, emit_part, emit_text
 from farm.cli.results import SubmitResult
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def submit(
             emit_json(SubmitResult(**asdict(submission)))
         return 0
     for text in follow(server, submission):
-        typer.echo(text, nl=False, err=not as_text)
+        emit_part(text, note=not as_text)
     end = ended(server, submission)
     if not as_text:
         emit_json(SubmitResult(**asdict(submission), **asdict(end)))
