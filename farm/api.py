@@ -57,7 +57,8 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
     from actors.latents import check_latents
     from actors.media.audio import check_sound
-    from actors.media.frames import check_clip, probe_image
+    from actors.media.frames import check_clip
+    from actors.media.images import probe_image
     from actors.media.probe import probe_video
     from actors.models.tiny_words import read_bundled
 

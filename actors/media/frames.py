@@ -1,12 +1,11 @@
-"""Images and videos as uint8 RGB arrays of the job's size and rate."""
+"""Videos as uint8 RGB arrays of the job's size and rate, and pictures of films."""
 
 from __future__ import annotations
 
 import io
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.failures import classify
 from actors.media.codecs import rate_text
 from actors.media.colors import tone_mapped
-from actors.media.opening import media_input, open_image
+from actors.media.opening import media_input
 from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
-from jobs.errors import InvalidInput, StageBug, StageError
-from jobs.facts import ClipPart, ImageFact
+from jobs.errors import InvalidInput
+from jobs.facts import ClipPart
 from jobs.frames import TEMPORAL, exact_rate, frames_within, source_frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
-WIDEST_GRAY = 65535
-OPAQUE = 255
 CHECKED_SIDE = 32
+ONE_THREAD = ("-threads", "1")
+"""Each of a decoder's threads holds frames of its own."""
 MOST_CHECKED_FRAMES, MOST_CHECKED_S = 1500, 5.0
 """Of a source, so much is decoded while a spec is checked: a minute of 25 frames a second."""
 FINE_TICK_S = Fraction(1, 1_200_000)
@@ -51,78 +49,6 @@ class Cut:
     frame_rate: float
     frames: int
     skip_frames: int = 0
-
-
-def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
-    """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped.
-
-    Turned upright as its EXIF tag says; transparent parts are shown over black. Raises InvalidInput when it
-    is no whole image of a format that is read, StorageProblem when the storage refuses it, OutOfMemory.
-    """
-    from PIL import Image, ImageOps
-
-    with _image(path) as opened:
-        image = _to_rgb(ImageOps.exif_transpose(opened))
-    if image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def probe_image(path: str | Path) -> ImageFact:
-    """Size of an image, and whether any pixel is transparent; it is decoded. Raises as `read_image`."""
-    with _image(path) as opened:
-        size = opened.size
-        # A JPEG is read to its end at an eighth of its size, for less memory; other formats know no draft.
-        opened.draft("RGB", (1, 1))
-        return ImageFact(*size, transparent=_is_transparent(opened))
-
-
-@contextmanager
-def _image(path: str | Path) -> Iterator[Image]:
-    """The image at `path`, its check sums compared. Raises as `read_image`."""
-    from PIL import Image
-
-    try:
-        with open_image(path) as opened:
-            # Reading the pixels of a PNG does not compare check sums.
-            opened.verify()
-        with open_image(path) as opened:
-            yield opened
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str | Path, error: Exception) -> StageError:
-    """What keeps an image from being read: storage, memory, or else the file itself."""
-    if isinstance(error, OSError) and error.errno and not error.filename:
-        error.filename = str(path)
-    told = classify(error, "could not read the image")
-    if not isinstance(told, StageBug):
-        return told
-    return InvalidInput(f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file")
-
-
-def _is_transparent(image: Image) -> bool:
-    """Whether any pixel is; reads the image."""
-    image.load()
-    if not image.has_transparency_data:
-        return False
-    alpha = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
-    return alpha.getchannel("A").getextrema()[0] < OPAQUE  # type: ignore[operator]
-
-
-def _to_rgb(image: Image) -> Image:
-    """Eight bits a channel, over black; Pillow itself would clip deeper grey instead of scaling it."""
-    from PIL import Image as images
-
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.asarray(image, dtype=np.uint32)
-        return images.fromarray((grey * 255 // WIDEST_GRAY).astype(np.uint8)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    black = images.new("RGBA", layer.size, (0, 0, 0, OPAQUE))
-    return images.alpha_composite(black, layer).convert("RGB")
 
 
 def read_video(path: str | Path, cut: Cut) -> np.ndarray:
@@ -148,17 +74,18 @@ def check_clip(path: str | Path, part: ClipPart) -> None:
         return
     until_s = time.monotonic() + MOST_CHECKED_S
     cut = Cut(CHECKED_SIDE, CHECKED_SIDE, part.frame_rate, frames, part.skip_frames)
-    for _ in _pictures(Path(path), cut, strict=part.skip_frames < TEMPORAL):
+    options = (*ONE_THREAD, "-xerror") if part.skip_frames < TEMPORAL else ONE_THREAD
+    for _ in _pictures(Path(path), cut, options):
         if time.monotonic() > until_s:
             return
 
 
-def _pictures(path: Path, cut: Cut, strict: bool = False) -> Iterator[tuple[int, np.ndarray]]:
-    """Each frame of the cut with its number in it; `strict` refuses damaged ones."""
+def _pictures(path: Path, cut: Cut, options: Sequence[str] = ()) -> Iterator[tuple[int, np.ndarray]]:
+    """Each frame of the cut with its number in it; `options` are further ones of ffmpeg."""
     stream = read_stream(path)
     wanted = _wanted(path, stream, cut)
     at = 0
-    for number, picture in _decoded(path, stream, cut, wanted, strict):
+    for number, picture in _decoded(path, stream, cut, wanted, options):
         while at < len(wanted) and wanted[at] == number:
             yield at, picture
             at += 1
@@ -188,14 +115,14 @@ def _wanted(path: Path, stream: VideoStream, cut: Cut) -> list[int]:
 
 
 def _decoded(
-    path: Path, stream: VideoStream, cut: Cut, wanted: list[int], strict: bool
+    path: Path, stream: VideoStream, cut: Cut, wanted: list[int], options: Sequence[str]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Number and pixels of the frames from the first wanted one on."""
     if not wanted:
         return
     size = (cut.height, cut.width, 3)
     command = _read_command(path, stream, cut, wanted[0])
-    command[1:1] = ["-xerror"] if strict else []
+    command[1:1] = options
     blocks = read_blocks(command, Call("read the video", reads=path), int(np.prod(size)))
     for number, block in enumerate(blocks, start=wanted[0]):
         if len(block) < np.prod(size):

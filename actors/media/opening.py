@@ -34,8 +34,12 @@ DEMUXERS = (
 """Formats as ffmpeg names them."""
 
 MAX_PIXELS = 36_000_000
-"""Pixels of one picture, a little more than 8K: twice the side of the largest film."""
+"""Pixels of an image, a little more than 8K."""
 
+MAX_WEBP_PIXELS = 12_000_000
+"""Pillow holds such an image in four copies."""
+MAX_VIDEO_PIXELS = 10_000_000
+"""Pixels of a frame, a little more than 4K: decoders hold up to seventeen."""
 MOVIES = "mp4, mov, mkv, webm, avi, mpg, ts and others that hold their own data"
 REFUSED = re.compile(r"Format not on whitelist")
 
@@ -57,12 +61,12 @@ def refused_format(path: Path) -> InvalidInput:
     )
 
 
-def require_size(path: str | Path, width: int, height: int) -> None:
-    """Raise InvalidInput for pictures of more than `MAX_PIXELS`; asked before anything is decoded."""
-    if width * height > MAX_PIXELS:
+def require_size(path: str | Path, width: int, height: int, most: int = MAX_PIXELS) -> None:
+    """Raise InvalidInput for pictures of more than `most` pixels; asked before anything is decoded."""
+    if width * height > most:
         raise InvalidInput(
             f"{path} has {width}x{height} pixels, {width * height / 1e6:.0f} million, and "
-            f"{MAX_PIXELS // 10**6} million are read at most; scale it down first"
+            f"{most // 10**6} million are read at most; scale it down first"
         )
 
 
@@ -70,7 +74,7 @@ def require_size(path: str | Path, width: int, height: int) -> None:
 def open_image(path: str | Path) -> Iterator[Image]:
     """The image at `path`, of which only the header is read yet.
 
-    Raises what Pillow raises, and InvalidInput for one of more than `MAX_PIXELS`.
+    Raises what Pillow raises, and InvalidInput for one of too many pixels.
     """
     from PIL import Image
 
@@ -78,5 +82,5 @@ def open_image(path: str | Path) -> Iterator[Image]:
         # The bound of the farm is lower than the one that Pillow warns of.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path, formats=IMAGE_FORMATS) as opened:
-            require_size(path, *opened.size)
+            require_size(path, *opened.size, MAX_WEBP_PIXELS if opened.format == "WEBP" else MAX_PIXELS)
             yield opened

@@ -10,7 +10,7 @@ from pathlib import Path
 from actors.media.codecs import rate_text
 from actors.media.colors import HDR_CURVES, require_tone_mapping
 from actors.media.listing import header_of, list_packets, require_whole, shown_packets
-from actors.media.opening import media_input, require_size
+from actors.media.opening import MAX_VIDEO_PIXELS, media_input, require_size
 from actors.media.process import Call, compile_command, exchange
 from actors.media.wave_header import stated_seconds
 from jobs.errors import InvalidInput
@@ -138,7 +138,7 @@ def read_stream(path: Path) -> VideoStream:
     if not shown or "dimensions" not in header:
         raise InvalidInput(f"{path} holds no video frames; name a file that does")
     width, height = map(int, header["dimensions"].split("x"))
-    require_size(path, width, height)
+    require_size(path, width, height, MAX_VIDEO_PIXELS)
     if len(shown) > MAX_FRAMES:
         raise InvalidInput(
             f"{path} has more than {MAX_FRAMES} frames; cut out the part that opens the film first"

@@ -8,7 +8,8 @@ import numpy as np
 
 from actors.engines.base import Engine
 from actors.media.audio import CHANNELS, Listen, read_audio
-from actors.media.frames import Cut, read_image, read_video
+from actors.media.frames import Cut, read_video
+from actors.media.images import read_image
 from actors.media.preprocess import compress_image
 from actors.media.probe import probe_audio
 from actors.payload import Payload, unpack

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.media.frames import Cut, png_name, read_image, read_video
+from actors.media.frames import Cut, png_name, read_video
+from actors.media.images import read_image
 from actors.media.listing import packet_times
 from actors.media.process import Call
 from actors.media.segment import encode_segment

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from actors.media import frames
+from actors.media import images
 from actors.media.audio import Listen, read_audio
-from actors.media.frames import Cut, probe_image, read_image, read_video
+from actors.media.frames import Cut, read_video
+from actors.media.images import probe_image, read_image
 from actors.media.opening import MAX_PIXELS
 from actors.media.probe import probe_audio, probe_video
 from jobs.errors import InvalidInput
@@ -127,7 +128,7 @@ def one_bit_png(path: Path, side: int) -> Path:
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch, recwarn) -> None:
     path = one_bit_png(tmp_path / "huge.png", 13_000)
     assert path.stat().st_size < 1 << 20
-    monkeypatch.setattr(frames, "_is_transparent", lambda image: pytest.fail("it was decoded"))
+    monkeypatch.setattr(images, "_is_transparent", lambda image: pytest.fail("it was decoded"))
     for read in (lambda: probe_image(path), lambda: read_image(path, 64, 64)):
         with pytest.raises(InvalidInput, match=r"13000x13000 pixels, 169 million.*scale it down"):
             read()
@@ -147,3 +148,9 @@ def test_a_huge_video_is_refused_before_it_is_decoded(tmp_path: Path, ffmpeg_run
     )
     with pytest.raises(InvalidInput, match=r"8192x4608 pixels.*scale it down"):
         probe_video(path)
+
+
+def test_a_webp_is_held_in_four_copies_and_has_a_bound_of_its_own(tmp_path: Path) -> None:
+    Image.new("RGB", (4000, 4000)).save(tmp_path / "a.webp", quality=1, method=0)
+    with pytest.raises(InvalidInput, match="12 million are read at most"):
+        probe_image(tmp_path / "a.webp")
