@@ -33,3 +33,21 @@ def test_a_topology_without_a_stage_leaves_no_job(farm: Farm, tmp_path: Path, sp
     assert not runs.exists()
     answer = farm("check", spec, "-p", "run.topology=sample=1")
     assert (answer.code, "run.topology" in answer.err) == (2, True)
+
+
+def test_models_that_are_nowhere_on_this_machine_are_said(farm: Farm, tmp_path: Path) -> None:
+    film = "videos: [{name: cat, chunks: [{generate: {prompt: a black cat}}]}]\n"
+    spec = write(tmp_path, "name: cat\nengine: {checkpoint: owner/model}\n" + film)
+    answer = farm("check", spec)
+    assert answer.code == 0
+    assert "no model file was found on this machine (owner/model): none was checked" in answer.err
+    spec = write(tmp_path, "name: cat\nengine: {name: comfyui, checkpoint: a.safetensors}\n" + film)
+    assert "(a.safetensors)" in farm("check", spec).err
+    models = tmp_path / "comfy" / "models" / "checkpoints"
+    models.mkdir(parents=True)
+    (models / "a.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
+    (tmp_path / "comfy" / "main.py").touch()
+    assert "no model file" not in farm("check", spec, "--comfyui", tmp_path / "comfy").err
+    assert (
+        "no model file" not in farm("check", write(tmp_path, "name: cat\nengine: {name: fake}\n" + film)).err
+    )
