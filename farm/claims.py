@@ -1,54 +1,134 @@
-"""Whose a film is: two jobs that deliver to one path would replace each other's work."""
+"""What stands where a job is going to put films and previews, and whose it is.
+
+Nothing is replaced that this job did not write. That is found before anything is rendered, and said with
+what to do.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import PurePath
 
-from farm.state import STATE_FORM
-from jobs.errors import Problem, StoreUnusable, UsageError
+from farm.outlet import outlet_of
+from farm.output_records import OutputRecords
+from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
+from jobs.output_names import film_name, output_names, same_name
 from jobs.planned import Plan, PlannedVideo
-from jobs.store import Store
+from jobs.store import PLAN, Driver, Store, presence
 
 
-def film_path(plan: Plan, video: PlannedVideo) -> Path:
-    """Where the film goes."""
-    return Path(plan.output.dir) / video.output
-
-
-def require_output(plan: Plan) -> None:
-    """Raises StoreUnusable where no film could be written: better now than when all is rendered."""
-    folder = Path(plan.output.dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
+def require_output(plan: Plan, store: Store) -> None:
+    """Raises StoreUnusable where no film could be written, or where the store would clear it away: better now
+    than when all is rendered."""
+    if PurePath(plan.output.dir).is_relative_to(store.url):
         raise StoreUnusable(
-            f"cannot write films to {folder}: {error.strerror or error}. Create the folder, grant access, or "
-            "choose another `output.dir`."
+            f"films cannot go to {plan.output.dir}, which is in the run directory: the farm clears away what "
+            "it does not know there. Choose another `output.dir`."
+        )
+    try:
+        outlet_of(plan.output.dir).probe()
+    except StorageProblem as error:
+        raise StoreUnusable(
+            f"cannot write films to {plan.output.dir}: {error.cause or error}. Create the folder or bucket, "
+            "grant access, or choose another `output.dir`."
         ) from error
 
 
-def refuse_foreign_films(plan: Plan, store: Store) -> None:
-    """Raises UsageError for every film that would replace one of another job in the same runs directory."""
-    standing = {str(path): video.name for video in plan.videos if (path := film_path(plan, video)).exists()}
-    own = _films(store)
-    wanted = {path: name for path, name in standing.items() if path not in own}
-    if problems := list(_foreign(wanted, store)):
+def refuse_foreign_outputs(plan: Plan, store: Store) -> None:
+    """Raises UsageError with every problem of `foreign_outputs`."""
+    if problems := list(foreign_outputs(plan, store)):
         raise UsageError(problems)
 
 
-def _foreign(wanted: dict[str, str], store: Store) -> Iterator[Problem]:
-    others = [other for other in Store.every(store.runs_url) if wanted and other.job_id != store.job_id]
-    for other in others:
-        for path in _films(other) & wanted.keys():
-            rule = f"job {other.job_id} delivered a film there, which would be lost"
+def foreign_outputs(plan: Plan, store: Store) -> Iterator[Problem]:
+    """What stands where this job's films and previews go and is not its own; and films that a job of the
+    same runs directory is about to put there. `store` is the job's, which need not exist yet."""
+    wanted = _wanted(plan)
+    outlet = outlet_of(plan.output.dir)
+    records = OutputRecords(store)
+    standing = outlet.standing(wanted)
+    taken = [name for name, found in standing.items() if not records.of(name).knows(outlet, name, found)]
+    owners = _owners(taken, plan, store) if taken else {}
+    for name in taken:
+        written = any(mark.address == outlet.address(name) for mark in records.of(name).marks)
+        rule, remedy = _told(owners.get(name), written, standing[name].is_folder)
+        yield Problem(_place(wanted[name]), f"{outlet.address(name)} exists", rule, remedy)
+    yield from _also_made(plan, wanted, store)
+
+
+def _wanted(plan: Plan) -> dict[str, PlannedVideo]:
+    """The video of every name that the job may write."""
+    return {
+        output.name: video
+        for video in plan.videos
+        for output in output_names(video.name, plan.output.container)
+    }
+
+
+def _told(owner: str | None, written: bool, is_folder: bool) -> tuple[str, str]:
+    """Rule and remedy for something that is not this job's."""
+    if owner is not None:
+        return (
+            f"job {owner} delivered a film there, which would be lost",
+            "rename the video, or give another `output.dir`",
+        )
+    if written:
+        what = "what is in it was changed or added to" if is_folder else "it was changed"
+        return (
+            f"only what the job wrote itself is replaced; {what} since it was delivered",
+            "keep it under another name, or delete it",
+        )
+    return (
+        "only what the job wrote itself is replaced, and no record of it says so here",
+        "move it away, rename the video, give another `output.dir`, or name the runs of that job with --runs",
+    )
+
+
+def _owners(names: Collection[str], plan: Plan, store: Store) -> dict[str, str]:
+    """The job of the same runs directory that delivered what stands at a name, where there is one."""
+    outlet, found = outlet_of(plan.output.dir), {}
+    for other in _others(store):
+        records = OutputRecords(other)
+        for name in names:
+            if any(mark.address == outlet.address(name) for mark in records.of(name).marks):
+                found[name] = other.job_id
+    return found
+
+
+def _also_made(plan: Plan, wanted: Mapping[str, PlannedVideo], store: Store) -> Iterator[Problem]:
+    """Films that a job which renders now is going to put at a name of this one. In object stores every job
+    would cost several requests, and the later film is refused when it is delivered."""
+    if store.backend.path("") is None:
+        return
+    mine = {_same_place(plan.output.dir, name): name for name in wanted}
+    for other in _others(store):
+        if presence(other.backend).driver is not Driver.RUNNING:
+            continue
+        for name in filter(None, map(mine.get, _films_of(other))):
+            rule = f"job {other.job_id}, which renders now, puts a film there"
             remedy = "rename the video, or give another `output.dir`"
-            yield Problem(f"video {wanted[path]}", path, rule, remedy)
+            yield Problem(_place(wanted[name]), f"{plan.output.dir}/{name}", rule, remedy)
 
 
-def _films(store: Store) -> set[str]:
-    state = store.recall(STATE_FORM)
-    return {film.path for film in state.videos} if state else set()
+def _films_of(other: Store) -> Iterator[str]:
+    """Where a job is going to put its films, from the plan that it wrote."""
+    document = (other.read_json(PLAN) or {}).get("plan", {})
+    try:
+        folder, container = document["output"]["dir"], document["output"]["container"]
+        for video in document["videos"]:
+            yield _same_place(folder, film_name(video["name"], container))
+    except (KeyError, TypeError):
+        return
+
+
+def _others(store: Store) -> Iterator[Store]:
+    return (other for other in Store.every(store.runs_url) if other.job_id != store.job_id)
+
+
+def _same_place(folder: str, name: str) -> str:
+    return same_name(str(PurePath(folder, name)))
+
+
+def _place(video: PlannedVideo) -> str:
+    """The video's name in the spec."""
+    return f"{video.chunks[0].place.partition('.')[0]}.name"

@@ -6,24 +6,25 @@ that stands already with its key and its SHA-256 is left alone.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.media.ffmpeg import find_ffmpeg
-from farm.claims import film_path
-from farm.preview import Preview, preview_path
+from farm.outlet import outlet_of
+from farm.placing import Placing, Screen
+from farm.preview import Preview
 from farm.state import FilmState, JobState
-from farm.stitch import assemble_film, file_sha256, png_manifest
+from farm.stitch import FilmFacts, assemble_film
 from jobs.canonical import sha256_of
-from jobs.errors import CorruptArtifact, StageError
+from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.files import file_digest
 from jobs.graph import Stage, TaskGraph
-from jobs.output_names import PNG_SEQUENCE
+from jobs.output_names import preview_name
 from jobs.plan import Plan, PlannedVideo
 from jobs.scratch import Scratch
 from jobs.store import Commit, Store
@@ -32,6 +33,8 @@ from jobs.task import task_id
 PREVIEW_INTERVAL_S = 15.0
 PREVIEW_SHARE = 0.02
 """Previews may take this share of the delivery thread's time."""
+LOOK_S = 1.0
+"""While films are waited for, the job's lock is looked at this often."""
 
 
 @dataclass
@@ -42,9 +45,8 @@ class _Reel:
     """
 
     video: PlannedVideo
-    film: Path
-    preview: Preview
-    preview_path: Path
+    screen: Screen | None
+    preview: Preview | None
     segments: tuple[str, ...]
     missing: set[str]
     shown: list[Path]
@@ -56,17 +58,30 @@ class _Reel:
 
 
 class Delivery:
-    """Watches commits, assembles films and previews in a thread of its own."""
+    """Watches commits, assembles films and previews in a thread of its own.
+
+    `confirm` raises JobBusy once the job is another driver's; `tell` takes notices.
+    """
 
     def __init__(
-        self, plan: Plan, graph: TaskGraph, store: Store, tell: Callable[[str], None] | None = None
+        self,
+        plan: Plan,
+        graph: TaskGraph,
+        store: Store,
+        confirm: Callable[[], None],
+        tell: Callable[[str], None],
     ) -> None:
         self.plan, self.store = plan, store
-        self._tell = tell or (lambda message: None)
+        self._tell = tell
+        self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
         self._reels = {video.name: self._reel(video, graph) for video in plan.videos}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
         self._running: list[tuple[Future[FilmState | None], bool]] = []
         self._state = JobState(job=store.job_id)
+
+    def take_over(self) -> None:
+        """Clears away what earlier drivers left unfinished; call it once the job's lock is held."""
+        self._placing.take_over()
 
     def start(self, commits: Mapping[str, Commit], state: JobState) -> None:
         """Takes what is committed already; films that are complete are handed over at once."""
@@ -99,16 +114,18 @@ class Delivery:
             if (film := future.result()) is not None:
                 yield film, preview
 
-    def wait(self) -> None:
-        """Returns when everything handed over is finished."""
-        for future, _ in self._running:
-            future.exception()
+    def wait(self, check: Callable[[], None]) -> None:
+        """Returns when everything handed over is finished; meanwhile `check` may raise."""
+        while wait_for([future for future, _ in self._running], LOOK_S).not_done:
+            check()
 
     def close(self) -> None:
         """Ends the thread; what waits is dropped, what runs is finished."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         for reel in self._reels.values():
             reel.copies.clear()
+            if reel.screen is not None:
+                reel.screen.close()
 
     def _advance(self, reel: _Reel, commits: Mapping[str, Commit]) -> None:
         while reel.prefix < len(reel.segments) and reel.segments[reel.prefix] in commits:
@@ -124,27 +141,36 @@ class Delivery:
 
     def _preview_due(self, reel: _Reel) -> bool:
         grown = reel.previewed < reel.prefix < len(reel.segments)
-        wanted = self.plan.output.container != PNG_SEQUENCE
-        return grown and wanted and time.monotonic() >= reel.next_preview_s
+        return grown and reel.preview is not None and time.monotonic() >= reel.next_preview_s
 
     def _film(self, reel: _Reel, segments: list[Commit]) -> FilmState:
         video, key = reel.video, self._key(reel.video, segments)
+        address = self._placing.outlet.address(video.output)
         known = self._state.film(video.name)
-        if known and known.key == key and known.path == str(reel.film) and film_stands(reel.film, known):
+        same = known is not None and known.key == key and known.path == address
+        if known and same and self._placing.stands(video.output, known.sha256):
             return known
-        paths = [self.store.local(commit, reel.copies) for commit in segments]
-        facts = assemble_film(video, paths, self.plan.output.container, reel.film)
+        facts: list[FilmFacts] = []
+
+        def make(out: Path) -> str:
+            paths = [self.store.local(commit, reel.copies) for commit in segments]
+            facts.append(assemble_film(video, paths, self.plan.output.container, out, video.output))
+            return facts[0].sha256
+
+        self._placing.put(video.output, make)
         reel.copies.clear()
-        with suppress(OSError):
-            reel.preview_path.unlink()
-        return FilmState(video.name, str(reel.film), facts.sha256, facts.frames, video.frame_rate, key)
+        if reel.screen is not None:
+            with suppress(StorageProblem):
+                self._placing.remove(reel.screen.name)
+        return FilmState(video.name, address, facts[0].sha256, facts[0].frames, video.frame_rate, key)
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
         """Nothing hangs on a preview: one that cannot be written is tried again with the next segments."""
+        assert reel.preview is not None and reel.screen is not None
         started = time.monotonic()
         try:
             shown = [*reel.shown, *(self.store.local(commit, reel.copies) for commit in fresh)]
-            facts = reel.preview.grow(shown)
+            frames = reel.preview.grow(shown)
             reel.shown = shown
         except CorruptArtifact:
             raise
@@ -155,14 +181,15 @@ class Delivery:
             reel.previewed = len(reel.shown)
             took = time.monotonic() - started
             reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
-        return FilmState(reel.video.name, str(facts.path), "", facts.frames, reel.video.frame_rate, "")
+        return FilmState(reel.video.name, reel.screen.address, "", frames, reel.video.frame_rate, "")
 
     def _reel(self, video: PlannedVideo, graph: TaskGraph) -> _Reel:
-        film = film_path(self.plan, video)
-        preview = preview_path(film)
+        preview = preview_name(video.name, self.plan.output.container)
+        screen = Screen(self._placing, preview) if preview is not None else None
         names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
         segments = tuple(name for name in names if name in graph.tasks)
-        return _Reel(video, film, Preview(video, preview), preview, segments, set(segments), [], Scratch())
+        shown = Preview(video, screen) if screen is not None else None
+        return _Reel(video, screen, shown, segments, set(segments), [], Scratch())
 
     def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
         audio = video.audio
@@ -176,16 +203,3 @@ class Delivery:
                 "ffmpeg": find_ffmpeg().build_id,
             }
         )
-
-
-def film_stands(path: Path, film: FilmState) -> bool:
-    """Whether the delivered film is still there, byte for byte."""
-    try:
-        if not path.is_dir():
-            return file_sha256(path) == film.sha256
-        manifest = hashlib.sha256()
-        for line in png_manifest(path, film.frames):
-            manifest.update(line.encode())
-        return manifest.hexdigest() == film.sha256
-    except OSError:
-        return False

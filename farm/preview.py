@@ -7,27 +7,24 @@ each segment instead of one of the whole film for every segment.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from actors.media.boxes import box_header, box_offsets, top_level
 from actors.media.codecs import Options, frame_ticks, time_scale
 from actors.media.process import Call, compile_command, exchange, storage_problem
-from farm.stitch import FilmFacts, Piece, check_segments, partial_path, write_list
-from jobs.frames import Span, exact_rate
+from farm.placing import Screen
+from farm.stitch import Piece, check_segments, write_list
+from jobs.frames import Span
 from jobs.planned import PlannedVideo
+from jobs.scratch import Scratch
 
 COPY_BLOCK_BYTES = 1 << 20
 WHOLE_FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof+skip_trailer"
-
-
-def preview_path(film: Path) -> Path:
-    """Where the preview of `film` lies: `dawn.preview.mp4`, or `.mov` for films that are not mp4."""
-    return film.with_name(f"{film.stem}.preview{'.mp4' if film.suffix == '.mp4' else '.mov'}")
 
 
 class Preview:
@@ -36,46 +33,43 @@ class Preview:
     It has no sound: the film's only track is encoded when the film is whole.
     """
 
-    def __init__(self, video: PlannedVideo, out: Path) -> None:
-        self._video = video
-        self._out = out
+    def __init__(self, video: PlannedVideo, screen: Screen) -> None:
+        self._video, self._screen = video, screen
         self._chunks = 0
         self._frames = 0
 
-    @property
-    def facts(self) -> FilmFacts:
-        """What the file shows now. A growing file has no SHA-256."""
-        return FilmFacts(self._out, "", self._frames, float(exact_rate(self._video.frame_rate)))
+    def grow(self, segments: Sequence[Path]) -> int:
+        """Show the first `len(segments)` chunks; returns how many frames are seen. `segments` are those of
+        the video, in order, from its start.
 
-    def grow(self, segments: Sequence[Path]) -> FilmFacts:
-        """Show the first `len(segments)` chunks; `segments` are those of the video, in order, from its start.
-
-        Raises CorruptArtifact when a segment is not what the plan says, StorageProblem when the disk refuses.
+        Raises CorruptArtifact when a segment is not what the plan says, StorageProblem when the disk
+        refuses or somebody else's file has the preview's name.
         """
         fresh = Span(self._chunks, max(self._chunks, len(segments)))
         pieces = tuple(check_segments(self._video, segments[fresh.start :], fresh))
         if pieces:
             self._show(pieces)
         self._chunks = fresh.stop
-        return self.facts
+        return self._frames
 
     def _show(self, pieces: Sequence[Piece]) -> None:
         need_bytes = sum(piece.path.stat().st_size for piece in pieces)
-        call = Call(f"write the preview of {self._video.name}", writes=self._out, need_bytes=need_bytes)
-        made = partial_path(self._out)
+        call = Call(f"write the preview of {self._video.name}", need_bytes=need_bytes)
         try:
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            self._write_fragments(pieces, made, call)
             if self._frames:
-                append_fragments(made, self._out, pieces[0].start * frame_ticks(self._video.frame_rate))
+                self._add(pieces, call)
             else:
-                made.replace(self._out)
+                self._screen.show(lambda path: self._write_fragments(pieces, path, call))
         except OSError as error:
             storage_problem(error, call)
-        finally:
-            with contextlib.suppress(OSError):
-                made.unlink(missing_ok=True)
         self._frames = pieces[-1].start + pieces[-1].frames
+
+    def _add(self, pieces: Sequence[Piece], call: Call) -> None:
+        start_ticks = pieces[0].start * frame_ticks(self._video.frame_rate)
+        with Scratch() as folder:
+            made = folder / self._screen.name
+            self._write_fragments(pieces, made, call)
+            self._screen.add(lambda path: append_fragments(made, path, start_ticks))
 
     def _write_fragments(self, pieces: Sequence[Piece], made: Path, call: Call) -> None:
         """A fragmented movie of `pieces`, counting time from its own start."""
@@ -83,7 +77,7 @@ class Preview:
 
         options: Options = {
             "c": "copy",
-            "f": "mp4" if self._out.suffix == ".mp4" else "mov",
+            "f": "mp4" if self._screen.name.endswith(".mp4") else "mov",
             "movflags": WHOLE_FRAGMENTS,
             "fflags": "+bitexact",
             "map_metadata": -1,
@@ -93,14 +87,16 @@ class Preview:
         with tempfile.TemporaryDirectory(prefix="farm-preview-") as folder:
             playlist = write_list(pieces, self._video.frame_rate, Path(folder) / "segments.ffconcat")
             joined = ffmpeg.input(str(playlist), format="concat", safe=0)["v:0"]
-            exchange(compile_command(ffmpeg.output(joined, str(made), **options)), call)
+            written = replace(call, writes=made.with_name(self._screen.name))
+            exchange(compile_command(ffmpeg.output(joined, str(made), **options)), written)
 
 
 def append_fragments(source: Path, target: Path, start_ticks: int) -> None:
     """Add the fragments of `source`, `start_ticks` later, to the end of `target`: all of them or none."""
     whole_bytes = target.stat().st_size
     try:
-        with source.open("rb") as reader, target.open("ab") as writer:
+        with source.open("rb") as reader, target.open("r+b") as writer:
+            writer.seek(whole_bytes)
             for kind, size in top_level(reader):
                 if kind == b"moof":
                     _write_box(writer, kind, delayed(reader.read(size), start_ticks))

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.cautions import cautions
-from farm.claims import refuse_foreign_films, require_output
+from farm.claims import refuse_foreign_outputs, require_output
 from farm.delivery import Delivery
 from farm.events import (
     Event,
@@ -107,8 +107,8 @@ class JobSession:
         """The fingerprint of the software and models that the digests stand for."""
         self.holdings = Holdings()
         self._notices: list[Event] = []
-        self._delivery = Delivery(self.plan, self.graph, self.store, self._notice)
         self._lock = self.store.lock()
+        self._delivery = Delivery(self.plan, self.graph, self.store, self._lock.confirm, self._notice)
         self._evictions = Evictions(self.store, self.check_lock)
         self._state = JobState(
             job=self.store.job_id,
@@ -135,17 +135,17 @@ class JobSession:
         """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first,
         and finish at once where `standing` says how.
 
-        Raises JobBusy, UsageError (a cancelled job, a film that would replace another job's), and
-        StoreUnusable where no film could be written.
+        Raises JobBusy, UsageError (a cancelled job, a film that would replace what this job did not write),
+        and StoreUnusable where no film could be written.
 
         The log of a job is its holder's: what was told before is written when the lock is held.
         """
         require_ours(self.store)
         if not self.scope.resume:
             require_not_cancelled(self.store.job_id, self.scope.runs_url, self._known())
-        refuse_foreign_films(self.plan, self.store)
+        refuse_foreign_outputs(self.plan, self.store)
         if self.scope.until is None:
-            require_output(self.plan)
+            require_output(self.plan, self.store)
         told = []
         for message in self._lock.taking():
             told.append(Notice(message))
@@ -166,6 +166,7 @@ class JobSession:
             self._state = known or self._state
             return ""
         self._take_back(Request)
+        self._delivery.take_over()
         stored, self._before = self.store.read_text(SPEC), known
         before, now = known.spec if known else None, self._state.spec
         again = partial(render_command, self.store.job_id, self.plan.job, self.store.runs_url)
@@ -309,7 +310,7 @@ class JobSession:
         for film, preview in self._finished_films():
             if not preview:
                 film = replace(film, exact=self.ledger.is_exact_film(film.name))
-                self._state = self._state.with_film(film)
+                self._state = self._state.with_film(film, [video.name for video in self.plan.videos])
             yield self.record(
                 FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
             )
@@ -317,7 +318,7 @@ class JobSession:
     def mend(self) -> Iterator[Event]:
         """Call when all is computed: waits for the films. Where one met a damaged segment, the ledger lists
         what makes it again, and nothing else; `complete` as a rule."""
-        self._delivery.wait()
+        self._delivery.wait(self.check_lock)
         yield from self.delivered()
         if self._decayed:
             # What is made again must not go with what was given up before.
@@ -340,7 +341,7 @@ class JobSession:
 
     def _unsettled(self) -> StorageProblem | None:
         """Waits for films, and for frames to be given up; what kept some of these from it."""
-        self._delivery.wait()
+        self._delivery.wait(self.check_lock)
         try:
             self._evictions.wait()
         except StorageProblem as problem:
@@ -476,7 +477,7 @@ class JobSession:
 
     def _write_state(self) -> None:
         """Raises JobBusy where the job is somebody else's by now, and how it stands is theirs to say."""
-        self.check_lock()
+        self._lock.confirm()
         self.store.save(STATE_FORM, self._state)
         self._written_s = time.monotonic()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -111,10 +111,12 @@ class JobState:
         """The state of a JSON object; None for None. Raises `jobs.records.Unreadable`."""
         return None if record is None else STATE_FORM.parse(json.dumps(record))
 
-    def with_film(self, film: FilmState) -> JobState:
-        """The state with this film added, or replaced where its name stood already."""
-        others = tuple(known for known in self.videos if known.name != film.name)
-        return replace(self, videos=(*others, film))
+    def with_film(self, film: FilmState, order: Sequence[str]) -> JobState:
+        """The state with this film added, or replaced where its name stood already. Films stand in the
+        `order` of their names, those of an earlier spec behind them."""
+        every = {known.name: known for known in self.videos} | {film.name: film}
+        names = dict.fromkeys((*(name for name in order if name in every), *every))
+        return replace(self, videos=tuple(every[name] for name in names))
 
     def film(self, name: str) -> FilmState | None:
         """The delivered film of that name."""

@@ -1,14 +1,12 @@
-"""Films: the stream copy of a video's segments with one track of sound, written whole or not at all.
+"""Films: the stream copy of a video's segments with one track of sound.
 
-Nothing is decoded or encoded again but the sound. The film is made under a temporary name in its own folder,
-read again, counted, and then renamed, so that a film that exists is a film that is right.
+Nothing is decoded or encoded again but the sound. What was made is read again and counted before anybody
+gives it the film's name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -62,38 +60,30 @@ class Piece:
     frames: int
 
 
-def assemble_film(video: PlannedVideo, segments: Sequence[Path], container: str, out: Path) -> FilmFacts:
-    """Join `segments`, one for each chunk of `video` in order, into the film `out`.
+def assemble_film(
+    video: PlannedVideo, segments: Sequence[Path], container: str, out: Path, name: str = ""
+) -> FilmFacts:
+    """Join `segments`, one for each chunk of `video` in order, into the film `out`, where nothing stands yet.
 
-    The file's user track, or the sound kept in the segments, becomes the film's track. Raises CorruptArtifact
-    when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput when the film
-    does not hold exactly the planned frames.
+    `name` is what the film is going to be called, for messages. The file's user track, or the sound kept in
+    the segments, becomes the film's track. Raises CorruptArtifact when a segment is not what the plan says,
+    StorageProblem when the disk refuses, BadOutput when the film does not hold exactly the planned frames.
     """
     if len(segments) != len(video.chunks):
         raise StageBug(
             f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this"
         )
-    call, partial = Call(f"write the film of {video.name}", writes=out), partial_path(out)
+    call = Call(f"write the film of {video.name}", writes=out.with_name(name or out.name))
     try:
         pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
         call = replace(call, need_bytes=sum(piece.path.stat().st_size for piece in pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
-        _remove(partial)
-        _write(video, pieces, container, partial, call)
-        digest = _sequence_sha256(partial, video) if container == PNG_SEQUENCE else file_sha256(partial)
-        _replace(partial, out)
+        _write(video, pieces, container, out, call)
+        digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else file_sha256(out)
     except OSError as error:
         storage_problem(error, call)
-    finally:
-        with contextlib.suppress(OSError):
-            _remove(partial)
     return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
-
-
-def partial_path(out: Path) -> Path:
-    """Where `out` is made before it is renamed: in the same folder, hidden, overwritten by the next try."""
-    return out.with_name(f".{out.name}.partial")
 
 
 def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) -> Iterator[Piece]:
@@ -143,20 +133,21 @@ def _microseconds(frame: int, rate: Fraction) -> int:
     return round(frame * MICROSECONDS / rate)
 
 
-def _write(video: PlannedVideo, pieces: Sequence[Piece], container: str, partial: Path, call: Call) -> None:
-    """Copy the segments into the film `partial`, and read it again."""
+def _write(video: PlannedVideo, pieces: Sequence[Piece], container: str, out: Path, call: Call) -> None:
+    """Copy the segments into the film `out`, and read it again."""
     with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
         playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
         if container == PNG_SEQUENCE:
-            partial.mkdir()
-            exchange(sequence_command(playlist, partial), call)
+            out.mkdir()
+            exchange(sequence_command(playlist, out), call)
         else:
-            exchange(film_command(video, playlist, container, partial), call)
+            out.open("xb").close()
+            exchange(film_command(video, playlist, container, out), call)
     if container == PNG_SEQUENCE:
-        _verify_sequence(partial, video)
+        _verify_sequence(out, video)
     else:
-        verify_film(partial, video, container)
-        sync(partial)
+        verify_film(out, video, container)
+        sync(out)
 
 
 def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path) -> list[str]:
@@ -242,18 +233,19 @@ def _verify_sequence(folder: Path, video: PlannedVideo) -> None:
         raise BadOutput(f"{video.name} became {found} pictures and the plan has {video.frames}; report this")
 
 
-def _sequence_sha256(folder: Path, video: PlannedVideo) -> str:
-    manifest = hashlib.sha256()
-    for line in png_manifest(folder, video.frames):
-        manifest.update(line.encode())
-    return manifest.hexdigest()
-
-
 def png_manifest(folder: Path, frames: int) -> Iterator[str]:
     """What `sha256sum *.png` prints in the folder of a sequence of `frames` frames, a line at a time."""
     for index in range(frames):
         name = png_name(index)
         yield f"{file_sha256(folder / name)}  {name}\n"
+
+
+def sequence_sha256(folder: Path, frames: int) -> str:
+    """Hex SHA-256 of the manifest of a PNG sequence."""
+    manifest = hashlib.sha256()
+    for line in png_manifest(folder, frames):
+        manifest.update(line.encode())
+    return manifest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -263,18 +255,3 @@ def file_sha256(path: Path) -> str:
         while block := file.read(HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _replace(partial: Path, out: Path) -> None:
-    """Put the finished film in its place. A folder cannot replace a full one, so the old one goes first."""
-    if partial.is_dir() and out.is_dir():
-        _remove(out)
-    partial.replace(out)
-    sync(out.parent)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.expand import variants
 from jobs.findings import Finding
-from jobs.output_names import PNG_SEQUENCE, output_names, same_name
 from jobs.places import Location, shown
 from jobs.spec import JobSpec
 from jobs.spec.base import is_there
@@ -148,36 +146,3 @@ def pickled_weights(folder: Path) -> Path | None:
     if any(file.suffix.lower() == ".safetensors" for file in files):
         return None
     return next((file for file in files if file.suffix.lower() in PICKLED), None)
-
-
-def check_outputs(spec: JobSpec) -> Iterator[Finding]:
-    """The output folder can be one, and no film replaces an input."""
-    folder = Path(spec.output.dir)
-    nearest = next((part for part in (folder, *folder.parents) if is_there(part)), None)
-    if nearest is not None and not _is_folder(nearest):
-        rule = "a folder, existing or not"
-        yield Finding(("output", "dir"), f"{shown(str(nearest))} is a file", rule, "name another folder")
-    elif nearest is not None and not os.access(nearest, os.W_OK | os.X_OK):
-        rule, remedy = (
-            "a folder that films can be written into",
-            "name another one, or change its permissions",
-        )
-        yield Finding(("output", "dir"), f"{shown(str(nearest))} cannot be written", rule, remedy)
-    yield from _replaced_inputs(spec, same_name(os.path.realpath(folder)))
-
-
-def _replaced_inputs(spec: JobSpec, folder: str) -> Iterator[Finding]:
-    """Inputs that stand where a film or a preview goes, or in the folder of a PNG sequence."""
-    inputs: dict[str, Location] = {}
-    for location, path in input_paths(spec):
-        real = same_name(os.path.realpath(path))
-        inputs[real] = location
-        if spec.output.container == PNG_SEQUENCE:
-            inputs.setdefault(str(Path(real).parent), location)
-    for variant in variants(spec):
-        for output in output_names(variant.name, spec.output.container):
-            location = inputs.get(f"{folder}/{same_name(output.name)}", ())
-            if location:
-                rule = f"inputs are never overwritten; {output.what} goes there"
-                remedy = "rename the video or choose another `output.dir`"
-                yield Finding(location, shown(output.name), rule, remedy, (("output",),))

@@ -19,13 +19,13 @@ from jobs.file_rules import (
     check_folders,
     check_input_files,
     check_models,
-    check_outputs,
     check_pickles,
     check_text_encoder,
 )
 from jobs.findings import Finding, not_caused_by
 from jobs.media_rules import check_media
 from jobs.model_rules import check_model_files
+from jobs.output_rules import check_inputs_stay, check_output_folder
 from jobs.overrides import apply_overrides, for_shell
 from jobs.places import Location
 from jobs.prompt_rules import check_prompts, uses_bundled_words
@@ -134,8 +134,9 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
     findings += [*check_folders(spec), *check_model_files(spec), *check_recipe_model(spec)]
+    findings += check_output_folder(spec)
     if sound:
-        findings += check_outputs(spec)
+        findings += check_inputs_stay(spec)
     probed, facts = probe_sources(spec, options.probes, _places(findings))
     findings += probed
     heard, facts = check_media(spec, options.probes, _places(findings), facts)

@@ -16,18 +16,16 @@ from jobs.findings import Finding
 from jobs.formats import CONTAINERS, containers_of
 from jobs.frames import TEMPORAL, latents_of
 from jobs.guider_rules import check_guider
-from jobs.output_names import OutputName, output_names, same_name
+from jobs.output_rules import check_names, check_output_url
 from jobs.places import Location, nearest, place_of, shown
 from jobs.recipe_rules import check_recipe
 from jobs.spec import MAX_PROMPT, Chunk, Defaults, Extend, Generate, JobSpec
-from jobs.spec.base import SAFE_NAME
 from jobs.task import Stage
 from jobs.topology import AUTO, Machine, parse_topology
 
 MAX_VIDEOS = 10_000
 MAX_CHUNKS = 100_000
 MAX_FILM_FRAMES = 20_000_000
-LONGEST_NAME = 200
 ANY_MACHINE_GPUS = 1e9
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "res_2s")
 GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
@@ -235,25 +233,6 @@ def frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
     return int(setting(chunk.extend, defaults, "num_new_frames")) * chunk.extend.repeat
 
 
-def check_names(spec: JobSpec) -> Iterator[Finding]:
-    """No two things that the job writes have one name, capitals and Unicode forms aside, and no name is too
-    long after the matrix is applied."""
-    seen: dict[str, tuple[OutputName, Location]] = {}
-    for variant in variants(spec):
-        location: Location = ("videos", variant.index, "name")
-        for output in output_names(variant.name, spec.output.container):
-            other, first = seen.setdefault(same_name(output.name), (output, location))
-            if other is not output:
-                rule = f"names are unique, capitals aside; {place_of(first)} has it too: {other.what}"
-                yield Finding(location, shown(output.name), rule, "give the video another name", (first,))
-        if variant.name == Stage.ENCODE:
-            rule = "tasks that several videos share go by this name"
-            yield Finding(location, shown(variant.name), rule, "give the video another name")
-        if not SAFE_NAME.fullmatch(variant.name[:80]) or len(variant.name) > LONGEST_NAME:
-            rule = f"at most {LONGEST_NAME} characters with what the matrix adds"
-            yield Finding(location, shown(variant.name), rule, "shorten the name", (("matrix",),))
-
-
 def check_format(spec: JobSpec) -> Iterator[Finding]:
     """Codec and sound fit the container."""
     output, container = spec.output, CONTAINERS[spec.output.container]
@@ -363,6 +342,7 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_placeholders,
     check_filled,
     check_format,
+    check_output_url,
     check_topology,
     check_audio,
     check_samplers,

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from farm.cli.options import AllowPickle, ComfyUI, Overrides, SpecArgument
+from farm.cli.options import (
+    DEFAULT_RUNS,
+    AllowPickle,
+    ComfyUI,
+    JobId,
+    Overrides,
+    Runs,
+    SpecArgument,
+)
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.results import CheckedVideo, CheckResult
 from jobs.wording import amount
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 
 def check(
     spec: SpecArgument,
+    runs: Runs = DEFAULT_RUNS,
+    job_id: JobId = None,
     overrides: Overrides = None,
     comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
@@ -26,11 +36,15 @@ def check(
     """Check a spec: place, value, rule and remedy of every mistake."""
     from farm.api import RenderOptions, load
     from farm.cautions import cautions
+    from farm.claims import refuse_foreign_outputs
     from jobs.plan import make_plan
+    from jobs.store import Store
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options)
     plan = make_plan(loaded.spec, loaded.facts)
+    if not any("://" in url for url in (runs, plan.output.dir)):
+        refuse_foreign_outputs(plan, Store.at(runs, job_id or plan.job))
     warnings = (*cautions(plan, loaded.facts), *_unseen_models(loaded.spec))
     result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), warnings)
     if output is OutputFormat.JSON:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, Overrides, Runs
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, JobId, Overrides, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 
 UNABLE = 5
@@ -19,6 +19,7 @@ def doctor(
     ] = None,
     comfyui: ComfyUI = None,
     runs: Runs = DEFAULT_RUNS,
+    job_id: JobId = None,
     overrides: Overrides = None,
     allow_pickle: AllowPickle = False,
     output: Output = OutputFormat.TEXT,
@@ -29,7 +30,7 @@ def doctor(
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options) if spec else None
-    report = examine(Subject(runs, loaded, address, comfyui))
+    report = examine(Subject(runs, loaded, address, comfyui, job_id))
     if output is OutputFormat.JSON:
         emit_json(report)
     else:

@@ -50,6 +50,7 @@ Overrides = Annotated[
 Runs = Annotated[
     str, typer.Option("--runs", envvar="FARM_RUNS", help="Where run directories are kept: a folder or URL.")
 ]
+JobId = Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Take a cancelled job up again.")]
 ComfyUI = Annotated[
     str | None,

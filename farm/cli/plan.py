@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.display import duration
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, Overrides, Runs, SpecArgument
+from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, JobId, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 from jobs.wording import amount
@@ -57,7 +57,7 @@ def plan(
         str | None, typer.Option("--topology", "-t", help="Instead of the spec's; auto compares them all.")
     ] = None,
     runs: Runs = DEFAULT_RUNS,
-    job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
+    job_id: JobId = None,
     all_chunks: Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")] = False,
     overrides: Overrides = None,
     comfyui: ComfyUI = None,

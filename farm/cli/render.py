@@ -10,6 +10,7 @@ from farm.cli.options import (
     DEFAULT_RUNS,
     AllowPickle,
     ComfyUI,
+    JobId,
     Overrides,
     Resume,
     Runs,
@@ -43,7 +44,7 @@ def render(
     ] = None,
     address: Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")] = None,
     runs: Runs = DEFAULT_RUNS,
-    job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
+    job_id: JobId = None,
     until: Annotated[
         str | None,
         typer.Option(

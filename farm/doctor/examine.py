@@ -11,7 +11,7 @@ from farm.doctor.device import check_device
 from farm.doctor.finding import DoctorReport, Finding, report
 from farm.doctor.media import check_media
 from farm.doctor.models import check_models
-from farm.doctor.storage import check_disk, check_output, check_store
+from farm.doctor.storage import check_disk, check_films, check_output, check_store
 from jobs.graph import build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan
@@ -19,12 +19,16 @@ from jobs.plan import make_plan
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What to examine: a checked spec (or the machine alone), the runs directory, a cluster, a ComfyUI."""
+    """What to examine: a checked spec (or the machine alone), the runs directory, a cluster, a ComfyUI.
+
+    `job_id` names the run directory where it is not the spec's name.
+    """
 
     runs_url: str
     loaded: LoadedSpec | None = None
     address: str | None = None
     comfyui: str | None = None
+    job_id: str | None = None
 
 
 def examine(subject: Subject) -> DoctorReport:
@@ -36,12 +40,14 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     loaded = subject.loaded
     spec = loaded.spec if loaded else None
     engine = spec.engine if spec else None
-    graph = build_graph(make_plan(loaded.spec, loaded.facts)) if loaded else None
+    plan = make_plan(loaded.spec, loaded.facts) if loaded else None
+    graph = build_graph(plan) if plan else None
     yield from check_media(spec)
     yield from check_store(subject.runs_url)
-    if spec and graph:
+    if spec and plan and graph:
         yield from check_disk(subject.runs_url, spec, graph)
         yield from check_output(spec.output)
+        yield from check_films(plan, subject.runs_url, subject.job_id)
     yield from check_models(engine)
     cluster_gpus = yield from check_cluster(subject.address)
     yield from check_device(engine, graph, cluster_gpus)

@@ -8,11 +8,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from farm.claims import foreign_outputs
 from farm.doctor.finding import Finding, fail, ok, warn
+from farm.outlet import outlet_of
 from jobs.errors import FarmError
 from jobs.graph import TaskGraph
+from jobs.planned import Plan
 from jobs.retention import estimate_disk
 from jobs.spec import JobSpec, Output
+from jobs.store import Store
 from jobs.store.opening import open_backend, probe
 
 GIB = 2**30
@@ -74,6 +78,14 @@ def _nearest(folder: Path) -> Path:
 
 def check_output(output: Output) -> Iterator[Finding]:
     """Whether films can be written."""
+    if "://" in output.dir:
+        try:
+            outlet_of(output.dir).probe()
+        except FarmError as error:
+            yield fail("output", str(error), "grant access, or choose another output.dir")
+        else:
+            yield ok("output", f"films go to {output.dir}")
+        return
     folder = Path(output.dir)
     standing = _nearest(folder)
     if not standing.is_dir() or not os.access(standing, os.W_OK):
@@ -84,3 +96,12 @@ def check_output(output: Output) -> Iterator[Finding]:
         yield warn("output", f"{folder} lies under /tmp", "films there may vanish; choose a lasting folder")
     else:
         yield ok("output", f"films go to {folder}")
+
+
+def check_films(plan: Plan, runs_url: str, job_id: str | None) -> Iterator[Finding]:
+    """Whether all that stands where films go is the job's own."""
+    try:
+        for problem in foreign_outputs(plan, Store.at(runs_url, job_id or plan.job)):
+            yield fail("films", f"{problem.place}: {problem.value}; {problem.rule}", problem.remedy)
+    except FarmError as error:
+        yield fail("films", str(error), "make --runs and output.dir readable")

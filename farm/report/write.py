@@ -14,15 +14,18 @@ from farm import __version__
 from farm.event_log import EventLog, Logged
 from farm.events import FilmDelivered
 from farm.frozen import DIGESTS_FORM
-from farm.preview import preview_path
+from farm.outlet import locate, outlet_of
 from farm.progress import STAGES, said_of
 from farm.report.gantt import gantt
 from farm.report.pictures import MOST_SEAMS, MOST_THUMBS, Seam, Thumb, seams, thumbs
 from farm.report.timeline import Timeline, explain_waits, read_timeline
 from farm.state import FilmState, JobState
 from farm.verbs.run import Run
+from jobs.errors import CannotRun, StorageProblem
 from jobs.graph import TaskGraph
+from jobs.output_names import preview_name
 from jobs.plan import Plan, PlannedVideo
+from jobs.scratch import Scratch
 from jobs.store import SPEC, Store
 
 REPORT = "report.html"
@@ -127,22 +130,37 @@ def _needs(graph: TaskGraph, task: str) -> list[str]:
 def _films(store: Store, plan: Plan, state: JobState, shown: Mapping[str, int]) -> list[FilmView]:
     share = max(1, min(len(plan.videos), MOST_SEAMS // 2))
     some, views = Budget(MOST_THUMBS // share, MOST_SEAMS // share), []
+    outlet = outlet_of(plan.output.dir)
     for at, video in enumerate(plan.videos):
         film = state.film(video.name)
-        path = Path(film.path) if film else preview_path(Path(plan.output.dir) / video.output)
+        preview = preview_name(video.name, plan.output.container)
+        address = film.path if film else outlet.address(preview or video.output)
         frames = video.frames if film else shown.get(video.name, 0)
-        bare = FilmView(video, film, _link(store, path), path.suffix in PLAYABLE, frames)
-        views.append(_with_pictures(bare, path, some if at < share else NONE))
+        link, playable = _link(store, address)
+        bare = FilmView(video, film, link, playable, frames)
+        views.append(_with_pictures(bare, address, some if at < share else NONE))
     return views
 
 
-def _with_pictures(view: FilmView, path: Path, budget: Budget) -> FilmView:
+def _with_pictures(view: FilmView, address: str, budget: Budget) -> FilmView:
     """The view with what can be seen of the film so far; without a link where there is nothing."""
-    video, frames = view.video, view.shown_frames
-    if not frames or not path.exists():
+    video, frames, copies = view.video, view.shown_frames, Scratch()
+    try:
+        outlet, name = locate(address)
+        if not frames or outlet.find(name) is None:
+            return FilmView(video, view.film)
+        if budget is NONE:
+            return view
+        path = outlet.fetch(name, copies)
+        small, pairs = thumbs(video, path, frames, budget.thumbs), seams(video, path, frames, budget.seams)
+        return replace(view, thumbs=tuple(small), seams=tuple(pairs))
+    except FileNotFoundError:
         return FilmView(video, view.film)
-    small, pairs = thumbs(video, path, frames, budget.thumbs), seams(video, path, frames, budget.seams)
-    return replace(view, thumbs=tuple(small), seams=tuple(pairs))
+    except (CannotRun, StorageProblem):
+        # The film's store cannot be asked; a page without pictures says more than none.
+        return view
+    finally:
+        copies.clear()
 
 
 def _previewed(log: Iterable[Logged]) -> dict[str, int]:
@@ -151,10 +169,14 @@ def _previewed(log: Iterable[Logged]) -> dict[str, int]:
     return {film.video: film.frames for film in films if film.preview}
 
 
-def _link(store: Store, path: Path) -> str:
-    """Relative where the report is a local file, so that a copied folder still plays."""
-    page = store.backend.path(REPORT)
-    return path.resolve().as_uri() if page is None else os.path.relpath(path, page.parent)
+def _link(store: Store, address: str) -> tuple[str, bool]:
+    """Address of the film on the page, and whether a browser plays it there. Relative where the report is a
+    local file, so that a copied folder still plays; objects are named, and played by who fetches them."""
+    if "://" in address:
+        return address, False
+    path, page = Path(address), store.backend.path(REPORT)
+    link = path.resolve().as_uri() if page is None else os.path.relpath(path, page.parent)
+    return link, path.suffix in PLAYABLE
 
 
 def _stage_rows(timeline: Timeline) -> list[StageRow]:

@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from farm.event_log import EventLog, Logged
 from farm.events import SHARED, FilmDelivered
+from farm.outlet import locate
 from farm.progress import STAGES, Progress, split_task
 from farm.state import WAITING, FailedTask, FilmState, JobState, WaitingFor
 from farm.verbs.run import Run
+from jobs.errors import FarmError
 from jobs.store import Driver, Presence
 
 
@@ -121,7 +122,7 @@ def _previews(log: Iterable[Logged]) -> dict[str, str]:
     """The newest preview of each film that is still there."""
     films = (logged.event for logged in log if isinstance(logged.event, FilmDelivered))
     newest = {film.video: film.path for film in films if film.preview}
-    return {video: path for video, path in newest.items() if Path(path).exists()}
+    return {video: path for video, path in newest.items() if _present(path)}
 
 
 def _stages(run: Run) -> tuple[StageStatus, ...]:
@@ -144,8 +145,16 @@ def _videos(run: Run, state: JobState, previews: Mapping[str, str]) -> tuple[Vid
 
 
 def _video(name: str, segments: int, committed: int, film: FilmState | None, preview: str) -> VideoStatus:
-    present = film is not None and Path(film.path).exists()
-    return VideoStatus(name, segments, committed, film, present, preview)
+    return VideoStatus(name, segments, committed, film, film is not None and _present(film.path), preview)
+
+
+def _present(address: str) -> bool:
+    """Whether a film is where it was put; one that cannot be looked at is taken to be."""
+    try:
+        outlet, name = locate(address)
+        return outlet.find(name) is not None
+    except FarmError:
+        return True
 
 
 def _busy(progress: Progress) -> tuple[BusyTask, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from farm.delivery import film_stands
 from farm.event_log import EventLog, PassedOver
 from farm.frozen import DIGESTS_FORM
-from farm.state import STATE_FORM
+from farm.outlet import locate
+from farm.output_records import OutputRecords
+from farm.state import STATE_FORM, FilmState
 from farm.verbs.run import Run
 from jobs.errors import DamagedDocument, NewerFormat
 from jobs.plan import PLAN_FORM
@@ -58,6 +59,7 @@ RENDER_AGAIN = "the next render discards it and renders it again"
 WRITE_AGAIN = "the next render writes it again"
 NO_HARM = "nothing to do: the log explains a run, it is not needed to continue one"
 DELIVER_AGAIN = "the next render assembles it again from its segments"
+KEEP_IT = "keep it under another name, or delete it; the next render then assembles the film again"
 
 
 def verify_job(runs_url: str, job_id: str) -> VerifyReport:
@@ -70,11 +72,7 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
         for digest, fault in checked.damage
     ]
     films = run.state.videos if run.state else ()
-    missing = [
-        Damage(Part.FILM, film.path, "is missing or altered", DELIVER_AGAIN)
-        for film in films
-        if not film_stands(Path(film.path), film)
-    ]
+    missing = list(_films(run, films))
     return VerifyReport(
         job=run.job,
         results=len(checked.commits),
@@ -82,6 +80,20 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
         damage=(*results, *_documents(run), *_events(run), *missing),
         unused=len(checked.unused),
     )
+
+
+def _films(run: Run, films: Iterable[FilmState]) -> Iterator[Damage]:
+    """A film that decayed is replaced; one that was written to since it was delivered might be somebody's
+    work."""
+    records = OutputRecords(run.store)
+    for film in films:
+        outlet, name = locate(film.path)
+        found = outlet.find(name)
+        if found is None:
+            yield Damage(Part.FILM, film.path, "is missing", DELIVER_AGAIN)
+        elif outlet.sha256(name) != film.sha256:
+            ours = records.of(name).knows(outlet, name, found)
+            yield Damage(Part.FILM, film.path, "is altered", DELIVER_AGAIN if ours else KEEP_IT)
 
 
 def _documents(run: Run) -> list[Damage]:

@@ -98,6 +98,16 @@ def resolve_path(value: str, info: ValidationInfo) -> str:
         raise refusal("`~` is followed by a user of this machine", "write the path in full") from None
 
 
+def resolve_folder(value: str, info: ValidationInfo) -> str:
+    """The path of a folder, as `resolve_path`; a URL of a local one becomes its path."""
+    scheme, slashes, rest = value.partition("://")
+    if slashes and scheme in ("file", "local"):
+        return resolve_path(rest, info)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)", value):
+        raise refusal("a folder, or the URL of one", f"write {value.replace(':/', '://', 1)[:60]!r}")
+    return resolve_path(value, info)
+
+
 def resolve_model(value: str, info: ValidationInfo) -> str:
     """A model file beside the spec becomes a path; anything else stays the name that the engine knows."""
     found = resolve_path(value, info)
@@ -114,6 +124,7 @@ def is_there(path: Path) -> bool:
 
 
 InputPath = Annotated[str, Field(max_length=4096), AfterValidator(resolve_path)]
+OutputFolder = Annotated[str, Field(max_length=4096), AfterValidator(resolve_folder)]
 ModelRef = Annotated[str, Field(max_length=4096), AfterValidator(resolve_model)]
 Size = Annotated[int, AfterValidator(_check_size), Field(json_schema_extra={"multipleOf": SPATIAL})]
 NumFrames = Annotated[int, AfterValidator(_check_num_frames), Field(json_schema_extra={"minimum": 9})]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from jobs.formats import CODECS, CONTAINERS
-from jobs.spec.base import InputPath, Model, Strength, refusal
+from jobs.spec.base import Model, OutputFolder, Strength, refusal
 
 Verdict = Literal["error", "warn", "off"]
 Deadline = Annotated[float, Field(gt=0.0, le=604_800.0)]
@@ -51,7 +51,9 @@ FILMS = "out"
 class Output(Model):
     """Where films go, and in what form."""
 
-    dir: InputPath = Field(FILMS, description="Folder of the films, relative to the spec.")
+    dir: OutputFolder = Field(
+        FILMS, description="Folder of the films, relative to the spec, or a URL such as `s3://bucket/films`."
+    )
     container: Literal[tuple(CONTAINERS)] = Field("mp4", description="File format.")  # type: ignore[valid-type]
     codec: Literal[tuple(CODECS)] | None = Field(  # type: ignore[valid-type]
         None,

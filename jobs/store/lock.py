@@ -137,6 +137,11 @@ class JobLock:
         if self._usurper is not None:
             raise busy(self.backend, self._usurper, "it took the job over while this process did not respond")
 
+    def confirm(self) -> None:
+        """`check` that looks now, whenever the last beat was. Raises StorageProblem where nobody can look."""
+        self.beat()
+        self.check()
+
     def beat(self) -> None:
         """Renew the lock and look for a successor; the thread does it, anyone may."""
         holder = self._holder

@@ -38,7 +38,7 @@ def _backend(runs_url: str, job_id: str) -> Backend:
         return LocalBackend(Path(rest).absolute() / job_id)
     from jobs.store.remote import open_remote
 
-    return open_remote(runs_url.rstrip("/"), job_id)
+    return open_remote(f"{runs_url.rstrip('/')}/{job_id}")
 
 
 def probe(backend: Backend) -> None:

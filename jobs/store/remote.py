@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ CONFLICT_TRIES = 5
 _memory_lock = threading.Lock()
 
 
-def open_remote(runs_url: str, job_id: str) -> RemoteBackend:
+def open_remote(url: str) -> RemoteBackend:
     """The backend for `scheme://...`; raises StoreUnusable for a scheme without exclusive create."""
-    scheme = runs_url.partition("://")[0]
+    scheme = url.partition("://")[0]
     if scheme not in EXCLUSIVE:
         raise StoreUnusable(
             f"A store on {scheme}:// cannot create a file exclusively: two workers could commit one result. "
@@ -43,7 +43,7 @@ def open_remote(runs_url: str, job_id: str) -> RemoteBackend:
         filesystem = fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError as error:
         raise StoreUnusable(f"{scheme}:// needs the package {EXCLUSIVE[scheme]}: pip install it.") from error
-    return RemoteBackend(filesystem, scheme, f"{runs_url}/{job_id}")
+    return RemoteBackend(filesystem, scheme, url)
 
 
 def refusals_of(url: str) -> tuple[type[Exception], ...]:
@@ -107,6 +107,21 @@ class RemoteBackend:
 
     def replace(self, key: str, data: bytes) -> None:
         self.filesystem.pipe_file(self._at(key), data)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy within the store; readers of `target` see the old object or the new one. Raises
+        FileNotFoundError."""
+        self.filesystem.cp_file(self._at(source), self._at(target))
+
+    def blocks(self, key: str, block_bytes: int) -> Iterator[bytes]:
+        """The object's bytes, a block at a time. Raises FileNotFoundError."""
+        with self.filesystem.open(self._at(key), "rb", block_size=block_bytes) as file:
+            while block := file.read(block_bytes):
+                yield block
+
+    def download(self, key: str, target: Path) -> None:
+        """Copy the object to a local file. Raises FileNotFoundError."""
+        self.filesystem.get_file(self._at(key), str(target))
 
     def append(self, key: str, data: bytes) -> None:
         raise NotImplementedError("object stores do not append; write numbered parts")

@@ -55,6 +55,11 @@ class Store(Documents):
         return cls(backend, runs_url, job_id)
 
     @classmethod
+    def at(cls, runs_url: str, job_id: str) -> Store:
+        """The store of a job that need not exist, for reading; writes nothing."""
+        return cls(open_backend(runs_url, job_id), runs_url, job_id)
+
+    @classmethod
     def find(cls, runs_url: str, job_id: str) -> Store:
         """Open a run that exists, writing nothing; raises UsageError with the nearest names."""
         backend = open_backend(runs_url, job_id)
@@ -67,7 +72,7 @@ class Store(Documents):
     def every(cls, runs_url: str) -> list[Store]:
         """Every run under `runs_url`, by name; folders that are no jobs are left out."""
         names = sorted(filter(JOB_ID.match, open_backend(runs_url, "listing").folders()))
-        stores = (cls(open_backend(runs_url, name), runs_url, name) for name in names)
+        stores = (cls.at(runs_url, name) for name in names)
         return [store for store in stores if store.exists()]
 
     @property

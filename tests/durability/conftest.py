@@ -68,6 +68,15 @@ class Workspace:
     def spec(self, **more: Any) -> dict[str, Any]:
         return film_spec(self.out, **more)
 
+    def spec_of(self, runs: object) -> dict[str, Any]:
+        """The same job with films of its own, for another runs directory: it replaces no others."""
+        return film_spec(self.root / f"out of {str(runs).replace('/', ' ')}")
+
+    def clear(self) -> None:
+        """Start anew."""
+        shutil.rmtree(self.root)
+        self.root.mkdir()
+
     def store(self) -> Store:
         return Store.open(str(self.runs), JOB)
 

@@ -27,9 +27,9 @@ def small_runs(workspace, small_disk: Callable[[Path, int], None]) -> Path:
 @pytest.fixture
 def films(workspace) -> Iterator[dict[str, str]]:
     """What the undisturbed render gives."""
+    workspace.clear()
     result = workspace.render()
-    shutil.rmtree(workspace.root)
-    workspace.root.mkdir()
+    workspace.clear()
     assert result.outcome == DONE
     return result.films
 

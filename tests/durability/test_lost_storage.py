@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,9 +37,9 @@ def films(last: JobFinished) -> dict[str, str]:
 
 @pytest.fixture
 def undisturbed(workspace) -> dict[str, str]:
+    workspace.clear()
     found = workspace.render().films
-    shutil.rmtree(workspace.root)
-    workspace.root.mkdir()
+    workspace.clear()
     return found
 
 

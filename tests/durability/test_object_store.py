@@ -18,7 +18,7 @@ from jobs.store import DIGESTS, Store
 def render_at(workspace, runs: str, stop_after: int | None = None) -> tuple[list[str], JobState | None]:
     """The tasks that were computed, and the final state where the render came to its end."""
     computed: list[str] = []
-    events = render(workspace.spec(), runs=runs, serial=True)
+    events = render(workspace.spec_of(runs), runs=runs, serial=True)
     for event in events:
         if isinstance(event, TaskCommitted):
             computed.append(event.task)
@@ -62,7 +62,7 @@ def test_the_copies_of_a_films_segments_go_once_it_is_delivered(
     """Else the driver's disk would have to hold every segment of every film."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     runs, delivered = "memory://copies", set()
-    for event in render(workspace.spec(), runs=runs, serial=True):
+    for event in render(workspace.spec_of(runs), runs=runs, serial=True):
         if isinstance(event, FilmDelivered) and not event.preview:
             delivered.add(event.video)
             names = {path.name.partition(".")[0] for path in tmp_path.rglob("*.mov")}

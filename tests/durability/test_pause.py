@@ -30,7 +30,7 @@ class Run:
 def driven(workspace, runs: Path, serial: bool = True, asking=None, stop_after: int = 0, **options) -> Run:
     """Renders; after five tasks it calls `asking`, after `stop_after` the driver is gone."""
     run = Run()
-    events = render(workspace.spec(), runs=str(runs), serial=serial, **options)
+    events = render(workspace.spec_of(runs), runs=str(runs), serial=serial, **options)
     for event in events:
         if isinstance(event, TaskCommitted):
             run.tasks.append(event.task)

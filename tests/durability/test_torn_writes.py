@@ -15,7 +15,7 @@ import pytest
 from farm.api import render
 from farm.state import DONE, PAUSED
 from farm.verbs.verify import Part, verify_job
-from jobs.errors import DamagedDocument
+from jobs.errors import DamagedDocument, UsageError
 from jobs.scratch import Scratch
 from jobs.store import DIGESTS, Commit, Store
 
@@ -71,8 +71,8 @@ RESULTS = [
 OTHERS = [
     (run, name)
     for run in LOST
-    for name in ("state.json", "plan.json", "digests.json", "spec.yaml", "events", "film")
-    if (run, name) != ("half", "film")
+    for name in ("state.json", "plan.json", "digests.json", "spec.yaml", "events", "outputs")
+    if (run, name) != ("half", "outputs")
 ]
 
 
@@ -124,10 +124,9 @@ def test_a_lost_result(workspace, runs, run: str, task: str, file: str, hurt: Ca
 @pytest.mark.parametrize(("run", "name"), OTHERS)
 def test_a_lost_document(workspace, runs, run: str, name: str, hurt: Callable[[Path], None]) -> None:
     workspace.restore(run)
-    if name == "events":
-        (path,) = list((workspace.job_dir / "events").iterdir())[:1]
-    else:
-        path = workspace.out / "dawn.mp4" if name == "film" else workspace.job_dir / name
+    path = workspace.job_dir / name
+    if path.is_dir():
+        path = min(path.iterdir())
     hurt(path)
     if name == "state.json" and hurt is not delete:
         expect_refusal(workspace)
@@ -139,6 +138,22 @@ def expect_refusal(workspace) -> None:
     with pytest.raises(DamagedDocument, match="farm resume harbor"):
         workspace.render()
     list(render(workspace.spec(), runs=str(workspace.runs), serial=True, resume=True, until="encode"))
+
+
+@pytest.mark.parametrize("hurt", (*HURTS, decay))
+def test_a_lost_film(workspace, runs, hurt: Callable[[Path], None]) -> None:
+    """One that decayed is delivered again. One that was written to might be somebody's work, and is kept."""
+    workspace.restore("finished")
+    assert workspace.render().computed == []
+    film = workspace.out / "dawn.mp4"
+    hurt(film)
+    if hurt in (truncate, corrupt):
+        written = film.read_bytes()
+        with pytest.raises(UsageError, match="keep it under another name, or delete it"):
+            workspace.render()
+        assert film.read_bytes() == written
+        film.unlink()
+    expect_repair(workspace, runs, "finished", set())
 
 
 @pytest.mark.parametrize("hurt", HURTS)

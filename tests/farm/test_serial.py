@@ -179,8 +179,11 @@ def test_an_unfinished_film_can_be_watched(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_preview_that_cannot_be_written_costs_nothing_but_itself(tmp_path: Path) -> None:
-    (tmp_path / "out" / "v.preview.mp4").mkdir(parents=True)
-    events = run(spec(tmp_path / "out"), tmp_path / "runs")
+    events = []
+    for event in render(spec(tmp_path / "out"), runs=str(tmp_path / "runs"), serial=True):
+        events.append(event)
+        if isinstance(event, JobPlanned):
+            (tmp_path / "out" / "v.preview.mp4").mkdir()
     assert last(events).outcome == "done"
     assert any("no preview of v yet" in event.message for event in events if isinstance(event, Notice))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,18 @@ def test_it_cannot_say_how_the_job_ended(session: JobSession) -> None:
         session._lock.beat()
         list(session.finish(DONE))
     assert standing(session.store) == DONE_ELSEWHERE
+
+
+def test_it_does_not_wait_for_a_film_of_a_job_that_it_lost(
+    session: JobSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session._lock, "timing", LockTiming(beat_s=0.1))
+    with pytest.raises(JobBusy), session:
+        list(session.begin())
+        endless: Future[None] = Future()
+        session._delivery._running.append((endless, False))
+        taken_over(session.store)
+        list(session.mend())
 
 
 def test_an_ordinary_exception_leaves_the_job_interrupted(session: JobSession) -> None:

@@ -15,7 +15,7 @@ from jobs.errors import InputError, SpecError
 from jobs.expand import variants
 from jobs.graph import build_graph
 from jobs.load import load_spec
-from jobs.output_names import output_names, same_name, temporary_name
+from jobs.output_names import output_names, preview_name, same_name, temporary_name
 from jobs.plan import make_plan
 from jobs.spec import JobSpec
 
@@ -56,7 +56,7 @@ WORDS = st.text(st.sampled_from("ab1- _.B"), min_size=1, max_size=8) | st.intege
 KEYS = st.sampled_from(["a", "b", "B", "a_1", "b1"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(KEYS, st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_names_of_a_matrix_never_meet(matrix: dict[str, list[Any]]) -> None:
     found = [same_name(name) for name in names(spec("v", matrix=matrix))]
@@ -87,6 +87,14 @@ def require_refused(data: dict[str, Any]) -> None:
     (problem,) = refused.value.problems
     assert problem.place == "videos[1].name"
     assert "it too" in problem.rule and "another name" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("container", "preview"),
+    [("mp4", "dawn.preview.mp4"), ("mkv", "dawn.preview.mov"), ("png-sequence", None)],
+)
+def test_names_of_previews(container: str, preview: str | None) -> None:
+    assert preview_name("dawn", container) == preview
 
 
 def test_previews_of_another_form_do_not_meet_films() -> None:
@@ -139,3 +147,34 @@ def test_inputs_are_not_where_a_film_goes(tmp_path: Path, container: str, file: 
         load_spec(data)
     places = {problem.place: problem.rule for problem in refused.value.problems}
     assert "never overwritten" in places["videos[0].chunks[0].generate.first_image"]
+
+
+@pytest.mark.parametrize(
+    ("place", "container", "words"),
+    [
+        ("ftp://host/films", "mp4", "s3://"),
+        ("simplecache::s3://bucket/films", "mp4", "s3://"),
+        ("s3:///films", "mp4", "name the bucket"),
+        ("s3:/bucket/films", "mp4", "s3://bucket/films"),
+        ("gs://bucket/films", "png-sequence", "container: mov"),
+        ("gs://bucket/films", "mp4", "pip install gcsfs"),
+    ],
+)
+def test_places_that_hold_no_films_are_refused(
+    place: str, container: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.output_rules.find_spec", lambda package: None)
+    data = spec("dawn", container=container)
+    data["output"]["dir"] = place
+    with pytest.raises(SpecError) as refused:
+        load_spec(data)
+    problem = refused.value.problems[0]
+    assert problem.place == "output.dir"
+    assert words in f"{problem.rule} {problem.remedy}"
+
+
+def test_urls_of_folders_are_folders(tmp_path: Path) -> None:
+    for scheme in ("file", "local"):
+        data = spec("dawn")
+        data["output"]["dir"] = f"{scheme}://{tmp_path}/films"
+        assert load_spec(data).spec.output.dir == f"{tmp_path}/films"

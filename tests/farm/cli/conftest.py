@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from farm.cli.main import run
+from tools.golden_run import moved
 
 JOB = "harbor"
 GENERATE = {"generate": {"prompt": "a harbor at dawn", "num_frames": 17}}
@@ -95,6 +96,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rendered(template: Path, tmp_path: Path) -> Rendered:
-    """A copy of a finished job; its films stay where they were delivered."""
-    shutil.copytree(template / "runs", tmp_path / "runs")
-    return Rendered(tmp_path / "runs", template / "film.yaml")
+    """A copy of a finished job, of its films and its spec, as if it had been rendered where it is."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    moved(tmp_path, str(template), str(tmp_path))
+    return Rendered(tmp_path / "runs", tmp_path / "film.yaml")
