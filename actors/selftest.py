@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actors.engines.base import Arriving
-from actors.engines.diffusers.architecture import build_transformer, transformer_config_of
-from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.checkpoint import Checkpoint, transformer_component
 from actors.engines.diffusers.engine import DiffusersEngine
 from actors.engines.diffusers.files import find_files
 from actors.engines.diffusers.samplers import noise_source
@@ -280,15 +279,13 @@ def _judge(subject: Subject) -> Any:
     from diffusers.loaders.single_file_utils import convert_ltx_transformer_checkpoint_to_diffusers
 
     files, dtype = find_files(subject.config), subject.transformer.dtype
-    if not files.is_single_file:
-        return LTXVideoTransformer3DModel.from_pretrained(
-            files.folder("transformer"), torch_dtype=dtype
-        ).eval()
+    if files.transformer.is_dir():
+        return LTXVideoTransformer3DModel.from_pretrained(files.transformer, torch_dtype=dtype).eval()
     opened, prefix = Checkpoint.open(files.checkpoint), "model.diffusion_model."
     stored = {prefix + name: tensor for name, tensor in opened.state(prefix).items()}
     state = convert_ltx_transformer_checkpoint_to_diffusers(stored)
     with torch.device("meta"):
-        judge = build_transformer(opened.configs.get("transformer") or transformer_config_of(state))
+        judge = transformer_component(opened).build()
     try:
         judge.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, assign=True)
     except RuntimeError as error:

@@ -60,6 +60,7 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     from actors.media.frames import check_clip
     from actors.media.images import probe_image
     from actors.media.probe import probe_video
+    from actors.models import TINY_CHECKPOINT
     from actors.models.tiny_words import read_bundled
 
     if isinstance(spec, LoadedSpec):
@@ -67,7 +68,9 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     if not isinstance(spec, str | Path | Mapping):
         rule = "the path of a spec, a mapping of the same shape, or a loaded spec"
         raise UsageError([Problem("spec", type(spec).__name__, rule, "give one of these")])
-    probes = Probes(probe_video, probe_image, check_sound, read_bundled, check_clip, check_latents)
+    probes = Probes(
+        probe_video, probe_image, check_sound, read_bundled, check_clip, check_latents, TINY_CHECKPOINT
+    )
     return load_spec(spec, options.overrides, options.code, probes=probes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 from jobs.frames import conformed_frames, frames_of, frames_within
@@ -118,7 +119,7 @@ class Probes:
 
     `video` measures a source, `clip` decodes what is used of it, `latent` reads the last latents of a file,
     as many as are used, `sound` decodes the seconds of a sound file that the film plays, from its start.
-    `prompt` says what the bundled model cannot read in a prompt.
+    `prompt` says what the bundled model cannot read in a prompt, and `bundled` is that model's file.
     """
 
     video: VideoProbe | None = None
@@ -127,6 +128,7 @@ class Probes:
     prompt: PromptReader | None = None
     clip: ClipProbe | None = None
     latent: LatentProbe | None = None
+    bundled: Path | None = None
 
 
 NO_PROBES = Probes()

@@ -35,6 +35,7 @@ from jobs.rules import find_faults
 from jobs.schema import json_schema
 from jobs.sources import probe_sources
 from jobs.spec import NO_CODE, Code, JobSpec
+from jobs.weight_rules import check_weights
 from jobs.yaml_events import yaml_text
 
 __all__ = ["LoadOptions", "LoadedSpec", "check_document", "json_schema", "load_spec"]
@@ -134,6 +135,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
     findings += [*check_folders(spec), *check_model_files(spec), *check_recipe_model(spec)]
+    findings += check_weights(spec, options.probes.bundled, _places(findings))
     findings += check_output_folder(spec)
     if sound:
         findings += check_inputs_stay(spec)

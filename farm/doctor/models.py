@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from farm.doctor.finding import Finding, fail, ok
+from farm.doctor.finding import Finding, Level, fail, ok
 from jobs.errors import FarmError, InputError
 from jobs.model_rules import model_fault
 from jobs.spec import EngineConfig
+
+if TYPE_CHECKING:
+    from actors.engines.diffusers.files import ModelFiles
 
 GIB = 2**30
 AGAIN = "download or copy it again, or restore its permissions"
@@ -23,11 +27,24 @@ def check_models(engine: EngineConfig | None) -> Iterator[Finding]:
     from actors.engines.diffusers.files import find_files
 
     try:
-        paths = find_files(engine or EngineConfig()).paths()
+        files = find_files(engine or EngineConfig())
     except FarmError as error:
         yield fail("models", _said(error), "correct the path, or download the model first")
         return
-    yield from (_found(path) for path in paths)
+    findings = [_found(path) for path in files.paths()]
+    yield from findings
+    if all(finding.level is Level.OK for finding in findings):
+        yield from _misfits(files)
+
+
+def _misfits(files: ModelFiles) -> Iterator[Finding]:
+    """Files whose tensors are not those of the modules that they are for; no tensor is read."""
+    import torch
+
+    from actors.engines.diffusers.loading import Loader
+
+    for problem in Loader(files, torch.float32).misfits():
+        yield fail("models", f"{problem.place} {problem.value}: {problem.rule}", problem.remedy)
 
 
 def _said(error: FarmError) -> str:

@@ -63,7 +63,7 @@ class EngineConfig(Model):
         None, description="Checkpoint file or folder, or hub id. Left out: the bundled tiny model."
     )
     diffusion_model: ModelRef | None = Field(
-        None, description="Diffusion model alone, for checkpoints that come in parts (comfyui)."
+        None, description="Diffusion model alone, for checkpoints that come in parts; its VAE is `vae`."
     )
     vae: ModelRef | None = Field(None, description="Video VAE alone, where the checkpoint has none.")
     text_encoder: ModelRef | Many[ModelRef] | None = Field(

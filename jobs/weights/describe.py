@@ -59,7 +59,8 @@ def describe(path: Path) -> Description:
 
 def describe_weights(weights: Weights, name: str = "") -> Description:
     """As `describe`, of a header that was read; `name` is that of the file."""
-    transformer, vae = transformer_of(weights), vae_of(weights)
+    transformer = _below(weights, transformer_prefix(weights))
+    vae = _below(weights, vae_prefix(weights))
     family = _family(weights, transformer, vae)
     return Description(
         parts=frozenset(_parts(weights, bool(transformer), bool(vae))),
@@ -71,21 +72,21 @@ def describe_weights(weights: Weights, name: str = "") -> Description:
     )
 
 
-def transformer_of(weights: Weights) -> dict[str, Tensor]:
-    """The transformer's tensors without prefix; empty where there is none."""
+def transformer_prefix(weights: Weights) -> str | None:
+    """What the names of the transformer's tensors start with; None where there is none."""
+    names = weights.tensors
     for prefix in TRANSFORMER_PREFIXES:
-        names = weights.tensors
         if prefix + BLOCK_KEY in names and any(prefix + key in names for key in TRANSFORMER_KEYS):
-            return weights.below(prefix)
-    return {}
+            return prefix
+    return None
 
 
-def vae_of(weights: Weights) -> dict[str, Tensor]:
-    """The video VAE's tensors without prefix; empty where there is none."""
+def vae_prefix(weights: Weights) -> str | None:
+    """What the names of the video VAE's tensors start with; None where there is none."""
     for prefix in VAE_PREFIXES:
         if all(f"{prefix}{side}.conv_in.conv.weight" in weights.tensors for side in ("encoder", "decoder")):
-            return weights.below(prefix)
-    return {}
+            return prefix
+    return None
 
 
 def vae_version(vae: Mapping[str, Tensor]) -> str:
@@ -96,6 +97,10 @@ def vae_version(vae: Mapping[str, Tensor]) -> str:
     if "encoder.down_blocks.1.conv.conv.weight" in vae:
         return "0.9.5"
     return "0.9.1" if any("time_embedder" in name for name in vae) else "0.9.0"
+
+
+def _below(weights: Weights, prefix: str | None) -> dict[str, Tensor]:
+    return {} if prefix is None else weights.below(prefix)
 
 
 def _parts(weights: Weights, transformer: bool, vae: bool) -> Iterator[Part]:

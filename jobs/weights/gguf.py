@@ -144,5 +144,5 @@ def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int, int]]:
 def _check_size(infos: list[tuple[str, Info, int, int]], header: int, alignment: int, size: int) -> None:
     start = -(-header // max(1, alignment)) * alignment
     wanted = start + max((offset + length for _, _, offset, length in infos), default=0)
-    if size < wanted:
+    if infos and size < wanted:
         raise ValueError(f"has {size} bytes where its header says {wanted}: it was not copied whole")

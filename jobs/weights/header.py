@@ -75,8 +75,18 @@ def shards(folder: Path) -> list[Path]:
     return [folder / name for name in listed]
 
 
+def component_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of the folder of a diffusers component; empty where there is none, or a damaged one."""
+    try:
+        return _json((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
 def _of_shards(folder: Path) -> Weights:
     parts = [read_weights(path) for path in shards(folder)]
+    if not parts:
+        raise WeightsFault(f"{folder.name} holds no .safetensors")
     tensors = {name: tensor for part in parts for name, tensor in part.tensors.items()}
     return Weights(tensors, parts[0].metadata if len(parts) == 1 else {})
 

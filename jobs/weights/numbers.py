@@ -53,6 +53,13 @@ def quantisation(weights: Weights, tensors: Mapping[str, Tensor]) -> str:
     return {"I8": "int8", "U8": "uint8"}.get(most, "")
 
 
+def unread_by_diffusers(weights: Weights, tensors: Mapping[str, Tensor]) -> str:
+    """How the weights are quantised, where the diffusers engine does not read that; else empty."""
+    found = quantisation(weights, tensors)
+    read = not found or found.removeprefix("scaled ") in FP8.values() or found.startswith("GGUF ")
+    return "" if read else found
+
+
 def declared_formats(weights: Weights) -> set[str]:
     """The formats that the metadata gives to single layers."""
     try:

@@ -69,7 +69,7 @@ def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
     from actors.engines.diffusers.checkpoint import (
         Checkpoint,
         load_transformer,
-        load_upsampler_file,
+        load_upsampler,
         load_vae,
     )
 
@@ -81,7 +81,7 @@ def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
     weight = transformer.transformer_blocks[0].attn1.to_q.weight
     assert float(weight.std()) == pytest.approx(weight.shape[1] ** -0.5, rel=0.1)
     assert load_vae(opened).latents_std.unique().tolist() == [1.0]
-    assert load_upsampler_file(upsampler_beside(path)) is not None
+    assert load_upsampler(Checkpoint.open(upsampler_beside(path))) is not None
 
 
 def test_a_film_is_a_valid_spec(tmp_path: Path) -> None:

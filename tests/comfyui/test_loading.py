@@ -258,3 +258,24 @@ def test_the_doctor_looks_where_the_core_looks(with_paths: tuple[Path, Path]) ->
     assert far.level is Level.FAIL
     assert "engine.checkpoint: nowhere.safetensors is not in" in far.message
     assert str(models / "checkpoints") in far.message
+
+
+def test_a_transformer_that_is_not_whole_is_refused(ltxv: Kit, folder: Path) -> None:
+    """Core would go on with what memory happens to hold."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from jobs.errors import CannotRun
+
+    key = "transformer_blocks.1.attn1.to_q.weight"
+    with safe_open(folder / "ltxv.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors["model.diffusion_model.extra.weight"] = tensors[f"model.diffusion_model.{key}"].clone()
+    save_file(tensors, folder / "more.safetensors", metadata)
+    with pytest.raises(CannotRun, match=r"extra\.weight is no part"):
+        engine_of("sample", checkpoint=str(folder / "more.safetensors"))
+    del tensors["model.diffusion_model.extra.weight"], tensors[f"model.diffusion_model.{key}"]
+    save_file(tensors, folder / "less.safetensors", metadata)
+    with pytest.raises(CannotRun, match=f"{key} is missing"):
+        engine_of("sample", checkpoint=str(folder / "less.safetensors"))

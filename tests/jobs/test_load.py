@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from actors.models import TINY_CHECKPOINT
 from jobs.document import parse_yaml
 from jobs.errors import InvalidInput, Problem, SpecError, UsageError
 from jobs.facts import Probes, VideoFact
@@ -112,7 +113,7 @@ def test_films_go_beside_the_spec_where_it_does_not_say(
 
 
 def test_a_model_beside_the_spec_becomes_a_path(folder: Path) -> None:
-    (folder / "ltxv.safetensors").write_bytes(NO_TENSORS)
+    (folder / "ltxv.safetensors").symlink_to(TINY_CHECKPOINT)
     assert load(folder, SPEC).spec.engine.checkpoint == str(folder / "ltxv.safetensors")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from jobs.load import load_spec
 from jobs.plan import make_plan
 from jobs.recipes import recipes
 from jobs.spec import JobSpec
-
-sys.path.append(str(Path(__file__).parents[1] / "official"))
+from tests.official.files import write_release
 
 DISTILLED = "ltxv-13b-0.9.8-distilled.safetensors"
 DEV = "ltxv-13b-0.9.8-dev.safetensors"
@@ -22,8 +20,6 @@ DEV = "ltxv-13b-0.9.8-dev.safetensors"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from files import write_release
-
     folder = tmp_path_factory.mktemp("models")
     for name in (DISTILLED, DEV):
         write_release(folder, name)

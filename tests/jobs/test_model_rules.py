@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.load import load_spec
+from jobs.model_rules import model_fault
 
 
 def problems(engine: dict[str, Any]) -> tuple[Problem, ...]:
@@ -38,10 +40,10 @@ def with_header(path: Path, header: Any, data: bytes = b"\0" * 16) -> Path:
 
 @pytest.mark.parametrize("engine", ["diffusers", "comfyui"])
 def test_whole_files_and_folders_pass(tmp_path: Path, engine: str) -> None:
-    assert problems({"name": engine, "checkpoint": str(weights(tmp_path / "m.safetensors"))}) == ()
+    assert problems({"name": engine, "checkpoint": str(TINY_CHECKPOINT)}) == ()
     weights(tmp_path / "model" / "transformer" / "part.safetensors")
     weights(tmp_path / "model" / "vae" / "part.safetensors")
-    assert problems({"name": engine, "checkpoint": str(tmp_path / "model")}) == ()
+    assert model_fault(tmp_path / "model") == ""
 
 
 @pytest.mark.parametrize(
@@ -87,8 +89,7 @@ def test_tensors_that_do_not_lie_side_by_side(tmp_path: Path, header: dict[str, 
         for name, (dtype, shape, at) in header.items()
     }
     path = with_header(tmp_path / "m.safetensors", entries)
-    whole = str(weights(tmp_path / "c.safetensors"))
-    (problem,) = problems({"name": "comfyui", "vae": str(path), "checkpoint": whole})
+    (problem,) = problems({"name": "comfyui", "vae": str(path), "checkpoint": str(TINY_CHECKPOINT)})
     assert problem.place == "engine.vae"
     assert "is damaged" in problem.value
 

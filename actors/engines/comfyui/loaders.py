@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.loras import add_lora
 from actors.engines.comfyui.model_kind import SAFE_SUFFIXES, is_audio_video
 from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from actors.engines.comfyui.tiny import has_own_text, write_own_upsampler
+from actors.engines.comfyui.whole import require_whole
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.files import file_digest
@@ -133,7 +135,6 @@ def _places(folder: str) -> list[str]:
 def load_model(files: ModelFiles, dtype: str) -> Any:
     """MODEL with its LoRAs. `dtype` is `auto` (ComfyUI decides) or a torch name."""
     import comfy.sd
-    import comfy.utils
     import torch
 
     options = {} if dtype == "auto" else {"dtype": getattr(torch, dtype)}
@@ -143,9 +144,9 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
         model = comfy.sd.load_checkpoint_guess_config(
             str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
         )[0]
+    require_whole(model, files.transformer)
     for path, strength in files.loras:
-        weights = comfy.utils.load_torch_file(str(path), safe_load=True)
-        model, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0.0)
+        model = add_lora(model, path, strength)
     _merge_patches(model)
     return model
 

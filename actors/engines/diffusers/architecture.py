@@ -1,21 +1,17 @@
-"""The shapes of LTX-Video's parts: original Lightricks configs -> diffusers modules with fresh weights.
-
-Files from before the metadata `config` (0.9.0) are told by their tensor shapes.
-"""
+"""The shapes of LTX-Video's parts: original Lightricks configs -> diffusers modules with fresh weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
     from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
     from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 
 Config = Mapping[str, Any]
-State = dict[str, torch.Tensor]
+State = dict[str, "torch.Tensor"]
 Block = tuple[str, dict[str, Any]]
 
 
@@ -94,56 +90,6 @@ def build_upsampler(config: Config) -> LTXLatentUpsamplerModel:
         "temporal_upsample",
     )
     return LTXLatentUpsamplerModel(**{name: config[name] for name in names if name in config})
-
-
-def transformer_config_of(state: State) -> dict[str, Any]:
-    """Configs of the files that carry none: the 2B model has 32 heads of 64."""
-    layers = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("transformer_blocks."))
-    inner = state["proj_in.weight"].shape[0]
-    return {
-        "in_channels": state["proj_in.weight"].shape[1],
-        "num_layers": layers,
-        "num_attention_heads": 32,
-        "attention_head_dim": inner // 32,
-        "cross_attention_dim": state["transformer_blocks.0.attn2.to_k.weight"].shape[1],
-        "caption_channels": state["caption_projection.linear_1.weight"].shape[1],
-    }
-
-
-def vae_config_of(original: State) -> dict[str, Any]:
-    """The 0.9.0 and 0.9.1 layouts, whose files say nothing about them."""
-    stage: list[Any] = [["res_x", 3], ["compress_all", 1]]
-    wider: list[Any] = [["res_x_y", 1]]
-    conv = [["res_x", 4], ["compress_all", 1], *wider, *stage, *wider, *stage, ["res_x", 3], ["res_x", 4]]
-    config: dict[str, Any] = {"encoder_blocks": conv, "decoder_blocks": conv}
-    if "decoder.last_time_embedder.timestep_embedder.linear_1.weight" not in original:
-        return config
-    if (
-        "encoder.down_blocks.1.conv.conv.bias" in original
-        and original["encoder.conv_out.conv.weight"].shape[1] == 2048
-    ):
-        raise UnsupportedCheckpoint(
-            "this file has no `config` metadata; download it again from its publisher"
-        )
-    decoder: list[Any] = []
-    for layers, noisy in ((5, True), (6, True), (7, True)):
-        decoder += [
-            ["res_x", {"num_layers": layers, "inject_noise": noisy}],
-            ["compress_all", {"residual": True, "multiplier": 2}],
-        ]
-    decoder.append(["res_x", {"num_layers": 8, "inject_noise": False}])
-    return config | {"decoder_blocks": decoder, "timestep_conditioning": True}
-
-
-def upsampler_config_of(state: State) -> dict[str, Any]:
-    weight = state["initial_conv.weight"]
-    blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("res_blocks."))
-    return {
-        "in_channels": weight.shape[1],
-        "mid_channels": weight.shape[0],
-        "num_blocks_per_stage": blocks,
-        "dims": weight.ndim - 2,
-    }
 
 
 def blocks_of(config: Config, side: str) -> list[Block]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         UpscaleParams,
     )
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "sentencepiece", "sageattention")
 """Those whose kernels, models or tokenizers reach the bytes."""
 """Raised when this engine's code changes what it makes."""

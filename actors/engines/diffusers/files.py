@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,13 @@ from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.files import file_digest
 from jobs.spec import EngineConfig
+from jobs.weights import read_weights
+from jobs.weights.describe import describe_weights, vae_prefix, vae_version
+from jobs.weights.header import component_config
 
 CAUSAL_BLOCK = "LTXVideo095DownBlock3D"
+CAUSAL_SINCE = "0.9.5"
+VAE_CLASS = "AutoencoderKLLTXVideo"
 FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler")
 
 
@@ -20,7 +24,8 @@ FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler"
 class ModelFiles:
     """Local paths. `checkpoint` is a single file or a diffusers folder; `None` means: not given.
 
-    `text_encoder` is a folder with `text_encoder/` and `tokenizer/`, `loras` pairs of file and strength.
+    `diffusion_model` is a transformer alone, which counts before the checkpoint's; `text_encoder` is a folder
+    with `text_encoder/` and `tokenizer/`, `loras` pairs of file and strength.
     """
 
     checkpoint: Path
@@ -28,24 +33,30 @@ class ModelFiles:
     text_encoder: Path | None
     upscale_model: Path | None
     loras: tuple[tuple[Path, float], ...]
+    diffusion_model: Path | None = None
 
     @property
     def is_single_file(self) -> bool:
         return self.checkpoint.is_file()
 
-    def folder(self, component: str) -> Path:
-        """Where a diffusers folder keeps `component`; the component itself may have been named instead."""
-        below = self.checkpoint / component
-        return below if below.is_dir() else self.checkpoint
+    @property
+    def transformer(self) -> Path:
+        """The file or folder that holds the transformer."""
+        return component_folder(self.diffusion_model or self.checkpoint, "transformer")
+
+    @property
+    def video_vae(self) -> Path:
+        """The file or folder that holds the video VAE."""
+        return component_folder(self.vae or self.checkpoint, "vae")
 
     def digests(self) -> dict[str, dict[str, Any]]:
         """What reaches each stage's bytes, by stage name."""
-        vae = self._digest("vae", self.vae)
+        vae = _digest(self.video_vae)
         transformer = {
-            "transformer": self._digest("transformer", None),
+            "transformer": _digest(self.transformer),
             "loras": [[file_digest(path), strength] for path, strength in self.loras],
         }
-        text = [self._digest(name, self._text_part(name)) for name in ("text_encoder", "tokenizer")]
+        text = [_digest(self._text_part(name)) for name in ("text_encoder", "tokenizer")]
         upsampler = self.upscale_model or (self.checkpoint if self.is_single_file else None)
         return {
             "encode": {"text": text, "vae": vae},
@@ -58,6 +69,7 @@ class ModelFiles:
         """Every file and folder that is read, absolute."""
         named = (
             self.checkpoint,
+            self.diffusion_model,
             self.vae,
             self.text_encoder,
             self.upscale_model,
@@ -66,19 +78,47 @@ class ModelFiles:
         return tuple(path.absolute() for path in named if path is not None)
 
     def counts_causally(self) -> bool:
-        """Whether a diffusers folder holds a model (0.9.5 and later) whose first latent is one frame. The
-        transformer's config does not say; the VAE that came with those models does."""
-        config = self.folder("vae") / "config.json"
-        if not config.is_file():
-            return False
-        return CAUSAL_BLOCK in json.loads(config.read_text()).get("down_block_types", ())
+        """Whether the first latent is one frame in the transformer's coordinates, as in 0.9.5 and later.
 
-    def _text_part(self, name: str) -> Path | None:
-        return self.text_encoder / name if self.text_encoder else None
+        The transformer's config says it in original files. Elsewhere its size does, or the VAE that came with
+        the model. Raises `SpecError` where nothing says it.
+        """
+        weights = read_weights(self.transformer)
+        if "transformer" in weights.config:
+            return bool(weights.config["transformer"].get("causal_temporal_positioning", False))
+        if describe_weights(weights).size == "13b":
+            return True
+        version = _vae_version(self.video_vae)
+        if not version:
+            rule = "a transformer whose file does not say how it counts frames needs the VAE it came with"
+            raise SpecError([Problem("engine.vae", "not given", rule, "name the VAE of the same release")])
+        return version >= CAUSAL_SINCE
 
-    def _digest(self, component: str, own: Path | None) -> str | None:
-        path = own or (self.checkpoint if self.is_single_file else self.checkpoint / component)
-        return file_digest(path) if path.exists() else None
+    def _text_part(self, name: str) -> Path:
+        if self.text_encoder:
+            return self.text_encoder / name
+        return self.checkpoint if self.is_single_file else self.checkpoint / name
+
+
+def component_folder(path: Path, component: str) -> Path:
+    """Where a diffusers folder keeps `component`; the component itself, or a file, may be named instead."""
+    below = path / component
+    return below if below.is_dir() else path
+
+
+def _digest(path: Path) -> str | None:
+    return file_digest(path) if path.exists() else None
+
+
+def _vae_version(path: Path) -> str:
+    """The first version with this VAE, empty where there is none."""
+    if path.is_dir():
+        config = component_config(path)
+        if config.get("_class_name") != VAE_CLASS:
+            return ""
+        return CAUSAL_SINCE if CAUSAL_BLOCK in config.get("down_block_types", ()) else "0.9.0"
+    weights = read_weights(path)
+    return vae_version(weights.below(vae_prefix(weights) or ""))
 
 
 def find_files(config: EngineConfig) -> ModelFiles:
@@ -95,8 +135,9 @@ def find_files(config: EngineConfig) -> ModelFiles:
             problems.append(_missing(place, name or "", error))
             return None
 
+    alone = found("engine.diffusion_model", config.diffusion_model, ("transformer",))
     files = ModelFiles(
-        checkpoint=found("engine.checkpoint", config.checkpoint) or TINY_CHECKPOINT,
+        checkpoint=found("engine.checkpoint", config.checkpoint) or alone or TINY_CHECKPOINT,
         vae=found("engine.vae", config.vae, ("vae",)),
         text_encoder=found(
             "engine.text_encoder", next(iter(config.text_encoders), None), ("text_encoder", "tokenizer")
@@ -107,6 +148,7 @@ def find_files(config: EngineConfig) -> ModelFiles:
             for index, lora in enumerate(config.loras)
             if (path := found(f"engine.loras[{index}].path", lora.path))
         ),
+        diffusion_model=alone,
     )
     if problems:
         raise SpecError(problems)
@@ -116,13 +158,22 @@ def find_files(config: EngineConfig) -> ModelFiles:
 def _local(name: str, folders: tuple[str, ...]) -> Path:
     path = Path(name)
     if path.exists():
-        return path
+        return snapshot_of(path)
     if name.count("/") != 1 or path.is_absolute() or name.startswith("."):
         raise FileNotFoundError(f"there is no file or folder {name}")
     from huggingface_hub import snapshot_download
 
     patterns = ["model_index.json", *(f"{folder}/*" for folder in folders)]
     return Path(snapshot_download(name, allow_patterns=patterns))
+
+
+def snapshot_of(path: Path) -> Path:
+    """A repository in a hub cache keeps each revision in a folder of its own: that of `main`."""
+    main = path / "refs" / "main"
+    if not main.is_file():
+        return path
+    snapshot = path / "snapshots" / main.read_text(encoding="utf-8").strip()
+    return snapshot if snapshot.is_dir() else path
 
 
 def _missing(place: str, name: str, error: Exception) -> Problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,19 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from actors.engines.diffusers import attention, checkpoint, feedforward, lora
+from actors.engines.diffusers import attention, feedforward, lora
 from actors.engines.diffusers.architecture import UnsupportedCheckpoint
-from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.checkpoint import (
+    Checkpoint,
+    Component,
+    transformer_component,
+    upsampler_component,
+    vae_component,
+)
 from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
-from actors.engines.diffusers.files import ModelFiles
+from actors.engines.diffusers.files import ModelFiles, component_folder
 from actors.engines.diffusers.text import PromptEncoder, T5Prompts, TinyPrompts
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
 from jobs.errors import Problem, SpecError
+from jobs.weights import read_weights
+from jobs.weights.use import PARTS, misuse
 
 log = logging.getLogger(__name__)
+
+FIELD_OF = {part: field for field, part in PARTS.items()}
 
 
 @dataclass(frozen=True)
@@ -41,20 +49,6 @@ class Denoising:
 
 
 @dataclass(frozen=True)
-class VaeFile(Checkpoint):
-    """A single file that holds a video VAE alone, with or without the `vae.` prefix."""
-
-    @classmethod
-    def open(cls, path: Path) -> VaeFile:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return cls(path, json.loads(metadata.get("config", "{}")))
-
-    def state(self, prefix: str) -> dict[str, torch.Tensor]:
-        return super().state(prefix) or super().state("")
-
-
-@dataclass(frozen=True)
 class Loader:
     """Loads components one by one, so that a worker holds only what its stages need."""
 
@@ -63,18 +57,11 @@ class Loader:
 
     def denoising(self) -> Denoising:
         """The transformer."""
-        opened = self._opened()
-        if opened:
-            transformer = _supported(lambda: checkpoint.load_transformer(opened, self.dtype))
-            causal = bool(opened.configs.get("transformer", {}).get("causal_temporal_positioning", False))
-        else:
-            from diffusers.models.transformers.transformer_ltx import LTXVideoTransformer3DModel
-
-            transformer = self._pretrained(LTXVideoTransformer3DModel, self.files.folder("transformer"))
-            causal = self.files.counts_causally()
-        for path, strength in self.files.loras:
-            layers = lora.merge(transformer, path, strength)
-            log.info("LoRA %s: %d layers at strength %g", path.name, layers, strength)
+        component = self.transformer()
+        causal = self.files.counts_causally()
+        loras = self._open_loras(component)
+        transformer = self._loaded(component, self.dtype)
+        lora.merge(transformer, loras)
         state = attention.install(transformer)
         feedforward.install(transformer)
         return Denoising(transformer, state, causal)
@@ -83,28 +70,21 @@ class Loader:
         """The video VAE."""
         # Half precision overflows in the decoder; bfloat16 does not.
         dtype = torch.float32 if self.dtype == torch.float16 else self.dtype
-        opened = self._opened()
-        if self.files.vae and self.files.vae.is_dir():
-            return VideoCodec(self._pretrained_vae(self.files.vae, dtype))
-        if self.files.vae or opened:
-            source = VaeFile.open(self.files.vae) if self.files.vae else opened
-            assert source is not None
-            vae = _supported(lambda: checkpoint.load_vae(source, dtype))
-            config = source.configs.get("vae", {})
-            return VideoCodec(
-                vae,
-                config.get("decode_timestep", DECODE_TIMESTEP),
-                config.get("decode_noise_scale", DECODE_NOISE),
-            )
-        return VideoCodec(self._pretrained_vae(self.files.checkpoint, dtype))
+        component = self.vae()
+        config = component.checkpoint.configs.get("vae", {})
+        return VideoCodec(
+            self._loaded(component, dtype),
+            config.get("decode_timestep", DECODE_TIMESTEP),
+            config.get("decode_noise_scale", DECODE_NOISE),
+        )
 
     def prompts(self) -> PromptEncoder:
         """The prompt encoder: the checkpoint's own, or T5."""
-        opened = self._opened()
         if self.files.text_encoder:
             return T5Prompts.load(self.files.text_encoder, self.dtype)
-        if not opened:
+        if self.files.checkpoint.is_dir():
             return T5Prompts.load(self.files.checkpoint, self.dtype)
+        opened = _supported("engine.checkpoint", lambda: Checkpoint.open(self.files.checkpoint))
         if not opened.has("text_encoder"):
             raise SpecError([_needed("engine.text_encoder", "this checkpoint carries no text encoder")])
         config = opened.configs["text_encoder"]
@@ -115,40 +95,74 @@ class Loader:
 
     def upsampler(self) -> Any:
         """The 2x latent upsampler. Raises `SpecError` where none is named."""
-        named, opened = self.files.upscale_model, self._opened()
-        if named and named.is_file():
-            return _supported(lambda: checkpoint.load_upsampler_file(named, self.dtype))
-        if named:
-            from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
+        return self._loaded(self.latent_upsampler(), self.dtype)
 
-            below = named / "latent_upsampler"
-            return self._pretrained(LTXLatentUpsamplerModel, below if below.is_dir() else named)
-        if opened and opened.has("latent_upsampler"):
-            return checkpoint.load_upsampler(opened, self.dtype)
-        raise SpecError([_needed("engine.upscale_model", "this checkpoint carries no latent upsampler")])
+    def misfits(self) -> list[Problem]:
+        """What keeps the files from being loaded, as far as their headers show; no tensor is read."""
+        problems: list[Problem] = []
+        makers = [self.transformer, self.vae]
+        if self.files.upscale_model:
+            makers.append(self.latent_upsampler)
+        for make in makers:
+            try:
+                component = make()
+                _supported(self._place(component.what), component.empty)
+                if component.what == "transformer":
+                    self.files.counts_causally()
+                    self._open_loras(component)
+            except SpecError as error:
+                problems += error.problems
+        return problems
 
-    def _opened(self) -> Checkpoint | None:
-        """The single file, opened; None for a folder."""
-        if not self.files.is_single_file:
-            return None
-        return _supported(lambda: Checkpoint.open(self.files.checkpoint))
+    def transformer(self) -> Component:
+        """The transformer, not loaded yet. Raises `SpecError` where the named file holds none."""
+        return self._component("transformer", self.files.transformer, transformer_component)
 
-    def _pretrained_vae(self, folder: Path, dtype: torch.dtype) -> Any:
-        from diffusers.models.autoencoders.autoencoder_kl_ltx import AutoencoderKLLTXVideo
+    def vae(self) -> Component:
+        """As `transformer`, of the video VAE."""
+        return self._component("vae", self.files.video_vae, vae_component)
 
-        below = folder / "vae"
-        return self._pretrained(AutoencoderKLLTXVideo, below if below.is_dir() else folder, dtype)
+    def latent_upsampler(self) -> Component:
+        """As `transformer`, of the latent upsampler."""
+        named = self.files.upscale_model
+        if named is None and not self._carries("latent_upsampler"):
+            rule = "this checkpoint carries no latent upsampler"
+            raise SpecError([_needed("engine.upscale_model", rule)])
+        path = component_folder(named or self.files.checkpoint, "latent_upsampler")
+        return self._component("latent_upsampler", path, upsampler_component)
 
-    def _pretrained(self, kind: Any, folder: Path, dtype: torch.dtype | None = None) -> Any:
-        model = kind.from_pretrained(folder, torch_dtype=dtype or self.dtype, use_safetensors=True)
-        return model.eval().requires_grad_(False)
+    def _component(self, what: str, path: Path, make: Callable[[Checkpoint], Component]) -> Component:
+        place = self._place(what)
+        wrong = misuse(path, FIELD_OF[what], "diffusers")
+        if wrong is not None:
+            raise SpecError([Problem(place, path.name, wrong.rule, wrong.remedy)])
+        return _supported(place, lambda: make(Checkpoint.open(path)))
+
+    def _carries(self, part: str) -> bool:
+        checkpoint = self.files.checkpoint
+        return checkpoint.is_file() and part in read_weights(checkpoint).config
+
+    def _open_loras(self, transformer: Component) -> list[lora.Lora]:
+        shapes = transformer.shapes()
+        return [lora.open_lora(path, strength, shapes) for path, strength in self.files.loras]
+
+    def _loaded(self, component: Component, dtype: torch.dtype) -> Any:
+        return _supported(self._place(component.what), lambda: component.load(dtype))
+
+    def _place(self, what: str) -> str:
+        """The field of the spec that names the file of a component."""
+        return {
+            "transformer": "engine.diffusion_model" if self.files.diffusion_model else "engine.checkpoint",
+            "vae": "engine.vae" if self.files.vae else "engine.checkpoint",
+            "latent_upsampler": "engine.upscale_model",
+        }[what]
 
 
-def _supported(load: Callable[[], Any]) -> Any:
+def _supported(place: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
     except UnsupportedCheckpoint as error:
-        raise SpecError([_needed("engine.checkpoint", str(error))]) from error
+        raise SpecError([_needed(place, str(error))]) from error
 
 
 def _needed(place: str, rule: str) -> Problem:

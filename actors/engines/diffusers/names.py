@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from actors.engines.diffusers.architecture import (
     DOWN_TYPES,
     Block,
     Config,
-    State,
     UnsupportedCheckpoint,
     blocks_of,
 )
+
+Value = TypeVar("Value")
+"""A tensor, or whatever else is kept by a tensor's name."""
 
 TRANSFORMER_NAMES = (
     ("patchify_proj", "proj_in"),
@@ -35,7 +40,7 @@ _UNUSED_STATISTICS = frozenset(
 """What published VAEs record beside the mean and the deviation that latents are normalised by."""
 
 
-def rename(state: State, names: tuple[tuple[str, str], ...]) -> State:
+def rename(state: Mapping[str, Value], names: tuple[tuple[str, str], ...]) -> dict[str, Value]:
     """`state` with every (old, new) pair of `names` replaced in its keys."""
     renamed = {}
     for key, tensor in state.items():
@@ -45,7 +50,7 @@ def rename(state: State, names: tuple[tuple[str, str], ...]) -> State:
     return renamed
 
 
-def vae_state(original: State, config: Config) -> State:
+def vae_state(original: Mapping[str, Value], config: Config) -> dict[str, Value]:
     """Keys of a VAE in the original layout -> keys of the diffusers VAE that `build_vae` makes."""
     moves = {
         f"encoder.down_blocks.{i}.": f"encoder.{to}."
@@ -64,7 +69,7 @@ def vae_state(original: State, config: Config) -> State:
     return rename(state, _VAE_NAMES)
 
 
-def original_vae_state(state: State, config: Config) -> State:
+def original_vae_state(state: Mapping[str, Value], config: Config) -> dict[str, Value]:
     """The inverse of `vae_state`, for writing a checkpoint."""
     places = {
         f"encoder.{to}.": f"encoder.down_blocks.{i}."
@@ -82,7 +87,7 @@ def original_vae_state(state: State, config: Config) -> State:
     return rename(original, tuple((new, old) for old, new in reversed(_VAE_NAMES)))
 
 
-def original_transformer_state(state: State) -> State:
+def original_transformer_state(state: Mapping[str, Value]) -> dict[str, Value]:
     """Diffusers keys of a transformer -> keys of the original layout, without prefix."""
     return rename(state, tuple((new, old) for old, new in TRANSFORMER_NAMES))
 

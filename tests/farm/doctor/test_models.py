@@ -2,23 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from actors.models import TINY_CHECKPOINT
-from actors.payload import Payload, pack
 from farm.doctor.models import check_models
 from jobs.spec import EngineConfig
 from tests.farm.doctor.conftest import Doctor, film, found
-
-
-def weights(path: Path) -> Path:
-    """A small but whole `.safetensors`."""
-    path.write_bytes(pack(Payload({"a": np.zeros((64, 64), np.float32)}, {})))
-    return path
-
-
-def engine(path: Path, name: str = "diffusers") -> dict[str, str]:
-    return {"name": name, "checkpoint": str(path)}
+from tests.official.files import RELEASES, single_file, write_sparse
 
 
 def test_the_bundled_model(doctor: Doctor) -> None:
@@ -26,16 +14,17 @@ def test_the_bundled_model(doctor: Doctor) -> None:
 
 
 def test_a_whole_file(doctor: Doctor, tmp_path: Path) -> None:
-    path = weights(tmp_path / "m.safetensors")
-    report = doctor(film(tmp_path, engine=engine(path)))
+    path = tmp_path / "m.safetensors"
+    path.symlink_to(TINY_CHECKPOINT)
+    report = doctor(film(tmp_path, engine={"checkpoint": str(path)}))
     assert str(path) in found(report, "models", "ok")["message"]
     assert "hours" in found(report, "gpu", "warn")["message"]
 
 
 def test_a_file_that_was_not_copied_whole(tmp_path: Path) -> None:
     """As one that was downloaded by its hub id: files that a spec names are seen while it is checked."""
-    path = weights(tmp_path / "m.safetensors")
-    path.write_bytes(path.read_bytes()[:-1])
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(TINY_CHECKPOINT.read_bytes()[:-1])
     (finding,) = check_models(EngineConfig(checkpoint=str(path)))
     assert finding.level == "fail"
     assert "not copied whole" in finding.message and "download" in finding.fix
@@ -45,3 +34,13 @@ def test_a_file_that_vanished_after_the_check(tmp_path: Path) -> None:
     (finding,) = check_models(EngineConfig(checkpoint=str(tmp_path / "gone.safetensors")))
     assert finding.level == "fail"
     assert "engine.checkpoint" in finding.message
+
+
+def test_a_model_of_another_build_is_found_before_the_render(tmp_path: Path) -> None:
+    """The header shows it, but only beside the modules: a layer too few."""
+    entries = single_file(RELEASES["ltx-video-2b-v0.9.5.safetensors"])
+    del entries["vae.decoder.up_blocks.6.res_blocks.4.conv1.conv.weight"]
+    path = write_sparse(tmp_path / "m.safetensors", entries)
+    *_, fault = check_models(EngineConfig(checkpoint=str(path)))
+    assert fault.level == "fail"
+    assert "is missing" in fault.message and "engine.checkpoint" in fault.message

@@ -1,4 +1,4 @@
-"""LoRA files of every usual key format change the same weights by the same amount."""
+"""LoRA files of every kind change the weights by the published formulas, or are refused as a whole."""
 
 from __future__ import annotations
 
@@ -6,72 +6,107 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from actors.engines.diffusers import lora
 from actors.engines.diffusers.architecture import build_transformer
+from actors.engines.diffusers.names import original_transformer_state
 from jobs.errors import SpecError
+from jobs.weights.header import Tensor as Entry
+from tests.official.loras import ADAPTER, ALPHA, KINDS, RANK, layers_of, write_lora
 
-SIZES = {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 12, "cross_attention_dim": 24}
-CONFIG = {"in_channels": 8, "caption_channels": 8, **SIZES}
-RANK = 4
-
-FORMATS = {
-    "diffusers": ("transformer.transformer_blocks.1.attn1.to_q", ".lora_A.weight", ".lora_B.weight"),
-    "peft": (
-        "base_model.model.transformer_blocks.1.attn1.to_q",
-        ".lora_A.default.weight",
-        ".lora_B.default.weight",
-    ),
-    "comfyui": ("diffusion_model.transformer_blocks.1.attn1.to_q", ".lora_A.weight", ".lora_B.weight"),
-    "kohya": ("lora_unet_transformer_blocks_1_attn1_to_q", ".lora_down.weight", ".lora_up.weight"),
+WIDTH, CAPTION = 24, 16
+CONFIG = {
+    "in_channels": 128,
+    "caption_channels": CAPTION,
+    "num_layers": 2,
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "cross_attention_dim": WIDTH,
 }
+LAYERS = layers_of(WIDTH, WIDTH, CAPTION)
+LAYER = "transformer_blocks.0.attn2.to_k"
+KEY = f"diffusion_model.{LAYER}"
 
 
-@pytest.fixture
-def factors() -> tuple[torch.Tensor, torch.Tensor]:
+def changes(path: Path, *strengths: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A transformer's weights by their original names, before and after merging the file."""
     torch.manual_seed(0)
-    return torch.randn(RANK, 24), torch.randn(24, RANK)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format(name: str, tmp_path: Path, factors: tuple[torch.Tensor, torch.Tensor]) -> None:
     transformer = build_transformer(CONFIG)
-    layer = transformer.transformer_blocks[1].attn1.to_q
-    before = layer.weight.detach().clone()
-    key, down, up = FORMATS[name]
-    save_file({key + down: factors[0], key + up: factors[1]}, tmp_path / "style.safetensors")
-    assert lora.merge(transformer, tmp_path / "style.safetensors", 0.5) == 1
-    torch.testing.assert_close(layer.weight, before + 0.5 * factors[1] @ factors[0])
+    before = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
+    shapes = {name: Entry("F32", tuple(tensor.shape)) for name, tensor in before.items()}
+    lora.merge(transformer, [lora.open_lora(path, strength, shapes) for strength in strengths])
+    after = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
+    return original_transformer_state(before), original_transformer_state(after)
 
 
-def test_alpha_scales(tmp_path: Path, factors: tuple[torch.Tensor, torch.Tensor]) -> None:
-    key, down, up = FORMATS["kohya"]
-    tensors = {key + down: factors[0], key + up: factors[1], key + ".alpha": torch.tensor(2.0)}
-    save_file(tensors, tmp_path / "style.safetensors")
-    deltas, leftover = lora.read(tmp_path / "style.safetensors")
-    (delta,) = deltas.values()
-    torch.testing.assert_close(delta.weight(1.0), 2.0 / RANK * factors[1] @ factors[0])
-    assert leftover == []
+TAKEN = [name for name, kind in KINDS.items() if kind.diffusers]
+REFUSED = [name for name, kind in KINDS.items() if not kind.diffusers]
 
 
-def test_original_names_are_understood(tmp_path: Path) -> None:
-    transformer = build_transformer(CONFIG)
-    key = "diffusion_model.patchify_proj"
-    tensors = {f"{key}.lora_A.weight": torch.ones(1, 8), f"{key}.lora_B.weight": torch.ones(24, 1)}
-    save_file(tensors, tmp_path / "style.safetensors")
-    before = transformer.proj_in.weight.detach().clone()
-    lora.merge(transformer, tmp_path / "style.safetensors", 1.0)
-    torch.testing.assert_close(transformer.proj_in.weight, before + 1.0)
+@pytest.mark.parametrize("name", TAKEN)
+def test_every_layer_of_a_file_is_changed(name: str, tmp_path: Path) -> None:
+    before, after = changes(write_lora(tmp_path / "style.safetensors", name, LAYERS), 0.8)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    wanted = {f"{layer}.weight" for layer in LAYERS} if name != "diff of a table" else {"scale_shift_table"}
+    if "diff_b" in name:
+        wanted |= {f"{layer}.bias" for layer in LAYERS}
+    assert changed == wanted
 
 
-def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:
-    transformer = build_transformer(CONFIG)
-    save_file({"unet.down.lora_A.weight": torch.ones(1, 8)}, tmp_path / "other.safetensors")
-    with pytest.raises(SpecError, match="none of its keys"):
-        lora.merge(transformer, tmp_path / "other.safetensors", 1.0)
-    key = "transformer.proj_in"
-    wide = {f"{key}.lora_A.weight": torch.ones(1, 9), f"{key}.lora_B.weight": torch.ones(24, 1)}
-    save_file(wide, tmp_path / "wide.safetensors")
-    with pytest.raises(SpecError, match="proj_in"):
-        lora.merge(transformer, tmp_path / "wide.safetensors", 1.0)
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_cannot_count_whole_counts_not_at_all(name: str, tmp_path: Path) -> None:
+    path = write_lora(tmp_path / "style.safetensors", name, LAYERS)
+    with pytest.raises(SpecError, match=r"style.safetensors[\s\S]*(of its \d+ keys|is for a weight of)"):
+        changes(path, 1.0)
+
+
+def test_the_refusal_counts_and_gives_an_example(tmp_path: Path) -> None:
+    path = write_lora(tmp_path / "style.safetensors", "one layer too many", LAYERS)
+    with pytest.raises(SpecError, match=r"2 of its 22 keys .*audio_attn.to_q.lora_A.weight"):
+        changes(path, 1.0)
+
+
+def test_formulas(tmp_path: Path) -> None:
+    """Each kind's change of one layer, written out."""
+    strength = 0.5
+
+    def of(name: str) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        path = write_lora(tmp_path / "style.safetensors", name, LAYERS)
+        before, after = changes(path, strength)
+        parts = {key[len(KEY) + 1 :]: t for key, t in load_file(path).items() if key.startswith(KEY)}
+        return before[f"{LAYER}.weight"], after[f"{LAYER}.weight"], parts
+
+    before, after, p = of("down and up with alpha")
+    product = p["lora_up.weight"] @ p["lora_down.weight"]
+    torch.testing.assert_close(after, before + strength * ALPHA / RANK * product)
+    before, after, p = of("LoKr in factors")
+    product = torch.kron(p["lokr_w1"], p["lokr_w2_a"] @ p["lokr_w2_b"])
+    torch.testing.assert_close(after, before + strength * ALPHA / 2 * product)
+    before, after, p = of("LoHa")
+    product = (p["hada_w1_a"] @ p["hada_w1_b"]) * (p["hada_w2_a"] @ p["hada_w2_b"])
+    torch.testing.assert_close(after, before + strength * ALPHA / RANK * product)
+    before, after, p = of("DoRA by rows")
+    whole = before + ALPHA / RANK * p["lora_B.weight"] @ p["lora_A.weight"]
+    whole *= p["dora_scale"] / before.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(after, before + strength * (whole - before))
+    before, after, p = of("set_weight")
+    torch.testing.assert_close(after, p["set_weight"])
+
+
+def test_an_alpha_that_only_the_metadata_has(tmp_path: Path) -> None:
+    """PEFT scales by alpha over rank, and diffusers writes alpha into the metadata alone."""
+    path = write_lora(tmp_path / "plain.safetensors", "diffusers", LAYERS)
+    save_file(load_file(path), tmp_path / "declared.safetensors", ADAPTER)
+    before, plain = changes(path, 1.0)
+    _, declared = changes(tmp_path / "declared.safetensors", 1.0)
+    key = f"{LAYER}.weight"
+    torch.testing.assert_close(declared[key] - before[key], 8 / RANK * (plain[key] - before[key]))
+
+
+def test_two_files_add_up(tmp_path: Path) -> None:
+    path = write_lora(tmp_path / "style.safetensors", "A and B", LAYERS)
+    _, twice = changes(path, 0.25, 0.5)
+    _, once = changes(path, 0.75)
+    torch.testing.assert_close(twice, once)

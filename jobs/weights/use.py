@@ -1,0 +1,136 @@
+"""Whether a model file is what a field of the spec takes it for, and the engine reads it: from its header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from jobs.weights.describe import (
+    Description,
+    describe_weights,
+    transformer_prefix,
+    vae_prefix,
+    vae_version,
+)
+from jobs.weights.header import GGUF, Tensor, Weights, WeightsFault, read_weights
+from jobs.weights.lora_keys import CORE_ENDINGS, fit
+from jobs.weights.numbers import is_note, unread_by_diffusers
+
+PARTS = {
+    "checkpoint": "transformer",
+    "diffusion_model": "transformer",
+    "vae": "vae",
+    "upscale_model": "latent_upsampler",
+}
+"""The part that each field of the engine section names."""
+FIELDS = {
+    "transformer": ("an LTX transformer", "name it as `engine.checkpoint` or `engine.diffusion_model`"),
+    "lora": ("a LoRA", "list it under `engine.loras`"),
+    "vae": ("a video VAE", "name it as `engine.vae`"),
+    "latent_upsampler": ("a latent upsampler", "name it as `engine.upscale_model`"),
+    "audio_vae": ("an audio VAE", "name it as `engine.audio_vae`"),
+}
+UPSAMPLER_PREFIX = "latent_upsampler."
+"""In the bundled model's file."""
+AGAIN = "download or copy it again"
+USE_COMFYUI = "write `engine.name: comfyui`"
+CORE_REMEDY = "write `engine.name: comfyui`, whose core merges LoRAs of this kind"
+LORA_REMEDY = "name a LoRA that was trained for this model, or leave it out"
+OTHER_FILE = "use the bfloat16, fp8 or GGUF file of this model, or write `engine.name: comfyui`"
+
+
+class Misuse(NamedTuple):
+    """What is wrong with a file, and what to do instead."""
+
+    rule: str
+    remedy: str
+
+
+def misuse(path: Path, field: str, engine: str) -> Misuse | None:
+    """Why the file or folder at `path` cannot be `engine.<field>`; None where its header shows nothing."""
+    part = PARTS[field]
+    if engine == "comfyui" and path.is_dir():
+        remedy = "give the single file, or write `engine.name: diffusers`"
+        return Misuse("ComfyUI's core reads files, not folders of diffusers", remedy)
+    if engine == "comfyui" and path.suffix.lower() == GGUF:
+        remedy = "give the .safetensors file, or write `engine.name: diffusers`"
+        return Misuse("ComfyUI's core does not read GGUF files", remedy)
+    try:
+        weights = read_weights(folder_of(path, part))
+    except OSError as error:
+        return Misuse(f"a readable file ({error.strerror or error})", "restore the file or its permissions")
+    except WeightsFault as fault:
+        return Misuse(str(fault), AGAIN)
+    return _misuse(weights, path, part, engine)
+
+
+def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | None:
+    found = describe_weights(weights, path.name)
+    if part not in found.parts:
+        return _something_else(found, path, part, engine)
+    if part == "latent_upsampler" and not _doubles_the_size(weights):
+        rule = f"`upscale` doubles width and height; {path.name} does something else"
+        return Misuse(rule, "name a spatial upscaler of 2x")
+    if found.numbers == "q8":
+        rule = "weights for Lightricks' Q8 kernels, which are rotated, are read by no engine here"
+        return Misuse(rule, "use the bfloat16 or fp8 file of this model")
+    if engine != "diffusers":
+        return None
+    if found.family == "ltx-2":
+        return Misuse(f"{path.name} is an LTX-2 model, which needs the comfyui engine", USE_COMFYUI)
+    if part == "vae" and path.is_file() and not _original_vae(weights):
+        return Misuse("a VAE as diffusers saves it comes with its config.json", "name the folder of both")
+    quantised = unread_by_diffusers(weights, weights.tensors)
+    if quantised:
+        return Misuse(f"the diffusers engine does not read {quantised} weights", OTHER_FILE)
+    return None
+
+
+def _something_else(found: Description, path: Path, part: str, engine: str) -> Misuse | None:
+    """A file without the part that it is named for. ComfyUI's core may know models that this does not."""
+    wanted = FIELDS[part][0]
+    for other, (what, remedy) in FIELDS.items():
+        if other in found.parts:
+            return Misuse(f"{path.name} holds {what}, not {wanted}", remedy)
+    if engine == "comfyui":
+        return None
+    return Misuse(f"{path.name} holds no LTX-Video {part.replace('_', ' ')}", "name a file that does")
+
+
+def _doubles_the_size(weights: Weights) -> bool:
+    """Upscalers in time, and those by 1.5, have another layer where the values are spread out."""
+    prefix = "" if "initial_conv.weight" in weights.tensors else UPSAMPLER_PREFIX
+    upsampler = weights.below(prefix)
+    spread = upsampler.get("upsampler.0.weight")
+    return spread is not None and spread.shape[0] == 4 * upsampler["initial_conv.weight"].shape[0]
+
+
+def _original_vae(weights: Weights) -> bool:
+    return bool(vae_version(weights.below(vae_prefix(weights) or "")))
+
+
+def folder_of(path: Path, part: str) -> Path:
+    """Where a diffusers folder keeps a part; the part itself, or a file, may be named instead."""
+    below = path / part
+    return below if below.is_dir() else path
+
+
+def lora_misuse(path: Path, model: Path, engine: str) -> Misuse | None:
+    """Why a LoRA file cannot change the transformer in `model`; None where its header shows nothing. What
+    only ComfyUI's core merges is left to it."""
+    transformer = read_weights(folder_of(model, "transformer"))
+    try:
+        found = fit(read_weights(path), _model_tensors(transformer))
+    except OSError as error:
+        return Misuse(f"a readable file ({error.strerror or error})", "restore the file or its permissions")
+    except WeightsFault as fault:
+        return Misuse(str(fault), AGAIN)
+    of_core = any(key.endswith(CORE_ENDINGS) for key in found.unmatched)
+    if not found.fault or (of_core and engine == "comfyui"):
+        return None
+    return Misuse(found.fault, CORE_REMEDY if of_core else LORA_REMEDY)
+
+
+def _model_tensors(weights: Weights) -> dict[str, Tensor]:
+    prefix = transformer_prefix(weights) or ""
+    return {name: tensor for name, tensor in weights.below(prefix).items() if not is_note(name)}

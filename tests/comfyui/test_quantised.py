@@ -1,0 +1,53 @@
+"""Quantised files: the diffusers engine scales weights back as core does, and core's own result has an
+effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.comfyui
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("comfy_kitchen")
+
+from tests.official.quantised import READ, write_quantised  # noqa: E402
+
+
+def by_core(path: Path, dtype: str) -> dict[str, Any]:
+    """The weights as core computes with them in `dtype`, in the original names. On a CPU it computes with
+    quantised files in float32, whatever it is asked for: its own layout scales back to the other type."""
+    from actors.engines.comfyui.loaders import ModelFiles, load_model
+
+    with torch.inference_mode():
+        model = load_model(ModelFiles(path, None, None, None, None, None, ()), dtype)
+    state = {}
+    for name, tensor in model.model.diffusion_model.named_parameters():
+        if hasattr(tensor, "_qdata"):
+            params = replace(tensor._params, orig_dtype=getattr(torch, dtype))
+            state[name] = tensor.layout_cls.dequantize(tensor._qdata, params)
+        else:
+            state[name] = tensor
+    return state
+
+
+def by_farm(path: Path, dtype: str) -> dict[str, Any]:
+    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer
+    from actors.engines.diffusers.names import original_transformer_state
+
+    module = load_transformer(Checkpoint.open(path), getattr(torch, dtype))
+    return original_transformer_state(module.state_dict())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", READ)
+def test_weights_are_those_of_core(kind: str, dtype: str, ltxv: Any, folder: Path) -> None:
+    path = write_quantised(folder / "ltxv.safetensors", folder / f"{kind}.safetensors", kind)
+    wanted, found = by_core(path, dtype), by_farm(path, dtype)
+    scales_of_activations = {name for name in wanted if name.endswith(".input_scale")}
+    assert wanted.keys() - scales_of_activations == found.keys()
+    unequal = [name for name in found if not torch.equal(found[name], wanted[name].to(found[name].dtype))]
+    assert unequal == []
