@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,13 +26,17 @@ SAMPLE = "dawn/00001/sample"
 class Story:
     """One render with scripted faults: its events, sorted."""
 
-    def __init__(self, workspace, faults: list[dict[str, Any]], **more: Any) -> None:
+    def __init__(
+        self, workspace, faults: list[dict[str, Any]], once_loaded: Callable[[], Any] = int, **more: Any
+    ) -> None:
         script = workspace.root / "faults.json"
         script.write_text(json.dumps({"faults": faults}))
         engine = {"name": "fake", "fake": {"faults": str(script)}}
         self.failed: list[TaskFailed] = []
         self.committed: list[str] = []
-        for event in render(workspace.spec(engine=engine, **more), runs=str(workspace.runs), serial=True):
+        events = render(workspace.spec(engine=engine, **more), runs=str(workspace.runs), serial=True)
+        once_loaded()
+        for event in events:
             if isinstance(event, TaskFailed):
                 self.failed.append(event)
             elif isinstance(event, TaskCommitted):
@@ -60,15 +66,15 @@ def shas(story: Story) -> dict[str, str]:
 
 
 def test_what_can_never_succeed_is_not_tried_again(workspace, undisturbed) -> None:
-    """A picture whose header is in order, as the spec's rules ask, and whose pixels are cut off."""
+    """A picture that is cut off after the spec was checked."""
     workspace.root.mkdir(exist_ok=True)
     picture = workspace.root / "still.png"
     Image.effect_noise((64, 64), 80).save(picture)
-    picture.write_bytes(picture.read_bytes()[:1000])
+    cut = partial(picture.write_bytes, picture.read_bytes()[:1000])
     guided = {"generate": {"prompt": "a", "num_frames": 17, "first_image": str(picture)}}
     plain = {"generate": {"prompt": "a", "num_frames": 17}}
     videos = [{"name": "dawn", "chunks": [guided]}, {"name": "noon", "chunks": [plain]}]
-    story = Story(workspace, [], videos=videos)
+    story = Story(workspace, [], cut, videos=videos)
     assert (story.outcome, story.kinds) == (PARTIAL, ["invalid"])
     assert "still.png" in story.failed[0].message
     assert shas(story) == {"noon": undisturbed["noon"]}
