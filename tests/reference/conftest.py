@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,17 @@ def measured(request: pytest.FixtureRequest) -> Iterator[Measured]:
 @pytest.fixture(scope="session")
 def words() -> tuple[Any, Any]:
     """Positive and negative: embeddings `[1, 20, 64]` of which 13 and 4 count."""
+    return _words(64)
+
+
+def _words(width: int) -> tuple[Any, Any]:
     import torch
 
     generator = torch.Generator().manual_seed(1)
 
     def prompt(count: int) -> Any:
         mask = (torch.arange(20) < count).float()[None]
-        return torch.randn(1, 20, 64, generator=generator), mask
+        return torch.randn(1, 20, width, generator=generator), mask
 
     return prompt(13), prompt(4)
 
@@ -92,3 +97,24 @@ def sides(
         return loaded[path]
 
     return load
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A 0.9.5 file without metadata, Lightricks' code on its twin that has some, and prompts for both."""
+
+    path: Path
+    reference: Any
+    words: tuple[Any, Any]
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory, upsampler_file: Path) -> Bare:
+    from lightricks import Lightricks
+    from published import PUBLISHED
+    from reduced_files import write_file
+
+    folder, model = tmp_path_factory.mktemp("bare"), PUBLISHED["2b-0.9.5"].reduced(head=8, caption=4096)
+    reference = Lightricks.load(write_file(model, folder / "told.safetensors"), upsampler_file)
+    path = write_file(model, folder / "bare.safetensors", metadata=False)
+    return Bare(path, reference, _words(4096))

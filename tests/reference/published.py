@@ -151,14 +151,17 @@ class Published:
         steps = {} if self.allowed_steps is None else {"allowed_inference_steps": self.allowed_steps}
         return {"transformer": self.transformer, "vae": self.vae, "scheduler": self.scheduler, **steps}
 
-    def reduced(self) -> Published:
-        """The same layout, 256 wide and 3 layers deep, with a VAE an eighth as wide."""
-        head = self.transformer["attention_head_dim"]
+    def reduced(self, head: int = 0, caption: int = 64) -> Published:
+        """The same layout, 256 wide and 3 layers deep, with a VAE an eighth as wide. Heads are as wide as
+        published, or `head` wide: without metadata loaders take it that there are 32, and core that captions
+        are 4096 wide."""
+        head = head or self.transformer["attention_head_dim"]
         transformer = {
             **self.transformer,
+            "attention_head_dim": head,
             "num_attention_heads": 256 // head,
             "cross_attention_dim": 256,
-            "caption_channels": 64,
+            "caption_channels": caption,
             "num_layers": 3,
         }
         vae = {**self.vae, "encoder_base_channels": 16, "decoder_base_channels": 16}

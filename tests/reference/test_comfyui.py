@@ -101,6 +101,15 @@ def test_two_passes_distilled(name: str, comfy: Sides, words: Any, note: Any) ->
     scenarios.test_two_passes_distilled(name, comfy, words, note)
 
 
+def test_a_file_without_metadata_counts_frames_as_its_release_did(core: Any, bare: Any) -> None:
+    """Core takes every file without metadata for one of before 0.9.5."""
+    from comfy_side import ComfyFarm
+    from farm_side import noise
+
+    wanted = bare.reference.run(noise(3, 4, 4), *bare.words, **scenarios.reference_settings())[-1]
+    assert difference(ComfyFarm.load(bare.path, *bare.words).sample()[-1], wanted) <= STEPS
+
+
 @pytest.mark.parametrize(("part", "frames"), [("encode, video", 9), ("encode, image", 1)])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_encoder(name: str, part: str, frames: int, comfy: Sides, measured: Measured) -> None:

@@ -119,3 +119,11 @@ def test_two_passes_distilled(name: str, sides: Sides, words: Any, note: Any) ->
     mine = farm.sample(sigmas=DISTILLED, cfg=1.0)[-1]
     got = farm.upscale(mine, sigmas=SECOND_PASS, cfg=1.0, adain=1.0)
     note(name, "two passes, distilled", got[1:], wanted)
+
+
+def test_a_file_without_metadata_counts_frames_as_its_release_did(bare: Any) -> None:
+    """Nothing but the VAE's layout says that the first latent is one frame."""
+    from farm_side import DiffusersFarm, noise
+
+    wanted = bare.reference.run(noise(3, 4, 4), *bare.words, **reference_settings())[-1]
+    assert difference(DiffusersFarm.load(bare.path, *bare.words).sample()[-1], wanted) <= STEPS

@@ -34,6 +34,9 @@ SOURCES = (
 )
 """The core's own modules on the way from a prompt to pixels and sound."""
 
+VERSION = 1
+"""Raised when this engine's own code changes what it makes."""
+
 PACKAGES = ("torch", "torchaudio", "transformers", "sageattention", "comfy-kitchen", "comfy-aimdo")
 """Those whose kernels, resampler or tokenizer reach the bytes."""
 
@@ -43,6 +46,7 @@ def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[
     return {
         "engine": "comfyui",
         "version": core.version,
+        "engine_version": VERSION,
         "source": _source_digest(),
         "torch": torch.__version__,
         "packages": installed_versions(PACKAGES),

@@ -17,6 +17,7 @@ from actors.engines.comfyui.whole import require_whole
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.files import file_digest
+from jobs.weights.positions import counts_causally
 
 if TYPE_CHECKING:
     from jobs.spec import EngineConfig
@@ -145,10 +146,26 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
             str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
         )[0]
     require_whole(model, files.transformer)
+    _count_frames(model, files)
     for path, strength in files.loras:
         model = add_lora(model, path, strength)
     _merge_patches(model)
     return model
+
+
+def _count_frames(model: Any, files: ModelFiles) -> None:
+    """Core takes every file without metadata for a model of before 0.9.5. Raises CannotRun where nothing
+    tells whether it is one."""
+    if files.transformer.suffix not in SAFE_SUFFIXES:
+        return
+    vae = files.vae if files.vae and files.vae.suffix in SAFE_SUFFIXES else None
+    causal = counts_causally(files.transformer, vae)
+    if causal is None:
+        raise CannotRun(
+            f"{files.transformer.name} does not say how it counts frames: give engine.vae, the VAE of the "
+            "same release."
+        )
+    model.model.diffusion_model.causal_temporal_positioning = causal
 
 
 def _merge_patches(model: Any) -> None:
