@@ -158,8 +158,8 @@ def _count_frames(model: Any, files: ModelFiles) -> None:
     tells whether it is one."""
     if files.transformer.suffix not in SAFE_SUFFIXES:
         return
-    vae = files.vae if files.vae and files.vae.suffix in SAFE_SUFFIXES else None
-    causal = counts_causally(files.transformer, vae)
+    vae = files.vae or files.checkpoint or files.transformer
+    causal = counts_causally(files.transformer, vae if vae.suffix in SAFE_SUFFIXES else files.transformer)
     if causal is None:
         raise CannotRun(
             f"{files.transformer.name} does not say how it counts frames: give engine.vae, the VAE of the "

@@ -10,13 +10,8 @@ from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.files import file_digest
 from jobs.spec import EngineConfig
-from jobs.weights import read_weights
-from jobs.weights.describe import describe_weights, vae_prefix, vae_version
-from jobs.weights.header import component_config
+from jobs.weights.positions import counts_causally
 
-CAUSAL_BLOCK = "LTXVideo095DownBlock3D"
-CAUSAL_SINCE = "0.9.5"
-VAE_CLASS = "AutoencoderKLLTXVideo"
 FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler")
 
 
@@ -80,19 +75,13 @@ class ModelFiles:
     def counts_causally(self) -> bool:
         """Whether the first latent is one frame in the transformer's coordinates, as in 0.9.5 and later.
 
-        The transformer's config says it in original files. Elsewhere its size does, or the VAE that came with
-        the model. Raises `SpecError` where nothing says it.
+        Raises `SpecError` where neither its file nor the VAE says it.
         """
-        weights = read_weights(self.transformer)
-        if "transformer" in weights.config:
-            return bool(weights.config["transformer"].get("causal_temporal_positioning", False))
-        if describe_weights(weights).size == "13b":
-            return True
-        version = _vae_version(self.video_vae)
-        if not version:
+        causal = counts_causally(self.transformer, self.video_vae)
+        if causal is None:
             rule = "a transformer whose file does not say how it counts frames needs the VAE it came with"
             raise SpecError([Problem("engine.vae", "not given", rule, "name the VAE of the same release")])
-        return version >= CAUSAL_SINCE
+        return causal
 
     def _text_part(self, name: str) -> Path:
         if self.text_encoder:
@@ -108,17 +97,6 @@ def component_folder(path: Path, component: str) -> Path:
 
 def _digest(path: Path) -> str | None:
     return file_digest(path) if path.exists() else None
-
-
-def _vae_version(path: Path) -> str:
-    """The first version with this VAE, empty where there is none."""
-    if path.is_dir():
-        config = component_config(path)
-        if config.get("_class_name") != VAE_CLASS:
-            return ""
-        return CAUSAL_SINCE if CAUSAL_BLOCK in config.get("down_block_types", ()) else "0.9.0"
-    weights = read_weights(path)
-    return vae_version(weights.below(vae_prefix(weights) or ""))
 
 
 def find_files(config: EngineConfig) -> ModelFiles:
