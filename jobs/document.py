@@ -199,7 +199,8 @@ class _Copy:
             if not isinstance(key, str) or len(key) > MAX_KEY:
                 what = shown(key) if not isinstance(key, str) else f"a key of {len(key)} characters"
                 rule = f"keys are words of at most {MAX_KEY} characters"
-                self._refuse(at, Fault(what, rule, "write a word, or remove it"))
+                place = (*at, key) if isinstance(key, str) else at
+                self._refuse(place, Fault(what, rule, "write a word, or remove it"))
             self.nodes += 1
             built[self._string(key, at)] = self.value(item, (*at, key), depth + 1)
         return built

@@ -10,10 +10,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 from farm import __version__
@@ -105,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str]) -> int:
     """Runs one command and returns its exit code; no exception leaves it."""
     try:
-        code = typer.main.get_command(app).main(list(argv), prog_name="farm", standalone_mode=False)
+        code = _command().main(list(argv), prog_name="farm", standalone_mode=False)
         return _stopped(argv) if code == INTERRUPTED else int(code or 0)
     except FarmError as error:
         return _refuse(error, argv)
@@ -120,6 +122,14 @@ def run(argv: Sequence[str]) -> int:
         return 0
     except Exception as error:
         return _report_bug(error)
+
+
+@cache
+def _command() -> TyperGroup:
+    """Made once: reading the options off all verbs takes longer than most commands."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    return command
 
 
 def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
