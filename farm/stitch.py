@@ -28,7 +28,7 @@ from actors.media.process import (
     storage_problem,
     sync,
 )  # fmt: skip
-from jobs.errors import BadOutput, CorruptArtifact, StageBug
+from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
 from jobs.output_names import PNG_SEQUENCE
@@ -39,6 +39,8 @@ MICROSECONDS = 1_000_000
 MATROSKA_ROUNDING_S = Fraction(1, 2000)
 HASH_BLOCK_BYTES = 1 << 20
 GENERATED_CHANNELS = 2
+NO_NUMBERS = "Input contains (near) NaN/+-Inf"
+"""What the AAC encoder says of such samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,24 @@ def _write(video: PlannedVideo, pieces: Sequence[Piece], container: str, out: Pa
             exchange(sequence_command(playlist, out), call)
         else:
             out.open("xb").close()
-            exchange(film_command(video, playlist, container, out), call)
+            _join(video, film_command(video, playlist, container, out), call)
     if container == PNG_SEQUENCE:
         _verify_sequence(out, video)
     else:
         verify_film(out, video, container)
         sync(out)
+
+
+def _join(video: PlannedVideo, command: list[str], call: Call) -> None:
+    """Run it. Raises InvalidInput for a soundtrack that the encoder of the film's track refuses."""
+    try:
+        exchange(command, call)
+    except StageBug as error:
+        if NO_NUMBERS not in str(error) or video.audio is None or video.audio.path is None:
+            raise
+        raise InvalidInput(
+            f"{video.audio.path} holds samples that are no finite numbers; export the sound again"
+        ) from error
 
 
 def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path) -> list[str]:

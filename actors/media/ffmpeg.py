@@ -57,6 +57,12 @@ class FFmpeg:
         return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listing, flags=re.MULTILINE))
 
     @cached_property
+    def decoders(self) -> frozenset[str]:
+        """Names of the decoders that this build has."""
+        listing = _ask(self.path, "-hide_banner", "-decoders")
+        return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listing, flags=re.MULTILINE))
+
+    @cached_property
     def filters(self) -> frozenset[str]:
         """Names of the filters that this build has."""
         listing = _ask(self.path, "-hide_banner", "-filters")

@@ -133,7 +133,8 @@ def _decoded(
 def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list[str]:
     import ffmpeg
 
-    video = media_input(path)["v:0"]
+    options = {"c:v": stream.decoder} if stream.decoder else {}
+    video = media_input(path, **options)["v:0"]
     if stream.tick_s * stream.rate < FINE_ENOUGH:
         video = _on_time(video, stream, cut.frame_rate)
     if first:

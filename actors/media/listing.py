@@ -9,6 +9,7 @@ from pathlib import Path
 
 from actors.media.opening import media_input
 from actors.media.process import Call, compile_command, exchange, read_lines
+from actors.media.riff import ends_early
 from jobs.errors import InvalidInput
 
 DISCARDED = 0x4
@@ -60,7 +61,7 @@ def shown_packets(listing: str) -> list[tuple[int, int]]:
 
 def require_whole(path: Path, messages: str) -> None:
     """Raise InvalidInput where ffmpeg's messages about a file say that it was cut short."""
-    if CUT_SHORT.search(messages):
+    if CUT_SHORT.search(messages) or ends_early(path):
         raise InvalidInput(
             f"{path} was cut short: it ends before its header says; copy it again, or save what is there: "
             "ffmpeg -i FILE -c copy WHOLE"

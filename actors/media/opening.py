@@ -44,13 +44,14 @@ MOVIES = "mp4, mov, mkv, webm, avi, mpg, ts and others that hold their own data"
 REFUSED = re.compile(r"Format not on whitelist")
 
 
-def media_input(path: str | Path) -> Any:
+def media_input(path: str | Path, **options: str) -> Any:
     """An ffmpeg-python input of the user's file at `path`, which follows no reference to another file."""
     import ffmpeg
 
     # An absolute path starts with a slash, so that nothing in it is taken for a protocol.
     absolute = str(Path(path).absolute())
-    return ffmpeg.input(absolute, protocol_whitelist="file", format_whitelist=",".join(DEMUXERS))
+    guarded = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
+    return ffmpeg.input(absolute, **guarded, **options)
 
 
 def refused_format(path: Path) -> InvalidInput:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from actors.media.codecs import rate_text
 from actors.media.colors import HDR_CURVES, require_tone_mapping
+from actors.media.ffmpeg import find_ffmpeg
 from actors.media.listing import header_of, list_packets, require_whole, shown_packets
 from actors.media.opening import MAX_VIDEO_PIXELS, media_input, require_size
 from actors.media.process import Call, compile_command, exchange
-from actors.media.wave_header import stated_seconds
+from actors.media.riff import stated_seconds
 from jobs.errors import InvalidInput
 from jobs.facts import VideoFact
 from jobs.frames import exact_rate, frames_within
@@ -28,6 +29,8 @@ DECODED_TICK_S = Fraction(1, 1_200_000)
 COARSEST_TICK_S = Fraction(1, 500)
 """Times are rounded to ticks up to this; a file with longer ones counts in frames."""
 UNDECLARED_RATE = exact_rate(25.0)
+WEBM_ALPHA = re.compile(r"^\s*alpha_mode\s*: 1$", re.MULTILINE)
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 ALPHA = re.compile(r"[ ,](?:yuva|gbrap|rgba|bgra|argb|abgr|ya|pal8)\w*[(,]")
 """Pixel formats with an alpha channel, or a palette that may have transparent entries."""
 
@@ -50,7 +53,7 @@ class VideoStream:
     rate. `seconds` is the running time from the first frame to the end of the last, `tick_s` what their times
     were rounded to, `start_s` where the first frame stands on the file's clock. `matrix` names the YUV
     matrix; a file that says none is taken as BT.709 from 720 lines on, else as BT.601. `hdr` names the curve
-    of an HDR picture.
+    of an HDR picture, `decoder` the one to take where ffmpeg's own would leave the transparency out.
     """
 
     frames: int
@@ -65,6 +68,7 @@ class VideoStream:
     matrix: str
     hdr: str = ""
     transparent: bool = False
+    decoder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ def read_stream(path: Path) -> VideoStream:
         times = _decoded_times(path, times.rounded_s)
     rate, is_constant = _rate(times, declared)
     seconds = len(times.ticks) / rate if is_constant else times.span_s + _last_s(times, rate)
+    decoder = _alpha_decoder(path, about, messages)
     curve = next((name for name in HDR_CURVES if name in about), "")
     if curve:
         require_tone_mapping(path)
@@ -165,7 +170,8 @@ def read_stream(path: Path) -> VideoStream:
         pixel_aspect=_pixel_aspect(header.get("sar", "1/1")),
         matrix=_matrix(about, height),
         hdr=curve,
-        transparent=bool(ALPHA.search(about)),
+        transparent=bool(ALPHA.search(about) or decoder),
+        decoder=decoder,
     )
 
 
@@ -229,6 +235,19 @@ def _about(messages: str) -> str:
     """ffmpeg's line about the first video track of the input: codec, pixel format, colours, rate."""
     found = re.search(r"Video: (.*)", messages)
     return found.group(1) if found else ""
+
+
+def _alpha_decoder(path: Path, about: str, messages: str) -> str:
+    """The decoder that reads the transparency of a WebM, stored beside the picture; empty without one.
+    Raises InvalidInput where this ffmpeg lacks it."""
+    if not WEBM_ALPHA.search(messages):
+        return ""
+    name = ALPHA_DECODERS.get(about[:3], "")
+    if name and name not in find_ffmpeg().decoders:
+        raise InvalidInput(
+            f"{path} is transparent, and this ffmpeg has no {name} to read that; convert it first"
+        )
+    return name
 
 
 def _promised_s(messages: str) -> float | None:

@@ -32,6 +32,7 @@ TELLING = re.compile(
 ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 BROKEN_OFF = r"(?:.*Error during demuxing|{path}): (?:{refused})"
 """A line about a file that can no longer be read; releases before 6 name the file in it."""
+NO_TRACK = "matches no streams"
 TAGS = re.compile(r"^(?:\[[^\]]*\]\s*)+")
 FOLLOWS = re.compile(
     r"Task finished with error|Terminating thread|^Error opening (?:in|out)put files?\b|^Conversion"
@@ -204,6 +205,8 @@ def explain(code: int, messages: str, call: Call) -> StageError:
         return _source_refused(_last_line(messages, code), call)
     if call.reads and REFUSED.search(messages):
         return refused_format(call.reads)
+    if call.reads and NO_TRACK in messages:
+        return InvalidInput(f"could not {call.what}: {call.reads} holds none; name a file that does")
     if call.reads:
         return InvalidInput(
             f"could not {call.what}: {call.reads}: {_last_line(messages, code)}; "

@@ -77,7 +77,7 @@ def damaged(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["clip.mkv", "clip.webm"])
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "clip.avi"])
 def test_a_clip_that_was_cut_in_half(name: str, tmp_path: Path) -> None:
     (problem,) = problems(continued(half(clip(tmp_path / name, 97))))
     assert problem.place == "videos[0].source.video"
@@ -89,6 +89,11 @@ def test_a_clip_whose_index_stands_before_what_is_missing(tmp_path: Path) -> Non
     ffmpeg("-i", tmp_path / "whole.mp4", "-c", "copy", "-movflags", "+faststart", tmp_path / "fast.mp4")
     (problem,) = problems(continued(half(tmp_path / "fast.mp4")))
     assert "was cut short" in problem.value
+
+
+def test_a_clip_without_sound_is_no_soundtrack(tmp_path: Path) -> None:
+    (problem,) = problems(heard(clip(tmp_path / "mute.mp4", 24)))
+    assert "could not read the sound: mute.mp4 holds none" in problem.value
 
 
 def test_a_clip_with_damaged_frames(tmp_path: Path) -> None:

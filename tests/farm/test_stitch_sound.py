@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from pathlib import Path
 
@@ -131,4 +132,14 @@ def test_a_broken_sound_file_is_the_users(marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     video = marks.video((9,), 24.0, AudioPlan("mux", str(tmp_path / "a.wav"), 48000))
     with pytest.raises(InvalidInput, match=r"a\.wav"):
+        assemble_film(video, segments, "mp4", tmp_path / "film.mp4")
+
+
+def test_a_soundtrack_that_is_no_number_is_the_users(marks, tmp_path: Path) -> None:
+    """As one that changed after the spec was checked."""
+    path = tmp_path / "nan.au"
+    path.write_bytes(b".snd" + struct.pack(">5I", 24, 8 * 48_000, 6, 48_000, 2) + b"\x7f\xc0\0\0" * 96_000)
+    segments = marks.segments(tmp_path, "h264", (24,), 24.0)
+    video = marks.video((24,), 24.0, AudioPlan("mux", str(path), 48000))
+    with pytest.raises(InvalidInput, match=r"nan\.au holds samples that are no finite numbers"):
         assemble_film(video, segments, "mp4", tmp_path / "film.mp4")

@@ -1,4 +1,5 @@
-"""The header of a WAV file: how long its sound is said to be. ffmpeg estimates that of one that ends early.
+"""The headers of RIFF files, WAV and AVI: how long they are said to be. ffmpeg says nothing of one that ends
+early.
 
 Layout: RIFF chunks of a name, a length in four bytes and the content, padded to an even length.
 """
@@ -34,3 +35,13 @@ def stated_seconds(path: Path) -> float | None:
                 length -= FORMAT_BYTES
             file.seek(length + length % 2, 1)
     return None
+
+
+def ends_early(path: Path) -> bool:
+    """Whether a RIFF file is shorter than its header says. Raises OSError."""
+    with path.open("rb") as file:
+        riff = file.read(CHUNK_BYTES)
+    if len(riff) < CHUNK_BYTES or riff[:4] != b"RIFF":
+        return False
+    length = int.from_bytes(riff[4:], "little")
+    return length not in UNKNOWN_BYTES and CHUNK_BYTES + length > path.stat().st_size
