@@ -316,9 +316,9 @@ def _require_content(path: str, content: str) -> None:
 def _opened(config: WorkerConfig) -> Store:
     """The job's store. The driver could write there: where this worker cannot, the disk has filled up
     meanwhile or access was lost, and the job waits until that is mended. Raises StorageProblem for that,
-    else what `Store.open` raises."""
+    else what `Store.join` raises."""
     try:
-        return Store.open(config.runs_url, config.job_id)
+        return Store.join(config.runs_url, config.job_id)
     except StoreUnusable as error:
         if isinstance(error.__cause__, StorageProblem):
             raise error.__cause__ from None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from cluster.inventory import NodeFacts, read_inventory
+from cluster.inventory import Inventory, NodeFacts, read_inventory
 from cluster.session import AUTH_MODE, SessionConfig, open_session
 
 PACKAGES = ("ltx-farm", "torch", "diffusers", "numpy")
@@ -23,7 +23,7 @@ STRANGER_S = 5.0
 class ClusterHealth:
     """`differing` are lines about nodes whose software is not the head's; `dashboard` may be empty."""
 
-    nodes: tuple[NodeFacts, ...]
+    inventory: Inventory
     differing: tuple[str, ...]
     dashboard: str
     dashboard_exposed: bool
@@ -40,11 +40,11 @@ def cluster_health(address: str) -> ClusterHealth:
     with open_session(SessionConfig(address=address)):
         import ray
 
-        nodes = read_inventory().nodes
+        inventory = read_inventory()
         dashboard = ray._private.worker.get_dashboard_url() or ""
         return ClusterHealth(
-            nodes=nodes,
-            differing=tuple(_differing(nodes)),
+            inventory=inventory,
+            differing=tuple(_differing(inventory.nodes)),
             dashboard=dashboard,
             dashboard_exposed=bool(dashboard) and not dashboard.removeprefix("http://").startswith(LOOPBACK),
             authenticated=_asks_for_a_token(dashboard),

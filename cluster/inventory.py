@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.errors import CapacityError
 
 EPSILON = 1e-6
+HEAD_ANSWER_S = 1.0
 UNKNOWN = "gpu"
 """The type of a GPU that does not tell."""
 
@@ -139,12 +141,31 @@ class Inventory:
         return "; ".join(map(str, self.nodes)) or "no node"
 
 
+_last: dict[str, Inventory] = {}
+"""What each cluster had when it was asked last, by the address of its head."""
+
+
 def read_inventory() -> Inventory:
-    """Ask the connected cluster what it has now."""
+    """Ask the connected cluster what it has now; while its head does not listen, what it had last: Ray's own
+    question would hold the caller until Ray ends the process."""
     import ray
 
-    nodes = (_node_facts(node) for node in ray.nodes() if node["Alive"])
-    return Inventory(tuple(sorted(nodes, key=lambda node: (node.host, node.id))), *_autoscaler_limits())
+    address = ray.get_runtime_context().gcs_address if ray.is_initialized() else ""
+    if not address or address not in _last or listens(address):
+        nodes = (_node_facts(node) for node in ray.nodes() if node["Alive"])
+        ordered = tuple(sorted(nodes, key=lambda node: (node.host, node.id)))
+        _last[address] = Inventory(ordered, *_autoscaler_limits())
+    return _last[address]
+
+
+def listens(address: str) -> bool:
+    """Whether somebody takes connections at `host:port`."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=HEAD_ANSWER_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _node_facts(node: dict) -> NodeFacts:
@@ -185,13 +206,38 @@ def check_capacity(inventory: Inventory, requests: Sequence[WorkerRequest]) -> N
     asked = sum(request.gpus for request in requests)
     if inventory.autoscale_gpus is not None and asked <= inventory.reach_gpus + EPSILON:
         return
-    left = _unplaceable(inventory.nodes, requests)
+    left = _unplaceable([_Room(node) for node in inventory.nodes], requests)
     if left:
         raise CapacityError(_shortage(inventory, requests, left))
 
 
-def _unplaceable(nodes: Sequence[NodeFacts], requests: Sequence[WorkerRequest]) -> list[WorkerRequest]:
-    rooms = [_Room(node) for node in nodes]
+def require_gpu(inventory: Inventory) -> None:
+    """Raise `CapacityError` for a cluster that has no GPU, nor may get one, for workers that need one."""
+    if inventory.reach_gpus:
+        return
+    raise CapacityError(
+        f"the cluster has no GPU ({inventory}), and workers are counted by GPUs. Start Ray with "
+        "`--num-gpus N` on each node that shall render, as in `ray start --address HEAD:6379 --num-gpus 2`: "
+        "where a node has none, N logical ones are N workers on its CPUs. Or render without any: "
+        "`--topology mono=2@0`."
+    )
+
+
+def without_room(
+    inventory: Inventory, placed: Mapping[str, Sequence[WorkerRequest]], waiting: Sequence[WorkerRequest]
+) -> list[WorkerRequest]:
+    """Those of the `waiting` workers that no living node can ever hold beside the `placed` ones (by node id),
+    whatever else it is busy with; none where an autoscaler may bring a node."""
+    if inventory.autoscale_gpus is not None:
+        return []
+    rooms = [_Room(node) for node in inventory.nodes]
+    for node, room in zip(inventory.nodes, rooms, strict=True):
+        for request in placed.get(node.id, ()):
+            room.take(request)
+    return _unplaceable(rooms, waiting)
+
+
+def _unplaceable(rooms: Sequence[_Room], requests: Sequence[WorkerRequest]) -> list[WorkerRequest]:
     order = sorted(requests, key=lambda request: (-request.gpus, -request.cpus))
     return [request for request in order if not any(room.take(request) for room in rooms)]
 

@@ -18,7 +18,7 @@ import ray
 
 from cluster.failures import Failure, read_failure
 from cluster.holders import actor_name, other_jobs
-from cluster.inventory import WorkerRequest, read_inventory
+from cluster.inventory import WorkerRequest, listens, read_inventory, without_room
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from cluster.shelf import Shelf
 from cluster.shell import Placement, Worker, WorkerShell
@@ -162,6 +162,16 @@ class Pool:
     def busy(self, worker: str) -> tuple[str, ...]:
         """The tasks that the worker holds at the moment, oldest first."""
         return tuple(self._members[worker].calls)
+
+    def stranded(self) -> tuple[WorkerRequest, ...]:
+        """Workers that no living node can hold, where no other is at work, loads, or may find a place: then
+        nothing happens any more until the cluster gets another node."""
+        members = self._members.values()
+        if any(member.calls or member.state in ("placed", "loading") for member in members):
+            return ()
+        waiting = [member.request for member in members if member.state == "placing"] + self._deferred
+        homeless = self._without_room(waiting)
+        return tuple(homeless) if len(homeless) == len(waiting) else ()
 
     def placement(self, worker: str) -> Placement | None:
         """Where the worker's present incarnation is, once placed."""
@@ -329,6 +339,16 @@ class Pool:
         if "ping" not in member.pending:
             self._watch(member, "ping", member.actor.ping.remote())
 
+    def _without_room(self, waiting: Sequence[WorkerRequest]) -> list[WorkerRequest]:
+        """Those of them that no living node can hold beside the workers that are there."""
+        if not waiting:
+            return []
+        placed: dict[str, list[WorkerRequest]] = {}
+        for member in self._members.values():
+            if member.placement is not None and member.state != "gone":
+                placed.setdefault(member.placement.node_id, []).append(member.request)
+        return without_room(read_inventory(), placed, waiting)
+
     def _tell_wait(self, now: float) -> list[PoolEvent]:
         """One event for all workers without a process: after `place_notice_s`, then ever more seldom."""
         waiting = [member for member in self._members.values() if member.state == "placing"]
@@ -338,13 +358,18 @@ class Pool:
         longest_s = now - min(member.since_s for member in waiting)
         if longest_s < max(self._config.place_notice_s, 2 * self._told_s):
             return []
+        if not listens(ray.get_runtime_context().gcs_address):
+            # The questions below would hold the driver until the head is back.
+            return []
         self._told_s = longest_s
         names = ", ".join(str(member.request) for member in waiting[:3])
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         inventory, free, holders = read_inventory(), _free(), other_jobs(self._config.job)
+        homeless = self._without_room([member.request for member in waiting])
+        cause = "no node is large enough" if homeless else "the cluster is busy or still growing"
         held = [f"job {job} holds {gpus:g} GPU" for job, gpus in holders.items()]
         message = (
-            f"waiting {longest_s:.0f} s for room for {names}{more}: the cluster is busy or still growing. "
+            f"waiting {longest_s:.0f} s for room for {names}{more}: {cause}. "
             f"{''.join(f'{each}. ' for each in held)}Free now: {free}; it has {inventory}{inventory.growth}"
         )
         return [Waiting(waiting[0].request.id, message, free, holders)]

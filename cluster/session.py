@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from cluster.inventory import listens
 from jobs.errors import CannotRun
 
 AUTH_MODE = "RAY_AUTH_MODE"
@@ -43,10 +44,14 @@ class SessionConfig:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open session: where it is, and whether this process started it."""
+    """An open session: where its head is, and whether this process started it."""
 
     address: str
     local: bool
+
+    def head_listens(self) -> bool:
+        """Whether the head process takes a connection."""
+        return listens(self.address)
 
 
 def require_driver(address: str | None) -> None:

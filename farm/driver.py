@@ -13,19 +13,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory
-from cluster.session import SessionConfig, open_session, require_driver, stop_signals
+from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory, require_gpu
+from cluster.session import Session, SessionConfig, open_session, require_driver, stop_signals
 from farm.durations import Place, read_durations
 from farm.events import Event, Notice
 from farm.metrics import metered
+from farm.outage import PATIENCE, Outage, Patience
 from farm.session import JobSession, Scope
 from farm.state import INTERRUPTED
 from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
 from farm.topology.memory import sizes_known
 from farm.topology.probe import PROBED, Probe, keep, one_of_each, summary, tasks_to_probe
 from farm.workforce import Workforce, arrange, configure, gpus_named
+from jobs.commands import job_command
 from jobs.digest import input_files
 from jobs.errors import StoreUnusable
+from jobs.graph import Stage
 from jobs.scratch import sweep
 from jobs.topology import AUTO
 
@@ -49,6 +52,7 @@ class RayOptions:
     address: str | None = None
     place_notice_s: float = 10.0
     load_deadline_s: float = 3600.0
+    patience: Patience = PATIENCE
 
 
 def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iterator[Event]:
@@ -79,14 +83,14 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
         session.store.require_shared()
         refuse_uploads((session.store.url, session.plan.output.dir))
         try:
-            with open_session(_ray_session(options, text)):
-                yield from _on_cluster(session, options, text)
+            with open_session(_ray_session(options, text)) as ray_session:
+                yield from _on_cluster(session, options, text, ray_session)
         finally:
             # After workers that were ended in the middle of a task; on other nodes the next worker does it.
             sweep()
 
 
-def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator[Event]:
+def _on_cluster(session: JobSession, options: RayOptions, text: str, ray_session: Session) -> Iterator[Event]:
     from actors.worker import StageWorker
     from cluster.metrics import Instruments
     from cluster.pool import Pool
@@ -102,7 +106,9 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str) -> Iterator
     config = replace(_pool_config(session, options), proof=proof)
     watch = RoomWatch(session, workforce.requests)
     pool = Pool(StageWorker, configure(session, workforce), config, watch.take)
-    loop = RenderLoop(session, pool, workforce, place)
+    again = job_command("resume", session.store.job_id, session.scope.runs_url)
+    outage = Outage(pool, ray_session, options.patience, again)
+    loop = RenderLoop(session, pool, workforce, place, outage)
     try:
         with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
             pool.start(workforce.requests)
@@ -130,6 +136,8 @@ def _arranged(
     Raises CapacityError where the cluster can never hold them.
     """
     inventory = read_inventory()
+    if gpus_named(text) and session.ledger.stages_left - {Stage.SEGMENT}:
+        require_gpu(inventory)
     compared: list[Topology] = []
     if text.strip() == AUTO:
         inventory = before = _with_memory(session, inventory)

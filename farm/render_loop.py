@@ -16,7 +16,7 @@ from cluster.inventory import UNKNOWN, read_inventory
 from cluster.pool import Pool
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from farm.crew import Crew
-from farm.durations import Durations, Laps, Place, expected_s, keep_durations, read_durations
+from farm.durations import Durations, Laps, Place, expected_s, read_durations
 from farm.events import (
     Event,
     Notice,
@@ -27,6 +27,7 @@ from farm.events import (
     WorkerSuspended,
 )
 from farm.holdings import Activity
+from farm.outage import Outage
 from farm.pace import Pace
 from farm.schedule_graph import schedule_graph
 from farm.scheduler import commands, events
@@ -58,8 +59,16 @@ TRIM_S = 20.0
 class RenderLoop:
     """One render on one pool. `run` yields the job's events until it ends."""
 
-    def __init__(self, session: JobSession, pool: Pool, workforce: Workforce, place: Place) -> None:
+    def __init__(
+        self,
+        session: JobSession,
+        pool: Pool,
+        workforce: Workforce,
+        place: Place,
+        outage: Outage | None = None,
+    ) -> None:
         self.session, self.pool, self.workforce, self.place = session, pool, workforce, place
+        self.outage = outage
         self.ledger = session.ledger
         self.known = read_durations(session.scope.runs_url)
         self.measured = Durations(self.known.means)
@@ -95,7 +104,7 @@ class RenderLoop:
         except StorageProblem as problem:
             self._ending = PAUSED, str(problem)
         if self.measured.means != self.known.means:
-            keep_durations(self.session.scope.runs_url, self.measured)
+            self.session.keep(self.measured)
         yield from self.session.finish(*self._ending)
 
     def _mend(self) -> Iterator[Event]:
@@ -122,6 +131,8 @@ class RenderLoop:
             self._ending = INTERRUPTED, f"stopped by {self._stopped_by}; the same command continues it"
             return
         self._poll_requests()
+        if self._ending is None and self.outage is not None:
+            yield from self._look_for_an_outage(self.outage)
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
             give_back_memory()
@@ -135,6 +146,12 @@ class RenderLoop:
         if left_out := self.speaker.left_out():
             yield self.session.record(Notice(left_out))
         yield from self.session.delivered()
+
+    def _look_for_an_outage(self, outage: Outage) -> Iterator[Event]:
+        for said in outage.look():
+            yield self.session.record(Notice(said))
+        if outage.cause:
+            self._ending = PAUSED, outage.cause
 
     def _poll_requests(self) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.durations import Durations, Laps, Place, keep_durations
+from farm.durations import Durations, Laps, Place
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.frozen import difference
 from farm.session import JobSession, Scope
@@ -63,7 +63,7 @@ class _SerialRender:
             self.ended = PAUSED, str(problem)
         if self.worker is not None:
             self.worker.destroy()
-            keep_durations(self.session.scope.runs_url, self.measured)
+            self.session.keep(self.measured)
         yield from self.session.finish(*(self.ended or self._outcome()))
 
     def _render(self) -> Iterator[Event]:

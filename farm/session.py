@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from farm.cautions import cautions
 from farm.claims import refuse_foreign_outputs, require_output
 from farm.delivery import Delivery
+from farm.durations import Durations, keep_durations
 from farm.events import (
     Event,
     FilmDelivered,
@@ -174,6 +175,7 @@ class JobSession:
         from_run = now is None and stored == self._spec_text
         self._as_it_was, kept = self.scope.resume and from_run, before if from_run else now
         self._state = replace(self._state, videos=known.videos if known else (), spec=kept)
+        self.store.mend_seeds()
         self.store.write_text(SPEC, self._spec_text)
         self._write_plan()
         self._write_state()
@@ -347,6 +349,12 @@ class JobSession:
         except StorageProblem as problem:
             return problem
         return None
+
+    def keep(self, measured: Durations) -> None:
+        """Puts measured durations beside the runs; nothing is written where the run directory went away."""
+        with suppress(StorageProblem):
+            if self.store.exists():
+                keep_durations(self.scope.runs_url, measured)
 
     def record(self, event: RecordedEvent) -> RecordedEvent:
         """Appends the event to the run's log and gives it back."""

@@ -86,7 +86,6 @@ class FileDigests:
         if _is_newer(cache):
             return
         with contextlib.suppress(OSError):
-            cache.parent.mkdir(parents=True, exist_ok=True)
             _replace(cache, CACHE_FORM.encode(KeptDigests({**_load(cache), **self._known})))
 
 
@@ -145,8 +144,10 @@ def remember_beside(run_dir: Path | None) -> None:
     if run_dir is not None:
         remember_in(run_dir.parent / CACHE)
     else:
-        own = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        remember_in(own / "ltx-farm" / CACHE.lstrip("."))
+        own = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ltx-farm"
+        with contextlib.suppress(OSError):
+            own.mkdir(parents=True, exist_ok=True)
+        remember_in(own / CACHE.lstrip("."))
 
 
 def file_digest(path: str | Path) -> str:

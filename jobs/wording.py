@@ -21,6 +21,14 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def size_text(size_bytes: int) -> str:
+    """`812 KiB`, `3.4 MiB`, `12.0 GiB`."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.1f} {unit}"
+    return f"{size_bytes / 1024:.0f} KiB"
+
+
 def amount(count: float, noun: str) -> str:
     """`1 film`, `2 films`, `0.5 GPUs`."""
     number = f"{count:g}" if isinstance(count, float) else str(count)

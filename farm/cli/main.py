@@ -21,6 +21,7 @@ from typer.exceptions import Abort, Exit, TyperException
 from farm import __version__
 from farm.cli import (
     check,
+    cleanup,
     control,
     doctor,
     init,
@@ -76,6 +77,7 @@ VERBS = (
     control,
     retry,
     verify,
+    cleanup,
     report,
     nodes,
 )

@@ -100,8 +100,10 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
 def _result(finished: JobFinished, runs: str) -> RenderResult:
     from farm.state import JobState
     from jobs.store import Store
+    from jobs.store.opening import open_backend
 
-    store = Store.find(runs, finished.job)
+    # A render that lost its storage has a result, and no run directory to find.
+    store = Store(open_backend(runs, finished.job), runs, finished.job)
     state = JobState.from_json(finished.state) or JobState(finished.job, finished.outcome)
     report = _write_report(store) if finished.outcome not in UNREPORTED else ""
     return RenderResult(
@@ -126,7 +128,7 @@ def _write_report(store: Store) -> str:
     from jobs.errors import FarmError
 
     try:
-        return write_report(store)
+        return write_report(store) if store.exists() else ""
     except (FarmError, OSError) as error:
         reason, again = str(error).splitlines()[0], job_command("report", store.job_id, store.runs_url)
         emit_note(f"no report: {reason}; `{again}` tries again")
@@ -161,8 +163,13 @@ def _print(result: RenderResult, runs: str) -> None:
 
 def _next_step(runs: str, job: str) -> str:
     from farm.verbs.why import why_job
+    from jobs.errors import FarmError
 
-    return why_job(runs, job).next_step
+    try:
+        return why_job(runs, job).next_step
+    except FarmError:
+        # The storage that the job paused for tells nothing, either.
+        return f"restore it, then `{job_command('resume', job, runs)}`"
 
 
 def register(app: typer.Typer) -> None:

@@ -181,6 +181,8 @@ RESULTS: dict[str, str] = {
     "cancel": "farm.verbs.control:ControlResult",
     "retry": "farm.verbs.retry:RetryResult",
     "verify": "farm.verbs.verify:VerifyReport",
+    "delete": "farm.verbs.cleanup:DeleteResult",
+    "prune": "farm.verbs.cleanup:PruneResult",
     "report": "farm.cli.results:ReportResult",
     "nodes": "farm.cli.results:InstallResult",
     "error": "farm.cli.results:ErrorResult",

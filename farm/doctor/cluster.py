@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 from farm.doctor.finding import Finding, fail, ok, warn
-from jobs.errors import CannotRun
+from farm.workforce import gpus_named
+from jobs.errors import CannotRun, CapacityError
+from jobs.topology import AUTO
 from jobs.wording import amount
+
+if TYPE_CHECKING:
+    from cluster.inventory import Inventory
 
 AUTH_FIX = "set RAY_AUTH_MODE=token on every node and client, or bind the dashboard to 127.0.0.1"
 
 
-def check_cluster(address: str | None) -> Generator[Finding, None, float]:
+def check_cluster(address: str | None, topology: str = AUTO) -> Generator[Finding, None, float]:
     """With an address (or RAY_ADDRESS) that cluster, whose GPUs it returns; otherwise the Ray that a render
-    would start here, and 0."""
+    would start here, and 0. `topology` is what the job asks for."""
     from cluster.health import cluster_health, ray_version
 
     place = address or os.environ.get("RAY_ADDRESS")
@@ -26,8 +32,12 @@ def check_cluster(address: str | None) -> Generator[Finding, None, float]:
     except CannotRun as error:
         yield fail("ray", str(error), "start the head node, or correct --address")
         return 0.0
-    gpus = sum(node.gpus for node in health.nodes)
-    yield ok("ray", f"{place}: {amount(len(health.nodes), 'node')}, {amount(gpus, 'GPU')}")
+    inventory = health.inventory
+    gpus = inventory.gpus
+    yield ok(
+        "ray", f"{place}: {amount(len(inventory.nodes), 'node')}, {amount(gpus, 'GPU')}{inventory.growth}"
+    )
+    yield from _gpus(inventory, topology)
     yield from _versions(health.differing)
     if health.dashboard_exposed and not health.authenticated:
         yield warn(
@@ -40,6 +50,17 @@ def check_cluster(address: str | None) -> Generator[Finding, None, float]:
     elif not health.dashboard_exposed:
         yield ok("auth", "none; only this machine reaches the dashboard")
     return gpus
+
+
+def _gpus(inventory: Inventory, topology: str) -> Iterator[Finding]:
+    from cluster.inventory import require_gpu
+
+    try:
+        if gpus_named(topology):
+            require_gpu(inventory)
+    except CapacityError as error:
+        what, _, fix = str(error).partition(". ")
+        yield fail("gpus", what, fix)
 
 
 def _versions(differing: tuple[str, ...]) -> Iterator[Finding]:

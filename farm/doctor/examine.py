@@ -15,6 +15,7 @@ from farm.doctor.storage import check_disk, check_films, check_output, check_sto
 from jobs.graph import build_graph
 from jobs.load import LoadedSpec
 from jobs.plan import make_plan
+from jobs.topology import AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_output(spec.output)
         yield from check_films(plan, subject.runs_url, subject.job_id)
     yield from check_models(engine)
-    cluster_gpus = yield from check_cluster(subject.address)
+    cluster_gpus = yield from check_cluster(subject.address, spec.run.topology if spec else AUTO)
     yield from check_device(engine, graph, cluster_gpus)
     if subject.comfyui or (engine and engine.name == "comfyui"):
         yield from check_comfyui(subject.comfyui, spec)

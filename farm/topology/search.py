@@ -226,7 +226,7 @@ class _Search:
     def _nothing_fits(self) -> str:
         footprint, gpus = self.config.footprint, self.config.machine.gpus
         if gpus < 1 or footprint is None:
-            return f"this machine has {gpus:g} GPUs and the job needs one; add one or lower `--gpus`"
+            return f"there are {gpus:g} GPUs and the job needs one: raise `--gpus`, or name a topology"
         worst = max(self.facts.stages, key=lambda stage: footprint.together_gib((stage,)))
         return (
             f"{worst} alone needs {footprint.together_gib((worst,)):.0f} GiB and a GPU has "

@@ -118,6 +118,11 @@ class Run:
         """The stage tasks of the stored plan."""
         return build_graph(self.plan)
 
+    def _why_interrupted(self) -> str:
+        if self.driver.driver is Driver.ELSEWHERE:
+            return f"a copy of {self.driver.place}, which {self.driver.who} renders"
+        return f"its driver ({self.driver.who or 'unknown'}) ended"
+
     @property
     def outcome(self) -> tuple[str, str]:
         """Outcome and reason, corrected by the lock: a driver that died could not write its own end."""
@@ -132,10 +137,7 @@ class Run:
             missing = f"state.json is missing; `{self.render_command}` writes it again"
             return UNKNOWN, f"{self.fault}; {self.way_out}" if self.fault else missing
         if self.state.outcome == RUNNING:
-            return (
-                INTERRUPTED,
-                f"its driver ({self.driver.who or 'unknown'}) ended; `{self.command('resume')}` continues",
-            )
+            return INTERRUPTED, f"{self._why_interrupted()}; `{self.command('resume')}` continues"
         return self.state.outcome, self.state.reason
 
 

@@ -1,4 +1,4 @@
-"""`farm verify`: read everything a job holds and name what is damaged. Changes nothing."""
+"""`farm verify`: read everything a job holds and name what is damaged. Deletes nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from farm.outlet import locate
 from farm.output_records import OutputRecords
 from farm.state import STATE_FORM, FilmState
 from farm.verbs.run import Run
-from jobs.errors import DamagedDocument, NewerFormat
+from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.plan import PLAN_FORM
 from jobs.records import Form
-from jobs.store.documents import SEEDS_FORM
+from jobs.store.documents import SEEDS, SEEDS_COPY, SEEDS_FORM
 from jobs.wording import amount
 
 
@@ -56,6 +56,8 @@ class VerifyReport:
 
 
 RENDER_AGAIN = "the next render discards it and renders it again"
+NOT_NOTED = "give write access to the run directory and verify again; then the next render makes it again"
+NO_SEEDS = "delete both copies to go back to the spec's seeds"
 WRITE_AGAIN = "the next render writes it again"
 NO_HARM = "nothing to do: the log explains a run, it is not needed to continue one"
 DELIVER_AGAIN = "the next render assembles it again from its segments"
@@ -63,16 +65,20 @@ KEEP_IT = "keep it under another name, or delete it; the next render then assemb
 
 
 def verify_job(runs_url: str, job_id: str) -> VerifyReport:
-    """Hashes every committed artifact and delivered film; raises UsageError for an unknown job."""
+    """Hashes every committed artifact and delivered film; raises UsageError for an unknown job.
+
+    Deletes nothing. It notes the results that are damaged, so that the next render reads them again: one that
+    decayed in place, with its time stamp kept, looks whole to it.
+    """
     run = Run.open(runs_url, job_id)
     checked = run.store.check(everything=True)
     tasks = {digest: task for task, digest in run.digests.items()}
+    cure = RENDER_AGAIN if _noted(run, [digest for digest, _ in checked.damage]) else NOT_NOTED
     results = [
-        Damage(Part.RESULT, tasks.get(digest, digest), fault, RENDER_AGAIN)
-        for digest, fault in checked.damage
+        Damage(Part.RESULT, tasks.get(digest, digest), fault, cure) for digest, fault in checked.damage
     ]
     films = run.state.videos if run.state else ()
-    missing = list(_films(run, films))
+    missing = list(film_damage(run, films))
     return VerifyReport(
         job=run.job,
         results=len(checked.commits),
@@ -82,7 +88,7 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
     )
 
 
-def _films(run: Run, films: Iterable[FilmState]) -> Iterator[Damage]:
+def film_damage(run: Run, films: Iterable[FilmState]) -> Iterator[Damage]:
     """A film that decayed is replaced; one that was written to since it was delivered might be somebody's
     work."""
     records = OutputRecords(run.store)
@@ -96,21 +102,35 @@ def _films(run: Run, films: Iterable[FilmState]) -> Iterator[Damage]:
             yield Damage(Part.FILM, film.path, "is altered", DELIVER_AGAIN if ours else KEEP_IT)
 
 
+def _noted(run: Run, damaged: list[str]) -> bool:
+    try:
+        run.store.suspect(damaged)
+    except StorageProblem:
+        return False
+    return True
+
+
 def _documents(run: Run) -> list[Damage]:
-    """Seeds exist only after `retry --reseed`; the rest belongs to every run."""
+    """Seeds exist only after `retry --reseed`, and stand twice; the rest belongs to every run."""
     found = []
-    for form in (STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM):
-        fault = _fault(run, form)
-        if fault and (form is not SEEDS_FORM or run.store.has(form.name)):
+    for form in (STATE_FORM, PLAN_FORM, DIGESTS_FORM):
+        if fault := _fault(run, form, form.name):
             cure = run.way_out if form is STATE_FORM and run.fault else WRITE_AGAIN
             found.append(Damage(Part.DOCUMENT, form.name, fault, cure))
-    return found
+    return [*found, *_seeds(run)]
 
 
-def _fault(run: Run, form: Form[Any]) -> str:
+def _seeds(run: Run) -> list[Damage]:
+    copies = [name for name in (SEEDS, SEEDS_COPY) if run.store.has(name)]
+    faults = {name: fault for name in copies if (fault := _fault(run, SEEDS_FORM, name))}
+    cure = WRITE_AGAIN if len(faults) < len(copies) else NO_SEEDS
+    return [Damage(Part.DOCUMENT, name, fault, cure) for name, fault in faults.items()]
+
+
+def _fault(run: Run, form: Form[Any], name: str) -> str:
     """What is wrong with a document; empty where nothing is."""
     try:
-        return "" if run.store.load(form, "") is not None else "is missing"
+        return "" if run.store.load(form, "", name) is not None else "is missing"
     except DamagedDocument as damaged:
         return damaged.problems[0].value
     except NewerFormat as newer:

@@ -6,13 +6,19 @@ The one thing it asks of a medium beyond files is exclusive create.
 from __future__ import annotations
 
 import errno
+import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from jobs.errors import StorageProblem
+
+LOCK = "lock"
+"""The folder of the lock files: from the first render on it is there for as long as the job is."""
+
+RESERVE = ".reserve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,21 @@ class Entry:
 
     size: int
     stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run directory lies, to tell a copy from the directory itself: its path, which differs between
+    mounts, and its inode, which does not (0 where the medium has none)."""
+
+    path: str = ""
+    inode: int = 0
+
+    def is_other(self, known: Place) -> bool:
+        """Whether this is another directory than the one that was noted as `known`."""
+        if not known.path or known.path == self.path:
+            return False
+        return not known.inode or known.inode != self.inode
 
 
 class Backend(Protocol):
@@ -33,6 +54,10 @@ class Backend(Protocol):
     appends: bool
     single_process: bool
     refusals: tuple[type[Exception], ...]
+
+    def place(self) -> Place:
+        """Where the job's directory lies."""
+        ...
 
     def path(self, key: str) -> Path | None:
         """The file behind `key` where it is an ordinary local file, else None."""
@@ -51,7 +76,11 @@ class Backend(Protocol):
         ...
 
     def create(self, key: str, data: bytes) -> bool:
-        """Create `key` whole or not at all; False where it exists already. Atomic between all writers."""
+        """Create `key` whole or not at all; False where it exists already. Atomic between all writers.
+
+        `data` names its writer: what stands there byte for byte is taken for this call's own, whose answer
+        was lost on the way.
+        """
         ...
 
     def replace(self, key: str, data: bytes) -> None:
@@ -76,8 +105,17 @@ class Backend(Protocol):
 
     def stat(self, key: str) -> Entry | None: ...
 
+    def leftovers(self, older_s: float) -> list[str]:
+        """Temporary files of writers that were killed: those that were last written so long before the newest
+        file that is there."""
+        ...
+
     def folders(self) -> list[str]:
         """Names of the folders beside this job's: the other jobs of the runs directory."""
+        ...
+
+    def remove_folders(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Remove these folders, then the job's own, each where it is empty; the files that are left."""
         ...
 
     def free_bytes(self) -> int | None:
@@ -89,8 +127,19 @@ class Backend(Protocol):
         ...
 
 
+TEMPORARY = re.compile(r"\.(.+\.[0-9a-f]{12}|probe-[0-9a-f]{16}|farm-probe-[0-9a-f]{32}(\.[0-9a-f]{8})?)\Z")
+"""Names of files that are there only while something is written or tried."""
+
+
+def leftovers_among(written_s: Mapping[str, float], older_s: float) -> list[str]:
+    """Of the files by key, with the medium's times, those that `Backend.leftovers` gives."""
+    now_s = max(written_s.values(), default=0.0)
+    hidden = (key for key in written_s if TEMPORARY.match(key.rpartition("/")[2]))
+    return sorted(key for key in hidden if now_s - written_s[key] > older_s)
+
+
 CAUSES = {
-    errno.ENOENT: "the folder is not there any more",
+    errno.ENOENT: "the folder is not there any more (a lost mount, or moved)",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file-size limit is reached",

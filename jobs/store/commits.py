@@ -28,7 +28,16 @@ class Commit:
     stamp: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Digests of results that a whole reading of the store found damaged: the next check reads them again,
+    whatever their stamps say."""
+
+    digests: tuple[str, ...] = ()
+
+
 COMMIT_FORM = Form("commit record", Commit)
+SUSPECTS_FORM = Form("suspects.json", Suspects)
 
 
 def encode_commit(commit: Commit) -> bytes:

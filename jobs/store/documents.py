@@ -149,6 +149,12 @@ class Documents:
             )
         return {(video, decode_seed): seed for video, decode_seed, seed in (found.seeds if found else ())}
 
+    def mend_seeds(self) -> None:
+        """Write the copy that is torn, or missing, again from the other one. Raises StorageProblem."""
+        names = (SEEDS, SEEDS_COPY)
+        if any(self.has(name) and self.recall(SEEDS_FORM, name) is None for name in names):
+            self.override_seeds({})
+
     def override_seeds(self, seeds: Mapping[tuple[str, int], int]) -> None:
         """Add overrides to those that stand."""
         merged = sorted({**self.seed_overrides(), **seeds}.items())

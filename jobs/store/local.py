@@ -8,12 +8,12 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from jobs.store.backend import FULL, Entry, free_bytes_at, remove
+from jobs.store.backend import FULL, LOCK, RESERVE, Entry, Place, free_bytes_at, leftovers_among, remove
 
-RESERVE = ".reserve"
 RESERVE_BYTES = 256 * 1024
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -33,6 +33,13 @@ class LocalBackend:
         self.root = root
         self.url = str(root)
         self._folders: set[Path] = set()
+        self._claimed = False
+
+    def place(self) -> Place:
+        try:
+            return Place(str(self.root.resolve()), self.root.stat().st_ino)
+        except FileNotFoundError:
+            return Place()
 
     def path(self, key: str) -> Path | None:
         return self.root / key
@@ -130,10 +137,26 @@ class LocalBackend:
         except FileNotFoundError:
             return None
 
+    def leftovers(self, older_s: float) -> list[str]:
+        hidden = (*self.root.glob(".*"), *self.root.glob("*/.*"))
+        written_s = {str(file.relative_to(self.root)): _mtime_s(file) for file in hidden}
+        newest_s = max(map(_mtime_s, self.root.glob("*.*")), default=0.0)
+        return leftovers_among({"": newest_s, **written_s}, older_s)
+
     def folders(self) -> list[str]:
         if not self.root.parent.is_dir():
             return []
         return sorted(child.name for child in self.root.parent.iterdir() if child.is_dir())
+
+    def remove_folders(self, names: Iterable[str]) -> tuple[str, ...]:
+        for folder in (*(self.root / name for name in names), self.root):
+            with suppress(OSError):
+                folder.rmdir()
+        if not self.root.exists():
+            return ()
+        return tuple(
+            sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+        )
 
     def free_bytes(self) -> int | None:
         return free_bytes_at(self.root)
@@ -161,6 +184,7 @@ class LocalBackend:
         return target
 
     def _target(self, key: str) -> Path:
+        self._require_place()
         target = self._own(key)
         if target.parent not in self._folders:
             # What was there once is not made again: nothing must be written under a lost mount.
@@ -168,12 +192,29 @@ class LocalBackend:
             self._folders |= {self.root, target.parent}
         return target
 
+    def _require_place(self) -> None:
+        """Raise FileNotFoundError where the job's lock was there and is not: the mount was lost, or the
+        directory moved, and what stands in its place now is not the job's."""
+        there = (self.root / LOCK).is_dir()
+        if self._claimed and not there:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
+        self._claimed = there
+
     def _temporary(self, target: Path) -> Path:
         return target.with_name(f".{target.name}.{secrets.token_hex(6)}")
 
 
 def _entry(status: os.stat_result) -> Entry:
     return Entry(size=status.st_size, stamp=str(status.st_mtime_ns))
+
+
+def _mtime_s(path: Path) -> float:
+    """When it was written, by the file server's clock; 0 where it is gone, or no ordinary file."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0.0
+    return found.st_mtime if stat.S_ISREG(found.st_mode) else 0.0
 
 
 def _write_durably(path: Path, data: bytes) -> None:
@@ -203,8 +244,7 @@ def _link(temporary: Path, target: Path) -> bool:
     try:
         os.link(temporary, target)
     except FileExistsError:
-        # NFS may repeat a link whose answer was lost: the second link count says that it was ours.
-        return temporary.stat().st_nlink == 2
+        return False
     return True
 
 

@@ -12,17 +12,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from jobs.commands import command_at
 from jobs.errors import JobBusy, StorageProblem
 from jobs.records import Form, Unreadable
-from jobs.store.backend import Backend
+from jobs.store.backend import LOCK, Backend, Place
 from jobs.store.process import Process, alive, this_process
 
-LOCK = "lock"
 BEAT_S = 5.0
 STALE_S = 60.0
 _LET_GO: set[str] = set()
@@ -31,7 +30,8 @@ _LET_GO: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What the lock file says: which process took the job, when, and when it was renewed last."""
+    """What the lock file says: which process took the job, when and where it lay, and when the lock was
+    renewed last."""
 
     generation: int
     token: str
@@ -40,6 +40,7 @@ class Holder:
     since_s: float
     released: bool = False
     beat_s: float = 0.0
+    place: Place = field(default_factory=Place)
 
     def who(self) -> str:
         return f"process {self.process.pid} on {self.host}"
@@ -97,8 +98,8 @@ class JobLock:
             generation = found.generation + 1
             if not found.released and found.token not in _LET_GO:
                 yield from self._require_dead(found)
-        mine = Holder(generation, secrets.token_hex(8), socket.gethostname(), this_process(), time.time())
-        created = self.backend.create(_key(generation), _encode(mine))
+        mine = self._claim(generation)
+        created = self._create(mine)
         newest = read_holder(self.backend)
         if not created or newest is None or newest.token != mine.token:
             # A contender that slept through several owners may re-create a number that was cleaned away.
@@ -109,6 +110,18 @@ class JobLock:
         self._clean(generation)
         self.backend.keep_reserve()
         self._start()
+
+    def _claim(self, generation: int) -> Holder:
+        token, host, at_s = secrets.token_hex(8), socket.gethostname(), time.time()
+        return Holder(generation, token, host, this_process(), at_s, place=self.backend.place())
+
+    def _create(self, mine: Holder) -> bool:
+        try:
+            return self.backend.create(_key(mine.generation), _encode(mine))
+        except StorageProblem:
+            # It may stand there all the same, and must not keep this process from its next try.
+            _LET_GO.add(mine.token)
+            raise
 
     def release(self) -> None:
         """Let go; the file stays and says so. Nothing happens where the lock was lost or not held.
@@ -125,6 +138,17 @@ class JobLock:
                 self.backend.replace(_key(holder.generation), _encode(replace(holder, released=True)))
             except StorageProblem:
                 _LET_GO.add(holder.token)
+
+    def remove(self) -> None:
+        """Let go and leave no lock behind, where the whole job is deleted. Raises JobBusy, StorageProblem."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+        self._holder = None
+        for name in self.backend.entries(LOCK):
+            self.backend.delete(f"{LOCK}/{name}")
 
     def check(self) -> None:
         """Raise JobBusy where another process took the job over while this one was away.
@@ -169,6 +193,9 @@ class JobLock:
 
     def _require_dead(self, found: Holder) -> Iterator[str]:
         verdict = alive(found.process)
+        if verdict is True and self.backend.place().is_other(found.place):
+            yield f"This is a copy of {found.place.path}, which {found.who()} renders: it goes on by itself."
+            return
         if verdict is True:
             raise busy(self.backend, found, "that process is running")
         if verdict is False:
@@ -231,15 +258,18 @@ class Driver(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     SILENT = "silent"
+    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Who renders a job. `ended` died without letting go, `silent` (on another machine) did so probably."""
+    """Who renders a job. `ended` died without letting go, `silent` (on another machine) did so probably;
+    `elsewhere`: the run directory is a copy of the one at `place`, made while that was being rendered."""
 
     driver: Driver
     who: str = ""
     since_s: float | None = None
+    place: str = ""
 
 
 def presence(backend: Backend, timing: LockTiming | None = None) -> Presence:
@@ -247,14 +277,16 @@ def presence(backend: Backend, timing: LockTiming | None = None) -> Presence:
     holder = read_holder(backend)
     if holder is None or holder.released:
         return Presence(Driver.NONE)
-    verdict = alive(holder.process)
+    verdict, copied = alive(holder.process), backend.place().is_other(holder.place)
     if verdict is None:
         age_s = time.time() - _last_beat(backend, holder.generation).at_s
-        verdict = age_s < (timing or LockTiming()).stale_s
-        driver = Driver.RUNNING if verdict else Driver.SILENT
+        fresh = age_s < (timing or LockTiming()).stale_s and not copied
+        driver = Driver.RUNNING if fresh else Driver.SILENT
+    elif verdict:
+        driver = Driver.ELSEWHERE if copied else Driver.RUNNING
     else:
-        driver = Driver.RUNNING if verdict else Driver.ENDED
-    return Presence(driver, holder.who(), holder.since_s or None)
+        driver = Driver.ENDED
+    return Presence(driver, holder.who(), holder.since_s or None, holder.place.path)
 
 
 def busy(backend: Backend, holder: Holder, because: str) -> JobBusy:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.errors import StorageProblem
-from jobs.store.backend import Backend, Entry, storage_problem
+from jobs.store.backend import Backend, Entry, Place, storage_problem
 from jobs.store.names import require_inside
+from jobs.store.patience import watch
 
 
 class Medium:
@@ -22,6 +23,10 @@ class Medium:
         self._backend = backend
         self.url, self.appends = backend.url, backend.appends
         self.single_process, self.refusals = backend.single_process, backend.refusals
+
+    def place(self) -> Place:
+        with self._reading():
+            return self._backend.place()
 
     def path(self, key: str) -> Path | None:
         return self._backend.path(require_inside(key))
@@ -41,7 +46,20 @@ class Medium:
 
     def create(self, key: str, data: bytes) -> bool:
         with self._writing(key, len(data)):
-            return self._backend.create(require_inside(key), data)
+            try:
+                return self._backend.create(require_inside(key), data) or self._holds(key, data)
+            except self.refusals:
+                # The medium may have done it although its answer was lost.
+                if self._holds(key, data):
+                    return True
+                raise
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        """Whether the file is there with these very bytes, which no other writer has."""
+        try:
+            return self._backend.read(key) == data
+        except self.refusals:
+            return False
 
     def replace(self, key: str, data: bytes) -> None:
         with self._writing(key, len(data)):
@@ -67,9 +85,17 @@ class Medium:
         with self._reading(key):
             return self._backend.stat(require_inside(key))
 
+    def leftovers(self, older_s: float) -> list[str]:
+        with self._reading():
+            return self._backend.leftovers(older_s)
+
     def folders(self) -> list[str]:
         with self._reading():
             return self._backend.folders()
+
+    def remove_folders(self, names: Iterable[str]) -> tuple[str, ...]:
+        with self._reading():
+            return self._backend.remove_folders(names)
 
     def free_bytes(self) -> int | None:
         return self._backend.free_bytes()
@@ -81,7 +107,8 @@ class Medium:
     @contextmanager
     def _reading(self, key: str = "") -> Iterator[None]:
         try:
-            yield
+            with watch.over(self.url):
+                yield
         except FileNotFoundError:
             raise
         except self.refusals as error:
@@ -90,7 +117,8 @@ class Medium:
     @contextmanager
     def _writing(self, key: str = "", need_bytes: int = 0) -> Iterator[None]:
         try:
-            yield
+            with watch.over(self.url):
+                yield
         except self.refusals as error:
             raise self._problem(error, key, need_bytes) from error
 

@@ -48,7 +48,7 @@ def probe(backend: Backend) -> None:
     """
     key = f".probe-{secrets.token_hex(8)}"
     try:
-        first, second = backend.create(key, b"probe"), backend.create(key, b"probe")
+        first, second = (backend.create(key, secrets.token_bytes(16)) for _ in range(2))
         backend.delete(key)
     except StorageProblem as error:
         refusal = error.__cause__ if isinstance(error.__cause__, Exception) else error
@@ -67,6 +67,7 @@ def probe(backend: Backend) -> None:
 def unknown_job(backend: Backend, job_id: str, names: Sequence[str]) -> UsageError:
     """The error for a job id without a run; `names` are the jobs that have one."""
     near = difflib.get_close_matches(job_id, names, n=3, cutoff=0.5) or names[:5]
-    remedy = f"did you mean {', '.join(near)}?" if near else "no job was ever rendered there; check --runs"
+    nothing = "no job is there: check --runs, and that its storage is mounted"
+    remedy = f"did you mean {', '.join(near)}?" if near else nothing
     place = backend.url.rsplit("/", 1)[0]
     return UsageError([Problem("job", repr(job_id), f"must be a run in {place}", remedy)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from jobs.errors import StoreUnusable
-from jobs.store.backend import Entry
+from jobs.store.backend import Entry, Place, leftovers_among
 
 EXCLUSIVE = {"memory": "fsspec", "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 """Schemes whose fsspec driver creates exclusively (`mode="create"`), and the package that brings it."""
@@ -26,6 +27,11 @@ REFUSALS = {
 """By that package: the exceptions of its client that are no OSError, as when nothing answers."""
 
 CONFLICT_TRIES = 5
+READ_TIMEOUT_S = 10
+TRIES = 2
+WRITE_S = 100.0
+SLOWEST_BYTES_S = 256 * 1024
+"""An upload is given up where it is slower than this, beside the time that a small file may take."""
 _memory_lock = threading.Lock()
 
 
@@ -37,13 +43,22 @@ def open_remote(url: str) -> RemoteBackend:
             f"A store on {scheme}:// cannot create a file exclusively: two workers could commit one result. "
             f"Use a local or NFS directory, or one of {', '.join(f'{name}://' for name in EXCLUSIVE)}."
         )
+    return RemoteBackend(remote_filesystem(scheme), scheme, url)
+
+
+def remote_filesystem(scheme: str) -> Any:
+    """The fsspec driver of an object store, which gives a server that does not answer up after about two
+    minutes. Raises StoreUnusable where its package is missing."""
     import fsspec
 
     try:
         filesystem = fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError as error:
         raise StoreUnusable(f"{scheme}:// needs the package {EXCLUSIVE[scheme]}: pip install it.") from error
-    return RemoteBackend(filesystem, scheme, url)
+    if scheme.startswith("s3"):
+        # The client below tries five times by itself (AWS_MAX_ATTEMPTS), and its caller again.
+        filesystem.read_timeout, filesystem.retries = READ_TIMEOUT_S, TRIES
+    return filesystem
 
 
 def refusals_of(url: str) -> tuple[type[Exception], ...]:
@@ -66,6 +81,9 @@ class RemoteBackend:
         self.refusals = refusals_of(url)
         self._root = filesystem._strip_protocol(url)
 
+    def place(self) -> Place:
+        return Place(self._root)
+
     def path(self, key: str) -> Path | None:
         return None
 
@@ -83,9 +101,9 @@ class RemoteBackend:
 
     def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         if isinstance(data, Path):
-            self.filesystem.put_file(str(data), self._at(key))
+            self.filesystem.put_file(str(data), self._at(key), **self._limit(data.stat().st_size))
         else:
-            self.filesystem.pipe_file(self._at(key), bytes(data))
+            self.filesystem.pipe_file(self._at(key), bytes(data), **self._limit(len(data)))
         entry = self.stat(key)
         if entry is None:
             raise OSError(f"{self.url}/{key} was written and is not there")
@@ -95,7 +113,7 @@ class RemoteBackend:
         for attempt in range(CONFLICT_TRIES):
             try:
                 with _memory_lock:
-                    self.filesystem.pipe_file(self._at(key), data, mode="create")
+                    self.filesystem.pipe_file(self._at(key), data, mode="create", **self._limit(len(data)))
                 return True
             except OSError as error:
                 if _exists_already(error):
@@ -106,7 +124,7 @@ class RemoteBackend:
         return False
 
     def replace(self, key: str, data: bytes) -> None:
-        self.filesystem.pipe_file(self._at(key), data)
+        self.filesystem.pipe_file(self._at(key), data, **self._limit(len(data)))
 
     def copy(self, source: str, target: str) -> None:
         """Copy within the store; readers of `target` see the old object or the new one. Raises
@@ -151,6 +169,14 @@ class RemoteBackend:
         except FileNotFoundError:
             return None
 
+    def leftovers(self, older_s: float) -> list[str]:
+        try:
+            found = self.filesystem.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return []
+        times = {i["name"].rsplit("/", 1)[1]: _written_s(i) for i in found if i["type"] == "file"}
+        return leftovers_among({name: at_s for name, at_s in times.items() if at_s is not None}, older_s)
+
     def folders(self) -> list[str]:
         try:
             found = self.filesystem.ls(self._root.rsplit("/", 1)[0], detail=True)
@@ -158,11 +184,25 @@ class RemoteBackend:
             return []
         return sorted(i["name"].rstrip("/").rsplit("/", 1)[1] for i in found if i["type"] == "directory")
 
+    def remove_folders(self, names: Iterable[str]) -> tuple[str, ...]:
+        try:
+            found = self.filesystem.find(self._root)
+        except FileNotFoundError:
+            return ()
+        return tuple(sorted(path.removeprefix(f"{self._root}/") for path in found))
+
     def free_bytes(self) -> int | None:
         return None
 
     def keep_reserve(self) -> None:
         """Nothing to do: an object store does not fill up."""
+
+    def _limit(self, size_bytes: int) -> dict[str, float]:
+        """How long fsspec may take to write so much: the client's own limits do not hold while it waits for
+        leave to send."""
+        if not getattr(self.filesystem, "async_impl", False):
+            return {}
+        return {"timeout": WRITE_S + size_bytes / SLOWEST_BYTES_S}
 
     def _at(self, key: str) -> str:
         return f"{self._root}/{key}"
@@ -171,6 +211,12 @@ class RemoteBackend:
 def _entry(info: dict[str, Any]) -> Entry:
     mark = info.get("ETag") or info.get("etag") or info.get("generation") or ""
     return Entry(size=int(info["size"]), stamp=str(mark).strip('"'))
+
+
+def _written_s(info: dict[str, Any]) -> float | None:
+    """When the object was written, by the store's clock, where the driver says so."""
+    at = info.get("LastModified") or info.get("mtime") or info.get("created")
+    return at.timestamp() if isinstance(at, datetime) else None
 
 
 def _code(error: OSError) -> str:

@@ -9,6 +9,7 @@ Only the holder of the job's lock voids, evicts or discards; workers only read a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import secrets
@@ -19,14 +20,17 @@ from typing import Any
 
 from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
 from jobs.scratch import Scratch
-from jobs.store.backend import Backend, Entry, free_bytes_at, storage_problem
-from jobs.store.commits import Commit, decode_commit, encode_commit
+from jobs.store.backend import LOCK, Backend, Entry, free_bytes_at, storage_problem
+from jobs.store.commits import SUSPECTS_FORM, Commit, Suspects, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
 from jobs.store.opening import JOB_ID, open_backend, probe, unknown_job
 
+ARTIFACT_NAME = re.compile(r"[0-9a-f]{64}\.\d+-[0-9a-f]+\.[a-z0-9.]+\Z")
 SUFFIX = re.compile(r"[a-z0-9][a-z0-9.]{0,31}\Z")
 PUT_TRIES = 5
+LEFTOVER_S = 3600.0
+"""A temporary file lives for seconds. One as old as this belongs to nobody that still writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,15 @@ class Store(Documents):
     def at(cls, runs_url: str, job_id: str) -> Store:
         """The store of a job that need not exist, for reading; writes nothing."""
         return cls(open_backend(runs_url, job_id), runs_url, job_id)
+
+    @classmethod
+    def join(cls, runs_url: str, job_id: str) -> Store:
+        """Open for a worker; creates nothing where no driver has locked the job, as on storage that is not
+        the driver's. Raises StorageProblem, StoreUnusable."""
+        backend = open_backend(runs_url, job_id)
+        if not backend.entries(LOCK):
+            raise storage_problem(FileNotFoundError(errno.ENOENT, ""), backend.url, 0, None)
+        return cls.open(runs_url, job_id)
 
     @classmethod
     def find(cls, runs_url: str, job_id: str) -> Store:
@@ -120,8 +133,10 @@ class Store(Documents):
         """List the store once and sort good commits from damage.
 
         An artifact is hashed where its stamp differs from the one in the commit (it was touched after it was
-        committed), or always with `everything`. Damage is `(digest, what is wrong)`; discard it with `void`.
+        committed), where it is suspected, or always with `everything`. Damage is `(digest, what is wrong)`;
+        discard it with `void`.
         """
+        suspects = self.suspects()
         files = self.backend.entries(ARTIFACTS)
         digests = self._digests_in(COMMITS)
         records = self.backend.read_many(record_key(digest) for digest in digests)
@@ -130,14 +145,27 @@ class Store(Documents):
         for digest in sorted(digests):
             data = records.get(record_key(digest))
             commit = decode_commit(data, digest) if data is not None else None
-            fault = "the commit record is torn" if commit is None else self._fault(commit, files, everything)
+            doubted = everything or digest in suspects
+            fault = "the commit record is torn" if commit is None else self._fault(commit, files, doubted)
             if commit is None or fault:
                 damage.append((digest, fault))
             else:
                 good[digest] = commit
         named = {commit.file for commit in good.values()}
-        unused = (file for file in (f"{ARTIFACTS}/{name}" for name in files) if file not in named)
+        ours = (f"{ARTIFACTS}/{name}" for name in files if ARTIFACT_NAME.match(name))
+        unused = (file for file in ours if file not in named)
         return Checked(good, tuple(damage), tuple(unused))
+
+    def suspects(self) -> frozenset[str]:
+        """The digests that the next `check` reads whole."""
+        found = self.recall(SUSPECTS_FORM)
+        return frozenset(found.digests if found else ())
+
+    def suspect(self, digests: Iterable[str]) -> None:
+        """Have the next `check` read these results whole, too; it deletes nothing. Raises StorageProblem."""
+        every = tuple(sorted(self.suspects().union(digests)))
+        if every:
+            self.save(SUSPECTS_FORM, Suspects(every))
 
     def put(
         self,
@@ -223,12 +251,15 @@ class Store(Documents):
         return {digest: commit for digest, commit in commits.items() if commit is not None}
 
     def sweep(self, checked: Checked) -> int:
-        """Delete what `check` found unused; under the lock, before anything is handed out. Returns how many.
+        """Delete what `check` found unused, and what commits that were killed left behind; under the lock,
+        once the damage is void, before anything is handed out. Returns how many.
 
         A worker of an earlier driver that commits such a file all the same has a record without an artifact,
         which gives way to the next attempt's.
         """
-        return sum(self.backend.delete(file) for file in checked.unused)
+        self.backend.delete(SUSPECTS_FORM.name)
+        stale = self.backend.leftovers(LEFTOVER_S)
+        return sum(self.backend.delete(file) for file in (*checked.unused, *stale))
 
     def _digests_in(self, folder: str) -> frozenset[str]:
         return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))
@@ -240,8 +271,7 @@ class Store(Documents):
             if self.backend.create(key, record):
                 return mine
             winner = self.commit(mine.digest)
-            # An object store may answer "exists" to the retry of our own create whose first answer was lost.
-            if winner is not None and (winner.file == mine.file or self._present(winner)):
+            if winner is not None and self._present(winner):
                 return winner
             self.backend.delete(key)
         raise StorageProblem(

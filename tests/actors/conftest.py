@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,20 @@ MakeBench = Callable[..., Bench]
 def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
     """`make_bench(spec, facts=None, **worker_config)`; each call has its own runs directory."""
     workers: list[StageWorker] = []
+    locked = ExitStack()
 
     def make(spec: dict[str, Any], facts: SourceFacts | None = None, **config: Any) -> Bench:
         checked = JobSpec.model_validate({"name": "job", **spec}, strict=False)
         graph = build_graph(make_plan(checked, facts))
+        runs = str(tmp_path / f"runs{len(workers)}")
+        locked.enter_context(Store.open(runs, "job").lock())
         worker = StageWorker(
             WorkerConfig(
                 engine=checked.engine,
                 stages=frozenset(Stage),
                 device="cpu",
                 threads=config.pop("threads", 1),
-                runs_url=str(tmp_path / f"runs{len(workers)}"),
+                runs_url=runs,
                 job_id="job",
                 verify=checked.run.verify,
                 worker="bench",
@@ -93,3 +97,4 @@ def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
     yield make
     for worker in workers:
         worker.destroy()
+    locked.close()

@@ -14,6 +14,7 @@ from cluster.inventory import (
     check_capacity,
     device_type,
     read_inventory,
+    without_room,
 )
 from jobs.errors import CapacityError
 
@@ -163,3 +164,13 @@ def test_gpus_are_named_as_ray_names_them(model: str) -> None:
     from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
     assert device_type(model) == NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type(model)
+
+
+def test_what_no_living_node_can_hold_is_named() -> None:
+    one, two = WorkerRequest("one", gpus=1.0), WorkerRequest("two", gpus=1.0)
+    inventory = Inventory((NodeFacts("a", "vm", gpus=1, cpus=2),))
+    assert without_room(inventory, {}, [two]) == []
+    assert without_room(inventory, {"a": [one]}, [two]) == [two]
+    assert without_room(inventory, {"gone": [one]}, [two]) == []
+    assert without_room(Inventory(()), {}, [one, two]) == [one, two]
+    assert without_room(Inventory((), autoscale_gpus=1.0), {}, [one]) == []

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
 from farm.state import DONE, PAUSED
+from tests.ray.commands import started, wait_for_commits
 from tests.ray.head import free_port
 
 BEFORE = 5
@@ -62,7 +65,7 @@ def test_a_lost_mount_pauses_the_job_and_no_result_is_written_under_it(
     done, last = pull_the_plug(workspace, str(workspace.runs), lambda: unmount(workspace.runs))
     assert (last.outcome, len(done)) == (PAUSED, BEFORE)
     assert re.search(
-        rf"{workspace.job_dir}/\S+ the folder is not there any more\. .*resume the job", last.state["reason"]
+        rf"{workspace.job_dir}/\S+ the folder is not there any more .*resume the job", last.state["reason"]
     )
     assert not workspace.job_dir.exists()
     subprocess.run(["mount", "--bind", str(mounted), str(workspace.runs)], check=True)
@@ -118,3 +121,34 @@ def test_an_object_store_that_does_not_answer_pauses_the_job(
     *_, rest = render(workspace.spec(), runs=runs, serial=True)
     assert isinstance(rest, JobFinished)
     assert (rest.outcome, films(rest), rest.state["tasks"]["reused"]) == (DONE, undisturbed, BEFORE)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty mount point", "an empty run directory"])
+def test_the_command_says_that_its_storage_went_away_and_writes_nothing_in_its_place(
+    workspace, undisturbed: dict[str, str], left: str
+) -> None:
+    spec = workspace.root / "film.yaml"
+    engine = {"name": "fake", "fake": {"sample_s": 0.2}}
+    spec.write_text(yaml.safe_dump(workspace.spec(engine=engine)))
+    away = workspace.root / "away"
+    words = ("render", spec, "--serial", "--runs", workspace.runs)
+    with started(*words, log=workspace.root / "log") as driver:
+        wait_for_commits(workspace.runs, BEFORE)
+        workspace.runs.rename(away)
+        if left != "nothing":
+            (workspace.job_dir if left.endswith("directory") else workspace.runs).mkdir(parents=True)
+        before = {path for path in workspace.root.rglob("*") if workspace.runs in path.parents}
+        assert driver.wait(timeout=30) == 3
+    said = (workspace.root / "log").read_text()
+    assert re.search(
+        r"paused: (storage: )?\S+harbor\S*: the folder is not there any more .a lost mount, or moved.", said
+    )
+    assert f"next: restore it, then `farm resume harbor --runs {workspace.runs}`" in said
+    assert "no job" not in said
+    assert {path for path in workspace.root.rglob("*") if workspace.runs in path.parents} == before
+    if workspace.runs.exists():
+        shutil.rmtree(workspace.runs)
+    away.rename(workspace.runs)
+    rest = workspace.render(engine=engine)
+    assert (rest.outcome, rest.films) == (DONE, undisturbed)
+    assert rest.reused >= BEFORE

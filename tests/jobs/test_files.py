@@ -31,7 +31,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_read_once_over_many_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, other, cache = tmp_path / "a.bin", tmp_path / "b.bin", tmp_path / "runs" / "digests.json"
+    path, other, cache = tmp_path / "a.bin", tmp_path / "b.bin", tmp_path / "digests.json"
     path.write_bytes(b"content")
     other.write_bytes(b"other")
     monkeypatch.setattr(jobs.files, "LARGE_BYTES", 1)
@@ -80,6 +80,7 @@ def test_runs_share_a_memory_beside_them(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(b"content")
     jobs.files.remember_beside(None)
     assert file_digest(path) in (tmp_path / "node" / "ltx-farm" / "file-digests.json").read_text()
+    (tmp_path / "runs").mkdir()
     jobs.files.remember_beside(tmp_path / "runs" / "job")
     assert file_digest(path) in (tmp_path / "runs" / jobs.files.CACHE).read_text()
 
@@ -123,8 +124,8 @@ def test_one_process_of_a_node_reads_for_all(
 ) -> None:
     path, folder = tmp_path / "a.bin", tmp_path / "runs"
     path.write_bytes(b"content")
-    if not writable:
-        folder.write_text("no folder")
+    if writable:
+        folder.mkdir()
     context = multiprocessing.get_context("fork")
     start = context.Barrier(3)
 

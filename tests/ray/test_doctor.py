@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from cluster.inventory import has_gpu
-from tests.ray.commands import farm
+from tests.ray.commands import farm, write_spec
 from tests.ray.head import Head, free_port, ray_head, tool
+from tests.ray.specs import document
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -142,3 +143,26 @@ def joined(head: Head, packages: Path) -> Iterator[None]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=15)
+
+
+def test_doctor_and_render_agree_on_a_cluster_without_gpus_and_their_advice_works(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, document(tmp_path / "out", 1, 1))
+    runs = ("--runs", tmp_path / "runs")
+    with ray_head(0, 4) as head:
+        join = ("--address", head.gcs_address)
+        env = {"RAY_AUTH_MODE": "disabled"}
+        code, findings = diagnosis(head.gcs_address, tmp_path / "runs", **env)
+        (finding,) = said(findings, "gpus", "fail")
+        refused = farm("render", spec, *runs, *join, **env)
+        assert (code, refused.returncode) == (5, 5)
+        assert f"error: {finding['message']}. {finding['fix']}" in refused.stderr
+        assert "this machine" not in refused.stderr
+        assert "the cluster has no GPU" in finding["message"]
+        node, option = "ray start --address HEAD:6379 --num-gpus 2", "--topology mono=2@0"
+        assert f"`{node}`" in finding["fix"]
+        assert f"`{option}`" in finding["fix"]
+        rendered = farm("render", spec, *runs, *join, *option.split(), **env)
+        assert rendered.returncode == 0, rendered.stderr
+    with ray_head(2, 4) as head:
+        code, findings = diagnosis(head.gcs_address, tmp_path / "runs", **env)
+        assert (code, said(findings, "gpus", "fail")) == (0, [])

@@ -28,6 +28,8 @@ COMMANDS = {
     "cancel": "committed stays",
     "retry": "next render makes them anew",
     "verify": "damaged",
+    "delete": "films stay",
+    "prune": "no job needs any more",
     "report": "while it runs or afterwards",
     "nodes install": "custom_nodes",
     "models get": "nothing without a yes",

@@ -150,6 +150,14 @@ def schemas() -> dict[str, Any]:
     return {command: undescribed(result_schema(command)) for command in RESULTS}
 
 
+def test_delete_and_prune(farm: Farm, rendered: Rendered) -> None:
+    kept = fits(farm("delete", JOB, "--runs", rendered.runs, "--dry-run", "-o", "json").json, "delete")
+    assert (kept["deleted"], len(kept["staying"]), kept["films"], kept["files"] > 0) == (False, 2, [], True)
+    words = ("prune", "--older-than", "0h", "--runs", rendered.runs, "--dry-run", "-o", "json")
+    pruned = fits(farm(*words).json, "prune")
+    assert [job["what"] for job in pruned["jobs"]] == ["the whole run directory"]
+
+
 def test_schemas_are_what_programs_rely_on() -> None:
     """To renew: `python -m tests.farm.cli.test_json`, and a line in CHANGELOG.md."""
     assert json.loads(GOLDEN.read_text()) == schemas()

@@ -61,7 +61,7 @@ def test_torn_events_and_films_are_named(made) -> None:
 
 
 def test_unused_files_are_counted_and_no_damage(made) -> None:
-    made.store.backend.write("artifacts/00.1-00.bin", b"orphan")
+    made.store.backend.write(f"artifacts/{'ab' * 32}.1-00.bin", b"orphan")
     report = verify_job(made.runs, "harbor")
     assert (report.ok, report.unused) == (True, 1)
 

@@ -93,8 +93,11 @@ def test_a_folder_that_is_a_link_is_not_written_into(store: Store, tmp_path: Pat
         with pytest.raises(StorageProblem, match="a symbolic link stands"):
             write(f"{name}/new.txt", b"x")
     if name == "artifacts":
+        orphan = elsewhere / f"{'ab' * 32}.1-00.bin"
+        orphan.write_text("alive")
         with pytest.raises(StorageProblem):
             store.sweep(store.check())
+        orphan.unlink()
     store.append_event({"event": "notice"})
     assert {file.name: file.read_text() for file in elsewhere.iterdir()} == {"mine.txt": "alive"}
 

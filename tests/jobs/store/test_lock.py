@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from jobs.errors import JobBusy
 from jobs.store import Driver, JobLock, LockTiming, Store, presence
 from jobs.store import lock as lock_module
 from jobs.store.lock import read_holder
+from jobs.store.opening import open_backend
 from jobs.store.process import Process, alive, this_process
 
 FAST = LockTiming(beat_s=0.2, stale_s=1.2)
@@ -228,3 +230,38 @@ def test_a_reused_pid_is_not_the_same_process() -> None:
     assert alive(dataclasses.replace(me, started="1")) is False
     assert alive(dataclasses.replace(me, machine="elsewhere")) is None
     assert alive(Process(0, "", "")) is None
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["this host", "another host"])
+def test_a_copy_made_while_the_job_is_rendered_is_a_job_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    heard: list[str] = []
+    with other_holder(tmp_path / "runs") as process:
+        shutil.copytree(tmp_path / "runs", tmp_path / "copy")
+        if elsewhere:
+            as_foreign(monkeypatch)
+        copy = Store.open(str(tmp_path / "copy"), "harbor")
+        looked = presence(copy.backend)
+        assert looked.driver is (Driver.SILENT if elsewhere else Driver.ELSEWHERE)
+        assert looked.place == str(tmp_path / "runs" / "harbor")
+        with copy.lock(FAST, heard.append) as lock:
+            assert lock.held
+            assert presence(copy.backend, STEADY).driver is Driver.RUNNING
+        if not elsewhere:
+            told = f"a copy of {tmp_path}/runs/harbor, which process {process.pid} on "
+            assert told in heard[0]
+            with pytest.raises(JobBusy, match="that process is running"):
+                Store.open(str(tmp_path / "runs"), "harbor").lock(FAST).acquire()
+
+
+def test_a_directory_that_was_moved_or_is_reached_by_another_path_is_no_copy(tmp_path: Path) -> None:
+    with other_holder(tmp_path / "runs"):
+        (tmp_path / "link").symlink_to(tmp_path / "runs")
+        for runs in ("link", "moved"):
+            if runs == "moved":
+                (tmp_path / "runs").rename(tmp_path / "moved")
+            store = Store(open_backend(str(tmp_path / runs), "harbor"), runs, "harbor")
+            assert presence(store.backend).driver is Driver.RUNNING
+            with pytest.raises(JobBusy, match="that process is running"):
+                store.lock(FAST).acquire()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from jobs.errors import StorageProblem, StoreUnusable
 from jobs.scratch import Scratch
 from jobs.store import Store
 from jobs.store.remote import RemoteBackend
+from tests.faulty_s3 import faulty_s3, ignoring_the_condition
 
 
 @pytest.mark.parametrize(
@@ -24,39 +24,12 @@ def test_a_medium_without_exclusive_create_is_refused(url: str) -> None:
         Store.open(url, "harbor")
 
 
-@pytest.fixture
-def careless_s3() -> Iterator[str]:
-    """An S3 server that ignores `If-None-Match`, as several compatible ones do."""
-    serving = pytest.importorskip("werkzeug.serving")
-    moto_app = pytest.importorskip("moto.moto_server.werkzeug_app")
-    app = moto_app.DomainDispatcherApplication(moto_app.create_backend_app)
-
-    def careless(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        environ.pop("HTTP_IF_NONE_MATCH", None)
-        return app(environ, start)
-
-    server = serving.make_server("127.0.0.1", 0, careless, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-
-
-def test_a_server_that_ignores_the_condition_is_refused(
-    careless_s3: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    s3fs = pytest.importorskip("s3fs")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", careless_s3)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("careless")
-    try:
-        with pytest.raises(StoreUnusable, match="created twice"):
-            Store.open("s3://careless/runs", "harbor")
-    finally:
-        s3fs.S3FileSystem.clear_instance_cache()
+def test_a_server_that_ignores_the_condition_is_refused() -> None:
+    with (
+        faulty_s3(ignoring_the_condition) as runs,
+        pytest.raises(StoreUnusable, match="created twice"),
+    ):
+        Store.open(runs, "harbor")
 
 
 def test_a_bucket_that_is_not_there_is_refused(s3_url: str) -> None:

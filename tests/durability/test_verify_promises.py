@@ -1,0 +1,104 @@
+"""What `farm verify` says of a damaged file comes true: after the next render the job is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from farm.state import DONE
+from farm.verbs.verify import NOT_NOTED, RENDER_AGAIN, Damage, verify_job
+from jobs.errors import StorageProblem
+from jobs.store import DIGESTS, Store
+
+Harm = Callable[[Store], None]
+
+
+def rot(store: Store, task: str) -> None:
+    """Change a byte and leave size and time stamp alone, as a decaying disk does."""
+    commit = store.commit(store.read_json(DIGESTS)["digests"][task])
+    path = store.backend.path(commit.file)
+    times, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def tear(store: Store, name: str) -> None:
+    path = store.backend.path(name)
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+HARMS: dict[str, Harm] = {
+    "a sample that rotted": lambda store: rot(store, "dawn/00001/sample"),
+    "a segment that rotted": lambda store: rot(store, "dawn/00002/segment"),
+    "two that rotted": lambda store: [rot(store, f"{video}/00000/segment") for video in ("dawn", "noon")],
+    "a torn plan": lambda store: tear(store, "plan.json"),
+    "torn digests": lambda store: tear(store, "digests.json"),
+    "a torn record": lambda store: tear(store, f"commits/{next(iter(store.committed_digests()))}.json"),
+}
+
+
+@pytest.fixture(scope="module")
+def films(workspace) -> dict[str, str]:
+    found = workspace.render().films
+    workspace.save("whole")
+    return found
+
+
+@pytest.fixture
+def job(workspace, films: dict[str, str]) -> Store:
+    workspace.restore("whole")
+    return workspace.store()
+
+
+def damage(workspace) -> tuple[Damage, ...]:
+    return verify_job(str(workspace.runs), "harbor").damage
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_the_next_render_mends_what_verify_found(
+    workspace, job: Store, films: dict[str, str], harm: Harm
+) -> None:
+    harm(job)
+    found = damage(workspace)
+    assert found
+    again = workspace.render()
+    assert (again.outcome, again.films) == (DONE, films)
+    promised = {each.place for each in found if each.cure == RENDER_AGAIN}
+    assert promised <= set(again.computed)
+    assert damage(workspace) == ()
+    assert workspace.render().computed == []
+
+
+def test_verify_deletes_nothing_and_says_where_it_could_not_leave_a_note(
+    workspace, job: Store, films: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rot(job, "dawn/00001/sample")
+    before = {path for path in workspace.job_dir.rglob("*") if path.is_file()}
+
+    def refused(*_: object) -> None:
+        raise StorageProblem("the file system is read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", refused)
+        (found,) = damage(workspace)
+    assert found.cure == NOT_NOTED
+    assert {path for path in workspace.job_dir.rglob("*") if path.is_file()} == before
+    damage(workspace)
+    after = {path for path in workspace.job_dir.rglob("*") if path.is_file()}
+    assert after == before | {workspace.job_dir / "suspects.json"}
+    workspace.render()
+    assert not (workspace.job_dir / "suspects.json").exists()
+
+
+def test_one_torn_copy_of_the_seeds_is_written_again(workspace, job: Store, films: dict[str, str]) -> None:
+    job.override_seeds({("dawn", 1): 5})
+    whole = job.read_json("seeds.json")
+    for name in ("seeds.json", "seeds.copy.json"):
+        tear(job, name)
+        assert [each.place for each in damage(workspace)] == [name]
+        assert workspace.render().outcome == DONE
+        assert damage(workspace) == ()
+        assert job.read_json(name) == whole
