@@ -15,6 +15,7 @@ from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
 from jobs.output_names import film_name, output_names, same_name
 from jobs.planned import Plan, PlannedVideo
 from jobs.store import PLAN, Driver, Store, presence
+from jobs.store.opening import JOB_ID
 
 
 def require_output(plan: Plan, store: Store) -> None:
@@ -122,7 +123,9 @@ def _films_of(other: Store) -> Iterator[str]:
 
 
 def _others(store: Store) -> Iterator[Store]:
-    return (other for other in Store.every(store.runs_url) if other.job_id != store.job_id)
+    """The folders beside the job's. One that is no job has neither records nor a driver."""
+    names = (name for name in store.backend.folders() if JOB_ID.match(name) and name != store.job_id)
+    return (Store.at(store.runs_url, name) for name in names)
 
 
 def _same_place(folder: str, name: str) -> str:
