@@ -147,14 +147,14 @@ class NoZombies(RandomFaults):
         return Hang()
 
 
-def followed(simulation: Simulation, check: Callable[[Told], None]) -> None:
+def followed(simulation: Simulation, check: Callable[[Told, events.Event], None]) -> None:
     """A whole run; `check` is called after each exchange, when its commands are carried out."""
     told, tell = Told(), simulation._tell
     simulation.watch = told.watch
 
     def tell_and_check(event: events.Event) -> None:
         tell(event)
-        check(told)
+        check(told, event)
 
     simulation._tell = tell_and_check  # type: ignore[method-assign]
     simulation.run()
@@ -163,18 +163,23 @@ def followed(simulation: Simulation, check: Callable[[Told], None]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), worse=st.sampled_from([0.0, 1.0, 4.0]))
 def test_it_knows_what_the_simulated_workers_hold(seed: int, worse: float) -> None:
-    """Compared for each worker of which nothing is on its way to the scheduler."""
+    """Compared for each worker of which nothing is on its way to the scheduler, and whose present process was
+    not reported lost in place of an earlier one: a pool on Ray knows the two apart, the simulator does not.
+    """
     made, referee = make_schedule(seed)
     rates = replace(FaultRates(), duplicate=0.0, late=0.0).scaled(worse)
     faults = NoZombies(seed, rates, {task: each.needs for task, each in referee.tasks.items()})
     config = replace(made.config, handoff_s=0.0, commit_s={}, report_s=0.0)
     simulation, compared = Simulation(made.graph, made.topology, config, faults), []
+    mistaken: dict[str, int] = {}
 
-    def check(told: Told) -> None:
+    def check(told: Told, event: events.Event) -> None:
+        if isinstance(event, events.WorkerLost) and simulation.workers[event.worker].alive:
+            mistaken[event.worker] = simulation.workers[event.worker].life
         sent = [value for _, _, _, values in simulation._pending for value in values]
         on_their_way = {value.worker for value in sent if isinstance(value, SAID_BY_WORKERS)}
         for name, worker in simulation.workers.items():
-            if name not in on_their_way and worker.alive:
+            if name not in on_their_way and worker.alive and mistaken.get(name) != worker.life:
                 assert told.held(name) == list(worker.queue), name
                 compared.append(name)
 
@@ -187,7 +192,7 @@ def test_it_knows_what_the_simulated_workers_hold(seed: int, worse: float) -> No
 def test_it_knows_all_that_the_scheduler_counts_on_whatever_comes_late_or_twice(seed: int) -> None:
     simulation, _ = make_schedule(seed)
 
-    def check(told: Told) -> None:
+    def check(told: Told, event: events.Event) -> None:
         board = simulation.scheduler.board
         for worker in board.roster.workers:
             believed = [(board.graph.ids[task], attempt) for task, attempt in worker.held]
