@@ -18,8 +18,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,8 @@ from actors.media.ffmpeg import find_ffmpeg
 from farm.api import RenderOptions, load
 from farm.cli.main import run
 from jobs.errors import InputError
+from jobs.load import LoadedSpec, load_spec
+from jobs.media_rules import Probes
 from jobs.models import field_at, model_at
 from jobs.places import Location, place_of
 from jobs.plan import make_plan
@@ -43,10 +44,6 @@ ONE_FAULT, STRUCTURE = 2_000, 2_000
 QUICK = 100
 """One case in so many runs by default."""
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-PROBES = (
-    "actors.latents.check_latents", "actors.media.audio.check_sound", "actors.media.frames.check_clip",
-    "actors.media.frames.probe_image", "actors.media.probe.probe_video",
-)  # fmt: skip
 EXAMPLES = ("batch", "continue_clip", "demo", "long_take", "multi_shot", "one_shot")
 
 BASES: list[dict[str, Any]] = [
@@ -378,6 +375,20 @@ def remembered(probe: Callable[..., Any]) -> Callable[..., Any]:
     return ask
 
 
+def load_spec_remembering() -> Callable[..., LoadedSpec]:
+    """`load_spec`, to which every file is unchanged."""
+    known: dict[str, Callable[..., Any]] = {}
+
+    def load_one(*words: Any, probes: Probes) -> LoadedSpec:
+        asked = {each.name: getattr(probes, each.name) for each in fields(probes)}
+        for name, probe in asked.items():
+            if callable(probe):
+                known.setdefault(name, remembered(probe))
+        return load_spec(*words, probes=replace(probes, **known))
+
+    return load_one
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the specs lie, with the files that they name; the working directory, too."""
@@ -390,9 +401,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", *words], cwd=tmp_path, check=True)
     save_file({"a": np.zeros(1, "f4")}, tmp_path / "style.safetensors")
-    for name in PROBES:
-        module, _, probe = name.rpartition(".")
-        monkeypatch.setattr(name, remembered(getattr(import_module(module), probe)))
+    monkeypatch.setattr("farm.api.load_spec", load_spec_remembering())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
