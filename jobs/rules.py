@@ -54,6 +54,8 @@ def check_matrix(spec: JobSpec) -> Iterator[Finding]:
         if key in Defaults.model_fields:
             yield from _check_matrix_values(key, values)
         elif not any("{" + key + "}" in text for _, text in _prompts(spec)):
+            if _lacks_prompt(spec):
+                continue
             rule = f"a field of `defaults`, or a word that a prompt names as {{{key}}}"
             near = nearest(key, (*Defaults.model_fields, *_placeholders(spec)))
             remedy = f"did you mean `{near}`?" if near else f"write {{{key}}} into a prompt, or remove it"
@@ -61,6 +63,13 @@ def check_matrix(spec: JobSpec) -> Iterator[Finding]:
             yield Finding(("matrix", key), shown(values), rule, remedy, depends)
         else:
             yield from _check_words(key, values)
+
+
+def _lacks_prompt(spec: JobSpec) -> bool:
+    """Whether some chunk has no prompt at all: the word may belong there."""
+    if spec.defaults.prompt or "prompt" in spec.matrix:
+        return False
+    return not all(chunk.settings.prompt for video in spec.videos for chunk in video.chunks)
 
 
 def check_placeholders(spec: JobSpec) -> Iterator[Finding]:

@@ -289,7 +289,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """Exit code, and the places that are reported."""
+    """Exit code, and the places that are reported, sorted: a mapping has no lines to order them by."""
 
     code: int
     places: tuple[str, ...]
@@ -339,7 +339,7 @@ def command(*words: str) -> Answer:
     problems = json.loads(out.getvalue()).get("problems", []) if code else []
     for problem in problems:
         assert problem["rule"] and problem["remedy"] and len(problem["value"]) < 400, (words, problem)
-    return Answer(code, tuple(problem["place"] for problem in problems))
+    return Answer(code, tuple(sorted(problem["place"] for problem in problems)))
 
 
 def from_python(spec: Any) -> Answer:
@@ -347,7 +347,7 @@ def from_python(spec: Any) -> Answer:
         loaded = load(spec, RenderOptions())
         make_plan(loaded.spec, loaded.facts)
     except InputError as error:
-        return Answer(error.exit_code, tuple(problem.place for problem in error.problems))
+        return Answer(error.exit_code, tuple(sorted(problem.place for problem in error.problems)))
     return Answer(0, ())
 
 

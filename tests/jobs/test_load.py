@@ -522,3 +522,9 @@ def test_words_that_would_make_a_prompt_too_long_are_refused(folder: Path) -> No
     (problem,) = problems(folder, spec)
     assert problem.place == "videos[0].chunks[0].generate.prompt"
     assert problem.value == f"up to {600 * 600 * 2_000 + 2_000} characters"
+
+
+def test_a_prompt_that_is_missing_is_the_fault_not_the_word_that_it_named(folder: Path) -> None:
+    video = {"name": "a", "chunks": [{"generate": {"num_frames": 9}}]}
+    spec = {"name": "x", "engine": {"name": "fake"}, "videos": [video], "matrix": {"ship": ["boat", "raft"]}}
+    assert [problem.place for problem in problems(folder, spec)] == ["videos[0].chunks[0].generate.prompt"]
