@@ -6,6 +6,7 @@ of its own, whose names diffusers' own converter made.
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -45,38 +46,32 @@ class CannotJudge(Exception):
 
 
 class Subject:
-    """The model under test, loaded as a worker loads it. `width` x `height` pixels, `latents` long."""
+    """The model under test, loaded as a worker loads it. `width` x `height` pixels, `latents` long; `causal`
+    tells whether its first latent counts as one frame, `parameters` counts those of its parts."""
 
     def __init__(self, config: EngineConfig, device: str, threads: int, size: tuple[int, int, int]) -> None:
         self.config, self.device = config, device
         self.width, self.height, self.latents = size
         self.engine = DiffusersEngine(config, device, threads)
         self.engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
+        # Read once: asking for a model later brings it back to the device, where the judge may need the room.
+        denoising = self._runner.residents.get("denoising")
+        self.causal = bool(denoising.causal)
+        self.dtype = denoising.transformer.dtype
+        self.text_width = int(denoising.transformer.caption_projection.linear_1.in_features)
+        self.parameters = {
+            "transformer": sum(each.numel() for each in denoising.transformer.parameters()),
+            "vae": sum(each.numel() for each in self.codec.vae.parameters()),
+            "layers": len(denoising.transformer.transformer_blocks),
+        }
 
     @property
     def _runner(self) -> Any:
         return self.engine._ready()
 
     @property
-    def transformer(self) -> Any:
-        return self._runner.residents.get("denoising").transformer
-
-    @property
     def codec(self) -> Any:
         return self._runner.residents.get("codec")
-
-    @property
-    def causal(self) -> bool:
-        """Whether the first latent counts as one frame in the model's coordinates."""
-        return bool(self._runner.residents.get("denoising").causal)
-
-    def sizes(self) -> dict[str, int]:
-        """Parameters of each part, and layers of the transformer."""
-        count = {
-            "transformer": sum(each.numel() for each in self.transformer.parameters()),
-            "vae": sum(each.numel() for each in self.codec.vae.parameters()),
-        }
-        return {**count, "layers": len(self.transformer.transformer_blocks)}
 
     def words(self, prompt: str) -> Payload:
         """The conditioning of a prompt."""
@@ -84,7 +79,7 @@ class Subject:
 
     def stand_in_words(self) -> Payload:
         """Conditioning of random numbers, for files without a text encoder."""
-        width = self.transformer.caption_projection.linear_1.in_features
+        width = self.text_width
         draw = torch.Generator().manual_seed(SEED)
         mask = torch.ones(1, PROMPT_TOKENS, dtype=torch.bool)
         return from_torch(
@@ -236,7 +231,7 @@ def judged_steps(subject: Subject, words: Payload, steps: int) -> list[Tensor]:
         return {}
 
     pipeline(
-        **_embeddings(words, subject.device, pipeline.transformer.dtype),
+        **_embeddings(words, subject.device, subject.dtype),
         height=subject.height,
         width=subject.width,
         num_frames=frames_of(subject.latents),
@@ -246,6 +241,9 @@ def judged_steps(subject: Subject, words: Payload, steps: int) -> list[Tensor]:
         return_dict=False,
         **_start(subject),
     )
+    del pipeline
+    gc.collect()
+    torch.cuda.empty_cache()
     return seen[:steps]
 
 
@@ -278,7 +276,7 @@ def _judge(subject: Subject) -> Any:
     from diffusers import LTXVideoTransformer3DModel
     from diffusers.loaders.single_file_utils import convert_ltx_transformer_checkpoint_to_diffusers
 
-    files, dtype = find_files(subject.config), subject.transformer.dtype
+    files, dtype = find_files(subject.config), subject.dtype
     if files.transformer.is_dir():
         return LTXVideoTransformer3DModel.from_pretrained(files.transformer, torch_dtype=dtype).eval()
     opened, prefix = Checkpoint.open(files.checkpoint), "model.diffusion_model."

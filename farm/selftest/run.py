@@ -182,7 +182,7 @@ class _Examination:
         return None if has else self.subject.stand_in_words()
 
     def _layout(self) -> Part:
-        sizes = self.subject.sizes()
+        sizes = self.subject.parameters
         counts = f"{sizes['transformer'] / 1e9:.3g} B + {sizes['vae'] / 1e9:.3g} B parameters"
         said = f"{counts}, none missing or left over"
         return Part("", "pass", said, 0.0, {**sizes, "number_types": self.found.numbers})
