@@ -11,11 +11,10 @@ import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
 from farm.cli.recipes import require_recipe
-from farm.cli.results import ModelsResult
 from farm.cli.table import columns
 
 if TYPE_CHECKING:
-    from farm.models.fetch import Record, Standing
+    from farm.models.fetch import ModelsResult, Record, Standing
     from farm.models.survey import HubRepo
     from jobs.recipes import Recipe
 
@@ -107,6 +106,8 @@ def _ask() -> None:
 
 
 def _result(recipe: Recipe, to: Path, record: Record, fetched: int) -> ModelsResult:
+    from farm.models.fetch import ModelsResult
+
     engine = {}
     for field, wanted in recipe.files.items():
         home = to.absolute() / wanted.repo.rpartition("/")[2]

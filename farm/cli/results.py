@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from farm.models.fetch import Fetched
 from farm.state import FailedTask, FilmState, TaskCounts
 
 if TYPE_CHECKING:
@@ -151,24 +150,13 @@ class RecipesResult:
     recipes: tuple[RecipeRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelsResult:
-    """`farm models get`: `engine` are fields of a spec's `engine`, `files` what lies verified in `folder`."""
-
-    recipe: str
-    folder: str
-    fetched: int
-    engine: dict[str, str]
-    files: tuple[Fetched, ...]
-
-
 RESULTS: dict[str, str] = {
     "init": "farm.cli.results:InitResult",
     "doctor": "farm.doctor.finding:DoctorReport",
     "check": "farm.cli.results:CheckResult",
     "plan": "farm.verbs.plan:PlanReport",
     "recipes": "farm.cli.results:RecipesResult",
-    "models": "farm.cli.results:ModelsResult",
+    "models": "farm.models.fetch:ModelsResult",
     "selftest": "farm.selftest.run:Selftest",
     "render": "farm.cli.results:RenderResult",
     "submit": "farm.cli.results:SubmitResult",

@@ -31,6 +31,17 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsResult:
+    """`farm models get`: `engine` are fields of a spec's `engine`, `files` what lies verified in `folder`."""
+
+    recipe: str
+    folder: str
+    fetched: int
+    engine: dict[str, str]
+    files: tuple[Fetched, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What `farm-models.json` holds: files by `repo/path`."""
 
