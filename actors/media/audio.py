@@ -73,6 +73,8 @@ def check_sound(path: str | Path, seconds: float) -> SoundFact:
     than its header says and the film needs; StorageProblem when the storage refuses it.
     """
     track, wanted_s = probe_audio(path), min(seconds, MOST_DECODED_S)
+    if wanted_s < seconds:
+        require_whole_sound(Path(path))
     heard = 0
     for block in _decoded(Path(path), wanted_s) if wanted_s > 0 else ():
         samples = np.frombuffer(block, "<f4")

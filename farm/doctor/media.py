@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from actors.media.colors import FILTERS
 from actors.media.ffmpeg import find_ffmpeg
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import MissingFFmpeg
@@ -27,6 +28,9 @@ def check_media(spec: JobSpec | None) -> Iterator[Finding]:
         yield level("codecs", f"this build has no {encoder}, which {use} needs", INSTALL)
     if not lacking:
         yield ok("codecs", f"{', '.join(_wanted(spec))}")
+    if missing := [name for name in FILTERS if name not in ffmpeg.filters]:
+        message = f"this build has no {' and no '.join(missing)}: HDR sources are refused"
+        yield warn("filters", message, INSTALL)
 
 
 def _wanted(spec: JobSpec | None) -> dict[str, str]:

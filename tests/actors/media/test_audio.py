@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.media.audio import Listen, channels_of, read_audio, track_rate
+from actors.media import audio
+from actors.media.audio import Listen, channels_of, check_sound, read_audio, track_rate
 from jobs.errors import InvalidInput
 
 
@@ -55,3 +56,13 @@ def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
 def test_rates_that_aac_lacks_are_raised_to_the_next_one() -> None:
     assert [track_rate("aac", rate) for rate in (8000, 48000, 50000, 192000)] == [8000, 48000, 64000, 96000]
     assert track_rate("flac", 192000) == 192000
+
+
+def test_what_is_promised_past_the_decoded_part_counts_too(tmp_path: Path, write_wav, monkeypatch) -> None:
+    path = write_wav(tmp_path / "a.wav", noise(96_000), 48000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    monkeypatch.setattr(audio, "MOST_DECODED_S", 1.0)
+    with pytest.raises(InvalidInput, match="cut short"):
+        check_sound(path, 1.9)
+    assert check_sound(path, 0.9).sample_rate == 48000

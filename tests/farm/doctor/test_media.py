@@ -67,3 +67,8 @@ def test_an_encoder_that_the_sound_needs(
 @pytest.fixture
 def score() -> Path:
     return Path(__file__).parents[3] / "examples" / "assets" / "score.m4a"
+
+
+def test_filters_without_which_hdr_is_refused(doctor: Doctor, with_ffmpeg: Choose) -> None:
+    with_ffmpeg(WITHOUT.format(encoder="zscale").replace("-encoders", "-filters"))
+    assert "no zscale: HDR sources are refused" in found(doctor(), "filters", "warn")["message"]
