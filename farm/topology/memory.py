@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from farm.comfy_folders import find_model
@@ -14,6 +15,10 @@ from jobs.frames import frames_of
 from jobs.graph import DecodeParams, SampleParams, Stage, StageTask, Tiles, UpscaleParams
 from jobs.params import SMALL_TILES
 from jobs.spec import EngineConfig
+from jobs.weights import WeightsFault, read_weights
+from jobs.weights.describe import transformer_prefix
+from jobs.weights.numbers import quantisation
+from jobs.weights.use import folder_of
 
 GIB = 2**30
 
@@ -57,6 +62,8 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     files = dict(found)
     whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
     transformer = _gib(files.get("diffusion_model")) or whole - vae_inside
+    if engine.name == "diffusers":
+        transformer = _unpacked_gib(files.get("diffusion_model") or files.get("checkpoint")) or transformer
     sizes = ModelSizes(
         transformer=transformer + sum(_gib(path) for field, path in found if field == "loras"),
         vae=_gib(files.get("vae")) or vae_inside,
@@ -150,6 +157,21 @@ def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
             yield field, name
     yield from (("text_encoder", name) for name in engine.text_encoders)
     yield from (("loras", lora.path) for lora in engine.loras)
+
+
+def _unpacked_gib(path: Path | None) -> float:
+    """Size in 16 bits of a transformer that is stored in fewer, as the diffusers engine holds it; 0 for
+    another."""
+    if path is None:
+        return 0.0
+    try:
+        weights = read_weights(folder_of(path, "transformer"))
+    except (OSError, WeightsFault):
+        return 0.0
+    tensors = weights.below(transformer_prefix(weights) or "")
+    if not quantisation(weights, tensors):
+        return 0.0
+    return 2 * sum(prod(tensor.shape) for tensor in tensors.values()) / GIB
 
 
 def _text_encoder_gib(path: Path | None) -> float:

@@ -16,6 +16,7 @@ from jobs.load import load_spec
 from jobs.plan import make_plan
 from jobs.spec import EngineConfig
 from jobs.topology import Machine
+from tests.official.files import RELEASES, single_file, write_sparse
 
 SMALL_MODEL = ModelSizes(transformer=3.6, vae=2.3, upsampler=0.5)
 FAKE, COMFYUI = EngineConfig(name="fake"), EngineConfig(name="comfyui")
@@ -97,3 +98,15 @@ def test_of_a_snapshot_only_the_text_encoder_is_loaded(tmp_path: Path) -> None:
     footprint = engine_footprint(engine, tasks(), 80.0)
     assert footprint is not None
     assert footprint.weights_gib[Stage.ENCODE]["text encoder"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("engine", "transformer_gib"), [("diffusers", 24.3), ("comfyui", 12.1)])
+def test_a_file_of_fewer_bits_takes_what_the_engine_makes_of_it(
+    tmp_path: Path, engine: str, transformer_gib: float
+) -> None:
+    """Core computes from fp8; the diffusers engine scales it back when it loads."""
+    entries = single_file(RELEASES["ltxv-13b-0.9.8-distilled.safetensors"], "F8_E4M3")
+    path = write_sparse(tmp_path / "fp8.safetensors", entries)
+    footprint = engine_footprint(EngineConfig(name=engine, checkpoint=str(path)), tasks(), 80.0)
+    assert footprint is not None
+    assert footprint.weights_gib[Stage.SAMPLE]["transformer"] == pytest.approx(transformer_gib, abs=0.1)
