@@ -144,22 +144,46 @@ def test_the_decoder_pads_by_reflection(name: str, comfy: Sides, measured: Measu
     assert zeros <= MODULES < own
 
 
+def test_how_far_the_padding_reaches(core: Any, measured: Measured) -> None:
+    """On the bundled model, which is trained and pads with zeros: its own picture, padded by reflection."""
+    import torch
+    from comfy_side import ComfyEngine
+
+    from jobs.spec import EngineConfig
+
+    options = EngineConfig.model_validate({"name": "comfyui", "dtype": "float32"})
+    vae = ComfyEngine(options, "cpu", 1).loaded.vae
+    across = torch.linspace(0, 1, 256)
+    rows, columns = torch.meshgrid(across, across, indexing="ij")
+    disc = ((columns - 0.5) ** 2 + (rows - 0.5) ** 2 < 0.05).float()
+    still = torch.stack([columns, rows, disc], dim=-1)[None].repeat(9, 1, 1, 1)
+    with torch.inference_mode():
+        latents = vae.encode(still)
+        zeros = vae.decode(latents).reshape(-1, 256, 256, 3)
+        with padding(vae, "reflect"):
+            reflected = vae.decode(latents).reshape(-1, 256, 256, 3)
+    apart = (zeros - reflected).abs().amax(dim=(0, 3))
+    for inside in (0, 32, 96):
+        ring = apart[inside : 256 - inside, inside : 256 - inside].max()
+        label = f"decoder padded by reflection, bundled model of 256 pixels: {inside} pixels inside"
+        measured.note("comfyui choices", label, "difference", float(ring))
+    assert apart[96:160, 96:160].max() < apart.max()
+
+
 @contextmanager
 def padding(vae: Any, mode: str) -> Iterator[None]:
+    """The decoder padded in another way."""
     import torch
 
-    convolutions = [
-        module
-        for module in vae.first_stage_model.decoder.modules()
-        if isinstance(module, torch.nn.Conv3d) and module.padding_mode == "reflect"
-    ]
-    for module in convolutions:
+    modules = vae.first_stage_model.decoder.modules()
+    before = {module: module.padding_mode for module in modules if isinstance(module, torch.nn.Conv3d)}
+    for module in before:
         module.padding_mode = mode
     try:
         yield
     finally:
-        for module in convolutions:
-            module.padding_mode = "reflect"
+        for module, own in before.items():
+            module.padding_mode = own
 
 
 @pytest.mark.parametrize("rescale", [0.0, 0.7])
