@@ -25,7 +25,7 @@ from jobs.parse_events import (
     too_many,
 )
 from jobs.places import Location, place_of, shown
-from jobs.text import MAX_TEXT_BYTES, check_text, has_half, read_text
+from jobs.text import MAX_FULL_BYTES, MAX_TEXT_BYTES, check_text, has_half, read_text
 from jobs.yaml_events import yaml_events
 
 MAX_BITS = 4 * MAX_NUMBER
@@ -207,8 +207,8 @@ class _Copy:
 
     def _string(self, value: str, at: Location) -> str:
         self.characters += len(value)
-        if self.characters > MAX_TEXT_BYTES:
-            rule = f"at most {MAX_TEXT_BYTES / 1e6:g} MB of text"
+        if self.characters > MAX_FULL_BYTES:
+            rule = f"at most {MAX_FULL_BYTES / 1e6:g} MB of text"
             self._refuse(at, Fault("larger than a spec", rule, "split the job"))
         if has_half(value):
             self._refuse(at, HALF)

@@ -11,6 +11,8 @@ from pathlib import Path
 from jobs.errors import Problem, SpecError
 
 MAX_TEXT_BYTES = 2_000_000
+MAX_FULL_BYTES = 16_000_000
+"""Of a spec written out in full, as a run directory and a mapping may have it: with absolute paths."""
 RULE = "a readable UTF-8 text file"
 REMEDY = "give the path of a job spec"
 _WIDE = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}

@@ -12,9 +12,6 @@ from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 if TYPE_CHECKING:
     from farm.verbs.control import ControlResult
 
-MAX_STORED_BYTES = 16_000_000
-"""The farm writes a spec out in full, with absolute paths: several times what the user wrote."""
-
 
 def pause(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
     """Let a running job finish what is in work and start nothing new."""
@@ -68,14 +65,20 @@ def _stored_spec(runs: str, job: str) -> dict[str, Any]:
     from jobs.document import parse_yaml
     from jobs.errors import Problem, SpecError, UsageError
     from jobs.store import SPEC, Store
+    from jobs.text import MAX_FULL_BYTES
 
-    try:
-        return parse_yaml(Store.find(runs, job).read_text(SPEC) or "", SPEC, MAX_STORED_BYTES).data
-    except SpecError as error:
-        fault = error.problems[0]
-        value = f"missing or damaged ({fault.place}: {fault.value})"
-        rule, remedy = "a readable spec.yaml in the run directory", "render the spec's own file instead"
-        raise UsageError([Problem(f"{job}/{SPEC}", value, rule, remedy)]) from None
+    store = Store.find(runs, job)
+    entry = store.backend.stat(SPEC)
+    if entry is not None and entry.size > MAX_FULL_BYTES:
+        value = f"{entry.size} bytes, more than a spec has"
+    else:
+        try:
+            return parse_yaml(store.read_text(SPEC) or "", SPEC, MAX_FULL_BYTES).data
+        except SpecError as error:
+            fault = error.problems[0]
+            value = f"missing or damaged ({fault.place}: {fault.value})"
+    rule, remedy = "a readable spec.yaml in the run directory", "render the spec's own file instead"
+    raise UsageError([Problem(f"{job}/{SPEC}", value, rule, remedy)])
 
 
 def _answer(result: ControlResult, output: OutputFormat) -> int:
