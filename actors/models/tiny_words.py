@@ -27,6 +27,7 @@ WORD_LIST = Path(__file__).with_name("MODEL_CARD.md")
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _MOST_NAMED = 6
+_LONGEST_NAMED = 40
 _NEAR = 0.75
 
 
@@ -129,4 +130,8 @@ def _bundled() -> TinyTokenizer:
 def _quoted(words: Iterable[str]) -> str:
     listed = list(words)
     more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
-    return ", ".join(map(repr, listed[:_MOST_NAMED])) + more
+    return ", ".join(repr(_cut(word)) for word in listed[:_MOST_NAMED]) + more
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= _LONGEST_NAMED else f"{word[:_LONGEST_NAMED]}…"

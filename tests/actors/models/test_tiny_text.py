@@ -58,6 +58,7 @@ def test_near_words_are_named_and_the_list_is_not_repeated() -> None:
 def test_many_unknown_words_are_counted() -> None:
     unknown = [f"{letter}qqq" for letter in "abcdefghij"]
     assert "'fqqq' and 4 more;" in str(UnknownWords(unknown, ["ball"]))
+    assert len(UnknownWords(["x" * 5000] * 6, ["ball"]).fault.value) < 400
 
 
 def test_the_model_card_lists_every_word() -> None:
