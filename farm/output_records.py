@@ -16,12 +16,15 @@ from functools import cache
 from actors.media.process import sync
 from farm.outlet import Outlet, Standing
 from farm.state import STATE_FORM
+from jobs.output_names import is_temporary
 from jobs.records import Form, Unreadable
 from jobs.store import Store
 
 OUTPUTS = "outputs"
 MOST_REMEMBERED = 32
 """Marks of one name: what it was in other output folders, and versions whose writing broke off."""
+LEAST_BEGINNING_BYTES = 1024
+"""A shorter beginning is that of many files; a preview's first fragment is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Mark:
     def fits(self, found: Standing, sha256: Callable[[int | None], str]) -> bool:
         """Whether `found` is what was written; `sha256(first_bytes)` reads it."""
         if self.grows:
-            return self.size is not None and found.size >= self.size and sha256(self.size) == self.sha256
+            telling = self.size is not None and found.size >= self.size >= LEAST_BEGINNING_BYTES
+            return telling and sha256(self.size) == self.sha256
         if self.size is not None and self.size != found.size:
             return False
         return self.has_stamp(found) or sha256(None) == self.sha256
@@ -108,7 +112,8 @@ class OutputRecords:
             self._known = dict(self._delivered())
             keys = [f"{OUTPUTS}/{file}" for file in self._store.backend.entries(OUTPUTS)]
             for key, data in sorted(self._store.backend.read_many(keys).items()):
-                if (record := _parsed(data)) is not None:
+                record = _parsed(data)
+                if record is not None and _is_of(record, key):
                     before = self._known.get(record.name, Record(record.name))
                     self._known[record.name] = before.plus(record.marks, record.temporary)
                     self._files.setdefault(record.name, []).append(key)
@@ -120,6 +125,13 @@ class OutputRecords:
         for film in state.videos if state else ():
             name = film.path.rpartition("/")[2]
             yield name, Record(name, (Mark(film.path, None, "", film.sha256),))
+
+
+def _is_of(record: Record, key: str) -> bool:
+    """Whether a record tells only of what its file is named after: a run directory may be somebody else's."""
+    name = record.name
+    hidden = all(is_temporary(address.rpartition("/")[2], name) for address in record.temporary)
+    return hidden and "/" not in name and key.startswith(f"{OUTPUTS}/{name}.")
 
 
 def _parsed(data: bytes) -> Record | None:

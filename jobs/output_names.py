@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import unicodedata
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ def output_names(video: str, container: str) -> Iterator[OutputName]:
 def temporary_name(name: str) -> str:
     """A hidden name for `name` while it is being made, which no video and no other process can have."""
     return f".{name}.{secrets.token_hex(8)}.partial"
+
+
+def is_temporary(hidden: str, name: str) -> bool:
+    """Whether `temporary_name(name)` may have given this name."""
+    return re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.partial", hidden) is not None
 
 
 def same_name(name: str) -> str:

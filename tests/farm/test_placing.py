@@ -12,7 +12,7 @@ import pytest
 
 from actors.media.frames import png_name
 from farm.outlet import Outlet, outlet_of
-from farm.output_records import OutputRecords
+from farm.output_records import RECORD_FORM, Mark, OutputRecords, Record
 from farm.placing import Placing
 from farm.stitch import sequence_sha256
 from jobs.errors import JobBusy, StorageProblem
@@ -184,13 +184,29 @@ def test_two_jobs_at_once_have_a_whole_film_each_or_none(place: Place) -> None:
 
 
 def test_a_growing_file_is_known_by_its_beginning(place: Place) -> None:
-    place.placing().put("dawn.preview.mp4", writes(b"one"), grows=True)
-    place.put("dawn.preview.mp4", b"one two")
+    one = b"one" * 400
+    place.placing().put("dawn.preview.mp4", writes(one), grows=True)
+    place.put("dawn.preview.mp4", one + b" two")
     place.placing().remove("dawn.preview.mp4")
     assert place.all() == {}
-    place.put("dawn.preview.mp4", b"eins")
+    place.put("dawn.preview.mp4", b"eins" + one)
     place.placing().remove("dawn.preview.mp4")
-    assert place.all() == {"dawn.preview.mp4": b"eins"}
+    assert place.all() == {"dawn.preview.mp4": b"eins" + one}
+
+
+def test_records_of_somebody_else_reach_nothing(place: Place, tmp_path: Path) -> None:
+    """A run directory that was sent around: neither any path nor the beginning that all files have counts."""
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    place.put(FILM, b"a holiday")
+    store = Store.open(str(place.runs), "harbor")
+    nothing = Mark("", 0, "", hashlib.sha256().hexdigest(), grows=True)
+    for record in (Record(FILM, (), (str(precious),)), Record(FILM, (nothing,)), Record(f"../{FILM}")):
+        store.save(RECORD_FORM, record, f"outputs/{FILM}.{next(numbers):016x}.json")
+    place.placing().take_over()
+    with pytest.raises(StorageProblem, match="did not write"):
+        place.placing().put(FILM, writes(b"film"))
+    assert (precious.read_text(), place.all()) == ("precious", {FILM: b"a holiday"})
 
 
 def test_damaged_records_make_nothing_ones_own(place: Place) -> None:
