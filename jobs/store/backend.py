@@ -149,6 +149,7 @@ CAUSES = {
     errno.EIO: "the device reports an I/O error",
     errno.ELOOP: "a symbolic link stands where the farm keeps a folder or a file of its own",
     errno.EINVAL: "it is no regular file",
+    errno.ETIMEDOUT: "the store does not answer",
     errno.ESTALE: "the network mount went away",
 }
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

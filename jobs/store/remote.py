@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -29,9 +30,10 @@ REFUSALS = {
 CONFLICT_TRIES = 5
 READ_TIMEOUT_S = 10
 TRIES = 2
-WRITE_S = 100.0
+ANSWER_S, SILENT_S = 60.0, 5.0
 SLOWEST_BYTES_S = 256 * 1024
-"""An upload is given up where it is slower than this, beside the time that a small file may take."""
+"""An upload is given up where it is slower than this, beside the time that any call may take."""
+
 _memory_lock = threading.Lock()
 
 
@@ -47,8 +49,8 @@ def open_remote(url: str) -> RemoteBackend:
 
 
 def remote_filesystem(scheme: str) -> Any:
-    """The fsspec driver of an object store, which gives a server that does not answer up after about two
-    minutes. Raises StoreUnusable where its package is missing."""
+    """The fsspec driver of an object store, which gives a server that does not answer up after a minute or
+    two. Raises StoreUnusable where its package is missing."""
     import fsspec
 
     try:
@@ -80,6 +82,7 @@ class RemoteBackend:
         self.single_process = scheme == "memory"
         self.refusals = refusals_of(url)
         self._root = filesystem._strip_protocol(url)
+        self._silent = False
 
     def place(self) -> Place:
         return Place(self._root)
@@ -88,22 +91,24 @@ class RemoteBackend:
         return None
 
     def read(self, key: str) -> bytes:
-        return bytes(self.filesystem.cat_file(self._at(key)))
+        return bytes(self._ask("cat_file", self._at(key), limit_s=None))
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         paths = {self._at(key): key for key in keys}
         if not paths:
             return {}
-        found = self.filesystem.cat(list(paths), on_error="omit")
-        if isinstance(found, bytes):
-            return {next(iter(paths.values())): found}
-        return {paths[path]: bytes(data) for path, data in found.items()}
+        found = self._ask("cat", list(paths), on_error="return", limit_s=None)
+        for error in found.values():
+            # What cannot be read now is not what is not there.
+            if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
+                raise error
+        return {paths[path]: bytes(data) for path, data in found.items() if not isinstance(data, Exception)}
 
     def write(self, key: str, data: bytes | memoryview | Path) -> Entry:
         if isinstance(data, Path):
-            self.filesystem.put_file(str(data), self._at(key), **self._limit(data.stat().st_size))
+            self._ask("put_file", str(data), self._at(key), limit_s=_upload_s(data.stat().st_size))
         else:
-            self.filesystem.pipe_file(self._at(key), bytes(data), **self._limit(len(data)))
+            self._ask("pipe_file", self._at(key), bytes(data), limit_s=_upload_s(len(data)))
         entry = self.stat(key)
         if entry is None:
             raise OSError(f"{self.url}/{key} was written and is not there")
@@ -113,7 +118,7 @@ class RemoteBackend:
         for attempt in range(CONFLICT_TRIES):
             try:
                 with _memory_lock:
-                    self.filesystem.pipe_file(self._at(key), data, mode="create", **self._limit(len(data)))
+                    self._ask("pipe_file", self._at(key), data, mode="create")
                 return True
             except OSError as error:
                 if _exists_already(error):
@@ -124,7 +129,7 @@ class RemoteBackend:
         return False
 
     def replace(self, key: str, data: bytes) -> None:
-        self.filesystem.pipe_file(self._at(key), data, **self._limit(len(data)))
+        self._ask("pipe_file", self._at(key), data, limit_s=_upload_s(len(data)))
 
     def copy(self, source: str, target: str) -> None:
         """Copy within the store; readers of `target` see the old object or the new one. Raises
@@ -150,14 +155,14 @@ class RemoteBackend:
     def delete(self, key: str) -> bool:
         try:
             present = self.stat(key) is not None
-            self.filesystem.rm_file(self._at(key))
+            self._ask("rm_file", self._at(key))
         except FileNotFoundError:
             return False
         return present
 
     def entries(self, folder: str) -> dict[str, Entry]:
         try:
-            found = self.filesystem.ls(self._at(folder), detail=True)
+            found = self._ask("ls", self._at(folder), detail=True)
         except FileNotFoundError:
             return {}
         files = (info for info in found if info["type"] == "file")
@@ -165,13 +170,13 @@ class RemoteBackend:
 
     def stat(self, key: str) -> Entry | None:
         try:
-            return _entry(self.filesystem.info(self._at(key)))
+            return _entry(self._ask("info", self._at(key)))
         except FileNotFoundError:
             return None
 
     def leftovers(self, older_s: float) -> list[str]:
         try:
-            found = self.filesystem.ls(self._root, detail=True)
+            found = self._ask("ls", self._root, detail=True)
         except FileNotFoundError:
             return []
         times = {i["name"].rsplit("/", 1)[1]: _written_s(i) for i in found if i["type"] == "file"}
@@ -179,7 +184,7 @@ class RemoteBackend:
 
     def folders(self) -> list[str]:
         try:
-            found = self.filesystem.ls(self._root.rsplit("/", 1)[0], detail=True)
+            found = self._ask("ls", self._root.rsplit("/", 1)[0], detail=True)
         except FileNotFoundError:
             return []
         return sorted(i["name"].rstrip("/").rsplit("/", 1)[1] for i in found if i["type"] == "directory")
@@ -197,15 +202,33 @@ class RemoteBackend:
     def keep_reserve(self) -> None:
         """Nothing to do: an object store does not fill up."""
 
-    def _limit(self, size_bytes: int) -> dict[str, float]:
-        """How long fsspec may take to write so much: the client's own limits do not hold while it waits for
-        leave to send."""
-        if not getattr(self.filesystem, "async_impl", False):
-            return {}
-        return {"timeout": WRITE_S + size_bytes / SLOWEST_BYTES_S}
+    def _ask(self, method: str, *values: Any, limit_s: float | None = ANSWER_S, **options: Any) -> Any:
+        """What the driver's method gives. Raises TimeoutError where that takes longer than the limit, or than
+        a few seconds once a call was given up: whoever gives a silent store up has a few things to write yet.
+
+        The client's own limits do not hold while it waits for leave to send.
+        """
+        if self._silent:
+            limit_s = SILENT_S
+        if getattr(self.filesystem, "async_impl", False):
+            options["timeout"] = limit_s
+        began_s = time.monotonic()
+        try:
+            answer = getattr(self.filesystem, method)(*values, **options)
+        except Exception as error:
+            self._silent = time.monotonic() - began_s >= SILENT_S
+            if isinstance(error, TimeoutError):
+                raise TimeoutError(errno.ETIMEDOUT, f"no answer within {limit_s:.0f} s") from error
+            raise
+        self._silent = False
+        return answer
 
     def _at(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+def _upload_s(size_bytes: int) -> float:
+    return ANSWER_S + size_bytes / SLOWEST_BYTES_S
 
 
 def _entry(info: dict[str, Any]) -> Entry:

@@ -55,7 +55,8 @@ def test_a_silent_store_is_given_up_and_each_wait_is_told(
     silence: Silence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(remote, "READ_TIMEOUT_S", 1)
-    monkeypatch.setattr(remote, "WRITE_S", 3.0)
+    monkeypatch.setattr(remote, "ANSWER_S", 3.0)
+    monkeypatch.setattr(remote, "SILENT_S", 2.0)
     monkeypatch.setattr(patience, "FIRST_S", 0.5)
     with faulty_s3(silence, AWS_MAX_ATTEMPTS="2") as runs:
         store = Store.open(runs, "harbor")
@@ -63,7 +64,7 @@ def test_a_silent_store_is_given_up_and_each_wait_is_told(
         began_s = time.monotonic()
         with (
             caplog.at_level(logging.WARNING),
-            pytest.raises(StorageProblem, match="resume the job"),
+            pytest.raises(StorageProblem, match=r"the store does not answer.*resume the job"),
         ):
             store.put(DIGEST, 1, "bin", b"frames", {})
         assert time.monotonic() - began_s < 20

@@ -35,7 +35,7 @@ def trials() -> Iterator[Trial]:
     yield Trial("object store", "answers to all commits lost", partial(answers, where="commits/"))
     yield Trial("object store", "takes requests and never answers", silent)
     yield Trial("object store", "silent for 12 s, then answers", hiccup)
-    yield Trial("object store", "answers after 0.3 s each", partial(through, fault=slow))
+    yield Trial("object store", "answers after 0.05 s each", partial(through, fault=slow))
     yield Trial("object store", "one request in five fails with 503", partial(through, fault=Failing(5)))
     yield Trial("object store", "ignores the condition of an exclusive create", lying)
     for name in DOCUMENTS:
@@ -114,7 +114,7 @@ class Failing:
 
 
 def slow(app: Answer, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    time.sleep(0.3)
+    time.sleep(0.05)
     return app(environ, start)
 
 

@@ -89,3 +89,25 @@ def test_memory_serves_one_process_only(s3_url: str) -> None:
     with pytest.raises(StoreUnusable, match="--serial"):
         Store.open("memory://runs", "harbor").require_shared()
     Store.open(s3_url, "harbor").require_shared()
+
+
+def test_a_record_that_cannot_be_read_now_is_no_damaged_one(s3_url: str) -> None:
+    """Else the next render would discard what was committed."""
+    store = Store.open(f"{s3_url}/unread", "harbor")
+    store.put("ab" * 32, 1, "bin", b"frames", {})
+    real = store.backend._backend.filesystem
+
+    class Failing:
+        async_impl = False
+
+        def cat(self, paths: list[str], on_error: str) -> dict[str, Any]:
+            return {path: OSError("Please reduce your request rate.") for path in paths}
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    store.backend._backend.filesystem = Failing()
+    with pytest.raises(StorageProblem, match="reduce your request rate"):
+        store.check()
+    store.backend._backend.filesystem = real
+    assert store.check().damage == ()
