@@ -25,7 +25,7 @@ SPEC = {
 def test_the_ray_client_is_refused_with_what_to_use_instead(address: str) -> None:
     with pytest.raises(CannotRun) as caught:
         require_driver(address)
-    assert "farm submit SPEC --address http://head.farm:8265" in str(caught.value)
+    assert "submit the spec with --address http://head.farm:8265" in str(caught.value)
     assert "--address head.farm:6379" in str(caught.value)
 
 
@@ -56,5 +56,5 @@ def test_nothing_is_taken_before_it_is_refused(
 
 
 def test_the_doctor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CannotRun, match="farm submit"):
+    with pytest.raises(CannotRun, match="submit the spec"):
         cluster_health("ray://head.farm:10001")
