@@ -1,4 +1,4 @@
-"""A spec for a model file: its recipe, told from its header, and the files that it needs beside it."""
+"""A spec for a model file: its recipe, known from its header, and the files that it needs beside it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SHAPE = (1, 128, LATENTS, HEIGHT // 32, WIDTH // 32)
 def test_01_text_to_video(generate: Run) -> None:
     import torch
 
-    latent, images = generate()
+    latent, images, _ = generate()
     assert latent["samples"].shape == SHAPE
     assert torch.isfinite(latent["samples"]).all()
     assert torch.equal(images, torch.zeros_like(images))
@@ -296,7 +296,7 @@ def test_13_full_pipeline_frees_vram(
     monkeypatch.setattr(flow, "free_vram", watched)
     run: Run = request.getfixturevalue("generate")
     model = request.getfixturevalue("upscale_model")
-    latent, images = run(
+    latent, images, _ = run(
         first_image=image, upscale=True, upscale_model=model, upscale_steps=2, decode=True, ffn_chunks=2
     )
     assert latent["samples"].shape[3:] == (HEIGHT // 16, WIDTH // 16)

@@ -65,7 +65,7 @@ def test_guide_images_and_decode_match_the_node(
     from jobs.params import DecodeParams, EncodeImage, GuideUse
 
     pixels = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    node_latent, node_images = generate(first_image=to_image(pixels[None]), crf=0, decode=True)
+    node_latent, node_images, _ = generate(first_image=to_image(pixels[None]), crf=0, decode=True)
     guide = engine.encode_image(EncodeImage("x.png", WIDTH, HEIGHT, 0), pixels)
     assert guide["latents"].shape == (1, 128, 1, HEIGHT // 32, WIDTH // 32)
     params = sample_params(guides=(GuideUse(0, 1.0, 0.95),))
@@ -78,6 +78,25 @@ def test_guide_images_and_decode_match_the_node(
     frames = engine.decode(decode, made)
     assert frames.dtype == np.uint8
     assert np.array_equal(frames, to_uint8(node_images))
+
+
+def test_a_tone_map_counts_for_its_own_decode_alone(engine: Any) -> None:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from actors.payload import Payload
+    from jobs.frames import DecodeWindow, Span
+    from jobs.params import DecodeParams
+
+    latents = np.random.default_rng(2).standard_normal((1, 128, 3, HEIGHT // 32, WIDTH // 32))
+    clip = Payload({"latents": (2 * latents).astype(np.float32)})
+    window = DecodeWindow(Span(0, 3), Span(0, 3), Span(0, FRAMES))
+    params = DecodeParams(WIDTH, HEIGHT, (Span(0, 3),), window, 5, 25.0)
+    plain = engine.decode(params, clip)
+    mapped = engine.decode(replace(params, tone_map=0.6, timestep=0.05, noise_scale=0.025), clip)
+    assert not np.array_equal(mapped, plain)
+    assert np.array_equal(engine.decode(params, clip), plain)
 
 
 def test_tiled_decode_has_every_frame(engine: Any) -> None:

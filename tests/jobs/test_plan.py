@@ -136,6 +136,31 @@ def test_upscale_doubles_the_film() -> None:
     assert (video.base_width, video.base_height, video.width, video.height) == (768, 512, 1536, 1024)
 
 
+@pytest.mark.parametrize(
+    ("upscale", "sigmas", "steps"),
+    [
+        ({}, (0.909375, 0.725, 0.421875, 0.0), 3),
+        ({"cfg": 1.0}, (0.909375, 0.725, 0.421875, 0.0), 3),
+        ({"sigmas": "distilled"}, (0.909375, 0.725, 0.421875, 0.0), 3),
+        ({"steps": 8}, None, 8),
+        ({"denoise": 0.3}, None, 10),
+        ({"sigmas": [0.8, 0.0]}, (0.8, 0.0), 1),
+    ],
+)
+def test_a_second_pass_starts_where_the_references_start(
+    upscale: dict[str, Any], sigmas: tuple[float, ...] | None, steps: int
+) -> None:
+    plan = make_plan(spec_of(generate(), upscale=upscale)).upscale
+    assert plan is not None
+    assert (plan.sampling.sigmas, plan.sampling.steps_run) == (sigmas, steps)
+
+
+def test_distilled_levels_become_numbers() -> None:
+    sampling = only_video(spec_of(generate(sigmas="distilled"))).chunks[0].sampling
+    assert sampling.sigmas == (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
+    assert sampling.steps_run == 8
+
+
 def test_a_video_may_have_its_own_size_and_rate() -> None:
     video = only_video(spec_of(generate(), video={"width": 256, "height": 320, "frame_rate": 24.0}))
     assert (video.width, video.height, video.frame_rate) == (256, 320, 24.0)
