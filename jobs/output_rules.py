@@ -68,6 +68,10 @@ def check_output_folder(spec: JobSpec) -> Iterator[Finding]:
             yield Finding(FOLDER, shown(spec.output.dir), rule, remedy)
         return
     folder = Path(spec.output.dir)
+    if fault := _unreachable(folder):
+        value = f"{shown(spec.output.dir)}: {fault}"
+        yield Finding(FOLDER, value, "a folder that can be reached", "name another folder")
+        return
     nearest = next((part for part in (folder, *folder.parents) if is_there(part)), None)
     if nearest is not None and not nearest.is_dir():
         rule = "a folder, existing or not"
@@ -78,6 +82,17 @@ def check_output_folder(spec: JobSpec) -> Iterator[Finding]:
             "name another one, or change its permissions",
         )
         yield Finding(FOLDER, f"{shown(str(nearest))} cannot be written", rule, remedy)
+
+
+def _unreachable(folder: Path) -> str:
+    """Why nothing can ever stand in this folder, such as a name that is too long or a loop of links."""
+    try:
+        (folder / "film").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def check_inputs_stay(spec: JobSpec) -> Iterator[Finding]:

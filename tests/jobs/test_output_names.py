@@ -178,3 +178,13 @@ def test_urls_of_folders_are_folders(tmp_path: Path) -> None:
         data = spec("dawn")
         data["output"]["dir"] = f"{scheme}://{tmp_path}/films"
         assert load_spec(data).spec.output.dir == f"{tmp_path}/films"
+
+
+def test_folders_that_cannot_be_reached_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for folder in (tmp_path / "loop" / "films", tmp_path / ("x" * 300)):
+        data = spec("dawn")
+        data["output"]["dir"] = str(folder)
+        with pytest.raises(SpecError) as refused:
+            load_spec(data)
+        assert [problem.place for problem in refused.value.problems] == ["output.dir"]
