@@ -79,7 +79,8 @@ def test_equal_tasks_of_films_are_computed_once(ray_session: Session, tmp_path: 
     started = [event.task for event in rendered.of(TaskStarted)]
     assert len(started) == len(set(started))
     assert sum(task.endswith("/sample") for task in started) == 3 + 4
-    assert rendered.films == render_alone(tmp_path / "alone", data).films
+    alone = {**data, "output": {"dir": str(tmp_path / "films of alone")}}
+    assert rendered.films == render_alone(tmp_path / "alone", alone).films
 
 
 def test_second_render_starts_no_worker(ray_session: Session, tmp_path: Path) -> None:
