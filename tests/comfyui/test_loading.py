@@ -260,22 +260,35 @@ def test_the_doctor_looks_where_the_core_looks(with_paths: tuple[Path, Path]) ->
     assert str(models / "checkpoints") in far.message
 
 
-def test_a_transformer_that_is_not_whole_is_refused(ltxv: Kit, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("stage", "part", "key"),
+    [
+        ("sample", "model.diffusion_model.", "transformer_blocks.1.attn1.to_q.weight"),
+        ("decode", "vae.", "decoder.conv_out.conv.weight"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_refused(
+    ltxv: Kit, folder: Path, stage: str, part: str, key: str
+) -> None:
     """Core would go on with what memory happens to hold."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
     from jobs.errors import CannotRun
 
-    key = "transformer_blocks.1.attn1.to_q.weight"
     with safe_open(folder / "ltxv.safetensors", framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
-    tensors["model.diffusion_model.extra.weight"] = tensors[f"model.diffusion_model.{key}"].clone()
-    save_file(tensors, folder / "more.safetensors", metadata)
+    statistics = "vae.per_channel_statistics."
+    for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means"):
+        tensors[statistics + name] = tensors[f"{statistics}mean-of-means"].clone()
+    save_file(tensors, folder / f"{stage}-whole.safetensors", metadata)
+    engine_of(stage, checkpoint=str(folder / f"{stage}-whole.safetensors"))
+    more = {**tensors, f"{part}extra.weight": tensors[part + key].clone()}
+    save_file(more, folder / f"{stage}-more.safetensors", metadata)
     with pytest.raises(CannotRun, match=r"extra\.weight is no part"):
-        engine_of("sample", checkpoint=str(folder / "more.safetensors"))
-    del tensors["model.diffusion_model.extra.weight"], tensors[f"model.diffusion_model.{key}"]
-    save_file(tensors, folder / "less.safetensors", metadata)
+        engine_of(stage, checkpoint=str(folder / f"{stage}-more.safetensors"))
+    del tensors[part + key]
+    save_file(tensors, folder / f"{stage}-less.safetensors", metadata)
     with pytest.raises(CannotRun, match=f"{key} is missing"):
-        engine_of("sample", checkpoint=str(folder / "less.safetensors"))
+        engine_of(stage, checkpoint=str(folder / f"{stage}-less.safetensors"))

@@ -56,7 +56,7 @@ def by_farm(path: Path, engine: str, loras: list[tuple[Path, float]]) -> dict[st
     from actors.engines.comfyui.loaders import load_model
 
     with torch.inference_mode():
-        model = load_model(Files(path, None, None, None, None, None, tuple(loras)), "float32")
+        model = load_model(Files(path, None, None, (), None, None, tuple(loras)), "float32")
     return dict(model.model.diffusion_model.state_dict())
 
 

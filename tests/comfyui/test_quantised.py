@@ -23,7 +23,7 @@ def by_core(path: Path, dtype: str) -> dict[str, Any]:
     from actors.engines.comfyui.loaders import ModelFiles, load_model
 
     with torch.inference_mode():
-        model = load_model(ModelFiles(path, None, None, None, None, None, ()), dtype)
+        model = load_model(ModelFiles(path, None, None, (), None, None, ()), dtype)
     state = {}
     for name, tensor in model.model.diffusion_model.named_parameters():
         if hasattr(tensor, "_qdata"):

@@ -13,7 +13,7 @@ from actors.engines.comfyui.loras import add_lora
 from actors.engines.comfyui.model_kind import SAFE_SUFFIXES, is_audio_video
 from actors.engines.comfyui.requirements import MODEL_FOLDERS
 from actors.engines.comfyui.tiny import has_own_text, write_own_upsampler
-from actors.engines.comfyui.whole import require_whole
+from actors.engines.comfyui.whole import require_whole_transformer, require_whole_vae
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.files import file_digest
@@ -145,7 +145,7 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
         model = comfy.sd.load_checkpoint_guess_config(
             str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
         )[0]
-    require_whole(model, files.transformer)
+    require_whole_transformer(model, files.transformer)
     _count_frames(model, files)
     for path, strength in files.loras:
         model = add_lora(model, path, strength)
@@ -205,23 +205,26 @@ def _diffusion_model(path: Path, options: dict[str, Any]) -> Any:
 
 def load_vae(files: ModelFiles) -> Any:
     """VAE of the video side. It refuses to fall back to tiles, which would change the film in silence."""
-    import comfy.sd
-    import comfy.utils
-
-    if files.vae is not None:
-        weights, metadata = comfy.utils.load_torch_file(str(files.vae), return_metadata=True)
-        if any(name.startswith("vae.") for name in weights):
-            weights = comfy.utils.state_dict_prefix_replace(weights, {"vae.": ""}, filter_keys=True)
-        vae = comfy.sd.VAE(sd=weights, metadata=metadata)
-    elif files.checkpoint is not None:
-        vae = _checkpoint_vae(files.checkpoint)
-    else:
+    path = files.vae or files.checkpoint
+    if path is None:
         raise CannotRun("engine: diffusion_model comes without a VAE: give engine.vae too.")
+    vae = _checkpoint_vae(path) if files.vae is None else _vae_alone(path)
+    require_whole_vae(vae, path)
     # Frames are rounded where they are decoded: core would move four times the bytes to host memory first.
     vae.output_device = vae.device
     for name in ("decode_tiled_3d", "encode_tiled_3d"):
         setattr(vae, name, _no_tiles)
     return vae
+
+
+def _vae_alone(path: Path) -> Any:
+    import comfy.sd
+    import comfy.utils
+
+    weights, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
+    if any(name.startswith("vae.") for name in weights):
+        weights = comfy.utils.state_dict_prefix_replace(weights, {"vae.": ""}, filter_keys=True)
+    return comfy.sd.VAE(sd=weights, metadata=metadata)
 
 
 def _checkpoint_vae(path: Path) -> Any:

@@ -1,35 +1,58 @@
-"""A transformer is whole: core only logs what a file lacks or has too much, and goes on."""
+"""Models are whole: core only logs what a file lacks or has too much, and goes on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from jobs.errors import CannotRun
-from jobs.weights import read_weights
-from jobs.weights.describe import describe_weights, transformer_prefix
+from jobs.weights import Weights, read_weights
+from jobs.weights.describe import describe_weights, transformer_prefix, vae_prefix, vae_version
 from jobs.weights.header import SAFE
 from jobs.weights.numbers import is_note
 
 MOST_NAMED = 3
+UNUSED_STATISTICS = tuple(
+    f"per_channel_statistics.{name}" for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
+)
+"""What published VAEs hold, and not every core has a place for."""
 
 
-def require_whole(model: Any, path: Path) -> None:
+def require_whole_transformer(model: Any, path: Path) -> None:
     """Raises CannotRun unless the LTX-Video transformer in `path` has each tensor of MODEL, and no other.
 
     Files of LTX-2 are left to core, which renames some of their tensors; pickles have no header.
     """
+    weights = _of_ltx_video(path)
+    prefix = transformer_prefix(weights) if weights else None
+    if weights and prefix is not None:
+        _require(path, weights.below(prefix), model.model.diffusion_model.state_dict())
+
+
+def require_whole_vae(vae: Any, path: Path) -> None:
+    """As `require_whole_transformer`, of the video VAE of LTX-Video."""
+    weights = _of_ltx_video(path)
+    prefix = vae_prefix(weights) if weights else None
+    if weights and prefix is not None and vae_version(weights.below(prefix)):
+        _require(path, weights.below(prefix), vae.first_stage_model.state_dict())
+
+
+def _of_ltx_video(path: Path) -> Weights | None:
     if path.suffix.lower() not in SAFE:
-        return
+        return None
     weights = read_weights(path)
-    prefix = transformer_prefix(weights)
-    if prefix is None or describe_weights(weights).family != "ltx-video":
-        return
-    stored = {name for name in weights.below(prefix) if not is_note(name)}
-    wanted = {name for name in model.model.diffusion_model.state_dict() if not is_note(name)}
-    if prefix:
-        _refuse(path, sorted(stored - wanted), "no part of this model")
-    _refuse(path, sorted(wanted - stored), "missing")
+    return weights if describe_weights(weights).family == "ltx-video" else None
+
+
+def _require(path: Path, stored: Iterable[str], wanted: Iterable[str]) -> None:
+    found, needed = _names(stored), _names(wanted)
+    _refuse(path, sorted(needed - found), "missing")
+    _refuse(path, sorted(found - needed), "no part of this model")
+
+
+def _names(tensors: Iterable[str]) -> set[str]:
+    return {name for name in tensors if name not in UNUSED_STATISTICS and not is_note(name)}
 
 
 def _refuse(path: Path, names: list[str], what: str) -> None:
