@@ -135,18 +135,18 @@ def _check_upscaler(model: Any) -> None:
 
 
 def _check_sound(core: Core, inputs: Inputs) -> None:
-    vae = inputs["audio_vae"]
-    if vae is not None:
-        core.require("audio")
-        _check_audio_vae(vae)
-    if inputs["audio"] is None:
+    audio, vae = inputs["audio"], inputs["audio_vae"]
+    if audio is None and vae is None:
         return
     core.require("audio")
     if vae is None:
         raise InvalidInput("audio is connected without audio_vae: connect the LTX audio VAE.")
-    if not hears(sampled_model(inputs)):
+    if audio is not None and not hears(sampled_model(inputs)):
         raise InvalidInput("audio is connected and the model cannot hear: load an LTX-2 checkpoint.")
-    waveform = inputs["audio"]["waveform"]
+    _check_audio_vae(vae)
+    if audio is None:
+        return
+    waveform = audio["waveform"]
     if waveform.ndim != 3 or 0 in waveform.shape:
         raise InvalidInput(
             f"audio has shape {tuple(waveform.shape)}: connect an AUDIO with at least one sample."

@@ -61,10 +61,12 @@ def test_guides_are_refused_before_anything_runs(
 
     chain = generate(steps=1)[0]
     model_calls.clear()
-    node, function = lookup._lookup, lookup.has_function
+    node, function = lookup._lookup, lookup.function_named
     monkeypatch.setattr(lookup, "_lookup", lambda name: None if name == api else node(name))
-    monkeypatch.setattr(lookup, "has_function", lambda name: name != api and function(name))
-    with pytest.raises(MissingCoreApi, match=rf"has no {api}; versions 0\.3\.64 and later have it"):
+    monkeypatch.setattr(lookup, "function_named", lambda name: None if name == api else function(name))
+    with pytest.raises(
+        MissingCoreApi, match=rf"guides: it has no {api}; versions from 0\.3\.64 on were tested"
+    ):
         extend(chain)
     with pytest.raises(MissingCoreApi, match=api):
         generate(last_image=image)
