@@ -61,4 +61,5 @@ def test_a_stop_during_the_probe(tmp_path: Path) -> None:
 
 def test_one_gpu_leaves_nothing_to_decide(ray_session: Session, tmp_path: Path) -> None:
     rendered = render(tmp_path / "runs", tiny_document(tmp_path / "out", 1, 4), "auto", gpus=1)
-    assert [message.split()[0] for message in noticed(rendered)] == ["topology"]
+    told = [message.split()[0] for message in noticed(rendered)]
+    assert [word for word in told if word != "waiting"] == ["topology"], "a busy machine waits for workers"
