@@ -19,6 +19,7 @@ from jobs.errors import StageError
 from jobs.graph import SampleParams, Stage, build_graph
 from jobs.plan import make_plan
 from jobs.spec import EngineConfig, JobSpec
+from jobs.store import Store
 from jobs.task import TaskGraph
 
 STEP_S, ONCE_S = 0.5, 3.0
@@ -39,10 +40,12 @@ def graph() -> TaskGraph:
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[ProbeWorker]:
     engine = EngineConfig(name="fake")
-    probing = ProbeWorker(WorkerConfig(engine, frozenset(Stage), "cpu", 1, str(tmp_path / "runs"), "job"))
-    probing.setup()
-    yield probing
-    probing.destroy()
+    runs = str(tmp_path / "runs")
+    with Store.open(runs, "job").lock():
+        probing = ProbeWorker(WorkerConfig(engine, frozenset(Stage), "cpu", 1, runs, "job"))
+        probing.setup()
+        yield probing
+        probing.destroy()
 
 
 def measure(worker: ProbeWorker, graph: TaskGraph, until: str) -> dict[str, float]:
