@@ -31,9 +31,8 @@ def test_the_only_raylet_is_killed(tmp_path: Path) -> None:
     state = Store.find(str(runs), JOB).read_json(STATE)
     assert state is not None
     assert state["outcome"] == PAUSED
-    assert (
-        "this render's own Ray has failed: no sign of a node that can hold mono-0 (1 GPU)" in state["reason"]
-    )
+    # Either worker may have been the first to be lost.
+    assert "this render's own Ray has failed: no sign of a node that can hold " in state["reason"]
     before = committed(runs)
     resumed = farm("resume", JOB, "--runs", runs, "-t", "mono=1,segment=1", RAY_AUTH_MODE="disabled")
     assert resumed.returncode == 0, resumed.stderr
