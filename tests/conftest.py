@@ -20,9 +20,23 @@ from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.params import PlannedGuider, Sampling, SegmentParams
 from jobs.planned import AudioPlan, PlannedChunk, PlannedVideo
 
+ROOT = Path(__file__).parents[1]
 SIDE = 64
 CELL = 16
 SAMPLING = Sampling(1, 1.0, "euler", None, PlannedGuider(), 2.05, 0.95)
+
+
+class PlainRoot:
+    """The repository's root as a plain folder: pytest would import its `__init__.py`, which is ComfyUI's way
+    in, as a package of the folder's name, and some other module may have that name."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(PlainRoot())
 
 
 class Marks:
