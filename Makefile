@@ -9,7 +9,7 @@ PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
 
-.PHONY: install install-test install-bench demo test test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format bench clean
+.PHONY: install install-test install-bench demo test test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format dist bench clean
 
 install: $(VENV)/.farm
 install-test: $(VENV)/.test
@@ -75,6 +75,11 @@ lint: install-test
 format: install-test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# The sdist, and the wheel that is built from it.
+dist: install-test
+	$(PIP) build
+	$(VENV)/bin/python -m build --outdir dist
 
 bench: install-bench
 	$(VENV)/bin/python -m benchmarks
