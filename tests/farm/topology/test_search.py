@@ -22,7 +22,7 @@ from jobs.errors import CapacityError
 from jobs.graph import Stage
 from jobs.topology import Machine, Topology, parse_topology
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHAPES = {"32 clips": (32, 1), "4 chains of 8": (4, 8), "1 chain of 12": (1, 12), "3 chains of 20": (3, 20)}
 
 
