@@ -82,6 +82,7 @@ class Component:
     what: str
     build: Callable[[], Any]
     stored: Mapping[str, str]
+    family: str = "LTX-Video"
 
     def shapes(self) -> dict[str, Tensor]:
         """The file's tensors by their names in the module."""
@@ -120,7 +121,7 @@ class Component:
             return f"{_listed(missing)} of this {self.what} {_verb(missing)} missing"
         over = [key for name, key in self.stored.items() if name not in wanted and not is_note(key)]
         if over:
-            return f"{_listed(over)} {_verb(over)} no tensor of an LTX-Video {self.what}"
+            return f"{_listed(over)} {_verb(over)} no tensor of an {self.family} {self.what}"
         for name, shape in wanted.items():
             stored = found[self.stored[name]].shape
             if stored != shape:

@@ -1,0 +1,152 @@
+"""LTX-2 files laid out like the published ones, at full width: no tensor is missing or left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.engines.diffusers.architecture import UnsupportedCheckpoint
+from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.ltx2.components import (
+    audio_vae_component,
+    connectors_component,
+    transformer_component,
+    vae_component,
+    vocoder_component,
+)
+from tests.official.files import write_sparse
+from tests.official.ltx2_files import PREFIX, VERSIONS, metadata, shapes, write_narrow, write_single_file
+
+MAKERS = (
+    transformer_component,
+    connectors_component,
+    vae_component,
+    audio_vae_component,
+    vocoder_component,
+)
+SIZES = {
+    ("2.0", "transformer"): 18.9,
+    ("2.3", "transformer"): 19.0,
+    ("2.3", "text projection"): 3.2,
+    ("2.3", "vae"): 0.73,
+}
+"""Billions of parameters of published parts."""
+
+
+def components(path: Path) -> Iterator[Component]:
+    checkpoint = Checkpoint.open(path)
+    return (make(checkpoint) for make in MAKERS)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_tensor_has_its_place_with_and_without_config(version: str, tmp_path: Path) -> None:
+    built = []
+    for told in (True, False):
+        path, used = write_single_file(tmp_path / f"{told}.safetensors", version, told), set()
+        built.append([])
+        for component in components(path):
+            module = component.empty()
+            used |= {component.stored[name] for name in module.state_dict()}
+            built[-1].append(dict(module.config))
+            count = sum(tensor.numel() for tensor in module.parameters()) / 1e9
+            assert count == pytest.approx(SIZES.get((version, component.what), count), abs=0.1)
+        assert used == set(shapes(version))
+    assert built[0] == built[1]
+
+
+@pytest.mark.parametrize(
+    "make, prefixes",
+    [
+        (transformer_component, (PREFIX,)),
+        (vae_component, ("vae.",)),
+        (audio_vae_component, ("audio_vae.",)),
+        (vocoder_component, ("vocoder.",)),
+    ],
+    ids=["transformer", "vae", "audio_vae", "vocoder"],
+)
+def test_parts_load_with_and_without_their_prefix(
+    make: Callable[[Checkpoint], Component], prefixes: tuple[str, ...], tmp_path: Path
+) -> None:
+    for bare in (False, True):
+        entries = {
+            key.removeprefix(prefixes[0]) if bare else key: ("BF16", shape)
+            for key, shape in shapes("2.3").items()
+            if key.startswith(prefixes)
+        }
+        path = write_sparse(tmp_path / f"{bare}.safetensors", entries)
+        assert len(make(Checkpoint.open(path)).empty().state_dict()) > 50
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "said"),
+    [
+        (f"{PREFIX}proj_out.bias", None, "proj_out.bias of this transformer is missing"),
+        (f"{PREFIX}extra.weight", (2, 2), "extra.weight is no tensor of an LTX-2 transformer"),
+        (f"{PREFIX}proj_out.bias", (64,), r"proj_out.bias is \[64\], and \[128\]"),
+        ("vae.decoder.extra.weight", (2,), "vae.decoder.extra.weight is no tensor of an LTX-2 vae"),
+        ("vocoder.extra", (2,), "vocoder.extra is no tensor of an LTX-2 vocoder"),
+    ],
+)
+def test_a_file_that_does_not_fit_says_where(
+    key: str, shape: tuple[int, ...] | None, said: str, tmp_path: Path
+) -> None:
+    entries = {name: ("BF16", size) for name, size in shapes("2.3", "narrow").items()}
+    entries.pop(key, None)
+    if shape is not None:
+        entries[key] = ("BF16", shape)
+    path = write_sparse(tmp_path / "m.safetensors", entries, metadata("2.3", "narrow"))
+    with pytest.raises(UnsupportedCheckpoint, match=said):
+        for component in components(path):
+            component.empty()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_weights_arrive_whole(version: str, tmp_path: Path) -> None:
+    """Nothing is left on the meta device, and each tensor is that of the file."""
+    import torch
+    from safetensors.torch import load_file
+
+    path = write_narrow(tmp_path / "m.safetensors", version)
+    stored = load_file(path)
+    for component in components(path):
+        module = component.load(torch.float32)
+        assert not any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+        for name, tensor in module.state_dict().items():
+            assert torch.equal(tensor, stored[component.stored[name]]), name
+
+
+def test_scaled_fp8_weights_are_brought_back(tmp_path: Path) -> None:
+    """Each with its own scale, as ComfyUI's core writes them."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    plain = load_file(write_narrow(tmp_path / "m.safetensors", "2.3"))
+    scaled, wanted = {}, {}
+    for key, tensor in plain.items():
+        if not key.startswith(f"{PREFIX}transformer_blocks.") or tensor.ndim != 2 or ".to_" not in key:
+            scaled[key] = tensor
+            continue
+        scale = tensor.abs().max() / 448
+        scaled[key] = (tensor / scale).to(torch.float8_e4m3fn)
+        scaled[key.removesuffix("weight") + "weight_scale"] = scale
+        wanted[key] = scaled[key].float() * scale
+    path = tmp_path / "fp8.safetensors"
+    save_file(scaled, path, metadata=metadata("2.3", "narrow"))
+    component = transformer_component(Checkpoint.open(path))
+    state = component.load(torch.float32).state_dict()
+    names = {key: name for name, key in component.stored.items()}
+    assert wanted and all(torch.equal(state[names[key]], tensor) for key, tensor in wanted.items())
+
+
+def test_a_folder_of_diffusers(tmp_path: Path) -> None:
+    import torch
+
+    path = write_narrow(tmp_path / "m.safetensors", "2.3")
+    for component, make in zip(components(path), MAKERS, strict=True):
+        module = component.load(torch.float32)
+        folder = tmp_path / make.__name__
+        module.save_pretrained(folder)
+        again = make(Checkpoint.open(folder)).load(torch.float32).state_dict()
+        assert all(torch.equal(tensor, again[name]) for name, tensor in module.state_dict().items())
