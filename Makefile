@@ -1,4 +1,6 @@
-# make demo    install and render the demo film
+# make demo    install what renders, and render the demo film
+# make install install what checks, plans, reports and submits: no torch, no Ray
+# make install-render   and what renders
 # make test    install and run the tests
 # make test-reference  install the reference implementations and compare with them
 # make bench   install and run the benchmarks that need no GPU; writes docs/benchmarks.md
@@ -9,15 +11,20 @@ PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
 
-.PHONY: install install-test install-bench demo test test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format dist bench clean
+.PHONY: install install-render install-test install-bench demo test test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format dist bench clean
 
 install: $(VENV)/.farm
+install-render: $(VENV)/.render
 install-test: $(VENV)/.test
 install-bench: $(VENV)/.bench
 
 $(VENV)/.farm: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.render: $(VENV)/.farm
+	$(PIP) --editable '.[render]'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.farm
@@ -28,7 +35,7 @@ $(VENV)/.bench: $(VENV)/.test
 	$(PIP) --editable '.[bench]'
 	touch $@
 
-demo: install
+demo: install-render
 	$(VENV)/bin/farm render examples/demo.yaml --runs $(RUNS)
 
 test: install-test

@@ -21,6 +21,7 @@ from farm.progress import said_of
 from farm.state import EXIT_CODES
 from jobs.commands import job_command
 from jobs.errors import JobCancelled, JobFailed, Problem, UsageError
+from jobs.extras import require_render
 from jobs.facts import Probes
 from jobs.load import LoadedSpec, load_spec
 
@@ -38,6 +39,7 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     """
     options = _options(options, changes)
     loaded = load(spec, options)
+    _require_packages(loaded.spec.engine.name, options.serial)
     from farm.session import Scope
 
     scope = Scope(options.runs_url, options.job_id, options.last_stage, resume=options.resume)
@@ -51,6 +53,12 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     require_hosts(loaded.spec, options.topology or loaded.spec.run.topology)
 
     return render_on_ray(loaded, scope, RayOptions(options.topology, options.gpus, options.address))
+
+
+def _require_packages(engine: str, serial: bool) -> None:
+    """Raises CannotRun in a light install, which renders nothing but the fake engine in one process."""
+    packages = {"fake": (), "comfyui": ("torch",), "diffusers": ("torch", "diffusers")}[engine]
+    require_render(*packages, *(() if serial else ("ray",)))
 
 
 def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:

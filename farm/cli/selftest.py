@@ -48,7 +48,9 @@ def selftest(
 ) -> int:
     """Examine a model: layout, plausibility, steps beside diffusers, repetition, seams, time and memory."""
     from farm.selftest.run import examine
+    from jobs.extras import require_render
 
+    require_render("torch", "diffusers")
     if report is not None:
         _require_place(report)
     request = _request(checkpoint, text_encoder, vae, device, size, untrained, threads, minutes)

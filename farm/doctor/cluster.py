@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from farm.doctor.finding import Finding, fail, ok, warn
 from farm.workforce import gpus_named
 from jobs.errors import CannotRun, CapacityError
+from jobs.extras import INSTALL_RENDER, lacking
 from jobs.topology import AUTO
 from jobs.wording import amount
 
@@ -23,6 +24,9 @@ def check_cluster(address: str | None, topology: str = AUTO) -> Generator[Findin
     would start here, and 0. `topology` is what the job asks for."""
     from cluster.health import cluster_health, ray_version
 
+    if lacking("ray"):
+        yield fail("ray", "is not installed", INSTALL_RENDER)
+        return 0.0
     place = address or os.environ.get("RAY_ADDRESS")
     if not place:
         yield ok("ray", f"{ray_version()}; a render starts a cluster of its own on this machine")

@@ -9,6 +9,7 @@ from pathlib import Path
 from farm.doctor.finding import Finding, fail, ok, warn
 from farm.topology.candidates import Footprint
 from farm.topology.memory import engine_footprint, in_tiles, memory_notice
+from jobs.extras import INSTALL_RENDER, lacking
 from jobs.graph import Stage, TaskGraph
 from jobs.spec import EngineConfig
 
@@ -29,7 +30,8 @@ def check_device(
     try:
         import torch
     except ImportError as error:
-        yield fail("torch", f"cannot be imported: {error}", "pip install torch")
+        fix = INSTALL_RENDER if lacking("torch") else "pip install torch"
+        yield fail("torch", f"cannot be imported: {error}", fix)
         return
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
     driver = f", driver {_driver()}" if DRIVER.exists() else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.doctor.finding import Finding, Level, fail, ok
 from jobs.errors import FarmError, InputError
+from jobs.extras import lacking
 from jobs.model_rules import model_fault
 from jobs.spec import EngineConfig
 
@@ -38,7 +39,10 @@ def check_models(engine: EngineConfig | None) -> Iterator[Finding]:
 
 
 def _misfits(files: ModelFiles) -> Iterator[Finding]:
-    """Files whose tensors are not those of the modules that they are for; no tensor is read."""
+    """Files whose tensors are not those of the modules that they are for; no tensor is read. In a light
+    install there are no modules to compare them with, which the device's check says."""
+    if lacking("torch", "diffusers"):
+        return
     import torch
 
     from actors.engines.diffusers.loading import Loader
