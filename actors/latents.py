@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from jobs.errors import InvalidInput
-from jobs.headers import read_header
-from jobs.sources import latent_name
+from jobs.loading.sources import latent_name
+from jobs.weights.safetensors_header import read_header
 
 BF16 = "BF16"
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", BF16: "<u2"}

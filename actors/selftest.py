@@ -20,17 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actors.engines.base import Arriving
-from actors.engines.diffusers.checkpoint import Checkpoint, transformer_component
 from actors.engines.diffusers.engine import DiffusersEngine
 from actors.engines.diffusers.files import find_files
+from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, transformer_component
+from actors.engines.diffusers.ltx_video.tokens import tokens_of
 from actors.engines.diffusers.samplers import noise_source
-from actors.engines.diffusers.tokens import tokens_of
 from actors.engines.schedule import ltx_sigmas
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import SPATIAL, ChunkSpan, frames_of
-from jobs.params import EncodeText, PlannedGuider, SampleParams, Sampling
-from jobs.spec import EngineConfig
-from jobs.task import Stage
+from jobs.planning.params import EncodeText, PlannedGuider, SampleParams, Sampling
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
 
 SEED = 11
 FRAME_RATE = 25.0

@@ -12,15 +12,9 @@ import numpy as np
 from actors.payload import Payload
 from jobs.errors import BadOutput
 from jobs.frames import SPATIAL, UPSCALE, latents_of
-from jobs.graph import (
-    DecodeParams,
-    EncodeImage,
-    EncodeSource,
-    SampleParams,
-    StageTask,
-    UpscaleParams,
-)
-from jobs.spec import Verify
+from jobs.planning.params import DecodeParams, EncodeImage, EncodeSource, SampleParams, UpscaleParams
+from jobs.spec.run import Verify
+from jobs.tasks.task import StageTask
 
 log = logging.getLogger(__name__)
 

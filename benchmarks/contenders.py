@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.laps import Lap, Place, farm_lap
 from benchmarks.steps_alone import Crew, StepsAlone, make_crew, stages_of
+from benchmarks.timed_runs import Lap, Place, farm_lap
 from benchmarks.workloads import GPUS, STAGED, Workload
 
 

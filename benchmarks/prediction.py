@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.laps import Place, farm_lap, memory_folder, own_ray
 from benchmarks.page import machine, table, write_section
+from benchmarks.timed_runs import Place, farm_lap, memory_folder, own_ray
 from benchmarks.workloads import STAGED, Workload
+from farm.simulator.workload import H200, SLEEPS, StageTimes
 from farm.verbs.plan import PlanRequest, plan_job
-from farm.workload import H200, SLEEPS, StageTimes
-from jobs.load import load_spec
+from jobs.loading.load import load_spec
 
 GPUS = 4
 ALLOWED = 0.10

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.laps import Lap
 from benchmarks.steps_alone import Crew, StepsAlone, make_crew, packed, stages_of, unpacked
+from benchmarks.timed_runs import Lap
 from benchmarks.workloads import GPUS, WORKERS, Workload
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 ALL_CHUNKS = -1
 IN_FLIGHT = 4

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.page import table
-from farm.durations import SEGMENT_S_PER_PIXEL
-from farm.schedule_graph import ScheduleGraph
-from farm.simulate import SimulationConfig, simulate
+from farm.estimates.durations import SEGMENT_S_PER_PIXEL
+from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.simulate import SimulationConfig, simulate
+from farm.simulator.workload import H200, Film, StageTimes, films, job
 from farm.topology.bound import Bound, job_facts
 from farm.topology.segment_workers import topology_for
-from farm.workload import H200, Film, StageTimes, films, job
-from jobs.graph import Stage
-from jobs.topology import Machine
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine
 
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
 MODEL = "LTXV 13B"

@@ -6,11 +6,11 @@ docs/benchmarks.md. What real GPUs make of it is in docs/gpu.md.
 
 from __future__ import annotations
 
-from benchmarks.laps import Lap, Place, farm_lap, memory_folder, own_ray
 from benchmarks.page import machine, table, write_section
+from benchmarks.timed_runs import Lap, Place, farm_lap, memory_folder, own_ray
 from benchmarks.workloads import Workload
-from farm.workload import H200
-from jobs.topology import MONO
+from farm.simulator.workload import H200
+from jobs.tasks.topology import MONO
 
 GPUS = (1, 2, 4, 8)
 FILMS, CHUNKS, SCALE = 16, 3, 0.4

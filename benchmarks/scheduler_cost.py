@@ -12,11 +12,12 @@ import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from farm.schedule_graph import ScheduleGraph
-from farm.scheduler import Scheduler, events
-from farm.simulate import Simulation
-from farm.workload import Film, StageTimes, films, job
-from jobs.topology import Machine, parse_topology
+from farm.scheduler import events
+from farm.scheduler.core import Scheduler
+from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.simulate import Simulation
+from farm.simulator.workload import Film, StageTimes, films, job
+from jobs.tasks.topology import Machine, parse_topology
 
 TIMES = StageTimes(2.0, 3.2, 1.4, segment_s=0.6)
 FRAME_BYTES = 400 * 10**6

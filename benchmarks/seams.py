@@ -20,16 +20,19 @@ from typing import Any
 import numpy as np
 
 from actors.chain import gather
-from actors.engines import Engine, make_engine
+from actors.engines.base import Engine
+from actors.engines.make import make_engine
 from actors.payload import Payload
-from actors.steps import run_stage
+from actors.steps.run import run_stage
 from actors.steps.segment import owned_blocks
 from jobs.frames import DecodeWindow, Span, frames_of
-from jobs.graph import DecodeParams, SegmentParams, build_graph
-from jobs.plan import make_plan
-from jobs.planned import PlannedVideo
-from jobs.spec import EngineConfig, JobSpec
-from jobs.task import Stage, StageTask, TaskGraph
+from jobs.planning.params import DecodeParams, SegmentParams
+from jobs.planning.plan import make_plan
+from jobs.planning.planned import PlannedVideo
+from jobs.spec.engine import EngineConfig
+from jobs.spec.job import JobSpec
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 PROMPTS = (
     "a red ball bounces over a teal background",

@@ -27,7 +27,7 @@ from actors.media.ffmpeg import find_ffmpeg
 from actors.media.process import Call, exchange
 from actors.media.segment import crossfade, encode_segment, segment_command
 from jobs.formats import CODECS
-from jobs.params import SegmentParams
+from jobs.planning.params import SegmentParams
 
 WIDTH, HEIGHT, FADE_FRAMES = 1920, 1080, 8
 BAR = 0.9

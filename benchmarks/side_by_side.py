@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 
-from benchmarks.laps import Lap, memory_folder, own_ray
 from benchmarks.page import machine, table, write_section
+from benchmarks.timed_runs import Lap, memory_folder, own_ray
 from benchmarks.workloads import GPUS, SHAPES, STAGED, Workload
 
 CONTENDERS = {

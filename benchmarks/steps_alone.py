@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workloads import Workload
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 SETUP_DEADLINE_S = 180.0
 
@@ -36,12 +36,12 @@ class StepsAlone:
     """One worker: an engine that hosts some stages, and the payloads it has seen."""
 
     def __init__(self, crew: Crew, stages: Collection[Stage]) -> None:
-        from actors.engines import make_engine
-        from actors.steps import run_stage
+        from actors.engines.make import make_engine
+        from actors.steps.run import run_stage
         from actors.steps.seeding import fix_threads
-        from jobs.graph import build_graph
-        from jobs.load import load_spec
-        from jobs.plan import make_plan
+        from jobs.loading.load import load_spec
+        from jobs.planning.plan import make_plan
+        from jobs.tasks.graph import build_graph
 
         self.run_stage = run_stage
         loaded = load_spec(crew.document)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.laps import Lap, Place, farm_lap, memory_folder, own_ray
 from benchmarks.page import machine, table, write_section
+from benchmarks.timed_runs import Lap, Place, farm_lap, memory_folder, own_ray
 from benchmarks.topology_table import MODELS, MOST_RATIO, every_split
 from benchmarks.workloads import Workload
-from farm.schedule_graph import ScheduleGraph
-from farm.simulate import simulate
-from farm.workload import Film, job
-from jobs.topology import MONO, Machine, parse_topology
+from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.simulate import simulate
+from farm.simulator.workload import Film, job
+from jobs.tasks.topology import MONO, Machine, parse_topology
 
 MOST_GPUS = 8
 

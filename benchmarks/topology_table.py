@@ -12,16 +12,17 @@ from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
-from farm.schedule_graph import ScheduleGraph
-from farm.simulate import simulate
+from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.simulate import simulate
+from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
 from farm.topology.candidates import Footprint
 from farm.topology.memory import ModelSizes, footprint_of, working_for
 from farm.topology.search import SearchConfig, find_topology
-from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
-from jobs.graph import Stage, build_graph
-from jobs.load import load_spec
-from jobs.plan import make_plan
-from jobs.topology import GPU_STAGES, Machine, Topology, parse_topology
+from jobs.loading.load import load_spec
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import GPU_STAGES, Machine, Topology, parse_topology
 
 PAGE = Path(__file__).parent.parent / "docs" / "topology.md"
 GPUS = (2, 4, 8, 16)
@@ -48,9 +49,9 @@ INTRO = """# Which worker hosts which stage
 
 `run.topology: auto` simulates topologies with the stage times of this model and size and takes the shortest
 makespan; where several are equal, the one with the fewest GPUs, and one that needs half the GPUs or fewer may
-take 2 % longer. The simulator is the scheduler itself on virtual time (`farm/simulate.py`). Stage times that
-were never measured are probed first, on two GPUs or more: a few steps of each stage on one worker of each
-kind. A job too small to be worth a probe goes by estimates.
+take 2 % longer. The simulator is the scheduler itself on virtual time (`farm/simulator/simulate.py`). Stage
+times that were never measured are probed first, on two GPUs or more: a few steps of each stage on one worker
+of each kind. A job too small to be worth a probe goes by estimates.
 
 - One worker per GPU (`mono`) is the fastest, or as fast as any split, wherever the weights fit together: any
   worker can do whatever is next.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from farm.simulator.workload import SLEEPS, Film, StageTimes, job
 from farm.topology.bound import job_facts
-from farm.workload import SLEEPS, Film, StageTimes, job
-from jobs.graph import Stage
-from jobs.topology import Machine, parse_topology
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, parse_topology
 
 STAGED = "sample=2,upscale=1,decode=1"
 WORKERS = {Stage.SAMPLE: 2, Stage.UPSCALE: 1, Stage.DECODE: 1}

@@ -12,10 +12,10 @@ from typing import Any
 
 from cosmos_xenna.pipelines import v1
 
-from benchmarks.laps import Lap
 from benchmarks.steps_alone import Crew, StepsAlone, make_crew, packed, stages_of, unpacked
+from benchmarks.timed_runs import Lap
 from benchmarks.workloads import GPUS, WORKERS, Workload
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 
 class VideoStage(v1.Stage):

@@ -19,8 +19,8 @@ import ray
 from cluster.failures import Failure, read_failure
 from cluster.holders import actor_name, other_jobs
 from cluster.inventory import WorkerRequest, listens, read_inventory, without_room
+from cluster.object_cache import Shelf
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from cluster.shelf import Shelf
 from cluster.shell import Placement, Worker, WorkerShell
 from cluster.storage import StorageProof
 from jobs.errors import FailureKind

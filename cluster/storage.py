@@ -15,8 +15,8 @@ from pathlib import Path
 import fsspec
 
 from jobs.errors import StoreUnusable
-from jobs.store import refusals_of
 from jobs.store.backend import FULL
+from jobs.store.remote import refusals_of
 
 
 @dataclass(frozen=True, slots=True)

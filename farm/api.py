@@ -12,22 +12,19 @@ for the finished films.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from farm.events import Event, FilmDelivered, JobFinished
 from farm.options import RenderOptions
-from farm.progress import said_of
-from farm.state import EXIT_CODES
+from farm.specs.load import SpecSource, load
+from farm.state.job_state import EXIT_CODES
+from farm.state.progress import said_of
 from jobs.commands import job_command
 from jobs.errors import JobCancelled, JobFailed, Problem, UsageError
 from jobs.extras import require_render
-from jobs.facts import Probes
-from jobs.load import LoadedSpec, load_spec
 
-__all__ = ["RenderOptions", "films", "load", "render"]
+__all__ = ["films", "render"]
 
-SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
 MOST_CAUSES = 3
 
 
@@ -40,15 +37,15 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     options = _options(options, changes)
     loaded = load(spec, options)
     _require_packages(loaded.spec.engine.name, options.serial)
-    from farm.session import Scope
+    from farm.session.session import Scope
 
     scope = Scope(options.runs_url, options.job_id, options.last_stage, resume=options.resume)
     if options.serial:
-        from farm.serial import render_serial
+        from farm.execution.serial import render_serial
 
         return render_serial(loaded, scope)
-    from farm.driver import RayOptions, render_on_ray
-    from jobs.rules import require_hosts
+    from farm.execution.driver import RayOptions, render_on_ray
+    from jobs.rules.combinations import require_hosts
 
     require_hosts(loaded.spec, options.topology or loaded.spec.run.topology)
 
@@ -59,27 +56,6 @@ def _require_packages(engine: str, serial: bool) -> None:
     """Raises CannotRun in a light install, which renders nothing but the fake engine in one process."""
     packages = {"fake": (), "comfyui": ("torch",), "diffusers": ("torch", "diffusers")}[engine]
     require_render(*packages, *(() if serial else ("ray",)))
-
-
-def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
-    """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
-    from actors.latents import check_latents
-    from actors.media.audio import check_sound
-    from actors.media.frames import check_clip
-    from actors.media.images import probe_image
-    from actors.media.probe import probe_video
-    from actors.models import TINY_CHECKPOINT
-    from actors.models.tiny_words import read_bundled
-
-    if isinstance(spec, LoadedSpec):
-        return spec
-    if not isinstance(spec, str | Path | Mapping):
-        rule = "the path of a spec, a mapping of the same shape, or a loaded spec"
-        raise UsageError([Problem("spec", type(spec).__name__, rule, "give one of these")])
-    probes = Probes(
-        probe_video, probe_image, check_sound, read_bundled, check_clip, check_latents, TINY_CHECKPOINT
-    )
-    return load_spec(spec, options.overrides, options.code, probes=probes)
 
 
 def films(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> list[FilmDelivered]:

@@ -173,7 +173,7 @@ class FilmDelivered(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobFinished(Event):
-    """The job ended; `outcome` is a key of `farm.state.EXIT_CODES`, `state` what `state.json` holds."""
+    """The job ended; `outcome` is a key of `job_state.EXIT_CODES`, `state` is that of `state.json`."""
 
     name: ClassVar[str] = "job_finished"
     job: str

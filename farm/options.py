@@ -10,8 +10,8 @@ from typing import Any
 from jobs.commands import DEFAULT_RUNS
 from jobs.errors import Problem, UsageError
 from jobs.places import shown
-from jobs.spec import Code
-from jobs.task import Stage
+from jobs.spec.engine import Code
+from jobs.tasks.task import Stage
 
 ON_RAY = ("topology", "gpus", "address")
 """Options that mean nothing to a render in one process."""

@@ -17,8 +17,8 @@ import pytest
 from actors.media.segment import encode_segment
 from jobs.formats import CODECS
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.params import PlannedGuider, Sampling, SegmentParams
-from jobs.planned import AudioPlan, PlannedChunk, PlannedVideo
+from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
+from jobs.planning.planned import AudioPlan, PlannedChunk, PlannedVideo
 
 ROOT = Path(__file__).parents[1]
 SIDE = 64

@@ -22,10 +22,10 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "comfyui"))
 
-from actors.engines.comfyui.boot import BootOptions, boot  # noqa: E402
-from actors.engines.comfyui.whole import UNUSED_STATISTICS  # noqa: E402
+from actors.engines.comfyui.core.boot import BootOptions, boot  # noqa: E402
+from actors.engines.comfyui.loading.completeness import UNUSED_STATISTICS  # noqa: E402
 from jobs.errors import FarmError, InputError  # noqa: E402
-from jobs.load import load_spec  # noqa: E402
+from jobs.loading.load import load_spec  # noqa: E402
 from tests.official import files, loras, quantised  # noqa: E402
 
 PAGE = ROOT / "docs" / "files.md"
@@ -71,7 +71,7 @@ def _both(told: str, inferred: str) -> str:
 
 
 def _fills_diffusers(path: Path) -> str:
-    from actors.engines.diffusers.checkpoint import Checkpoint, transformer_component, vae_component
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, transformer_component, vae_component
 
     checkpoint = Checkpoint.open(path)
     for make in (transformer_component, vae_component):
@@ -117,7 +117,7 @@ def _made(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     from comfyui_checkpoints import write_upsampler
     from safetensors.torch import load_file, save_file
 
-    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_vae
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
 
     whole = _whole(folder / "ltxv.safetensors")
     tensors = load_file(whole)
@@ -170,8 +170,8 @@ def _whole(path: Path) -> Path:
     from comfyui_checkpoints import TRANSFORMER, write_ltxv
     from safetensors.torch import load_file, save_file
 
-    from actors.engines.diffusers.architecture import build_vae
-    from actors.engines.diffusers.names import original_vae_state
+    from actors.engines.diffusers.ltx_video.architecture import build_vae
+    from actors.engines.diffusers.ltx_video.names import original_vae_state
 
     narrow = {"encoder_base_channels": 16, "decoder_base_channels": 16}
     config = {**files.LAYOUTS["vaes"]["0.9.5"]["config"], **narrow}
@@ -225,8 +225,8 @@ def load_parts(engine: Any) -> None:
         if engine.upscale_model:
             loader.upsampler()
         return
-    from actors.engines.comfyui.core import Core
-    from actors.engines.comfyui.loaders import ModelFiles, load_upscale_model, load_vae
+    from actors.engines.comfyui.core.nodes import Core
+    from actors.engines.comfyui.loading.loaders import ModelFiles, load_upscale_model, load_vae
 
     located = ModelFiles.locate(engine.model_copy(update={"text_encoder": None}))
     load_vae(located)
@@ -238,7 +238,7 @@ def load_transformer_of(engine: Any) -> None:
     if engine.name == "diffusers":
         _loader(engine).denoising()
         return
-    from actors.engines.comfyui.loaders import ModelFiles, load_model
+    from actors.engines.comfyui.loading.loaders import ModelFiles, load_model
 
     with torch.inference_mode():
         load_model(ModelFiles.locate(engine.model_copy(update={"text_encoder": None})), "float32")
@@ -246,7 +246,7 @@ def load_transformer_of(engine: Any) -> None:
 
 def _loader(engine: Any) -> Any:
     from actors.engines.diffusers.files import find_files
-    from actors.engines.diffusers.loading import Loader
+    from actors.engines.diffusers.ltx_video.loading import Loader
 
     return Loader(find_files(engine.model_copy(update={"text_encoder": None})), torch.float32)
 

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from actors.payload import Payload
-    from jobs.graph import (
+    from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
         EncodeSource,
         EncodeText,
         SampleParams,
-        Stage,
         UpscaleParams,
     )
+    from jobs.tasks.task import Stage
 
 FreeLevel = Literal["cache", "resident", "offload"]
 """How much memory to give back: `cache` the allocator's unused blocks, `resident` also every model that the
@@ -112,7 +112,7 @@ class Engine(Protocol):
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
     ) -> Payload | Arriving:
         """The raw clip at twice the width and height. `tail` holds latents of the 2x chain's end;
-        `conditioning` is None where nothing is re-sampled (`jobs.graph.resamples`)."""
+        `conditioning` is None where nothing is re-sampled (`jobs.tasks.graph.resamples`)."""
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip, in host memory or still

@@ -21,19 +21,18 @@ from actors.payload import Payload
 from jobs.frames import SPATIAL, frames_of
 
 if TYPE_CHECKING:
-    from jobs.graph import (
+    from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
         EncodeSource,
         EncodeText,
         SampleParams,
-        Stage,
         StageParams,
-        StageTask,
         UpscaleParams,
     )
-    from jobs.spec import FakeConfig
+    from jobs.spec.engine import FakeConfig
+    from jobs.tasks.task import Stage, StageTask
 
 VERSION = 1
 CHANNELS = 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jobs.params import DecodeParams
+from jobs.planning.params import DecodeParams
 
 _STEEPEST, _MOST = 4.0, 0.8
 _FULL = 0.75

@@ -19,7 +19,7 @@ from actors.media.opening import media_input
 from actors.media.probe import AudioFact, probe_audio, require_whole_sound
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
-from jobs.facts import SoundFact
+from jobs.planning.facts import SoundFact
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_BITS_PER_CHANNEL = 96_000

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
-from jobs.params import SegmentParams
+from jobs.planning.params import SegmentParams
 
 Options = dict[str, str | int]
 

@@ -19,8 +19,8 @@ from actors.media.opening import media_input
 from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
-from jobs.facts import ClipPart
 from jobs.frames import TEMPORAL, exact_rate, frames_within, source_frame
+from jobs.planning.facts import ClipPart
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ import numpy as np
 from actors.failures import classify
 from actors.media.opening import open_image
 from jobs.errors import InvalidInput, StageBug, StageError
-from jobs.facts import ImageFact
+from jobs.planning.facts import ImageFact
 
 if TYPE_CHECKING:
     from PIL.Image import Image

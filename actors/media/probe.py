@@ -15,8 +15,8 @@ from actors.media.opening import MAX_VIDEO_PIXELS, media_input, require_size
 from actors.media.process import Call, compile_command, exchange
 from actors.media.riff import stated_seconds
 from jobs.errors import InvalidInput
-from jobs.facts import VideoFact
 from jobs.frames import exact_rate, frames_within
+from jobs.planning.facts import VideoFact
 
 HD_LINES = 720
 MAX_FRAMES = 200_000

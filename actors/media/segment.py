@@ -15,7 +15,7 @@ from actors.media.process import Call, compile_command, run, storage_problem
 from jobs.errors import BadOutput, StageBug, StageError
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
-from jobs.params import SegmentParams
+from jobs.planning.params import SegmentParams
 
 BLOCK_BYTES = 1 << 17
 """Samples blended at a time: small enough that the 16-bit sums stay in the processor's cache."""

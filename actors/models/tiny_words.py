@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.models import TINY_CHECKPOINT
-from jobs.facts import PromptFault
-from jobs.headers import read_header
 from jobs.places import nearest
+from jobs.planning.facts import PromptFault
+from jobs.weights.safetensors_header import read_header
 
 START = "<start>"
 PAD = "<pad>"

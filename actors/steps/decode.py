@@ -13,7 +13,7 @@ from actors.payload import Payload
 from actors.steps.sound import Sound
 from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents
-from jobs.graph import DecodeParams, StageParams
+from jobs.planning.params import DecodeParams, StageParams
 
 FIRST_FRAME_KEY = "first_frame"
 """Metadata of decoded frames: the number of the first one in its shot."""

@@ -15,7 +15,7 @@ from actors.media.probe import probe_audio
 from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
 from jobs.frames import first_sample, latents_of
-from jobs.graph import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
+from jobs.planning.params import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
 
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
 """Names under which a latent file may keep its latents; `latent_tensor` is ComfyUI's."""

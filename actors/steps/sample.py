@@ -12,7 +12,7 @@ from actors.engines.base import Arriving, Engine, when_landed
 from actors.payload import Payload
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights
-from jobs.graph import SampleParams, StageParams
+from jobs.planning.params import SampleParams, StageParams
 
 
 def sample(

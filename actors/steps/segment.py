@@ -16,7 +16,7 @@ from actors.steps.sound import Sound
 from jobs.errors import StageBug
 from jobs.formats import CODECS
 from jobs.frames import Span
-from jobs.graph import SegmentParams, StageParams
+from jobs.planning.params import SegmentParams, StageParams
 
 
 def segment(params: StageParams, inputs: Mapping[str, Sequence[Payload]], scratch: Path) -> Path:

@@ -11,7 +11,7 @@ from actors.engines.base import Arriving, Engine, when_landed
 from actors.payload import Payload
 from actors.steps.sample import join, only, previous_tail
 from jobs.frames import blend_weights, takeover_weights
-from jobs.graph import StageParams, UpscaleParams
+from jobs.planning.params import StageParams, UpscaleParams
 
 
 def upscale(

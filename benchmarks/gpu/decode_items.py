@@ -67,7 +67,8 @@ def transfer(bench: Bench) -> None:
 def decode_overlap(bench: Bench) -> None:
     """Decodes and samples in turn: what a chunk takes when frames leave beside the next step, when each step
     waits for them, and when they stay on the device."""
-    from actors.steps import Arriving, begin_stage
+    from actors.engines.base import Arriving
+    from actors.steps.run import begin_stage
 
     film = Film("overlap", engine_settings(bench, "2b"), bench.clip, extends=0)
     engine = open_engine(bench, film.engine, STAGES)
@@ -114,7 +115,7 @@ def _both(step: Callable[[Any], Any], sample: Any, leave: Callable[[], None]) ->
 
 def made_tasks(bench: Bench, film: Film, engine: Any) -> tuple[list[Any], dict[str, Any]]:
     """A film's tasks in plan order, and the results of all but the segments by task id."""
-    from actors.steps import run_stage
+    from actors.steps.run import run_stage
 
     graph = graph_of(bench, film, engine.modes()["attention_mode"])
     known: dict[str, Any] = {}
@@ -280,7 +281,7 @@ def _fail_whole_decodes() -> None:
     """Where there is no device memory to take away: decodes without tiles fail as they would."""
     import torch
 
-    from actors.engines.diffusers.codec import VideoCodec
+    from actors.engines.diffusers.ltx_video.codec import VideoCodec
 
     def fail(self: Any, latents: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory (rehearsal)")
@@ -290,7 +291,7 @@ def _fail_whole_decodes() -> None:
 
 
 def _allow_whole_decodes() -> None:
-    from actors.engines.diffusers.codec import VideoCodec
+    from actors.engines.diffusers.ltx_video.codec import VideoCodec
 
     if _whole_decode:
         VideoCodec.decode = _whole_decode.pop()  # type: ignore[method-assign]

@@ -195,7 +195,7 @@ class Killer:
     """Kills the process that begins its second sample, once; the trace of the workers says which it is."""
 
     def __init__(self, trace: Path) -> None:
-        from farm.workforce import TRACE
+        from farm.workers.workforce import TRACE
 
         self.trace, self.killed, self._done = trace, 0, threading.Event()
         os.environ[TRACE] = str(trace)
@@ -204,7 +204,7 @@ class Killer:
 
     def close(self) -> int:
         """Stop watching; how many were killed."""
-        from farm.workforce import TRACE
+        from farm.workers.workforce import TRACE
 
         self._done.set()
         self._thread.join()

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.bench import Bench, Clip
 from benchmarks.gpu.watch import EventClock, Watch, wait
-from jobs.files import CACHE
+from jobs.file_digests import CACHE
 
 if TYPE_CHECKING:
     from farm.events import Event, WorkerPlaced
-    from jobs.store import Commit
-    from jobs.task import StageTask, TaskGraph
+    from jobs.store.commits import Commit
+    from jobs.tasks.task import StageTask, TaskGraph
 
 WORDS = "a red ball moves right over a teal background "
 REPEATS = 27
@@ -158,7 +158,8 @@ def render(
         WorkerPlaced,
         WorkerReady,
     )
-    from jobs.store import DIGESTS, Store
+    from jobs.store.documents import DIGESTS
+    from jobs.store.store import Store
 
     folder = bench.folder(film.name)
     runs, made = str(folder / "runs"), Rendered()
@@ -228,8 +229,8 @@ class Looped:
 
 def bare_loop(bench: Bench, film: Film, engine: Any, attention: str) -> Looped:
     """Every stage step of the film in plan order, in this process: no store, no checks, no scheduler."""
-    from actors.steps import run_stage
-    from jobs.task import Stage
+    from actors.steps.run import run_stage
+    from jobs.tasks.task import Stage
 
     graph = graph_of(bench, film, attention)
     known: dict[str, Any] = {}
@@ -250,9 +251,9 @@ def bare_loop(bench: Bench, film: Film, engine: Any, attention: str) -> Looped:
 
 def graph_of(bench: Bench, film: Film, attention: str) -> TaskGraph:
     """The film's stage tasks, `attention_mode: auto` already chosen."""
-    from jobs.graph import build_graph
-    from jobs.load import load_spec
-    from jobs.plan import make_plan
+    from jobs.loading.load import load_spec
+    from jobs.planning.plan import make_plan
+    from jobs.tasks.graph import build_graph
 
     loaded = load_spec(film.document(bench.folder("plan")))
     return build_graph(make_plan(loaded.spec, loaded.facts).resolve({"attention_mode": attention}))
@@ -275,10 +276,10 @@ def _forget(known: dict[str, Any], task: StageTask) -> None:
 
 def open_engine(bench: Bench, settings: Mapping[str, Any], stages: Iterable[str]) -> Any:
     """An engine of a job in this process, its models on the device."""
-    from actors.engines import make_engine
+    from actors.engines.make import make_engine
     from actors.steps.seeding import fix_threads
-    from jobs.spec import EngineConfig
-    from jobs.task import Stage
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
 
     engine = make_engine(EngineConfig(**settings), bench.device, threads=2)
     fix_threads(2)

@@ -87,7 +87,7 @@ def gaps_of(kernels: Sequence[Kernel]) -> list[Gap]:
 
 
 def _step(task: Any, known: dict[str, Any], engine: Any) -> None:
-    from actors.steps import run_stage
+    from actors.steps.run import run_stage
 
     run_stage(task, inputs_of(task, known), engine, Path())
 

@@ -112,7 +112,8 @@ def _transformer(bench: Bench, size: str, tokens: int) -> tuple[Any, Callable[[]
     """A transformer of a few layers of that size, and one pass over `tokens` tokens."""
     import torch
 
-    from actors.engines.diffusers import architecture, attention, feedforward
+    from actors.engines.diffusers import feedforward
+    from actors.engines.diffusers.ltx_video import architecture, attention
 
     config = {**configs_of(size)["transformer"], "num_layers": FEW_LAYERS}
     dtype = torch.bfloat16 if bench.real else torch.float32
@@ -144,8 +145,8 @@ def _decoder(bench: Bench) -> tuple[Any, Callable[[], Any]]:
     """A VAE of real width, and one decode of a clip at 2x to uint8 on the device."""
     import torch
 
-    from actors.engines.diffusers import architecture
-    from actors.engines.diffusers.codec import VideoCodec
+    from actors.engines.diffusers.ltx_video import architecture
+    from actors.engines.diffusers.ltx_video.codec import VideoCodec
 
     config = configs_of("rehearsal")["vae"] | (REAL_VAE if bench.real else {})
     dtype = torch.bfloat16 if bench.real else torch.float32

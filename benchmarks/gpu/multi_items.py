@@ -31,11 +31,11 @@ from benchmarks.gpu.films import (
 )
 from benchmarks.gpu.watch import Watch, visible
 from jobs.errors import CapacityError
-from jobs.files import CACHE
+from jobs.file_digests import CACHE
 
 if TYPE_CHECKING:
-    from farm.schedule_graph import ScheduledTask
-    from jobs.topology import Topology
+    from farm.scheduler.graph import ScheduledTask
+    from jobs.tasks.topology import Topology
 
 LOGICAL_GPUS = 2
 BOUND_BAR, PREDICTED_BAR, SCALING_BAR = 1.05, 0.10, 0.95
@@ -82,8 +82,8 @@ def _pinned(bench: Bench, topology: str, gpus: int) -> list[dict[str, Any]]:
     from cluster.pool import Pool
     from cluster.pool_events import Placed, Ready
     from cluster.shell import Placement
-    from farm.workforce import arrange
-    from jobs.graph import Stage
+    from farm.workers.workforce import arrange
+    from jobs.tasks.task import Stage
 
     def configure(request: WorkerRequest, placement: Placement) -> None:
         return None
@@ -218,8 +218,8 @@ def _topologies(bench: Bench, film: Film, what: str) -> None:
 
 def _measured(bench: Bench, film: Film, topology: str, gpus: int) -> tuple[Rendered, dict[str, Any]]:
     """A render, and its row: bound and simulation with the render's own step times, and the plan's words."""
-    from farm.schedule_graph import ScheduleGraph
-    from farm.simulate import simulate
+    from farm.scheduler.graph import ScheduleGraph
+    from farm.simulator.simulate import simulate
     from farm.topology.bound import job_facts
 
     planned_s = _plan(bench, film, topology, gpus)[1] if _knows(bench) else None
@@ -252,7 +252,7 @@ def _plan(bench: Bench, film: Film, topology: str, gpus: int) -> tuple[str, floa
     workers, and makespan."""
     from cluster.inventory import read_inventory
     from farm.verbs.plan import PlanRequest, plan_job
-    from jobs.load import load_spec
+    from jobs.loading.load import load_spec
 
     request = PlanRequest(
         runs_url=str(bench.scratch / REMEMBERED),
@@ -268,7 +268,7 @@ def _plan(bench: Bench, film: Film, topology: str, gpus: int) -> tuple[str, floa
 
 def _tasks(bench: Bench, film: Film, made: Rendered) -> list[ScheduledTask]:
     """The film's tasks, each with the seconds that its step took."""
-    from farm.schedule_graph import scheduled
+    from farm.scheduler.graph import scheduled
 
     graph = graph_of(bench, film, made.attention)
     return [scheduled(task, made.seconds[name]) for name, task in graph.tasks.items()]
@@ -276,10 +276,10 @@ def _tasks(bench: Bench, film: Film, made: Rendered) -> list[ScheduledTask]:
 
 def best_split(tasks: list[ScheduledTask], gpus: int) -> str:
     """The staged topology that the simulation finds fastest for these step times."""
-    from farm.schedule_graph import ScheduleGraph
-    from farm.simulate import simulate
+    from farm.scheduler.graph import ScheduleGraph
+    from farm.simulator.simulate import simulate
     from farm.topology.candidates import Needs, candidates
-    from jobs.topology import GPU_STAGES, MONO, Machine
+    from jobs.tasks.topology import GPU_STAGES, MONO, Machine
 
     work_s: dict[Any, float] = {}
     for task in tasks:
@@ -297,7 +297,7 @@ def best_split(tasks: list[ScheduledTask], gpus: int) -> str:
 
 def _with_segments(topology: str, gpus: int) -> Topology:
     """The topology with the segment workers that a render of so many GPUs has."""
-    from jobs.topology import Machine, parse_topology
+    from jobs.tasks.topology import Machine, parse_topology
 
     return parse_topology(topology, Machine(gpus, segment_workers=gpus))
 

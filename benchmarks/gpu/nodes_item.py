@@ -58,8 +58,8 @@ def _feed_forward(bench: Bench, engine: Any, pair: Any) -> None:
 
 
 def _sampled(bench: Bench, engine: Any, pair: Any, scale: int, ffn_chunks: int) -> Any:
-    from actors.engines.comfyui.patches import Efficiency
-    from actors.engines.comfyui.sampling import Recipe, empty_clip, sample_clip
+    from actors.engines.comfyui.sampling.denoise import Recipe, empty_clip, sample_clip
+    from actors.engines.comfyui.sampling.patches import Efficiency
 
     clip, loaded = bench.clip, engine.loaded
     start = empty_clip(loaded.core, clip.width * scale, clip.height * scale, clip.latents)
@@ -74,7 +74,7 @@ def _difference(one: Any, other: Any) -> float:
 
 def _attention(bench: Bench, engine: Any) -> None:
     """What a node with attention_mode `auto` measures for the two sizes, and takes."""
-    from actors.engines.comfyui.attention import ShapeClass, choice
+    from actors.engines.comfyui.sampling.attention import ShapeClass, choice
 
     rows = []
     for what, scale in (("base", 1), ("2x", 2)):

@@ -91,7 +91,7 @@ class Layout:
 
 def configs_of(size: str) -> dict[str, Any]:
     """The metadata of a size: the bundled model's, with the dimensions replaced."""
-    from actors.engines.comfyui.tiny import configs_of as read
+    from actors.engines.comfyui.loading.tiny import configs_of as read
     from actors.models import TINY_CHECKPOINT
 
     configs = read(TINY_CHECKPOINT)
@@ -113,7 +113,7 @@ def layout(size: str) -> Layout:
     """Names and shapes of a size; no weight is made. `ltx2` asks the ComfyUI that is booted."""
     import torch
 
-    from actors.engines.diffusers import architecture, names
+    from actors.engines.diffusers.ltx_video import architecture, names
     from actors.models.tiny_text import TinyTextEncoder
 
     configs = configs_of(size)
@@ -133,7 +133,7 @@ def upsampler_layout(size: str) -> Layout:
     """A 2x latent upsampler: a file of its own, as for real models."""
     import torch
 
-    from actors.engines.diffusers import architecture
+    from actors.engines.diffusers.ltx_video import architecture
 
     config = configs_of(size)["latent_upsampler"]
     with torch.device("meta"):
@@ -222,7 +222,7 @@ def upsampler_beside(path: Path) -> Path:
 def make(size: str, path: Path, device: str, comfyui: str) -> None:
     """Write the checkpoint of `size`, in this process."""
     if size.startswith("ltx2"):
-        from actors.engines.comfyui.boot import BootOptions, boot
+        from actors.engines.comfyui.core.boot import BootOptions, boot
 
         boot(BootOptions(Path(comfyui), "cpu"))
     path.parent.mkdir(parents=True, exist_ok=True)

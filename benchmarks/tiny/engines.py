@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from actors.engines import Engine, make_engine
+from actors.engines.base import Engine
+from actors.engines.make import make_engine
 from actors.steps.seeding import seed_everything
 from benchmarks.tiny.detector import Reading, read
 from benchmarks.tiny.scores import Wanted, prompt_scores
 from jobs.frames import ChunkSpan, DecodeWindow, Span, frames_of
-from jobs.params import DecodeParams, EncodeText, PlannedGuider, SampleParams, Sampling
-from jobs.spec import EngineConfig
-from jobs.task import Stage
+from jobs.planning.params import DecodeParams, EncodeText, PlannedGuider, SampleParams, Sampling
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
 
 HELD_OUT = Path(__file__).with_name("held_out.json")
 SIDE, LATENTS, STEPS = 128, 13, 16

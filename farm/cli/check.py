@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from farm.cli.options import (
-    DEFAULT_RUNS,
-    AllowPickle,
-    ComfyUI,
-    JobId,
-    Overrides,
-    Runs,
-    SpecArgument,
-)
+from farm.cli.options import AllowPickle, ComfyUI, JobId, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.results import CheckedVideo, CheckResult
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from jobs.plan import PlannedVideo
-    from jobs.spec import JobSpec
+    from jobs.planning.planned import PlannedVideo
+    from jobs.spec.job import JobSpec
 
 
 def check(
@@ -34,11 +27,12 @@ def check(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Check a spec: place, value, rule and remedy of every mistake."""
-    from farm.api import RenderOptions, load
-    from farm.cautions import cautions
-    from farm.claims import refuse_foreign_outputs
-    from jobs.plan import make_plan
-    from jobs.store import Store
+    from farm.options import RenderOptions
+    from farm.output.ownership import refuse_foreign_outputs
+    from farm.specs.cautions import cautions
+    from farm.specs.load import load
+    from jobs.planning.plan import make_plan
+    from jobs.store.store import Store
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options)
@@ -61,8 +55,8 @@ def check(
 
 def _unseen_models(spec: JobSpec) -> tuple[str, ...]:
     """What is said where none of the job's model files is on this machine."""
-    from farm.comfy_folders import find_model
-    from jobs.file_rules import model_references
+    from farm.models.comfy_folders import find_model
+    from jobs.rules.files import model_references
 
     named = [(str(location[1]), name) for location, name in model_references(spec)]
     if spec.engine.name == "fake" or not named:

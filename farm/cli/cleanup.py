@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount, size_text
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, JobArgument, Runs, refuse_beside_serial
+from farm.cli.options import AllowPickle, ComfyUI, JobArgument, Runs, refuse_beside_serial
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from jobs.commands import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from farm.verbs.control import ControlResult
@@ -39,8 +40,8 @@ def resume(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Continue a paused, cancelled or interrupted job from its run directory."""
-    from farm.api import RenderOptions
     from farm.cli.render import run_to_end
+    from farm.options import RenderOptions
     from farm.verbs.control import resume as ask
 
     refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
@@ -62,10 +63,11 @@ def resume(
 
 
 def _stored_spec(runs: str, job: str) -> dict[str, Any]:
-    from jobs.document import parse_yaml
     from jobs.errors import Problem, SpecError, UsageError
-    from jobs.store import SPEC, Store
-    from jobs.text import MAX_FULL_BYTES
+    from jobs.parsing.document import parse_yaml
+    from jobs.parsing.text import MAX_FULL_BYTES
+    from jobs.store.documents import SPEC
+    from jobs.store.store import Store
 
     store = Store.find(runs, job)
     entry = store.backend.stat(SPEC)

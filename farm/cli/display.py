@@ -26,7 +26,7 @@ from farm.events import (
     WorkerReady,
     WorkerSuspended,
 )
-from farm.progress import STAGES, Progress, said_of, split_task
+from farm.state.progress import STAGES, Progress, said_of, split_task
 from jobs.wording import amount, clock, one_line, printable
 
 BAR_CELLS = 24

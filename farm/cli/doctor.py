@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, JobId, Overrides, Runs
+from farm.cli.options import AllowPickle, ComfyUI, JobId, Overrides, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from jobs.commands import DEFAULT_RUNS
 
 UNABLE = 5
 
@@ -25,8 +26,9 @@ def doctor(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Look for what would stop a job on this machine or cluster; exit 5 when it cannot run."""
-    from farm.api import RenderOptions, load
-    from farm.doctor import Subject, examine
+    from farm.doctor.examine import Subject, examine
+    from farm.options import RenderOptions
+    from farm.specs.load import load
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options) if spec else None

@@ -35,7 +35,7 @@ def init(
     job = name or video
     recipe = None
     if checkpoint is not None:
-        from farm.recipe_spec import recognised, spec_text
+        from farm.specs.recipe_spec import recognised, spec_text
 
         recipe = recognised(checkpoint)
         text = spec_text(recipe, checkpoint, path.parent)
@@ -75,7 +75,7 @@ def _require_legal(name: str) -> None:
 def _named(text: str, path: Path, job: str, video: str) -> str:
     """The spec, its film called after the file: two specs of a folder deliver to one place. Comments go
     where the suffix says JSON."""
-    from jobs.document import parse_yaml
+    from jobs.parsing.document import parse_yaml
 
     text = text.replace("name: film", f"name: {_word(job)}", 1)
     text = text.replace("- name: film", f"- name: {_word(video)}", 1)
@@ -86,7 +86,7 @@ def _named(text: str, path: Path, job: str, video: str) -> str:
 
 def _word(name: str) -> str:
     """The name as YAML reads it as text."""
-    from jobs.document import parse_yaml
+    from jobs.parsing.document import parse_yaml
 
     return name if parse_yaml(f"name: {name}").data["name"] == name else json.dumps(name)
 

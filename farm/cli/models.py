@@ -16,7 +16,7 @@ from farm.cli.table import columns
 if TYPE_CHECKING:
     from farm.models.fetch import ModelsResult, Record, Standing
     from farm.models.survey import HubRepo
-    from jobs.recipes import Recipe
+    from jobs.recipes.recipe import Recipe
 
 
 def get(

@@ -13,8 +13,8 @@ from jobs.commands import DEFAULT_RUNS
 def _jobs(ctx: typer.Context, incomplete: str) -> list[str]:
     """For shell completion: the jobs of the runs directory that was named, or would be used."""
     from jobs.errors import FarmError
-    from jobs.store import Store
     from jobs.store.opening import JOB_ID, open_backend
+    from jobs.store.store import Store
 
     runs = ctx.params.get("runs") or os.environ.get("FARM_RUNS") or DEFAULT_RUNS
     try:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.display import duration
-from farm.cli.options import DEFAULT_RUNS, AllowPickle, ComfyUI, JobId, Overrides, Runs, SpecArgument
+from farm.cli.options import AllowPickle, ComfyUI, JobId, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def plan(
 ) -> int:
     """Show what a job will do: chunks, the best topology and why, time, GPU-hours, disk, cost."""
     from cluster.inventory import count_gpus, local_device
-    from farm.api import RenderOptions, load
+    from farm.options import RenderOptions
+    from farm.specs.load import load
     from farm.verbs.plan import PlanRequest, plan_job
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)

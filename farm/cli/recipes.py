@@ -12,7 +12,7 @@ from farm.cli.results import RecipeFile, RecipeRecord, RecipesResult
 from farm.cli.table import columns
 
 if TYPE_CHECKING:
-    from jobs.recipes import Recipe
+    from jobs.recipes.recipe import Recipe
 
 
 def recipes(
@@ -22,7 +22,7 @@ def recipes(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """List the recipes: published settings of a model, which a spec takes with `recipe: NAME`."""
-    from jobs.recipes import recipes as known
+    from jobs.recipes.recipe import recipes as known
 
     chosen = [require_recipe(name)] if name else list(known().values())
     if output is OutputFormat.JSON:
@@ -36,8 +36,8 @@ def require_recipe(name: str) -> Recipe:
     """The recipe. Raises UsageError for a name that none has."""
     from jobs.errors import Problem, UsageError
     from jobs.places import nearest
-    from jobs.recipes import find_recipe
-    from jobs.recipes import recipes as known
+    from jobs.recipes.recipe import find_recipe
+    from jobs.recipes.recipe import recipes as known
 
     found = find_recipe(name)
     if found is None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.options import (
-    DEFAULT_RUNS,
     AllowPickle,
     ComfyUI,
     JobId,
@@ -19,15 +18,16 @@ from farm.cli.options import (
 )
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
 from farm.cli.results import RenderResult
-from farm.state import INTERRUPTED, PAUSED
-from jobs.commands import job_command
+from farm.state.job_state import INTERRUPTED, PAUSED
+from jobs.commands import DEFAULT_RUNS, job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from farm.api import RenderOptions, SpecSource
     from farm.events import JobFinished
-    from jobs.graph import Stage
-    from jobs.store import Store
+    from farm.options import RenderOptions
+    from farm.specs.load import SpecSource
+    from jobs.store.store import Store
+    from jobs.tasks.task import Stage
 
 UNREPORTED = (INTERRUPTED,)
 """Whoever stopped the driver wants it gone at once."""
@@ -58,8 +58,8 @@ def render(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Render a job; the same command continues one that stopped."""
-    from farm.api import RenderOptions
-    from farm.refusal import traced
+    from farm.options import RenderOptions
+    from farm.submission.refusal import traced
 
     refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
     options = RenderOptions(
@@ -83,7 +83,7 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
     """Renders with progress on standard error, writes the report, prints the films; returns the exit code."""
     from farm.api import render as start
     from farm.cli.display import follow
-    from farm.state import EXIT_CODES
+    from farm.state.job_state import EXIT_CODES
     from jobs.errors import JobFailed
 
     finished = follow(start(spec, options))
@@ -98,9 +98,9 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
 
 
 def _result(finished: JobFinished, runs: str) -> RenderResult:
-    from farm.state import JobState
-    from jobs.store import Store
+    from farm.state.job_state import JobState
     from jobs.store.opening import open_backend
+    from jobs.store.store import Store
 
     # A render that lost its storage has a result, and no run directory to find.
     store = Store(open_backend(runs, finished.job), runs, finished.job)
@@ -124,7 +124,7 @@ def _result(finished: JobFinished, runs: str) -> RenderResult:
 
 def _write_report(store: Store) -> str:
     """The report's address; what keeps it from being written is told, and does not undo a finished render."""
-    from farm.report import write_report
+    from farm.report.write import write_report
     from jobs.errors import FarmError
 
     try:
@@ -137,7 +137,7 @@ def _write_report(store: Store) -> str:
 
 def _stage(name: str | None) -> Stage | None:
     from jobs.errors import Problem, UsageError
-    from jobs.graph import Stage
+    from jobs.tasks.task import Stage
 
     if name is None:
         return None

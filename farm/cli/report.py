@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.results import ReportResult
+from jobs.commands import DEFAULT_RUNS
 
 WATCH_INTERVAL_S = 15.0
 
@@ -21,8 +22,8 @@ def report(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write the report of a job, while it runs or afterwards."""
-    from farm.report import write_report
-    from jobs.store import Store
+    from farm.report.write import write_report
+    from jobs.store.store import Store
 
     address = write_report(Store.find(runs, job))
     if output is OutputFormat.JSON:
@@ -35,10 +36,10 @@ def report(
 
 
 def _keep_fresh(runs: str, job: str) -> None:
-    from farm.report import write_report
-    from farm.state import LIVE
+    from farm.report.write import write_report
+    from farm.state.job_state import LIVE
     from farm.verbs.run import Run
-    from jobs.store import Store
+    from jobs.store.store import Store
 
     while Run.open(runs, job).outcome[0] in LIVE:
         time.sleep(WATCH_INTERVAL_S)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from farm.state import FailedTask, FilmState, TaskCounts
+from farm.state.job_state import FailedTask, FilmState, TaskCounts
 
 if TYPE_CHECKING:
     from farm.events import Event

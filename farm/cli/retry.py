@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
-from jobs.commands import job_command
+from jobs.commands import DEFAULT_RUNS, job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from jobs.retry import RetryState
+    from jobs.tasks.retry import RetryState
 
 
 def retry(
@@ -36,7 +36,7 @@ def retry(
     from dataclasses import fields
 
     from farm.verbs.retry import RetryResult, apply_retry, refuse_while_rendered, retry_closure
-    from jobs.retry import Selection, parse_chunks
+    from jobs.tasks.retry import Selection, parse_chunks
 
     _require_choice(everything, bool(videos or chunks or state))
     selection = Selection(
@@ -78,7 +78,7 @@ def _require_choice(everything: bool, chosen: bool) -> None:
 
 def _state(name: str | None) -> RetryState | None:
     from jobs.errors import Problem, UsageError
-    from jobs.retry import RetryState
+    from jobs.tasks.retry import RetryState
 
     states = [state.value for state in RetryState]
     if name is not None and name not in states:

@@ -16,7 +16,7 @@ def schema(
     output: Output = OutputFormat.JSON,
 ) -> int:
     """Print the JSON Schema of job specs, or of what COMMAND prints with `--output json`."""
-    from jobs.load import json_schema
+    from jobs.spec.schema import json_schema
 
     emit_json(_of_result(" ".join(command)) if command else json_schema())
     return 0

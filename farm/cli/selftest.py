@@ -77,7 +77,7 @@ def _request(
 ) -> Request:
     from cluster.inventory import local_device
     from farm.selftest.run import Request
-    from jobs.spec import EngineConfig
+    from jobs.spec.engine import EngineConfig
 
     place = device or ("cpu" if local_device() == "cpu" else "cuda")
     named = {"checkpoint": checkpoint, "text_encoder": text_encoder, "vae": vae}
@@ -89,7 +89,8 @@ def _request(
 
 def _require_words(fields: dict[str, Any], untrained: bool) -> None:
     from jobs.errors import Problem, UsageError
-    from jobs.weights import WeightsFault, describe
+    from jobs.weights.describe import describe
+    from jobs.weights.header import WeightsFault
 
     if untrained or "text_encoder" in fields or "checkpoint" not in fields:
         return

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.display import bar, event_line
-from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 from farm.events import Event, FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
-from farm.progress import said_of
+from farm.state.progress import said_of
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import clock, printable, size
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def logs(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Print the event log of a job, all runs, oldest first."""
-    from farm.event_log import EventLog
     from farm.events import to_record
+    from farm.state.event_log import EventLog
     from farm.verbs.run import Run
     from farm.verbs.why import find_task, of_task
 
@@ -143,7 +144,7 @@ def _watch(runs: str, job: str) -> int:
     from rich.live import Live
     from rich.text import Text
 
-    from farm.state import LIVE
+    from farm.state.job_state import LIVE
     from farm.verbs.status import job_status
 
     with Live(console=Console(), refresh_per_second=4) as live:

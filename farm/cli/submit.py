@@ -13,7 +13,7 @@ from farm.cli.results import SubmitResult
 
 if TYPE_CHECKING:
     from farm.options import RenderOptions
-    from farm.submit import SubmitRequest
+    from farm.submission.submit import SubmitRequest
 
 
 def submit(
@@ -49,8 +49,8 @@ def submit(
 ) -> int:
     """Render on a cluster through its job server. SPEC, --runs and the output are paths there."""
     from farm.options import RenderOptions
-    from farm.submit import SubmitRequest, ended, follow
-    from farm.submit import submit as hand_over
+    from farm.submission.submit import SubmitRequest, ended, follow
+    from farm.submission.submit import submit as hand_over
 
     arguments = _arguments(topology, gpus, comfyui, allow_pickle, resume)
     request = SubmitRequest(spec, runs, job_id, address, tuple(overrides or ()), arguments, working_dir)
@@ -77,7 +77,7 @@ def submit(
 
 
 def _rehearse(request: SubmitRequest, options: RenderOptions, output: OutputFormat) -> int:
-    from farm.submit import plan_submission, rehearse
+    from farm.submission.submit import plan_submission, rehearse
 
     checked = rehearse(request, options)
     planned = plan_submission(request)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 

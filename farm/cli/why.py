@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farm.cli.options import DEFAULT_RUNS, JobArgument, Runs
+from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
-from farm.progress import said_of
+from farm.state.progress import said_of
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:

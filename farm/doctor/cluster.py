@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.workforce import gpus_named
+from farm.workers.workforce import gpus_named
 from jobs.errors import CannotRun, CapacityError
 from jobs.extras import INSTALL_RENDER, lacking
-from jobs.topology import AUTO
+from jobs.tasks.topology import AUTO
 from jobs.wording import amount
 
 if TYPE_CHECKING:

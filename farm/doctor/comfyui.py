@@ -7,14 +7,16 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from actors.engines.comfyui.model_kind import model_features
-from actors.engines.comfyui.probe import CoreReport, probe
-from actors.engines.comfyui.requirements import MODEL_FOLDERS
-from farm.comfy_folders import find_model
+from actors.engines.comfyui.core.probe import CoreReport, probe
+from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
+from actors.engines.comfyui.loading.model_kind import model_features
 from farm.doctor.finding import Finding, fail, ok, warn
+from farm.models.comfy_folders import find_model
 from jobs.errors import CannotRun
-from jobs.file_rules import IMAGE_FIELDS
-from jobs.spec import COMFYUI_PATH, Chunk, EngineConfig, JobSpec
+from jobs.rules.files import IMAGE_FIELDS
+from jobs.spec.chunk import Chunk
+from jobs.spec.engine import COMFYUI_PATH, EngineConfig
+from jobs.spec.job import JobSpec
 
 FOUND_BY = "name it with --comfyui FOLDER, or in the environment variable COMFYUI_PATH"
 

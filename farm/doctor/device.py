@@ -10,8 +10,8 @@ from farm.doctor.finding import Finding, fail, ok, warn
 from farm.topology.candidates import Footprint
 from farm.topology.memory import engine_footprint, in_tiles, memory_notice
 from jobs.extras import INSTALL_RENDER, lacking
-from jobs.graph import Stage, TaskGraph
-from jobs.spec import EngineConfig
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage, TaskGraph
 
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")

@@ -12,10 +12,10 @@ from farm.doctor.finding import DoctorReport, Finding, report
 from farm.doctor.media import check_media
 from farm.doctor.models import check_models
 from farm.doctor.storage import check_disk, check_films, check_output, check_store
-from jobs.graph import build_graph
-from jobs.load import LoadedSpec
-from jobs.plan import make_plan
-from jobs.topology import AUTO
+from jobs.loading.load import LoadedSpec
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.topology import AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from actors.media.ffmpeg import find_ffmpeg
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import MissingFFmpeg
 from jobs.formats import CODECS, CONTAINERS, usual_codec
-from jobs.spec import JobSpec
+from jobs.spec.job import JobSpec
 
 INSTALL = "install an ffmpeg that has it, or point FARM_FFMPEG at one"
 

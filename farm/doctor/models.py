@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from farm.doctor.finding import Finding, Level, fail, ok
 from jobs.errors import FarmError, InputError
 from jobs.extras import lacking
-from jobs.model_rules import model_fault
-from jobs.spec import EngineConfig
+from jobs.rules.model_files import model_fault
+from jobs.spec.engine import EngineConfig
 
 if TYPE_CHECKING:
     from actors.engines.diffusers.files import ModelFiles
@@ -45,7 +45,7 @@ def _misfits(files: ModelFiles) -> Iterator[Finding]:
         return
     import torch
 
-    from actors.engines.diffusers.loading import Loader
+    from actors.engines.diffusers.ltx_video.loading import Loader
 
     for problem in Loader(files, torch.float32).misfits():
         yield fail("models", f"{problem.place} {problem.value}: {problem.rule}", problem.remedy)

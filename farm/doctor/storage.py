@@ -8,16 +8,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from farm.claims import foreign_outputs
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.outlet import outlet_of
+from farm.output.outlet import outlet_of
+from farm.output.ownership import foreign_outputs
 from jobs.errors import FarmError
-from jobs.graph import TaskGraph
-from jobs.planned import Plan
-from jobs.retention import estimate_disk
-from jobs.spec import JobSpec, Output
-from jobs.store import Store
+from jobs.planning.planned import Plan
+from jobs.spec.job import JobSpec
+from jobs.spec.run import Output
 from jobs.store.opening import open_backend, probe
+from jobs.store.store import Store
+from jobs.tasks.retention import estimate_disk
+from jobs.tasks.task import TaskGraph
 
 GIB = 2**30
 PROBE_JOB = "farm-doctor-probe"

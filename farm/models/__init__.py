@@ -1,1 +1,1 @@
-"""Model files from the hub: what a recipe needs, fetched, verified and recorded."""
+"""Model files: fetched, surveyed, found in ComfyUI's folders, and how large they are."""

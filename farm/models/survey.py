@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.errors import CannotRun, Problem, UsageError
 
 if TYPE_CHECKING:
-    from jobs.recipes import ModelFile, Recipe
+    from jobs.recipes.recipe import ModelFile, Recipe
 
 ANSWER_S = 20.0
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from actors.engines.comfyui.audio import hears
-from actors.engines.comfyui.core import Core
-from actors.engines.comfyui.guides import GUIDE_KEYS
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.guides import GUIDE_KEYS
 from farm.nodes.latents import parts_of
 from farm.nodes.tables import MAX_SEED
 from jobs.errors import InvalidInput

@@ -18,13 +18,13 @@ from actors.engines.comfyui.audio import (
     hears,
     soundtrack_slice,
 )
-from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.core.vram import free_vram, freed_on_error
 from actors.engines.comfyui.decode import black_image, decode_images
-from actors.engines.comfyui.guides import Guide, Pair, encode_image
-from actors.engines.comfyui.patches import Efficiency
-from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.denoise import Recipe, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.guides import Guide, Pair, encode_image
+from actors.engines.comfyui.sampling.patches import Efficiency
 from actors.engines.comfyui.upscale import upsample
-from actors.engines.comfyui.vram import free_vram, freed_on_error
 from farm.nodes.checks import check_extend, check_generate, sampled_model, span_of
 from farm.nodes.latents import longer_latent, sound_output
 from farm.nodes.tables import MAX_SEED

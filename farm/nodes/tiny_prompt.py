@@ -30,6 +30,6 @@ class RSLTXVTinyPrompt:
 
     def encode(self, prompt: str, negative: str) -> tuple[Any, Any]:
         """(CONDITIONING, CONDITIONING)."""
-        from actors.engines.comfyui.tiny import tiny_conditioning
+        from actors.engines.comfyui.loading.tiny import tiny_conditioning
 
         return tiny_conditioning(prompt), tiny_conditioning(negative)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.media.frames import frame_at
-from jobs.plan import PlannedChunk, PlannedVideo
+from jobs.planning.planned import PlannedChunk, PlannedVideo
 
 THUMB_WIDTH, SEAM_WIDTH, JPEG_QUALITY = 160, 224, 72
 MOST_THUMBS, MOST_SEAMS = 240, 40

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from farm.event_log import Logged
 from farm.events import (
     JobPlanned,
     TaskCommitted,
@@ -17,8 +16,9 @@ from farm.events import (
     WorkerGone,
     WorkerReady,
 )
-from farm.holdings import Held, Holdings
-from farm.progress import split_task
+from farm.state.attempts import Held, Holdings
+from farm.state.event_log import Logged
+from farm.state.progress import split_task
 
 GAP_S = 0.25
 """Waits shorter than this are hand-over, not waiting."""
@@ -97,7 +97,7 @@ class Timeline:
 
 
 def read_timeline(log: Iterable[Logged]) -> Timeline:
-    """The timeline of stored events (`farm.event_log`)."""
+    """The timeline of stored events (`farm.state.event_log`)."""
     reader = _Reader()
     for logged in log:
         reader.take(logged)

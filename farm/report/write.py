@@ -11,22 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from farm import __version__
-from farm.event_log import EventLog, Logged
 from farm.events import FilmDelivered
-from farm.frozen import DIGESTS_FORM
-from farm.outlet import locate, outlet_of
-from farm.progress import STAGES, said_of
+from farm.output.outlet import locate, outlet_of
 from farm.report.gantt import gantt
 from farm.report.pictures import MOST_SEAMS, MOST_THUMBS, Seam, Thumb, seams, thumbs
 from farm.report.timeline import Timeline, explain_waits, read_timeline
-from farm.state import FilmState, JobState
+from farm.state.event_log import EventLog, Logged
+from farm.state.fingerprint import DIGESTS_FORM
+from farm.state.job_state import FilmState, JobState
+from farm.state.progress import STAGES, said_of
 from farm.verbs.run import Run
 from jobs.errors import CannotRun, StorageProblem
-from jobs.graph import TaskGraph
-from jobs.output_names import preview_name
-from jobs.plan import Plan, PlannedVideo
+from jobs.planning.output_names import preview_name
+from jobs.planning.planned import Plan, PlannedVideo
 from jobs.scratch import Scratch
-from jobs.store import SPEC, Store
+from jobs.store.documents import SPEC
+from jobs.store.store import Store
+from jobs.tasks.task import TaskGraph
 
 REPORT = "report.html"
 MOST_WAITS, MOST_TROUBLES = 20, 200

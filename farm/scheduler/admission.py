@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from array import array
 
-from farm.schedule_graph import STAGE_NUMBER, ScheduleGraph
+from farm.scheduler.graph import STAGE_NUMBER, ScheduleGraph
 from farm.scheduler.tasks import OVER, TaskTable
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 _ENCODE = STAGE_NUMBER[Stage.ENCODE]
 

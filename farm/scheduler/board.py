@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
-from farm.schedule_graph import SAMPLE, ScheduleGraph
 from farm.scheduler.admission import Admission
 from farm.scheduler.commands import Assign, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.deadlines import Deadlines
 from farm.scheduler.events import TaskDone
+from farm.scheduler.graph import SAMPLE, ScheduleGraph
 from farm.scheduler.queues import Queues
 from farm.scheduler.reasons import Reason
 from farm.scheduler.recovery import Recovery

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobs.graph import Stage
-from jobs.spec import Run
+from jobs.spec.run import Run
+from jobs.tasks.task import Stage
 
 INFINITE_S = float("inf")
 

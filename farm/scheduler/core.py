@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from farm.schedule_graph import STAGES, ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.board import Board
 from farm.scheduler.commands import Command, Finish, Kill, Outcome, PauseJob, Quarantine
 from farm.scheduler.config import SchedulerConfig
+from farm.scheduler.graph import STAGES, ScheduleGraph
 from farm.scheduler.health import Health
 from farm.scheduler.policy import Choice, Policy
 from farm.scheduler.reasons import Reason, Why

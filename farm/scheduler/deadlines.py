@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from farm.schedule_graph import STAGES
 from farm.scheduler.config import HangConfig
+from farm.scheduler.graph import STAGES
 
 _WEIGHT = 0.2
 """Of the newest measurement in the running mean."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobs.errors import FailureKind
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 
 @dataclass(frozen=True, slots=True)

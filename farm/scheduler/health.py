@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from farm.schedule_graph import STAGES
 from farm.scheduler.commands import Command, Probe, Suspend
 from farm.scheduler.config import INFINITE_S, RestConfig
+from farm.scheduler.graph import STAGES
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Roster, Status, Worker
 from farm.scheduler.tasks import TaskTable

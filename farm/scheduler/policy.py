@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from farm.schedule_graph import SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.board import Board
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
+from farm.scheduler.graph import SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.queues import NONE
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Group, Worker

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from farm.schedule_graph import SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.admission import Admission
+from farm.scheduler.graph import SAMPLE, STAGES, ScheduleGraph
 
 NONE = -1
 NUMBER_BITS = 32

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import insort
 
-from farm.schedule_graph import STAGES
 from farm.scheduler.config import SchedulerConfig
+from farm.scheduler.graph import STAGES
 from farm.scheduler.roster import Roster, Status
 from farm.scheduler.tasks import TaskTable
 from jobs.errors import FailureKind

@@ -8,9 +8,9 @@ from enum import IntEnum
 from functools import lru_cache
 from itertools import combinations
 
-from farm.schedule_graph import STAGE_NUMBER, STAGES
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
-from jobs.graph import Stage
+from farm.scheduler.graph import STAGE_NUMBER, STAGES
+from jobs.tasks.task import Stage
 
 Numbers = tuple[int, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable
 
-from farm.schedule_graph import STAGES, ScheduleGraph
+from farm.scheduler.graph import STAGES, ScheduleGraph
 
 WAITING, READY, RUNNING, DONE, QUARANTINED, BLOCKED = range(6)
 """WAITING for needs; QUARANTINED: given up; BLOCKED: needs one that was given up."""

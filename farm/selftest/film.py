@@ -14,12 +14,14 @@ import numpy as np
 
 from actors.engines.base import Engine
 from actors.payload import Payload
-from actors.steps import run_stage
+from actors.steps.run import run_stage
 from actors.steps.segment import owned_blocks
-from jobs.graph import SegmentParams, build_graph
-from jobs.load import load_spec
-from jobs.plan import Plan, make_plan
-from jobs.task import Stage, StageTask
+from jobs.loading.load import load_spec
+from jobs.planning.params import SegmentParams
+from jobs.planning.plan import make_plan
+from jobs.planning.planned import Plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, StageTask
 
 EXTENDS = 5
 REACH_FRAMES = 8

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from farm.selftest.film import film_plan, make_film
 from jobs.errors import FarmError, Problem, UsageError
-from jobs.recipes import recipe_for
-from jobs.spec import EngineConfig
-from jobs.weights import Description, WeightsFault, describe
+from jobs.recipes.recipe import recipe_for
+from jobs.spec.engine import EngineConfig
+from jobs.weights.describe import Description, describe
+from jobs.weights.header import WeightsFault
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -260,7 +261,7 @@ class _Examination:
         from actors.engines.diffusers.engine import PACKAGES
         from actors.packages import installed_versions
         from farm import __version__
-        from jobs.files import file_digest
+        from jobs.file_digests import file_digest
 
         verdicts = {part.verdict for part in parts}
         rest: Literal["pass", "incomplete"] = "incomplete" if "not run" in verdicts else "pass"

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cluster.inventory import Inventory
-from farm.durations import Durations, Place, read_durations
-from farm.schedule_graph import ScheduledTask, scheduled
+from farm.estimates.durations import Durations, Place, read_durations
+from farm.estimates.remaining_work import RemainingWork
+from farm.scheduler.graph import ScheduledTask, scheduled
 from farm.topology.bound import JobFacts, job_facts
 from farm.topology.candidates import Footprint
 from farm.topology.machine import machine_of
 from farm.topology.memory import engine_footprint, memory_notice
-from farm.topology.remaining import RemainingWork
 from farm.topology.search import Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck
-from jobs.graph import StageTask
-from jobs.topology import Topology
+from jobs.tasks.task import StageTask
+from jobs.tasks.topology import Topology
 
 
 def choose_topology(work: RemainingWork, inventory: Inventory, gpus: int | None) -> Found:

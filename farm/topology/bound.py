@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from farm.schedule_graph import ScheduledTask
-from jobs.graph import Stage
-from jobs.topology import GPU_STAGES, Topology
+from farm.scheduler.graph import ScheduledTask
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import GPU_STAGES, Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from jobs.graph import Stage
-from jobs.topology import GPU_STAGES, Machine, Pool, Topology
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import GPU_STAGES, Machine, Pool, Topology
 
 _EVERY_SPLIT_UP_TO = 32
 """GPUs. Beyond, worker counts grow by a twentieth, and pools without a count of their own share by work."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.inventory import Inventory
 from farm.topology.bound import JobFacts
-from jobs.topology import Machine
+from jobs.tasks.topology import Machine
 
 
 def machine_of(inventory: Inventory, facts: JobFacts | None = None) -> Machine:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from farm.comfy_folders import find_model
-from farm.model_size import SMALL, model_like
+from farm.estimates.model_size import SMALL, model_like
+from farm.models.comfy_folders import find_model
+from farm.models.tensor_sizes import tensor_bytes
 from farm.topology.candidates import Footprint
-from farm.weights import tensor_bytes
 from jobs.frames import frames_of
-from jobs.graph import DecodeParams, SampleParams, Stage, StageTask, Tiles, UpscaleParams
-from jobs.params import SMALL_TILES
-from jobs.spec import EngineConfig
-from jobs.weights import WeightsFault, read_weights
+from jobs.planning.params import SMALL_TILES, DecodeParams, SampleParams, Tiles, UpscaleParams
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage, StageTask
 from jobs.weights.describe import transformer_prefix
+from jobs.weights.header import WeightsFault, read_weights
 from jobs.weights.numbers import quantisation
 from jobs.weights.use import folder_of
 

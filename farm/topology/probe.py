@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.durations import Durations, Place, expected_s, keep_durations, read_durations
+from farm.estimates.durations import Durations, Place, expected_s, keep_durations, read_durations
 from farm.events import Notice
-from jobs.graph import Stage, StageTask, TaskGraph
-from jobs.topology import Topology
+from jobs.tasks.task import Stage, StageTask, TaskGraph
+from jobs.tasks.topology import Topology
 
 if TYPE_CHECKING:
     from cluster.pool import Pool
-    from farm.workforce import Workforce
+    from farm.workers.workforce import Workforce
 
 PROBED = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 """The stages whose times decide; encode is short, and segments never use a GPU."""
@@ -113,7 +113,7 @@ class Probe:
 
     def _hand_out(self, ready: set[str], handed: set[str]) -> None:
         """The next task, when the one before it is measured: beside another it would take longer."""
-        from actors.probe import ProbeOrder
+        from actors.worker.probe import ProbeOrder
         from cluster.pool_events import Call
 
         task = next((task for task in self.tasks if task.id not in self.seconds), None)

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
-from farm.schedule_graph import ScheduledTask, ScheduleGraph
-from farm.simulate import SimulationConfig, simulate
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
+from farm.simulator.simulate import SimulationConfig, simulate
 from farm.topology.bound import Bound, JobFacts, job_facts
 from farm.topology.candidates import Footprint, Needs, candidates, fitting
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
-from jobs.topology import MONO, Machine, Topology
+from jobs.tasks.topology import MONO, Machine, Topology
 
 _TIE = 1.005
 """Makespans this close count as equal; then fewer GPUs win."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from farm.topology.bound import JobFacts
-from jobs.graph import Stage
-from jobs.topology import GPU_STAGES, Machine, Topology, parse_topology
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import GPU_STAGES, Machine, Topology, parse_topology
 
 SEGMENTS = frozenset({Stage.SEGMENT})
 """The stages of a pool that encodes segments and does nothing else."""

@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from farm.frozen import DIGESTS_FORM
-from farm.outlet import locate
-from farm.output_records import OutputRecords
-from farm.state import CANCELLED, DONE, FAILED, PARTIAL, STOPPED_EARLY
+from farm.output.outlet import locate
+from farm.output.records import OutputRecords
+from farm.state.fingerprint import DIGESTS_FORM
+from farm.state.job_state import CANCELLED, DONE, FAILED, PARTIAL, STOPPED_EARLY
 from farm.verbs.run import Run
 from farm.verbs.verify import film_damage
 from jobs.errors import JobBusy, NewerFormat, Problem, UsageError
-from jobs.store import Driver, Store
 from jobs.store.cleanup import (
     Files,
     other_files,
@@ -27,6 +26,8 @@ from jobs.store.cleanup import (
     result_files,
     unreferenced_files,
 )
+from jobs.store.lock import Driver
+from jobs.store.store import Store
 
 ENDED = (DONE, STOPPED_EARLY, PARTIAL, FAILED, CANCELLED)
 AGE = re.compile(r"(\d+)([hdw])\Z")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from farm.standing import require_ours
-from farm.state import CANCELLED, DONE, STATE_FORM, STOPPED_EARLY, JobState, read_state
+from farm.state.job_state import CANCELLED, DONE, STATE_FORM, STOPPED_EARLY, JobState, read_state
+from farm.state.requests import require_ours
 from farm.verbs.run import Run
 from jobs.errors import Problem, UsageError
-from jobs.store import Driver, Request
+from jobs.store.documents import Request
+from jobs.store.lock import Driver
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.state import JobState
+from farm.state.job_state import JobState
 from farm.verbs.run import Run
 from jobs.errors import Problem, UsageError
-from jobs.store import Store
+from jobs.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,31 +12,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from farm.cautions import cautions
-from farm.durations import BUNDLED_ON_CPU, Place, read_durations
-from farm.frozen import frozen_report, job_fingerprint
-from farm.model_size import LARGE, SMALL, WITH_SOUND, model_like
-from farm.schedule_graph import ScheduledTask, ScheduleGraph, scheduled
-from farm.selection import to_compute
-from farm.simulate import simulate
+from farm.estimates.durations import BUNDLED_ON_CPU, Place, read_durations
+from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph, scheduled
+from farm.session.selection import to_compute
+from farm.simulator.simulate import simulate
+from farm.simulator.workload import H200
+from farm.specs.cautions import cautions
+from farm.state.fingerprint import frozen_report, job_fingerprint
 from farm.topology.bound import JobFacts, job_facts
 from farm.topology.candidates import Footprint
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
-from farm.workload import H200
-from jobs.digest import Fingerprint, digests, input_files
 from jobs.errors import UsageError
-from jobs.graph import Stage, StageTask, TaskGraph, build_graph
-from jobs.load import LoadedSpec
-from jobs.plan import Plan, make_plan, reseeded
-from jobs.retention import DiskEstimate, estimate_disk
-from jobs.spec import EngineConfig
-from jobs.store import Store
+from jobs.loading.load import LoadedSpec
+from jobs.planning.plan import make_plan, reseeded
+from jobs.planning.planned import Plan
+from jobs.planning.summary import ChunkRow, PassRow, VideoRow, plan_summary
+from jobs.spec.engine import EngineConfig
 from jobs.store.opening import check_job_id
-from jobs.summary import ChunkRow, PassRow, VideoRow, plan_summary
-from jobs.topology import AUTO, Machine, Topology, parse_topology
-from jobs.twins import find_twins
+from jobs.store.store import Store
+from jobs.tasks.digest import Fingerprint, digests, input_files
+from jobs.tasks.duplicates import find_twins
+from jobs.tasks.graph import build_graph
+from jobs.tasks.retention import DiskEstimate, estimate_disk
+from jobs.tasks.task import Stage, StageTask, TaskGraph
+from jobs.tasks.topology import AUTO, Machine, Topology, parse_topology
 
 HOUR_S = 3600.0
 MOST_OPTIONS = 8

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from farm.events import TaskVoided, to_record
-from farm.progress import split_task
-from farm.standing import require_ours
-from farm.state import INTERRUPTED, STATE_FORM, read_state
+from farm.state.job_state import INTERRUPTED, STATE_FORM, read_state
+from farm.state.progress import split_task
+from farm.state.requests import require_ours
 from farm.verbs.run import Run
 from jobs.errors import JobBusy
-from jobs.retry import RetryPlan, RetryState, Selection, plan_retry
-from jobs.store import Driver
-from jobs.task import Stage
+from jobs.store.lock import Driver
+from jobs.tasks.retry import RetryPlan, RetryState, Selection, plan_retry
+from jobs.tasks.task import Stage
 from jobs.wording import amount
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from functools import cached_property
 
-from farm.frozen import DIGESTS_FORM
-from farm.refusal import REFUSED_FORM, Refusal
-from farm.state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
+from farm.state.fingerprint import DIGESTS_FORM
+from farm.state.job_state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
+from farm.submission.refusal import REFUSED_FORM, Refusal
 from jobs.commands import job_command, render_command
 from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
-from jobs.graph import TaskGraph, build_graph
-from jobs.plan import PLAN_FORM
-from jobs.planned import Plan
-from jobs.store import Driver, Presence, Store, presence
+from jobs.planning.plan import PLAN_FORM
+from jobs.planning.planned import Plan
+from jobs.store.lock import Driver, Presence, presence
+from jobs.store.store import Store
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import TaskGraph
 from jobs.wording import amount, clock
 
 UNKNOWN = "unknown"

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from farm.event_log import EventLog, Logged
 from farm.events import SHARED, FilmDelivered
-from farm.outlet import locate
-from farm.progress import STAGES, Progress, split_task
-from farm.state import WAITING, FailedTask, FilmState, JobState, WaitingFor
+from farm.output.outlet import locate
+from farm.state.event_log import EventLog, Logged
+from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, WaitingFor
+from farm.state.progress import STAGES, Progress, split_task
 from farm.verbs.run import Run
 from jobs.errors import FarmError
-from jobs.store import Driver, Presence
+from jobs.store.lock import Driver, Presence
 
 
 @dataclass(frozen=True, slots=True)

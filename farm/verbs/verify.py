@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from farm.event_log import EventLog, PassedOver
-from farm.frozen import DIGESTS_FORM
-from farm.outlet import locate
-from farm.output_records import OutputRecords
-from farm.state import STATE_FORM, FilmState
+from farm.output.outlet import locate
+from farm.output.records import OutputRecords
+from farm.state.event_log import EventLog, PassedOver
+from farm.state.fingerprint import DIGESTS_FORM
+from farm.state.job_state import STATE_FORM, FilmState
 from farm.verbs.run import Run
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
-from jobs.plan import PLAN_FORM
+from jobs.planning.plan import PLAN_FORM
 from jobs.records import Form
 from jobs.store.documents import SEEDS, SEEDS_COPY, SEEDS_FORM
 from jobs.wording import amount

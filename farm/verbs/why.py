@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from farm.event_log import EventLog, Logged
 from farm.events import (
     Event,
     Notice,
@@ -19,9 +18,9 @@ from farm.events import (
     TaskVoided,
     WorkerGone,
 )
-from farm.holdings import Held, Holdings
-from farm.progress import said_of, split_task
-from farm.state import (
+from farm.state.attempts import Held, Holdings
+from farm.state.event_log import EventLog, Logged
+from farm.state.job_state import (  # fmt: skip
     CANCELLED,
     DONE,
     INTERRUPTED,
@@ -32,10 +31,11 @@ from farm.state import (
     STOPPED_EARLY,
     WAITING,
     FailedTask,
-)  # fmt: skip
+)
+from farm.state.progress import said_of, split_task
 from farm.verbs.run import UNKNOWN, Run
 from jobs.errors import FailureKind, Problem, UsageError
-from jobs.store import Driver
+from jobs.store.lock import Driver
 
 NOTICES = 10
 NEXT: Mapping[str, str] = {

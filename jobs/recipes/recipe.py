@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from jobs.document import read_document
+from jobs.parsing.document import read_document
 from jobs.spec.base import Many, Model
 
 FOLDER = Path(__file__).parent

@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from jobs.headers import read_header
 from jobs.weights.gguf import read_gguf
+from jobs.weights.safetensors_header import read_header
 
 SAFE = (".safetensors", ".sft")
 GGUF = ".gguf"

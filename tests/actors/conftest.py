@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from actors.payload import Payload, unpack
-from actors.worker import StageWorker, TaskOrder, WorkerConfig
-from jobs.digest import Fingerprint, digests, input_files
-from jobs.files import file_digest
-from jobs.graph import build_graph
-from jobs.plan import SourceFacts, make_plan
-from jobs.spec import JobSpec
-from jobs.store import Commit, Store
-from jobs.task import Stage, TaskGraph
+from actors.worker.worker import StageWorker, TaskOrder, WorkerConfig
+from jobs.file_digests import file_digest
+from jobs.planning.facts import SourceFacts
+from jobs.planning.plan import make_plan
+from jobs.spec.job import JobSpec
+from jobs.store.commits import Commit
+from jobs.store.store import Store
+from jobs.tasks.digest import Fingerprint, digests, input_files
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, TaskGraph
 
 
 @dataclass

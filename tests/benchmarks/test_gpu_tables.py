@@ -66,7 +66,7 @@ def test_random_checkpoints_have_the_size_of_the_model(size: str, billions: floa
 def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
     import torch
 
-    from actors.engines.diffusers.checkpoint import (
+    from actors.engines.diffusers.ltx_video.checkpoint import (
         Checkpoint,
         load_transformer,
         load_upsampler,
@@ -85,7 +85,7 @@ def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
 
 
 def test_a_film_is_a_valid_spec(tmp_path: Path) -> None:
-    from jobs.spec import JobSpec
+    from jobs.spec.job import JobSpec
 
     film = Film("film", {"name": "fake"}, REAL, videos=4, extends=4)
     assert film.chunks == 20
@@ -134,8 +134,8 @@ def test_samples_are_of_the_devices_that_cuda_sees(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_best_split_halves_the_work() -> None:
-    from farm.workload import Film as Work
-    from farm.workload import StageTimes
+    from farm.simulator.workload import Film as Work
+    from farm.simulator.workload import StageTimes
 
     tasks = list(Work("film", 8, StageTimes(1.0, 3.0, 2.0), guided=True).tasks())
     assert best_split(tasks, 2) in ("encode+sample+decode=1,upscale=1", "sample+decode=1,upscale=1")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import prediction, scaling_real, topology_real
-from benchmarks.laps import Lap, own_ray
+from benchmarks.timed_runs import Lap, own_ray
 from benchmarks.workloads import Workload
-from farm.workload import StageTimes
-from jobs.topology import Machine, parse_topology
+from farm.simulator.workload import StageTimes
+from jobs.tasks.topology import Machine, parse_topology
 
 
 def test_every_topology_of_the_jobs_parses_and_fits() -> None:

@@ -6,10 +6,10 @@ import sys
 from types import FrameType
 
 from benchmarks.scheduler_cost import TIMES
-from farm.schedule_graph import ScheduleGraph
-from farm.simulate import Simulation
-from farm.workload import Film, films, job
-from jobs.topology import Machine, parse_topology
+from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.simulate import Simulation
+from farm.simulator.workload import Film, films, job
+from jobs.tasks.topology import Machine, parse_topology
 
 
 def calls_per_event(chunks: int) -> float:

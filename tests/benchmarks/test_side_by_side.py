@@ -10,7 +10,6 @@ import pytest
 
 from actors.payload import unpack
 from benchmarks.contenders import plain_loop
-from benchmarks.laps import Lap, Place, farm_lap, own_ray
 from benchmarks.page import table, write_section
 from benchmarks.ray_data import ALL_CHUNKS, RowStage, StreamStage, _row
 from benchmarks.side_by_side import (
@@ -25,16 +24,17 @@ from benchmarks.side_by_side import (
     verdicts,
 )
 from benchmarks.steps_alone import StepsAlone, make_crew, stages_of, unpacked
+from benchmarks.timed_runs import Lap, Place, farm_lap, own_ray
 from benchmarks.workloads import SHAPES, Workload
-from farm.durations import read_durations
-from farm.event_log import EventLog
+from farm.estimates.durations import read_durations
 from farm.events import TaskStarted, WorkerReady
-from farm.serial import render_serial
-from farm.session import Scope
-from farm.workload import StageTimes
-from jobs.graph import Stage
-from jobs.load import load_spec
-from jobs.store import Store
+from farm.execution.serial import render_serial
+from farm.session.session import Scope
+from farm.simulator.workload import StageTimes
+from farm.state.event_log import EventLog
+from jobs.loading.load import load_spec
+from jobs.store.store import Store
+from jobs.tasks.task import Stage
 
 QUICK = StageTimes(0.01, 0.01, 0.01)
 

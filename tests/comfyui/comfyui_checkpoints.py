@@ -119,7 +119,7 @@ def write_prompted(path: Path) -> Path:
     """As `write_ltxv`, but it reads what RSLTXVTinyPrompt says, and holds that text encoder for the farm."""
     from comfy.ldm.lightricks.model import LTXVModel
 
-    from actors.engines.comfyui.tiny import TEXT_PREFIX, configs_of, tensors_of
+    from actors.engines.comfyui.loading.tiny import TEXT_PREFIX, configs_of, tensors_of
     from actors.models import TINY_CHECKPOINT
 
     words = configs_of(TINY_CHECKPOINT)["text_encoder"]
@@ -177,7 +177,7 @@ def _transformer(kind: Any, config: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 def _text_encoder(dim: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """An encoder of `dim` with the bundled model's vocabulary, and its config."""
-    from actors.engines.comfyui.tiny import TEXT_PREFIX, configs_of
+    from actors.engines.comfyui.loading.tiny import TEXT_PREFIX, configs_of
     from actors.models import TINY_CHECKPOINT
     from actors.models.tiny_text import TinyTextEncoder
 

@@ -35,7 +35,7 @@ def render_serial(spec: dict[str, Any], folder: Path) -> Path:
 def artifacts(runs: Path, job: str, stage: str, video: str) -> list[Payload]:
     """What one stage of a video committed, in the order of its chunks."""
     from actors.payload import unpack
-    from jobs.store import Store
+    from jobs.store.store import Store
 
     store = Store.open(str(runs), job)
     by_task = {commit.provenance["task"]: commit for commit in store.commits().values()}

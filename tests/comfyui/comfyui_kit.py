@@ -52,7 +52,7 @@ def prompt(seed: int, text_dim: int) -> Any:
 
 def sampling(**changes: Any) -> Any:
     """Three steps of the default sampler."""
-    from jobs.params import PlannedGuider, Sampling
+    from jobs.planning.params import PlannedGuider, Sampling
 
     return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
 
@@ -60,7 +60,7 @@ def sampling(**changes: Any) -> Any:
 def sample_params(**changes: Any) -> Any:
     """The engine's task for what `GENERATE` says."""
     from jobs.frames import ChunkSpan
-    from jobs.params import SampleParams
+    from jobs.planning.params import SampleParams
 
     params = SampleParams(
         kind="generate",

@@ -62,7 +62,7 @@ def write_projection(path: Path) -> Path:
 
 def write_transformer(path: Path, **more: torch.Tensor) -> Path:
     """A file that counts as LTX-2's transformer; with `more` beside it."""
-    from actors.engines.comfyui.model_kind import AUDIO_KEY
+    from actors.engines.comfyui.loading.model_kind import AUDIO_KEY
 
     return _write(path, {f"model.diffusion_model.{AUDIO_KEY}": torch.zeros(1), **more}, {})
 

@@ -32,8 +32,8 @@ def core() -> Any:
         pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
     import torch
 
-    from actors.engines.comfyui.boot import BootOptions, boot
-    from actors.engines.comfyui.core import Core
+    from actors.engines.comfyui.core.boot import BootOptions, boot
+    from actors.engines.comfyui.core.nodes import Core
 
     torch.set_num_threads(1)
     boot(BootOptions(Path(root), device="cpu"))

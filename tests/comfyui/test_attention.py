@@ -21,7 +21,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def attention(core: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module as in a fresh process."""
-    from actors.engines.comfyui import attention
+    from actors.engines.comfyui.sampling import attention
 
     monkeypatch.setattr(attention, "_choices", {})
     monkeypatch.setattr(attention, "_warned", set())

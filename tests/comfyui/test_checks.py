@@ -167,7 +167,7 @@ def test_07_sage_attention(
 def test_08_ffn_chunks(generate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from actors.engines.comfyui import patches
+    from actors.engines.comfyui.sampling import patches
 
     pieces: list[int] = []
     chunked = patches.chunked

@@ -18,9 +18,9 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def engine(ltxv: Kit, folder: Path) -> Any:
-    from actors.engines import make_engine
-    from jobs.spec import EngineConfig
-    from jobs.task import Stage
+    from actors.engines.make import make_engine
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
 
     config = EngineConfig(name="comfyui", checkpoint="ltxv.safetensors", text_encoder=None)
     engine = make_engine(config, "cpu", 1)
@@ -62,7 +62,7 @@ def test_guide_images_and_decode_match_the_node(
     from actors.engines.comfyui.decode import to_image, to_uint8
     from actors.steps.sample import sample
     from jobs.frames import DecodeWindow, Span
-    from jobs.params import DecodeParams, EncodeImage, GuideUse
+    from jobs.planning.params import DecodeParams, EncodeImage, GuideUse
 
     pixels = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     node_latent, node_images, _ = generate(first_image=to_image(pixels[None]), crf=0, decode=True)
@@ -87,7 +87,7 @@ def test_a_tone_map_counts_for_its_own_decode_alone(engine: Any) -> None:
 
     from actors.payload import Payload
     from jobs.frames import DecodeWindow, Span
-    from jobs.params import DecodeParams
+    from jobs.planning.params import DecodeParams
 
     latents = np.random.default_rng(2).standard_normal((1, 128, 3, HEIGHT // 32, WIDTH // 32))
     clip = Payload({"latents": (2 * latents).astype(np.float32)})
@@ -104,7 +104,7 @@ def test_tiled_decode_has_every_frame(engine: Any) -> None:
 
     from actors.payload import Payload
     from jobs.frames import DecodeWindow, Span
-    from jobs.params import DecodeParams, Tiles
+    from jobs.planning.params import DecodeParams, Tiles
 
     clip = np.random.default_rng(2).standard_normal((1, 128, 5, 2, 2)).astype(np.float32)
     window = DecodeWindow(Span(0, 5), Span(0, 5), Span(0, 33))
@@ -127,7 +127,7 @@ def test_samplers_sigmas_and_guiders_by_name(engine: Any, conditioning: Any) -> 
     import numpy as np
 
     from jobs.errors import InvalidInput
-    from jobs.params import PlannedGuider
+    from jobs.planning.params import PlannedGuider
 
     def made(**changes: Any) -> Any:
         return engine.sample(sample_params(sampling=sampling(**changes)), conditioning, [], None, None)[
@@ -166,9 +166,9 @@ def test_fingerprint_names_the_core_and_its_files(engine: Any, core: Any, folder
 
 
 def test_missing_models_are_named(core: Any, folder: Path) -> None:
-    from actors.engines import make_engine
+    from actors.engines.make import make_engine
     from jobs.errors import CannotRun
-    from jobs.spec import EngineConfig
+    from jobs.spec.engine import EngineConfig
 
     def refuse(match: str, **config: Any) -> None:
         engine = make_engine(EngineConfig(name="comfyui", **config), "cpu", 1)
@@ -182,7 +182,7 @@ def test_missing_models_are_named(core: Any, folder: Path) -> None:
 
 
 def test_another_comfyui_in_one_process_is_refused(core: Any, tmp_path: Path) -> None:
-    from actors.engines.comfyui.boot import BootOptions, boot
+    from actors.engines.comfyui.core.boot import BootOptions, boot
     from jobs.errors import CannotRun
 
     with pytest.raises(CannotRun, match="holds no ComfyUI"):
@@ -196,12 +196,12 @@ def test_another_comfyui_in_one_process_is_refused(core: Any, tmp_path: Path) ->
 def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, needs: Run, folder: Path) -> None:
     import numpy as np
 
-    from actors.engines import make_engine
+    from actors.engines.make import make_engine
     from actors.payload import Payload
     from jobs.frames import ChunkSpan
-    from jobs.params import UpscaleParams
-    from jobs.spec import EngineConfig
-    from jobs.task import Stage
+    from jobs.planning.params import UpscaleParams
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
 
     needs("upscale")
     from comfyui_checkpoints import write_upsampler

@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def engine_of(*stages: str, **config: Any) -> Any:
     """An engine of this process's core, its stages set up."""
-    from actors.engines import make_engine
-    from jobs.spec import EngineConfig
-    from jobs.task import Stage
+    from actors.engines.make import make_engine
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
 
     described = {"name": "comfyui", **config}
     engine = make_engine(EngineConfig.model_validate(described), "cpu", 1)
@@ -42,7 +42,7 @@ def test_parts_make_what_the_checkpoint_makes(ltxv: Kit, folder: Path, condition
 
     from actors.payload import Payload
     from jobs.frames import DecodeWindow, Span
-    from jobs.params import DecodeParams
+    from jobs.planning.params import DecodeParams
 
     model, vae = write_parts(folder)
     parts = engine_of("sample", "decode", diffusion_model=str(model), vae=str(vae))
@@ -138,7 +138,7 @@ def test_an_audio_vae_by_path_is_the_one_by_name(
     """Its own file or the checkpoint, wherever it lies."""
     import numpy as np
 
-    from jobs.params import EncodeAudio
+    from jobs.planning.params import EncodeAudio
 
     needs("audio")
     request.getfixturevalue("ltxav")
@@ -183,7 +183,7 @@ def test_decode_noise_comes_from_the_seed(core: Any, folder: Path) -> None:
     from actors.payload import Payload
     from actors.steps.seeding import seed_everything
     from jobs.frames import DecodeWindow, Span
-    from jobs.params import DecodeParams
+    from jobs.planning.params import DecodeParams
 
     path = write_noisy_vae(folder / "noisy.safetensors")
     engine = engine_of("decode", checkpoint=str(path), vae=str(path))
@@ -220,9 +220,9 @@ def test_extra_model_paths_are_honoured(with_paths: tuple[Path, Path]) -> None:
     root, models = with_paths
     script = (
         "from pathlib import Path\n"
-        "from actors.engines.comfyui.boot import BootOptions, boot\n"
-        "from actors.engines.comfyui.loaders import ModelFiles\n"
-        "from jobs.spec import EngineConfig\n"
+        "from actors.engines.comfyui.core.boot import BootOptions, boot\n"
+        "from actors.engines.comfyui.loading.loaders import ModelFiles\n"
+        "from jobs.spec.engine import EngineConfig\n"
         f"boot(BootOptions(Path({str(root)!r}), 'cpu'))\n"
         "print(ModelFiles.locate(EngineConfig(name='comfyui', checkpoint='far.safetensors')).checkpoint)\n"
     )
@@ -236,7 +236,7 @@ def test_extra_model_paths_are_honoured(with_paths: tuple[Path, Path]) -> None:
 def test_the_doctor_looks_where_the_core_looks(with_paths: tuple[Path, Path]) -> None:
     from farm.doctor.comfyui import check_comfyui
     from farm.doctor.finding import Level
-    from jobs.spec import JobSpec
+    from jobs.spec.job import JobSpec
 
     root, models = with_paths
 

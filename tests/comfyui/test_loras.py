@@ -44,16 +44,16 @@ def by_farm(path: Path, engine: str, loras: list[tuple[Path, float]]) -> dict[st
     """The weights that an engine of the farm loads, in the original names."""
     if engine == "diffusers":
         from actors.engines.diffusers.files import ModelFiles
-        from actors.engines.diffusers.loading import Loader
-        from actors.engines.diffusers.names import original_transformer_state
+        from actors.engines.diffusers.ltx_video.loading import Loader
+        from actors.engines.diffusers.ltx_video.names import original_transformer_state
 
         files = ModelFiles(path, None, None, None, tuple(loras))
         state = Loader(files, torch.float32).denoising().transformer.state_dict()
         return {
             name.replace(".ff.inner.", ".ff."): t for name, t in original_transformer_state(state).items()
         }
-    from actors.engines.comfyui.loaders import ModelFiles as Files
-    from actors.engines.comfyui.loaders import load_model
+    from actors.engines.comfyui.loading.loaders import ModelFiles as Files
+    from actors.engines.comfyui.loading.loaders import load_model
 
     with torch.inference_mode():
         model = load_model(Files(path, None, None, (), None, None, tuple(loras)), "float32")

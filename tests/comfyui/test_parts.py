@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 
 def test_nodes_are_found_inside_a_running_event_loop(core: Any) -> None:
     """ComfyUI's prompt worker runs nodes in one; looking up a node must not start another there."""
-    from actors.engines.comfyui import core as lookup
+    from actors.engines.comfyui.core import nodes as lookup
 
     async def look() -> bool:
         lookup._extras.clear()
@@ -26,7 +26,7 @@ def test_nodes_are_found_inside_a_running_event_loop(core: Any) -> None:
 
 
 def test_a_missing_node_says_which_versions_have_it(core: Any) -> None:
-    from actors.engines.comfyui.requirements import missing_api
+    from actors.engines.comfyui.core.requirements import missing_api
     from jobs.errors import MissingCoreApi
 
     with pytest.raises(MissingCoreApi, match=rf"ComfyUI {core.version} has no NoSuchNode: update"):
@@ -56,7 +56,7 @@ def test_guides_are_refused_before_anything_runs(
     api: str, generate: Run, extend: Run, image: Any, model_calls: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nodes and functions alike; a clip from text alone does not need them."""
-    from actors.engines.comfyui import core as lookup
+    from actors.engines.comfyui.core import nodes as lookup
     from jobs.errors import MissingCoreApi
 
     chain = generate(steps=1)[0]
@@ -78,7 +78,7 @@ def test_guides_are_refused_before_anything_runs(
 def test_a_guide_image_may_be_transparent(core: Any, ltxv: Kit, image: Any, crf: int) -> None:
     import torch
 
-    from actors.engines.comfyui.guides import encode_image
+    from actors.engines.comfyui.sampling.guides import encode_image
 
     alpha = torch.rand_like(image[..., :1])
     clear = encode_image(core, ltxv.vae, torch.cat([image, alpha], dim=-1), (WIDTH, HEIGHT), crf)
@@ -218,7 +218,7 @@ def test_a_single_step_is_finite(generate: Run) -> None:
 def test_images_are_cropped_not_stretched(core: Any) -> None:
     import torch
 
-    from actors.engines.comfyui.guides import fit
+    from actors.engines.comfyui.sampling.guides import fit
 
     wide = torch.zeros(1, 96, 384, 3)
     wide[:, :, 128:256] = 1.0
@@ -249,7 +249,7 @@ def test_a_given_soundtrack_is_heard_and_not_changed(needs: Run, request: Any, s
     import torch
 
     from actors.engines.comfyui.audio import encode_track, heard_track, soundtrack_slice
-    from actors.engines.comfyui.sampling import Recipe, empty_clip, sample_clip
+    from actors.engines.comfyui.sampling.denoise import Recipe, empty_clip, sample_clip
     from jobs.frames import Span
 
     needs("audio")
@@ -310,7 +310,7 @@ def test_the_probe_lists_what_is_missing(core: Any) -> None:
     import os
     from pathlib import Path
 
-    from actors.engines.comfyui.probe import inspect_core
+    from actors.engines.comfyui.core.probe import inspect_core
 
     report = inspect_core(Path(os.environ["COMFYUI_PATH"]))
     assert report.version == core.version

@@ -20,7 +20,7 @@ from tests.official.quantised import READ, write_quantised  # noqa: E402
 def by_core(path: Path, dtype: str) -> dict[str, Any]:
     """The weights as core computes with them in `dtype`, in the original names. On a CPU it computes with
     quantised files in float32, whatever it is asked for: its own layout scales back to the other type."""
-    from actors.engines.comfyui.loaders import ModelFiles, load_model
+    from actors.engines.comfyui.loading.loaders import ModelFiles, load_model
 
     with torch.inference_mode():
         model = load_model(ModelFiles(path, None, None, (), None, None, ()), dtype)
@@ -35,8 +35,8 @@ def by_core(path: Path, dtype: str) -> dict[str, Any]:
 
 
 def by_farm(path: Path, dtype: str) -> dict[str, Any]:
-    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer
-    from actors.engines.diffusers.names import original_transformer_state
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
+    from actors.engines.diffusers.ltx_video.names import original_transformer_state
 
     module = load_transformer(Checkpoint.open(path), getattr(torch, dtype))
     return original_transformer_state(module.state_dict())

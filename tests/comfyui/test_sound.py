@@ -159,7 +159,7 @@ def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
     """The same soundtrack on Generate and Extend: the farm's latents, bit for bit."""
     import torch
 
-    from actors.engines.comfyui.tiny import TinyText
+    from actors.engines.comfyui.loading.tiny import TinyText
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     kit, audio_vae = av

@@ -29,9 +29,9 @@ def gemma(core: Any, needs: Any, folder: Path, tmp_path: Path, monkeypatch: pyte
 def loaded(text_encoder: Any, transformer: Path) -> Any:
     import torch
 
-    from actors.engines.comfyui.loaders import ModelFiles
-    from actors.engines.comfyui.text_loading import load_text_encoder
-    from jobs.spec import EngineConfig
+    from actors.engines.comfyui.loading.loaders import ModelFiles
+    from actors.engines.comfyui.loading.text_encoders import load_text_encoder
+    from jobs.spec.engine import EngineConfig
 
     config = EngineConfig(name="comfyui", checkpoint=str(transformer), text_encoder=text_encoder)
     with torch.inference_mode():

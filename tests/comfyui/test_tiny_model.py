@@ -37,7 +37,7 @@ def generated(tiny: tuple[Any, Any]) -> Any:
 
 
 def node(name: str, tiny: tuple[Any, Any], method: str, prompt: str = PROMPT, **inputs: Any) -> Any:
-    from actors.engines.comfyui.tiny import tiny_conditioning
+    from actors.engines.comfyui.loading.tiny import tiny_conditioning
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     shared = {
@@ -57,8 +57,8 @@ def test_the_transformer_agrees_with_diffusers(tiny: tuple[Any, Any]) -> None:
     import comfy.model_management
     import torch
 
-    from actors.engines.comfyui.tiny import tiny_conditioning
-    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer
+    from actors.engines.comfyui.loading.tiny import tiny_conditioning
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
     from actors.models import TINY_CHECKPOINT
 
     theirs = load_transformer(Checkpoint.open(TINY_CHECKPOINT), torch.float32).eval()
@@ -97,8 +97,8 @@ def _coords(frames: int, height: int, width: int) -> Any:
 def test_the_vae_agrees_with_diffusers(tiny: tuple[Any, Any], generated: Any) -> None:
     import torch
 
-    from actors.engines.diffusers.checkpoint import Checkpoint, load_vae
-    from actors.engines.diffusers.codec import VideoCodec
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_vae
+    from actors.engines.diffusers.ltx_video.codec import VideoCodec
     from actors.models import TINY_CHECKPOINT
 
     codec = VideoCodec(load_vae(Checkpoint.open(TINY_CHECKPOINT), torch.float32).eval())
@@ -133,7 +133,7 @@ def test_a_first_image_opens_the_clip(tiny: tuple[Any, Any], generated: Any) -> 
 def test_the_upscaler_that_is_installed_is_the_models_own(core: Any, tiny: Any, folder: Path) -> None:
     import torch
 
-    from actors.engines.comfyui.loaders import load_own_upsampler
+    from actors.engines.comfyui.loading.loaders import load_own_upsampler
     from actors.engines.comfyui.upscale import upsample
     from actors.models import TINY_CHECKPOINT
     from farm.nodes.install import TINY_UPSCALER_NAME, tiny_upsampler
@@ -167,7 +167,7 @@ def test_both_engines_draw_the_same_latents(tiny: tuple[Any, Any]) -> None:
     from actors.steps.sample import sample
     from benchmarks.tiny.engines import open_engine, sample_params
     from jobs.frames import ChunkSpan
-    from jobs.params import EncodeImage, EncodeText, GuideUse
+    from jobs.planning.params import EncodeImage, EncodeText, GuideUse
 
     pixels = np.full((SIDE, SIDE, 3), (0, 128, 128), dtype=np.uint8)
     pixels[40:80, 40:80] = (220, 30, 30)
@@ -247,7 +247,7 @@ def test_ten_extends_have_no_visible_seam_when_refined(
     core: Any, tiny: tuple[Any, Any], nine_extends: tuple[Any, list[int]]
 ) -> None:
     """The last Extend upscales: the whole film is refined at twice the size."""
-    from actors.engines.comfyui.loaders import load_own_upsampler
+    from actors.engines.comfyui.loading.loaders import load_own_upsampler
     from actors.models import TINY_CHECKPOINT
 
     chain, seams = nine_extends

@@ -18,9 +18,9 @@ import pytest
 import typer
 import yaml
 
-from actors.engines.comfyui.requirements import MODEL_FOLDERS
+from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
 from farm.cli.main import app
-from farm.state import EXIT_CODES
+from farm.state.job_state import EXIT_CODES
 from tests.deploy.schema import SCHEMAS
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
-from jobs.store import Store
+from jobs.store.store import Store
 
 JOB = "harbor"
 

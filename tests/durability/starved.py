@@ -19,7 +19,7 @@ from actors.engines.diffusers.engine import DiffusersEngine
 from actors.payload import Payload
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted, TaskFailed
-from jobs.graph import DecodeParams
+from jobs.planning.params import DecodeParams
 
 DATA = 5
 """The column of `statm` that `RLIMIT_DATA` bounds, in pages."""

@@ -12,7 +12,7 @@ import pytest
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
-from farm.state import DONE, PAUSED
+from farm.state.job_state import DONE, PAUSED
 from farm.verbs.status import job_status
 from farm.verbs.why import why_job
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted, TaskFailed
-from farm.state import DONE, PARTIAL, PAUSED
+from farm.state.job_state import DONE, PARTIAL, PAUSED
 from jobs.failures import ladder
 
 TASK = "dawn/00001/decode"

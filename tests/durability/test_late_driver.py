@@ -15,13 +15,14 @@ import fsspec
 import pytest
 
 from farm.api import films
-from farm.state import STATE_FORM
-from jobs.store import JobLock, LockTiming, Store
+from farm.state.job_state import STATE_FORM
 from jobs.store import lock as lock_module
+from jobs.store.lock import JobLock, LockTiming
+from jobs.store.store import Store
 from tests.durability.test_zombies import ROOT, await_stop
 
-ASSEMBLING = "farm.delivery", "assemble_film"
-NAMING = "farm.local_outlet.LocalOutlet", "create"
+ASSEMBLING = "farm.output.delivery", "assemble_film"
+NAMING = "farm.output.local_outlet.LocalOutlet", "create"
 COPYING = "jobs.store.remote.RemoteBackend", "copy"
 
 DRIVER = """
@@ -29,7 +30,8 @@ DRIVER = """
     from pkgutil import resolve_name
     from farm.api import render
     from jobs.errors import JobBusy
-    from jobs.store import JobLock, LockTiming, Store
+    from jobs.store.lock import JobLock, LockTiming
+    from jobs.store.store import Store
 
     Store.lock = lambda store: JobLock(store.backend, LockTiming(0.2, 1.0))
     place, name = resolve_name({place!r}), {name!r}

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs.store import Store, remote
-from jobs.store.store import LEFTOVER_S
+from jobs.store import remote
+from jobs.store.store import LEFTOVER_S, Store
 
 DIGEST = "ab" * 32
 ROOT = Path(__file__).parents[2]
 KILLED = """
     import os, signal, sys
-    from jobs.store import Store
+    from jobs.store.store import Store
 
     store = Store.open(sys.argv[1], "harbor")
     os.link = lambda *places: os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ import yaml
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
-from farm.state import DONE, PAUSED
+from farm.state.job_state import DONE, PAUSED
 from tests.ray.commands import started, wait_for_commits
 from tests.ray.head import free_port
 

@@ -9,10 +9,11 @@ import pytest
 
 from farm.api import render
 from farm.events import FilmDelivered, JobFinished, TaskCommitted
-from farm.state import DONE, JobState
+from farm.state.job_state import DONE, JobState
 from farm.verbs.status import job_status
 from farm.verbs.verify import verify_job
-from jobs.store import DIGESTS, Store
+from jobs.store.documents import DIGESTS
+from jobs.store.store import Store
 
 
 def render_at(workspace, runs: str, stop_after: int | None = None) -> tuple[list[str], JobState | None]:

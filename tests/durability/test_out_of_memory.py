@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.state import DONE
+from farm.state.job_state import DONE
 from jobs.failures import ladder
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,12 @@ import pytest
 
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
-from farm.state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, read_state
+from farm.state.job_state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, read_state
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store import Request, Store
+from jobs.store.documents import Request
+from jobs.store.store import Store
 
 
 @dataclass

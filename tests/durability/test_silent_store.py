@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import StorageProblem
-from jobs.store import Store, patience, remote
+from jobs.store import patience, remote
 from jobs.store.local import LocalBackend
 from jobs.store.opening import open_backend
+from jobs.store.store import Store
 from tests.faulty_s3 import Silence, faulty_s3
 from tests.ray.commands import environment, farm_command
 from tests.ray.processes import until

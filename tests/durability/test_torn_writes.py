@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from farm.api import render
-from farm.state import DONE, PAUSED
+from farm.state.job_state import DONE, PAUSED
 from farm.verbs.verify import Part, verify_job
 from jobs.errors import DamagedDocument, UsageError
 from jobs.scratch import Scratch
-from jobs.store import DIGESTS, Commit, Store
+from jobs.store.commits import Commit
+from jobs.store.documents import DIGESTS
+from jobs.store.store import Store
 
 HALF = 9
 """Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""

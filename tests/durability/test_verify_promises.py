@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from farm.state import DONE
+from farm.state.job_state import DONE
 from farm.verbs.verify import NOT_NOTED, RENDER_AGAIN, Damage, verify_job
 from jobs.errors import StorageProblem
-from jobs.store import DIGESTS, Store
+from jobs.store.documents import DIGESTS
+from jobs.store.store import Store
 
 Harm = Callable[[Store], None]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.store import Store
+from jobs.store.store import Store
 
 DIGEST = "ab" * 32
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ AFTER_THE_ARTIFACT = "entry = real(self, key, data); os.kill(os.getpid(), signal
 
 WORKER = """
     import os, signal, sys
-    from jobs.store import Store
+    from jobs.store.store import Store
 
     store = Store.open(sys.argv[1], "harbor")
     kind = type(store.backend)

@@ -14,7 +14,7 @@ import pytest
 
 import farm
 from jobs.errors import UsageError
-from jobs.task import Stage
+from jobs.tasks.task import Stage
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from actors.media.probe import probe_video
-from farm.api import RenderOptions, films, load
-from jobs.plan import make_plan
+from farm.api import films
+from farm.options import RenderOptions
+from farm.specs.load import load
+from jobs.planning.plan import make_plan
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 SMALL = ("defaults.width=128", "defaults.height=128")

@@ -28,14 +28,15 @@ import yaml
 from safetensors.numpy import save_file
 
 from actors.media.ffmpeg import find_ffmpeg
-from farm.api import RenderOptions, load
 from farm.cli.main import run
+from farm.options import RenderOptions
+from farm.specs.load import load
 from jobs.errors import InputError
-from jobs.load import LoadedSpec, load_spec
-from jobs.media_rules import Probes
-from jobs.models import field_at, model_at
+from jobs.loading.load import LoadedSpec, load_spec
 from jobs.places import Location, place_of
-from jobs.plan import make_plan
+from jobs.planning.facts import Probes
+from jobs.planning.plan import make_plan
+from jobs.spec.fields import field_at, model_at
 
 ROOT = Path(__file__).parents[2]
 CASES = 5_000
@@ -401,7 +402,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", *words], cwd=tmp_path, check=True)
     save_file({"a": np.zeros(1, "f4")}, tmp_path / "style.safetensors")
-    monkeypatch.setattr("farm.api.load_spec", load_spec_remembering())
+    monkeypatch.setattr("farm.specs.load.load_spec", load_spec_remembering())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from farm.cli.main import run
-from farm.state import CANCELLED, PAUSED, read_state
+from farm.state.job_state import CANCELLED, PAUSED, read_state
 from jobs.commands import command_at, job_command, render_command
-from jobs.store import PLAN, STATE, Request, Store
+from jobs.store.documents import PLAN, STATE, Request
+from jobs.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`farm ([a-z]+)\b([^`]*)`")
@@ -37,7 +38,7 @@ def test_commands_on_a_job_are_built_in_one_place() -> None:
     wrong = []
     for package in ("jobs", "actors", "cluster", "farm"):
         for path in (ROOT / package).rglob("*.py"):
-            if path.relative_to(ROOT).as_posix() in (BUILT_IN, "jobs/reference.py"):
+            if path.relative_to(ROOT).as_posix() in (BUILT_IN, "jobs/spec/reference.py"):
                 continue
             for node in literals(path):
                 for verb, rest in re.findall(r"`farm ([a-z]+)([^`]*)", str(node.value)):

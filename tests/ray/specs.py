@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.driver import RayOptions, render_on_ray
-from farm.event_log import EventLog
 from farm.events import Event, FilmDelivered, JobFinished, to_record
-from farm.serial import render_serial
-from farm.session import Scope
-from jobs.load import LoadedSpec, load_spec
-from jobs.store import Store
+from farm.execution.driver import RayOptions, render_on_ray
+from farm.execution.serial import render_serial
+from farm.session.session import Scope
+from farm.state.event_log import EventLog
+from jobs.loading.load import LoadedSpec, load_spec
+from jobs.store.store import Store
 
 JOB = "harbor"
 

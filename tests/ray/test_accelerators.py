@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from farm.durations import read_durations
+from farm.estimates.durations import read_durations
 from tests.ray.commands import farm, write_spec
 from tests.ray.nodes import MIB, head_and_nodes
 from tests.ray.specs import document, records

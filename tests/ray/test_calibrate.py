@@ -7,11 +7,13 @@ import signal
 from pathlib import Path
 
 from cluster.session import Session
-from farm.durations import Place, read_durations
+from farm.estimates.durations import Place, read_durations
 from farm.events import Notice, WorkerReady
-from jobs.graph import Stage, build_graph
-from jobs.plan import make_plan
-from jobs.store import STATE, Store
+from jobs.planning.plan import make_plan
+from jobs.store.documents import STATE
+from jobs.store.store import Store
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage
 from tests.ray.commands import started, write_spec
 from tests.ray.processes import alive, descendants, farm_workers, until
 from tests.ray.specs import JOB, Rendered, load, render, render_alone, tiny_document

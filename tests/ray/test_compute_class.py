@@ -8,9 +8,10 @@ import pytest
 
 from cluster.session import Session
 from farm.events import TaskCommitted
-from farm.state import JobState
+from farm.state.job_state import JobState
 from jobs.errors import CannotRun
-from jobs.store import DIGESTS, STATE, Store
+from jobs.store.documents import DIGESTS, STATE
+from jobs.store.store import Store
 from tests.ray.specs import JOB, document, render
 
 

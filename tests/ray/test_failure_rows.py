@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from cluster.session import Session
-from farm.driver import RayOptions, render_on_ray
 from farm.events import (
     Event,
     JobPlanned,
@@ -23,10 +22,12 @@ from farm.events import (
     WorkerPlaced,
     WorkerReady,
 )
-from farm.session import Scope
-from farm.state import DONE, FAILED, PAUSED
-from jobs.graph import Stage
-from jobs.store import DIGESTS, Store
+from farm.execution.driver import RayOptions, render_on_ray
+from farm.session.session import Scope
+from farm.state.job_state import DONE, FAILED, PAUSED
+from jobs.store.documents import DIGESTS
+from jobs.store.store import Store
+from jobs.tasks.task import Stage
 from tests.ray.commands import farm, write_spec
 from tests.ray.head import ray_head
 from tests.ray.processes import alive, until

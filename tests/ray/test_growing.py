@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from farm.durations import Place, read_durations
-from jobs.graph import Stage, build_graph
-from jobs.plan import make_plan
+from farm.estimates.durations import Place, read_durations
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage
 from tests.ray.commands import started, write_spec
 from tests.ray.nodes import Nodes, head_and_nodes
 from tests.ray.processes import until

@@ -7,8 +7,9 @@ import signal
 import time
 from pathlib import Path
 
-from farm.state import PAUSED
-from jobs.store import STATE, Store
+from farm.state.job_state import PAUSED
+from jobs.store.documents import STATE
+from jobs.store.store import Store
 from tests.ray.commands import committed, farm, started, wait_for_commits, write_spec
 from tests.ray.processes import descendants, title, until
 from tests.ray.specs import JOB, document

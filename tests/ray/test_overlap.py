@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from cluster.session import Session
-from farm.schedule_graph import ScheduledTask
+from farm.scheduler.graph import ScheduledTask
 from farm.topology.bound import job_facts
-from jobs.graph import build_graph
-from jobs.plan import make_plan
-from jobs.topology import Machine, parse_topology
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.topology import Machine, parse_topology
 from tests.ray.specs import document, load, records, render
 
 SECONDS = {"sample_s": 0.4, "upscale_s": 0.1, "decode_s": 0.2}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.session import Session
-from farm.durations import read_durations
+from farm.estimates.durations import read_durations
 from farm.events import (
     Event,
     FilmDelivered,
@@ -20,9 +20,10 @@ from farm.events import (
     WorkerPlaced,
     WorkerReady,
 )
-from farm.state import JobState
+from farm.state.job_state import JobState
 from jobs.errors import CapacityError, StoreUnusable
-from jobs.store import STATE, Store
+from jobs.store.documents import STATE
+from jobs.store.store import Store
 from tests.ray.specs import JOB, document, render, render_alone
 
 TOPOLOGIES = [
@@ -137,8 +138,8 @@ def test_stage_without_a_host_is_an_error(ray_session: Session, tmp_path: Path) 
 
 
 def test_store_that_workers_cannot_see_is_refused(ray_session: Session, tmp_path: Path) -> None:
-    from farm.driver import RayOptions, render_on_ray
-    from farm.session import Scope
+    from farm.execution.driver import RayOptions, render_on_ray
+    from farm.session.session import Scope
     from tests.ray.specs import load
 
     events = render_on_ray(

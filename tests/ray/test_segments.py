@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluster.session import Session
-from farm.durations import Durations, Place, keep_durations
+from farm.estimates.durations import Durations, Place, keep_durations
 from farm.events import Notice, TaskStarted
-from jobs.graph import Stage, build_graph
-from jobs.plan import make_plan
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage
 from tests.ray.specs import document, load, render
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from farm.events import JobPlanned, TaskCommitted
-from jobs.store import STATE, Store
+from jobs.store.documents import STATE
+from jobs.store.store import Store
 from tests.ray.commands import committed, started, wait_for_commits, write_spec
 from tests.ray.head import Head
 from tests.ray.processes import alive, descendants, farm_workers, until

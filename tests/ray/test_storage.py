@@ -13,10 +13,10 @@ import pytest
 
 from cluster.session import Session
 from cluster.storage import StorageProof, plant
-from farm.driver import RayOptions, render_on_ray
 from farm.events import Event, JobFinished, TaskCommitted, WorkerReady
-from farm.session import Scope
-from farm.state import DONE, PAUSED
+from farm.execution.driver import RayOptions, render_on_ray
+from farm.session.session import Scope
+from farm.state.job_state import DONE, PAUSED
 from tests.ray.commands import farm, write_spec
 from tests.ray.specs import JOB, Rendered, collected, document, load, records, render, render_alone
 

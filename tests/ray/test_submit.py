@@ -14,7 +14,8 @@ import pytest
 from ray.job_submission import JobSubmissionClient
 
 from farm.cli.results import result_schema
-from jobs.store import STATE, Store
+from jobs.store.documents import STATE
+from jobs.store.store import Store
 from tests.ray.commands import ROOT, environment, farm, write_spec
 from tests.ray.head import Head, tool
 from tests.ray.specs import JOB, Rendered, document, render_alone

@@ -17,8 +17,8 @@ from torch import Tensor
 from actors.engines.base import Arriving
 from actors.engines.comfyui.engine import ComfyEngine
 from actors.payload import Payload, to_torch
-from jobs.params import SampleParams, UpscaleParams
-from jobs.spec import EngineConfig
+from jobs.planning.params import SampleParams, UpscaleParams
+from jobs.spec.engine import EngineConfig
 
 
 @dataclass

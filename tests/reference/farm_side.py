@@ -19,8 +19,8 @@ from actors.engines.diffusers.files import find_files
 from actors.engines.diffusers.runner import Runner
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
-from jobs.params import GuideUse, PlannedGuider, SampleParams, Sampling, UpscaleParams
-from jobs.spec import EngineConfig
+from jobs.planning.params import GuideUse, PlannedGuider, SampleParams, Sampling, UpscaleParams
+from jobs.spec.engine import EngineConfig
 
 CHANNELS = 128
 SEED = 11

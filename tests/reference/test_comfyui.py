@@ -31,8 +31,8 @@ def core() -> Any:
         pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
     import torch
 
-    from actors.engines.comfyui.boot import BootOptions, boot
-    from actors.engines.comfyui.core import Core
+    from actors.engines.comfyui.core.boot import BootOptions, boot
+    from actors.engines.comfyui.core.nodes import Core
 
     torch.set_num_threads(1)
     boot(BootOptions(Path(root), device="cpu"))
@@ -149,7 +149,7 @@ def test_how_far_the_padding_reaches(core: Any, measured: Measured) -> None:
     import torch
     from comfy_side import ComfyEngine
 
-    from jobs.spec import EngineConfig
+    from jobs.spec.engine import EngineConfig
 
     options = EngineConfig.model_validate({"name": "comfyui", "dtype": "float32"})
     vae = ComfyEngine(options, "cpu", 1).loaded.vae
@@ -189,7 +189,7 @@ def padding(vae: Any, mode: str) -> Iterator[None]:
 @pytest.mark.parametrize("rescale", [0.0, 0.7])
 def test_stg_skips_blocks(rescale: float, comfy: Sides, sides: Sides, measured: Measured) -> None:
     """Core's node skips whole blocks, the diffusers engine passes their values through."""
-    from jobs.params import PlannedGuider
+    from jobs.planning.params import PlannedGuider
 
     guider = PlannedGuider("stg", (("blocks", (1,)), ("rescale", rescale), ("stg_scale", 1.0)))
     pairs = zip(
@@ -218,7 +218,7 @@ class TestPrompts:
         from t5_folder import write_encoder
         from transformers import AutoTokenizer, T5EncoderModel
 
-        from actors.engines.diffusers.text import T5Prompts
+        from actors.engines.diffusers.ltx_video.text import T5Prompts
 
         folder = write_encoder(tmp_path_factory.mktemp("t5"), vocabulary=32128)
         encoder = T5EncoderModel.from_pretrained(folder / "text_encoder").eval()

@@ -29,7 +29,7 @@ def run(kind: Any, farm: Any, file: Any, words: Any, **settings: Any) -> list[An
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
 
     shifted = kind.__name__ == "LTXPipeline"
     scheduler = FlowMatchEulerDiscreteScheduler(
@@ -73,7 +73,7 @@ def run(kind: Any, farm: Any, file: Any, words: Any, **settings: Any) -> list[An
 
 
 def tokens_of_steps(steps: list[Any]) -> list[Any]:
-    from actors.engines.diffusers.tokens import tokens_of
+    from actors.engines.diffusers.ltx_video.tokens import tokens_of
 
     return [tokens_of(step) for step in steps]
 
@@ -84,7 +84,7 @@ def test_text_to_video(name: str, sides: Sides, file_of: Any, words: Any, note: 
     from diffusers import LTXPipeline
     from farm_side import noise
 
-    from actors.engines.diffusers.tokens import tokens_of
+    from actors.engines.diffusers.ltx_video.tokens import tokens_of
 
     _, farm = sides(name)
     start = tokens_of(noise(3, 4, 4)).clone()

@@ -93,7 +93,7 @@ def test_its_file_is_known_as_ltx_2_3(model: Any, tmp_path: Path) -> None:
 
     from safetensors.torch import save_file
 
-    from jobs.weights import describe
+    from jobs.weights.describe import describe
 
     path = tmp_path / "reduced.safetensors"
     tensors = {f"model.diffusion_model.{name}": t.contiguous() for name, t in model.state_dict().items()}

@@ -33,7 +33,7 @@ def test_the_transformer(name: str, sides: Sides, words: Any, note: Any) -> None
     from farm_side import FRAME_RATE, noise
     from ltx_video.models.autoencoders.vae_encode import latent_to_pixel_coords
 
-    from actors.engines.diffusers.tokens import build_sequence, tokens_of
+    from actors.engines.diffusers.ltx_video.tokens import build_sequence, tokens_of
 
     reference, farm = sides(name)
     x, (text, mask) = noise(3, 4, 4), words[0]
@@ -95,7 +95,7 @@ def test_the_upsampler(name: str, sides: Sides, note: Any) -> None:
     import torch
     from farm_side import noise
 
-    from actors.engines.diffusers.codec import upsample
+    from actors.engines.diffusers.ltx_video.codec import upsample
 
     reference, farm = sides(name)
     latents = noise(3, 4, 4) * 1.5 + 0.2

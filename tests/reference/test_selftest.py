@@ -12,7 +12,7 @@ pytestmark = pytest.mark.reference
 @pytest.mark.parametrize("name", ["2b-0.9.0", "2b-0.9.5"])
 def test_a_reduced_file_passes(name: str, file_of: Any) -> None:
     from farm.selftest.run import Request, examine
-    from jobs.spec import EngineConfig
+    from jobs.spec.engine import EngineConfig
 
     engine = EngineConfig(checkpoint=str(file_of(name)))
     result = examine(

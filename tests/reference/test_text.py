@@ -35,7 +35,7 @@ def both(encoder: Path, sides: Any) -> tuple[Any, Any]:
     from farm_side import noise
     from transformers import T5EncoderModel, T5Tokenizer
 
-    from actors.engines.diffusers.text import T5Prompts
+    from actors.engines.diffusers.ltx_video.text import T5Prompts
 
     pipeline = sides("2b-0.9.5")[0].pipeline(noise(3, 4, 4))
     pipeline.text_encoder = T5EncoderModel.from_pretrained(encoder / "text_encoder")
@@ -86,7 +86,7 @@ def test_what_diffusers_pipelines_do_without_a_mask(both: tuple[Any, Any], measu
     """They let padding take part in T5's attention: a choice that the farm does not follow."""
     import torch
 
-    from actors.engines.diffusers.text import T5_TOKENS
+    from actors.models.t5_words import T5_TOKENS
 
     pipeline, prompts = both
     text = PROMPTS["a sentence"]

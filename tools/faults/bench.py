@@ -12,9 +12,10 @@ from typing import Any
 
 from farm.api import render
 from farm.events import JobFinished
-from farm.state import DONE
+from farm.state.job_state import DONE
 from farm.verbs.verify import verify_job
-from jobs.store import DIGESTS, Store
+from jobs.store.documents import DIGESTS
+from jobs.store.store import Store
 from tests.durability.conftest import JOB, film_spec
 from tests.ray.commands import committed, started, wait_for_commits, write_spec
 from tests.ray.processes import until

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from jobs.store import Store
+from jobs.store.store import Store
 from tests.durability.conftest import JOB
 from tests.ray.commands import ROOT, farm, write_spec
 from tools.faults.bench import Bench

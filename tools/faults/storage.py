@@ -178,7 +178,7 @@ def torn(bench: Bench, name: str) -> None:
 
 
 def report_films(bench: Bench) -> tuple[Any, ...]:
-    from farm.state import STATE_FORM
+    from farm.state.job_state import STATE_FORM
 
     state = bench.store.recall(STATE_FORM)
     assert state is not None

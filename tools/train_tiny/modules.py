@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 
-from actors.engines.diffusers.architecture import build_transformer, build_upsampler, build_vae
+from actors.engines.diffusers.ltx_video.architecture import build_transformer, build_upsampler, build_vae
 from actors.models.tiny_text import TinyTextEncoder
 from tools.train_tiny.prompts import DROPPED, MAX_TOKENS, vocabulary
 

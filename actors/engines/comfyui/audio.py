@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from actors.engines.comfyui.core import Core
-from actors.engines.comfyui.sampling import Track
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.denoise import Track
 from jobs.errors import InvalidInput
 from jobs.frames import Span, audio_sample
 

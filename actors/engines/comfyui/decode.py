@@ -13,7 +13,7 @@ from actors.engines.latents import DecodeSettings, tone_mapped
 from actors.engines.transfer import DeviceFrames, deliver
 from jobs.errors import InvalidInput
 from jobs.frames import Span, frames_of_latents
-from jobs.params import Tiles
+from jobs.planning.params import Tiles
 
 TIMESTEP, NOISE_SCALE = 0.05, 0.025
 """What cores without attributes for them decode with."""

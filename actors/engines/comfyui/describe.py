@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from actors.compute import compute_class
-from actors.engines.comfyui.core import Core
-from actors.engines.comfyui.loaders import ModelFiles
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.loading.loaders import ModelFiles
 from actors.packages import installed_versions
-from jobs.files import file_digest
+from jobs.file_digests import file_digest
 
 SOURCES = (
     "comfyui_version.py",

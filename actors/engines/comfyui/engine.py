@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from actors.engines.base import FramesElsewhere, FreeLevel
-from actors.engines.comfyui.attention import job_kernel
 from actors.engines.comfyui.audio import (
     Kept,
     decode_track,
@@ -22,29 +21,30 @@ from actors.engines.comfyui.audio import (
     hears,
     stereo,
 )
-from actors.engines.comfyui.boot import BootOptions, boot
-from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.core.boot import BootOptions, boot
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.core.vram import free_vram, load_piecewise
 from actors.engines.comfyui.decode import decode_images, decode_tiles, decoding, to_frames, to_image
 from actors.engines.comfyui.describe import fingerprint, sources
-from actors.engines.comfyui.guides import Guide
-from actors.engines.comfyui.loaded import Loaded
-from actors.engines.comfyui.loaders import ModelFiles
-from actors.engines.comfyui.recipes import guided_model, recipe_of, sampler_names
-from actors.engines.comfyui.sampling import Recipe, Track, empty_clip, sample_clip
+from actors.engines.comfyui.loading.loaded import Loaded
+from actors.engines.comfyui.loading.loaders import ModelFiles
+from actors.engines.comfyui.sampling.attention import job_kernel
+from actors.engines.comfyui.sampling.denoise import Recipe, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.guides import Guide
+from actors.engines.comfyui.sampling.recipes import guided_model, recipe_of, sampler_names
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
-from actors.engines.comfyui.vram import free_vram, load_piecewise
 from actors.engines.latents import DecodeSettings, with_statistics_of
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
-from jobs.files import digest_ahead
+from jobs.file_digests import digest_ahead
 from jobs.frames import frames_of
-from jobs.graph import resamples
-from jobs.spec import COMFYUI_PATH
-from jobs.task import Stage
+from jobs.spec.engine import COMFYUI_PATH
+from jobs.tasks.graph import resamples
+from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
-    from jobs.params import (
+    from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         SampleParams,
         UpscaleParams,
     )
-    from jobs.spec import EngineConfig
+    from jobs.spec.engine import EngineConfig
 
 AUDIO = "audio_latents"
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
-from actors.engines.comfyui.core import Core
-from actors.engines.comfyui.guides import Conditioning, Pair
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.guides import Conditioning, Pair
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from actors.engines.comfyui.core import Core
+from actors.engines.comfyui.core.nodes import Core
 
 
 def upsample(core: Core, upscale_model: Any, vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""LTX-Video through diffusers' modules; the engine of the bundled tiny model."""
+"""The engine of the bundled tiny model: torch and diffusers, with a room for each model family."""

@@ -13,13 +13,13 @@ from actors.engines.diffusers.files import find_files
 from actors.packages import installed_versions
 from actors.payload import Payload
 from jobs.errors import InvalidInput
-from jobs.files import digest_ahead, file_digest
-from jobs.spec import EngineConfig
-from jobs.task import Stage
+from jobs.file_digests import digest_ahead, file_digest
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
     from actors.engines.diffusers.runner import Runner
-    from jobs.params import (
+    from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,

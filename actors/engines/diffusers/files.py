@@ -8,8 +8,8 @@ from typing import Any
 
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
-from jobs.files import file_digest
-from jobs.spec import EngineConfig
+from jobs.file_digests import file_digest
+from jobs.spec.engine import EngineConfig
 from jobs.weights.positions import counts_causally
 
 FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler")

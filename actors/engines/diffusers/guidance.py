@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from jobs.errors import InvalidInput
-from jobs.params import GUIDER_PARAMS
+from jobs.planning.params import GUIDER_PARAMS
 
 
 class Pass(StrEnum):

@@ -12,23 +12,23 @@ from torch import Tensor
 
 from actors.engines.base import Arriving, FreeLevel
 from actors.engines.diffusers import feedforward, kernels
-from actors.engines.diffusers.codec import VideoCodec, upsample
-from actors.engines.diffusers.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.guidance import Pass, make_guidance
-from actors.engines.diffusers.loading import Denoising, Loader
+from actors.engines.diffusers.ltx_video.codec import VideoCodec, upsample
+from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
+from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
+from actors.engines.diffusers.ltx_video.tokens import Guide, build_sequence
 from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
-from actors.engines.diffusers.tokens import Guide, build_sequence
 from actors.engines.latents import DecodeSettings
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import DeviceFrames, bring_home, to_device
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput
 from jobs.frames import SPATIAL, frames_of
-from jobs.graph import resamples
-from jobs.params import DecodeParams, GuideUse, SampleParams, Sampling, UpscaleParams
-from jobs.task import Stage
+from jobs.planning.params import DecodeParams, GuideUse, SampleParams, Sampling, UpscaleParams
+from jobs.tasks.graph import resamples
+from jobs.tasks.task import Stage
 
 log = logging.getLogger(__name__)
 

@@ -131,7 +131,7 @@ import numpy as np
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 from actors.media.segment import encode_segment
 from jobs.errors import StorageProblem
-from jobs.params import SegmentParams
+from jobs.planning.params import SegmentParams
 params = SegmentParams(64, 64, 24.0, 0, 24, sys.argv[1], "", 0, "veryfast", sys.argv[2], 1)
 frames = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
 try:

@@ -11,7 +11,7 @@ import torch
 from actors.models import TINY_CHECKPOINT
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import WORD_LIST, PromptTooLong, TinyTokenizer, UnknownWords, read_bundled
-from jobs.headers import read_header
+from jobs.weights.safetensors_header import read_header
 
 CONFIG = {
     "words": ["<pad>", "<start>", "a", "ball", "red"],

@@ -16,8 +16,8 @@ from actors.media.process import Call, compile_command, exchange
 from actors.payload import Payload, pack
 from actors.steps.encode import encode, guide_pixels, source_latents, source_sound
 from jobs.errors import InvalidInput
-from jobs.params import EncodeImage, EncodeSource
-from jobs.spec import FakeConfig
+from jobs.planning.params import EncodeImage, EncodeSource
+from jobs.spec.engine import FakeConfig
 
 MakeBench = Callable[..., Any]
 
@@ -72,7 +72,7 @@ def test_a_film_that_starts_from_a_video_with_guides(make_bench: MakeBench, tmp_
     Image.fromarray(np.full((32, 64, 3), 90, np.uint8)).save(tmp_path / "still.png")
     _write_video(tmp_path / "shot.mp4", frames=20)
     from actors.media.probe import probe_video
-    from jobs.facts import SourceFacts
+    from jobs.planning.facts import SourceFacts
 
     path = str(tmp_path / "shot.mp4")
     extend = {"prompt": "on", "num_new_frames": 8, "last_image": str(tmp_path / "still.png")}

@@ -11,7 +11,7 @@ from actors.engines.base import Engine
 from actors.payload import Payload
 from actors.steps.upscale import upscale
 from jobs.frames import ChunkSpan
-from jobs.params import PlannedGuider, Sampling, UpscaleParams
+from jobs.planning.params import PlannedGuider, Sampling, UpscaleParams
 
 SAMPLING = Sampling(3, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95, 0.5)
 NEW = 2

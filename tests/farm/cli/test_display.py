@@ -21,7 +21,7 @@ from farm.events import (
     WorkerPlaced,
     WorkerReady,
 )
-from farm.progress import Progress
+from farm.state.progress import Progress
 from jobs.wording import clock
 
 CHUNKS = 50

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from farm.state import STATE_FORM, FailedTask
-from jobs.store import Store
+from farm.state.job_state import STATE_FORM, FailedTask
+from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered, document
 
 # Without a slash, so that it can stand in a file's name.
@@ -181,8 +181,8 @@ def test_of_a_job_server(farm: Farm, film: Path, monkeypatch: pytest.MonkeyPatch
         status, exit_code, message = "FAILED", 3, EVIL
 
     monkeypatch.setattr("cluster.jobs.JobServer", Server)
-    monkeypatch.setattr("farm.submit.follow", lambda server, submission: iter([EVIL, EVIL + "\n"]))
-    monkeypatch.setattr("farm.submit.JobServer", Server, raising=False)
+    monkeypatch.setattr("farm.submission.submit.follow", lambda server, submission: iter([EVIL, EVIL + "\n"]))
+    monkeypatch.setattr("farm.submission.submit.JobServer", Server, raising=False)
     monkeypatch.setattr(Server, "end", lambda self, submission: End, raising=False)
     for form in ("text", "json"):
         said = assert_plain(farm, "submit", film, "-o", form, code=3)

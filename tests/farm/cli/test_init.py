@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.load import load_spec
+from jobs.loading.load import load_spec
 from tests.farm.cli.conftest import Farm
 
 

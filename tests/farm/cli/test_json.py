@@ -102,7 +102,7 @@ def test_a_cancelled_job_is_rendered_on_purpose_only(farm: Farm, rendered: Rende
 
 
 def test_pause_and_resume_of_a_running_job(farm: Farm, rendered: Rendered) -> None:
-    from jobs.store import Store
+    from jobs.store.store import Store
 
     runs = ("--runs", rendered.runs, "-o", "json")
     with Store.find(str(rendered.runs), JOB).lock():

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.store import DIGESTS, Store
+from jobs.store.documents import DIGESTS
+from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered
 
 OLD_NUMPY = {

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from farm.api import RenderOptions, load
 from farm.cli.plan import _eta
+from farm.options import RenderOptions
+from farm.specs.load import load
 from farm.verbs.plan import PlanReport, PlanRequest, plan_job
 from jobs.errors import UsageError
 from tests.farm.cli.conftest import GENERATE, JOB, Farm, Rendered, document

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.refusal import SUBMITTED
+from farm.submission.refusal import SUBMITTED
 from farm.verbs.listing import list_runs
 from tests.farm.cli.conftest import JOB, Farm, Rendered
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from farm.api import render
 from farm.events import FilmDelivered
-from jobs.store import Store
+from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered, document
 
 

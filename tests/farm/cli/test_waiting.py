@@ -13,14 +13,14 @@ from cluster.failures import Failure
 from cluster.inventory import WorkerRequest
 from cluster.pool_events import Lost, Placed, Waiting
 from cluster.shell import Placement
-from farm.session import JobSession, Scope
-from farm.state import INTERRUPTED, RUNNING, WAITING, read_state
+from farm.session.session import JobSession, Scope
+from farm.state.job_state import INTERRUPTED, RUNNING, WAITING, read_state
 from farm.verbs.listing import list_runs
 from farm.verbs.status import job_status
 from farm.verbs.why import why_job
-from farm.waiting import RoomWatch
+from farm.workers.waiting import RoomWatch
 from jobs.errors import FailureKind
-from jobs.load import load_spec
+from jobs.loading.load import load_spec
 from tests.farm.cli.conftest import Farm, document
 
 REQUESTS = [

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from farm.event_log import EventLog
 from farm.events import JobFinished, Notice
-from farm.session import JobSession, Scope
-from jobs.load import load_spec
+from farm.session.session import JobSession, Scope
+from farm.state.event_log import EventLog
+from jobs.loading.load import load_spec
 from tests.farm.cli.conftest import Farm
 
 LINE = "dawn: 768x512, but the bundled tiny model films 128 to 256 pixels a side"

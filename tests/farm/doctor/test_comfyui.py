@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from farm.doctor.comfyui import needed_features
-from jobs.spec import JobSpec
+from jobs.spec.job import JobSpec
 from tests.farm.doctor.conftest import Doctor, film, found
 
 GENERATE = {"generate": {"prompt": "a", "num_frames": 17}}

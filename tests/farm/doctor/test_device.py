@@ -11,8 +11,8 @@ from actors.models import TINY_CHECKPOINT
 from farm.doctor import device
 from farm.doctor.device import check_device, check_fit, check_memory
 from farm.topology.candidates import Footprint
-from jobs.graph import Stage
-from jobs.spec import EngineConfig
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
 from tests.farm.doctor.conftest import Doctor, film, found
 
 ALL = frozenset(Stage)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from actors.models import TINY_CHECKPOINT
 from farm.doctor.models import check_models
-from jobs.spec import EngineConfig
+from jobs.spec.engine import EngineConfig
 from tests.farm.doctor.conftest import Doctor, film, found
 from tests.official.files import RELEASES, single_file, write_sparse
 

@@ -10,8 +10,8 @@ import pytest
 
 from farm.doctor.storage import check_output
 from jobs.errors import SpecError
-from jobs.load import load_spec
-from jobs.spec import Output
+from jobs.loading.load import load_spec
+from jobs.spec.run import Output
 from tests.farm.doctor.conftest import Doctor, film, found
 
 

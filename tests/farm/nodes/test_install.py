@@ -76,7 +76,7 @@ def test_a_linked_or_cloned_pack_loads_with_what_comfyui_has(comfyui: Path) -> N
 def test_running_a_node_needs_no_more(comfyui: Path) -> None:
     """What a node imports when it runs, apart from ComfyUI itself."""
     done = install_nodes(comfyui)
-    modules = "import farm.nodes.flow, actors.engines.comfyui.tiny"
+    modules = "import farm.nodes.flow, actors.engines.comfyui.loading.tiny"
     script = BLOCKING.format(not_installed=NOT_INSTALLED, blocked=FOREIGN)
     loaded = subprocess.run(
         [sys.executable, "-c", f"{script}\nsys.path.append({str(done.nodes)!r})\n{modules}"],

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from farm.schedule_graph import ScheduledTask, ScheduleGraph
-from farm.scheduler import Scheduler, events
+from farm.scheduler import events
 from farm.scheduler.commands import Assign, Command
 from farm.scheduler.config import SchedulerConfig
+from farm.scheduler.core import Scheduler
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from jobs.errors import FailureKind
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 
 @dataclass

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from farm.schedule_graph import ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig, scheduler_config
-from farm.simulate import Simulation, SimulationConfig
+from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.simulate import Simulation, SimulationConfig
+from farm.simulator.workload import Film, StageTimes, films, job
 from farm.topology.bound import job_facts
-from farm.workload import Film, StageTimes, films, job
-from jobs.graph import Stage
-from jobs.spec import Run
-from jobs.topology import Machine, parse_topology
+from jobs.spec.run import Run
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, parse_topology
 
 FRAMES = 1000
 SLOW_DECODE = StageTimes(1.0, 0.0, 5.0)

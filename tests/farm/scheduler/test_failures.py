@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from farm.schedule_graph import ScheduledTask
 from farm.scheduler import events
 from farm.scheduler.commands import Assign, Finish, Kill, Outcome, PauseJob, Probe, Quarantine, Suspend
 from farm.scheduler.config import HangConfig, RestConfig
-from farm.workload import SLEEPS, Film, StageTimes
+from farm.scheduler.graph import ScheduledTask
+from farm.simulator.workload import SLEEPS, Film, StageTimes
 from jobs.errors import FailureKind
-from jobs.graph import Stage
+from jobs.tasks.task import Stage
 
 SAMPLE = "v/00000/sample"
 ALL = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from farm.schedule_graph import ScheduledTask, ScheduleGraph
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig
-from farm.simulate import Simulation, SimulationConfig, simulate
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
+from farm.simulator.simulate import Simulation, SimulationConfig, simulate
+from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
 from farm.topology.bound import job_facts
-from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
-from jobs.graph import Stage
-from jobs.topology import Machine, parse_topology
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, parse_topology
 
 ALL = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 CLIPS = films(32, Film("v", 1, SLEEPS))

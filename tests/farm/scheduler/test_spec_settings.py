@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from farm.schedule_graph import ScheduledTask, ScheduleGraph
-from farm.scheduler import Scheduler, events
+from farm.scheduler import events
 from farm.scheduler.commands import Assign, Command, Kill, Quarantine
 from farm.scheduler.config import scheduler_config
-from jobs.graph import Stage
-from jobs.spec import Run
+from farm.scheduler.core import Scheduler
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
+from jobs.spec.run import Run
+from jobs.tasks.task import Stage
 
 
 def scheduler(**run: object) -> Scheduler:

@@ -16,7 +16,7 @@ from actors.models import TINY_CHECKPOINT
 from farm.cli.main import run
 from farm.selftest.film import seam_ratios
 from farm.selftest.run import Request, Selftest, examine
-from jobs.spec import EngineConfig
+from jobs.spec.engine import EngineConfig
 
 STATISTICS = "vae.per_channel_statistics."
 Tensors = dict[str, torch.Tensor]

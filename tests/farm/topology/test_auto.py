@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.session import JobSession, Scope
+from farm.session.session import JobSession, Scope
 from farm.topology.auto import choose_topology, memory_warning
 from jobs.errors import CapacityError
-from jobs.load import load_spec
+from jobs.loading.load import load_spec
 
 HEAD = NodeFacts("h", "head", 0, 4)
 TWO = tuple(NodeFacts(f"w{n}", f"w{n}", 1, 8, "H100") for n in range(2))

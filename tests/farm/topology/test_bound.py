@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from farm.schedule_graph import ScheduledTask, ScheduleGraph
-from farm.simulate import simulate
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
+from farm.simulator.simulate import simulate
+from farm.simulator.workload import SLEEPS, Film, StageTimes, films, job
 from farm.topology.bound import job_facts
-from farm.workload import SLEEPS, Film, StageTimes, films, job
 from jobs.errors import CapacityError
-from jobs.graph import Stage
-from jobs.topology import Machine, parse_topology
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, parse_topology
 
 TWO_SAMPLERS = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
 

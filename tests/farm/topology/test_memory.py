@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from farm.doctor.device import check_fit
+from farm.simulator.workload import H200, Film, films, job
 from farm.topology.memory import ModelSizes, Working, engine_footprint, footprint_of, in_tiles, working_for
 from farm.topology.search import SearchConfig, find_topology
-from farm.workload import H200, Film, films, job
-from jobs.graph import Stage, StageTask, build_graph
-from jobs.load import load_spec
-from jobs.plan import make_plan
-from jobs.spec import EngineConfig
-from jobs.topology import Machine
+from jobs.loading.load import load_spec
+from jobs.planning.plan import make_plan
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, StageTask
+from jobs.tasks.topology import Machine
 from tests.official.files import RELEASES, single_file, write_sparse
 
 SMALL_MODEL = ModelSizes(transformer=3.6, vae=2.3, upsampler=0.5)

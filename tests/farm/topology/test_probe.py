@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from actors.probe import Probed
+from actors.worker.probe import Probed
 from cluster.failures import Failure
 from cluster.pool_events import Call, Done, Failed, Ready
-from farm.durations import Durations, Place, read_durations
-from farm.ledger import Ledger
+from farm.estimates.durations import Durations, Place, read_durations
+from farm.session.ledger import Ledger
 from farm.topology.probe import Probe, keep, one_of_each, summary, tasks_to_probe
 from jobs.errors import FailureKind
-from jobs.graph import Stage, StageTask, build_graph
-from jobs.plan import make_plan
-from jobs.spec import EngineConfig, JobSpec
-from jobs.topology import Machine, parse_topology
+from jobs.planning.plan import make_plan
+from jobs.spec.engine import EngineConfig
+from jobs.spec.job import JobSpec
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, StageTask
+from jobs.tasks.topology import Machine, parse_topology
 
 GPU = Place(EngineConfig(name="diffusers"), "H200")
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 80, "overlap_frames": 16, "repeat": 5}}

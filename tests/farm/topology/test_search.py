@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from farm.schedule_graph import ScheduledTask, ScheduleGraph
-from farm.simulate import simulate
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
+from farm.simulator.simulate import simulate
+from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
 from farm.topology.candidates import Footprint, Needs, candidates, fitting
 from farm.topology.memory import ModelSizes, Working, footprint_of
 from farm.topology.search import Found, SearchConfig, find_topology
-from farm.workload import H200, SLEEPS, Film, StageTimes, films, job
 from jobs.errors import CapacityError
-from jobs.graph import Stage
-from jobs.topology import Machine, Topology, parse_topology
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, Topology, parse_topology
 
 ROOT = Path(__file__).parents[3]
 SHAPES = {"32 clips": (32, 1), "4 chains of 8": (4, 8), "1 chain of 12": (1, 12), "3 chains of 20": (3, 20)}
@@ -164,7 +164,7 @@ def test_a_text_encoder_of_its_own_keeps_the_candidates_few() -> None:
 def test_the_same_job_gets_the_same_topology_in_every_process() -> None:
     """Names are hashed anew in each."""
     script = (
-        "from farm.topology.search import *; from farm.workload import *\n"
+        "from farm.topology.search import *; from farm.simulator.workload import *\n"
         "film = Film('film', 24, SLEEPS, guided=True)\n"
         "print(find_topology(job([film]), SearchConfig(Machine(4, segment_workers=1))).winner.topology)"
     )

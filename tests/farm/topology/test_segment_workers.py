@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.durations import Durations, Place, keep_durations, read_durations
-from farm.schedule_graph import ScheduleGraph
-from farm.session import JobSession, Scope
-from farm.simulate import simulate
+from farm.estimates.durations import Durations, Place, keep_durations, read_durations
+from farm.scheduler.graph import ScheduleGraph
+from farm.session.session import JobSession, Scope
+from farm.simulator.simulate import simulate
+from farm.simulator.workload import H200, Film, StageTimes, films, job
 from farm.topology.auto import choose_topology, remaining_facts, segment_warning
 from farm.topology.bound import JobFacts, job_facts
 from farm.topology.search import SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, staffed, topology_for
 from farm.verbs.plan import PlanRequest, plan_job
-from farm.workforce import arrange
-from farm.workload import H200, Film, StageTimes, films, job
-from jobs.graph import Stage
-from jobs.load import LoadedSpec, load_spec
-from jobs.topology import Machine, Topology, parse_topology
+from farm.workers.workforce import arrange
+from jobs.loading.load import LoadedSpec, load_spec
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, Topology, parse_topology
 
 ENCODED_S = 9.2
 """80 frames of 1536x1024 on one core."""

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from farm.frozen import DIGESTS_FORM, Frozen
-from farm.state import DONE, STATE_FORM, FilmState, JobState, TaskCounts
-from farm.stitch import file_sha256
+from farm.output.stitch import file_sha256
+from farm.state.fingerprint import DIGESTS_FORM, Frozen
+from farm.state.job_state import DONE, STATE_FORM, FilmState, JobState, TaskCounts
 from jobs.canonical import sha256_of
-from jobs.graph import build_graph
-from jobs.plan import PLAN_FORM, PlanFile, make_plan
-from jobs.planned import Plan
-from jobs.spec import JobSpec
-from jobs.store import Store
-from jobs.task import Stage
+from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
+from jobs.planning.planned import Plan
+from jobs.spec.job import JobSpec
+from jobs.store.store import Store
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage
 
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 32, "overlap_frames": 16}}
 GENERATE = {"generate": {"prompt": "a", "num_frames": 33}}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farm.cli.main import run
-from farm.state import CANCELLED, PAUSED
+from farm.state.job_state import CANCELLED, PAUSED
 from farm.verbs.cleanup import (
     RESULTS,
     UNREFERENCED,
@@ -22,8 +22,8 @@ from farm.verbs.cleanup import (
     survey_prune,
 )
 from jobs.errors import JobBusy, UsageError
-from jobs.store import Store
 from jobs.store.cleanup import remove, remove_folders, result_files
+from jobs.store.store import Store
 
 STALE = "ab" * 32
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from farm.state import CANCELLED, INTERRUPTED, RUNNING
+from farm.state.job_state import CANCELLED, INTERRUPTED, RUNNING
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store import Request
+from jobs.store.documents import Request
 
 
 def test_a_running_job_is_paused_and_goes_on(made) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from farm.state import INTERRUPTED, PARTIAL, FailedTask
+from farm.state.job_state import INTERRUPTED, PARTIAL, FailedTask
 from farm.verbs.retry import apply_retry, retry_closure
 from farm.verbs.status import job_status
 from jobs.errors import DamagedDocument, FarmError, JobBusy, UsageError
-from jobs.retry import RetryState, Selection
+from jobs.tasks.retry import RetryState, Selection
 
 LAST_OF_DAWN = Selection(frozenset({"dawn"}), frozenset({2}))
 

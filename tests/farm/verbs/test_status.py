@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from farm.events import Event, TaskCommitted, TaskStarted, TaskSuperseded, to_record
-from farm.state import DONE, INTERRUPTED, PAUSED, RUNNING, FailedTask
+from farm.state.job_state import DONE, INTERRUPTED, PAUSED, RUNNING, FailedTask
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store import STATE, Driver, Request
+from jobs.store.documents import STATE, Request
+from jobs.store.lock import Driver
 
 
 def test_a_finished_job(made) -> None:

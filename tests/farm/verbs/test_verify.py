@@ -9,7 +9,7 @@ import pytest
 
 from farm.verbs.verify import Part, verify_job
 from jobs.errors import UsageError
-from jobs.store import PLAN, STATE
+from jobs.store.documents import PLAN, STATE
 
 
 def test_a_whole_job_is_ok(made) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from farm.events import Event, LostAttempt, TaskStarted, WorkerGone, to_record
-from farm.state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER, RUNNING, FailedTask
+from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER, RUNNING, FailedTask
 from farm.verbs.why import AFTER_FAILURES, Standing, why_job, why_task
 from jobs.errors import UsageError
-from jobs.store import Store
+from jobs.store.store import Store
 
 
 def test_a_committed_task_tells_who_made_it(made) -> None:

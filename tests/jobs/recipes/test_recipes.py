@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.digest import Fingerprint, digests
 from jobs.errors import SpecError
-from jobs.graph import build_graph
-from jobs.load import load_spec
-from jobs.plan import Plan, make_plan
-from jobs.recipes import Recipe, fill_recipe, find_recipe, recipes
+from jobs.loading.load import load_spec
+from jobs.planning.plan import make_plan
+from jobs.planning.planned import Plan
 from jobs.recipes import recipe as module
+from jobs.recipes.fill import fill_recipe
+from jobs.recipes.recipe import Recipe, find_recipe, recipes
+from jobs.tasks.digest import Fingerprint, digests
+from jobs.tasks.graph import build_graph
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "recipes"
 DISTILLED = "ltxv-13b-0.9.8-distilled"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.store import Store
+from jobs.store.store import Store
 
 _number = itertools.count()
 

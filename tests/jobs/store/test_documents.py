@@ -8,8 +8,8 @@ import pytest
 
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.records import Form
-from jobs.store import STATE, Request, Store
-from jobs.store.documents import RequestNote
+from jobs.store.documents import STATE, Request, RequestNote
+from jobs.store.store import Store
 
 
 def test_a_document_comes_back_as_it_was(store: Store) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from jobs.errors import StorageProblem
 from jobs.records import seal
-from jobs.store import Store
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.opening import open_backend
+from jobs.store.store import Store
 
 DIGEST, OTHER = "a" * 64, "b" * 64
 OWN = f"artifacts/{DIGEST}.1-0123456789ab.safetensors"

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import StorageProblem, StoreUnusable
-from jobs.store import STATE, Store
+from jobs.store.documents import STATE
 from jobs.store.local import RESERVE_BYTES
+from jobs.store.store import Store
 
 DIGEST = "ab" * 32
 MIB = 1 << 20

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobBusy
-from jobs.store import Driver, JobLock, LockTiming, Store, presence
 from jobs.store import lock as lock_module
-from jobs.store.lock import read_holder
+from jobs.store.lock import Driver, JobLock, LockTiming, presence, read_holder
 from jobs.store.opening import open_backend
 from jobs.store.process import Process, alive, this_process
+from jobs.store.store import Store
 
 FAST = LockTiming(beat_s=0.2, stale_s=1.2)
 STEADY = LockTiming(beat_s=1.0, stale_s=4.0)
@@ -31,7 +31,8 @@ SLOW = LockTiming(beat_s=30.0, stale_s=60.0)
 
 HOLD = """
     import sys, time
-    from jobs.store import LockTiming, Store
+    from jobs.store.lock import LockTiming
+    from jobs.store.store import Store
     with Store.open(sys.argv[1], "harbor").lock(LockTiming(beat_s=0.1, stale_s=1.2)) as lock:
         print("held", flush=True)
         try:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.errors import JobBusy
-from jobs.store import LockTiming, Store
+from jobs.store.lock import LockTiming
+from jobs.store.store import Store
 from tests.faulty_s3 import LostAnswers, faulty_s3
 
 DIGEST = "ab" * 32

@@ -11,8 +11,8 @@ import pytest
 
 from jobs.errors import StorageProblem, StoreUnusable
 from jobs.scratch import Scratch
-from jobs.store import Store
 from jobs.store.remote import RemoteBackend
+from jobs.store.store import Store
 from tests.faulty_s3 import faulty_s3, ignoring_the_condition
 
 

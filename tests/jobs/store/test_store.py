@@ -13,10 +13,9 @@ import pytest
 
 from jobs.errors import CorruptArtifact, UsageError
 from jobs.scratch import Scratch
-from jobs.store import Commit, Store
-from jobs.store.commits import decode_commit, encode_commit
+from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.opening import open_backend
-from jobs.store.store import record_key
+from jobs.store.store import Store, record_key
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actors.models import TINY_CHECKPOINT
-from jobs.weights import WeightsFault, describe
+from jobs.weights.describe import describe
+from jobs.weights.header import WeightsFault
 from tests.official.files import (
     RELEASES,
     config_of,

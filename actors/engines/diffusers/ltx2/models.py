@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors.engines.diffusers.architecture import Config, UnsupportedCheckpoint
-from jobs.weights import Tensor
+from actors.engines.diffusers.ltx_video.architecture import Config, UnsupportedCheckpoint
+from jobs.weights.header import Tensor
 
 Shapes = Mapping[str, Tensor]
 Arguments = dict[str, Any]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.architecture import build_transformer, build_upsampler, build_vae
-from actors.engines.diffusers.names import original_transformer_state, original_vae_state
+from actors.engines.diffusers.ltx_video.architecture import build_transformer, build_upsampler, build_vae
+from actors.engines.diffusers.ltx_video.names import original_transformer_state, original_vae_state
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import PAD, START
 

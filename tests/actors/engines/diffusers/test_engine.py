@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from actors.engines import Engine, make_engine
+from actors.engines.base import Engine
+from actors.engines.make import make_engine
 from actors.payload import Payload
 from jobs.errors import InvalidInput, SpecError
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.params import (
+from jobs.planning.params import (
     DecodeParams,
     EncodeImage,
     EncodeText,
@@ -29,8 +30,8 @@ from jobs.params import (
     Tiles,
     UpscaleParams,
 )
-from jobs.spec import EngineConfig, Lora
-from jobs.task import Stage
+from jobs.spec.engine import EngineConfig, Lora
+from jobs.tasks.task import Stage
 
 MakeBench = Callable[..., Any]
 
@@ -202,7 +203,7 @@ def test_a_diffusers_folder_gives_the_same_film(
     random_checkpoint: Path, tmp_path: Path, engine: Engine, conditioning: Payload
 ) -> None:
     """One code path for single files and folders; text comes from elsewhere here, since T5 is large."""
-    from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_vae
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
 
     opened = Checkpoint.open(random_checkpoint)
     load_transformer(opened).save_pretrained(tmp_path / "transformer")
@@ -219,7 +220,7 @@ def test_a_diffusers_folder_gives_the_same_film(
 
 def test_a_fingerprint_needs_no_torch() -> None:
     code = (
-        "import sys; from actors.engines import make_engine; from jobs.spec import EngineConfig;"
+        "import sys; from actors.engines.make import make_engine; from jobs.spec.engine import EngineConfig;"
         f"make_engine(EngineConfig(checkpoint={__file__!r}), 'cpu', 1).fingerprint();"
         "print([name for name in ('torch', 'diffusers', 'transformers') if name in sys.modules])"
     )
@@ -259,10 +260,10 @@ sys.meta_path.insert(0, Hide())
 import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: None if name.split(".")[0] in HIDDEN else found(name, *a)
-from actors.engines import make_engine
-from jobs.params import EncodeText
-from jobs.spec import EngineConfig
-from jobs.task import Stage
+from actors.engines.make import make_engine
+from jobs.planning.params import EncodeText
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
 engine = make_engine(EngineConfig(checkpoint={str(random_checkpoint)!r}), "cpu", 1)
 engine.setup(frozenset(Stage) - {{Stage.SEGMENT}})
 engine.encode_text(EncodeText("a red ball", ""))

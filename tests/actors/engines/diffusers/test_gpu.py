@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from actors.engines import make_engine
 from actors.engines.base import Arriving
+from actors.engines.make import make_engine
 from actors.payload import Payload, pack
-from actors.steps import begin_stage, run_stage
+from actors.steps.run import begin_stage, run_stage
 from actors.steps.timing import StepTimer
-from jobs.graph import build_graph
-from jobs.plan import make_plan
-from jobs.spec import EngineConfig, JobSpec
-from jobs.task import Stage, StageTask
+from jobs.planning.plan import make_plan
+from jobs.spec.engine import EngineConfig
+from jobs.spec.job import JobSpec
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, StageTask
 
 pytestmark = pytest.mark.gpu
 

@@ -14,11 +14,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from actors.engines.diffusers.checkpoint import Checkpoint, load_transformer, load_vae
 from actors.engines.diffusers.files import ModelFiles, find_files
-from actors.engines.diffusers.loading import Loader
+from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+from actors.engines.diffusers.ltx_video.loading import Loader
 from jobs.errors import CannotRun, SpecError
-from jobs.spec import EngineConfig
+from jobs.spec.engine import EngineConfig
 from tests.actors.engines.diffusers.conftest import CONFIG, write_checkpoint
 from tests.official.quantised import KINDS, PREFIX, READ, write_gguf, write_quantised
 
@@ -158,7 +158,7 @@ def test_a_hub_cache_offline(hub: Path) -> None:
     """The hub's client reads its settings when it is imported: a process of its own."""
     lines = (
         "from actors.engines.diffusers.files import find_files",
-        "from jobs.spec import EngineConfig",
+        "from jobs.spec.engine import EngineConfig",
         "print(find_files(EngineConfig(checkpoint='owner/ltxv')).checkpoint)",
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(hub.parent)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.engines.diffusers.architecture import UnsupportedCheckpoint
-from actors.engines.diffusers.checkpoint import (
+from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
+from actors.engines.diffusers.ltx_video.checkpoint import (
     Checkpoint,
     Component,
     transformer_component,

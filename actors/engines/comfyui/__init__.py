@@ -1,0 +1,1 @@
+"""ComfyUI's core as an engine: the very functions the nodes call."""

@@ -1,0 +1,1 @@
+"""ComfyUI as a library: what is asked of a core, bringing it up, its nodes and its memory."""

@@ -1,0 +1,1 @@
+"""Model files to ComfyUI's objects."""

@@ -1,0 +1,1 @@
+"""Clips and guides through ComfyUI's samplers."""

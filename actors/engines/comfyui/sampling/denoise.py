@@ -1,0 +1,147 @@
+"""Denoise one clip through ComfyUI's own sampler nodes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Guide, Pair, add_guides
+from actors.engines.comfyui.sampling.patches import Efficiency, patched
+from actors.engines.schedule import truncated
+
+DEFAULT_SAMPLER = "euler_ancestral"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a clip is denoised.
+
+    `sigmas`, `sampler` and `guider` are ComfyUI objects; each replaces what the numbers would give.
+    `denoise` < 1 starts from the clip itself, at the tail of a longer schedule.
+    """
+
+    seed: int
+    frame_rate: float
+    steps: int = 20
+    cfg: float = 3.0
+    max_shift: float = 2.05
+    base_shift: float = 0.95
+    denoise: float = 1.0
+    sampler: Any = None
+    sigmas: torch.Tensor | None = None
+    guider: Any = None
+    efficiency: Efficiency = field(default_factory=Efficiency)
+
+
+@dataclass(frozen=True)
+class Track:
+    """Audio latents `[1, C, t, f]` beside the clip, and their denoise mask (0 keeps them as they are)."""
+
+    latents: torch.Tensor
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sampled clip: video latents `[1, C, T, h, w]`, and audio latents where a track was given."""
+
+    video: torch.Tensor
+    audio: torch.Tensor | None = None
+
+
+def empty_clip(core: Core, width: int, height: int, latents: int) -> torch.Tensor:
+    """Zeros `[1, 128, latents, height/32, width/32]` where ComfyUI keeps intermediate tensors."""
+    made = core.call(
+        "EmptyLTXVLatentVideo", width=width, height=height, length=8 * (latents - 1) + 1, batch_size=1
+    )
+    return made[0]["samples"]
+
+
+def sample_clip(
+    core: Core,
+    model: Any,
+    pair: Pair,
+    start: torch.Tensor,
+    recipe: Recipe,
+    guides: Sequence[Guide] = (),
+    track: Track | None = None,
+) -> Clip:
+    """Denoise `start` `[1, C, T, h, w]` with MODEL under the guides, which are cropped from the result."""
+    pair = core.call("LTXVConditioning", positive=pair[0], negative=pair[1], frame_rate=recipe.frame_rate)[:2]
+    pair, latent = add_guides(core, pair, start, list(guides))
+    tokens = latent["samples"][0, 0].numel()
+    schedule = {"samples": start}
+    guider = _guider(core, model, pair, schedule, recipe, tokens)
+    sampled = core.call(
+        "SamplerCustomAdvanced",
+        noise=core.call("RandomNoise", noise_seed=recipe.seed)[0],
+        guider=guider,
+        sampler=recipe.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0],
+        sigmas=schedule_sigmas(start, recipe) if recipe.sigmas is None else recipe.sigmas,
+        latent_image=join_track(core, latent, track),
+    )[0]
+    return _separate(core, sampled, start.shape[2])
+
+
+def schedule_sigmas(clip: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """LTXVScheduler's sigmas for the clip `[1, C, T, h, w]`; with `denoise` < 1 the last `steps` of a
+    schedule of steps / denoise.
+
+    Guides add tokens but no length, so the schedule is that of the clip without them.
+    """
+    shifts = recipe.max_shift, recipe.base_shift
+    return truncated(recipe.steps, recipe.denoise, clip[0, 0].numel(), shifts)
+
+
+def join_track(core: Core, latent: dict[str, Any], track: Track | None) -> dict[str, Any]:
+    """The LATENT to sample: the clip alone, or the clip and its audio as one nested tensor."""
+    if track is None:
+        return latent
+    audio = {"samples": track.latents, "noise_mask": track.mask}
+    video = {"noise_mask": torch.ones(1, 1, latent["samples"].shape[2], 1, 1), **latent}
+    return core.call("LTXVConcatAVLatent", video_latent=video, audio_latent=audio)[0]
+
+
+def _separate(core: Core, sampled: dict[str, Any], latents: int) -> Clip:
+    """Audio first, then the guides: slicing the nested tensor would cut both."""
+    samples = sampled["samples"]
+    if not getattr(samples, "is_nested", False):
+        return Clip(samples[:, :, :latents])
+    video, audio = core.call("LTXVSeparateAVLatent", av_latent=sampled)
+    return Clip(video["samples"][:, :, :latents], audio["samples"])
+
+
+def _guider(core: Core, model: Any, pair: Pair, latent: dict[str, Any], recipe: Recipe, tokens: int) -> Any:
+    if recipe.guider is not None:
+        return _guided(core, recipe.guider, pair, latent, recipe, tokens)
+    ready = _prepared(core, model, latent, recipe, tokens)
+    return core.call("CFGGuider", model=ready, positive=pair[0], negative=pair[1], cfg=recipe.cfg)[0]
+
+
+def _prepared(core: Core, model: Any, latent: dict[str, Any], recipe: Recipe, tokens: int) -> Any:
+    return core.call(
+        "ModelSamplingLTXV",
+        model=patched(model, recipe.efficiency, tokens),
+        max_shift=recipe.max_shift,
+        base_shift=recipe.base_shift,
+        latent=latent,
+    )[0]
+
+
+def _guided(core: Core, guider: Any, pair: Pair, latent: dict[str, Any], recipe: Recipe, tokens: int) -> Any:
+    """A copy of the user's guider that keeps its model and conditioning, and learns of the guides."""
+    mine = copy.copy(guider)
+    mine.model_patcher = _prepared(core, guider.model_patcher, latent, recipe, tokens)
+    mine.model_options = mine.model_patcher.model_options
+    options = pair[0][0][1]
+    guides = {key: options[key] for key in GUIDE_KEYS if options.get(key) is not None}
+    mine.original_conds = {
+        name: [{"frame_rate": recipe.frame_rate, **cond, **guides} for cond in conds]
+        for name, conds in guider.original_conds.items()
+    }
+    return mine

@@ -1,0 +1,1 @@
+"""LTX-Video: its parts, their files and names, and one step of its transformer."""

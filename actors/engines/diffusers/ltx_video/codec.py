@@ -1,0 +1,114 @@
+"""Pixels <-> normalised latents through an LTX-Video VAE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actors.engines.latents import AS_TRAINED, DecodeSettings, tone_mapped, with_statistics_of
+from actors.engines.transfer import DeviceFrames, deliver, to_device
+from jobs.frames import Span, frames_of_latents
+from jobs.planning.params import Tiles
+
+DECODE_TIMESTEP, DECODE_NOISE = 0.05, 0.025
+"""What timestep-conditioned VAEs (0.9.1 and later) decode with when their config is silent."""
+
+
+class VideoCodec:
+    """Wraps a diffusers `AutoencoderKLLTXVideo`; pixels are uint8, latents normalised float32."""
+
+    def __init__(
+        self, vae: Any, decode_timestep: float = DECODE_TIMESTEP, noise: float = DECODE_NOISE
+    ) -> None:
+        self.vae = vae
+        self.decode_timestep = decode_timestep
+        self.noise = noise
+
+    @property
+    def device(self) -> torch.device:
+        return self.vae.device
+
+    def to(self, device: torch.device) -> None:
+        self.vae.to(device)
+
+    def normalize(self, latents: Tensor) -> Tensor:
+        """Raw VAE latents -> zero mean and unit variance per channel."""
+        return (latents - self._statistic("latents_mean", latents)) / self._statistic("latents_std", latents)
+
+    def unnormalize(self, latents: Tensor) -> Tensor:
+        return latents * self._statistic("latents_std", latents) + self._statistic("latents_mean", latents)
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """uint8 `[8k+1, H, W, 3]` -> `[1, C, k+1, h, w]`, the mode of the posterior."""
+        pixels = torch.from_numpy(np.array(frames)).to(self.device)
+        clip = (pixels.permute(3, 0, 1, 2)[None].float() / 255.0) * 2.0 - 1.0
+        return self.normalize(self.vae.encode(clip.to(self.vae.dtype)).latent_dist.mode().float())
+
+    def decode(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> np.ndarray | DeviceFrames:
+        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, rounded on the device; on a GPU they stay
+        there."""
+        return deliver(to_uint8(self.decoded(self.prepare(latents, how), how)))
+
+    def decode_tiled(
+        self, latents: Tensor, tiles: Tiles, how: DecodeSettings = AS_TRAINED
+    ) -> np.ndarray | DeviceFrames:
+        """As `decode`, in temporal tiles: less memory, not quite the same pixels.
+
+        Neighbouring tiles share `overlap_latents`, half of which each of them throws away again. Decode noise
+        is drawn once for the whole clip, so it does not depend on the tiles.
+        """
+        prepared = self.prepare(latents, how)
+        pieces = []
+        for context, kept in tile_spans(prepared.shape[2], tiles):
+            keep = frames_of_latents(kept.shifted(-context.start))
+            pixels = to_uint8(self.decoded(prepared[:, :, context.start : context.stop], how))
+            pieces.append(pixels[keep.start : keep.stop])
+        return deliver(torch.cat(pieces))
+
+    def prepare(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> Tensor:
+        """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, tone-mapped,
+        un-normalised."""
+        latents = to_device(latents, self.device).float()
+        if self.vae.config.timestep_conditioning:
+            # Drawn on the CPU from the global generator, which the stage step has seeded.
+            drawn = to_device(torch.randn(latents.shape), self.device)
+            noise = self.noise if how.noise_scale is None else how.noise_scale
+            latents = noise * drawn + (1.0 - noise) * latents
+        latents = tone_mapped(latents, how.tone_map)
+        return self.unnormalize(latents).to(self.vae.dtype)
+
+    def decoded(self, prepared: Tensor, how: DecodeSettings = AS_TRAINED) -> Tensor:
+        """What `prepare` made -> pixels `[1, 3, F, H, W]`, float32, about [-1, 1]."""
+        timestep = None
+        if self.vae.config.timestep_conditioning:
+            level = self.decode_timestep if how.timestep is None else how.timestep
+            timestep = torch.full((1,), level, device=self.device, dtype=self.vae.dtype)
+        return self.vae.decoder(prepared, timestep).float()
+
+    def _statistic(self, name: str, like: Tensor) -> Tensor:
+        return getattr(self.vae, name).view(1, -1, 1, 1, 1).to(like.device, torch.float32)
+
+
+def to_uint8(decoded: Tensor) -> Tensor:
+    """Pixels `[1, 3, F, H, W]` in [-1, 1] -> uint8 `[F, H, W, 3]`, rounded where they are."""
+    share = ((decoded[0] + 1.0) / 2.0).clamp_(0, 1)
+    return share.mul_(255).round_().to(torch.uint8).permute(1, 2, 3, 0)
+
+
+def tile_spans(total: int, tiles: Tiles) -> list[tuple[Span, Span]]:
+    """Latents decoded and latents kept, per tile of a clip of `total` latents."""
+    context = max(1, tiles.overlap_latents // 2)
+    step = max(1, tiles.tile_latents - 2 * context)
+    kept = [Span(start, min(start + step, total)) for start in range(0, total, step)]
+    return [(Span(max(0, span.start - context), min(total, span.stop + context)), span) for span in kept]
+
+
+def upsample(codec: VideoCodec, upsampler: Any, latents: Tensor, adain: float = 0.0) -> Tensor:
+    """Twice the width and height: un-normalise, 2x latent upsampler, normalise, AdaIN by that share.
+    `[1, C, T, h, w]` float32."""
+    raw = codec.unnormalize(latents.float())
+    larger = codec.normalize(upsampler(raw.to(upsampler.dtype)).float())
+    return with_statistics_of(latents.float(), larger, adain)

@@ -1,0 +1,46 @@
+"""One stage task: a task and its inputs in, a payload or a file out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from actors.engines.base import Arriving, Engine
+from actors.payload import Payload
+from actors.steps.decode import decode
+from actors.steps.encode import encode
+from actors.steps.sample import sample
+from actors.steps.seeding import seed_everything
+from actors.steps.segment import segment
+from actors.steps.upscale import upscale
+from jobs.tasks.task import Stage, StageTask
+
+Inputs = Mapping[str, Sequence[Payload]]
+"""Input payloads by role, those of one role in the order of the task's needs."""
+
+
+def run_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path:
+    """Run one stage task: a `Payload`, or for a segment a file in `scratch`."""
+    result = begin_stage(task, inputs, engine, scratch)
+    return result.land() if isinstance(result, Arriving) else result
+
+
+def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path | Arriving:
+    """As `run_stage`, but without waiting for the device where its engine need not: the result may still be
+    computed and arriving while the next step is already begun.
+
+    Every global generator is seeded first from the task's own seed, so the result does not depend on what
+    ran before. Inputs are read, never written.
+    """
+    seed_everything(task.seed)
+    match task.stage:
+        case Stage.ENCODE:
+            return encode(task.params, engine)
+        case Stage.SAMPLE:
+            return sample(task.params, inputs, engine)
+        case Stage.UPSCALE:
+            return upscale(task.params, inputs, engine)
+        case Stage.DECODE:
+            return decode(task.params, inputs, engine)
+        case Stage.SEGMENT:
+            return segment(task.params, inputs, scratch)

@@ -1,0 +1,53 @@
+"""The worker's side of the out-of-memory ladder: what each rung does before a task is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from actors.engines.base import Engine, FreeLevel
+from jobs.failures import Rung
+from jobs.planning.params import SMALL_TILES, DecodeParams, SampleParams, Tiles, UpscaleParams
+from jobs.tasks.task import Stage, StageTask
+
+_FREES: dict[Rung, FreeLevel] = {
+    Rung.EMPTY_CACHE: "cache",
+    Rung.EVICT_RESIDENTS: "resident",
+    Rung.OFFLOAD: "offload",
+}
+MANY_FFN_CHUNKS = 16
+
+
+def free_memory(rungs: Sequence[Rung], engine: Engine) -> None:
+    """The byte-preserving rungs."""
+    for rung in rungs:
+        if rung in _FREES:
+            engine.free(_FREES[rung])
+
+
+def rungs_of_room(stage: Stage) -> tuple[Rung, ...]:
+    """The byte-preserving rungs by which a worker can make room for a stage: only a transformer that the
+    stage itself runs is worth keeping in host memory."""
+    room = (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS)
+    return (*room, Rung.OFFLOAD) if stage in (Stage.SAMPLE, Stage.UPSCALE) else room
+
+
+def lighten(task: StageTask, rungs: Sequence[Rung]) -> StageTask:
+    """The rungs that change bytes: the same task with smaller pieces."""
+    params = task.params
+    if Rung.TILE_DECODE in rungs and isinstance(params, DecodeParams):
+        return replace(task, params=replace(params, tiling=_smaller(params.tiling)))
+    if Rung.MORE_FFN_CHUNKS in rungs and isinstance(params, SampleParams | UpscaleParams):
+        return replace(task, params=replace(params, ffn_chunks=MANY_FFN_CHUNKS))
+    return task
+
+
+def is_exact(rungs: Sequence[Rung]) -> bool:
+    """Whether a result made on these rungs has the bytes of an undisturbed run."""
+    return all(rung.exact for rung in rungs)
+
+
+def _smaller(tiles: Tiles | None) -> Tiles:
+    if tiles is None or tiles.tile_latents > SMALL_TILES.tile_latents:
+        return SMALL_TILES
+    return Tiles(max(2, tiles.tile_latents // 2), 1)

@@ -1,0 +1,344 @@
+"""The plain worker: one process, one device, one engine, one task at a time. It knows nothing of Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from actors.device import DeviceThread, failed_allocations
+from actors.engines.base import Arriving, Engine, ManySamplers
+from actors.engines.make import make_engine
+from actors.failures import LESS_MEMORY, stage_errors
+from actors.media.ffmpeg import media_fingerprint
+from actors.payload import Payload, pack, unpack
+from actors.steps.run import begin_stage
+from actors.steps.seeding import fix_threads
+from actors.steps.timing import StepTimer
+from actors.verify_output import verify_output
+from actors.worker.cache import PayloadCache
+from actors.worker.memory_ladder import free_memory, is_exact, lighten, rungs_of_room
+from jobs.errors import InvalidInput, OutOfMemory, StorageProblem, StoreUnusable
+from jobs.failures import Rung
+from jobs.file_digests import file_digest, remember_beside
+from jobs.scratch import Scratch, sweep
+from jobs.spec.engine import EngineConfig
+from jobs.spec.run import Verify
+from jobs.store.commits import Commit
+from jobs.store.store import Store
+from jobs.tasks.task import Need, Stage, StageTask
+
+# Read once, when OpenMP starts with torch. Threads that spin while they wait slow every other worker of the
+# machine down: beside other work, two threads on two cores sample 6 to 17 times faster without.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+CACHE_BYTES = 2 << 30
+PAYLOAD_SUFFIX = "safetensors"
+_SHORT = ("memory ran out within the step, and a library went on another way",)
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker is. `device` is `cpu`, `cuda` or `cuda:1`; `threads` are the CPU threads of its engine.
+
+    `worker` is the name that goes into provenance. `trace` names a file that gets one JSON line when a task
+    begins and one when its result is committed.
+    """
+
+    engine: EngineConfig
+    stages: frozenset[Stage]
+    device: str
+    threads: int
+    runs_url: str
+    job_id: str
+    verify: Verify = field(default_factory=Verify)
+    worker: str = ""
+    trace: str = ""
+    cache_bytes: int = CACHE_BYTES
+
+
+@dataclass(frozen=True)
+class TaskOrder:
+    """One attempt of one task. `inputs` are the commits of its needs by task id; `rungs` the out-of-memory
+    ladder as far as earlier attempts have climbed it. `exact` is False where the worker's software or device
+    is not the one that the digest stands for. `content` is the SHA-256 of the file that the task reads, as it
+    was when the digest was made."""
+
+    task: StageTask
+    digest: str
+    attempt: int
+    inputs: Mapping[str, Commit]
+    rungs: tuple[Rung, ...] = ()
+    exact: bool = True
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A committed result. `seconds` is the stage step alone; `detail` says where all of the time went:
+    `read_s`, `wait_s`, `step_s` and `commit_s`."""
+
+    task: str
+    commit: Commit
+    seconds: float
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step made, or what is on its way; `short` where memory ran out meanwhile."""
+
+    made: Payload | Arriving | Path
+    timer: StepTimer
+    short: bool
+
+    def landed(self) -> tuple[Payload | Path, float, bool]:
+        """The result in host memory, the seconds it took, and `short`. Let go of the step: then nothing of it
+        is held on the device."""
+        result = self.made.land() if isinstance(self.made, Arriving) else self.made
+        return result, self.timer.seconds(), self.short
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """An engine that wants to know which task comes next, as the fake one does to act out failures."""
+
+    def begin(self, task: StageTask, attempt: int) -> None: ...
+
+
+class StageWorker:
+    """Runs stage tasks and commits their results."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self._engine: Engine | None = None
+        self._store: Store | None = None
+        self._cache = PayloadCache(config.cache_bytes)
+        self._made: dict[str, str] = {}
+        self._device = DeviceThread()
+        self._short: set[Stage] = set()
+
+    def setup(self) -> dict[str, Any]:
+        """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint.
+
+        What workers that were killed left on this node is deleted.
+        """
+        started = time.monotonic()
+        sweep()
+        config = self.config
+        self._store = _opened(config)
+        remember_beside(self._store.backend.path(""))
+        self._engine = make_engine(config.engine, config.device, config.threads)
+        fix_threads(config.threads)
+        if modelled := config.stages - {Stage.SEGMENT}:
+            engine = self._engine
+            self._device.run(lambda: engine.setup(modelled))
+        return {
+            "worker": config.worker,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "device": config.device,
+            "stages": sorted(config.stages),
+            # A worker that only encodes segments never starts the engine, and speaks for nobody.
+            "fingerprint": self._engine.fingerprint() if modelled else {},
+            "media": media_fingerprint(),
+            "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
+            "sources": self._engine.sources() if modelled else {},
+            "samplers": list(self._samplers()) if modelled else [],
+            "setup_s": time.monotonic() - started,
+        }
+
+    def run(self, order: TaskOrder, cached: Mapping[str, Payload] | None = None) -> TaskResult:
+        """Run one task and commit its result; `cached` offers payloads of earlier tasks by id.
+
+        May be called from two threads: the steps follow one another, and the device works on the second task
+        while the first one's result is fetched and written. Raises `StageError` subclasses only.
+        """
+        with stage_errors(order.task.id):
+            return self._run(order, cached or {})
+
+    def payload(self, task: str) -> Payload | None:
+        """The payload that `run` made for the task, where it is still held."""
+        return self._cache.get(self._made.get(task, ""))
+
+    def destroy(self) -> None:
+        """Release the models and the cache."""
+        self._cache.clear()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        self._device.close()
+
+    def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
+        task = lighten(order.task, order.rungs)
+        clock = _Clock()
+        inputs = self._inputs(order, cached)
+        clock.lap("read_s")
+        with Scratch() as scratch:
+            step = partial(self._work, order, task, inputs, scratch)
+            result, step_s, short = self._device.run(step).landed()
+            # The device may still have been busy with the step before, and the result took its way home.
+            clock.lap("wait_s", apart=("step_s", step_s))
+            warnings = verify_output(task, result, self.config.verify) + (_SHORT if short else ())
+            commit = self._commit(order, result, self._provenance(order, step_s, warnings, exact=not short))
+        clock.lap("commit_s")
+        self._note("end", order)
+        return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
+
+    def _work(
+        self,
+        order: TaskOrder,
+        task: StageTask,
+        inputs: Mapping[str, Sequence[Payload]],
+        scratch: Path,
+    ) -> _Step:
+        engine = self._ready()
+        self._note("begin", order)
+        fix_threads(self.config.threads)
+        free_memory(order.rungs, engine)
+        if isinstance(engine, Watcher):
+            engine.begin(task, order.attempt)
+        device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
+        failed, timer = failed_allocations(device), StepTimer(device)
+        try:
+            with _same_content(order):
+                made = begin_stage(task, inputs, engine, scratch)
+            timer.stop()
+        finally:
+            short = failed_allocations(device) > failed
+            if short:
+                self._device.renew()
+        if short:
+            self._accept_short(order)
+        return _Step(made, timer, short)
+
+    def _accept_short(self, order: TaskOrder) -> None:
+        """A result for which memory ran out unnoticed may have other bytes. Raises `OutOfMemory` while this
+        worker can free more; in the end it is taken as it is, from here on at once for this stage."""
+        stage = order.task.stage
+        if stage not in self._short and not set(rungs_of_room(stage)).issubset(order.rungs):
+            raise OutOfMemory(
+                f"{order.task.id}: memory of {self.config.device} ran out within the step, and a library "
+                f"went on another way, which may change the result; {LESS_MEMORY}"
+            )
+        self._short.add(stage)
+
+    def _inputs(self, order: TaskOrder, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
+        """Payloads by role, those of one role in the order of the task's needs."""
+        inputs: dict[str, list[Payload]] = {}
+        for need in order.task.needs:
+            inputs.setdefault(need.role, []).append(self._input(need, order.inputs[need.task], cached))
+        return inputs
+
+    def _input(self, need: Need, commit: Commit, cached: Mapping[str, Payload]) -> Payload:
+        payload = self._cache.get(commit.digest)
+        if payload is None and (lent := cached.get(need.task)) is not None:
+            # What a cache holds on to, an object store could neither free nor move to disk.
+            payload = lent.copy()
+        if payload is None:
+            assert self._store is not None
+            payload = unpack(self._store.read(commit))
+        self._cache.put(commit.digest, payload)
+        return payload
+
+    def _commit(self, order: TaskOrder, result: Payload | Path, provenance: dict[str, Any]) -> Commit:
+        assert self._store is not None
+        if isinstance(result, Path):
+            return self._store.put(
+                order.digest, order.attempt, result.suffix.removeprefix("."), result, provenance
+            )
+        commit = self._store.put(order.digest, order.attempt, PAYLOAD_SUFFIX, pack(result), provenance)
+        if commit.provenance == provenance:
+            # Another attempt may have won; then the store's bytes count, not these.
+            self._cache.put(order.digest, result)
+            self._made[order.task.id] = order.digest
+        return commit
+
+    def _provenance(
+        self, order: TaskOrder, seconds: float, warnings: tuple[str, ...], exact: bool
+    ) -> dict[str, Any]:
+        return {
+            "task": order.task.id,
+            "worker": self.config.worker,
+            "host": socket.gethostname(),
+            "device": self.config.device,
+            "attempt": order.attempt,
+            "seconds": round(seconds, 3),
+            "python": platform.python_version(),
+            "exact": exact and order.exact and is_exact(order.rungs),
+            "ladder": [rung.value for rung in order.rungs],
+            "warnings": list(warnings),
+        }
+
+    def _note(self, what: str, order: TaskOrder) -> None:
+        if not self.config.trace:
+            return
+        line = {"event": what, "task": order.task.id, "attempt": order.attempt, "pid": os.getpid()}
+        with Path(self.config.trace).open("a") as trace:
+            trace.write(json.dumps(line) + "\n")
+
+    def _samplers(self) -> tuple[str, ...]:
+        """Empty where the engine's samplers were checked with the spec."""
+        return self._engine.samplers() if isinstance(self._engine, ManySamplers) else ()
+
+    def _ready(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("run before setup")
+        return self._engine
+
+
+@contextmanager
+def _same_content(order: TaskOrder) -> Iterator[None]:
+    """Raises InvalidInput where the file that the step reads is not what it was when the job was planned:
+    its result would stand under the digest of the other one."""
+    path = getattr(order.task.params, "path", "")
+    if not order.content:
+        yield
+        return
+    _require_content(path, order.content)
+    yield
+    _require_content(path, order.content)
+
+
+def _require_content(path: str, content: str) -> None:
+    if file_digest(path) != content:
+        raise InvalidInput(
+            f"{path} has changed since this render began: put it back, or render again to take it as it is"
+        )
+
+
+def _opened(config: WorkerConfig) -> Store:
+    """The job's store. The driver could write there: where this worker cannot, the disk has filled up
+    meanwhile or access was lost, and the job waits until that is mended. Raises StorageProblem for that,
+    else what `Store.join` raises."""
+    try:
+        return Store.join(config.runs_url, config.job_id)
+    except StoreUnusable as error:
+        if isinstance(error.__cause__, StorageProblem):
+            raise error.__cause__ from None
+        raise
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str, apart: tuple[str, float] = ("", 0.0)) -> None:
+        """Since the last lap; a part of it that was measured otherwise, `apart` by name, is not counted
+        twice."""
+        now, (other, seconds) = time.monotonic(), apart
+        self.laps[name] = max(0.0, now - self._last - seconds)
+        if other:
+            self.laps[other] = seconds
+        self._last = now

@@ -1,0 +1,218 @@
+"""How long a stage task is expected to take: rates per model and device, corrected by what was measured.
+
+The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
+of output; that of segments is one CPU core's. Larger models, told from their files, take as much longer as
+was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
+expected time, by engine, model, device, stage and size; a size never seen takes the ratio of its stage, a
+stage never seen that of its device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from farm.estimates.model_size import ratios
+from farm.scheduler.config import SchedulerConfig, budget_bytes
+from farm.simulator.simulate import SimulationConfig
+from jobs.errors import FarmError
+from jobs.planning.params import DecodeParams, SampleParams, SegmentParams, UpscaleParams
+from jobs.records import Form
+from jobs.spec.engine import EngineConfig, FakeConfig
+from jobs.spec.run import Run
+from jobs.store.documents import Documents
+from jobs.store.opening import open_backend
+from jobs.tasks.task import Stage, StageTask
+
+STEP_S_PER_TOKEN = 2.0e-5
+REFINE_S_PER_TOKEN = 3.2e-5
+DECODE_S_PER_PIXEL = 9.0e-9
+SEGMENT_S_PER_PIXEL = 7.3e-8
+"""H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
+ENCODE_S = 0.2
+
+BUNDLED_ON_CPU: Mapping[str, float] = {
+    "diffusers|bundled|cpu|sample": 11.0,
+    "diffusers|bundled|cpu|upscale": 7.0,
+    "diffusers|bundled|cpu|decode": 19.0,
+}
+"""Ratios to start from for the model that everybody tries first, as measured on two idle cores."""
+
+FOLDER, FILE = "durations", "durations.json"
+MOST_COUNTED = 50
+"""Measurements that one mean remembers: a newer one never weighs less than one in so many."""
+
+
+def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
+    """The estimate for each task of a job on this engine, before anything was measured."""
+    if engine.name == "fake":
+        return lambda task: _fake_s(task, engine.fake)
+    return _model_s
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where tasks were measured. Segments are encoded on CPUs, wherever the models run."""
+
+    engine: EngineConfig
+    device: str
+
+    def key(self, stage: Stage) -> str:
+        weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
+        device = "core" if stage is Stage.SEGMENT else self.device
+        return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}|{device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Laps:
+    """Where one task's time went, seconds: reading its inputs, the stage step, writing the result."""
+
+    step_s: float
+    read_s: float = 0.0
+    commit_s: float = 0.0
+
+
+class Durations:
+    """Running means, each with its number of measurements."""
+
+    def __init__(self, means: Mapping[str, tuple[float, int]] | None = None) -> None:
+        self.means = dict(means or {})
+
+    def estimate(self, place: Place) -> Callable[[StageTask], float]:
+        """What each task of a job occupies a device there, seconds: reading and the step."""
+        expected, usual = expected_s(place.engine), ratios(place.engine)
+
+        def seconds(task: StageTask) -> float:
+            where = place.key(task.stage)
+            ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
+            if ratio is None:
+                ratio = BUNDLED_ON_CPU.get(f"{where}|{task.stage}") or usual.get(task.stage, 1.0)
+            return expected(task) * ratio + self._overhead_s(place, task.stage, "read")
+
+        return seconds
+
+    def commit_s(self, place: Place) -> dict[Stage, float]:
+        """What writing a result of each stage takes there, seconds; 0 where it was never measured."""
+        return {stage: self._overhead_s(place, stage, "commit") for stage in Stage}
+
+    @property
+    def latency_s(self) -> float:
+        """Between a worker and the driver, there and back, seconds."""
+        return self._mean("latency") or 0.0
+
+    def simulation(self, place: Place, run: Run) -> SimulationConfig:
+        """What costs time there beside the stages, as far as it was measured, and what `run` holds back."""
+        one_way_s = self.latency_s / 2
+        return SimulationConfig(
+            handoff_s=one_way_s,
+            commit_s=self.commit_s(place),
+            report_s=one_way_s,
+            scheduler=SchedulerConfig(budget_bytes=budget_bytes(run)),
+        )
+
+    def observe(self, place: Place, task: StageTask, laps: Laps) -> None:
+        """A task of the job took so long there."""
+        if self.observe_step(place, task, laps.step_s):
+            where = place.key(task.stage)
+            self._add(f"{where}|{task.stage}|read", laps.read_s)
+            self._add(f"{where}|{task.stage}|commit", laps.commit_s)
+
+    def observe_step(self, place: Place, task: StageTask, step_s: float) -> bool:
+        """The stage step of such a task took so long there; False where that tells nothing."""
+        usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
+        if usual_s <= 0 or step_s < 0:
+            return False
+        for key in (f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where):
+            self._add(key, step_s / usual_s)
+        return True
+
+    def observe_latency(self, seconds: float) -> None:
+        """A message to a worker and its answer took so long, the work itself not counted."""
+        self._add("latency", max(0.0, seconds))
+
+    def knows(self, place: Place, task: StageTask) -> bool:
+        """Whether a task of this stage and size was measured there."""
+        return f"{place.key(task.stage)}|{task.stage}|{_size(task)}" in self.means
+
+    def tells(self, place: Place) -> bool:
+        """Whether estimates there rest on more than the constants, which are of one model and device."""
+        where = place.key(Stage.SAMPLE)
+        given = place.engine.name == "fake" or f"{where}|{Stage.SAMPLE}" in BUNDLED_ON_CPU
+        return given or where in self.means
+
+    def _overhead_s(self, place: Place, stage: Stage, what: str) -> float:
+        return self._mean(f"{place.key(stage)}|{stage}|{what}") or 0.0
+
+    def _mean(self, *keys: str) -> float | None:
+        """The first of these that was measured."""
+        return next((self.means[key][0] for key in keys if key in self.means), None)
+
+    def _add(self, key: str, value: float) -> None:
+        known, count = self.means.get(key, (0.0, 0))
+        count = min(count + 1, MOST_COUNTED)
+        self.means[key] = (known + (value - known) / count, count)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDurations:
+    """What is kept beside the runs: a mean and its number of measurements, by what was measured."""
+
+    means: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+DURATIONS_FORM = Form(FILE, KeptDurations)
+
+
+def read_durations(runs_url: str) -> Durations:
+    """What runs under `runs_url` have measured; empty where nothing was, or where it cannot be read."""
+    try:
+        kept = Documents(open_backend(runs_url, FOLDER)).recall(DURATIONS_FORM)
+    except (FarmError, OSError):
+        return Durations()
+    return Durations(kept.means if kept else None)
+
+
+def keep_durations(runs_url: str, durations: Durations) -> None:
+    """Adds these to what is kept beside the runs. A store that refuses, or what a newer version keeps there,
+    costs an estimate, never a render."""
+    try:
+        place = Documents(open_backend(runs_url, FOLDER))
+        place.require_ours(DURATIONS_FORM)
+        kept = read_durations(runs_url).means | durations.means
+        place.save(DURATIONS_FORM, KeptDurations(dict(sorted(kept.items()))))
+    except (FarmError, OSError):
+        return
+
+
+def _size(task: StageTask) -> str:
+    """What a task's duration depends on beside its model: the expected work, to three digits."""
+    return f"{_model_s(task):.3g}"
+
+
+def _fake_s(task: StageTask, fake: FakeConfig) -> float:
+    seconds = {
+        Stage.ENCODE: fake.encode_s,
+        Stage.SAMPLE: fake.sample_s,
+        Stage.UPSCALE: fake.upscale_s,
+        Stage.DECODE: fake.decode_s,
+    }
+    return seconds.get(task.stage, 0.0) or 0.02
+
+
+def _model_s(task: StageTask) -> float:
+    params = task.params
+    match params:
+        case SampleParams():
+            return _passes(params) * params.tokens * STEP_S_PER_TOKEN
+        case UpscaleParams():
+            return _passes(params) * 4 * params.tokens * REFINE_S_PER_TOKEN
+        case DecodeParams():
+            return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
+        case SegmentParams():
+            return params.owned_frames * params.width * params.height * SEGMENT_S_PER_PIXEL
+    return ENCODE_S
+
+
+def _passes(params: SampleParams | UpscaleParams) -> float:
+    """Steps; without guidance the model runs once in each, not twice."""
+    return params.sampling.steps_run * (0.5 if params.sampling.cfg == 1.0 else 1.0)

@@ -1,0 +1,1 @@
+"""The executors: on Ray and in one process."""

@@ -1,0 +1,228 @@
+"""Rendering on Ray: what stands around the render loop.
+
+Session, capacity check, proof of shared storage and worker pool are opened here, and closed again whatever
+happens.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory, require_gpu
+from cluster.session import Session, SessionConfig, open_session, require_driver, stop_signals
+from farm.estimates.durations import Place, read_durations
+from farm.events import Event, Notice
+from farm.execution.metrics import metered
+from farm.session.session import JobSession, Scope
+from farm.state.job_state import INTERRUPTED
+from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
+from farm.topology.memory import sizes_known
+from farm.topology.probe import PROBED, Probe, keep, one_of_each, summary, tasks_to_probe
+from farm.workers.outage import PATIENCE, Outage, Patience
+from farm.workers.workforce import Workforce, arrange, configure, gpus_named
+from jobs.commands import job_command
+from jobs.errors import StoreUnusable
+from jobs.scratch import sweep
+from jobs.tasks.digest import input_files
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import AUTO
+
+if TYPE_CHECKING:
+    from cluster.pool import PoolConfig
+    from jobs.loading.load import LoadedSpec
+    from jobs.tasks.topology import Topology
+
+UPLOADS = "working_dir_files"
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """Where a job renders. None takes the spec's topology, all GPUs, and the cluster of `RAY_ADDRESS`.
+
+    Where there is no such cluster, Ray is started on this machine, with logical GPUs if it has no real ones.
+    """
+
+    topology: str | None = None
+    gpus: int | None = None
+    address: str | None = None
+    place_notice_s: float = 10.0
+    load_deadline_s: float = 3600.0
+    patience: Patience = PATIENCE
+
+
+def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iterator[Event]:
+    """Render the job on Ray and yield its events; the last one is `JobFinished`.
+
+    SIGTERM and SIGINT end it early, resumable, when it runs in the main thread. Raises CannotRun
+    (environment), JobBusy (another driver holds the job), SpecError (a file that vanished) and UsageError
+    (the topology, a cancelled job).
+    """
+    require_driver(options.address)
+    text = options.topology or loaded.spec.run.topology
+    scope = replace(scope, topology=text, runs_url=_absolute(scope.runs_url))
+    session = JobSession(loaded, scope)
+    # The plan has everything; a long film's checked spec would stay in memory for as long as it renders.
+    del loaded
+    with session:
+        yield from session.begin()
+        if session.standing is not None:
+            yield from session.finish(*session.standing)
+            return
+        if session.resolve() and session.complete:
+            yield session.planned()
+            session.deliver_complete()
+            yield from session.mend()
+            if session.complete:
+                yield from session.finish(session.final_outcome)
+                return
+        session.store.require_shared()
+        refuse_uploads((session.store.url, session.plan.output.dir))
+        try:
+            with open_session(_ray_session(options, text)) as ray_session:
+                yield from _on_cluster(session, options, text, ray_session)
+        finally:
+            # After workers that were ended in the middle of a task; on other nodes the next worker does it.
+            sweep()
+
+
+def _on_cluster(session: JobSession, options: RayOptions, text: str, ray_session: Session) -> Iterator[Event]:
+    from actors.worker.worker import StageWorker
+    from cluster.metrics import Instruments
+    from cluster.pool import Pool
+    from cluster.storage import plant, uproot
+    from farm.execution.render_loop import RenderLoop
+    from farm.workers.waiting import RoomWatch
+
+    arranged = yield from _arranged(session, options, text)
+    if arranged is None:
+        return
+    workforce, place = arranged
+    proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
+    config = replace(_pool_config(session, options), proof=proof)
+    watch = RoomWatch(session, workforce.requests)
+    pool = Pool(StageWorker, configure(session, workforce), config, watch.take)
+    again = job_command("resume", session.store.job_id, session.scope.runs_url)
+    outage = Outage(pool, ray_session, options.patience, again)
+    loop = RenderLoop(session, pool, workforce, place, outage)
+    try:
+        with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
+            pool.start(workforce.requests)
+            yield from metered(loop.run(), session, Instruments(session.store.job_id))
+    finally:
+        pool.close()
+        uproot(proof)
+
+
+def _pool_config(session: JobSession, options: RayOptions) -> PoolConfig:
+    from cluster.pool import PoolConfig
+
+    return PoolConfig(
+        place_notice_s=options.place_notice_s,
+        load_deadline_s=options.load_deadline_s,
+        job=session.store.job_id,
+    )
+
+
+def _arranged(
+    session: JobSession, options: RayOptions, text: str
+) -> Generator[Event, None, tuple[Workforce, Place] | None]:
+    """The workers to ask for, and where they compute; None where a signal ended the job during the probe.
+
+    Raises CapacityError where the cluster can never hold them.
+    """
+    inventory = read_inventory()
+    if gpus_named(text) and session.ledger.stages_left - {Stage.SEGMENT}:
+        require_gpu(inventory)
+    compared: list[Topology] = []
+    if text.strip() == AUTO:
+        inventory = before = _with_memory(session, inventory)
+        probe = yield from _probed(session, inventory, options)
+        if probe is not None and probe.stopped_by:
+            reason = f"stopped by {probe.stopped_by}; the same command continues it"
+            yield from session.finish(INTERRUPTED, reason)
+            return None
+        # The probe may have waited for the first nodes that an autoscaler brought.
+        inventory = _with_memory(session, read_inventory(), before)
+        found = choose_topology(session.remaining_work, inventory, options.gpus)
+        text, compared = str(found.winner.topology), [each.topology for each in found.simulated]
+        session.arranged(text)
+        yield session.record(Notice(f"topology {text}: {found.reason}"))
+        if short := memory_warning(session.remaining_work, inventory):
+            yield session.record(Notice(short))
+    work = session.remaining_work
+    facts = remaining_facts(work, inventory)
+    workforce = arrange(text, inventory, options.gpus, session.ledger.stages_left, facts)
+    check_capacity(inventory, workforce.requests)
+    if slow := segment_warning(work, inventory, facts, workforce.topology, compared):
+        yield session.record(Notice(slow))
+    return workforce, Place(session.plan.engine, inventory.device)
+
+
+def _with_memory(session: JobSession, inventory: Inventory, known: Inventory | None = None) -> Inventory:
+    """With the memory of its GPUs, where models have to fit."""
+    from cluster.device_memory import with_memory
+
+    return with_memory(inventory, known) if sizes_known(session.plan.engine) else inventory
+
+
+def _probed(
+    session: JobSession, inventory: Inventory, options: RayOptions
+) -> Generator[Event, None, Probe | None]:
+    """Measures stage times before the topology is chosen, where they are unknown and there is a choice."""
+    from actors.worker.probe import ProbeWorker
+    from cluster.pool import Pool
+    from farm.workers.waiting import RoomWatch
+
+    place = Place(session.plan.engine, inventory.device)
+    work = session.remaining_work
+    tasks = tasks_to_probe(session.graph, work.tasks, read_durations(work.runs_url), place)
+    if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
+        return None
+    guess = choose_topology(session.remaining_work, inventory, options.gpus).winner.topology
+    workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
+    names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
+    yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
+    watch = RoomWatch(session, workforce.requests)
+    pool = Pool(ProbeWorker, configure(session, workforce), _pool_config(session, options), watch.take)
+    probe = Probe(tasks, pool, workforce)
+    try:
+        with stop_signals(probe.stop) if _in_main_thread() else nullcontext():
+            pool.start(workforce.requests)
+            for notice in probe.run():
+                yield session.record(notice)
+    finally:
+        pool.close()
+    keep(probe, Place(session.plan.engine, read_inventory().device), session.scope.runs_url)
+    if not probe.stopped_by:
+        yield session.record(Notice(summary(probe)))
+    return probe
+
+
+def _ray_session(options: RayOptions, text: str) -> SessionConfig:
+    """A machine without GPUs offers as many logical ones as are asked for."""
+    logical = None if has_gpu() else options.gpus or gpus_named(text)
+    return SessionConfig(address=options.address, gpus=logical)
+
+
+def refuse_uploads(places: Iterable[str]) -> None:
+    """Raise StoreUnusable for a place inside the directory into which Ray unpacks an upload."""
+    for place in places:
+        if UPLOADS in PurePath(place).parts:
+            raise StoreUnusable(
+                f"{place} lies in Ray's temporary copy of the working directory and would be lost with it. "
+                "Give `--runs` and `output.dir` places on storage that every node mounts."
+            )
+
+
+def _absolute(url: str) -> str:
+    """Workers have working directories of their own."""
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

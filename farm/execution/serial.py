@@ -1,0 +1,215 @@
+"""The reference executor: one process, one worker that hosts every stage, tasks in plan order.
+
+What it makes is the measure: every topology on Ray has to give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farm.estimates.durations import Durations, Laps, Place
+from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
+from farm.session.session import JobSession, Scope
+from farm.state.fingerprint import difference
+from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
+from jobs.commands import job_command
+from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
+from jobs.failures import Action, Failure, Verdict, decide
+from jobs.store.documents import Request
+from jobs.tasks.task import Stage
+from jobs.wording import amount
+
+if TYPE_CHECKING:
+    from actors.worker.worker import StageWorker
+    from jobs.loading.load import LoadedSpec
+
+WORKER = "serial"
+
+
+def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
+    """Renders the job in this process and yields its events; the last one is `JobFinished`.
+
+    Raises CannotRun (environment), JobBusy (another driver holds the job), SpecError (a file that vanished)
+    and UsageError (a cancelled job).
+    """
+    with JobSession(loaded, scope) as session:
+        yield from session.begin()
+        if session.standing is not None:
+            yield from session.finish(*session.standing)
+            return
+        yield from _SerialRender(session).run()
+
+
+class _SerialRender:
+    def __init__(self, session: JobSession) -> None:
+        self.session, self.ledger = session, session.ledger
+        self.worker: StageWorker | None = None
+        self.failures: dict[str, list[Failure]] = {}
+        self.attempts: dict[str, int] = {}
+        self.given_up: set[str] = set()
+        self.queue: deque[str] = deque()
+        self.ended: tuple[str, str] | None = None
+        self.place: Place | None = None
+        self.exact = True
+        self.measured = Durations()
+
+    def run(self) -> Iterator[Event]:
+        try:
+            yield from self._render()
+        except StorageProblem as problem:
+            self.ended = PAUSED, str(problem)
+        if self.worker is not None:
+            self.worker.destroy()
+            self.session.keep(self.measured)
+        yield from self.session.finish(*(self.ended or self._outcome()))
+
+    def _render(self) -> Iterator[Event]:
+        session = self.session
+        if not session.resolve():
+            yield from self._start_worker()
+        yield session.planned()
+        session.deliver_complete()
+        yield from session.delivered()
+        self.queue.extend(self.ledger.todo)
+        yield from self._work()
+        while self.ended is None:
+            yield from session.mend()
+            if session.complete:
+                break
+            self.queue.extend(self.ledger.todo)
+            yield from self._work()
+
+    def _work(self) -> Iterator[Event]:
+        if self.queue and self.worker is None:
+            yield from self._start_worker()
+        while self.queue and not self._asked_to_stop():
+            yield from self._step(self.queue.popleft())
+            self.session.check_lock()
+
+    def _start_worker(self) -> Iterator[Event]:
+        from actors.worker.worker import StageWorker, WorkerConfig
+
+        session, run = self.session, self.session.plan.run
+        self.place = Place(session.plan.engine, _device(session.plan.engine.name))
+        stages = self.ledger.graph.stages
+        yield session.record(
+            WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages))
+        )
+        config = WorkerConfig(
+            engine=session.plan.engine,
+            stages=frozenset(stages),
+            device=self.place.device,
+            threads=run.threads,
+            runs_url=session.scope.runs_url,
+            job_id=session.store.job_id,
+            verify=run.verify,
+            worker=WORKER,
+        )
+        self.worker = StageWorker(config)
+        report = self.worker.setup()
+        yield session.record(WorkerReady(WORKER, report["device"], report["setup_s"]))
+        if not self.ledger.digests:
+            session.resolve(report)
+        elif unlike := difference(report, session.engine):
+            if not run.mixed_compute:
+                raise CannotRun(
+                    f"this machine would make other bytes than the job has: {unlike}. Use an equal one, "
+                    "set run.mixed_compute: true, or give the job another name with --job-id"
+                )
+            self.exact = False
+
+    def _step(self, task: str) -> Iterator[Event]:
+        needs = [need.task for need in self.ledger.graph.tasks[task].needs]
+        if task in self.ledger.commits or self.given_up.intersection(needs):
+            self.given_up |= {task} - self.ledger.commits.keys()
+            return
+        missing = [need for need in needs if need not in self.ledger.commits]
+        if missing:
+            self.queue.extendleft([task, *reversed(missing)])
+            return
+        yield from self._attempt(task)
+
+    def _attempt(self, task: str) -> Iterator[Event]:
+        assert self.worker is not None
+        attempt = self.attempts[task] = self.attempts.get(task, 0) + 1
+        stage = self.ledger.graph.tasks[task].stage
+        known = self.failures.get(task, [])
+        rungs = self._decide(known, stage).rungs if known else ()
+        yield self.session.record(TaskStarted(task, WORKER, attempt, "plan order"))
+        try:
+            order = self.ledger.order(task, attempt, rungs)
+            result = self.worker.run(order if self.exact else replace(order, exact=False))
+        except StageError as error:
+            yield self._fail(task, attempt, error)
+        else:
+            yield from self.session.take(result, WORKER, attempt)
+            yield from self.session.settle(task)
+            laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
+            assert self.place is not None
+            self.measured.observe(self.place, self.ledger.graph.tasks[task], laps)
+
+    def _fail(self, task: str, attempt: int, error: StageError) -> Event:
+        failure = _failure(error)
+        history = self.failures.setdefault(task, [])
+        history.append(failure)
+        verdict = self._decide(history, self.ledger.graph.tasks[task].stage)
+        self._follow(task, failure, verdict)
+        event = TaskFailed(task, WORKER, attempt, error.kind.value, str(error), verdict.reason)
+        return self.session.failed(event, given_up=verdict.action is Action.QUARANTINE)
+
+    def _decide(self, failures: list[Failure], stage: Stage) -> Verdict:
+        run = self.session.plan.run
+        return decide(failures, stage, run.max_attempts, run.max_losses)
+
+    def _follow(self, task: str, failure: Failure, verdict: Verdict) -> None:
+        match verdict.action:
+            case Action.RETRY if failure.kind is FailureKind.WORKER_LOST:
+                store = self.session.store
+                again = f"continue with `{job_command('resume', store.job_id, store.runs_url)}`"
+                self.ended = PAUSED, f"this process lost its device, {again}: {failure.message}"
+            case Action.RETRY:
+                self.queue.appendleft(task)
+            case Action.RERENDER_INPUT:
+                self._lose_input(task, failure.corrupt_input)
+            case Action.QUARANTINE:
+                self.given_up.add(task)
+            case Action.PAUSE:
+                self.ended = PAUSED, verdict.reason
+
+    def _lose_input(self, task: str, digest: str) -> None:
+        for need in self.ledger.graph.tasks[task].needs:
+            if self.ledger.digests[need.task] == digest:
+                self.session.lose(need.task)
+        self.queue.appendleft(task)
+
+    def _asked_to_stop(self) -> bool:
+        asked = self.session.store.requests()
+        if Request.CANCEL in asked:
+            self.ended = CANCELLED, "cancelled by the user"
+        elif Request.PAUSE in asked:
+            self.ended = PAUSED, PAUSED_BY_USER
+        return self.ended is not None
+
+    def _outcome(self) -> tuple[str, str]:
+        if not self.given_up:
+            return self.session.final_outcome, ""
+        return (PARTIAL if self.ledger.commits else FAILED), f"{amount(len(self.given_up), 'task')} given up"
+
+
+def _failure(error: StageError) -> Failure:
+    corrupt = error.digest if isinstance(error, CorruptArtifact) else ""
+    return Failure(
+        error.kind, WORKER, str(error), evidence=getattr(error, "evidence", ""), corrupt_input=corrupt
+    )
+
+
+def _device(engine: str) -> str:
+    """The device of an in-process worker."""
+    if engine == "fake":
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,205 @@
+"""Films leave as soon as their last segment is committed, beside the rendering: one thread, in order.
+
+A film is named by its key: the segments, the soundtrack, the form and the ffmpeg that joins them. A film
+that stands already with its key and its SHA-256 is left alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from actors.media.ffmpeg import find_ffmpeg
+from farm.output.outlet import outlet_of
+from farm.output.placing import Placing, Screen
+from farm.output.preview import Preview
+from farm.output.stitch import FilmFacts, assemble_film
+from farm.state.job_state import FilmState, JobState
+from jobs.canonical import sha256_of
+from jobs.errors import CorruptArtifact, StageError, StorageProblem
+from jobs.file_digests import file_digest
+from jobs.planning.output_names import preview_name
+from jobs.planning.planned import Plan, PlannedVideo
+from jobs.scratch import Scratch
+from jobs.store.commits import Commit
+from jobs.store.store import Store
+from jobs.tasks.task import Stage, TaskGraph, task_id
+
+PREVIEW_INTERVAL_S = 15.0
+PREVIEW_SHARE = 0.02
+"""Previews may take this share of the delivery thread's time."""
+LOOK_S = 1.0
+"""While films are waited for, the job's lock is looked at this often."""
+
+
+@dataclass
+class _Reel:
+    """One film in the making: its segment tasks in order, and how far they are committed without a gap.
+
+    `copies` are of segments that lie in an object store: the film is made of files.
+    """
+
+    video: PlannedVideo
+    screen: Screen | None
+    preview: Preview | None
+    segments: tuple[str, ...]
+    missing: set[str]
+    shown: list[Path]
+    copies: Scratch
+    prefix: int = 0
+    previewed: int = 0
+    next_preview_s: float = 0.0
+    handed_over: bool = False
+
+
+class Delivery:
+    """Watches commits, assembles films and previews in a thread of its own.
+
+    `confirm` raises JobBusy once the job is another driver's; `tell` takes notices.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        graph: TaskGraph,
+        store: Store,
+        confirm: Callable[[], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.plan, self.store = plan, store
+        self._tell = tell
+        self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
+        self._reels = {video.name: self._reel(video, graph) for video in plan.videos}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
+        self._running: list[tuple[Future[FilmState | None], bool]] = []
+        self._state = JobState(job=store.job_id)
+
+    def take_over(self) -> None:
+        """Clears away what earlier drivers left unfinished; call it once the job's lock is held."""
+        self._placing.take_over()
+
+    def start(self, commits: Mapping[str, Commit], state: JobState) -> None:
+        """Takes what is committed already; films that are complete are handed over at once."""
+        self._state = state
+        for reel in self._reels.values():
+            reel.missing = {task for task in reel.segments if task not in commits}
+            self._advance(reel, commits)
+
+    def committed(self, task: str, commits: Mapping[str, Commit]) -> None:
+        """Takes one more committed task."""
+        reel = self._reels.get(task.partition("/")[0])
+        if reel is not None and task in reel.missing:
+            reel.missing.discard(task)
+            self._advance(reel, commits)
+
+    def reopen(self, task: str) -> None:
+        """A segment is lost: its film waits until it is committed again."""
+        reel = self._reels[task.partition("/")[0]]
+        reel.missing.add(task)
+        reel.prefix = min(reel.prefix, reel.segments.index(task))
+        reel.handed_over = False
+
+    def finished(self) -> Iterator[tuple[FilmState, bool]]:
+        """Films, and previews (True), that were finished since the last call.
+
+        Raises what assembling raised.
+        """
+        while self._running and self._running[0][0].done():
+            future, preview = self._running.pop(0)
+            if (film := future.result()) is not None:
+                yield film, preview
+
+    def wait(self, check: Callable[[], None]) -> None:
+        """Returns when everything handed over is finished; meanwhile `check` may raise."""
+        while wait_for([future for future, _ in self._running], LOOK_S).not_done:
+            check()
+
+    def close(self) -> None:
+        """Ends the thread; what waits is dropped, what runs is finished."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        for reel in self._reels.values():
+            reel.copies.clear()
+            if reel.screen is not None:
+                reel.screen.close()
+
+    def _advance(self, reel: _Reel, commits: Mapping[str, Commit]) -> None:
+        while reel.prefix < len(reel.segments) and reel.segments[reel.prefix] in commits:
+            reel.prefix += 1
+        if not reel.missing and not reel.handed_over:
+            reel.handed_over = True
+            found = [commits[task] for task in reel.segments]
+            self._running.append((self._thread.submit(self._film, reel, found), False))
+        elif self._preview_due(reel):
+            found = [commits[task] for task in reel.segments[reel.previewed : reel.prefix]]
+            reel.previewed, reel.next_preview_s = reel.prefix, float("inf")
+            self._running.append((self._thread.submit(self._preview, reel, found), True))
+
+    def _preview_due(self, reel: _Reel) -> bool:
+        grown = reel.previewed < reel.prefix < len(reel.segments)
+        return grown and reel.preview is not None and time.monotonic() >= reel.next_preview_s
+
+    def _film(self, reel: _Reel, segments: list[Commit]) -> FilmState:
+        video, key = reel.video, self._key(reel.video, segments)
+        address = self._placing.outlet.address(video.output)
+        known = self._state.film(video.name)
+        same = known is not None and known.key == key and known.path == address
+        if known and same and self._placing.stands(video.output, known.sha256):
+            return known
+        facts: list[FilmFacts] = []
+
+        def make(out: Path) -> str:
+            paths = [self.store.local(commit, reel.copies) for commit in segments]
+            facts.append(assemble_film(video, paths, self.plan.output.container, out, video.output))
+            return facts[0].sha256
+
+        self._placing.put(video.output, make)
+        reel.copies.clear()
+        if reel.screen is not None:
+            with suppress(StorageProblem):
+                self._placing.remove(reel.screen.name)
+        return FilmState(video.name, address, facts[0].sha256, facts[0].frames, video.frame_rate, key)
+
+    def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
+        """Nothing hangs on a preview: one that cannot be written is tried again with the next segments."""
+        assert reel.preview is not None and reel.screen is not None
+        started = time.monotonic()
+        try:
+            shown = [*reel.shown, *(self.store.local(commit, reel.copies) for commit in fresh)]
+            frames = reel.preview.grow(shown)
+            reel.shown = shown
+        except CorruptArtifact:
+            raise
+        except StageError as problem:
+            self._tell(f"no preview of {reel.video.name} yet: {problem}")
+            return None
+        finally:
+            reel.previewed = len(reel.shown)
+            took = time.monotonic() - started
+            reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
+        return FilmState(reel.video.name, reel.screen.address, "", frames, reel.video.frame_rate, "")
+
+    def _reel(self, video: PlannedVideo, graph: TaskGraph) -> _Reel:
+        preview = preview_name(video.name, self.plan.output.container)
+        screen = Screen(self._placing, preview) if preview is not None else None
+        names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
+        segments = tuple(name for name in names if name in graph.tasks)
+        shown = Preview(video, screen) if screen is not None else None
+        return _Reel(video, screen, shown, segments, set(segments), [], Scratch())
+
+    def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
+        audio = video.audio
+        return sha256_of(
+            {
+                "segments": [commit.sha256 for commit in segments],
+                "frames": video.frames,
+                "audio": replace(audio, path=None) if audio else None,
+                "soundtrack": file_digest(audio.path) if audio and audio.path else None,
+                "output": self.plan.output.model_dump(mode="json", exclude={"dir"}),
+                "ffmpeg": find_ffmpeg().build_id,
+            }
+        )

@@ -1,0 +1,271 @@
+"""Films: the stream copy of a video's segments with one track of sound.
+
+Nothing is decoded or encoded again but the sound. What was made is read again and counted before anybody
+gives it the film's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_options, track_rate
+from actors.media.boxes import Track, read_movie
+from actors.media.codecs import Options, time_scale
+from actors.media.frames import png_name
+from actors.media.listing import packet_times
+from actors.media.opening import media_input
+from actors.media.process import (
+    Call,
+    compile_command,
+    exchange,
+    require_room,
+    storage_problem,
+    sync,
+)  # fmt: skip
+from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
+from jobs.formats import CONTAINERS
+from jobs.frames import Span, audio_sample, exact_rate
+from jobs.planning.output_names import PNG_SEQUENCE
+from jobs.planning.planned import PlannedVideo
+
+MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
+MICROSECONDS = 1_000_000
+MATROSKA_ROUNDING_S = Fraction(1, 2000)
+HASH_BLOCK_BYTES = 1 << 20
+GENERATED_CHANNELS = 2
+NO_NUMBERS = "Input contains (near) NaN/+-Inf"
+"""What the AAC encoder says of such samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """A delivered film. `sha256` of a PNG sequence is that of its manifest (`png_manifest`)."""
+
+    path: Path
+    sha256: str
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A segment with pictures: `start` and `frames` count frames of the film."""
+
+    path: Path
+    start: int
+    frames: int
+
+
+def assemble_film(
+    video: PlannedVideo, segments: Sequence[Path], container: str, out: Path, name: str = ""
+) -> FilmFacts:
+    """Join `segments`, one for each chunk of `video` in order, into the film `out`, where nothing stands yet.
+
+    `name` is what the film is going to be called, for messages. The file's user track, or the sound kept in
+    the segments, becomes the film's track. Raises CorruptArtifact when a segment is not what the plan says,
+    StorageProblem when the disk refuses, BadOutput when the film does not hold exactly the planned frames.
+    """
+    if len(segments) != len(video.chunks):
+        raise StageBug(
+            f"{video.name} has {len(video.chunks)} chunks and {len(segments)} segments; report this"
+        )
+    call = Call(f"write the film of {video.name}", writes=out.with_name(name or out.name))
+    try:
+        pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
+        call = replace(call, need_bytes=sum(piece.path.stat().st_size for piece in pieces))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        require_room(call)
+        _write(video, pieces, container, out, call)
+        digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else file_sha256(out)
+    except OSError as error:
+        storage_problem(error, call)
+    return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
+
+
+def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) -> Iterator[Piece]:
+    """Those of `segments` that hold pictures, one segment for each of `chunks`.
+
+    Each is compared with the plan and with the decoder set-up of the first. Raises CorruptArtifact.
+    """
+    first: Track | None = None
+    for chunk, path in zip(video.chunks[chunks.start : chunks.stop], segments, strict=True):
+        if not chunk.owned:
+            continue
+        track = read_movie(path).track("vide")
+        if track is None or track.samples != len(chunk.owned):
+            held = track.samples if track else 0
+            raise CorruptArtifact(
+                f"segment {chunk.index} of {video.name} ({path}) holds {held} frames where the plan has "
+                f"{len(chunk.owned)}; void it and render it again"
+            )
+        first = first or track
+        if track.configuration != first.configuration or track.timescale != time_scale(video.frame_rate):
+            raise CorruptArtifact(
+                f"segment {chunk.index} of {video.name} ({path}) was encoded with other settings "
+                "than the first; void it and render it again"
+            )
+        yield Piece(path, chunk.owned.start, len(chunk.owned))
+
+
+def write_list(pieces: Sequence[Piece], frame_rate: float, path: Path) -> Path:
+    """Playlist for ffmpeg's concat demuxer.
+
+    The demuxer adds durations in whole microseconds. Each is the difference of two rounded absolute times, so
+    the error never exceeds half a microsecond however many segments there are; the durations that the
+    segments themselves state would add up to a frame in long films.
+    """
+    rate = exact_rate(frame_rate)
+    with path.open("w", encoding="utf-8") as file:
+        file.write("ffconcat version 1.0\n")
+        for piece in pieces:
+            first = pieces[0].start
+            start, stop = (_microseconds(f - first, rate) for f in (piece.start, piece.start + piece.frames))
+            name = str(piece.path.resolve()).replace("'", r"'\''")
+            file.write(f"file '{name}'\nduration {stop - start}us\n")
+    return path
+
+
+def _microseconds(frame: int, rate: Fraction) -> int:
+    return round(frame * MICROSECONDS / rate)
+
+
+def _write(video: PlannedVideo, pieces: Sequence[Piece], container: str, out: Path, call: Call) -> None:
+    """Copy the segments into the film `out`, and read it again."""
+    with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
+        playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
+        if container == PNG_SEQUENCE:
+            out.mkdir()
+            exchange(sequence_command(playlist, out), call)
+        else:
+            out.open("xb").close()
+            _join(video, film_command(video, playlist, container, out), call)
+    if container == PNG_SEQUENCE:
+        _verify_sequence(out, video)
+    else:
+        verify_film(out, video, container)
+        sync(out)
+
+
+def _join(video: PlannedVideo, command: list[str], call: Call) -> None:
+    """Run it. Raises InvalidInput for a soundtrack that the encoder of the film's track refuses."""
+    try:
+        exchange(command, call)
+    except StageBug as error:
+        if NO_NUMBERS not in str(error) or video.audio is None or video.audio.path is None:
+            raise
+        raise InvalidInput(
+            f"{video.audio.path} holds samples that are no finite numbers; export the sound again"
+        ) from error
+
+
+def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path) -> list[str]:
+    """Command line that copies the listed segments, and encodes the sound, into `out`."""
+    import ffmpeg
+
+    joined = ffmpeg.input(str(playlist), format="concat", safe=0)
+    streams = [joined["v:0"]]
+    options: Options = {
+        "c:v": "copy",
+        "f": MUXERS[container],
+        "fflags": "+bitexact",
+        "map_metadata": -1,
+        "map_chapters": -1,
+        "max_interleave_delta": 0,
+        **_movie_options(video, container),
+    }
+    if video.audio:
+        stream, sound_options = _sound(video, joined, CONTAINERS[container].audio or "flac")
+        streams.append(stream)
+        options |= sound_options
+    return compile_command(ffmpeg.output(*streams, str(out), **options).global_args(*SAME_ON_EVERY_CPU))
+
+
+def _movie_options(video: PlannedVideo, container: str) -> Options:
+    """mp4 and mov only: index in front, and edit lists that count in samples instead of milliseconds."""
+    if container == "mkv":
+        return {}
+    codec = CONTAINERS[container].audio or "aac"
+    ticks = track_rate(codec, video.audio.sample_rate) if video.audio else time_scale(video.frame_rate)
+    return {
+        "movflags": "+faststart",
+        "video_track_timescale": time_scale(video.frame_rate),
+        "movie_timescale": ticks,
+    }
+
+
+def _sound(video: PlannedVideo, joined: Any, codec: str) -> tuple[Any, Options]:
+    """The film's track: from the user's file, or from what the segments keep."""
+    audio = video.audio
+    assert audio is not None
+    source = media_input(audio.path)["a:0"] if audio.path else joined["a:0"]
+    channels = channels_of(audio.path) if audio.path else GENERATED_CHANNELS
+    rate = track_rate(codec, audio.sample_rate)
+    samples = audio_sample(video.frames, rate, video.frame_rate)
+    first = audio.first_sample(rate, video.frame_rate)
+    return cut_track(source, rate, samples, first), track_options(codec, channels)
+
+
+def verify_film(path: Path, video: PlannedVideo, container: str) -> None:
+    """Read the film again. Raises BadOutput unless it holds exactly the planned frames at constant distance.
+
+    Matroska knows whole milliseconds only, so there a frame may be off by half of one.
+    """
+    rate = exact_rate(video.frame_rate)
+    slack_s = MATROSKA_ROUNDING_S if container == "mkv" else Fraction(0)
+    found = 0
+    for found, time_s in enumerate(packet_times(path, Call(f"read the film of {video.name} again")), start=1):
+        if abs(time_s - (found - 1) / rate) > slack_s:
+            raise BadOutput(f"frame {found - 1} of the film of {video.name} is at {time_s} s; report this")
+    if found != video.frames:
+        raise BadOutput(
+            f"the film of {video.name} holds {found} frames and the plan has {video.frames}; "
+            "void its segments and render them again"
+        )
+
+
+def sequence_command(playlist: Path, folder: Path) -> list[str]:
+    """Command line that copies each picture of the listed segments into a file of its own."""
+    import ffmpeg
+
+    pictures = ffmpeg.input(str(playlist), format="concat", safe=0)["v:0"]
+    # A percent sign in the folder's name would count as a second frame number.
+    pattern = str(folder).replace("%", "%%") + "/%08d.png"
+    return compile_command(
+        ffmpeg.output(pictures, pattern, **{"c:v": "copy", "f": "image2", "start_number": 0})
+    )
+
+
+def _verify_sequence(folder: Path, video: PlannedVideo) -> None:
+    found = sum(1 for _ in folder.iterdir())
+    if found != video.frames or not (folder / png_name(video.frames - 1)).exists():
+        raise BadOutput(f"{video.name} became {found} pictures and the plan has {video.frames}; report this")
+
+
+def png_manifest(folder: Path, frames: int) -> Iterator[str]:
+    """What `sha256sum *.png` prints in the folder of a sequence of `frames` frames, a line at a time."""
+    for index in range(frames):
+        name = png_name(index)
+        yield f"{file_sha256(folder / name)}  {name}\n"
+
+
+def sequence_sha256(folder: Path, frames: int) -> str:
+    """Hex SHA-256 of the manifest of a PNG sequence."""
+    manifest = hashlib.sha256()
+    for line in png_manifest(folder, frames):
+        manifest.update(line.encode())
+    return manifest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

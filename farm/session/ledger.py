@@ -1,0 +1,143 @@
+"""What of a job is there: digests that stand for its results, commits that count, and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from farm.session.selection import to_compute, to_remake, within
+from farm.state.progress import split_task
+from jobs.store.commits import Commit
+from jobs.tasks.digest import Fingerprint, digests
+from jobs.tasks.duplicates import Twins, find_twins
+from jobs.tasks.retention import evictable
+from jobs.tasks.task import Stage, TaskGraph
+
+if TYPE_CHECKING:
+    from actors.worker.worker import TaskOrder
+    from jobs.failures import Rung
+
+NO_PROVENANCE: dict[str, Any] = {}
+"""Shared by all commits in memory: there may be a hundred thousand of them; the store has the real one."""
+
+
+class Ledger:
+    """The tasks of one job. Nothing is known of them until `resolve`; `survey` then takes what the store has.
+
+    `commits` are by task, those of decoded frames that were given up left out; `todo` is in plan order and
+    names one of several equal tasks. `scoped` are the tasks that the render is asked for.
+    """
+
+    def __init__(self, graph: TaskGraph, until: Stage | None = None) -> None:
+        self.graph = graph
+        self.scoped = within(graph, until)
+        self.digests: dict[str, str] = {}
+        self.twins = Twins()
+        self.commits: dict[str, Commit] = {}
+        self.todo: list[str] = []
+        self._until = until
+        self._contents: Mapping[str, str] = {}
+        self._inexact: set[str] = set()
+
+    def resolve(self, fingerprint: Fingerprint) -> None:
+        """Fixes every digest."""
+        self._contents = fingerprint.files
+        self.digests = digests(self.graph, fingerprint)
+        self.twins = find_twins(self.digests)
+        self.graph = self.twins.merged(self.graph)
+
+    def survey(self, committed: Mapping[str, Commit], evicted: Mapping[str, Commit]) -> tuple[str, ...]:
+        """Takes what the store holds, by digest. Returns the decodes whose frames nobody needs any more."""
+        for task, digest in self.digests.items():
+            if digest in committed:
+                self._keep(task, committed[digest])
+            elif _is_inexact(evicted.get(digest)):
+                self._inexact.add(task)
+        missing = to_compute(self.graph, self.digests, committed, evicted, self._until)
+        self.todo = self.twins.without(missing)
+        return evictable(self.graph, self.commits)
+
+    def keep(self, task: str, commit: Commit) -> tuple[str, ...]:
+        """Takes a commit for the task and its twins, which are returned; none of them where one was taken
+        before: an attempt that was given up may end all the same, and may have replaced the artifact."""
+        before, family = self.commits.get(task), self.twins.family(task)
+        if before is None or before.file != commit.file:
+            for one in family:
+                self._keep(one, commit)
+        return family if before is None else ()
+
+    def forget(self, task: str) -> None:
+        """Lets go of the commit of a task and its twins."""
+        for twin in self.twins.family(task):
+            self.commits.pop(twin, None)
+
+    def forget_artifact(self, digest: str) -> list[str]:
+        """Lets go of an artifact; the tasks whose commit it was."""
+        lost = [task for task, commit in self.commits.items() if commit.digest == digest]
+        for task in lost:
+            del self.commits[task]
+        return lost
+
+    def remake(self, tasks: Collection[str]) -> None:
+        """Makes `todo` what it takes to have these again, and nothing else."""
+        self.todo = self.twins.without(to_remake(self.graph, tasks, self.commits))
+
+    def retire(self, task: str) -> list[Commit]:
+        """Lets go of decoded frames that the task shows, or is, once every segment that shows them is
+        committed: their commits."""
+        first = self.twins.first.get(task, task)
+        retired = []
+        for name in (first, *(need.task for need in self.graph.tasks[task].needs)):
+            shown = all(reader in self.commits for reader in self.graph.dependents[name])
+            if shown and self.graph.tasks[name].stage is Stage.DECODE and name in self.commits:
+                retired.append(self.commits[name])
+                self.forget(name)
+        return retired
+
+    def order(self, task: str, attempt: int, ladder: tuple[Rung, ...] = ()) -> TaskOrder:
+        """What a worker needs to run `task`: its inputs are committed, or this raises KeyError."""
+        from actors.worker.worker import TaskOrder
+
+        stage_task = self.graph.tasks[task]
+        inputs = {need.task: self.commits[need.task] for need in stage_task.needs}
+        content = self._contents.get(getattr(stage_task.params, "path", ""), "")
+        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, content=content)
+
+    def is_exact(self, task: str) -> bool:
+        """Whether no rung of the ladder changed the task's bytes."""
+        return task not in self._inexact
+
+    def is_exact_film(self, video: str) -> bool:
+        """Whether that holds for every task of the video."""
+        return all(split_task(task)[0] != video for task in self._inexact)
+
+    @property
+    def exact(self) -> bool:
+        """Whether that holds for every task of the job."""
+        return not self._inexact
+
+    @property
+    def left(self) -> list[str]:
+        """What has to be computed; all that the render is asked for while the digests are unknown."""
+        return self.todo if self.digests else self.scoped
+
+    @property
+    def stages_left(self) -> frozenset[Stage]:
+        """The stages of what is left."""
+        return frozenset(self.graph.tasks[task].stage for task in self.left)
+
+    @property
+    def waiting(self) -> set[str]:
+        """The tasks that are not there yet: what has to be computed, and its twins."""
+        return {twin for task in self.todo for twin in self.twins.family(task)}
+
+    def _keep(self, task: str, commit: Commit) -> None:
+        if _is_inexact(commit):
+            self._inexact.add(task)
+        self.commits[task] = replace(commit, digest=self.digests[task], provenance=NO_PROVENANCE)
+
+
+def _is_inexact(commit: Commit | None) -> bool:
+    """Whether a result was made by a rung of the ladder that changes bytes."""
+    return commit is not None and not commit.provenance.get("exact", True)

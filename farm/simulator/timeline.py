@@ -1,0 +1,116 @@
+"""What a simulated run looked like: bars of a Gantt chart, utilisation, the critical path, cost."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from farm.scheduler.graph import STAGES, ScheduleGraph
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Topology
+
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One task on one worker, seconds since the start, `[start_s, stop_s)`."""
+
+    worker: str
+    task: str
+    stage: Stage
+    start_s: float
+    stop_s: float
+
+
+class Timeline:
+    """Filled by a simulation, then read. Failed attempts leave no bar."""
+
+    def __init__(self, graph: ScheduleGraph, topology: Topology, workers: list[str]) -> None:
+        self.graph = graph
+        self.topology = topology
+        self.workers = workers
+        self.makespan_s = 0.0
+        self._worker = array("i")
+        self._task = array("i")
+        self._start = array("d")
+        self._stop = array("d")
+
+    def add(self, worker: int, task: int, start_s: float, stop_s: float) -> None:
+        """A task that succeeded."""
+        self._worker.append(worker)
+        self._task.append(task)
+        self._start.append(start_s)
+        self._stop.append(stop_s)
+
+    def finish(self, now_s: float) -> None:
+        """The scheduler's last word."""
+        self.makespan_s = now_s
+
+    def bars(self) -> Iterator[Bar]:
+        """All bars, in order of their start."""
+        return (self._bar(at) for at in sorted(range(len(self._task)), key=self._start.__getitem__))
+
+    def busy_s(self) -> dict[str, float]:
+        """Seconds of work by worker."""
+        busy = [0.0] * len(self.workers)
+        for worker, start_s, stop_s in zip(self._worker, self._start, self._stop, strict=True):
+            busy[worker] += stop_s - start_s
+        return dict(zip(self.workers, busy, strict=True))
+
+    def utilisation(self) -> dict[str, float]:
+        """Share of the makespan that each worker worked."""
+        return {worker: busy / (self.makespan_s or 1.0) for worker, busy in self.busy_s().items()}
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPUs held times makespan, idle ones included."""
+        return self.topology.gpus * self.makespan_s / _HOUR_S
+
+    def cost(self, gpu_hour_cost: float) -> float:
+        """In the currency of `gpu_hour_cost`."""
+        return self.gpu_hours * gpu_hour_cost
+
+    def critical_path(self) -> list[Bar]:
+        """The bars that the makespan waited for, in order.
+
+        Each starts when the one before it ends: a task that it needs, or the one before it on its worker.
+        """
+        path: list[Bar] = []
+        at = max(range(len(self._stop)), key=self._stop.__getitem__, default=-1)
+        bar_of, before = self._predecessors()
+        while at >= 0:
+            path.append(self._bar(at))
+            needs = [bar_of[need] for need in self.graph.needs[self._task[at]] if need in bar_of]
+            earlier = [i for i in (*needs, before[at]) if i >= 0 and self._start[i] < self._start[at]]
+            at = max(earlier, key=self._stop.__getitem__, default=-1)
+        return path[::-1]
+
+    def critical_stages_s(self) -> dict[Stage, float]:
+        """Seconds of each stage on the critical path."""
+        seconds: dict[Stage, float] = {}
+        for bar in self.critical_path():
+            seconds[bar.stage] = seconds.get(bar.stage, 0.0) + bar.stop_s - bar.start_s
+        return seconds
+
+    def _predecessors(self) -> tuple[dict[int, int], array[int]]:
+        """The last bar of each task, and for each bar the one before it on its worker (or -1)."""
+        bar_of: dict[int, int] = {}
+        before = array("i", [-1]) * len(self._task)
+        last = [-1] * len(self.workers)
+        for at in sorted(range(len(self._task)), key=self._start.__getitem__):
+            bar_of[self._task[at]] = at
+            before[at] = last[self._worker[at]]
+            last[self._worker[at]] = at
+        return bar_of, before
+
+    def _bar(self, at: int) -> Bar:
+        task = self._task[at]
+        return Bar(
+            self.workers[self._worker[at]],
+            self.graph.ids[task],
+            STAGES[self.graph.stage[task]],
+            self._start[at],
+            self._stop[at],
+        )

@@ -1,0 +1,103 @@
+"""A spec for a model file: its recipe, known from its header, and the files that it needs beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from actors.models import TINY_CHECKPOINT
+from jobs.errors import Problem, UsageError
+from jobs.recipes.recipe import ModelFile, Recipe, recipe_for, recipes
+from jobs.weights.describe import Description, describe
+from jobs.weights.header import WeightsFault
+
+SHOTS = """videos:
+  - name: film
+    chunks:
+      - generate: {prompt: "a harbor at dawn, fog over still water, a fishing boat at its mooring"}
+      - extend: {prompt: "the fog lifts, the boat leaves the harbor", num_new_frames: 96, overlap_frames: 24}
+"""
+
+
+def recognised(checkpoint: Path) -> Recipe:
+    """The recipe of the model at `checkpoint`. Raises UsageError where it is none, or none that has one."""
+    try:
+        found = describe(checkpoint)
+    except (OSError, WeightsFault) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _refused(checkpoint, reason, "give the path of a model file or folder") from None
+    if "transformer" not in found.parts:
+        holds = ", ".join(sorted(found.parts)) or "no part of a video model"
+        raise _refused(checkpoint, f"holds {holds}", "name the file that holds the transformer")
+    if checkpoint.exists() and checkpoint.samefile(TINY_CHECKPOINT):
+        raise _refused(checkpoint, "is the bundled model", "leave out --checkpoint")
+    recipe = recipe_for(found.family, found.version, found.size, found.variant)
+    if recipe is None:
+        remedy = f"start from `farm init` without it; the recipes are for {', '.join(recipes())}"
+        raise _refused(checkpoint, f"is {shown(found)}, for which there is no recipe", remedy)
+    return recipe
+
+
+def shown(found: Description) -> str:
+    """`LTX-Video 13b 0.9.8 distilled`."""
+    family = {"ltx-video": "LTX-Video", "ltx-2": "LTX-2"}.get(found.family, "a model of another family")
+    size = found.size or ("" if found.family == "ltx-2" else "of another size")
+    return " ".join(word for word in (family, size, found.version, found.variant) if word)
+
+
+def spec_text(recipe: Recipe, checkpoint: Path, folder: Path) -> str:
+    """The spec, YAML with comments, for a file in `folder`. Files of the recipe that lie beside the
+    checkpoint, or where `farm models get` puts them, are named; others stand as comments."""
+    lines = [
+        f"# {recipe.title}. What stands here wins over the recipe; `farm plan` shows the numbers of both.",
+        "version: 1",
+        "name: film",
+        f"recipe: {recipe.name}",
+        "engine:",
+        *([f"  name: {recipe.engines[0]}"] if recipe.engines[0] != "diffusers" else []),
+        f"  checkpoint: {_path(checkpoint, folder)}",
+        *_beside(recipe, checkpoint, folder),
+    ]
+    if recipe.two_passes:
+        ready = _found(recipe.files["upscale_model"], checkpoint)
+        lines.append(f"{'' if ready else '# '}upscale: {{}}   # the second pass, at twice the size")
+    return "\n".join(lines) + "\n" + SHOTS
+
+
+def _beside(recipe: Recipe, checkpoint: Path, folder: Path) -> Iterator[str]:
+    own = describe(checkpoint).parts
+    for field, file in recipe.files.items():
+        if field == "audio_vae" and file == recipe.files["checkpoint"]:
+            yield f"  audio_vae: {_path(checkpoint, folder)}"
+        elif field != "checkpoint" and field not in own:
+            yield _line(recipe, field, file, checkpoint, folder)
+
+
+def _line(recipe: Recipe, field: str, file: ModelFile, checkpoint: Path, folder: Path) -> str:
+    found = _found(file, checkpoint)
+    if found is not None:
+        return f"  {field}: {_path(found, folder)}"
+    if file.file is None:
+        return f"  {field}: {file.repo}   # a hub id; `farm models get {recipe.name}` fetches what it needs"
+    return f"  # {field}: {Path(file.file).name}   # `farm models get {recipe.name}` fetches it"
+
+
+def _found(file: ModelFile, checkpoint: Path) -> Path | None:
+    """The file beside the checkpoint, or in the folder of its repository beside that of the checkpoint's."""
+    name, repo = file.file or "", file.repo.rpartition("/")[2]
+    places = [checkpoint.parent / Path(name).name if name else checkpoint.parent / repo]
+    places.append(checkpoint.parent.parent / repo / name)
+    return next((place for place in places if place.exists()), None)
+
+
+def _path(path: Path, folder: Path) -> str:
+    """As the spec writes it: relative where it lies in the spec's folder."""
+    whole, home = path.absolute(), folder.absolute()
+    inside = whole.is_relative_to(home)
+    return json.dumps(f"./{whole.relative_to(home)}" if inside else str(whole), ensure_ascii=False)
+
+
+def _refused(checkpoint: Path, value: str, remedy: str) -> UsageError:
+    rule = "a model of a family that has a recipe"
+    return UsageError([Problem("--checkpoint", f"{checkpoint} {value}", rule, remedy)])

@@ -1,0 +1,159 @@
+"""The engine's fingerprint, resolved once per job and kept: is what it says still true on this machine?
+
+What says `auto` is resolved by the first worker that loads the engine and stands in `digests.json` from
+then on. A later render of the same job reuses it without loading a model, as long as the software and the
+model files it names are unchanged.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.media.ffmpeg import media_fingerprint
+from actors.packages import installed_versions
+from jobs.errors import CannotRun
+from jobs.file_digests import file_digest
+from jobs.planning.params import SampleParams, UpscaleParams
+from jobs.planning.planned import Plan
+from jobs.records import Form
+from jobs.store.documents import DIGESTS
+from jobs.store.names import Digest
+from jobs.store.store import Store
+from jobs.tasks.digest import STAGE_VERSION, Fingerprint, input_files
+from jobs.tasks.task import TaskGraph
+from jobs.version import VERSION
+
+SAMPLED = (SampleParams, UpscaleParams)
+MOST_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What `digests.json` holds: the digest of every task in plan order, and what they stand for.
+
+    `config` is the spec's engine section, `engine` the fingerprint that a worker reported of it, `modes` what
+    it made of each `auto`, `sources` the packages and files that it is made of. `media` are the tools of the
+    driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`.
+    """
+
+    digests: dict[str, Digest] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    modes: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    samplers: tuple[str, ...] = ()
+    media: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, int] = field(default_factory=dict)
+    farm: str = ""
+
+
+DIGESTS_FORM = Form(DIGESTS, Frozen)
+
+
+def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
+    """What the digests of this graph stand for: the engine, this machine's media tools, the input files."""
+    files = {path: file_digest(path) for path in input_files(graph)}
+    return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=files)
+
+
+def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
+    """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
+    `sources`, `samplers`); None where nothing is stored or it is no longer true."""
+    kept = store.recall(DIGESTS_FORM)
+    if kept is None or kept.config != plan.engine.model_dump(mode="json"):
+        return None
+    if not kept.engine or not kept.sources or not still_true(kept.sources):
+        return None
+    if kept.engine.get("threads", plan.run.threads) != plan.run.threads:
+        return None
+    return {
+        "fingerprint": kept.engine,
+        "sources": kept.sources,
+        "modes": kept.modes,
+        "samplers": kept.samplers,
+    }
+
+
+def frozen_now(plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str]) -> Frozen:
+    """What is kept of a job from now on."""
+    return Frozen(
+        digests=dict(digests),
+        config=plan.engine.model_dump(mode="json"),
+        engine=dict(report["fingerprint"]),
+        modes=dict(report.get("modes", {})),
+        sources=dict(report.get("sources", {})),
+        samplers=tuple(report.get("samplers", ())),
+        media=media_fingerprint(),
+        stages={stage.value: version for stage, version in STAGE_VERSION.items()},
+        farm=VERSION,
+    )
+
+
+def changed_since(store: Store, now: Frozen) -> str:
+    """With what the job's committed results were made, and how that changed since, in words; empty where it
+    did not, where there are none, or where the spec's own engine section is another one now."""
+    kept = store.recall(DIGESTS_FORM)
+    if kept is None or kept.config != now.config:
+        return ""
+    was, is_now = _made_with(kept), _made_with(now)
+    changes = [
+        f"{key} was {_short(value)} and is {_short(is_now.get(key))}"
+        for key, value in was.items()
+        if is_now.get(key) != value
+    ]
+    if not changes or not store.committed_digests().intersection(kept.digests.values()):
+        return ""
+    model = kept.config.get("diffusion_model") or kept.config.get("checkpoint") or "bundled"
+    engine = f"engine {kept.config.get('name')}, model {model}"
+    return f"rendered by farm {kept.farm or 'of an earlier version'} with {engine}: {'; '.join(changes)}"
+
+
+def _made_with(frozen: Frozen) -> dict[str, Any]:
+    stages = {f"the {stage} stage's version": version for stage, version in frozen.stages.items()}
+    return {**frozen.media, **frozen.engine, **stages}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
+    """How the software that a worker reports differs from what a job's digests stand for, `engine` being the
+    job's fingerprint; empty as a rule. A worker that hosts no models reports no engine."""
+    wanted = {**media_fingerprint(), **engine}
+    own = {**report.get("media", {}), **report["fingerprint"]}
+    keys = [key for key in wanted if key in own and own[key] != wanted[key]]
+    return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
+
+
+def require_samplers(graph: TaskGraph, known: Sequence[str]) -> None:
+    """Raise CannotRun where the job names a sampler that the started engine does not have.
+
+    `known` is empty for engines whose samplers were checked with the spec.
+    """
+    for name, task in graph.tasks.items():
+        sampler = task.params.sampling.sampler if isinstance(task.params, SAMPLED) else None
+        if known and sampler is not None and sampler not in known:
+            near = difflib.get_close_matches(sampler, known, n=1) or known[:1]
+            raise CannotRun(
+                f"{name}: the engine has no sampler {sampler!r}: use one it has, such as {near[0]}."
+            )
+
+
+def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether the packages (by version) and files (by SHA-256) that an engine was made of are what they
+    were."""
+    return _same_packages(sources.get("packages", {})) and _same_files(sources.get("files", {}))
+
+
+def _same_packages(packages: Mapping[str, str]) -> bool:
+    return installed_versions(packages) == packages
+
+
+def _same_files(files: Mapping[str, str]) -> bool:
+    return all(Path(path).exists() and file_digest(path) == digest for path, digest in files.items())

@@ -1,0 +1,52 @@
+"""What a user asked of a job before this driver took it up.
+
+A driver that acts on a request takes it back with the outcome that it writes. One that stands beside an
+unfinished job was made of a driver that died before it could act: the next one has to heed it, else whatever
+starts a dead driver again would undo it. Beside a job that has ended, it came too late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from farm.state.fingerprint import DIGESTS_FORM
+from farm.state.job_state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, JobState
+from jobs.commands import job_command
+from jobs.errors import Problem, UsageError
+from jobs.planning.plan import PLAN_FORM
+from jobs.store.documents import SEEDS_FORM, Request
+from jobs.store.store import Store
+
+ANSWERED: Mapping[str, tuple[Request, ...]] = {
+    CANCELLED: (Request.CANCEL, Request.PAUSE),
+    PAUSED: (Request.PAUSE,),
+}
+"""By outcome: the requests that it settles."""
+
+
+def require_ours(store: Store) -> None:
+    """Raises NewerFormat for a job with documents of a later format: written over, they would lose
+    something."""
+    store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM)
+
+
+def standing(job: str, runs_url: str, known: JobState | None, asked: Set[Request]) -> tuple[str, str] | None:
+    """Outcome and reason with which the job ends before it begins; None where nothing keeps it."""
+    outcome = known.outcome if known is not None else INTERRUPTED
+    if Request.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
+        return CANCELLED, "cancelled by the user"
+    if Request.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
+        return PAUSED, f"paused by the user; `{job_command('resume', job, runs_url)}` continues"
+    return None
+
+
+def require_not_cancelled(job: str, runs_url: str, known: JobState | None) -> None:
+    """Raise UsageError for a job whose stored outcome is `cancelled`."""
+    if known is None or known.outcome != CANCELLED:
+        return
+    rule = "a cancelled job is rendered only when it is taken up again on purpose"
+    remedy = (
+        f"`{job_command('resume', job, runs_url)}` continues it as it is; rendering or submitting the spec "
+        "with --resume does too, also after an edit of it"
+    )
+    raise UsageError([Problem("job", f"{job!r} was cancelled", rule, remedy)])

@@ -1,0 +1,103 @@
+"""The workers of a render: from a topology to what each asks of the cluster, and what it is told to be."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cluster.inventory import Inventory, WorkerRequest
+from farm.topology.machine import machine_of
+from farm.topology.segment_workers import topology_for
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
+
+if TYPE_CHECKING:
+    from cluster.shell import Placement
+    from farm.session.session import JobSession
+    from farm.topology.bound import JobFacts
+
+SEGMENT_CPUS = 1.0
+TRACE = "FARM_TRACE"
+"""Names a file to which every worker appends a line when a step begins and when its result is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """Workers by id, in the order they are asked for."""
+
+    topology: Topology
+    stages: dict[str, frozenset[Stage]]
+    requests: tuple[WorkerRequest, ...]
+
+    def hosts(self, stage: Stage) -> frozenset[str]:
+        """The workers that host a stage."""
+        return frozenset(worker for worker, stages in self.stages.items() if stage in stages)
+
+
+def arrange(
+    text: str,
+    inventory: Inventory,
+    gpus: int | None,
+    needed: frozenset[Stage],
+    facts: JobFacts | None = None,
+) -> Workforce:
+    """The workforce for a topology's text. `gpus` bounds what `mono` takes; None takes every GPU there is,
+    and of those that an autoscaler may bring as many as the job's `facts` have use for.
+
+    Segments get the workers that the text names, else those that the job's `facts` ask for; one where there
+    are none. Pools without a stage that the job needs are left out. Raises UsageError and CapacityError.
+    """
+    machine = machine_of(inventory, facts)
+    available = machine.gpus if gpus is None else float(gpus)
+    machine = replace(machine, gpus=available if text.strip() == MONO else math.inf)
+    topology = topology_for(text, machine, facts) if facts else parse_topology(text, machine)
+    topology.require(needed)
+    idle = topology.idle_pools(needed)
+    return _enlist(Topology(tuple(pool for pool in topology.pools if pool not in idle)))
+
+
+def gpus_named(text: str) -> int:
+    """The GPUs that a topology's text asks for by itself: 1 for `mono` and `auto`. Raises UsageError."""
+    if text.strip() in (MONO, AUTO):
+        return 1
+    return math.ceil(parse_topology(text, Machine(math.inf)).gpus)
+
+
+def _enlist(topology: Topology) -> Workforce:
+    stages: dict[str, frozenset[Stage]] = {}
+    requests = []
+    for pool in topology.pools:
+        for number in range(pool.count):
+            worker = f"{_name(pool)}-{number}"
+            stages[worker] = pool.stages
+            requests.append(WorkerRequest(worker, gpus=pool.gpus, cpus=0.0 if pool.gpus else SEGMENT_CPUS))
+    return Workforce(topology, stages, tuple(requests))
+
+
+def _name(pool: Pool) -> str:
+    return MONO if {Stage.SAMPLE, Stage.DECODE} <= pool.stages else pool.name
+
+
+def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequest, Placement], Any]:
+    """What a placed worker is told: its stages, its device, the job's store and thread counts."""
+    from actors.worker.worker import WorkerConfig
+
+    run = session.plan.run
+
+    def config(request: WorkerRequest, placement: Placement) -> WorkerConfig:
+        return WorkerConfig(
+            engine=session.plan.engine,
+            stages=workforce.stages[request.id] & session.graph.stages,
+            device=placement.device,
+            threads=run.threads,
+            runs_url=session.scope.runs_url,
+            job_id=session.store.job_id,
+            verify=run.verify,
+            worker=request.id,
+            trace=os.environ.get(TRACE, ""),
+        )
+
+    return config

@@ -1,0 +1,125 @@
+"""What becomes of sources, sounds and images that nobody asked for in so many words: said before the render.
+
+Each line names the file, what happens to it, and what to write to have it otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs.formats import CONTAINERS
+from jobs.frames import TEMPORAL, exact_rate
+from jobs.planning.facts import SourceFacts, VideoFact
+from jobs.planning.planned import Plan, PlannedSource, PlannedVideo
+
+
+def notices(plan: Plan, facts: SourceFacts) -> tuple[str, ...]:
+    """One line for each change; films that share one share its line."""
+    films: dict[str, list[str]] = {}
+    has_sound = CONTAINERS[plan.output.container].audio is not None
+    for video in plan.videos:
+        for line in _of_video(video, facts, has_sound):
+            films.setdefault(line, []).append(video.name)
+    return tuple(f"{_whose(names)}: {line}" for line, names in films.items())
+
+
+def _whose(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _of_video(video: PlannedVideo, facts: SourceFacts, has_sound: bool) -> Iterator[str]:
+    source = video.chunks[0].source
+    fact = facts.videos.get(source.path) if source is not None else None
+    if source is not None:
+        yield from _left_out(source)
+    if source is not None and fact is not None:
+        yield from _shown(source, fact, video.frame_rate)
+        if has_sound:
+            yield from _not_heard(video, source, fact)
+    yield from _cut_or_padded(video, facts)
+    yield from _over_black(video, facts)
+
+
+def _left_out(source: PlannedSource) -> Iterator[str]:
+    """Frames that are left out for the arithmetic of latents; more of them only where the spec says so."""
+    if 0 < source.skip_frames < TEMPORAL:
+        have = source.skip_frames + source.frames
+        yield (
+            f"{source.skip_frames} of the {have} frames of {_name(source.path)} are left out at its start, "
+            f"as a source opens a film with 8k + 1 frames, here {source.frames}. Give it {source.frames} or "
+            f"{source.frames + TEMPORAL} frames to choose them yourself"
+        )
+
+
+def _shown(source: PlannedSource, fact: VideoFact, frame_rate: float) -> Iterator[str]:
+    name = _name(source.path)
+    if fact.seconds is not None:
+        yield (
+            f"{name} has no constant frame rate: each frame of the film is the one on screen at its moment. "
+            "Convert it to a constant rate first for other frames"
+        )
+    elif exact_rate(fact.frame_rate) != exact_rate(frame_rate):
+        change = "left out" if exact_rate(fact.frame_rate) > exact_rate(frame_rate) else "shown twice or more"
+        yield (
+            f"{name} has {fact.frame_rate:g} frames per second and the film {frame_rate:g}: some are "
+            f"{change}. `frame_rate: {fact.frame_rate:g}` shows each once"
+        )
+    if fact.hdr:
+        yield f"{name} is HDR ({fact.hdr}): it is tone-mapped to BT.709. Convert it first to choose how"
+    if fact.transparent:
+        yield f"{name} has transparency: it is shown over black. Convert it first for another background"
+
+
+def _not_heard(video: PlannedVideo, source: PlannedSource, fact: VideoFact) -> Iterator[str]:
+    """The sound of a source that is in no film."""
+    audio, name = video.audio, _name(source.path)
+    if fact.sound_start_s is None or (audio is not None and audio.path in (None, source.path)):
+        return
+    if audio is None:
+        path = json.dumps(source.path, ensure_ascii=False)
+        yield f"the sound of {name} is left out. `audio: {{file: {path}}}` keeps it"
+    else:
+        yield (
+            f"the sound of {name} is left out, {_name(audio.path or '')} is heard instead. Mix both into one "
+            "file to keep it"
+        )
+
+
+def _cut_or_padded(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
+    """Sound that is longer or shorter than its film by more than a frame."""
+    audio = video.audio
+    sound = facts.sounds.get(audio.path) if audio is not None and audio.path is not None else None
+    if audio is None or sound is None:
+        return
+    name, frame_s = _name(audio.path or ""), 1 / video.frame_rate
+    first_s = audio.first_sample(sound.sample_rate, video.frame_rate) / sound.sample_rate
+    missing_s = first_s + video.seconds - sound.seconds
+    frame_s += 1 / sound.sample_rate
+    if missing_s > frame_s:
+        silent_s = min(missing_s, video.seconds)
+        yield (
+            f"{name} ends {silent_s:.2f} s before the film of {video.seconds:.2f} s, which ends in silence. "
+            "Give a longer file, or make the film shorter"
+        )
+    elif -missing_s > frame_s:
+        yield (
+            f"the last {-missing_s:.2f} s of {name} are cut off: the film has {video.seconds:.2f} s. "
+            "Make the film longer, or fade the file out where the film ends"
+        )
+
+
+def _over_black(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
+    paths = dict.fromkeys(guide.path for chunk in video.chunks for guide in chunk.guides)
+    for path in paths:
+        image = facts.images.get(path)
+        if image is not None and image.transparent:
+            yield (
+                f"the transparent parts of {_name(path)} are shown over black. Give it a background to have "
+                "another"
+            )
+
+
+def _name(path: str) -> str:
+    return Path(path).name

@@ -1,0 +1,160 @@
+"""Measuring source material while a spec is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import FarmError
+from jobs.frames import SPATIAL, TEMPORAL, frames_of, latents_of
+from jobs.places import Location, shown
+from jobs.planning.expand import Variant, setting
+from jobs.planning.facts import ClipPart, LatentFact, Probes, SourceFacts, VideoFact
+from jobs.planning.plan import source_plan
+from jobs.rules.findings import Finding
+from jobs.rules.media import intact_films, said
+from jobs.spec.base import MAX_FRAMES
+from jobs.spec.job import JobSpec
+from jobs.spec.video import Source
+from jobs.tasks.graph import LATENT_CHANNELS
+from jobs.weights.safetensors_header import read_header
+
+LATENT_NAMES = ("latents", "latent_tensor", "samples")
+
+
+def probe_sources(
+    spec: JobSpec, probes: Probes, skip: Collection[Location] = ()
+) -> tuple[list[Finding], SourceFacts]:
+    """Facts of every source of the spec, and what is wrong with them; `skip` is known to be faulty.
+
+    Once all else is in order, what films use of them is decoded.
+    """
+    videos: dict[str, VideoFact] = {}
+    latents: dict[str, LatentFact] = {}
+    findings: list[Finding] = []
+    for place, source in _sources(spec):
+        if place in skip:
+            continue
+        try:
+            if source.latent is not None:
+                latents[source.latent] = read_latent_fact(Path(source.latent))
+            elif probes.video is not None and source.path not in videos:
+                videos[source.path] = probes.video(source.path)
+        except (OSError, ValueError, FarmError) as error:
+            findings.append(_finding(place, source.path, said(error, source.path)))
+    facts = SourceFacts(videos, latents)
+    for check in (_check_variant, _Decoder(probes).check):
+        faulty = [*skip, *(finding.location for finding in findings)]
+        findings += [finding for variant in intact_films(spec, faulty) for finding in check(variant, facts)]
+    return list({finding.location: finding for finding in findings}.values()), facts
+
+
+def _sources(spec: JobSpec) -> Iterator[tuple[Location, Source]]:
+    for index, video in enumerate(spec.videos):
+        if video.source is not None:
+            yield ("videos", index, "source", "latent" if video.source.latent else "video"), video.source
+
+
+def _finding(place: Location, path: str, why: str) -> Finding:
+    kind = (
+        "latents in a whole .safetensors file" if place[-1] == "latent" else "a whole video, read by ffmpeg"
+    )
+    return Finding(place, f"{shown(path)}: {why}", kind, "give another file")
+
+
+class _Decoder:
+    """Looks at what films use of their sources, at each part once."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+        self._faults: dict[tuple[str, ClipPart], str] = {}
+
+    def check(self, variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
+        source = variant.video.source
+        if source is None or facts.frames(source.path, variant.frame_rate) is None:
+            return
+        opened = source_plan(variant, facts)
+        assert opened is not None
+        part = ClipPart(opened.skip_frames, opened.frames, variant.frame_rate)
+        if (source.path, part) not in self._faults:
+            self._faults[source.path, part] = self._fault(source, part)
+        if fault := self._faults[source.path, part]:
+            yield _finding(("videos", variant.index, "source", opened.kind), source.path, fault)
+
+    def _fault(self, source: Source, part: ClipPart) -> str:
+        try:
+            if source.latent is not None and self._probes.latent is not None:
+                self._probes.latent(source.path, latents_of(part.frames))
+            elif source.latent is None and self._probes.clip is not None:
+                self._probes.clip(source.path, part)
+        except (OSError, ValueError, FarmError) as error:
+            return said(error, source.path)
+        return ""
+
+
+def read_latent_fact(path: Path) -> LatentFact:
+    """Shape of the latent in a safetensors file, from its header. Raises OSError or ValueError."""
+    header = read_header(path)
+    shape = header[latent_name(header)]["shape"]
+    return LatentFact(latents=shape[2], channels=shape[1], height=shape[3], width=shape[4])
+
+
+def latent_name(header: dict[str, Any]) -> str:
+    """Which tensor holds the latents. Raises ValueError where none does."""
+    for name in LATENT_NAMES:
+        shape: list[int] = header[name]["shape"] if name in header else []
+        if len(shape) == 5 and shape[0] == 1 and all(shape):
+            return name
+    raise ValueError(f"no tensor [1, C, T, h, w] named {' or '.join(LATENT_NAMES)}")
+
+
+def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
+    source = variant.video.source
+    if source is None:
+        return
+    here: Location = ("videos", variant.index, "source")
+    frames = facts.frames(source.path, variant.frame_rate)
+    if source.latent is not None:
+        yield from _check_latent_size(variant, facts.latents[source.latent], (*here, "latent"))
+    if frames is None:
+        return
+    if frames < 9:
+        place = (*here, "latent" if source.latent else "video")
+        yield Finding(place, f"{frames} frames", "at least 9 frames at the job's rate", "give a longer one")
+        return
+    longest = source.last_frames or frames_of(latents_of(frames))
+    if longest > MAX_FRAMES:
+        at: Location = (*here, "last_frames") if source.last_frames else here
+        rule = f"a source opens with at most {MAX_FRAMES} frames"
+        yield Finding(at, f"{longest} frames", rule, f"write `last_frames: {MAX_FRAMES}` or less")
+    if source.last_frames is not None and source.last_frames > frames:
+        rule = f"at most the {frames} frames that the source has at {variant.frame_rate:g} frames per second"
+        remedy = f"write {frames_of(latents_of(frames))} or less, or leave it out"
+        yield Finding((*here, "last_frames"), f"{source.last_frames} frames", rule, remedy)
+    yield from _check_first_overlap(variant, frames)
+
+
+def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> Iterator[Finding]:
+    have = fact.width * SPATIAL, fact.height * SPATIAL
+    if have != variant.size:
+        rule = f"the size of the video, {variant.size[0]}x{variant.size[1]}"
+        remedy = f"set width: {have[0]} and height: {have[1]} for this video"
+        yield Finding(place, f"a latent of {have[0]}x{have[1]}", rule, remedy)
+    if fact.channels != LATENT_CHANNELS:
+        rule = f"latents of an LTX model, which have {LATENT_CHANNELS} channels"
+        yield Finding(place, f"{fact.channels} channels", rule, "encode the clip with the job's own model")
+
+
+def _check_first_overlap(variant: Variant, frames: int) -> Iterator[Finding]:
+    first = variant.video.chunks[0].extend
+    source = variant.video.source
+    if first is None or source is None:
+        return
+    overlap = setting(first, variant.defaults, "overlap_frames")
+    limit = latents_of(min(frames, source.last_frames or frames)) * TEMPORAL
+    if overlap > limit:
+        place = ("videos", variant.index, "chunks", 0, "extend")
+        rule = f"the overlap is no longer than the source: at most {limit} frames"
+        field = ("overlap_frames",) if "overlap_frames" in first.model_fields_set else ()
+        yield Finding((*place, *field), f"{overlap} frames", rule, f"write {limit} or less")

@@ -1,0 +1,1 @@
+"""Text to plain data with line numbers, bounded before anything is built."""

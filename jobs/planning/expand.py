@@ -1,0 +1,163 @@
+"""From the spec as written to chunks as rendered: matrix, defaults, placeholders and repetitions unrolled."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobs.frames import latents_of
+from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
+from jobs.spec.job import JobSpec
+from jobs.spec.video import Video
+
+LONGEST_WORD = 24
+"""Characters of a matrix value that still stands in a name as it is."""
+
+Combination = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One video of the job: a video of the spec with one combination of the matrix."""
+
+    index: int
+    name: str
+    video: Video
+    defaults: Defaults
+    combination: tuple[tuple[str, str], ...]
+    words: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """Where the spec says so."""
+        return f"videos[{self.index}]"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height before upscaling, pixels."""
+        return self.video.width or self.defaults.width, self.video.height or self.defaults.height
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.video.frame_rate or self.defaults.frame_rate
+
+    def fill(self, text: str) -> str:
+        """The text with each `{placeholder}` of the matrix replaced by its word."""
+        for key, word in self.words.items():
+            text = text.replace("{" + key + "}", word)
+        return text
+
+
+@dataclass(frozen=True)
+class Step:
+    """One chunk as rendered, in latents. `shot_key` names the shot for seeds; `repetition` counts from 0."""
+
+    kind: Literal["generate", "extend", "source"]
+    place: str
+    settings: Generate | Extend
+    overlap: int
+    new: int
+    shot: int
+    shot_key: str
+    index_in_shot: int
+    repetition: int = 0
+
+
+def variants(spec: JobSpec) -> Iterator[Variant]:
+    """Every video of the job, in spec order, combinations in the order of the matrix."""
+    following = dict(itertools.pairwise(spec.matrix))
+    suffixes = {key: _suffixes(key, values, following.get(key, "")) for key, values in spec.matrix.items()}
+    for index, video in enumerate(spec.videos):
+        for picks in itertools.product(*(range(len(values)) for values in spec.matrix.values())):
+            combination = tuple(
+                (key, spec.matrix[key][pick]) for key, pick in zip(spec.matrix, picks, strict=True)
+            )
+            name = "-".join(
+                [video.name, *(suffixes[key][pick] for key, pick in zip(spec.matrix, picks, strict=True))]
+            )
+            yield _variant(index, name, video, spec.defaults, combination)
+
+
+def _variant(index: int, name: str, video: Video, defaults: Defaults, combination: Combination) -> Variant:
+    known = {key: value for key, value in combination if key in Defaults.model_fields}
+    words = {key: str(value) for key, value in combination if key not in known}
+    if known:
+        defaults = Defaults.model_validate({**defaults.model_dump(exclude_unset=True), **known})
+    return Variant(
+        index, name, video, defaults, tuple((key, str(value)) for key, value in combination), words
+    )
+
+
+def _suffixes(key: str, values: Sequence[Any], next_key: str) -> list[str]:
+    """What each value adds to the name: `mood-calm`, or `mood_2` for the second value where that is no word.
+
+    No two combinations spell one name: a word has no underscore, so it is no number, and it does not hold
+    the key that follows, so what is one value's and what the next one's is never in doubt.
+    """
+    words = [re.sub(r"[^A-Za-z0-9.]+", "-", str(value)[:200]).strip("-.").lower() for value in values]
+    counts = Counter(words)
+    return [
+        f"{key}-{word}"
+        if 0 < len(word) <= LONGEST_WORD and counts[word] == 1 and next_key.lower() not in word.split("-")
+        else f"{key}_{number}"
+        for number, word in enumerate(words, 1)
+    ]
+
+
+def setting(chunk: Generate | Extend, defaults: Defaults, field: str) -> Any:
+    """The chunk's own value where it has one, else the default."""
+    return getattr(chunk if field in chunk.model_fields_set else defaults, field)
+
+
+def steps(variant: Variant, source_latents: int | None) -> Iterator[Step]:
+    """The chunks of one video, the source first; `source_latents` is its length, None without a source."""
+    shots = _ShotNames()
+    shot = place_in_shot = 0
+    key = ""
+    if source_latents is not None and variant.video.source is not None:
+        key = shots.key("source")
+        yield Step("source", f"{variant.place}.source", Generate(), 0, source_latents, 0, key, 0)
+        place_in_shot = 1
+    for index, chunk in enumerate(variant.video.chunks):
+        if chunk.generate is not None:
+            shot += 1 if key else 0
+            key, place_in_shot = shots.key(_shot_name(chunk.generate, variant.defaults)), 0
+        for step in _unroll(f"{variant.place}.chunks[{index}]", chunk, variant.defaults):
+            kind, place, settings, overlap, new, repetition = step
+            yield Step(kind, place, settings, overlap, new, shot, key, place_in_shot, repetition)
+            place_in_shot += 1
+
+
+class _ShotNames:
+    """Numbers shots of the same name, so that no two shots share their seeds."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def key(self, name: str) -> str:
+        self._seen[name] += 1
+        return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
+
+
+def _shot_name(chunk: Generate, defaults: Defaults) -> str:
+    if chunk.shot is not None:
+        return f"shot:{chunk.shot}"
+    return f"prompt:{setting(chunk, defaults, 'prompt') or ''}"
+
+
+def _unroll(
+    place: str, chunk: Chunk, defaults: Defaults
+) -> Iterator[tuple[Literal["generate", "extend"], str, Generate | Extend, int, int, int]]:
+    if chunk.generate is not None:
+        new = latents_of(setting(chunk.generate, defaults, "num_frames"))
+        yield "generate", f"{place}.generate", chunk.generate, 0, new, 0
+    if chunk.extend is not None:
+        overlap = setting(chunk.extend, defaults, "overlap_frames") // 8
+        new = setting(chunk.extend, defaults, "num_new_frames") // 8
+        for repetition in range(chunk.extend.repeat):
+            yield "extend", f"{place}.extend", chunk.extend, overlap, new, repetition

@@ -1,0 +1,255 @@
+"""The plan: every chunk of every video with its frames, seeds and windows. Pure, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+
+from jobs.errors import InputError, Problem
+from jobs.frames import (
+    UPSCALE,
+    ChunkSpan,
+    Span,
+    audio_sample,
+    decode_window,
+    fade_frames,
+    frames_of,
+    latents_of,
+    lay_chain,
+    middle_frame,
+    owned_frames,
+)
+from jobs.planning.expand import Step, Variant, setting, steps, variants
+from jobs.planning.facts import SourceFacts
+from jobs.planning.output_names import film_name
+from jobs.planning.params import PlannedGuider, Sampling
+from jobs.planning.planned import (
+    AudioPlan,
+    Plan,
+    PlannedChunk,
+    PlannedGuide,
+    PlannedSource,
+    PlannedVideo,
+    UpscalePlan,
+)
+from jobs.planning.seeds import derive_seed
+from jobs.records import Form
+from jobs.spec.chunk import Defaults, Extend, Generate, Guider
+from jobs.spec.job import JobSpec, Upscale
+
+GUIDED = ("first", "middle", "last")
+SEEDED_STAGES = ("sample", "upscale", "decode")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """What `plan.json` holds."""
+
+    plan: Plan
+
+
+PLAN_FORM = Form("plan.json", PlanFile)
+
+
+def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
+    """The plan of a checked spec; `facts` holds what was probed of its source files."""
+    facts = facts or SourceFacts()
+    return Plan(
+        job=spec.name,
+        videos=tuple(_plan_video(variant, spec, facts) for variant in variants(spec)),
+        engine=spec.engine,
+        upscale=_plan_upscale(spec.upscale) if spec.upscale else None,
+        decode=spec.decode,
+        output=spec.output,
+        run=spec.run,
+        recipe=spec.recipe.name if spec.recipe else None,
+    )
+
+
+def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
+    """Which frames of the source stand as the first chunk: the last 8k+1 of them, at the video's rate."""
+    source = variant.video.source
+    if source is None:
+        return None
+    have = facts.frames(source.path, variant.frame_rate)
+    if have is None:
+        place, rule = f"{variant.place}.source", "the source is measured before planning"
+        raise InputError([Problem(place, source.path, rule, "load the spec with a video probe")])
+    take = frames_of(latents_of(min(have, source.last_frames or have)))
+    known = facts.videos.get(source.path)
+    return PlannedSource(
+        "latent" if source.latent else "video",
+        source.path,
+        take,
+        have - take,
+        sound_start_s=(known.sound_start_s if known else None) or 0.0,
+    )
+
+
+def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
+    """The plan with other sample seeds, by video name and `PlannedChunk.decode_seed`: that stays with a chunk
+    when others are put before it."""
+    videos = tuple(
+        replace(
+            video,
+            chunks=tuple(
+                replace(chunk, seed=seeds.get((chunk.video, chunk.decode_seed), chunk.seed))
+                for chunk in video.chunks
+            ),
+        )
+        for video in plan.videos
+    )
+    return replace(plan, videos=videos)
+
+
+def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedVideo:
+    source = source_plan(variant, facts)
+    planner = _Planner(variant, spec, source)
+    latents = latents_of(source.frames) if source else None
+    for _, shot in groupby(steps(variant, latents), key=lambda step: step.shot):
+        planner.add_shot(list(shot))
+    width, height = variant.size
+    scale = UPSCALE if spec.upscale else 1
+    return PlannedVideo(
+        name=variant.name,
+        chunks=tuple(planner.chunks),
+        frames=planner.frames,
+        width=width * scale,
+        height=height * scale,
+        base_width=width,
+        base_height=height,
+        frame_rate=variant.frame_rate,
+        audio=_plan_audio(variant, source),
+        output=film_name(variant.name, spec.output.container),
+        combination=variant.combination,
+    )
+
+
+def _plan_audio(variant: Variant, source: PlannedSource | None) -> AudioPlan | None:
+    """A source's own sound follows its picture: what is left out of the one is left out of the other."""
+    audio = variant.video.audio
+    if audio is None:
+        return None
+    plan = AudioPlan(audio.mode, audio.file, audio.sample_rate, audio.offset)
+    if source is None or source.path != audio.file:
+        return plan
+    return replace(plan, delay_s=audio.offset + source.sound_start_s, skip_frames=source.skip_frames)
+
+
+class _Planner:
+    """Lays the shots of one video end to end."""
+
+    def __init__(self, variant: Variant, spec: JobSpec, source: PlannedSource | None) -> None:
+        self.variant, self.spec, self.source = variant, spec, source
+        self.chunks: list[PlannedChunk] = []
+        self.frames = 0
+        self._samplings: dict[str, Sampling] = {}
+
+    def add_shot(self, shot: Sequence[Step]) -> None:
+        chain = lay_chain([(step.overlap, step.new) for step in shot])
+        self.chunks += [self._chunk(step, chain, k) for k, step in enumerate(shot)]
+        self.frames += frames_of(chain[-1].stop)
+
+    def _chunk(self, step: Step, chain: Sequence[ChunkSpan], k: int) -> PlannedChunk:
+        decode = self.spec.decode
+        pick = partial(setting, step.settings, self.variant.defaults)
+        seed, upscale_seed, decode_seed = self._seeds(step)
+        return PlannedChunk(
+            video=self.variant.name,
+            index=len(self.chunks) + k,
+            shot=step.shot,
+            index_in_shot=k,
+            kind=step.kind,
+            place=step.place,
+            span=chain[k],
+            window=decode_window(chain, k, decode.context, decode.seam),
+            owned=owned_frames(chain, k).shifted(self.frames),
+            fade_frames=fade_frames(chain, k) if decode.seam == "crossfade" else 0,
+            prompt=self.variant.fill(pick("prompt") or ""),
+            negative=self.variant.fill(pick("negative")),
+            seed=seed,
+            upscale_seed=upscale_seed,
+            decode_seed=decode_seed,
+            sampling=self._sampling(step),
+            guides=_plan_guides(step, chain[k], self.variant.defaults),
+            overlap_strength=pick("overlap_strength"),
+            attention_mode=pick("attention_mode"),
+            ffn_chunks=pick("ffn_chunks"),
+            source=self.source if step.kind == "source" else None,
+            audio=self._audio(step, chain[k]),
+        )
+
+    def _seeds(self, step: Step) -> tuple[int, int, int]:
+        """Seeds of sample, upscale and decode. An explicit one is the sample's own, and roots the rest."""
+        explicit = step.settings.seed
+        root = self.variant.defaults.seed if explicit is None else explicit
+        names = (self.variant.video.name, step.shot_key, step.index_in_shot)
+        sample, upscale, decode = (derive_seed(root, *names, stage) for stage in SEEDED_STAGES)
+        literal = explicit is not None and step.repetition == 0
+        return (root if literal else sample), upscale, decode
+
+    def _sampling(self, step: Step) -> Sampling:
+        """One object per chunk of the spec, however often it repeats."""
+        if step.place not in self._samplings:
+            self._samplings[step.place] = _plan_sampling(step.settings, self.variant.defaults)
+        return self._samplings[step.place]
+
+    def _audio(self, step: Step, span: ChunkSpan) -> Span | None:
+        audio = self.variant.video.audio
+        if audio is None or audio.mode != "condition" or step.kind == "source":
+            return None
+        frames = span.sampled_frames.shifted(self.frames)
+        rate = self.variant.frame_rate
+        return Span(
+            audio_sample(frames.start, audio.sample_rate, rate),
+            audio_sample(frames.stop, audio.sample_rate, rate),
+        )
+
+
+def _plan_sampling(chunk: Generate | Extend, defaults: Defaults) -> Sampling:
+    pick = partial(setting, chunk, defaults)
+    return Sampling(
+        steps=pick("steps"),
+        cfg=pick("cfg"),
+        sampler=pick("sampler"),
+        sigmas=pick("sigmas"),
+        guider=_plan_guider(pick("guider")),
+        max_shift=pick("max_shift"),
+        base_shift=pick("base_shift"),
+    )
+
+
+def _plan_upscale(upscale: Upscale) -> UpscalePlan:
+    sampling = Sampling(
+        steps=upscale.steps,
+        cfg=upscale.cfg,
+        sampler=upscale.sampler,
+        sigmas=upscale.sigmas,
+        guider=_plan_guider(upscale.guider),
+        max_shift=upscale.max_shift,
+        base_shift=upscale.base_shift,
+        denoise=upscale.denoise,
+    )
+    return UpscalePlan(sampling, upscale.guided, upscale.adain, upscale.tone_map)
+
+
+def _plan_guider(guider: Guider) -> PlannedGuider:
+    return PlannedGuider(guider.name, tuple(sorted(guider.params.items())))
+
+
+def _plan_guides(step: Step, span: ChunkSpan, defaults: Defaults) -> tuple[PlannedGuide, ...]:
+    """First, middle and last image; an extend's frames count from its overlap."""
+    chunk, frames = step.settings, frames_of(span.sampled)
+    written = [name for name in GUIDED if f"{name}_image" in chunk.model_fields_set]
+    if not written:
+        return ()
+    images = {name: getattr(chunk, f"{name}_image") for name in written}
+    pick = partial(setting, chunk, defaults)
+    at = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
+    return tuple(
+        PlannedGuide(images[name], frame, pick(f"{name}_strength"), pick("image_strength"), pick("crf"))
+        for name, frame in at.items()
+        if images.get(name) is not None
+    )

@@ -1,0 +1,146 @@
+"""What a plan is made of. `jobs.planning.plan` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from jobs.frames import ChunkSpan, DecodeWindow, Span, first_sample
+from jobs.planning.params import Sampling
+from jobs.spec.engine import EngineConfig
+from jobs.spec.run import Decode, Output, Run
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGuide:
+    """A guide image of one chunk; `frame` counts from the sampled clip's first frame."""
+
+    path: str
+    frame: int
+    strength: float
+    image_strength: float
+    crf: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """Existing material that stands as a chunk: `frames` frames after `skip_frames`, at the video's rate. Its
+    sound, if any, starts `sound_start_s` after its first frame."""
+
+    kind: Literal["video", "latent"]
+    path: str
+    frames: int
+    skip_frames: int
+    sound_start_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChunk:
+    """One chunk. `span` and `window` count the shot's latents, `owned` the film's frames.
+
+    `fade_frames` at the head of `owned` are cross-faded with the chunk before (0 at the head of a shot and
+    with lagging decode). `audio` are the samples of the film's track that the sampled clip hears.
+    `place` is where the spec says so.
+    """
+
+    video: str
+    index: int
+    shot: int
+    index_in_shot: int
+    kind: Literal["generate", "extend", "source"]
+    place: str
+    span: ChunkSpan
+    window: DecodeWindow
+    owned: Span
+    fade_frames: int
+    prompt: str
+    negative: str
+    seed: int
+    upscale_seed: int
+    decode_seed: int
+    sampling: Sampling
+    guides: tuple[PlannedGuide, ...]
+    overlap_strength: float
+    attention_mode: str
+    ffn_chunks: int
+    source: PlannedSource | None = None
+    audio: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPlan:
+    """The film's sound: `path` is None when it is generated.
+
+    The film begins `skip_frames` of its frames into the file, less `delay_s` seconds.
+    """
+
+    mode: Literal["mux", "condition", "generate"]
+    path: str | None
+    sample_rate: int
+    delay_s: float = 0.0
+    skip_frames: int = 0
+
+    def first_sample(self, sample_rate: int, frame_rate: float) -> int:
+        """Sample of the file that is heard with the film's first frame; negative: the file starts later."""
+        return first_sample(self.skip_frames, self.delay_s, sample_rate, frame_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVideo:
+    """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
+
+    `output` is the film's path inside the output folder; `combination` the matrix values that made it.
+    """
+
+    name: str
+    chunks: tuple[PlannedChunk, ...]
+    frames: int
+    width: int
+    height: int
+    base_width: int
+    base_height: int
+    frame_rate: float
+    audio: AudioPlan | None
+    output: str
+    combination: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Running time."""
+        return self.frames / self.frame_rate
+
+
+@dataclass(frozen=True, slots=True)
+class UpscalePlan:
+    """The 2x stage of the whole job."""
+
+    sampling: Sampling
+    guided: bool
+    adain: float = 0.0
+    tone_map: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a job will do. `resolved` freezes what the spec calls `auto`, once, by name; `recipe` names
+    where values came from, which are all in the plan."""
+
+    job: str
+    videos: tuple[PlannedVideo, ...]
+    engine: EngineConfig
+    upscale: UpscalePlan | None
+    decode: Decode
+    output: Output
+    run: Run
+    resolved: tuple[tuple[str, str], ...] = ()
+    recipe: str | None = None
+
+    @property
+    def frames(self) -> int:
+        """Frames of all films together."""
+        return sum(video.frames for video in self.videos)
+
+    def resolve(self, modes: Mapping[str, str]) -> Plan:
+        """The plan with `auto` choices frozen, e.g. `{"attention_mode": "default"}`."""
+        return replace(self, resolved=tuple(sorted({**dict(self.resolved), **modes}.items())))

@@ -1,0 +1,135 @@
+"""The plan as rows: what `farm plan` prints and its JSON holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.planning.params import Sampling
+from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """One chunk: `start_frame` and `stop_frame` are the film's frames that it owns, half-open.
+
+    `sampled_latents` is what the sampler makes, `decoded_latents` what the VAE sees with context.
+    """
+
+    video: str
+    chunk: int
+    shot: int
+    kind: str
+    start_frame: int
+    stop_frame: int
+    fade_frames: int
+    sampled_latents: int
+    decoded_latents: int
+    steps: int
+    seed: int
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """One film: size as delivered (pixels), running time, and how it divides."""
+
+    video: str
+    output: str
+    width: int
+    height: int
+    frames: int
+    frame_rate: float
+    seconds: float
+    shots: int
+    chunks: int
+    sound: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassRow:
+    """One way in which chunks are denoised, in numbers; `chunks` are so many. `name` is that of the stage,
+    `sigmas` is None where they follow from `steps` and the size of the clip."""
+
+    name: str
+    chunks: int
+    sampler: str
+    cfg: float
+    steps: int
+    sigmas: tuple[float, ...] | None
+    guider: str
+    guider_params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """Rows of a whole plan, in plan order."""
+
+    job: str
+    recipe: str | None
+    videos: tuple[VideoRow, ...]
+    chunks: tuple[ChunkRow, ...]
+    passes: tuple[PassRow, ...]
+
+
+def plan_summary(plan: Plan) -> PlanSummary:
+    """Every film, every chunk and every way of denoising of the plan."""
+    chunks = tuple(_chunk_row(chunk) for video in plan.videos for chunk in video.chunks)
+    videos = tuple(_video_row(video) for video in plan.videos)
+    return PlanSummary(plan.job, plan.recipe, videos, chunks, tuple(_passes(plan)))
+
+
+def _passes(plan: Plan) -> Iterator[PassRow]:
+    made = [chunk for video in plan.videos for chunk in video.chunks if chunk.kind != "source"]
+    for sampling, count in Counter(chunk.sampling for chunk in made).items():
+        yield _pass_row("sample", sampling, count)
+    if plan.upscale is not None:
+        yield _pass_row("upscale", plan.upscale.sampling, len(made))
+
+
+def _pass_row(name: str, sampling: Sampling, count: int) -> PassRow:
+    guider = sampling.guider
+    return PassRow(
+        name=name,
+        chunks=count,
+        sampler=sampling.sampler,
+        cfg=sampling.cfg,
+        steps=sampling.steps_run,
+        sigmas=sampling.sigmas,
+        guider=guider.name,
+        guider_params=dict(guider.params),
+    )
+
+
+def _video_row(video: PlannedVideo) -> VideoRow:
+    return VideoRow(
+        video=video.name,
+        output=video.output,
+        width=video.width,
+        height=video.height,
+        frames=video.frames,
+        frame_rate=video.frame_rate,
+        seconds=round(video.seconds, 3),
+        shots=len({chunk.shot for chunk in video.chunks}),
+        chunks=len(video.chunks),
+        sound=video.audio.mode if video.audio else "none",
+    )
+
+
+def _chunk_row(chunk: PlannedChunk) -> ChunkRow:
+    return ChunkRow(
+        video=chunk.video,
+        chunk=chunk.index,
+        shot=chunk.shot,
+        kind=chunk.kind,
+        start_frame=chunk.owned.start,
+        stop_frame=chunk.owned.stop,
+        fade_frames=chunk.fade_frames,
+        sampled_latents=chunk.span.sampled if chunk.kind != "source" else 0,
+        decoded_latents=len(chunk.window.context),
+        steps=chunk.sampling.steps_run if chunk.kind != "source" else 0,
+        seed=chunk.seed,
+        prompt=chunk.prompt,
+    )

@@ -1,0 +1,1 @@
+"""What a spec must keep to, one module for each thing that can be wrong, and how errors read."""

@@ -1,0 +1,148 @@
+"""Rules about the files that a spec names: there, readable, of a safe kind, and never overwritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs.places import Location, shown
+from jobs.rules.findings import Finding
+from jobs.spec.base import is_there
+from jobs.spec.job import JobSpec
+
+PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+WEIGHTS = (".safetensors", ".sft", ".gguf", *PICKLED)
+MODEL_FIELDS = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
+PARTS = ("text_encoder", "transformer", "vae", "latent_upsampler")
+IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
+
+
+def check_input_files(spec: JobSpec) -> Iterator[Finding]:
+    """Images, sounds, source material and fault scripts exist and can be read."""
+    for location, path in input_paths(spec):
+        fault = _file_fault(Path(path))
+        if fault:
+            rule = "a readable file; paths are relative to the spec"
+            yield Finding(location, f"{shown(path)} {fault}", rule, "give the path of an existing file")
+
+
+def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
+    """Every input file that is not a model, with the place that names it."""
+    if spec.engine.fake.faults is not None:
+        yield ("engine", "fake", "faults"), spec.engine.fake.faults
+    for index, video in enumerate(spec.videos):
+        here: Location = ("videos", index)
+        if video.source is not None:
+            yield (*here, "source", "latent" if video.source.latent else "video"), video.source.path
+        if video.audio is not None and video.audio.file is not None:
+            yield (*here, "audio", "file"), video.audio.file
+        for number, chunk in enumerate(video.chunks):
+            kind = "generate" if chunk.generate else "extend"
+            for field in IMAGE_FIELDS:
+                path = getattr(chunk.settings, field, None)
+                if path is not None:
+                    yield (*here, "chunks", number, kind, field), path
+
+
+def _file_fault(path: Path) -> str:
+    """What is wrong with an input file, empty when nothing is."""
+    try:
+        if path.is_dir():
+            return "is a folder"
+        if not path.is_file():
+            return "does not exist"
+        return "" if os.access(path, os.R_OK) else "cannot be read"
+    except (OSError, ValueError):
+        return "cannot be read"
+
+
+def _is_folder(path: Path) -> bool:
+    return is_there(path) and path.is_dir()
+
+
+def check_models(spec: JobSpec) -> Iterator[Finding]:
+    """Model files that the spec names by path exist; hub ids and ComfyUI names are left to the engine."""
+    for location, reference in model_references(spec):
+        fault = _model_fault(spec.engine.name, reference)
+        if fault:
+            rule = "a model file or folder" + (
+                "" if spec.engine.name == "comfyui" else ", or a hub id `owner/name`"
+            )
+            yield Finding(location, f"{shown(reference)} {fault}", rule, "give the path of an existing model")
+
+
+def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
+    """Every model that the spec names, with its place."""
+    for field in MODEL_FIELDS:
+        named = getattr(spec.engine, field)
+        if isinstance(named, str):
+            yield ("engine", field), named
+        elif named is not None:
+            yield from ((("engine", field, index), one) for index, one in enumerate(named))
+    for index, lora in enumerate(spec.engine.loras):
+        yield ("engine", "loras", index, "path"), lora.path
+
+
+def _model_fault(engine: str, reference: str) -> str:
+    path = Path(reference)
+    if engine == "fake" or is_there(path):
+        return ""
+    by_name = not path.is_absolute() and not reference.startswith(".")
+    if engine == "comfyui" and by_name:
+        return ""
+    hub_id = by_name and reference.count("/") == 1 and path.suffix.lower() not in WEIGHTS
+    return "" if hub_id else "does not exist"
+
+
+def check_text_encoder(spec: JobSpec) -> Iterator[Finding]:
+    """The diffusers engine reads its text encoder and tokenizer from one folder; ComfyUI takes files."""
+    if spec.engine.name != "diffusers":
+        return
+    if len(spec.engine.text_encoders) > 1:
+        rule = "with diffusers one folder or hub id that holds `text_encoder/` and `tokenizer/`"
+        value = f"a list of {len(spec.engine.text_encoders)} files"
+        yield Finding(("engine", "text_encoder"), value, rule, "give one", (("engine", "name"),))
+        return
+    for reference in filter(lambda named: _names_a_file(Path(named)), spec.engine.text_encoders):
+        rule = "with diffusers a folder or hub id that holds `text_encoder/` and `tokenizer/`"
+        remedy = "give such a folder or hub id, or write `engine.name: comfyui`, which takes the file"
+        place: Location = ("engine", "text_encoder")
+        yield Finding(place, f"{shown(reference)} names a file", rule, remedy, (("engine", "name"),))
+
+
+def _names_a_file(path: Path) -> bool:
+    return path.is_file() if is_there(path) else path.suffix.lower() in WEIGHTS
+
+
+def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:
+    """Pickled weights run code when they are loaded: only the command line can allow them."""
+    if allow_pickle:
+        return
+    rule = "only `.safetensors`: pickled files can run code"
+    sources = [(at, path) for at, path in input_paths(spec) if at[-1] == "latent"]
+    for location, reference in (*model_references(spec), *sources):
+        if reference.lower().endswith(PICKLED):
+            remedy = "convert it to .safetensors, or pass --allow-pickle if you trust it"
+            yield Finding(location, shown(reference), rule, remedy)
+
+
+def check_folders(spec: JobSpec) -> Iterator[Finding]:
+    """Of a folder of parts, safetensors alone are loaded, whatever the command line allows."""
+    for location, reference in model_references(spec):
+        for folder in (Path(reference), *(Path(reference, part) for part in PARTS)):
+            if pickled := pickled_weights(folder):
+                remedy = f"convert {shown(str(pickled))} to .safetensors"
+                rule = "a folder of `.safetensors`: pickled files can run code"
+                yield Finding(location, f"{shown(reference)} holds {pickled.name}", rule, remedy)
+                break
+
+
+def pickled_weights(folder: Path) -> Path | None:
+    """A pickle in a folder that holds no safetensors; None where there is none."""
+    if not _is_folder(folder):
+        return None
+    files = sorted(folder.iterdir())
+    if any(file.suffix.lower() == ".safetensors" for file in files):
+        return None
+    return next((file for file in files if file.suffix.lower() in PICKLED), None)

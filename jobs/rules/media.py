@@ -1,0 +1,110 @@
+"""Guide images and sounds are what the spec takes them for: seen while it is checked, not hours later."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+from typing import TypeVar
+
+from jobs.errors import FarmError
+from jobs.places import Location, shown
+from jobs.planning.expand import Variant, variants
+from jobs.planning.facts import ImageFact, Probes, SoundFact, SourceFacts
+from jobs.planning.plan import source_plan
+from jobs.rules.combinations import frames_at_most
+from jobs.rules.files import IMAGE_FIELDS, input_paths
+from jobs.rules.findings import Finding
+from jobs.spec.job import JobSpec
+
+MOST_SAID = 300
+AN_IMAGE = "an image: PNG, JPEG or WebP, whole"
+A_SOUND = "a file with sound that ffmpeg can read, whole"
+Fact = TypeVar("Fact")
+
+
+def check_media(
+    spec: JobSpec, probes: Probes, skip: Collection[Location], facts: SourceFacts
+) -> tuple[list[Finding], SourceFacts]:
+    """Files that are no image or hold no sound, and the facts with those of the others; each path is looked
+    into once. `skip` is known to be faulty. Sounds are decoded as far as films play them.
+    """
+    heard = seconds_heard(intact_films(spec, skip), facts)
+    looks = _Looks()
+    images: dict[str, ImageFact] = {}
+    sounds: dict[str, SoundFact] = {}
+    for location, path in input_paths(spec):
+        if location in skip:
+            continue
+        if location[-1] in IMAGE_FIELDS and probes.image is not None:
+            looks.into(location, path, AN_IMAGE, probes.image, images)
+        elif location[-2:] == ("audio", "file") and probes.sound is not None:
+            probe = partial(probes.sound, seconds=heard.get(path, 0.0))
+            looks.into(location, path, A_SOUND, probe, sounds)
+    return looks.findings, replace(facts, images=images, sounds=sounds)
+
+
+def intact_films(spec: JobSpec, faulty: Collection[Location]) -> Iterator[Variant]:
+    """The films of which no part is faulty: they can be laid out."""
+    if any(location[0] in ("matrix", "defaults") or location == ("videos",) for location in faulty):
+        return
+    broken = {location[1] for location in faulty if location[0] == "videos"}
+    yield from (variant for variant in variants(spec) if variant.index not in broken)
+
+
+class _Looks:
+    """Looks into files, each once, and remembers what was found of each and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self._faults: dict[str, str] = {}
+
+    def into(
+        self,
+        location: Location,
+        path: str,
+        rule: str,
+        probe: Callable[[str], Fact],
+        known: dict[str, Fact],
+    ) -> None:
+        if path not in self._faults:
+            self._faults[path] = ""
+            try:
+                known[path] = probe(path)
+            except (OSError, ValueError, FarmError) as error:
+                self._faults[path] = said(error, path)
+        if self._faults[path]:
+            fault = f"{shown(path)}: {self._faults[path]}"
+            self.findings.append(Finding(location, fault, rule, "give another file"))
+
+
+def said(error: Exception, path: str) -> str:
+    """The first line of what is wrong with the file, without its path."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return shorten(lines[0].replace(path, Path(path).name), MOST_SAID, placeholder=" ...")
+
+
+def seconds_heard(films: Iterable[Variant], facts: SourceFacts) -> Mapping[str, float]:
+    """How far into each sound file a film plays it, seconds."""
+    heard: dict[str, float] = defaultdict(float)
+    for variant in films:
+        audio = variant.video.audio
+        if audio is not None and audio.file is not None:
+            stop_s = _stop_s(variant, facts, audio.file) - audio.offset
+            heard[audio.file] = max(heard[audio.file], stop_s)
+    return heard
+
+
+def _stop_s(variant: Variant, facts: SourceFacts, path: str) -> float:
+    """Where the film ends on the clock of its sound file, whose own offset is left out."""
+    frames = sum(frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
+    source = variant.video.source
+    if source is None or facts.frames(source.path, variant.frame_rate) is None:
+        return frames / variant.frame_rate
+    opened = source_plan(variant, facts)
+    assert opened is not None
+    skipped = opened.skip_frames if source.path == path else 0
+    return (skipped + opened.frames + frames) / variant.frame_rate

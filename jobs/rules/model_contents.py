@@ -1,0 +1,95 @@
+"""Rules about model files, from their headers: each is what its field takes it for, and together they make a
+whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from jobs.places import Location, shown
+from jobs.rules.files import model_references
+from jobs.rules.findings import Finding
+from jobs.spec.base import is_there
+from jobs.spec.engine import EngineConfig
+from jobs.spec.job import JobSpec
+from jobs.weights.describe import describe
+from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
+from jobs.weights.use import PARTS, folder_of, lora_misuse, misuse
+
+ENGINE: Location = ("engine", "name")
+
+
+def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location]) -> Iterator[Finding]:
+    """What is wrong with the model files that are on this machine; `bundled` is the file of the bundled
+    model, `skip` is known to be faulty."""
+    engine = spec.engine
+    if engine.name == "fake":
+        return
+    here = {
+        location: Path(reference)
+        for location, reference in model_references(spec)
+        if location not in skip and _is_seen(Path(reference))
+    }
+    faulty = any(location[0] == "engine" for location in skip)
+    for location, path in here.items():
+        field = str(location[1])
+        wrong = misuse(path, field, engine.name) if field in PARTS else None
+        if wrong is not None:
+            faulty = True
+            yield Finding(location, shown(str(path)), wrong.rule, wrong.remedy, (ENGINE,))
+    if not faulty:
+        yield from _whole(engine, here)
+        yield from _loras(engine, here, bundled)
+
+
+def _is_seen(path: Path) -> bool:
+    """Whether there is a header to read: a pickle has none, hub ids and names of ComfyUI's are left to the
+    engine."""
+    return is_there(path) and (path.is_dir() or path.suffix.lower() in (*SAFE, GGUF))
+
+
+def _whole(engine: EngineConfig, here: dict[Location, Path]) -> Iterator[Finding]:
+    """Parts that no file holds. A diffusers folder may be one component alone."""
+    named = ("engine", "checkpoint") if engine.checkpoint else ("engine", "diffusion_model")
+    path = here.get(named)
+    if path is None or (engine.checkpoint and engine.diffusion_model):
+        return
+    depends = (ENGINE, named)
+    if engine.vae is None and not _holds(path, "vae"):
+        rule = f"{path.name} holds no VAE, and frames are made by one"
+        yield Finding(("engine", "vae"), "not given", rule, "name the VAE of the same release", depends)
+    if not engine.text_encoders and not _holds(path, "text_encoder"):
+        rule = f"{path.name} holds no text encoder, and prompts are read by one"
+        yield Finding(("engine", "text_encoder"), "not given", rule, _encoder_remedy(engine), depends)
+
+
+def _encoder_remedy(engine: EngineConfig) -> str:
+    if engine.name == "comfyui":
+        return "name its file: T5 XXL for LTX-Video, Gemma for LTX-2"
+    return "name a folder or hub id that holds `text_encoder/` and `tokenizer/`"
+
+
+def _holds(path: Path, part: str) -> bool:
+    if path.is_dir():
+        return (path / part).is_dir()
+    return part in describe(path).parts
+
+
+def _loras(engine: EngineConfig, here: dict[Location, Path], bundled: Path | None) -> Iterator[Finding]:
+    """LoRAs whose keys do not all change the model."""
+    named: Location = ("engine", "diffusion_model") if engine.diffusion_model else ("engine", "checkpoint")
+    model = here.get(named) if engine.checkpoint or engine.diffusion_model else bundled
+    if model is None or not _is_seen(model) or not _readable(model):
+        return
+    for location, path in here.items():
+        wrong = lora_misuse(path, model, engine.name) if location[1] == "loras" else None
+        if wrong is not None:
+            yield Finding(location, shown(str(path)), wrong.rule, wrong.remedy, (named,))
+
+
+def _readable(model: Path) -> bool:
+    try:
+        read_weights(folder_of(model, "transformer"))
+    except (OSError, WeightsFault):
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""Model files that the spec names by path can be read: seen by their headers, without loading any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs.places import shown
+from jobs.rules.files import PARTS, PICKLED, model_references, pickled_weights
+from jobs.rules.findings import Finding
+from jobs.spec.base import is_there
+from jobs.spec.job import JobSpec
+from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights, shards
+
+RULE = "a whole model file, .safetensors or .gguf, or a folder of them"
+
+
+def check_model_files(spec: JobSpec) -> Iterator[Finding]:
+    """Files and folders on this machine are whole and of a kind that engines read."""
+    if spec.engine.name == "fake":
+        return
+    for location, reference in model_references(spec):
+        path = Path(reference)
+        fault = model_fault(path) if is_there(path) else ""
+        if fault:
+            yield Finding(location, f"{shown(reference)}: {fault}", RULE, "download or copy it again")
+
+
+def model_fault(path: Path) -> str:
+    """Why a model file or folder cannot be read, empty where it can."""
+    try:
+        return _folder_fault(path) if path.is_dir() else _file_fault(path)
+    except WeightsFault as fault:
+        return str(fault)
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror})"
+
+
+def _file_fault(path: Path) -> str:
+    """Pickles are refused, or allowed, by another rule, and have no header."""
+    suffix = path.suffix.lower()
+    if suffix in (*SAFE, GGUF):
+        read_weights(path)
+    elif suffix not in PICKLED:
+        return f"{path.name} is of no kind that holds weights"
+    return ""
+
+
+def _folder_fault(path: Path) -> str:
+    """A folder of parts, or one part: what there is of each is whole. A folder of pickles is refused by
+    another rule."""
+    folders = [part for part in (path, *(path / name for name in PARTS)) if part.is_dir()]
+    if any(pickled_weights(folder) for folder in folders):
+        return ""
+    held = [folder for folder in folders if shards(folder)]
+    for folder in held:
+        read_weights(folder)
+    return "" if held else f"{path.name} holds no .safetensors"

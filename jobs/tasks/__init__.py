@@ -1,0 +1,1 @@
+"""From a plan to stage tasks: graph, digests, duplicates, retention, retries, topologies."""

@@ -1,0 +1,289 @@
+"""From plan to stage-task graph: which tasks there are, what each needs, and how large its result will be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Literal
+
+from jobs.canonical import sha256_of
+from jobs.errors import InputError, Problem
+from jobs.formats import CODECS, usual_codec
+from jobs.frames import SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
+from jobs.planning.params import (
+    DecodeParams,
+    EncodeAudio,
+    EncodeImage,
+    EncodeSource,
+    EncodeText,
+    GuideUse,
+    SampleParams,
+    Sampling,
+    SegmentParams,
+    StageParams,
+    Tiles,
+    UpscaleParams,
+)
+from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
+
+LATENT_CHANNELS = 128
+TEXT_BYTES = 2 * 256 * 4096 * 4
+AUDIO_BYTES_PER_FRAME = 16 * 1024
+
+
+def build_graph(plan: Plan) -> TaskGraph:
+    """Every stage task of the plan, with its needs. Raises InputError where two unequal ones have one id."""
+    tasks: dict[str, StageTask] = {}
+    for video in plan.videos:
+        for _, shot in groupby(video.chunks, key=lambda chunk: chunk.shot):
+            chunks = tuple(shot)
+            chain = tuple(chunk.span for chunk in chunks)
+            for chunk in chunks:
+                for task in _ChunkTasks(plan, video, chunk, chain).all():
+                    _require_same(tasks.setdefault(task.id, task), task)
+    return link(_needs_first(tasks))
+
+
+def _require_same(first: StageTask, task: StageTask) -> None:
+    """Encodes that several chunks share are made once; two other tasks with one id would be one result."""
+    if first is task or replace(task, video=first.video, chunk=first.chunk, shot=first.shot) == first:
+        return
+    rule = f"tasks have names of their own; {first.video} has it too"
+    raise InputError([Problem(f"video {task.video}", f"task {task.id}", rule, "give the video another name")])
+
+
+def latent_bytes(width: int, height: int, latents: int) -> int:
+    """Bytes of float32 latents `[1, 128, latents, height/32, width/32]` for pixels `width` x `height`."""
+    return LATENT_CHANNELS * latents * (height // SPATIAL) * (width // SPATIAL) * 4
+
+
+def _needs_first(tasks: dict[str, StageTask]) -> dict[str, StageTask]:
+    """The tasks in plan order, but none before its needs: a lagging decode needs the next chunk's latents."""
+    ordered: dict[str, StageTask] = {}
+
+    def place(task: StageTask) -> None:
+        for need in task.needs:
+            if need.task not in ordered:
+                place(tasks[need.task])
+        ordered.setdefault(task.id, task)
+
+    for task in tasks.values():
+        place(task)
+    return ordered
+
+
+def link(tasks: Mapping[str, StageTask]) -> TaskGraph:
+    """The graph of these tasks, each standing behind its needs."""
+    dependents: dict[str, list[str]] = {task: [] for task in tasks}
+    for task in tasks.values():
+        for name in dict.fromkeys(need.task for need in task.needs):
+            dependents[name].append(task.id)
+    return TaskGraph(tasks, {task: tuple(after) for task, after in dependents.items()})
+
+
+class _ChunkTasks:
+    """The tasks of one chunk, encodes first. `chain` are the spans of its whole shot."""
+
+    def __init__(
+        self, plan: Plan, video: PlannedVideo, chunk: PlannedChunk, chain: Sequence[ChunkSpan]
+    ) -> None:
+        self.plan, self.video, self.chunk, self.chain = plan, video, chunk, chain
+        self.made: list[StageTask] = []
+        modes = dict(plan.resolved)
+        auto = chunk.attention_mode == "auto"
+        self.attention_mode = modes.get("attention_mode", "auto") if auto else chunk.attention_mode
+
+    def all(self) -> list[StageTask]:
+        self.made.clear()
+        if self.chunk.kind == "source":
+            self._encode_source()
+        else:
+            self._sample(self.chunk.kind)
+        if self.plan.upscale is not None:
+            self._upscale()
+        self._decode()
+        self._segment()
+        return self.made
+
+    def _add(self, stage: Stage, needs: list[Need], params: StageParams, size: int, name: str = "") -> str:
+        chunk = self.chunk
+        task = name or task_id(chunk.video, chunk.index, stage)
+        self.made.append(
+            StageTask(task, stage, chunk.video, chunk.index, chunk.shot, tuple(needs), params, size)
+        )
+        return task
+
+    def _encode(self, kind: str, params: StageParams, size: int) -> str:
+        name = f"encode/{kind}-{sha256_of(params)[:12]}"
+        return self._add(Stage.ENCODE, [], params, size, name)
+
+    def _base_bytes(self, latents: int) -> int:
+        return latent_bytes(self.video.base_width, self.video.base_height, latents)
+
+    def _text(self) -> Need:
+        params = EncodeText(self.chunk.prompt, self.chunk.negative)
+        return Need("conditioning", self._encode("text", params, TEXT_BYTES))
+
+    def _encode_source(self) -> None:
+        self._encode("source", self._source_params(), self._base_bytes(self.chunk.span.new))
+
+    def _source_params(self, chunk: PlannedChunk | None = None) -> EncodeSource:
+        source = (chunk or self.chunk).source
+        assert source is not None
+        video = self.video
+        return EncodeSource(
+            kind=source.kind,
+            path=source.path,
+            width=video.base_width,
+            height=video.base_height,
+            frames=source.frames,
+            frame_rate=video.frame_rate,
+            skip_frames=source.skip_frames,
+            sample_rate=video.audio.sample_rate if video.audio and self._makes_audio() else None,
+            sound_start_s=source.sound_start_s if self._makes_audio() else 0.0,
+        )
+
+    def _latents_of(self, index: int) -> str:
+        """Task that makes the base latents of chunk `index` of this video."""
+        chunk = self.video.chunks[index]
+        if chunk.kind == "source":
+            return f"encode/source-{sha256_of(self._source_params(chunk))[:12]}"
+        return task_id(chunk.video, index, Stage.SAMPLE)
+
+    def _final_latents_of(self, index: int) -> str:
+        """Task that makes the latents of chunk `index` that are decoded."""
+        if self.plan.upscale is None:
+            return self._latents_of(index)
+        return task_id(self.video.name, index, Stage.UPSCALE)
+
+    def _sample(self, kind: Literal["generate", "extend"]) -> None:
+        chunk, video = self.chunk, self.video
+        needs = [self._text(), *self._guide_needs()]
+        if kind == "extend":
+            needs.append(Need("previous", self._latents_of(chunk.index - 1)))
+        if chunk.audio is not None:
+            needs.append(self._audio_need())
+        params = SampleParams(
+            kind=kind,
+            width=video.base_width,
+            height=video.base_height,
+            span=chunk.span,
+            frame_rate=video.frame_rate,
+            seed=chunk.seed,
+            sampling=chunk.sampling,
+            guides=tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in chunk.guides),
+            overlap_strength=chunk.overlap_strength,
+            attention_mode=self.attention_mode,
+            ffn_chunks=chunk.ffn_chunks,
+            audio_mode=video.audio.mode if video.audio and video.audio.mode != "mux" else None,
+        )
+        self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
+
+    def _guide_needs(self) -> list[Need]:
+        width, height = self.video.base_width, self.video.base_height
+        images = [EncodeImage(guide.path, width, height, guide.crf) for guide in self.chunk.guides]
+        return [Need("guide", self._encode("image", image, self._base_bytes(1))) for image in images]
+
+    def _audio_need(self) -> Need:
+        chunk, audio = self.chunk, self.video.audio
+        assert chunk.audio is not None and audio is not None and audio.path is not None
+        frames = frames_of(chunk.span.sampled)
+        heard = chunk.audio.shifted(audio.first_sample(audio.sample_rate, self.video.frame_rate))
+        params = EncodeAudio(
+            path=audio.path,
+            start_sample=heard.start,
+            stop_sample=heard.stop,
+            sample_rate=audio.sample_rate,
+            frame_rate=self.video.frame_rate,
+            frames=frames,
+        )
+        return Need("audio", self._encode("audio", params, frames * AUDIO_BYTES_PER_FRAME))
+
+    def _upscale(self) -> None:
+        chunk, video, plan = self.chunk, self.video, self.plan.upscale
+        assert plan is not None
+        needs = [Need("latents", self._latents_of(chunk.index))]
+        sampling = plan.sampling if chunk.kind != "source" else replace(plan.sampling, steps=0, sigmas=None)
+        if resamples(sampling):
+            needs.append(self._text())
+        if plan.guided and chunk.kind == "extend":
+            needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
+        params = UpscaleParams(
+            width=video.base_width,
+            height=video.base_height,
+            span=chunk.span,
+            frame_rate=video.frame_rate,
+            seed=chunk.upscale_seed,
+            sampling=sampling,
+            guided=plan.guided,
+            trusted=self._trusted(sampling),
+            overlap_strength=chunk.overlap_strength,
+            attention_mode=self.attention_mode,
+            ffn_chunks=chunk.ffn_chunks,
+            adain=plan.adain,
+        )
+        self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
+
+    def _trusted(self, sampling: Sampling) -> int:
+        """Real material, and what is upsampled alone, is as good at its end as anywhere."""
+        overlap = self.chunk.span.overlap
+        before = self.video.chunks[self.chunk.index - 1] if overlap else None
+        made_up = before is not None and before.kind != "source" and resamples(sampling)
+        return informed(overlap) if made_up else overlap
+
+    def _decode(self) -> None:
+        chunk, video, decode = self.chunk, self.video, self.plan.decode
+        if not chunk.window.window:
+            return
+        first = chunk.index - chunk.index_in_shot
+        sources = context_chunks(self.chain, chunk.index_in_shot, chunk.window)
+        needs = [Need("latents", self._final_latents_of(first + k)) for k in sources]
+        tiling = decode.tiling
+        params = DecodeParams(
+            width=video.width,
+            height=video.height,
+            spans=tuple(self.chain[k].artifact for k in sources),
+            own=sources.index(chunk.index_in_shot),
+            window=chunk.window,
+            seed=chunk.decode_seed,
+            frame_rate=video.frame_rate,
+            tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
+            audio=self._makes_audio(),
+            timestep=decode.timestep,
+            noise_scale=decode.noise_scale,
+            tone_map=self.plan.upscale.tone_map if self.plan.upscale else 0.0,
+        )
+        self._add(Stage.DECODE, needs, params, len(chunk.window.keep) * video.width * video.height * 3)
+
+    def _makes_audio(self) -> bool:
+        return self.video.audio is not None and self.video.audio.mode == "generate"
+
+    def _segment(self) -> None:
+        chunk, video, output = self.chunk, self.video, self.plan.output
+        codec = output.codec or usual_codec(output.container)
+        needs = [Need("frames", task_id(chunk.video, chunk.index, Stage.DECODE))]
+        if chunk.fade_frames:
+            needs.append(Need("previous", task_id(chunk.video, chunk.index - 1, Stage.DECODE)))
+        params = SegmentParams(
+            width=video.width,
+            height=video.height,
+            frame_rate=video.frame_rate,
+            fade_frames=chunk.fade_frames,
+            owned_frames=len(chunk.owned),
+            codec=codec,
+            container=CODECS[codec].segment_suffix.lstrip("."),
+            crf=output.crf if CODECS[codec].has_crf else 0,
+            preset=output.preset if CODECS[codec].has_crf else "",
+            pixel_format=CODECS[codec].pixel_format,
+            encode_threads=self.plan.run.encode_threads,
+            audio=self._makes_audio(),
+        )
+        size = int(len(chunk.owned) * video.width * video.height * CODECS[codec].pixel_bytes)
+        self._add(Stage.SEGMENT, needs if chunk.owned else [], params, size)
+
+
+def resamples(sampling: Sampling) -> bool:
+    """True when the upscale stage samples again after the upsampler."""
+    return sampling.sigmas is not None or (sampling.steps > 0 and sampling.denoise > 0)

@@ -1,0 +1,156 @@
+"""Surgical re-render: which results go when some chunks are to be rendered again. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jobs.errors import Problem, UsageError
+from jobs.planning.planned import Plan, PlannedChunk
+from jobs.planning.seeds import derive_seed
+from jobs.tasks.task import Stage, TaskGraph
+
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?\Z")
+
+
+class RetryState(StrEnum):
+    """Which chunks to take, where neither videos nor chunks are named, or on top of them."""
+
+    FAILED = "failed"
+    INEXACT = "inexact"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the user picked: empty sets mean every video and every chunk.
+
+    Chunks count from 0 within a video. `reseed` samples the picked chunks with new seeds.
+    """
+
+    videos: frozenset[str] = frozenset()
+    chunks: frozenset[int] = frozenset()
+    state: RetryState | None = None
+    reseed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """What a retry does, in plan order.
+
+    `chosen` are the tasks of the picked chunks, `void` those and all that depend on them, `again` tasks
+    outside the closure that run once more because their artifact was given up and the closure reads it.
+    `seeds` holds the new sample seeds by video and chunk, `videos` the films that change.
+    """
+
+    chosen: tuple[str, ...]
+    void: tuple[str, ...]
+    again: tuple[str, ...]
+    seeds: Mapping[tuple[str, int], int]
+    videos: tuple[str, ...]
+
+    @property
+    def renders(self) -> int:
+        """How many tasks the next render computes for it."""
+        return len(self.void) + len(self.again)
+
+
+def parse_chunks(text: str) -> frozenset[int]:
+    """`"3-5,8"` is {3, 4, 5, 8}; raises UsageError."""
+    numbers: set[int] = set()
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        match = _RANGE.match(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            rule = "chunk numbers from 0, such as 3 or 3-5"
+            raise UsageError([Problem("--chunks", repr(part), rule, "write for example --chunks 3-5,8")])
+        numbers.update(range(first, last + 1))
+    return frozenset(numbers)
+
+
+def plan_retry(
+    plan: Plan,
+    graph: TaskGraph,
+    selection: Selection,
+    tasks_in_state: Collection[str] = (),
+    evicted: Collection[str] = (),
+) -> RetryPlan:
+    """The closure of a selection.
+
+    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was given up.
+    Raises UsageError for a video or chunk that is not in the plan, and where nothing matches.
+    """
+    chunks = _chosen_chunks(plan, selection)
+    if selection.state is not None:
+        in_state = {(graph.tasks[task].video, graph.tasks[task].chunk) for task in tasks_in_state}
+        chunks = [chunk for chunk in chunks if (chunk.video, chunk.index) in in_state]
+    if selection.state is None or selection.reseed:
+        roots = _tasks_of(graph, chunks)
+    else:
+        roots = _tasks_in_state(graph, chunks, tasks_in_state)
+    if not roots:
+        raise UsageError([_nothing(selection)])
+    void = graph.closure(roots)
+    return RetryPlan(
+        chosen=tuple(roots),
+        void=void,
+        again=_again(graph, void, evicted),
+        seeds={(c.video, c.index): derive_seed(c.seed, "reseed") for c in chunks if selection.reseed},
+        videos=tuple(dict.fromkeys(graph.tasks[task].video for task in void)),
+    )
+
+
+def _chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
+    names = [video.name for video in plan.videos]
+    problems = [_unknown_video(name, names) for name in sorted(selection.videos - set(names))]
+    videos = [video for video in plan.videos if not selection.videos or video.name in selection.videos]
+    longest = max((len(video.chunks) for video in videos), default=0)
+    beyond = sorted(number for number in selection.chunks if number >= longest)
+    if beyond and not problems:
+        rule = f"chunks of these videos are numbered 0 to {longest - 1}"
+        problems.append(Problem("--chunks", str(beyond[0]), rule, "name chunks that are there"))
+    if problems:
+        raise UsageError(problems)
+    every = (chunk for video in videos for chunk in video.chunks)
+    return [chunk for chunk in every if not selection.chunks or chunk.index in selection.chunks]
+
+
+def _unknown_video(name: str, names: list[str]) -> Problem:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
+    return Problem("--videos", repr(name), "must be a video of the job", f"did you mean {', '.join(near)}?")
+
+
+def _nothing(selection: Selection) -> Problem:
+    what = f"no chosen chunk is {selection.state}" if selection.state else "no chunk is chosen"
+    remedy = "leave out --state to take every chosen chunk, or choose others"
+    return Problem("retry", what, "at least one chunk must match", remedy)
+
+
+def _tasks_of(graph: TaskGraph, chunks: Iterable[PlannedChunk]) -> list[str]:
+    """The chunks' own tasks. Encodes are shared and deterministic: rendering them again changes nothing."""
+    wanted = {(chunk.video, chunk.index) for chunk in chunks}
+    return [
+        task.id
+        for task in graph.tasks.values()
+        if task.stage is not Stage.ENCODE and (task.video, task.chunk) in wanted
+    ]
+
+
+def _tasks_in_state(graph: TaskGraph, chunks: Iterable[PlannedChunk], tasks: Collection[str]) -> list[str]:
+    wanted = {(chunk.video, chunk.index) for chunk in chunks}
+    return [
+        name for name, task in graph.tasks.items() if name in tasks and (task.video, task.chunk) in wanted
+    ]
+
+
+def _again(graph: TaskGraph, void: Collection[str], evicted: Collection[str]) -> tuple[str, ...]:
+    """Evicted artifacts that the closure reads, and whatever evicted ones those need in turn."""
+    wanted: set[str] = set()
+    closure = set(void)
+    for name in reversed(list(graph.tasks)):
+        if name in closure or name in wanted:
+            needs = {need.task for need in graph.tasks[name].needs}
+            wanted |= {need for need in needs if need in evicted and need not in closure}
+    return tuple(name for name in graph.tasks if name in wanted)

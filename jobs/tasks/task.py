@@ -1,0 +1,83 @@
+"""Stage tasks and the graph that ties them. `jobs.tasks.graph` builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jobs.planning.params import StageParams
+
+
+class Stage(StrEnum):
+    """What a worker can host."""
+
+    ENCODE = "encode"
+    SAMPLE = "sample"
+    UPSCALE = "upscale"
+    DECODE = "decode"
+    SEGMENT = "segment"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An input: the artifact of `task`, in the given role."""
+
+    role: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageTask:
+    """One stage of one chunk. An encode that several chunks share names the first that needs it.
+
+    `bytes_estimate` is the size of the result, bytes. `video` and `shot` name the chain.
+    """
+
+    id: str
+    stage: Stage
+    video: str
+    chunk: int
+    shot: int
+    needs: tuple[Need, ...]
+    params: StageParams
+    bytes_estimate: int
+
+    @property
+    def seed(self) -> int:
+        """What the global generators are seeded with before the step runs."""
+        return getattr(self.params, "seed", 0)
+
+    @property
+    def chain(self) -> str:
+        """Name of the chain that the task belongs to."""
+        return f"{self.video}/shot{self.shot:03d}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskGraph:
+    """Tasks in plan order (every need stands before its task), and the edges turned round."""
+
+    tasks: Mapping[str, StageTask]
+    dependents: Mapping[str, tuple[str, ...]]
+
+    @property
+    def stages(self) -> frozenset[Stage]:
+        """Stages that have a task."""
+        return frozenset(task.stage for task in self.tasks.values())
+
+    def closure(self, roots: Iterable[str]) -> tuple[str, ...]:
+        """`roots` and everything that depends on them, in plan order."""
+        reached: set[str] = set()
+        waiting = list(roots)
+        while waiting:
+            task = waiting.pop()
+            if task not in reached:
+                reached.add(task)
+                waiting += self.dependents[task]
+        return tuple(task for task in self.tasks if task in reached)
+
+
+def task_id(video: str, chunk: int, stage: Stage) -> str:
+    """`dawn/00003/sample`."""
+    return f"{video}/{chunk:05d}/{stage}"

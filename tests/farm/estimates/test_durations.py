@@ -1,0 +1,151 @@
+"""Expected durations: proportions before anything was measured, ratios after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.estimates.durations import Durations, Laps, Place, expected_s, keep_durations, read_durations
+from jobs.frames import ChunkSpan
+from jobs.planning.params import EncodeText, PlannedGuider, SampleParams, Sampling, SegmentParams
+from jobs.spec.engine import EngineConfig, FakeConfig
+from jobs.spec.run import Run
+from jobs.tasks.task import Stage, StageTask
+
+ENGINE = EngineConfig(name="diffusers")
+CPU, GPU = Place(ENGINE, "cpu"), Place(ENGINE, "NVIDIA H200")
+
+
+def sampling(steps: int = 20, cfg: float = 3.0) -> Sampling:
+    return Sampling(
+        steps=steps,
+        cfg=cfg,
+        sampler="euler",
+        sigmas=None,
+        guider=PlannedGuider("cfg", ()),
+        max_shift=2.05,
+        base_shift=0.95,
+    )
+
+
+def sample(width: int = 768, height: int = 512, **more: float) -> StageTask:
+    params = SampleParams(
+        kind="generate",
+        width=width,
+        height=height,
+        span=ChunkSpan(0, 13, 13),
+        frame_rate=25.0,
+        seed=1,
+        sampling=sampling(**more),
+        guides=(),
+        overlap_strength=1.0,
+        attention_mode="sdpa",
+        ffn_chunks=0,
+        audio_mode="off",
+    )
+    return StageTask("v/00000/sample", Stage.SAMPLE, "v", 0, 0, (), params, 1)
+
+
+def test_the_constants_are_the_measured_ones() -> None:
+    """FACTS: 20 steps of the 2B model at 768x512x97 take 2.0 s on one H200."""
+    assert expected_s(ENGINE)(sample()) == pytest.approx(2.0, rel=0.01)
+
+
+def segment(width: int, height: int, frames: int) -> StageTask:
+    params = SegmentParams(width, height, 25.0, 8, frames, "h264", "mp4", 16, "medium", "yuv420p", 1)
+    return StageTask("v/00000/segment", Stage.SEGMENT, "v", 0, 0, (), params, 1)
+
+
+def test_a_segment_takes_what_one_core_was_measured_to_take() -> None:
+    """docs/benchmarks.md: 6.61 frames of 1080p a second, H.264 medium on one core."""
+    assert expected_s(ENGINE)(segment(1920, 1080, 80)) == pytest.approx(80 / 6.61, rel=0.01)
+
+
+def test_work_scales_with_size_steps_and_guidance() -> None:
+    expected = expected_s(ENGINE)
+    assert expected(sample(width=1536)) == pytest.approx(2 * expected(sample()))
+    assert expected(sample(steps=10)) == pytest.approx(expected(sample()) / 2)
+    assert expected(sample(cfg=1.0)) == pytest.approx(expected(sample()) / 2)
+
+
+def test_the_fake_engine_takes_what_it_is_told() -> None:
+    engine = EngineConfig(name="fake", fake=FakeConfig(sample_s=0.4))
+    assert expected_s(engine)(sample()) == 0.4
+
+
+def test_a_measured_size_is_known_and_others_of_its_stage_follow() -> None:
+    known = Durations()
+    for _ in range(5):
+        known.observe(CPU, sample(), Laps(step_s=30.0))
+    assert known.estimate(CPU)(sample()) == pytest.approx(30.0)
+    assert known.estimate(CPU)(sample(width=1536)) == pytest.approx(60.0)
+    assert known.estimate(GPU)(sample()) == pytest.approx(expected_s(ENGINE)(sample()))
+    assert known.knows(CPU, sample())
+    assert not known.knows(CPU, sample(width=1536))
+
+
+def test_a_stage_never_seen_takes_the_ratio_of_its_device() -> None:
+    known = Durations()
+    known.observe(CPU, sample(), Laps(step_s=15 * expected_s(ENGINE)(sample())))
+    text = StageTask("encode/text", Stage.ENCODE, "v", 0, 0, (), EncodeText("a", "b"), 1)
+    assert known.estimate(CPU)(text) == pytest.approx(15 * expected_s(ENGINE)(text))
+
+
+def test_segments_take_the_same_on_any_machine_of_the_farm() -> None:
+    known = Durations()
+    known.observe(CPU, segment(768, 512, 80), Laps(step_s=3.0))
+    assert known.estimate(GPU)(segment(768, 512, 80)) == pytest.approx(3.0)
+
+
+def test_reading_occupies_the_device_and_writing_does_not() -> None:
+    known = Durations()
+    known.observe(CPU, sample(), Laps(step_s=2.0, read_s=0.25, commit_s=0.5))
+    assert known.estimate(CPU)(sample()) == pytest.approx(2.25)
+    assert known.commit_s(CPU)[Stage.SAMPLE] == pytest.approx(0.5)
+    assert known.commit_s(CPU)[Stage.DECODE] == 0.0
+
+
+def test_a_simulation_knows_what_writing_and_messages_cost() -> None:
+    known = Durations()
+    known.observe(CPU, sample(), Laps(step_s=2.0, commit_s=0.5))
+    known.observe_latency(0.008)
+    config = known.simulation(CPU, Run())
+    assert config.commit_s[Stage.SAMPLE] == pytest.approx(0.5)
+    assert config.handoff_s == config.report_s == pytest.approx(0.004)
+    assert Durations().simulation(CPU, Run()).handoff_s == 0.0
+
+
+def test_newer_measurements_count_and_single_ones_do_not_throw_the_mean() -> None:
+    known = Durations()
+    for _ in range(200):
+        known.observe(CPU, sample(), Laps(step_s=1.0))
+    known.observe(CPU, sample(), Laps(step_s=11.0))
+    assert known.estimate(CPU)(sample()) == pytest.approx(1.2)
+    for _ in range(400):
+        known.observe(CPU, sample(), Laps(step_s=5.0))
+    assert known.estimate(CPU)(sample()) == pytest.approx(5.0, rel=0.01)
+
+
+def test_they_are_kept_beside_the_runs_and_added_up(tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs")
+    assert read_durations(runs).means == {}
+    first, second = Durations(), Durations()
+    first.observe(CPU, sample(), Laps(step_s=3.0))
+    first.observe_latency(0.004)
+    keep_durations(runs, first)
+    second.observe(GPU, sample(), Laps(step_s=1.0))
+    keep_durations(runs, second)
+    known = read_durations(runs)
+    assert known.estimate(CPU)(sample()) == pytest.approx(3.0)
+    assert known.estimate(GPU)(sample()) == pytest.approx(1.0)
+    assert known.latency_s == pytest.approx(0.004)
+
+
+def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
+    known = Durations()
+    known.observe(CPU, sample(), Laps(step_s=3.0))
+    keep_durations(str(tmp_path), known)
+    (file,) = (path for path in tmp_path.rglob("*.json") if path.is_file())
+    file.write_bytes(file.read_bytes()[:40])
+    assert read_durations(str(tmp_path)).means == {}

@@ -1,0 +1,190 @@
+"""The render loop with workers in this process: what it does first when a task is done."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.worker.worker import StageWorker
+from cluster.inventory import Inventory, NodeFacts, WorkerRequest
+from cluster.pool_events import Alive, Call, Done, Placed, PoolEvent, Ready
+from cluster.shell import Placement
+from farm.estimates.durations import Place
+from farm.events import (
+    Event,
+    JobFinished,
+    LostAttempt,
+    TaskCommitted,
+    TaskStarted,
+    TaskSuperseded,
+    WorkerGone,
+    WorkerReady,
+    WorkerSuspended,
+)
+from farm.execution.render_loop import RenderLoop
+from farm.scheduler.commands import Kill, Suspend
+from farm.scheduler.reasons import Reason, Why
+from farm.session.session import JobSession, Scope
+from farm.state.attempts import Activity
+from farm.state.job_state import DONE
+from farm.workers.workforce import arrange, configure
+from jobs.loading.load import load_spec
+from jobs.store.commits import Commit
+from jobs.store.store import Store
+from jobs.tasks.task import Stage
+
+TOPOLOGY = "sample=1,upscale+decode=1,segment=1"
+
+
+class PoolHere:
+    """A pool whose workers run each call at once, in this process."""
+
+    def __init__(self, configure: Any) -> None:
+        self._configure = configure
+        self._workers: dict[str, StageWorker] = {}
+        self._events: deque[PoolEvent] = deque()
+
+    def start(self, requests: Iterable[WorkerRequest]) -> None:
+        for request in requests:
+            placement = Placement(request.id, 1, "node", "here", 0, (), None, "cpu")
+            worker = self._workers[request.id] = StageWorker(self._configure(request, placement))
+            self._events += [
+                Placed(request.id, placement),
+                Ready(request.id, placement, worker.setup(), 0.0),
+            ]
+
+    def submit(self, worker: str, call: Call) -> None:
+        self._events.append(Done(worker, call, self._workers[worker].run(call.order)))
+
+    def wait(self, timeout_s: float) -> list[PoolEvent]:
+        return [self._events.popleft()] if self._events else []
+
+    def busy(self, worker: str) -> tuple[str, ...]:
+        return ()
+
+    def drop(self, task: str) -> None: ...
+
+    def replace(self, worker: str) -> None: ...
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.destroy()
+
+
+@contextmanager
+def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
+    """The loop of a film of so many chunks, its workers started."""
+    extend = {"extend": {"prompt": "b", "num_new_frames": 16, "overlap_frames": 16, "repeat": chunks - 1}}
+    data = {
+        "version": 1,
+        "name": "harbor",
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64, "steps": 1},
+        "videos": [{"name": "dawn", "chunks": [{"generate": {"prompt": "a", "num_frames": 17}}, extend]}],
+        "output": {"dir": str(tmp_path / "out"), "preset": "ultrafast"},
+    }
+    with JobSession(load_spec(data), Scope(str(tmp_path / "runs"))) as session:
+        list(session.begin())
+        session.resolve()
+        nodes = (NodeFacts("node", "here", gpus=3, cpus=4),)
+        workforce = arrange(TOPOLOGY, Inventory(nodes), None, session.graph.stages)
+        pool: Any = PoolHere(configure(session, workforce))
+        loop = RenderLoop(session, pool, workforce, Place(session.plan.engine, "cpu"))
+        pool.start(workforce.requests)
+        yield loop
+        pool.close()
+
+
+def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
+    """The events of a film of so many chunks."""
+    with looping(tmp_path, chunks) as loop:
+        yield from loop.run()
+
+
+def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Films, previews and frames that are given up can wait; a worker must not."""
+    settle, submit = JobSession.settle, PoolHere.submit
+    seen: list[tuple[str, str]] = []
+
+    def settles(self: JobSession, task: str) -> Iterator[Event]:
+        seen.append(("settled", task))
+        return settle(self, task)
+
+    def submits(self: PoolHere, worker: str, call: Call) -> None:
+        seen.append(("handed out", call.task))
+        submit(self, worker, call)
+
+    monkeypatch.setattr(JobSession, "settle", settles)
+    monkeypatch.setattr(PoolHere, "submit", submits)
+    events = list(rendered(tmp_path, chunks=3))
+    assert isinstance(events[-1], JobFinished)
+    assert events[-1].outcome == DONE
+    for done, waits in (("sample", "decode"), ("decode", "segment")):
+        handed_out = seen.index(("handed out", f"dawn/00000/{waits}"))
+        assert handed_out < seen.index(("settled", f"dawn/00000/{done}"))
+    told = [event.task for event in events if isinstance(event, TaskCommitted | TaskStarted)]
+    assert [told.count(task) for task in told] == [2] * len(told)
+
+
+def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt is given up with its worker, and its result arrives behind that of the next one."""
+    submit = PoolHere.submit
+
+    def twice(self: PoolHere, worker: str, call: Call) -> None:
+        submit(self, worker, call)
+        self._events.append(self._events[-1])
+
+    monkeypatch.setattr(PoolHere, "submit", twice)
+    events = list(rendered(tmp_path, chunks=3))
+    committed = [event.task for event in events if isinstance(event, TaskCommitted)]
+    assert len(committed) == len(set(committed))
+    (finished,) = [event for event in events if isinstance(event, JobFinished)]
+    assert finished.outcome == DONE
+    assert finished.state["tasks"]["committed"] == len(committed)
+    assert any(isinstance(event, TaskSuperseded) for event in events)
+
+
+def test_no_worker_waits_for_frames_to_be_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here that takes until the last task of the film is done."""
+    evict, all_done = Store.evict, threading.Event()
+    in_time: list[bool] = []
+
+    def slowly(self: Store, commit: Commit) -> None:
+        in_time.append(all_done.wait(timeout=30))
+        evict(self, commit)
+
+    monkeypatch.setattr(Store, "evict", slowly)
+    for event in rendered(tmp_path, chunks=6):
+        if isinstance(event, TaskCommitted) and event.task == "dawn/00005/segment":
+            all_done.set()
+    assert in_time == [True] * 6
+
+
+def test_what_goes_with_a_worker_is_named_and_a_suspended_one_comes_back(tmp_path: Path) -> None:
+    reason = Reason(Why.BY_USER, ("why",))
+    with looping(tmp_path, chunks=3) as loop:
+        while events := loop.pool.wait(0.0):
+            list(loop._on(events[0]))
+        (worker,) = loop.workforce.hosts(Stage.SAMPLE)
+        held, session = ("dawn/00000/sample", "dawn/00001/sample"), loop.session
+        for task in held:
+            session.record(TaskStarted(task, worker, 2, ""))
+        assert list(loop._perform([Suspend(worker, 0.0, reason)])) == [WorkerSuspended(worker, "why")]
+        assert [each.task for each in session.holdings.held(worker)] == list(held)
+        for task in held:
+            session.record(TaskSuperseded(task, worker, 2))
+        assert session.holdings.workers[worker].activity is Activity.SUSPENDED
+        assert [event for event in loop._on(Alive(worker)) if isinstance(event, WorkerReady)]
+        assert not [event for event in loop._on(Alive(worker)) if isinstance(event, WorkerReady)]
+        for task in held:
+            session.record(TaskStarted(task, worker, 3, ""))
+        (gone,) = loop._perform([Kill(worker, held[0], reason)])
+        assert gone == WorkerGone(worker, "why", tuple(LostAttempt(task, 3) for task in held))

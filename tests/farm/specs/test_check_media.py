@@ -1,0 +1,352 @@
+"""What is wrong with clips, sounds, pictures and latents is said while the spec is checked, at its place;
+what becomes of those that are right is said beside the result."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from actors.media.ffmpeg import find_ffmpeg
+from farm.options import RenderOptions
+from farm.specs.load import load
+from jobs.advice.advice import advice
+from jobs.errors import Problem, SpecError
+from jobs.planning.plan import make_plan
+
+EXTEND = {"extend": {"prompt": "p", "num_new_frames": 24, "overlap_frames": 16}}
+GENERATE = {"generate": {"prompt": "p", "num_frames": 49}}
+
+
+def document(*videos: dict[str, Any], rate: float = 24.0, container: str = "mp4") -> dict[str, Any]:
+    return {
+        "name": "x",
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64, "frame_rate": rate},
+        "videos": [{"name": f"v{index}", **video} for index, video in enumerate(videos)],
+        "output": {"container": container},
+    }
+
+
+def problems(*videos: dict[str, Any]) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        load(document(*videos), RenderOptions())
+    return caught.value.problems
+
+
+def said(*videos: dict[str, Any], rate: float = 24.0, container: str = "mp4") -> tuple[str, ...]:
+    loaded = load(document(*videos, rate=rate, container=container), RenderOptions())
+    return advice(make_plan(loaded.spec, loaded.facts), loaded.facts)
+
+
+def ffmpeg(*arguments: object) -> None:
+    command = [find_ffmpeg().path, "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+    subprocess.run(command, check=True)
+
+
+def clip(path: Path, frames: int, sound: bool = False, rate: int = 24) -> Path:
+    inputs = ["-f", "lavfi", "-i", f"testsrc2=s=64x64:r={rate}"]
+    inputs += ["-f", "lavfi", "-i", "sine=r=48000"] if sound else []
+    ffmpeg(*inputs, "-t", f"{frames / rate:.6f}", "-g", 24, path)
+    return path
+
+
+def continued(path: Path, **video: Any) -> dict[str, Any]:
+    return {"source": {"video": str(path)}, "chunks": [EXTEND], **video}
+
+
+def half(path: Path) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def damaged(path: Path) -> Path:
+    data = bytearray(path.read_bytes())
+    start = data.find(b"mdat") + len(data) // 3
+    for at in range(start, start + 400, 7):
+        data[at] ^= 0xFF
+    path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "clip.avi"])
+def test_a_clip_that_was_cut_in_half(name: str, tmp_path: Path) -> None:
+    (problem,) = problems(continued(half(clip(tmp_path / name, 97))))
+    assert problem.place == "videos[0].source.video"
+    assert "was cut short" in problem.value
+
+
+def test_a_clip_whose_index_stands_before_what_is_missing(tmp_path: Path) -> None:
+    clip(tmp_path / "whole.mp4", 97)
+    ffmpeg("-i", tmp_path / "whole.mp4", "-c", "copy", "-movflags", "+faststart", tmp_path / "fast.mp4")
+    (problem,) = problems(continued(half(tmp_path / "fast.mp4")))
+    assert "was cut short" in problem.value
+
+
+def test_a_clip_without_sound_is_no_soundtrack(tmp_path: Path) -> None:
+    (problem,) = problems(heard(clip(tmp_path / "mute.mp4", 24)))
+    assert "could not read the sound: mute.mp4 holds none" in problem.value
+
+
+def test_a_clip_with_damaged_frames(tmp_path: Path) -> None:
+    (problem,) = problems(continued(damaged(clip(tmp_path / "clip.mp4", 97))))
+    assert problem.place == "videos[0].source.video"
+    assert "could not read the video" in problem.value
+    assert "thread" not in problem.value and "@ 0x" not in problem.value
+
+
+def test_damage_that_no_film_uses_is_no_matter(tmp_path: Path) -> None:
+    source = {"video": str(damaged(clip(tmp_path / "clip.mp4", 97))), "last_frames": 17}
+    assert load(document({"source": source, "chunks": [EXTEND]}), RenderOptions())
+
+
+def write_wav(path: Path, samples: np.ndarray, stated: int | None = None, form: int = 3) -> Path:
+    """Mono at 48 kHz, of floats (form 3) or whole numbers (1); `stated` is the length in the header."""
+    data = samples.astype(
+        {("f", 4): "<f4", ("f", 8): "<f8"}.get((samples.dtype.kind, samples.itemsize), "<i2")
+    )
+    raw = data.tobytes()
+    length = len(raw) if stated is None else stated
+    width = data.itemsize
+    head = struct.pack("<IHHIIHH", 16, form, 1, 48000, 48000 * width, width, 8 * width)
+    path.write_bytes(b"RIFF" + struct.pack("<I", min(36 + length, 0xFFFFFFFF)) + b"WAVEfmt " + head + b"data"
+                     + struct.pack("<I", length) + raw)  # fmt: skip
+    return path
+
+
+def heard(path: Path, **audio: Any) -> dict[str, Any]:
+    return {"audio": {"file": str(path), **audio}, "chunks": [GENERATE]}
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 1e300])
+def test_sound_that_is_no_number(odd: float, tmp_path: Path) -> None:
+    samples = np.zeros(48_000, np.float64 if odd == 1e300 else np.float32)
+    samples[12_000] = odd
+    (problem,) = problems(heard(write_wav(tmp_path / "a.wav", samples)))
+    assert problem.place == "videos[0].audio.file"
+    assert "no finite number, 0.250 s after its start" in problem.value
+
+
+def test_what_no_film_plays_is_not_heard(tmp_path: Path) -> None:
+    samples = np.zeros(10 * 48_000, np.float32)
+    samples[-1] = np.nan
+    assert load(document(heard(write_wav(tmp_path / "a.wav", samples))), RenderOptions())
+    assert problems(heard(tmp_path / "a.wav", offset=-8.0))
+
+
+@pytest.mark.parametrize("there", [24_000, 24_576])
+def test_a_wav_whose_header_promises_more_than_there_is(there: int, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros(there, np.int16), stated=4 * 96_000, form=1)
+    (problem,) = problems(heard(path))
+    assert problem.place == "videos[0].audio.file"
+    assert "ends after 0.5" in problem.value and "says 4.00 s" in problem.value
+
+
+@pytest.mark.parametrize("stated", [0, 0xFFFFFFFF])
+def test_a_wav_from_a_pipe_states_no_length(stated: int, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros(48_000 * 3, np.int16), stated=stated, form=1)
+    assert load(document(heard(path)), RenderOptions())
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.aiff", "a.m4a"])
+def test_a_sound_file_that_was_cut_in_half(name: str, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=r=48000", "-t", 3, "-movflags", "+faststart", tmp_path / name)
+    (problem,) = problems(heard(half(tmp_path / name)))
+    assert "copy it again" in problem.value
+
+
+def test_a_video_that_was_cut_in_half_is_no_soundtrack(tmp_path: Path) -> None:
+    path = half(clip(tmp_path / "a.mkv", 97, sound=True))
+    (problem,) = problems(
+        {"audio": {"file": str(path)}, "chunks": [{"generate": {"prompt": "p", "num_frames": 97}}]}
+    )
+    assert "was cut short" in problem.value
+
+
+@pytest.mark.parametrize(("name", "field"), [("a.png", "first_image"), ("a.jpg", "last_image")])
+def test_a_damaged_picture(name: str, field: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / name)
+    data = bytearray((tmp_path / name).read_bytes())
+    if name == "a.png":
+        data[data.find(b"IEND") - 5] ^= 1
+    (tmp_path / name).write_bytes(bytes(data if name == "a.png" else data[: len(data) // 2]))
+    chunk = {"generate": {**GENERATE["generate"], field: str(tmp_path / name)}}
+    (problem,) = problems({"chunks": [chunk]})
+    assert problem.place == f"videos[0].chunks[0].generate.{field}"
+    assert problem.rule.startswith("an image")
+
+
+def test_every_damaged_file_is_named_at_once(tmp_path: Path) -> None:
+    nan = write_wav(tmp_path / "nan.wav", np.full(48_000, np.nan, np.float32))
+    cut = half(clip(tmp_path / "cut.mkv", 97))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    picture = {"generate": {**GENERATE["generate"], "first_image": str(tmp_path / "a.png")}}
+    found = problems(continued(cut), heard(nan), {"chunks": [picture]}, continued(cut))
+    assert sorted(problem.place for problem in found) == [
+        "videos[0].source.video",
+        "videos[1].audio.file",
+        "videos[2].chunks[0].generate.first_image",
+        "videos[3].source.video",
+    ]
+
+
+def latents(path: Path, values: np.ndarray) -> dict[str, Any]:
+    save_file({"latents": values}, path)
+    return {"source": {"latent": str(path)}, "chunks": [EXTEND]}
+
+
+Damage = Callable[[Path], None]
+
+
+def cut_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def overlapping(path: Path) -> None:
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header["other"] = header["latents"]
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+@pytest.mark.parametrize(("damage", "fault"), [(cut_end, "not copied whole"), (overlapping, "is damaged")])
+def test_latents_that_are_not_what_their_header_says(damage: Damage, fault: str, tmp_path: Path) -> None:
+    video = latents(tmp_path / "a.safetensors", np.zeros((1, 128, 5, 2, 2), np.float32))
+    damage(tmp_path / "a.safetensors")
+    (problem,) = problems(video)
+    assert problem.place == "videos[0].source.latent"
+    assert fault in problem.value
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, "bf16"])
+def test_latents_that_are_no_numbers(dtype: Any, tmp_path: Path) -> None:
+    values = np.zeros((1, 128, 5, 2, 2), np.float32 if dtype == "bf16" else dtype)
+    values[0, 100, 3, 1, 1] = np.nan
+    video = latents(tmp_path / "a.safetensors", values)
+    if dtype == "bf16":
+        header = {
+            "latents": {"dtype": "BF16", "shape": values.shape, "data_offsets": [0, values.nbytes // 2]}
+        }
+        text = json.dumps(header).encode()
+        bits = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+        (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bits)
+    (problem,) = problems(video)
+    assert problem.place == "videos[0].source.latent"
+    assert "no finite numbers" in problem.value
+    video["source"]["last_frames"] = 9
+    assert problems(video)
+    values[0, 100, 3, 1, 1] = 0
+    values[0, 100, 0, 1, 1] = np.nan
+    if dtype != "bf16":
+        assert load(document({**latents(tmp_path / "b.safetensors", values), "source": {
+            "latent": str(tmp_path / "b.safetensors"), "last_frames": 17}}), RenderOptions())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "fault"),
+    [
+        ((1, 128, 1026, 2, 2), np.float16, "8201 frames"),
+        ((1, 16, 5, 2, 2), np.float32, "16 channels"),
+        ((1, 128, 5, 2, 2), np.int32, "I32 numbers"),
+        ((2, 128, 5, 2, 2), np.float32, "no tensor"),
+    ],
+)
+def test_latents_that_no_film_opens_with(
+    shape: tuple[int, ...], dtype: Any, fault: str, tmp_path: Path
+) -> None:
+    (problem,) = problems(latents(tmp_path / "a.safetensors", np.zeros(shape, dtype)))
+    assert problem.place.startswith("videos[0].source")
+    assert fault in problem.value
+
+
+# What is said of files that are as they should be.
+
+
+def test_frames_that_are_left_out_are_said(tmp_path: Path) -> None:
+    path = clip(tmp_path / "clip.mp4", 79)
+    (line,) = said(continued(path))
+    assert line.startswith("v0: 6 of the 79 frames of clip.mp4 are left out at its start")
+    assert "73 or 81" in line
+    assert said(continued(clip(tmp_path / "fits.mp4", 73))) == ()
+    source = {"video": str(path), "last_frames": 33}
+    assert said({"source": source, "chunks": [EXTEND]}) == ()
+
+
+def test_sound_that_is_in_no_film_is_said_with_what_keeps_it(tmp_path: Path) -> None:
+    path = clip(tmp_path / "clip.mp4", 73, sound=True)
+    (line,) = said(continued(path))
+    assert "the sound of clip.mp4 is left out" in line
+    audio = json.loads(line.partition("`audio: {file: ")[2].partition("}`")[0])
+    kept = said(continued(path, audio={"file": audio}))
+    assert len(kept) == 1 and "ends 1.00 s before the film" in kept[0]
+    assert said(continued(path, audio="generate")) == ()
+    assert said(continued(path), container="png-sequence") == ()
+    score = write_wav(tmp_path / "score.wav", np.zeros(48_000 * 5, np.float32))
+    (line, cut) = said(continued(path, audio={"file": str(score)}))
+    assert "score.wav is heard instead" in line and "cut off" in cut
+
+
+@pytest.mark.parametrize(("rate", "change"), [(25.0, "shown twice"), (12.0, "left out")])
+def test_another_rate_is_said(rate: float, change: str, tmp_path: Path) -> None:
+    lines = said(continued(clip(tmp_path / "clip.mp4", 100)), rate=rate)
+    (line,) = [line for line in lines if "frames per second" in line]
+    assert change in line and "`frame_rate: 24` shows each once" in line
+
+
+def test_a_variable_rate_is_said(tmp_path: Path) -> None:
+    path = clip(tmp_path / "even.mp4", 100)
+    ffmpeg("-i", path, "-vf", "select='not(eq(mod(n,13),5))'", "-fps_mode", "vfr", tmp_path / "phone.mp4")
+    lines = said(continued(tmp_path / "phone.mp4"))
+    assert any("phone.mp4 has no constant frame rate" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "offset", "found"),
+    [
+        (2.04, 0.0, ""),
+        (2.09, 0.0, "the last 0.05 s of a.wav are cut off"),
+        (5.0, 0.0, "the last 2.96 s of a.wav are cut off"),
+        (1.0, 0.0, "a.wav ends 1.04 s before the film of 2.04 s"),
+        (1.0, 0.5, "a.wav ends 0.54 s before the film of 2.04 s"),
+        (3.0, -0.9583, ""),
+        (3.0, -2.0, "a.wav ends 1.04 s before the film of 2.04 s"),
+    ],
+)
+def test_sound_that_is_cut_or_padded_is_said(
+    seconds: float, offset: float, found: str, tmp_path: Path
+) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros(round(48_000 * seconds), np.int16), form=1)
+    lines = said(heard(path, offset=offset))
+    assert [line for line in lines if found] == list(lines)
+    assert all(found in line for line in lines)
+
+
+def test_transparency_and_hdr_are_said(tmp_path: Path) -> None:
+    Image.new("RGBA", (64, 64), (10, 20, 30, 40)).save(tmp_path / "logo.png")
+    Image.new("RGBA", (64, 64), (10, 20, 30, 255)).save(tmp_path / "solid.png")
+    images = {"first_image": str(tmp_path / "logo.png"), "last_image": str(tmp_path / "solid.png")}
+    (line,) = said({"chunks": [{"generate": {**GENERATE["generate"], **images}}]})
+    assert "logo.png are shown over black" in line
+    tags = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc,format=yuv420p10le"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=24", "-frames:v", 33, "-vf", tags, "-c:v", "ffv1",
+           tmp_path / "hdr.mkv")  # fmt: skip
+    (line,) = said(continued(tmp_path / "hdr.mkv"))
+    assert "hdr.mkv is HDR (PQ): it is tone-mapped to BT.709" in line
+
+
+def test_films_that_share_a_change_share_its_line(tmp_path: Path) -> None:
+    path = clip(tmp_path / "clip.mp4", 79)
+    (line,) = said(continued(path), continued(path), continued(path))
+    assert line.startswith("v0 and 2 more: 6 of the 79 frames")

@@ -1,0 +1,78 @@
+"""`farm init --checkpoint`: the recipe of a file, and the spec that is written for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from actors.models import TINY_CHECKPOINT
+from farm.cli.main import run
+from jobs.loading.load import load_spec
+from tests.official.files import RELEASES, write_release, write_sparse
+
+RECIPES = {
+    ("2b", "0.9.0", False): "ltxv-2b-0.9.1",
+    ("2b", "0.9.1", False): "ltxv-2b-0.9.1",
+    ("2b", "0.9.5", False): "ltxv-2b-0.9.6-dev",
+    ("2b", "0.9.6", False): "ltxv-2b-0.9.6-dev",
+    ("2b", "0.9.6", True): "ltxv-2b-0.9.6-distilled",
+    ("2b", "0.9.8", True): "ltxv-2b-0.9.8-distilled",
+    ("13b", "0.9.7", False): "ltxv-13b-0.9.8-dev",
+    ("13b", "0.9.7", True): "ltxv-13b-0.9.8-distilled",
+    ("13b", "0.9.8", False): "ltxv-13b-0.9.8-dev",
+    ("13b", "0.9.8", True): "ltxv-13b-0.9.8-distilled",
+}
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_every_published_file_has_its_recipe(name: str, tmp_path: Path) -> None:
+    release, spec = RELEASES[name], tmp_path / "film.yaml"
+    checkpoint = write_release(tmp_path, name)
+    assert run(["init", str(spec), "--checkpoint", str(checkpoint)]) == 0
+    size = "13b" if release.transformer == "13b" else "2b"
+    written = yaml.safe_load(spec.read_text())
+    assert written["recipe"] == RECIPES[size, release.version, release.distilled]
+    assert load_spec(spec, check_files=False).spec.engine.checkpoint == str(checkpoint)
+    assert "upscale" not in written
+
+
+def test_what_lies_beside_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `farm models get` lays the files out: the second pass is switched on."""
+    home = tmp_path / "models" / "LTX-Video"
+    home.mkdir(parents=True)
+    checkpoint = write_release(home, "ltxv-13b-0.9.8-distilled.safetensors")
+    (home / "ltxv-spatial-upscaler-0.9.8.safetensors").touch()
+    (tmp_path / "models" / "PixArt-XL-2-1024-MS").mkdir()
+    spec = tmp_path / "dawn.json"
+    assert run(["init", str(spec), "--checkpoint", str(checkpoint), "-o", "json"]) == 0
+    assert '"recipe": "ltxv-13b-0.9.8-distilled"' in capsys.readouterr().out
+    loaded = load_spec(spec, check_files=False).spec
+    assert loaded.upscale is not None and loaded.upscale.tone_map == 0.6
+    assert loaded.engine.text_encoder == str(tmp_path / "models" / "PixArt-XL-2-1024-MS")
+    assert loaded.engine.upscale_model == str(home / "ltxv-spatial-upscaler-0.9.8.safetensors")
+    assert loaded.videos[0].name == "dawn"
+
+
+def test_ltx_2_is_for_comfyui(tmp_path: Path) -> None:
+    entries = {
+        "model.diffusion_model.patchify_proj.weight": ("BF16", (4096, 128)),
+        "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight": ("BF16", (4096, 4096)),
+        "model.diffusion_model.audio_adaln_single.linear.weight": ("BF16", (4, 4)),
+    }
+    checkpoint = write_sparse(tmp_path / "ltx-2-19b-distilled.safetensors", entries)
+    spec = tmp_path / "film.yaml"
+    assert run(["init", str(spec), "--checkpoint", str(checkpoint)]) == 0
+    loaded = load_spec(spec, check_files=False).spec
+    assert (loaded.engine.name, loaded.engine.audio_vae) == ("comfyui", str(checkpoint))
+    assert loaded.recipe is not None and loaded.recipe.name == "ltx-2-distilled"
+
+
+def test_what_has_no_recipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write_sparse(tmp_path / "lora.safetensors", {"a.lora_A.weight": ("F32", (2, 2))})
+    for checkpoint in (TINY_CHECKPOINT, other, tmp_path / "nowhere.safetensors"):
+        spec = tmp_path / "film.yaml"
+        assert run(["init", str(spec), "--checkpoint", str(checkpoint)]) == 2
+        assert checkpoint.name in capsys.readouterr().err
+        assert not spec.exists()
