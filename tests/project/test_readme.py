@@ -21,6 +21,25 @@ def test_tree_names_every_folder() -> None:
     assert named == folders
 
 
+def test_tree_names_every_room() -> None:
+    text = (ROOT / "README.md").read_text()
+    block = text.split("## Where things are")[1].split("```")[1]
+    named, top = set(), ""
+    for line in block.splitlines():
+        words = re.split(r" {2,}", line.strip())[0]
+        if not line.startswith(" "):
+            top = words.removesuffix("/")
+        else:
+            named |= {f"{top}/{word}" for word in words.split()}
+    rooms = {
+        path.parent.relative_to(ROOT).as_posix()
+        for top in ("farm", "jobs", "actors", "cluster")
+        for path in (ROOT / top).glob("*/__init__.py")
+    }
+    assert rooms <= named
+    assert [room for room in named if not (ROOT / room).exists() and not (ROOT / f"{room}.py").exists()] == []
+
+
 def test_documents_it_points_to_exist() -> None:
     text = (ROOT / "README.md").read_text()
     paths = re.findall(r"`((?:docs|examples|actors|cluster)/[\w./-]+)`", text)
