@@ -98,7 +98,7 @@ def farm_lap(work: Workload, topology: str, place: Place) -> Lap:
     """
     from benchmarks.gathered import gathered
     from farm.execution.driver import RayOptions, render_on_ray
-    from farm.session.session import Scope
+    from farm.session.opening import Scope
     from jobs.loading.load import load_spec
     from jobs.store.store import Store
 

@@ -37,7 +37,7 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
     options = _options(options, changes)
     loaded = load(spec, options)
     _require_packages(loaded.spec.engine.name, options.serial)
-    from farm.session.session import Scope
+    from farm.session.opening import Scope
 
     scope = Scope(options.runs_url, options.job_id, options.last_stage, resume=options.resume)
     if options.serial:

@@ -10,18 +10,20 @@ stage never seen that of its device.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulator.simulate import SimulationConfig
-from jobs.errors import FarmError
+from jobs.errors import FarmError, StorageProblem
 from jobs.planning.params import DecodeParams, SampleParams, SegmentParams, UpscaleParams
 from jobs.records import Form
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.spec.run import Run
 from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
+from jobs.store.store import Store
 from jobs.tasks.task import Stage, StageTask
 
 STEP_S_PER_TOKEN = 2.0e-5
@@ -182,6 +184,13 @@ def keep_durations(runs_url: str, durations: Durations) -> None:
         place.save(DURATIONS_FORM, KeptDurations(dict(sorted(kept.items()))))
     except (FarmError, OSError):
         return
+
+
+def keep_measured(store: Store, durations: Durations) -> None:
+    """Keeps what a job has measured; nothing is written where its run directory went away."""
+    with suppress(StorageProblem):
+        if store.exists():
+            keep_durations(store.runs_url, durations)
 
 
 def _size(task: StageTask) -> str:

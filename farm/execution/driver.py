@@ -18,7 +18,8 @@ from cluster.session import Session, SessionConfig, open_session, require_driver
 from farm.estimates.durations import Place, read_durations
 from farm.events import Event, Notice
 from farm.execution.metrics import metered
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.job_state import INTERRUPTED
 from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
 from farm.topology.memory import sizes_known

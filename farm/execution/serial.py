@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.estimates.durations import Durations, Laps, Place
+from farm.estimates.durations import Durations, Laps, Place, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
 from jobs.commands import job_command
@@ -63,7 +64,7 @@ class _SerialRender:
             self.ended = PAUSED, str(problem)
         if self.worker is not None:
             self.worker.destroy()
-            self.session.keep(self.measured)
+            keep_measured(self.session.store, self.measured)
         yield from self.session.finish(*(self.ended or self._outcome()))
 
     def _render(self) -> Iterator[Event]:
@@ -145,7 +146,7 @@ class _SerialRender:
         except StageError as error:
             yield self._fail(task, attempt, error)
         else:
-            yield from self.session.take(result, WORKER, attempt)
+            yield from self.session.results.take(result, WORKER, attempt)
             yield from self.session.settle(task)
             laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
             assert self.place is not None
@@ -158,7 +159,7 @@ class _SerialRender:
         verdict = self._decide(history, self.ledger.graph.tasks[task].stage)
         self._follow(task, failure, verdict)
         event = TaskFailed(task, WORKER, attempt, error.kind.value, str(error), verdict.reason)
-        return self.session.failed(event, given_up=verdict.action is Action.QUARANTINE)
+        return self.session.results.failed(event, given_up=verdict.action is Action.QUARANTINE)
 
     def _decide(self, failures: list[Failure], stage: Stage) -> Verdict:
         run = self.session.plan.run
@@ -182,7 +183,7 @@ class _SerialRender:
     def _lose_input(self, task: str, digest: str) -> None:
         for need in self.ledger.graph.tasks[task].needs:
             if self.ledger.digests[need.task] == digest:
-                self.session.lose(need.task)
+                self.session.results.lose(need.task)
         self.queue.appendleft(task)
 
     def _asked_to_stop(self) -> bool:

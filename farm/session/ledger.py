@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -132,10 +133,25 @@ class Ledger:
         """The tasks that are not there yet: what has to be computed, and its twins."""
         return {twin for task in self.todo for twin in self.twins.family(task)}
 
+    def counts(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
+        """By video and stage: how many tasks the render is asked for, and how many of them are there."""
+        totals: dict[str, Counter[str]] = defaultdict(Counter)
+        done: dict[str, Counter[str]] = defaultdict(Counter)
+        waiting = self.waiting
+        for name in self.scoped:
+            video, _, stage = split_task(name)
+            totals[video][stage] += 1
+            done[video][stage] += name not in waiting
+        return _plain(totals), _plain(done)
+
     def _keep(self, task: str, commit: Commit) -> None:
         if _is_inexact(commit):
             self._inexact.add(task)
         self.commits[task] = replace(commit, digest=self.digests[task], provenance=NO_PROVENANCE)
+
+
+def _plain(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    return {video: dict(stages) for video, stages in counts.items()}
 
 
 def _is_inexact(commit: Commit | None) -> bool:

@@ -40,6 +40,12 @@ class Crew:
         hosted = self.workforce.stages.items()
         return frozenset(worker for worker, stages in hosted if stages - {Stage.SEGMENT}) - self._out
 
+    @property
+    def heard(self) -> list[str]:
+        """The workers that are ready and may speak, the first one first."""
+        speakers = self.speakers
+        return [worker for worker in self.ready if worker in speakers]
+
     def introduced(self, worker: str) -> events.WorkerReady:
         """The worker as the scheduler is told of it."""
         return events.WorkerReady(worker, self.workforce.stages[worker], self.ready[worker].placement.node_id)

@@ -35,15 +35,9 @@ class Speaker:
         """A worker has found a place."""
         self._places[placement.worker] = placement
 
-    @property
-    def heard(self) -> list[str]:
-        """The workers that are ready and may speak, the first one first."""
-        speakers = self.crew.speakers
-        return [worker for worker in self.crew.ready if worker in speakers]
-
     def choose(self, now_s: float) -> str | None:
         """The worker whose report the job takes; None while that is open."""
-        heard = self.heard
+        heard = self.crew.heard
         self._since_s = (self._since_s or now_s) if heard else 0.0
         wanted = self.wanted
         if wanted:
@@ -65,7 +59,7 @@ class Speaker:
 
     def waiting(self, now_s: float) -> str:
         """What to tell the user, once, where workers are ready and another class is waited for."""
-        heard, wanted = self.heard, self.wanted
+        heard, wanted = self.crew.heard, self.wanted
         if self._told or not heard or not wanted or now_s - self._since_s < WINDOW_S:
             return ""
         self._told = True

@@ -29,7 +29,7 @@ from benchmarks.workloads import SHAPES, Workload
 from farm.estimates.durations import read_durations
 from farm.events import TaskStarted, WorkerReady
 from farm.execution.serial import render_serial
-from farm.session.session import Scope
+from farm.session.opening import Scope
 from farm.simulator.workload import StageTimes
 from farm.state.event_log import EventLog
 from jobs.loading.load import load_spec

@@ -10,7 +10,7 @@ from typing import Any
 from farm.events import Event, FilmDelivered, JobFinished, to_record
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.execution.serial import render_serial
-from farm.session.session import Scope
+from farm.session.opening import Scope
 from farm.state.event_log import EventLog
 from jobs.loading.load import LoadedSpec, load_spec
 from jobs.store.store import Store

@@ -23,7 +23,7 @@ from farm.events import (
     WorkerReady,
 )
 from farm.execution.driver import RayOptions, render_on_ray
-from farm.session.session import Scope
+from farm.session.opening import Scope
 from farm.state.job_state import DONE, FAILED, PAUSED
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store

@@ -9,7 +9,7 @@ import pytest
 from cluster.session import Session
 from farm.events import JobFinished, TaskCommitted
 from farm.execution.driver import RayOptions, render_on_ray
-from farm.session.session import Scope
+from farm.session.opening import Scope
 from tests.ray.specs import chunks, document, load
 
 ALLOWED_BYTES = 100_000_000

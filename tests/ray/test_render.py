@@ -139,7 +139,7 @@ def test_stage_without_a_host_is_an_error(ray_session: Session, tmp_path: Path) 
 
 def test_store_that_workers_cannot_see_is_refused(ray_session: Session, tmp_path: Path) -> None:
     from farm.execution.driver import RayOptions, render_on_ray
-    from farm.session.session import Scope
+    from farm.session.opening import Scope
     from tests.ray.specs import load
 
     events = render_on_ray(

@@ -15,7 +15,7 @@ from cluster.session import Session
 from cluster.storage import StorageProof, plant
 from farm.events import Event, JobFinished, TaskCommitted, WorkerReady
 from farm.execution.driver import RayOptions, render_on_ray
-from farm.session.session import Scope
+from farm.session.opening import Scope
 from farm.state.job_state import DONE, PAUSED
 from tests.ray.commands import farm, write_spec
 from tests.ray.specs import JOB, Rendered, collected, document, load, records, render, render_alone

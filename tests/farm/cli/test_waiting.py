@@ -13,7 +13,8 @@ from cluster.failures import Failure
 from cluster.inventory import WorkerRequest
 from cluster.pool_events import Lost, Placed, Waiting
 from cluster.shell import Placement
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.job_state import INTERRUPTED, RUNNING, WAITING, read_state
 from farm.verbs.listing import list_runs
 from farm.verbs.status import job_status

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from farm.events import JobFinished, Notice
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.event_log import EventLog
 from jobs.loading.load import load_spec
 from tests.farm.cli.conftest import Farm

@@ -8,7 +8,8 @@ from pathlib import Path
 from farm.events import TaskCommitted, TaskFailed, TaskStarted, WorkerGone
 from farm.execution.metrics import JobMetrics
 from farm.execution.serial import _SerialRender
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from jobs.loading.load import load_spec
 
 

@@ -30,7 +30,8 @@ from farm.events import (
 from farm.execution.render_loop import RenderLoop
 from farm.scheduler.commands import Kill, Suspend
 from farm.scheduler.reasons import Reason, Why
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.attempts import Activity
 from farm.state.job_state import DONE
 from farm.workers.workforce import arrange, configure
@@ -177,7 +178,7 @@ def test_what_goes_with_a_worker_is_named_and_a_suspended_one_comes_back(tmp_pat
         held, session = ("dawn/00000/sample", "dawn/00001/sample"), loop.session
         for task in held:
             session.record(TaskStarted(task, worker, 2, ""))
-        assert list(loop._perform([Suspend(worker, 0.0, reason)])) == [WorkerSuspended(worker, "why")]
+        assert list(loop.dispatch.perform([Suspend(worker, 0.0, reason)])) == [WorkerSuspended(worker, "why")]
         assert [each.task for each in session.holdings.held(worker)] == list(held)
         for task in held:
             session.record(TaskSuperseded(task, worker, 2))
@@ -186,5 +187,5 @@ def test_what_goes_with_a_worker_is_named_and_a_suspended_one_comes_back(tmp_pat
         assert not [event for event in loop._on(Alive(worker)) if isinstance(event, WorkerReady)]
         for task in held:
             session.record(TaskStarted(task, worker, 3, ""))
-        (gone,) = loop._perform([Kill(worker, held[0], reason)])
+        (gone,) = loop.dispatch.perform([Kill(worker, held[0], reason)])
         assert gone == WorkerGone(worker, "why", tuple(LostAttempt(task, 3) for task in held))

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from farm.events import Notice
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.event_log import EventLog
 from farm.state.job_state import CANCELLED, DONE, STATE_FORM, JobState, read_state
 from jobs.errors import DamagedDocument, JobBusy, NewerFormat, UsageError
@@ -77,7 +78,7 @@ def test_it_does_not_wait_for_a_film_of_a_job_that_it_lost(
     with pytest.raises(JobBusy), session:
         list(session.begin())
         endless: Future[None] = Future()
-        session._delivery._running.append((endless, False))
+        session._films._delivery._running.append((endless, False))
         taken_over(session.store)
         list(session.mend())
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from actors.media.ffmpeg import media_fingerprint
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from jobs.errors import CannotRun
 from jobs.loading.load import load_spec

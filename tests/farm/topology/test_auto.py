@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.topology.auto import choose_topology, memory_warning
 from jobs.errors import CapacityError
 from jobs.loading.load import load_spec

@@ -10,7 +10,8 @@ import pytest
 from cluster.inventory import Inventory, NodeFacts
 from farm.estimates.durations import Durations, Place, keep_durations, read_durations
 from farm.scheduler.graph import ScheduleGraph
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.simulator.simulate import simulate
 from farm.simulator.workload import H200, Film, StageTimes, films, job
 from farm.topology.auto import choose_topology, remaining_facts, segment_warning

@@ -16,7 +16,8 @@ from cluster.shell import Placement
 from farm.estimates.durations import Place
 from farm.events import Event, Notice, WorkerGone
 from farm.execution.render_loop import RenderLoop
-from farm.session.session import JobSession, Scope
+from farm.session.opening import Scope
+from farm.session.session import JobSession
 from farm.workers.reference_worker import WINDOW_S
 from farm.workers.workforce import arrange
 from jobs.errors import FailureKind

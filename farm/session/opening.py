@@ -1,0 +1,69 @@
+"""How a job is opened: where it renders, what forbids it, its first state and its first event."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from farm.events import JobPlanned
+from farm.output.ownership import refuse_foreign_outputs, require_output
+from farm.session.ledger import Ledger
+from farm.session.resuming import known_state
+from farm.state.job_state import JobState, TaskCounts
+from farm.state.requests import require_not_cancelled, require_ours
+from farm.state.spec_origin import SpecOrigin
+from jobs.planning.planned import Plan
+from jobs.store.store import Store
+from jobs.tasks.task import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a job renders and how far: `runs_url` holds the run directories, `until` ends after that
+    stage, `resume` takes a cancelled job up again."""
+
+    runs_url: str
+    job_id: str | None = None
+    until: Stage | None = None
+    topology: str = "serial"
+    resume: bool = False
+
+
+def require_renderable(store: Store, plan: Plan, scope: Scope) -> None:
+    """Raises NewerFormat, UsageError (a cancelled job, a film that would replace what this job did not write)
+    and StoreUnusable where no film could be written."""
+    require_ours(store)
+    if not scope.resume:
+        require_not_cancelled(store.job_id, scope.runs_url, known_state(store, on_purpose=False))
+    refuse_foreign_outputs(plan, store)
+    if scope.until is None:
+        require_output(plan, store)
+
+
+def first_state(
+    store: Store, plan: Plan, ledger: Ledger, topology: str, origin: SpecOrigin | None
+) -> JobState:
+    """How a job stands that begins now and was never rendered before."""
+    return JobState(
+        job=store.job_id,
+        topology=topology,
+        started_s=time.time(),
+        tasks=TaskCounts(total=len(ledger.scoped)),
+        films=len(plan.videos),
+        spec=origin,
+    )
+
+
+def job_planned(store: Store, plan: Plan, ledger: Ledger, reused: int) -> JobPlanned:
+    """The opening event of a job whose digests are known."""
+    totals, done = ledger.counts()
+    return JobPlanned(
+        job=store.job_id,
+        run_dir=store.url,
+        videos=tuple(video.name for video in plan.videos),
+        frames=plan.frames,
+        tasks=len(ledger.scoped),
+        reused=reused,
+        totals=totals,
+        done=done,
+    )
