@@ -45,7 +45,7 @@ def render(spec: SpecSource, options: RenderOptions | None = None, **changes: An
 
         return render_serial(loaded, scope)
     from farm.execution.driver import RayOptions, render_on_ray
-    from jobs.rules.combinations import require_hosts
+    from jobs.rules.faults import require_hosts
 
     require_hosts(loaded.spec, options.topology or loaded.spec.run.topology)
 

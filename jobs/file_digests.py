@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.errors import NewerFormat, Problem, SpecError
+from jobs.hashing import sha256_of_bytes, sha256_of_file
 from jobs.records import Form, Unreadable, newer_than, unseal
 from jobs.scratch import private_folder
 
@@ -73,12 +74,12 @@ class FileDigests:
         if key in self._known:
             return
         if self._cache is None or size_bytes < LARGE_BYTES:
-            self._known[key] = _sha256(path)
+            self._known[key] = sha256_of_file(path)
             return
         with _alone_on_this_node(key):
             self._known.update(_load(self._cache))
             if key not in self._known:
-                self._known[key] = _sha256(path)
+                self._known[key] = sha256_of_file(path)
                 self._save(self._cache)
 
     def _save(self, cache: Path) -> None:
@@ -92,17 +93,12 @@ class FileDigests:
 @contextlib.contextmanager
 def _alone_on_this_node(key: str) -> Iterator[None]:
     """Holds the node's lock for `key`; where there is none to be had, that costs a second reading only."""
-    name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+    name = f"{sha256_of_bytes(key.encode())[:16]}.lock"
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             held = stack.enter_context((private_folder() / name).open("w"))
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load(cache: Path) -> dict[str, str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from actors.media.frames import png_name
 from actors.media.process import sync
-from farm.output.outlet import UNKNOWN_BYTES, Standing, sha256_of_blocks
+from farm.output.outlet import UNKNOWN_BYTES, Standing
 from farm.output.stitch import HASH_BLOCK_BYTES, sequence_sha256
 from jobs.errors import StorageProblem
+from jobs.hashing import sha256_of_blocks
 from jobs.scratch import Scratch
 from jobs.store.backend import free_bytes_at, storage_problem
 from jobs.store.local import NO_HARD_LINKS

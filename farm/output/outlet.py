@@ -6,7 +6,6 @@ takes a name only where nothing stands, and only `replace` replaces: which of th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,13 +94,3 @@ def locate(address: str) -> tuple[Outlet, str]:
     """Outlet and name of a film by its path or URL."""
     folder, _, name = address.rpartition("/")
     return outlet_of(folder or "/"), name
-
-
-def sha256_of_blocks(blocks: Iterable[bytes], first_bytes: int | None = None) -> str:
-    """Hex SHA-256 of the blocks, or of the first bytes of them."""
-    digest, left = hashlib.sha256(), first_bytes
-    for block in blocks:
-        digest.update(block if left is None else block[:left])
-        if left is not None and (left := left - len(block)) <= 0:
-            break
-    return digest.hexdigest()

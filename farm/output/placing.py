@@ -16,8 +16,8 @@ from pathlib import Path
 
 from farm.output.outlet import Outlet, Standing, locate
 from farm.output.records import Mark, OutputRecords, Record
-from farm.output.stitch import file_sha256
 from jobs.errors import StorageProblem, StoreUnusable
+from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import temporary_name
 from jobs.scratch import Scratch
 from jobs.store.store import Store
@@ -146,7 +146,7 @@ class Screen:
             make(path)
             if not self._placing.outlet.appends:
                 shutil.copyfile(path, self._copy)
-            return file_sha256(path)
+            return sha256_of_file(path)
 
         self._shown = self._placing.put(self.name, made, grows=True)
 
@@ -180,7 +180,7 @@ class Screen:
 
     def _copied(self, path: Path) -> str:
         shutil.copyfile(self._copy, path)
-        return file_sha256(path)
+        return sha256_of_file(path)
 
 
 def foreign(address: str) -> StorageProblem:

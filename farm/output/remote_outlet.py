@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from farm.output.outlet import Standing, sha256_of_blocks
+from farm.output.outlet import Standing
 from farm.output.stitch import HASH_BLOCK_BYTES
 from jobs.errors import StorageProblem
+from jobs.hashing import sha256_of_blocks
 from jobs.planning.output_names import temporary_name
 from jobs.scratch import Scratch
 from jobs.store.backend import storage_problem

@@ -31,6 +31,7 @@ from actors.media.process import (
 from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
+from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import PNG_SEQUENCE
 from jobs.planning.planned import PlannedVideo
 
@@ -82,7 +83,7 @@ def assemble_film(
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
         _write(video, pieces, container, out, call)
-        digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else file_sha256(out)
+        digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else sha256_of_file(out)
     except OSError as error:
         storage_problem(error, call)
     return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
@@ -251,7 +252,7 @@ def png_manifest(folder: Path, frames: int) -> Iterator[str]:
     """What `sha256sum *.png` prints in the folder of a sequence of `frames` frames, a line at a time."""
     for index in range(frames):
         name = png_name(index)
-        yield f"{file_sha256(folder / name)}  {name}\n"
+        yield f"{sha256_of_file(folder / name)}  {name}\n"
 
 
 def sequence_sha256(folder: Path, frames: int) -> str:
@@ -260,12 +261,3 @@ def sequence_sha256(folder: Path, frames: int) -> str:
     for line in png_manifest(folder, frames):
         manifest.update(line.encode())
     return manifest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -24,7 +24,7 @@ from jobs.parsing.document import read_document
 from jobs.parsing.overrides import apply_overrides
 from jobs.places import shown
 from jobs.planning.plan import make_plan
-from jobs.rules.combinations import require_hosts
+from jobs.rules.faults import require_hosts
 from jobs.spec.base import NAME_RULE, SAFE_NAME, is_there, safe_name
 from jobs.store.opening import check_job_id
 

@@ -19,8 +19,8 @@ from jobs.parsing.yaml_events import yaml_text
 from jobs.places import Location
 from jobs.planning.facts import NO_PROBES, Probes, SourceFacts
 from jobs.recipes.fill import fill_recipe
-from jobs.rules.combinations import find_faults
 from jobs.rules.explain import MAX_PROBLEMS, explain, meant_places, with_lines
+from jobs.rules.faults import find_faults
 from jobs.rules.files import check_folders, check_input_files, check_models, check_pickles, check_text_encoder
 from jobs.rules.findings import Finding, not_caused_by
 from jobs.rules.media import check_media

@@ -15,7 +15,7 @@ from jobs.places import Location, shown
 from jobs.planning.expand import Variant, variants
 from jobs.planning.facts import ImageFact, Probes, SoundFact, SourceFacts
 from jobs.planning.plan import source_plan
-from jobs.rules.combinations import frames_at_most
+from jobs.rules.chains import frames_at_most
 from jobs.rules.files import IMAGE_FIELDS, input_paths
 from jobs.rules.findings import Finding
 from jobs.spec.job import JobSpec

@@ -75,3 +75,14 @@ def homes() -> dict[str, tuple[str, ...]]:
         for name in model.model_fields:
             found.setdefault(name, []).append(place or "the top level")
     return {name: tuple(places) for name, places in found.items()}
+
+
+def all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
+    """Whatever settings of a sampling a spec has, each with its place."""
+    yield ("defaults",), spec.defaults
+    if spec.upscale is not None:
+        yield ("upscale",), spec.upscale
+    for index, video in enumerate(spec.videos):
+        for number, chunk in enumerate(video.chunks):
+            kind = "generate" if chunk.generate else "extend"
+            yield ("videos", index, "chunks", number, kind), chunk.settings

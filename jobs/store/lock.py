@@ -12,41 +12,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 
 from jobs.commands import command_at
 from jobs.errors import JobBusy, StorageProblem
-from jobs.records import Form, Unreadable
-from jobs.store.backend import LOCK, Backend, Place
-from jobs.store.process import Process, alive, this_process
+from jobs.store.backend import LOCK, Backend
+from jobs.store.lock_file import Beat, Holder, encode_holder, generation_of, last_beat, lock_key, read_holder
+from jobs.store.process import alive, this_process
 
 BEAT_S = 5.0
 STALE_S = 60.0
 _LET_GO: set[str] = set()
 """Tokens of locks whose release could not be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """What the lock file says: which process took the job, when and where it lay, and when the lock was
-    renewed last."""
-
-    generation: int
-    token: str
-    host: str
-    process: Process
-    since_s: float
-    released: bool = False
-    beat_s: float = 0.0
-    place: Place = field(default_factory=Place)
-
-    def who(self) -> str:
-        return f"process {self.process.pid} on {self.host}"
-
-
-LOCK_FORM = Form("lock", Holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +82,7 @@ class JobLock:
         if not created or newest is None or newest.token != mine.token:
             # A contender that slept through several owners may re-create a number that was cleaned away.
             if created:
-                self.backend.delete(_key(generation))
+                self.backend.delete(lock_key(generation))
             raise busy(self.backend, newest or mine, "it took the job a moment ago")
         self._holder, self._usurper, self._beaten_s = mine, None, time.monotonic()
         self._clean(generation)
@@ -117,7 +95,7 @@ class JobLock:
 
     def _create(self, mine: Holder) -> bool:
         try:
-            return self.backend.create(_key(mine.generation), _encode(mine))
+            return self.backend.create(lock_key(mine.generation), encode_holder(mine))
         except StorageProblem:
             # It may stand there all the same, and must not keep this process from its next try.
             _LET_GO.add(mine.token)
@@ -135,7 +113,9 @@ class JobLock:
         holder, self._holder = self._holder, None
         if holder is not None and self._usurper is None:
             try:
-                self.backend.replace(_key(holder.generation), _encode(replace(holder, released=True)))
+                self.backend.replace(
+                    lock_key(holder.generation), encode_holder(replace(holder, released=True))
+                )
             except StorageProblem:
                 _LET_GO.add(holder.token)
 
@@ -175,7 +155,7 @@ class JobLock:
         if newest is not None and newest.generation > holder.generation:
             self._usurper = newest
             return
-        self.backend.touch(_key(holder.generation), _encode(holder, time.time()))
+        self.backend.touch(lock_key(holder.generation), encode_holder(holder, time.time()))
         self._beaten_s = time.monotonic()
 
     def _start(self) -> None:
@@ -201,7 +181,7 @@ class JobLock:
         if verdict is False:
             yield f"Took the job over from {found.who()}, which has ended."
             return
-        first = _last_beat(self.backend, found.generation)
+        first = last_beat(self.backend, found.generation)
         watch_s = self._watch_s(first)
         yield f"{found.who()} held this job last; watching its lock for up to {watch_s:.0f} s."
         if not self._silent(found, first, watch_s):
@@ -221,34 +201,15 @@ class JobLock:
         until = time.monotonic() + watch_s
         while time.monotonic() < until:
             time.sleep(self.timing.beat_s / 4)
-            if _last_beat(self.backend, found.generation) != first:
+            if last_beat(self.backend, found.generation) != first:
                 return False
         return True
 
     def _clean(self, generation: int) -> None:
         for name in self.backend.entries(LOCK):
-            number = _generation(name)
+            number = generation_of(name)
             if number is not None and number < generation:
                 self.backend.delete(f"{LOCK}/{name}")
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """The last renewal: the holder's clock (or the file server's), and the medium's mark of it."""
-
-    at_s: float
-    stamp: str
-
-
-def read_holder(backend: Backend) -> Holder | None:
-    """Who holds the lock, or held it last; None where nobody ever did."""
-    numbers = sorted(n for n in map(_generation, backend.entries(LOCK)) if n is not None)
-    for number in reversed(numbers):
-        try:
-            return _decode(backend.read(_key(number)), number)
-        except FileNotFoundError:
-            continue
-    return None
 
 
 class Driver(StrEnum):
@@ -279,7 +240,7 @@ def presence(backend: Backend, timing: LockTiming | None = None) -> Presence:
         return Presence(Driver.NONE)
     verdict, copied = alive(holder.process), backend.place().is_other(holder.place)
     if verdict is None:
-        age_s = time.time() - _last_beat(backend, holder.generation).at_s
+        age_s = time.time() - last_beat(backend, holder.generation).at_s
         fresh = age_s < (timing or LockTiming()).stale_s and not copied
         driver = Driver.RUNNING if fresh else Driver.SILENT
     elif verdict:
@@ -295,38 +256,3 @@ def busy(backend: Backend, holder: Holder, because: str) -> JobBusy:
     return JobBusy(
         f"The job is being rendered by {holder.who()}: {because}. Wait for it, or stop it with `{stop}`."
     )
-
-
-def _last_beat(backend: Backend, generation: int) -> Beat:
-    key = _key(generation)
-    entry = backend.stat(key)
-    if entry is None:
-        return Beat(0.0, "")
-    if backend.path(key) is not None:
-        return Beat(int(entry.stamp) / 1e9, entry.stamp)
-    try:
-        beat_s = _decode(backend.read(key), generation).beat_s
-    except FileNotFoundError:
-        beat_s = 0.0
-    return Beat(beat_s, f"{entry.stamp}/{beat_s}")
-
-
-def _encode(holder: Holder, beat_s: float | None = None) -> bytes:
-    return LOCK_FORM.encode(replace(holder, beat_s=holder.since_s if beat_s is None else beat_s))
-
-
-def _decode(data: bytes, generation: int) -> Holder:
-    """The holder; a torn file still counts as a lock, of a process nobody knows."""
-    try:
-        return replace(LOCK_FORM.decode(data), generation=generation)
-    except Unreadable:
-        return Holder(generation, "", "an unknown host", Process(0, "", ""), 0.0)
-
-
-def _key(generation: int) -> str:
-    return f"{LOCK}/{generation:08d}.json"
-
-
-def _generation(name: str) -> int | None:
-    stem = Path(name).stem
-    return int(stem) if stem.isdigit() else None

@@ -10,7 +10,6 @@ Only the holder of the job's lock voids, evicts or discards; workers only read a
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -18,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable
+from jobs.errors import StorageProblem, StoreUnusable
+from jobs.hashing import sha256_of_bytes, sha256_of_file
 from jobs.scratch import Scratch
-from jobs.store.backend import LOCK, Backend, Entry, free_bytes_at, storage_problem
+from jobs.store.artifacts import Artifacts
+from jobs.store.backend import LOCK, Backend, storage_problem
 from jobs.store.commits import SUSPECTS_FORM, Commit, Suspects, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
@@ -49,7 +50,7 @@ class Store(Documents):
     def __init__(self, backend: Backend, runs_url: str, job_id: str) -> None:
         super().__init__(backend)
         self.runs_url, self.job_id = runs_url, job_id
-        self._verified: set[tuple[str, str]] = set()
+        self._artifacts = Artifacts(backend)
 
     @classmethod
     def open(cls, runs_url: str, job_id: str) -> Store:
@@ -146,7 +147,11 @@ class Store(Documents):
             data = records.get(record_key(digest))
             commit = decode_commit(data, digest) if data is not None else None
             doubted = everything or digest in suspects
-            fault = "the commit record is torn" if commit is None else self._fault(commit, files, doubted)
+            fault = (
+                "the commit record is torn"
+                if commit is None
+                else self._artifacts.fault(commit, files, doubted)
+            )
             if commit is None or fault:
                 damage.append((digest, fault))
             else:
@@ -183,7 +188,7 @@ class Store(Documents):
         if not SUFFIX.match(suffix):
             raise ValueError(f"not an artifact suffix: {suffix!r}")
         file = f"{ARTIFACTS}/{digest}.{attempt}-{secrets.token_hex(6)}.{suffix}"
-        sha256, size = _hash(data)
+        sha256, size = _measured(data)
         stamp = self.backend.write(file, data).stamp
         mine = Commit(digest, file, size, sha256, provenance, stamp)
         try:
@@ -192,37 +197,21 @@ class Store(Documents):
             self.backend.delete(file)
             raise
         if winner.file == file:
-            self._verified.add((file, stamp))
+            self._artifacts.trust(file, stamp)
         else:
             self.backend.delete(file)
         return winner
 
     def read(self, commit: Commit) -> bytes:
         """The artifact's bytes, verified; raises CorruptArtifact where they are missing or altered."""
-        try:
-            data = self.backend.read(commit.file)
-        except FileNotFoundError:
-            raise self._corrupt(commit, "is missing") from None
-        if len(data) != commit.size:
-            raise self._corrupt(commit, f"has {len(data)} bytes instead of {commit.size}")
-        if hashlib.sha256(data).hexdigest() != commit.sha256:
-            raise self._corrupt(commit, "does not match its SHA-256")
-        return data
+        return self._artifacts.read(commit)
 
     def local(self, commit: Commit, copies: Scratch) -> Path:
         """A verified local file of the artifact, in `copies` where the store is remote. Do not write to it.
 
         Raises CorruptArtifact, StorageProblem.
         """
-        path = self.backend.path(commit.file)
-        if path is None:
-            return self._download(commit, copies.folder())
-        entry = self.backend.stat(commit.file)
-        if entry is None or (commit.file, entry.stamp) not in self._verified:
-            fault = self._fault(commit, {Path(commit.file).name: entry} if entry else {}, True)
-            if fault:
-                raise self._corrupt(commit, fault)
-        return path
+        return self._artifacts.local(commit, copies)
 
     def void(self, digests: Iterable[str]) -> int:
         """Forget results, record first: a crash in between leaves an unused file. Returns how many."""
@@ -271,58 +260,18 @@ class Store(Documents):
             if self.backend.create(key, record):
                 return mine
             winner = self.commit(mine.digest)
-            if winner is not None and self._present(winner):
+            if winner is not None and self._artifacts.present(winner):
                 return winner
             self.backend.delete(key)
         raise StorageProblem(
             f"{self.url}/{key}: the commit record cannot be created or read. Check the store."
         )
 
-    def _present(self, commit: Commit) -> bool:
-        entry = self.backend.stat(commit.file)
-        return entry is not None and entry.size == commit.size
-
-    def _fault(self, commit: Commit, files: Mapping[str, Entry], everything: bool) -> str:
-        """What is wrong with a commit's artifact; empty where nothing is."""
-        entry = files.get(commit.file.removeprefix(f"{ARTIFACTS}/"))
-        if entry is None:
-            return "is missing"
-        if entry.size != commit.size:
-            return f"has {entry.size} bytes instead of {commit.size}"
-        if everything or not commit.stamp or entry.stamp != commit.stamp:
-            if self._sha256(commit.file) != commit.sha256:
-                return "does not match its SHA-256"
-            self._verified.add((commit.file, entry.stamp))
-        return ""
-
-    def _sha256(self, file: str) -> str:
-        path = self.backend.path(file)
-        try:
-            return _hash(path if path is not None else self.backend.read(file))[0]
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise storage_problem(error, f"{self.url}/{file}", 0, None) from error
-
     def _evicted(self, digest: str) -> Commit | None:
         try:
             return decode_commit(self.backend.read(evicted_key(digest)), digest)
         except FileNotFoundError:
             return None
-
-    def _download(self, commit: Commit, folder: Path) -> Path:
-        target = folder / Path(commit.file).name
-        if not target.exists():
-            _write_whole(target, self.read(commit))
-        return target
-
-    def _corrupt(self, commit: Commit, fault: str) -> CorruptArtifact:
-        error = CorruptArtifact(
-            f"{self.url}/{commit.file} {fault}; it is discarded and rendered again. "
-            "If this repeats, check the disk or the mount."
-        )
-        error.digest, error.path = commit.digest, f"{self.url}/{commit.file}"
-        return error
 
 
 def record_key(digest: str) -> str:
@@ -335,20 +284,8 @@ def evicted_key(digest: str) -> str:
     return f"{EVICTED}/{digest}.json"
 
 
-def _write_whole(target: Path, data: bytes) -> None:
-    """Write a local file; it exists only with all its bytes. Raises StorageProblem."""
-    partial = target.with_name(f".{target.name}")
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise storage_problem(error, str(target), len(data), free_bytes_at(target.parent)) from error
-
-
-def _hash(data: bytes | memoryview | Path) -> tuple[str, int]:
+def _measured(data: bytes | memoryview | Path) -> tuple[str, int]:
     """SHA-256 and size in bytes of a value or a file."""
-    if not isinstance(data, Path):
-        return hashlib.sha256(data).hexdigest(), len(data)
-    with data.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest(), data.stat().st_size
+    if isinstance(data, Path):
+        return sha256_of_file(data), data.stat().st_size
+    return sha256_of_bytes(data), len(data)

@@ -37,7 +37,9 @@ def test_a_large_file_is_read_once_over_many_runs(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(jobs.file_digests, "LARGE_BYTES", 1)
     first, second = FileDigests(cache), FileDigests(cache)
     digests = [first.digest(path), second.digest(other)]
-    monkeypatch.setattr(jobs.file_digests, "_sha256", lambda read: pytest.fail(f"{read} was read again"))
+    monkeypatch.setattr(
+        jobs.file_digests, "sha256_of_file", lambda read: pytest.fail(f"{read} was read again")
+    )
     third = FileDigests(cache)
     assert [third.digest(path), third.digest(other)] == digests
 
@@ -88,7 +90,7 @@ def test_runs_share_a_memory_beside_them(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a line for each time that a file was read, slowly, in whichever process."""
-    log, read = tmp_path / "readings", jobs.file_digests._sha256
+    log, read = tmp_path / "readings", jobs.file_digests.sha256_of_file
     log.touch()
 
     def slowly(path: Path) -> str:
@@ -97,7 +99,7 @@ def readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         time.sleep(0.3)
         return read(path)
 
-    monkeypatch.setattr(jobs.file_digests, "_sha256", slowly)
+    monkeypatch.setattr(jobs.file_digests, "sha256_of_file", slowly)
     monkeypatch.setattr(jobs.file_digests, "LARGE_BYTES", 1)
     return log
 

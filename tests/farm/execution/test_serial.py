@@ -28,10 +28,10 @@ from farm.events import (
     TaskStarted,
 )
 from farm.options import RenderOptions
-from farm.output.stitch import file_sha256
 from farm.specs.load import load
 from farm.verbs.plan import PlanRequest, plan_job
 from jobs.errors import CannotRun, JobFailed, StoreUnusable, UsageError
+from jobs.hashing import sha256_of_file
 from jobs.store.store import Store
 from jobs.tasks.task import Stage
 
@@ -82,7 +82,7 @@ def test_a_render_delivers_the_planned_film(tmp_path: Path) -> None:
     events = run(spec(tmp_path / "out"), tmp_path / "runs")
     (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
     assert (film.frames, film.fps) == (33 + 24 + 24 + 17, 24.0)
-    assert file_sha256(Path(film.path)) == film.sha256
+    assert sha256_of_file(Path(film.path)) == film.sha256
     state = json.loads((tmp_path / "runs" / "j" / "state.json").read_text())
     assert state["outcome"] == "done"
     assert state["videos"][0]["frames"] == film.frames
@@ -210,19 +210,19 @@ def test_an_unchanged_spec_computes_nothing(tmp_path: Path) -> None:
 def test_a_missing_film_is_assembled_from_its_segments(tmp_path: Path) -> None:
     run(spec(tmp_path / "out"), tmp_path / "runs")
     film = tmp_path / "out" / "v.mp4"
-    sha256 = file_sha256(film)
+    sha256 = sha256_of_file(film)
     film.unlink()
     assert committed(run(spec(tmp_path / "out"), tmp_path / "runs")) == set()
-    assert file_sha256(film) == sha256
+    assert sha256_of_file(film) == sha256
 
 
 def test_no_job_replaces_the_film_of_another(tmp_path: Path) -> None:
     run(spec(tmp_path / "out"), tmp_path / "runs")
-    before = file_sha256(tmp_path / "out" / "v.mp4")
+    before = sha256_of_file(tmp_path / "out" / "v.mp4")
     other = spec(tmp_path / "out", name="other")
     with pytest.raises(UsageError, match="job j delivered a film there"):
         run(other, tmp_path / "runs")
-    assert file_sha256(tmp_path / "out" / "v.mp4") == before
+    assert sha256_of_file(tmp_path / "out" / "v.mp4") == before
     assert [store.job_id for store in Store.every(str(tmp_path / "runs"))] == ["j"]
     assert last(run(spec(tmp_path / "out"), tmp_path / "runs")).outcome == "done", "its own it may replace"
     assert last(run({**other, "output": {"dir": str(tmp_path / "b")}}, tmp_path / "runs")).outcome == "done"

@@ -19,10 +19,11 @@ from actors.media.images import read_image
 from actors.media.listing import packet_times
 from actors.media.process import Call
 from actors.media.segment import encode_segment
-from farm.output.stitch import assemble_film, check_segments, file_sha256, png_manifest, write_list
+from farm.output.stitch import assemble_film, check_segments, png_manifest, write_list
 from jobs.errors import CorruptArtifact, StageBug, StorageProblem
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, exact_rate
+from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import PNG_SEQUENCE
 from jobs.planning.planned import AudioPlan
 
@@ -110,7 +111,7 @@ def test_the_machines_cores_do_not_reach_the_bytes(codec: str, marks, tmp_path: 
         for count in range(1, min(len(cores), 4) + 1):
             os.sched_setaffinity(0, set(sorted(cores)[:count]))
             out = encode_segment(marks.frames(0, 30), marks.params(codec, 30, threads=2), tmp_path / "a.mov")
-            digests.add(file_sha256(out))
+            digests.add(sha256_of_file(out))
     finally:
         os.sched_setaffinity(0, cores)
     assert len(digests) == 1

@@ -21,7 +21,8 @@ from jobs.loading.load import load_spec
 from jobs.records import seal
 from jobs.store import lock as lock_module
 from jobs.store.documents import STATE
-from jobs.store.lock import LockTiming, read_holder
+from jobs.store.lock import LockTiming
+from jobs.store.lock_file import read_holder
 from jobs.store.store import Store
 
 DONE_ELSEWHERE = JobState(job="harbor", outcome=DONE)

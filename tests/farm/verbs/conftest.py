@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from farm.output.stitch import file_sha256
 from farm.state.fingerprint import DIGESTS_FORM, Frozen
 from farm.state.job_state import DONE, STATE_FORM, FilmState, JobState, TaskCounts
 from jobs.canonical import sha256_of
+from jobs.hashing import sha256_of_file
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.planning.planned import Plan
 from jobs.spec.job import JobSpec
@@ -83,4 +83,4 @@ def made(template: Path, tmp_path: Path) -> MadeRun:
 
 def _film(path: Path) -> FilmState:
     path.write_bytes(f"film {path.stem}".encode())
-    return FilmState(path.stem, str(path), file_sha256(path), 97, 25.0, "key")
+    return FilmState(path.stem, str(path), sha256_of_file(path), 97, 25.0, "key")

@@ -19,7 +19,8 @@ import pytest
 
 from jobs.errors import JobBusy
 from jobs.store import lock as lock_module
-from jobs.store.lock import Driver, JobLock, LockTiming, presence, read_holder
+from jobs.store.lock import Driver, JobLock, LockTiming, presence
+from jobs.store.lock_file import read_holder
 from jobs.store.opening import open_backend
 from jobs.store.process import Process, alive, this_process
 from jobs.store.store import Store

@@ -1,0 +1,99 @@
+"""Chunks of a film fit each other: overlaps, prompts, lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobs.frames import TEMPORAL, latents_of
+from jobs.places import Location, place_of
+from jobs.planning.expand import Variant, setting, variants
+from jobs.rules.findings import Finding
+from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
+from jobs.spec.job import JobSpec
+
+MAX_FILM_FRAMES = 20_000_000
+
+
+FRAME_DEFAULTS: tuple[Location, ...] = tuple(
+    (section, field)
+    for section in ("defaults", "matrix")
+    for field in ("num_frames", "num_new_frames", "overlap_frames")
+)
+
+
+def check_chains(spec: JobSpec) -> Iterator[Finding]:
+    """Overlaps fit the chunk before, prompts are there, and the first chunk has something to extend."""
+    for variant in variants(spec):
+        yield from _check_chain(variant)
+
+
+def _check_chain(variant: Variant) -> Iterator[Finding]:
+    video: Location = ("videos", variant.index)
+    limit: int | None = None
+    before: Location = (*video, "source")
+    for index, chunk in enumerate(variant.video.chunks):
+        here = (*video, "chunks", index, "generate" if chunk.generate else "extend")
+        if not setting(chunk.settings, variant.defaults, "prompt"):
+            rule = "every chunk has a prompt, its own or that of `defaults`"
+            yield Finding(
+                (*here, "prompt"), "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
+            )
+        if chunk.generate is not None:
+            limit = latents_of(setting(chunk.generate, variant.defaults, "num_frames"))
+        elif chunk.extend is not None:
+            if index == 0 and variant.video.source is None:
+                remedy = "start with a `generate`, or give the video a `source`"
+                yield Finding(here, "the first chunk", "an extend has something to extend", remedy, (before,))
+            yield from _check_overlaps(variant, chunk.extend, limit, here, before)
+            limit = setting(chunk.extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
+        before = here
+
+
+def _check_overlaps(
+    variant: Variant, extend: Extend, limit: int | None, here: Location, before: Location
+) -> Iterator[Finding]:
+    """Overlap against the chunk before, and, for repetitions, against the extend itself; in latents."""
+    overlap = setting(extend, variant.defaults, "overlap_frames") // TEMPORAL
+    own_limit = setting(extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
+    place = _where_written(extend, "overlap_frames", here)
+    if limit is not None and overlap > limit:
+        depends = (before, (*before, "num_frames"), (*before, "num_new_frames"), *FRAME_DEFAULTS)
+        yield _overlap_finding(place, overlap, limit, f"what {place_of(before)} added", depends)
+    elif extend.repeat > 1 and overlap > own_limit:
+        depends = ((*here, "num_new_frames"), (*here, "repeat"), *FRAME_DEFAULTS)
+        yield _overlap_finding(place, overlap, own_limit, "what the repetition before added", depends)
+
+
+def _overlap_finding(
+    place: Location, overlap: int, limit: int, what: str, depends: tuple[Location, ...]
+) -> Finding:
+    longest = limit * TEMPORAL
+    return Finding(
+        place,
+        f"{overlap * TEMPORAL} frames",
+        f"the blended overlap is no longer than {what}: at most {longest} frames",
+        f"write {longest} or less, or make the chunk before longer",
+        depends,
+    )
+
+
+def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Location:
+    """The field where the chunk sets it, else the chunk: its default does not suit this place."""
+    return (*here, field) if field in chunk.model_fields_set else here
+
+
+def check_length(spec: JobSpec) -> Iterator[Finding]:
+    """No film is longer than a player can count."""
+    for variant in variants(spec):
+        frames = sum(frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
+        if frames > MAX_FILM_FRAMES:
+            rule = f"at most {MAX_FILM_FRAMES} frames in a film"
+            yield Finding(("videos", variant.index, "chunks"), f"{frames} frames", rule, "split the film")
+
+
+def frames_at_most(chunk: Chunk, defaults: Defaults) -> int:
+    """Frames that a chunk adds to its film; an overlap takes some of them away."""
+    if chunk.generate is not None:
+        return int(setting(chunk.generate, defaults, "num_frames"))
+    assert chunk.extend is not None
+    return int(setting(chunk.extend, defaults, "num_new_frames")) * chunk.extend.repeat

@@ -1,0 +1,67 @@
+"""What each engine can do: sound, samplers, guiders, upsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobs.places import Location, shown
+from jobs.rules.findings import Finding
+from jobs.rules.guiders import check_guider
+from jobs.spec.fields import all_settings
+from jobs.spec.job import JobSpec
+
+DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "res_2s")
+
+
+GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
+
+
+def check_audio(spec: JobSpec) -> Iterator[Finding]:
+    """The model hears or makes sound only with an engine and a VAE that can."""
+    engine = spec.engine
+    for index, video in enumerate(spec.videos):
+        if video.audio is None or video.audio.mode == "mux":
+            continue
+        place: Location = ("videos", index, "audio")
+        depends: tuple[Location, ...] = (("engine", "name"),)
+        if engine.name == "diffusers":
+            rule = "the diffusers engine knows no sound but `mode: mux`"
+            yield Finding(
+                place, video.audio.mode, rule, "write `mode: mux`, or `engine.name: comfyui`", depends
+            )
+        elif engine.name == "comfyui" and engine.audio_vae is None:
+            rule = f"`engine.audio_vae` is needed for audio mode {video.audio.mode}"
+            depends = (*depends, ("engine", "audio_vae"))
+            yield Finding(place, video.audio.mode, rule, "name the audio VAE, or write `mode: mux`", depends)
+
+
+def check_samplers(spec: JobSpec) -> Iterator[Finding]:
+    """Guiders that the engine has, and samplers of the diffusers engine. Those of ComfyUI differ between its
+    versions: its first worker tells them before anything is rendered."""
+    engine = spec.engine.name
+    for location, settings in all_settings(spec):
+        if engine == "diffusers" and settings.sampler not in DIFFUSERS_SAMPLERS:
+            yield _unknown_choice(engine, (*location, "sampler"), settings.sampler, DIFFUSERS_SAMPLERS)
+        guiders = GUIDERS.get(engine, (settings.guider.name,))
+        if settings.guider.name not in guiders:
+            yield _unknown_choice(engine, (*location, "guider"), settings.guider.name, guiders)
+        elif engine in GUIDERS:
+            yield from check_guider(settings.guider, (*location, "guider"), engine)
+
+
+def _unknown_choice(engine: str, location: Location, value: str, known: tuple[str, ...]) -> Finding:
+    rule = f"the {engine} engine has {', '.join(known)}"
+    return Finding(location, shown(value), rule, "write one of these", (("engine", "name"),))
+
+
+def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
+    """An upscale stage needs an upsampler; only the bundled model brings its own."""
+    engine = spec.engine
+    if spec.upscale is None or engine.name == "fake" or engine.upscale_model is not None:
+        return
+    if engine.checkpoint is not None or engine.diffusion_model is not None:
+        rule = "`engine.upscale_model` is needed for the upscale stage"
+        depends = tuple(
+            ("engine", field) for field in ("name", "checkpoint", "diffusion_model", "upscale_model")
+        )
+        yield Finding(("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends)

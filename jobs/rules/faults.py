@@ -1,0 +1,113 @@
+"""Every broken rule of a spec, and those on its size, its form and its topology."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from jobs.errors import UsageError
+from jobs.formats import CONTAINERS, containers_of
+from jobs.places import shown
+from jobs.rules.chains import check_chains, check_length
+from jobs.rules.engines import check_audio, check_samplers, check_upscaler
+from jobs.rules.findings import Finding
+from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
+from jobs.rules.outputs import check_names, check_output_url
+from jobs.rules.recipes import check_recipe
+from jobs.spec.chunk import Chunk
+from jobs.spec.job import JobSpec
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import AUTO, Machine, parse_topology
+
+MAX_VIDEOS = 10_000
+MAX_CHUNKS = 100_000
+ANY_MACHINE_GPUS = 1e9
+
+
+Rule = Callable[[JobSpec], Iterator[Finding]]
+
+
+def find_faults(spec: JobSpec) -> list[Finding]:
+    """Every broken rule, each place once. Rules on whole films run only where the matrix can be unrolled."""
+    found = [finding for rule in (check_matrix, check_amount) for finding in rule(spec)]
+    unrolled = () if found else FILM_RULES
+    found += [finding for rule in (*FIELD_RULES, *unrolled) for finding in rule(spec)]
+    return list({finding.location: finding for finding in reversed(found)}.values())[::-1]
+
+
+def check_amount(spec: JobSpec) -> Iterator[Finding]:
+    """Bounds on what one job may unroll to."""
+    combinations = math.prod(len(values) for values in spec.matrix.values())
+    videos = combinations * len(spec.videos)
+    if videos > MAX_VIDEOS:
+        yield Finding(
+            ("matrix",), f"{videos} videos", f"at most {MAX_VIDEOS} videos in a job", "split the job"
+        )
+        return
+    per_video = [sum(_repeat(chunk) for chunk in video.chunks) for video in spec.videos]
+    if combinations * sum(per_video) > MAX_CHUNKS:
+        longest = per_video.index(max(per_video))
+        value = f"{combinations * sum(per_video)} chunks in the job"
+        yield Finding(("videos", longest, "chunks"), value, f"at most {MAX_CHUNKS} in a job", "split the job")
+
+
+def _repeat(chunk: Chunk) -> int:
+    return chunk.extend.repeat if chunk.extend else 1
+
+
+def check_format(spec: JobSpec) -> Iterator[Finding]:
+    """Codec and sound fit the container."""
+    output, container = spec.output, CONTAINERS[spec.output.container]
+    if output.codec is not None and output.codec not in container.codecs:
+        rule = f"{output.container} takes {', '.join(container.codecs)}"
+        fits = " or ".join(containers_of(output.codec))
+        remedy = f"write `codec: {container.codecs[0]}`, or `container: {fits}`"
+        yield Finding(("output", "codec"), shown(output.codec), rule, remedy, (("output", "container"),))
+    for index, video in enumerate(spec.videos):
+        if video.audio is not None and container.audio is None:
+            rule = f"a {output.container} has no sound"
+            depends = (("output", "container"),)
+            yield Finding(("videos", index, "audio"), video.audio.mode, rule, "use mp4, mov or mkv", depends)
+
+
+def check_topology(spec: JobSpec) -> Iterator[Finding]:
+    """The topology parses and hosts every stage; how many GPUs there are is known only later."""
+    if spec.run.topology == AUTO:
+        return
+    place, value = ("run", "topology"), shown(spec.run.topology)
+    try:
+        topology = parse_topology(spec.run.topology, Machine(gpus=ANY_MACHINE_GPUS))
+    except UsageError as error:
+        problem = error.problems[0]
+        yield Finding(place, value, problem.rule, problem.remedy)
+        return
+    missing = topology.missing(stages_of(spec))
+    if missing:
+        rule = f"the job needs {', '.join(missing)}, which none of these workers hosts"
+        yield Finding(place, value, rule, f"add `{missing[0]}=1`, or write `mono` or `auto`", (("upscale",),))
+
+
+def stages_of(spec: JobSpec) -> frozenset[Stage]:
+    """The stages that every job of this spec has."""
+    return frozenset(stage for stage in Stage if stage is not Stage.UPSCALE or spec.upscale is not None)
+
+
+def require_hosts(spec: JobSpec, topology: str) -> None:
+    """Raises UsageError for a topology that does not parse, CapacityError for one in which nobody hosts a
+    stage of the job."""
+    if topology.strip() != AUTO:
+        parse_topology(topology, Machine(gpus=ANY_MACHINE_GPUS)).require(stages_of(spec))
+
+
+FIELD_RULES: tuple[Rule, ...] = (
+    check_placeholders,
+    check_filled,
+    check_format,
+    check_output_url,
+    check_topology,
+    check_audio,
+    check_samplers,
+    check_upscaler,
+    check_recipe,
+)
+FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_length)
