@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
+from cluster.dashboard import AUTH_MODE
 from cluster.inventory import Inventory, NodeFacts, read_inventory
-from cluster.session import AUTH_MODE, SessionConfig, open_session
+from cluster.session import SessionConfig, open_session
 
 PACKAGES = ("ltx-farm", "torch", "diffusers", "numpy")
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from cluster.dashboard import AUTH_MODE
 from cluster.inventory import listens
 from jobs.errors import CannotRun
 
-AUTH_MODE = "RAY_AUTH_MODE"
 ANSWER_S = 10.0
 CLIENT = "ray://"
 

@@ -4,36 +4,16 @@ to type."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.light_install import answers
 from tools.golden_run import DONE_JOB, HOME, ROOT, moved
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = str(REPOSITORY / "examples" / "demo.yaml")
-ABSENT = ("torch", "ray", "diffusers", "transformers")
-COMMANDS = """
-import contextlib, io, json, sys
-from importlib.machinery import PathFinder
-
-found = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in {absent} else found(name, *rest)
-from farm.cli.main import run
-
-answers = []
-for words in json.loads(sys.argv[1]):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run(words)
-    answers.append((code, out.getvalue(), err.getvalue()))
-print(json.dumps(answers))
-"""
 LIGHT = (
     ("check", DEMO),
     ("plan", DEMO, "--gpus", "4"),
@@ -70,21 +50,6 @@ def folder(tmp_path: Path) -> Path:
     moved(tmp_path, ROOT, str(tmp_path))
     (tmp_path / "fake.yaml").write_text(FAKE)
     return tmp_path
-
-
-def answers(folder: Path, *commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
-    """Exit code, output and messages of each command, run where the packages are not to be found."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS.format(absent=ABSENT), json.dumps(commands)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    told: list[Any] = json.loads(done.stdout)
-    return [tuple(answer) for answer in told]
 
 
 def test_what_looks_and_asks_works(folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from cluster.jobs import JobRequest, JobServer
 from jobs.errors import CannotRun
-from tests.ray.head import Head, free_port
+from tests.light_install import answers
+from tests.ray.head import Head, free_port, ray_head
 
 
 def test_output_is_followed_and_the_exit_code_known(head: Head, tmp_path: Path) -> None:
@@ -46,6 +47,33 @@ def test_stopped_job_gets_sigterm(head: Head) -> None:
     text += "".join(output)
     assert "caught" in text
     assert server.status("stop-1") == "STOPPED"
+
+
+def test_a_cluster_with_a_token_takes_jobs_of_those_who_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an install without Ray: a job with its folder, followed to its end; and a stranger's."""
+    token = "3f" * 32
+    (tmp_path / "film.yaml").write_text("name: [harbor]\n")
+    with ray_head(0, 1, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token) as head:
+        submit = (
+            "submit",
+            "film.yaml",
+            "--address",
+            head.dashboard_url,
+            "--runs",
+            str(tmp_path),
+            "--job-id",
+            "a",
+        )
+        submit += ("--working-dir", str(tmp_path))
+        known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+        ((code, out, err),) = answers(tmp_path, submit, **known)
+        assert code == 2, err
+        assert "submitted a-" in out and "name: ['harbor']" in out.replace('"', "'")
+        for changes in ({"RAY_AUTH_MODE": "disabled"}, {**known, "RAY_AUTH_TOKEN": "4e" * 32}):
+            ((code, _, err),) = answers(tmp_path, submit, **changes)
+            assert code == 5 and "RAY_AUTH_MODE and token" in err
 
 
 def test_nobody_at_the_address() -> None:
