@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -26,12 +26,10 @@ from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
 from actors.worker.cache import PayloadCache
 from actors.worker.memory_ladder import free_memory, is_exact, lighten, rungs_of_room
+from actors.worker.order import TaskOrder, TaskResult, WorkerConfig
 from jobs.errors import InvalidInput, OutOfMemory, StorageProblem, StoreUnusable
-from jobs.failures import Rung
 from jobs.file_digests import file_digest, remember_beside
 from jobs.scratch import Scratch, sweep
-from jobs.spec.engine import EngineConfig
-from jobs.spec.run import Verify
 from jobs.store.commits import Commit
 from jobs.store.store import Store
 from jobs.tasks.task import Need, Stage, StageTask
@@ -40,56 +38,8 @@ from jobs.tasks.task import Need, Stage, StageTask
 # machine down: beside other work, two threads on two cores sample 6 to 17 times faster without.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-CACHE_BYTES = 2 << 30
 PAYLOAD_SUFFIX = "safetensors"
 _SHORT = ("memory ran out within the step, and a library went on another way",)
-
-
-@dataclass(frozen=True)
-class WorkerConfig:
-    """What a worker is. `device` is `cpu`, `cuda` or `cuda:1`; `threads` are the CPU threads of its engine.
-
-    `worker` is the name that goes into provenance. `trace` names a file that gets one JSON line when a task
-    begins and one when its result is committed.
-    """
-
-    engine: EngineConfig
-    stages: frozenset[Stage]
-    device: str
-    threads: int
-    runs_url: str
-    job_id: str
-    verify: Verify = field(default_factory=Verify)
-    worker: str = ""
-    trace: str = ""
-    cache_bytes: int = CACHE_BYTES
-
-
-@dataclass(frozen=True)
-class TaskOrder:
-    """One attempt of one task. `inputs` are the commits of its needs by task id; `rungs` the out-of-memory
-    ladder as far as earlier attempts have climbed it. `exact` is False where the worker's software or device
-    is not the one that the digest stands for. `content` is the SHA-256 of the file that the task reads, as it
-    was when the digest was made."""
-
-    task: StageTask
-    digest: str
-    attempt: int
-    inputs: Mapping[str, Commit]
-    rungs: tuple[Rung, ...] = ()
-    exact: bool = True
-    content: str = ""
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """A committed result. `seconds` is the stage step alone; `detail` says where all of the time went:
-    `read_s`, `wait_s`, `step_s` and `commit_s`."""
-
-    task: str
-    commit: Commit
-    seconds: float
-    detail: dict[str, Any]
 
 
 @dataclass(frozen=True)

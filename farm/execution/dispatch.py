@@ -113,7 +113,7 @@ class Dispatch:
 
     def _adopt(self, order: commands.Assign, commit: Commit) -> Iterator[Event]:
         """An earlier attempt committed the task and was lost before it could say so: it is done."""
-        from actors.worker.worker import TaskResult
+        from actors.worker.order import TaskResult
 
         maker = str(commit.provenance.get("worker", ""))
         result = TaskResult(order.task, commit, float(commit.provenance.get("seconds", 0.0)), {})

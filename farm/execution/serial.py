@@ -91,7 +91,8 @@ class _SerialRender:
             self.session.check_lock()
 
     def _start_worker(self) -> Iterator[Event]:
-        from actors.worker.worker import StageWorker, WorkerConfig
+        from actors.worker.order import WorkerConfig
+        from actors.worker.worker import StageWorker
 
         session, run = self.session, self.session.plan.run
         self.place = Place(session.plan.engine, _device(session.plan.engine.name))

@@ -16,7 +16,7 @@ from jobs.tasks.retention import evictable
 from jobs.tasks.task import Stage, TaskGraph
 
 if TYPE_CHECKING:
-    from actors.worker.worker import TaskOrder
+    from actors.worker.order import TaskOrder
     from jobs.failures import Rung
 
 NO_PROVENANCE: dict[str, Any] = {}
@@ -98,7 +98,7 @@ class Ledger:
 
     def order(self, task: str, attempt: int, ladder: tuple[Rung, ...] = ()) -> TaskOrder:
         """What a worker needs to run `task`: its inputs are committed, or this raises KeyError."""
-        from actors.worker.worker import TaskOrder
+        from actors.worker.order import TaskOrder
 
         stage_task = self.graph.tasks[task]
         inputs = {need.task: self.commits[need.task] for need in stage_task.needs}

@@ -15,7 +15,7 @@ from jobs.store.store import Store
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from actors.worker.worker import TaskResult
+    from actors.worker.order import TaskResult
 
 
 class Results:

@@ -83,7 +83,7 @@ def _name(pool: Pool) -> str:
 
 def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequest, Placement], Any]:
     """What a placed worker is told: its stages, its device, the job's store and thread counts."""
-    from actors.worker.worker import WorkerConfig
+    from actors.worker.order import WorkerConfig
 
     run = session.plan.run
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from actors.payload import Payload, unpack
-from actors.worker.worker import StageWorker, TaskOrder, WorkerConfig
+from actors.worker.order import TaskOrder, WorkerConfig
+from actors.worker.worker import StageWorker
 from jobs.file_digests import file_digest
 from jobs.planning.facts import SourceFacts
 from jobs.planning.plan import make_plan

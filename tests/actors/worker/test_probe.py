@@ -13,8 +13,8 @@ import actors.worker.probe as module
 from actors.engines.fake import FakeEngine
 from actors.payload import Payload
 from actors.steps import timing
+from actors.worker.order import WorkerConfig
 from actors.worker.probe import ProbeOrder, ProbeWorker
-from actors.worker.worker import WorkerConfig
 from jobs.errors import StageError
 from jobs.planning.params import SampleParams
 from jobs.planning.plan import make_plan

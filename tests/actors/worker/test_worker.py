@@ -22,7 +22,8 @@ from actors.engines.base import Arriving
 from actors.engines.fake import FakeEngine
 from actors.payload import Payload, pack
 from actors.steps.run import run_stage
-from actors.worker.worker import CACHE_BYTES, StageWorker
+from actors.worker.order import CACHE_BYTES
+from actors.worker.worker import StageWorker
 from jobs.errors import (
     BadOutput,
     CorruptArtifact,
