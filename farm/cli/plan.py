@@ -17,7 +17,7 @@ from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from farm.verbs.plan import PlanReport
+    from farm.verbs.plan_report import PlanReport
 
 GIB = 2**30
 MOST_CHUNKS = 40
@@ -26,40 +26,47 @@ MOST_GPUS = 4096
 """The largest cluster that was simulated (docs/scaling.md)."""
 
 
+GpusOption = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, max=MOST_GPUS, help="Plan for so many GPUs; those of this machine."),
+]
+CpusOption = Annotated[
+    int | None,
+    typer.Option("--cpus", min=1, help="CPUs for segments; those of this machine, with --gpus all it takes."),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="Stage times and memory of: cpu, H200, ...; what is here."),
+]
+GpuMemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--gpu-memory",
+        min=0.1,
+        metavar="GIB",
+        help="Memory of one GPU, where models have to fit; that of --device, or of what is here.",
+    ),
+]
+GpuHourCostOption = Annotated[
+    float | None, typer.Option("--gpu-hour-cost", min=0.0, metavar="PRICE", help="Price of one GPU-hour.")
+]
+TopologyOption = Annotated[
+    str | None, typer.Option("--topology", "-t", help="Instead of the spec's; auto compares them all.")
+]
+AllChunksOption = Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")]
+
+
 def plan(
     spec: SpecArgument,
-    gpus: Annotated[
-        int | None,
-        typer.Option("--gpus", min=1, max=MOST_GPUS, help="Plan for so many GPUs; those of this machine."),
-    ] = None,
-    cpus: Annotated[
-        int | None,
-        typer.Option(
-            "--cpus", min=1, help="CPUs for segments; those of this machine, with --gpus all it takes."
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="Stage times and memory of: cpu, H200, ...; what is here."),
-    ] = None,
-    gpu_memory: Annotated[
-        float | None,
-        typer.Option(
-            "--gpu-memory",
-            min=0.1,
-            metavar="GIB",
-            help="Memory of one GPU, where models have to fit; that of --device, or of what is here.",
-        ),
-    ] = None,
-    gpu_hour_cost: Annotated[
-        float | None, typer.Option("--gpu-hour-cost", min=0.0, metavar="PRICE", help="Price of one GPU-hour.")
-    ] = None,
-    topology: Annotated[
-        str | None, typer.Option("--topology", "-t", help="Instead of the spec's; auto compares them all.")
-    ] = None,
+    gpus: GpusOption = None,
+    cpus: CpusOption = None,
+    device: DeviceOption = None,
+    gpu_memory: GpuMemoryOption = None,
+    gpu_hour_cost: GpuHourCostOption = None,
+    topology: TopologyOption = None,
     runs: Runs = DEFAULT_RUNS,
     job_id: JobId = None,
-    all_chunks: Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")] = False,
+    all_chunks: AllChunksOption = False,
     overrides: Overrides = None,
     comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,

@@ -33,24 +33,27 @@ UNREPORTED = (INTERRUPTED,)
 """Whoever stopped the driver wants it gone at once."""
 
 
+SerialOption = Annotated[bool, typer.Option("--serial", help="One process, no Ray: the reference.")]
+TopologyOption = Annotated[
+    str | None, typer.Option("--topology", "-t", help="mono, sample=2,upscale+decode=1, or auto.")
+]
+GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical without GPUs.")]
+AddressOption = Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="STAGE", help="Last stage: encode, sample, upscale, decode or segment."),
+]
+
+
 def render(
     spec: SpecArgument,
-    serial: Annotated[bool, typer.Option("--serial", help="One process, no Ray: the reference.")] = False,
-    topology: Annotated[
-        str | None, typer.Option("--topology", "-t", help="mono, sample=2,upscale+decode=1, or auto.")
-    ] = None,
-    gpus: Annotated[
-        int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical without GPUs.")
-    ] = None,
-    address: Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")] = None,
+    serial: SerialOption = False,
+    topology: TopologyOption = None,
+    gpus: GpusOption = None,
+    address: AddressOption = None,
     runs: Runs = DEFAULT_RUNS,
     job_id: JobId = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            "--until", metavar="STAGE", help="Last stage: encode, sample, upscale, decode or segment."
-        ),
-    ] = None,
+    until: UntilOption = None,
     overrides: Overrides = None,
     resume: Resume = False,
     comfyui: ComfyUI = None,

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from jobs.tasks.retry import RetryState
 
 
+VideosOption = Annotated[list[str] | None, typer.Option("--videos", help="Names; repeat for several.")]
+ChunksOption = Annotated[str | None, typer.Option("--chunks", metavar="3-5,8", help="Chunks, from 0.")]
+StateOption = Annotated[str | None, typer.Option("--state", metavar="failed|inexact", help="Pick by state.")]
+EverythingOption = Annotated[bool, typer.Option("--all", help="Every chunk of every video.")]
+ReseedOption = Annotated[bool, typer.Option("--reseed", help="Sample the chosen chunks with new seeds.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be rendered again.")]
+
+
 def retry(
     job: JobArgument,
-    videos: Annotated[list[str] | None, typer.Option("--videos", help="Names; repeat for several.")] = None,
-    chunks: Annotated[str | None, typer.Option("--chunks", metavar="3-5,8", help="Chunks, from 0.")] = None,
-    state: Annotated[
-        str | None, typer.Option("--state", metavar="failed|inexact", help="Pick by state.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every chunk of every video.")] = False,
-    reseed: Annotated[
-        bool, typer.Option("--reseed", help="Sample the chosen chunks with new seeds.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be rendered again.")
-    ] = False,
+    videos: VideosOption = None,
+    chunks: ChunksOption = None,
+    state: StateOption = None,
+    everything: EverythingOption = False,
+    reseed: ReseedOption = False,
+    dry_run: DryRunOption = False,
     runs: Runs = DEFAULT_RUNS,
     output: Output = OutputFormat.TEXT,
 ) -> int:

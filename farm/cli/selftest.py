@@ -19,31 +19,40 @@ SIZES = {"cpu": "128x128"}
 GPU_SIZE = "768x512"
 
 
+CheckpointOption = Annotated[
+    Path | None, typer.Option("--checkpoint", metavar="MODEL", help="The model; the bundled one.")
+]
+TextEncoderOption = Annotated[
+    str | None,
+    typer.Option("--text-encoder", metavar="DIR", help="Folder or hub id with text_encoder/, tokenizer/."),
+]
+VaeOption = Annotated[Path | None, typer.Option("--vae", help="VAE, where the model has none.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; what is here.")]
+SizeOption = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help=f"Pixels; {GPU_SIZE} on a GPU, else 128x128.")
+]
+MinutesOption = Annotated[
+    float, typer.Option("--minutes", min=0.0, help="What is not done by then is left out.")
+]
+UntrainedOption = Annotated[
+    bool, typer.Option("--untrained", help="The weights are random: do not judge what training gives.")
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the JSON to publish here.")
+]
+
+
 def selftest(
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", metavar="MODEL", help="The model; the bundled one.")
-    ] = None,
-    text_encoder: Annotated[
-        str | None,
-        typer.Option(
-            "--text-encoder", metavar="DIR", help="Folder or hub id with text_encoder/, tokenizer/."
-        ),
-    ] = None,
-    vae: Annotated[Path | None, typer.Option("--vae", help="VAE, where the model has none.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; what is here.")] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help=f"Pixels; {GPU_SIZE} on a GPU, else 128x128.")
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0.0, help="What is not done by then is left out.")
-    ] = 15.0,
-    untrained: Annotated[
-        bool, typer.Option("--untrained", help="The weights are random: do not judge what training gives.")
-    ] = False,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the JSON to publish here.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    text_encoder: TextEncoderOption = None,
+    vae: VaeOption = None,
+    device: DeviceOption = None,
+    size: SizeOption = None,
+    minutes: MinutesOption = 15.0,
+    untrained: UntrainedOption = False,
+    threads: ThreadsOption = 2,
+    report: ReportOption = None,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Examine a model: layout, plausibility, steps beside diffusers, repetition, seams, time and memory."""

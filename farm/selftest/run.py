@@ -17,7 +17,7 @@ from jobs.weights.header import WeightsFault
 
 if TYPE_CHECKING:
     from actors.payload import Payload
-    from actors.selftest import Subject
+    from actors.selftest.subject import Subject
 
 Verdict = Literal["pass", "fail", "not judged", "not run"]
 
@@ -88,7 +88,8 @@ class _OutOfTime(Exception):
 def examine(request: Request, said: Callable[[str], None]) -> Selftest:
     """Examines the model. Raises UsageError for what is no LTX-Video model, SpecError for one that cannot be
     loaded, CannotRun for a machine that cannot do it."""
-    from actors.selftest import Subject, peak_memory
+    from actors.selftest.measures import peak_memory
+    from actors.selftest.subject import Subject
 
     began = time.monotonic()
     checkpoint = Path(request.engine.checkpoint or _bundled())
@@ -189,7 +190,7 @@ class _Examination:
         return Part("", "pass", said, 0.0, {**sizes, "number_types": self.found.numbers})
 
     def _reconstruction(self) -> Part:
-        from actors.selftest import reconstruct
+        from actors.selftest.measures import reconstruct
 
         made = reconstruct(self.subject)
         fine = made.psnr_db >= LEAST_PSNR_DB and RMS[0] <= made.latent_rms <= RMS[1]
@@ -200,7 +201,8 @@ class _Examination:
         return Part("", self._judged(fine), said, 0.0, asdict(made))
 
     def _reference(self) -> Part:
-        from actors.selftest import CannotJudge, differences, judged_steps, own_steps
+        from actors.selftest.judge import CannotJudge, judged_steps
+        from actors.selftest.measures import differences, own_steps
 
         words = self._words() or self.subject.words("a red ball moves right over a teal background")
         own = own_steps(self.subject, words, JUDGED_STEPS)
@@ -231,7 +233,7 @@ class _Examination:
         return Part("", "pass" if same and same_frames else "fail", said, 0.0, numbers)
 
     def _round_trip(self) -> Part:
-        from actors.selftest import round_trip
+        from actors.selftest.measures import round_trip
 
         words = self._words() or self.subject.words("a red ball moves right over a teal background")
         sampling = self.plan.videos[0].chunks[0].sampling

@@ -14,7 +14,8 @@ import yaml
 from farm.cli.plan import _eta
 from farm.options import RenderOptions
 from farm.specs.load import load
-from farm.verbs.plan import PlanReport, PlanRequest, plan_job
+from farm.verbs.plan import PlanRequest, plan_job
+from farm.verbs.plan_report import PlanReport
 from jobs.errors import UsageError
 from tests.farm.cli.conftest import GENERATE, JOB, Farm, Rendered, document
 

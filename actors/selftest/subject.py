@@ -1,0 +1,112 @@
+"""The model under test, loaded as a worker loads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actors.engines.base import Arriving
+from actors.engines.diffusers.engine import DiffusersEngine
+from actors.payload import Payload, from_torch, to_torch
+from jobs.frames import ChunkSpan
+from jobs.planning.params import EncodeText, SampleParams, Sampling
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
+
+SEED = 11
+
+
+FRAME_RATE = 25.0
+
+
+PROMPT_TOKENS = 128
+
+
+class Subject:
+    """The model under test, loaded as a worker loads it. `width` x `height` pixels, `latents` long; `causal`
+    tells whether its first latent counts as one frame, `parameters` counts those of its parts."""
+
+    def __init__(self, config: EngineConfig, device: str, threads: int, size: tuple[int, int, int]) -> None:
+        self.config, self.device = config, device
+        self.width, self.height, self.latents = size
+        self.engine = DiffusersEngine(config, device, threads)
+        self.engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
+        # Read once: asking for a model later brings it back to the device, where the judge may need the room.
+        denoising = self._runner.residents.get("denoising")
+        self.causal = bool(denoising.causal)
+        self.dtype = denoising.transformer.dtype
+        self.text_width = int(denoising.transformer.caption_projection.linear_1.in_features)
+        self.parameters = {
+            "transformer": sum(each.numel() for each in denoising.transformer.parameters()),
+            "vae": sum(each.numel() for each in self.codec.vae.parameters()),
+            "layers": len(denoising.transformer.transformer_blocks),
+        }
+
+    @property
+    def _runner(self) -> Any:
+        return self.engine._ready()
+
+    @property
+    def codec(self) -> Any:
+        return self._runner.residents.get("codec")
+
+    def words(self, prompt: str) -> Payload:
+        """The conditioning of a prompt."""
+        return self.engine.encode_text(EncodeText(prompt, ""))
+
+    def stand_in_words(self) -> Payload:
+        """Conditioning of random numbers, for files without a text encoder."""
+        width = self.text_width
+        draw = torch.Generator().manual_seed(SEED)
+        mask = torch.ones(1, PROMPT_TOKENS, dtype=torch.bool)
+        return from_torch(
+            {
+                "positive": torch.randn(1, PROMPT_TOKENS, width, generator=draw),
+                "positive_mask": mask,
+                "negative": torch.randn(1, PROMPT_TOKENS, width, generator=draw),
+                "negative_mask": mask,
+            }
+        )
+
+    def sample(self, words: Payload, sampling: Sampling) -> Tensor:
+        """A clip `[1, C, T, h, w]` on the CPU."""
+        params = SampleParams(
+            kind="generate",
+            width=self.width,
+            height=self.height,
+            span=ChunkSpan(0, self.latents, self.latents),
+            frame_rate=FRAME_RATE,
+            seed=SEED,
+            sampling=sampling,
+            guides=(),
+            overlap_strength=1.0,
+            attention_mode="default",
+            ffn_chunks=0,
+        )
+        return _landed(self.engine.sample(params, words, [], None, None))
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """uint8 `[8k+1, H, W, 3]` -> `[1, C, k+1, h, w]` on the CPU."""
+        return self.codec.encode(frames).cpu()
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`."""
+        torch.manual_seed(SEED)
+        frames = self.codec.decode(latents)
+        return frames if isinstance(frames, np.ndarray) else frames.send().land()
+
+    def forget(self) -> None:
+        """Weights leave the device; the next use brings them back."""
+        self.engine.free("resident")
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def _landed(made: Payload | Arriving) -> Tensor:
+    return to_torch(made.land() if isinstance(made, Arriving) else made, "latents").clone()

@@ -1,0 +1,117 @@
+"""What farm plan answers: rows of stages and topologies, and all of it together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from farm.topology.search import Candidate, Found
+from jobs.planning.summary import ChunkRow, PassRow, VideoRow
+from jobs.tasks.retention import DiskEstimate
+from jobs.tasks.task import Stage, TaskGraph
+from jobs.tasks.topology import Topology
+
+HOUR_S = 3600.0
+
+
+MOST_OPTIONS = 8
+
+
+NEARLY = 1.05
+"""Makespans so much longer are worth a mention when they save GPU-hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One stage: its tasks, those left to do, and their expected work in seconds on one worker."""
+
+    stage: str
+    tasks: int
+    left: int
+    work_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyRow:
+    """One simulated topology. `bound_s` is what no schedule can beat, `limit` what takes that long.
+
+    `gpu_hours` counts GPUs held from start to end, idle ones too; `cost` is in the currency of the request.
+    """
+
+    topology: str
+    gpus: float
+    makespan_s: float
+    bound_s: float
+    limit: str
+    gpu_hours: float
+    cost: float | None
+    exchanges_models: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
+    as fast for the fewest GPU-hours, then the fastest others.
+
+    `times_from` says where stage times come from: measured on a device, or known of one H200; where
+    `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
+    against that of a GPU.
+    """
+
+    job: str
+    recipe: str | None
+    videos: tuple[VideoRow, ...]
+    chunks: tuple[ChunkRow, ...]
+    passes: tuple[PassRow, ...]
+    stages: tuple[StageRow, ...]
+    disk: DiskEstimate
+    gpus: int
+    times_from: str
+    times_borrowed: bool
+    memory: str
+    topology: str
+    makespan_s: float
+    reason: str
+    options: tuple[TopologyRow, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def topology_rows(found: Found, gpu_hour_cost: float | None) -> tuple[TopologyRow, ...]:
+    """The winner, the one that is nearly as fast for the fewest GPU-hours, then the fastest others."""
+    winner, enough_s = found.winner, found.winner.makespan_s * NEARLY
+    near = [candidate for candidate in found.simulated if candidate.makespan_s <= enough_s]
+    thrifty = min(near, key=lambda candidate: candidate.topology.gpus * candidate.makespan_s)
+    shown = list(dict.fromkeys(each.topology for each in (winner, thrifty, *found.simulated)))[:MOST_OPTIONS]
+    by_topology = {candidate.topology: candidate for candidate in (*found.simulated, winner)}
+    return tuple(_row(by_topology[topology], gpu_hour_cost) for topology in shown)
+
+
+def _row(candidate: Candidate, gpu_hour_cost: float | None) -> TopologyRow:
+    topology: Topology = candidate.topology
+    gpu_hours = topology.gpus * candidate.makespan_s / HOUR_S
+    return TopologyRow(
+        topology=str(topology),
+        gpus=topology.gpus,
+        makespan_s=round(candidate.makespan_s, 3),
+        bound_s=round(candidate.bound.seconds, 3),
+        limit=str(candidate.bound),
+        gpu_hours=round(gpu_hours, 6),
+        cost=None if gpu_hour_cost is None else round(gpu_hours * gpu_hour_cost, 4),
+        exchanges_models=candidate.exchanges,
+    )
+
+
+def stage_rows(graph: TaskGraph, left: Iterable[str], duration_s: Any) -> tuple[StageRow, ...]:
+    total: Counter[Stage] = Counter(task.stage for task in graph.tasks.values())
+    rest = [graph.tasks[name] for name in left]
+    todo = Counter(task.stage for task in rest)
+    work: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+    for task in rest:
+        work[task.stage] += duration_s(task)
+    return tuple(
+        StageRow(stage.value, total[stage], todo[stage], round(work[stage], 3))
+        for stage in Stage
+        if total[stage]
+    )
