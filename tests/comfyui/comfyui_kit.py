@@ -76,3 +76,28 @@ def sample_params(**changes: Any) -> Any:
         ffn_chunks=0,
     )
     return replace(params, **changes)
+
+
+def stg_guider(model: Any, positive: Any, negative: Any) -> Any:
+    """A guider with a third pass whose middle block is skipped."""
+    import comfy.model_patcher
+    import comfy.samplers
+
+    class Guider(comfy.samplers.CFGGuider):
+        def predict_noise(self, x: Any, timestep: Any, model_options: Any = {}, seed: Any = None) -> Any:  # noqa: B006
+            guided = super().predict_noise(x, timestep, model_options=model_options, seed=seed)
+            skipping = comfy.model_patcher.set_model_options_patch_replace(
+                comfy.model_patcher.create_model_options_clone(model_options),
+                lambda args, extra: args,
+                "dit",
+                "double_block",
+                1,
+            )
+            conds = [self.conds["positive"]]
+            (weak,) = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, skipping)
+            return guided + 0.5 * (guided - weak)
+
+    guider = Guider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(3.0)
+    return guider

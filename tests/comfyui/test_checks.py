@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_kit import EXTEND, FRAMES, GENERATE, HEIGHT, WIDTH, Kit, prompt
+from comfyui_kit import EXTEND, FRAMES, GENERATE, HEIGHT, WIDTH, Kit, prompt, stg_guider
 
 pytestmark = pytest.mark.comfyui
 
@@ -91,31 +91,6 @@ def test_05_external_guider(generate: Run, ltxv: Kit, image: Any, model_calls: l
     assert guider.original_conds["positive"][0]["cross_attn"] is own_words
     assert "keyframe_idxs" not in guider.original_conds["positive"][0]
     assert guider.model_patcher is ltxv.model
-
-
-def stg_guider(model: Any, positive: Any, negative: Any) -> Any:
-    """A guider with a third pass whose middle block is skipped."""
-    import comfy.model_patcher
-    import comfy.samplers
-
-    class Guider(comfy.samplers.CFGGuider):
-        def predict_noise(self, x: Any, timestep: Any, model_options: Any = {}, seed: Any = None) -> Any:  # noqa: B006
-            guided = super().predict_noise(x, timestep, model_options=model_options, seed=seed)
-            skipping = comfy.model_patcher.set_model_options_patch_replace(
-                comfy.model_patcher.create_model_options_clone(model_options),
-                lambda args, extra: args,
-                "dit",
-                "double_block",
-                1,
-            )
-            conds = [self.conds["positive"]]
-            (weak,) = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, skipping)
-            return guided + 0.5 * (guided - weak)
-
-    guider = Guider(model)
-    guider.set_conds(positive, negative)
-    guider.set_cfg(3.0)
-    return guider
 
 
 def test_06_external_sampler_and_sigmas(generate: Run, core: Any, model_calls: list[dict[str, Any]]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.hostile_inputs import MOST_MB, MOST_S, PAGE, corpus, measure, rows, write
+from tools.hostile_corpus import corpus, write
+from tools.hostile_inputs import MOST_MB, MOST_S, PAGE, measure, rows
 
 QUICK = ("billion laughs by merge keys.yaml", "a pipe.yaml")
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import multiprocessing
 import os
 import re
 import tempfile
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from actors.engines.base import Arriving
-from actors.engines.fake import FakeEngine
 from actors.payload import Payload, pack
 from actors.steps.run import run_stage
 from actors.worker.order import CACHE_BYTES
@@ -34,39 +28,13 @@ from jobs.errors import (
     StorageProblem,
     StoreUnusable,
 )
-from jobs.failures import Rung
 from jobs.store.local import LocalBackend
 from jobs.store.store import Store
-
-MakeBench = Callable[..., Any]
-
-CHUNKS = [
-    {"generate": {"prompt": "a", "num_frames": 17}},
-    {"extend": {"prompt": "b", "num_new_frames": 16, "overlap_frames": 16}},
-    {"extend": {"prompt": "c", "num_new_frames": 16, "overlap_frames": 24}},
-    {"generate": {"prompt": "d", "num_frames": 9}},
-]
-
-
-def _spec(
-    faults: list[dict[str, Any]] | None = None, folder: Path | None = None, **more: Any
-) -> dict[str, Any]:
-    fake: dict[str, Any] = {}
-    if faults is not None:
-        assert folder is not None
-        script = folder / "faults.json"
-        script.write_text(json.dumps({"faults": faults}))
-        fake["faults"] = str(script)
-    return {
-        "engine": {"name": "fake", "fake": fake},
-        "defaults": {"width": 64, "height": 32, "steps": 2},
-        "videos": [{"name": "film", "chunks": CHUNKS}],
-        **more,
-    }
+from tests.actors.worker.fake_jobs import MakeBench, job_spec
 
 
 def test_a_film_in_two_runs_has_the_same_bytes(make_bench: MakeBench) -> None:
-    first, second = make_bench(_spec()), make_bench(_spec(), cache_bytes=0)
+    first, second = make_bench(job_spec()), make_bench(job_spec(), cache_bytes=0)
     first.run_all()
     second.run_all()
     assert {task: commit.sha256 for task, commit in first.commits.items()} == {
@@ -76,7 +44,7 @@ def test_a_film_in_two_runs_has_the_same_bytes(make_bench: MakeBench) -> None:
 
 def test_upscaled_films_work_guided_and_not(make_bench: MakeBench) -> None:
     for guided in (True, False):
-        bench = make_bench(_spec(upscale={"guided": guided, "steps": 2}))
+        bench = make_bench(job_spec(upscale={"guided": guided, "steps": 2}))
         bench.run_all()
         assert bench.payload("film/00001/decode")["frames"].shape[1:] == (64, 128, 3)
         assert bench.payload("film/00001/upscale")["latents"].shape[3:] == (2, 4)
@@ -85,7 +53,7 @@ def test_upscaled_films_work_guided_and_not(make_bench: MakeBench) -> None:
 @pytest.mark.parametrize("stage", ["sample", "upscale", "decode", "segment"])
 def test_no_input_is_ignored(make_bench: MakeBench, tmp_path: Path, stage: str) -> None:
     """What makes the fake engine worth testing with: wrong wiring changes bytes."""
-    bench = make_bench(_spec(upscale={"steps": 2}))
+    bench = make_bench(job_spec(upscale={"steps": 2}))
     task = bench.graph.tasks[f"film/00002/{stage}"]
     bench.run_before(task.id)
     inputs: dict[str, list[Payload]] = {}
@@ -111,7 +79,7 @@ def _bytes(result: Payload | Path) -> bytes:
 
 
 def test_decode_depends_on_seed_through_the_global_generator(make_bench: MakeBench) -> None:
-    bench = make_bench(_spec())
+    bench = make_bench(job_spec())
     bench.run_before("film/00000/decode")
     np.random.seed(1)
     first = bench.run("film/00000/decode").sha256
@@ -121,7 +89,7 @@ def test_decode_depends_on_seed_through_the_global_generator(make_bench: MakeBen
 
 
 def test_inputs_come_from_cache_or_hand_or_store(make_bench: MakeBench) -> None:
-    bench = make_bench(_spec())
+    bench = make_bench(job_spec())
     bench.run_before("film/00001/sample")
     task = bench.graph.tasks["film/00001/sample"]
     handed = {need.task: bench.payload(need.task) for need in task.needs}
@@ -147,7 +115,7 @@ def _shares(kept: Payload | None, lent: Payload) -> bool:
 
 
 def test_the_payload_of_a_task_can_be_shared(make_bench: MakeBench) -> None:
-    bench = make_bench(_spec())
+    bench = make_bench(job_spec())
     bench.run_all()
     payload = bench.worker.payload("film/00000/sample")
     assert payload is not None
@@ -157,7 +125,7 @@ def test_the_payload_of_a_task_can_be_shared(make_bench: MakeBench) -> None:
 
 
 def test_provenance_tells_who_and_how(make_bench: MakeBench) -> None:
-    bench = make_bench(_spec())
+    bench = make_bench(job_spec())
     bench.run_before("film/00000/sample")
     provenance = bench.run("film/00000/sample", attempt=3).provenance
     assert provenance["worker"] == "bench"
@@ -184,7 +152,7 @@ def test_provenance_tells_who_and_how(make_bench: MakeBench) -> None:
 def test_each_failure_has_its_kind_and_the_next_attempt_succeeds(
     make_bench: MakeBench, tmp_path: Path, do: str, task: str, error: type[StageError]
 ) -> None:
-    bench = make_bench(_spec([{"task": task, "attempts": [1], "do": do}], tmp_path))
+    bench = make_bench(job_spec([{"task": task, "attempts": [1], "do": do}], tmp_path))
     bench.run_before(task)
     with pytest.raises(error) as caught:
         bench.run(task)
@@ -197,7 +165,7 @@ def test_each_failure_has_its_kind_and_the_next_attempt_succeeds(
 
 def test_the_spec_can_relax_black_and_frozen(make_bench: MakeBench, tmp_path: Path) -> None:
     task = "film/00000/decode"
-    spec = _spec(
+    spec = job_spec(
         [{"task": task, "do": "black"}], tmp_path, run={"verify": {"black": "warn", "frozen": "off"}}
     )
     bench = make_bench(spec)
@@ -209,46 +177,12 @@ def test_errors_survive_a_pipe(make_bench: MakeBench, tmp_path: Path) -> None:
     import pickle
 
     task = "film/00000/sample"
-    bench = make_bench(_spec([{"task": task, "do": "nan"}], tmp_path))
+    bench = make_bench(job_spec([{"task": task, "do": "nan"}], tmp_path))
     bench.run_before(task)
     with pytest.raises(BadOutput) as caught:
         bench.run(task)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.evidence, str(again)) == (caught.value.evidence, str(caught.value))
-
-
-def test_changing_rungs_are_recorded(make_bench: MakeBench) -> None:
-    bench = make_bench(_spec())
-    bench.run_before("film/00000/decode")
-    rungs = (Rung.EMPTY_CACHE, Rung.OFFLOAD)
-    assert bench.run("film/00000/decode", rungs=rungs).provenance["exact"] is True
-    bench.store.void([bench.digests["film/00000/decode"]])
-    provenance = bench.run("film/00000/decode", rungs=(*rungs, Rung.TILE_DECODE)).provenance
-    assert provenance["exact"] is False
-    assert provenance["ladder"] == ["empty_cache", "offload", "tile_decode"]
-
-
-def test_memory_that_runs_out_without_an_error_is_an_error(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Until nothing more can be freed; then the result is taken, and not called exact."""
-    bench, counted = make_bench(_spec()), itertools.count()
-    decodes = ("film/00001/decode", "film/00002/decode")
-    for task in bench.graph.tasks:
-        if task not in decodes and not task.endswith("/segment"):
-            bench.run(task)
-    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda device: next(counted))
-    room = (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS)
-    for rungs in ((), room[:1]):
-        with pytest.raises(OutOfMemory, match="film/00001/decode: memory of cpu ran out within the step"):
-            bench.run("film/00001/decode", rungs=rungs)
-    taken = bench.run("film/00001/decode", rungs=room).provenance
-    assert taken["exact"] is False
-    assert "memory ran out within the step" in taken["warnings"][0]
-    assert bench.run(decodes[1]).provenance["exact"] is False, "what was in vain once is tried again"
-    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda device: 7)
-    bench.store.void([bench.digests[decodes[1]]])
-    assert bench.run(decodes[1]).provenance["exact"] is True
 
 
 @pytest.mark.parametrize(
@@ -261,7 +195,7 @@ def test_memory_that_runs_out_without_an_error_is_an_error(
 def test_a_worker_that_cannot_write_says_why(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, code: int, told: str
 ) -> None:
-    bench = make_bench(_spec())
+    bench = make_bench(job_spec())
 
     def refused(*values: Any) -> None:
         raise OSError(code, os.strerror(code))
@@ -274,7 +208,7 @@ def test_a_worker_that_cannot_write_says_why(
 
 
 def test_an_earlier_winner_is_kept(make_bench: MakeBench) -> None:
-    bench = make_bench(_spec())
+    bench = make_bench(job_spec())
     bench.run_before("film/00000/sample")
     first = bench.run("film/00000/sample", attempt=1)
     assert bench.run("film/00000/sample", attempt=2).file == first.file
@@ -282,7 +216,7 @@ def test_an_earlier_winner_is_kept(make_bench: MakeBench) -> None:
 
 def test_the_trace_counts_computations(make_bench: MakeBench, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
-    bench = make_bench(_spec(), trace=str(trace))
+    bench = make_bench(job_spec(), trace=str(trace))
     bench.run_all()
     lines = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [line["task"] for line in lines if line["event"] == "begin"] == list(bench.graph.tasks)
@@ -298,7 +232,7 @@ def _in_a_new_worker(bench: Any, task: str) -> None:
 @pytest.mark.parametrize(("do", "code"), [("kill", -9), ("exit", 1)])
 def test_a_fault_can_end_the_process(make_bench: MakeBench, tmp_path: Path, do: str, code: int) -> None:
     task = "film/00000/sample"
-    bench = make_bench(_spec([{"task": task, "do": do, "attempts": [1]}], tmp_path))
+    bench = make_bench(job_spec([{"task": task, "do": do, "attempts": [1]}], tmp_path))
     bench.run_before(task)
     process = multiprocessing.get_context("fork").Process(target=_in_a_new_worker, args=(bench, task))
     process.start()
@@ -315,7 +249,7 @@ def test_a_worker_deletes_what_one_that_was_killed_left_behind(
     node.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(node))
     task = "film/00000/sample"
-    bench = make_bench(_spec([{"task": task, "do": "kill", "attempts": [1]}], tmp_path))
+    bench = make_bench(job_spec([{"task": task, "do": "kill", "attempts": [1]}], tmp_path))
     bench.run_before(task)
     assert list(node.glob("ltx-farm-*/")) == []
     process = multiprocessing.get_context("fork").Process(target=_in_a_new_worker, args=(bench, task))
@@ -324,64 +258,3 @@ def test_a_worker_deletes_what_one_that_was_killed_left_behind(
     assert len(list(node.glob("ltx-farm-*/"))) == 1
     StageWorker(bench.worker.config).setup()
     assert list(node.glob("ltx-farm-*/")) == []
-
-
-def test_the_next_step_begins_while_the_last_ones_result_arrives(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at_once, later = make_bench(_spec()), make_bench(_spec())
-    at_once.run_all()
-    sample, second = FakeEngine.sample, threading.Event()
-    begun: list[int] = []
-
-    def arriving(self: FakeEngine, params: Any, *inputs: Any) -> Arriving:
-        begun.append(1)
-        if len(begun) == 2:
-            second.set()
-        made = sample(self, params, *inputs)
-
-        def land() -> Payload:
-            assert second.wait(20.0), "the second step waited for the first one's result"
-            return made
-
-        return Arriving(land)
-
-    first, other = "film/00000/sample", "film/00003/sample"
-    for task in (*later.graph.tasks[first].needs, *later.graph.tasks[other].needs):
-        later.run(task.task)
-    monkeypatch.setattr(FakeEngine, "sample", arriving)
-    with ThreadPoolExecutor(2) as threads:
-        results = list(threads.map(later.worker.run, [later.order(first), later.order(other)]))
-    assert [one.commit.sha256 for one in results] == [at_once.commits[task].sha256 for task in (first, other)]
-
-
-def test_frames_that_are_still_on_the_device_are_fetched_outside_the_step(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at_once, later = make_bench(_spec()), make_bench(_spec())
-    at_once.run_all()
-    decode, landed_on = FakeEngine.decode, []
-
-    class Frames:
-        def __init__(self, frames: np.ndarray) -> None:
-            self.frames = frames
-
-        def __len__(self) -> int:
-            return len(self.frames)
-
-        def __getitem__(self, which: slice) -> Frames:
-            return Frames(self.frames[which])
-
-        def send(self) -> Frames:
-            return self
-
-        def land(self) -> np.ndarray:
-            landed_on.append(threading.current_thread().name)
-            return np.ascontiguousarray(self.frames)
-
-    monkeypatch.setattr(FakeEngine, "decode", lambda *inputs: Frames(decode(*inputs)))
-    later.run_all()
-    assert landed_on and not any(name.startswith("device") for name in landed_on)
-    assert {task: commit.sha256 for task, commit in later.commits.items()} == {
-        task: commit.sha256 for task, commit in at_once.commits.items()
-    }

@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from actors.engines.fake import FakeEngine
 from actors.media.ffmpeg import find_ffmpeg
 from actors.media.listing import packet_times
 from actors.media.probe import probe_audio
 from actors.media.process import Call
 from farm.api import films, render
 from farm.events import (
-    Event,
     FilmDelivered,
-    JobFinished,
     JobPlanned,
     Notice,
     TaskCommitted,
@@ -30,52 +26,11 @@ from farm.events import (
 from farm.options import RenderOptions
 from farm.specs.load import load
 from farm.verbs.plan import PlanRequest, plan_job
-from jobs.errors import CannotRun, JobFailed, StoreUnusable, UsageError
+from jobs.errors import StoreUnusable, UsageError
 from jobs.hashing import sha256_of_file
 from jobs.store.store import Store
 from jobs.tasks.task import Stage
-
-
-def spec(out: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "name": "j",
-        "engine": {"name": "fake"},
-        "defaults": {"width": 64, "height": 64, "frame_rate": 24.0},
-        "upscale": {"steps": 4},
-        "videos": [
-            {
-                "name": "v",
-                "chunks": [
-                    {"generate": {"prompt": "one", "num_frames": 33}},
-                    {"extend": {"prompt": "two", "num_new_frames": 24}},
-                    {"extend": {"prompt": "three", "num_new_frames": 24, "overlap_frames": 24}},
-                    {"generate": {"prompt": "four", "num_frames": 17}},
-                ],
-            }
-        ],
-        "output": {"dir": str(out)},
-        **changes,
-    }
-
-
-def run(job: dict[str, Any], runs: Path, **options: Any) -> list[Event]:
-    return list(render(job, runs=str(runs), serial=True, **options))
-
-
-def delivered(events: list[Event]) -> dict[str, str]:
-    """SHA-256 of each film."""
-    films = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
-    return {film.video: film.sha256 for film in films}
-
-
-def committed(events: list[Event]) -> set[str]:
-    return {event.task for event in events if isinstance(event, TaskCommitted)}
-
-
-def last(events: list[Event]) -> JobFinished:
-    assert isinstance(events[-1], JobFinished)
-    return events[-1]
+from tests.farm.execution.serial_renders import committed, delivered, last, run, spec
 
 
 def test_a_render_delivers_the_planned_film(tmp_path: Path) -> None:
@@ -285,62 +240,3 @@ def test_the_log_tells_what_was_yielded(tmp_path: Path) -> None:
         event.name for event in events
     ]
     assert isinstance(next(event for event in events if event.name == "job_planned"), JobPlanned)
-
-
-def test_a_machine_of_another_kind_is_refused_or_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(spec(tmp_path / "out"), tmp_path / "runs", until=Stage.SAMPLE)
-    known = FakeEngine.fingerprint
-    monkeypatch.setattr(FakeEngine, "fingerprint", lambda engine: {**known(engine), "numpy": "0.1"})
-    with pytest.raises(CannotRun, match=r"numpy is 0\.1 there and .* in this job.*mixed_compute"):
-        run(spec(tmp_path / "out"), tmp_path / "runs")
-    events = run(spec(tmp_path / "out", run={"mixed_compute": True}), tmp_path / "runs")
-    assert last(events).outcome == "done"
-    assert not last(events).state["videos"][0]["exact"]
-
-
-def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_path: Path) -> None:
-    picture = tmp_path / "still.png"
-
-    def paint(shade: int) -> None:
-        Image.new("RGB", (64, 64), (shade, shade, shade)).save(picture)
-
-    chunk = {"generate": {"prompt": "p", "num_frames": 17, "first_image": str(picture)}}
-    job = spec(tmp_path / "out", videos=[{"name": "v", "chunks": [chunk]}])
-    paint(10)
-    events = []
-    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
-        events.append(event)
-        if isinstance(event, JobPlanned):
-            paint(200)
-    (failure,) = [event for event in events if isinstance(event, TaskFailed)]
-    assert failure.kind == "invalid"
-    assert failure.message.startswith(f"{picture} has changed since this render began")
-    again = delivered(run(job, tmp_path / "runs"))
-    assert again == delivered(run(spec(tmp_path / "other", videos=job["videos"]), tmp_path / "fresh"))
-
-
-@pytest.mark.parametrize("fault", ["oom", "nan", "raise"])
-def test_a_failure_is_retried_and_the_film_is_the_same(tmp_path: Path, fault: str) -> None:
-    (clean,) = films(spec(tmp_path / "clean"), runs=str(tmp_path / "runs-clean"), serial=True)
-    script = tmp_path / "faults.json"
-    script.write_text(json.dumps({"faults": [{"task": "v/00001/sample", "attempts": [1], "do": fault}]}))
-    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})
-    events = run(job, tmp_path / "runs")
-    assert [event.task for event in events if isinstance(event, TaskFailed)] == ["v/00001/sample"]
-    assert last(events).state["tasks"]["retried"] == 1
-    assert last(events).state["videos"][0]["sha256"] == clean.sha256
-
-
-def test_a_hopeless_chunk_is_given_up_and_other_shots_finish(tmp_path: Path) -> None:
-    script = tmp_path / "faults.json"
-    script.write_text(json.dumps({"faults": [{"task": "v/00002/sample", "do": "raise"}]}))
-    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})
-    events = run(job, tmp_path / "runs")
-    state = last(events).state
-    assert state["outcome"] == "partial"
-    assert [failed["task"] for failed in state["failed"]] == ["v/00002/sample"]
-    assert "v/00003/segment" in committed(events)
-    with pytest.raises(JobFailed, match="farm why"):
-        films(job, runs=str(tmp_path / "runs"), serial=True)

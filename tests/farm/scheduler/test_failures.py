@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from farm.scheduler import events
-from farm.scheduler.commands import Assign, Finish, Kill, Outcome, PauseJob, Probe, Quarantine, Suspend
-from farm.scheduler.config import HangConfig, RestConfig
+from farm.scheduler.commands import Assign, Finish, Kill, Outcome, PauseJob, Quarantine
+from farm.scheduler.config import HangConfig
 from farm.scheduler.graph import ScheduledTask
-from farm.simulator.workload import SLEEPS, Film, StageTimes
 from jobs.errors import FailureKind
 from jobs.tasks.task import Stage
-
-SAMPLE = "v/00000/sample"
-ALL = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
-MakeDesk = Callable[..., Any]
-
-
-def one() -> list[ScheduledTask]:
-    return [ScheduledTask(SAMPLE, Stage.SAMPLE, video="v")]
-
-
-def chain(video: str, chunks: int, times: StageTimes = SLEEPS) -> list[ScheduledTask]:
-    return list(Film(video, chunks, times).tasks())
-
-
-def only_assign(told: Any) -> Assign:
-    (order,) = told.of(Assign)
-    return order
+from tests.farm.scheduler.failing_jobs import ALL, SAMPLE, MakeDesk, chain, one, only_assign
 
 
 def test_invalid_is_never_retried(desk: MakeDesk) -> None:
@@ -68,54 +48,6 @@ def test_oom_goes_to_another_worker_before_anything_that_changes_bytes(desk: Mak
         told.failed("d", FailureKind.OOM)
     assert told.running["d"].ladder[-1] == "other_worker"
     assert told.running["d"].worker != first
-
-
-def test_a_lost_worker_costs_no_attempt_and_its_task_goes_on_elsewhere(desk: MakeDesk) -> None:
-    told = desk(one(), max_attempts=1)
-    told.worker("a", *ALL)
-    told.worker("b", *ALL)
-    for _ in range(4):
-        lost = told.running[SAMPLE].worker
-        told.tell(events.WorkerLost(lost, "killed"), after=1.0)
-        if not told.of(Assign):
-            told.worker("a" if lost == "b" else "b", *ALL)
-        told.worker(lost, *ALL)
-    assert not told.of(Quarantine)
-    assert told.done(SAMPLE)
-    assert told.of(Finish)[0].outcome is Outcome.DONE
-
-
-def test_five_lost_workers_end_a_task(desk: MakeDesk) -> None:
-    told = desk(one())
-    for number in range(6):
-        told.worker(f"w{number}", *ALL)
-    for _ in range(5):
-        told.tell(events.WorkerLost(told.running[SAMPLE].worker, "killed"), after=1.0)
-    assert told.of(Quarantine)[0].task == SAMPLE
-
-
-def test_what_was_queued_behind_a_lost_task_bears_no_failure(desk: MakeDesk) -> None:
-    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)], max_losses=1)
-    told.worker("a", Stage.DECODE)
-    assert len(told.running) == 2
-    told.tell(events.WorkerLost("a", "killed"))
-    assert [order.task for order in told.of(Quarantine)] == ["d0"]
-
-
-def test_the_task_that_a_worker_died_of_bears_the_failure(desk: MakeDesk) -> None:
-    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)], max_losses=1)
-    told.worker("a", Stage.DECODE)
-    told.tell(events.WorkerLost("a", "its device is lost", "d1"))
-    assert [order.task for order in told.of(Quarantine)] == ["d1"]
-
-
-def test_a_worker_that_its_node_ended_for_memory_gets_nothing_and_its_task_climbs(desk: MakeDesk) -> None:
-    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)])
-    told.worker("a", Stage.DECODE)
-    told.tell(events.WorkerLost("a", "the node ran out of memory", "d1", FailureKind.OOM))
-    assert told.of(Assign) == []
-    told.worker("a", Stage.DECODE)
-    assert {task: order.ladder for task, order in told.running.items()} == {"d0": (), "d1": ("empty_cache",)}
 
 
 def test_a_hang_kills_the_worker_and_consumes_an_attempt(desk: MakeDesk) -> None:
@@ -256,81 +188,6 @@ def test_retry_lifts_a_quarantine_and_what_it_blocked(desk: MakeDesk) -> None:
     for _ in range(6):
         told.done(next(iter(told.running)))
     assert told.of(Finish)[0].outcome is Outcome.DONE
-
-
-def test_a_lost_worker_rests_is_probed_and_forgiven(desk: MakeDesk) -> None:
-    told = desk(chain("v", 30), rest=RestConfig(base_s=4.0, most_s=60.0, forgive_s=500.0))
-    told.worker("a", *ALL)
-    told.worker("b", *ALL)
-    told.tell(events.WorkerLost("b", "killed"))
-    assert told.of(Suspend)[0].until_s == told.now + 4.0
-    told.worker("b", *ALL)
-    assert not told.of(Assign), "a resting worker is believed only after its probe"
-    told.tell(events.Tick(), after=4.0)
-    assert told.of(Probe)[0].worker == "b"
-    told.worker("b", *ALL)
-    told.tell(events.WorkerLost("b", "killed"))
-    assert told.of(Suspend)[0].until_s == told.now + 8.0
-    told.tell(events.Tick(), after=8.0)
-    told.worker("b", *ALL)
-    told.tell(events.WorkerLost("b", "killed"), after=600.0)
-    assert told.of(Suspend)[0].until_s == told.now + 4.0, "forgiven"
-
-
-def test_the_last_worker_of_a_stage_is_probed_at_once_and_never_suspended(desk: MakeDesk) -> None:
-    told = desk(chain("v", 3))
-    told.worker("a", *ALL)
-    told.tell(events.WorkerLost("a", "killed"))
-    assert told.of(Suspend) == []
-    assert told.of(Probe)[0].worker == "a"
-    assert "nobody else" in str(told.of(Probe)[0].reason)
-
-
-def test_a_resting_worker_is_called_back_when_it_becomes_the_last(desk: MakeDesk) -> None:
-    told = desk(chain("v", 9), rest=RestConfig(streak=1, base_s=100.0))
-    told.worker("a", *ALL)
-    told.worker("b", *ALL)
-    told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
-    (resting,) = told.of(Suspend)
-    other = "a" if resting.worker == "b" else "b"
-    told.tell(events.WorkerLost(other, "killed"), after=1.0)
-    assert resting.worker in [probe.worker for probe in told.of(Probe)]
-
-
-def test_a_streak_of_failures_suspends_a_living_worker_but_not_the_last(desk: MakeDesk) -> None:
-    tasks = [ScheduledTask(f"v{n}/00000/sample", Stage.SAMPLE, video=f"v{n}") for n in range(9)]
-    for workers, suspended in ((2, 1), (1, 0)):
-        told = desk(tasks, rest=RestConfig(streak=3))
-        for number in range(workers):
-            told.worker(f"w{number}", *ALL)
-        found = 0
-        for _ in range(3):
-            mine = next(task for task, order in told.running.items() if order.worker == "w0")
-            told.failed(mine, FailureKind.BAD_OUTPUT, output_digest=mine)
-            found += len(told.of(Suspend))
-        assert found == suspended
-
-
-def test_a_worker_that_never_comes_back_ends_the_job_by_name(desk: MakeDesk) -> None:
-    told = desk(chain("v", 1), rest=RestConfig(base_s=1.0, retire_after=3))
-    told.worker("s", Stage.SAMPLE, Stage.UPSCALE)
-    told.worker("d", Stage.DECODE)
-    for _ in range(3):
-        told.tell(events.WorkerLost("d", "its node is gone"))
-        told.tell(events.Tick(), after=1.0)
-    told.done(SAMPLE)
-    told.done("v/00000/upscale")
-    finish = told.of(Finish)[0]
-    assert finish.outcome is Outcome.FAILED
-    assert "decode" in str(finish.reason)
-
-
-def test_a_probe_without_an_answer_counts_as_a_loss(desk: MakeDesk) -> None:
-    told = desk(chain("v", 1), rest=RestConfig(base_s=1.0, probe_s=30.0, retire_after=2))
-    told.worker("a", *ALL)
-    told.tell(events.WorkerLost("a", "killed"))
-    told.tell(events.Tick(), after=30.0)
-    assert told.of(Finish)[0].outcome is Outcome.FAILED
 
 
 def test_cancel_and_pause(desk: MakeDesk) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,67 +14,21 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from actors.media.ffmpeg import find_ffmpeg
 from farm.options import RenderOptions
 from farm.specs.load import load
-from jobs.advice.advice import advice
-from jobs.errors import Problem, SpecError
-from jobs.planning.plan import make_plan
-
-EXTEND = {"extend": {"prompt": "p", "num_new_frames": 24, "overlap_frames": 16}}
-GENERATE = {"generate": {"prompt": "p", "num_frames": 49}}
-
-
-def document(*videos: dict[str, Any], rate: float = 24.0, container: str = "mp4") -> dict[str, Any]:
-    return {
-        "name": "x",
-        "engine": {"name": "fake"},
-        "defaults": {"width": 64, "height": 64, "frame_rate": rate},
-        "videos": [{"name": f"v{index}", **video} for index, video in enumerate(videos)],
-        "output": {"container": container},
-    }
-
-
-def problems(*videos: dict[str, Any]) -> tuple[Problem, ...]:
-    with pytest.raises(SpecError) as caught:
-        load(document(*videos), RenderOptions())
-    return caught.value.problems
-
-
-def said(*videos: dict[str, Any], rate: float = 24.0, container: str = "mp4") -> tuple[str, ...]:
-    loaded = load(document(*videos, rate=rate, container=container), RenderOptions())
-    return advice(make_plan(loaded.spec, loaded.facts), loaded.facts)
-
-
-def ffmpeg(*arguments: object) -> None:
-    command = [find_ffmpeg().path, "-nostdin", "-v", "error", "-y", *map(str, arguments)]
-    subprocess.run(command, check=True)
-
-
-def clip(path: Path, frames: int, sound: bool = False, rate: int = 24) -> Path:
-    inputs = ["-f", "lavfi", "-i", f"testsrc2=s=64x64:r={rate}"]
-    inputs += ["-f", "lavfi", "-i", "sine=r=48000"] if sound else []
-    ffmpeg(*inputs, "-t", f"{frames / rate:.6f}", "-g", 24, path)
-    return path
-
-
-def continued(path: Path, **video: Any) -> dict[str, Any]:
-    return {"source": {"video": str(path)}, "chunks": [EXTEND], **video}
-
-
-def half(path: Path) -> Path:
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    return path
-
-
-def damaged(path: Path) -> Path:
-    data = bytearray(path.read_bytes())
-    start = data.find(b"mdat") + len(data) // 3
-    for at in range(start, start + 400, 7):
-        data[at] ^= 0xFF
-    path.write_bytes(bytes(data))
-    return path
+from tests.farm.specs.media_specs import (
+    EXTEND,
+    GENERATE,
+    clip,
+    continued,
+    damaged,
+    document,
+    ffmpeg,
+    half,
+    heard,
+    problems,
+    write_wav,
+)
 
 
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "clip.avi"])
@@ -107,24 +60,6 @@ def test_a_clip_with_damaged_frames(tmp_path: Path) -> None:
 def test_damage_that_no_film_uses_is_no_matter(tmp_path: Path) -> None:
     source = {"video": str(damaged(clip(tmp_path / "clip.mp4", 97))), "last_frames": 17}
     assert load(document({"source": source, "chunks": [EXTEND]}), RenderOptions())
-
-
-def write_wav(path: Path, samples: np.ndarray, stated: int | None = None, form: int = 3) -> Path:
-    """Mono at 48 kHz, of floats (form 3) or whole numbers (1); `stated` is the length in the header."""
-    data = samples.astype(
-        {("f", 4): "<f4", ("f", 8): "<f8"}.get((samples.dtype.kind, samples.itemsize), "<i2")
-    )
-    raw = data.tobytes()
-    length = len(raw) if stated is None else stated
-    width = data.itemsize
-    head = struct.pack("<IHHIIHH", 16, form, 1, 48000, 48000 * width, width, 8 * width)
-    path.write_bytes(b"RIFF" + struct.pack("<I", min(36 + length, 0xFFFFFFFF)) + b"WAVEfmt " + head + b"data"
-                     + struct.pack("<I", length) + raw)  # fmt: skip
-    return path
-
-
-def heard(path: Path, **audio: Any) -> dict[str, Any]:
-    return {"audio": {"file": str(path), **audio}, "chunks": [GENERATE]}
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 1e300])
@@ -272,81 +207,3 @@ def test_latents_that_no_film_opens_with(
 
 
 # What is said of files that are as they should be.
-
-
-def test_frames_that_are_left_out_are_said(tmp_path: Path) -> None:
-    path = clip(tmp_path / "clip.mp4", 79)
-    (line,) = said(continued(path))
-    assert line.startswith("v0: 6 of the 79 frames of clip.mp4 are left out at its start")
-    assert "73 or 81" in line
-    assert said(continued(clip(tmp_path / "fits.mp4", 73))) == ()
-    source = {"video": str(path), "last_frames": 33}
-    assert said({"source": source, "chunks": [EXTEND]}) == ()
-
-
-def test_sound_that_is_in_no_film_is_said_with_what_keeps_it(tmp_path: Path) -> None:
-    path = clip(tmp_path / "clip.mp4", 73, sound=True)
-    (line,) = said(continued(path))
-    assert "the sound of clip.mp4 is left out" in line
-    audio = json.loads(line.partition("`audio: {file: ")[2].partition("}`")[0])
-    kept = said(continued(path, audio={"file": audio}))
-    assert len(kept) == 1 and "ends 1.00 s before the film" in kept[0]
-    assert said(continued(path, audio="generate")) == ()
-    assert said(continued(path), container="png-sequence") == ()
-    score = write_wav(tmp_path / "score.wav", np.zeros(48_000 * 5, np.float32))
-    (line, cut) = said(continued(path, audio={"file": str(score)}))
-    assert "score.wav is heard instead" in line and "cut off" in cut
-
-
-@pytest.mark.parametrize(("rate", "change"), [(25.0, "shown twice"), (12.0, "left out")])
-def test_another_rate_is_said(rate: float, change: str, tmp_path: Path) -> None:
-    lines = said(continued(clip(tmp_path / "clip.mp4", 100)), rate=rate)
-    (line,) = [line for line in lines if "frames per second" in line]
-    assert change in line and "`frame_rate: 24` shows each once" in line
-
-
-def test_a_variable_rate_is_said(tmp_path: Path) -> None:
-    path = clip(tmp_path / "even.mp4", 100)
-    ffmpeg("-i", path, "-vf", "select='not(eq(mod(n,13),5))'", "-fps_mode", "vfr", tmp_path / "phone.mp4")
-    lines = said(continued(tmp_path / "phone.mp4"))
-    assert any("phone.mp4 has no constant frame rate" in line for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "offset", "found"),
-    [
-        (2.04, 0.0, ""),
-        (2.09, 0.0, "the last 0.05 s of a.wav are cut off"),
-        (5.0, 0.0, "the last 2.96 s of a.wav are cut off"),
-        (1.0, 0.0, "a.wav ends 1.04 s before the film of 2.04 s"),
-        (1.0, 0.5, "a.wav ends 0.54 s before the film of 2.04 s"),
-        (3.0, -0.9583, ""),
-        (3.0, -2.0, "a.wav ends 1.04 s before the film of 2.04 s"),
-    ],
-)
-def test_sound_that_is_cut_or_padded_is_said(
-    seconds: float, offset: float, found: str, tmp_path: Path
-) -> None:
-    path = write_wav(tmp_path / "a.wav", np.zeros(round(48_000 * seconds), np.int16), form=1)
-    lines = said(heard(path, offset=offset))
-    assert [line for line in lines if found] == list(lines)
-    assert all(found in line for line in lines)
-
-
-def test_transparency_and_hdr_are_said(tmp_path: Path) -> None:
-    Image.new("RGBA", (64, 64), (10, 20, 30, 40)).save(tmp_path / "logo.png")
-    Image.new("RGBA", (64, 64), (10, 20, 30, 255)).save(tmp_path / "solid.png")
-    images = {"first_image": str(tmp_path / "logo.png"), "last_image": str(tmp_path / "solid.png")}
-    (line,) = said({"chunks": [{"generate": {**GENERATE["generate"], **images}}]})
-    assert "logo.png are shown over black" in line
-    tags = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc,format=yuv420p10le"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=24", "-frames:v", 33, "-vf", tags, "-c:v", "ffv1",
-           tmp_path / "hdr.mkv")  # fmt: skip
-    (line,) = said(continued(tmp_path / "hdr.mkv"))
-    assert "hdr.mkv is HDR (PQ): it is tone-mapped to BT.709" in line
-
-
-def test_films_that_share_a_change_share_its_line(tmp_path: Path) -> None:
-    path = clip(tmp_path / "clip.mp4", 79)
-    (line,) = said(continued(path), continued(path), continued(path))
-    assert line.startswith("v0 and 2 more: 6 of the 79 frames")

@@ -1,0 +1,78 @@
+"""Machines of another kind, inputs that change, chunks that fail: in one process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from actors.engines.fake import FakeEngine
+from farm.api import films, render
+from farm.events import (
+    JobPlanned,
+    TaskFailed,
+)
+from jobs.errors import CannotRun, JobFailed
+from jobs.tasks.task import Stage
+from tests.farm.execution.serial_renders import committed, delivered, last, run, spec
+
+
+def test_a_machine_of_another_kind_is_refused_or_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(spec(tmp_path / "out"), tmp_path / "runs", until=Stage.SAMPLE)
+    known = FakeEngine.fingerprint
+    monkeypatch.setattr(FakeEngine, "fingerprint", lambda engine: {**known(engine), "numpy": "0.1"})
+    with pytest.raises(CannotRun, match=r"numpy is 0\.1 there and .* in this job.*mixed_compute"):
+        run(spec(tmp_path / "out"), tmp_path / "runs")
+    events = run(spec(tmp_path / "out", run={"mixed_compute": True}), tmp_path / "runs")
+    assert last(events).outcome == "done"
+    assert not last(events).state["videos"][0]["exact"]
+
+
+def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_path: Path) -> None:
+    picture = tmp_path / "still.png"
+
+    def paint(shade: int) -> None:
+        Image.new("RGB", (64, 64), (shade, shade, shade)).save(picture)
+
+    chunk = {"generate": {"prompt": "p", "num_frames": 17, "first_image": str(picture)}}
+    job = spec(tmp_path / "out", videos=[{"name": "v", "chunks": [chunk]}])
+    paint(10)
+    events = []
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        events.append(event)
+        if isinstance(event, JobPlanned):
+            paint(200)
+    (failure,) = [event for event in events if isinstance(event, TaskFailed)]
+    assert failure.kind == "invalid"
+    assert failure.message.startswith(f"{picture} has changed since this render began")
+    again = delivered(run(job, tmp_path / "runs"))
+    assert again == delivered(run(spec(tmp_path / "other", videos=job["videos"]), tmp_path / "fresh"))
+
+
+@pytest.mark.parametrize("fault", ["oom", "nan", "raise"])
+def test_a_failure_is_retried_and_the_film_is_the_same(tmp_path: Path, fault: str) -> None:
+    (clean,) = films(spec(tmp_path / "clean"), runs=str(tmp_path / "runs-clean"), serial=True)
+    script = tmp_path / "faults.json"
+    script.write_text(json.dumps({"faults": [{"task": "v/00001/sample", "attempts": [1], "do": fault}]}))
+    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})
+    events = run(job, tmp_path / "runs")
+    assert [event.task for event in events if isinstance(event, TaskFailed)] == ["v/00001/sample"]
+    assert last(events).state["tasks"]["retried"] == 1
+    assert last(events).state["videos"][0]["sha256"] == clean.sha256
+
+
+def test_a_hopeless_chunk_is_given_up_and_other_shots_finish(tmp_path: Path) -> None:
+    script = tmp_path / "faults.json"
+    script.write_text(json.dumps({"faults": [{"task": "v/00002/sample", "do": "raise"}]}))
+    job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})
+    events = run(job, tmp_path / "runs")
+    state = last(events).state
+    assert state["outcome"] == "partial"
+    assert [failed["task"] for failed in state["failed"]] == ["v/00002/sample"]
+    assert "v/00003/segment" in committed(events)
+    with pytest.raises(JobFailed, match="farm why"):
+        films(job, runs=str(tmp_path / "runs"), serial=True)

@@ -1,0 +1,99 @@
+"""What becomes of sources and sounds is said before the render."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.farm.specs.media_specs import (
+    EXTEND,
+    GENERATE,
+    clip,
+    continued,
+    ffmpeg,
+    heard,
+    said,
+    write_wav,
+)
+
+
+def test_frames_that_are_left_out_are_said(tmp_path: Path) -> None:
+    path = clip(tmp_path / "clip.mp4", 79)
+    (line,) = said(continued(path))
+    assert line.startswith("v0: 6 of the 79 frames of clip.mp4 are left out at its start")
+    assert "73 or 81" in line
+    assert said(continued(clip(tmp_path / "fits.mp4", 73))) == ()
+    source = {"video": str(path), "last_frames": 33}
+    assert said({"source": source, "chunks": [EXTEND]}) == ()
+
+
+def test_sound_that_is_in_no_film_is_said_with_what_keeps_it(tmp_path: Path) -> None:
+    path = clip(tmp_path / "clip.mp4", 73, sound=True)
+    (line,) = said(continued(path))
+    assert "the sound of clip.mp4 is left out" in line
+    audio = json.loads(line.partition("`audio: {file: ")[2].partition("}`")[0])
+    kept = said(continued(path, audio={"file": audio}))
+    assert len(kept) == 1 and "ends 1.00 s before the film" in kept[0]
+    assert said(continued(path, audio="generate")) == ()
+    assert said(continued(path), container="png-sequence") == ()
+    score = write_wav(tmp_path / "score.wav", np.zeros(48_000 * 5, np.float32))
+    (line, cut) = said(continued(path, audio={"file": str(score)}))
+    assert "score.wav is heard instead" in line and "cut off" in cut
+
+
+@pytest.mark.parametrize(("rate", "change"), [(25.0, "shown twice"), (12.0, "left out")])
+def test_another_rate_is_said(rate: float, change: str, tmp_path: Path) -> None:
+    lines = said(continued(clip(tmp_path / "clip.mp4", 100)), rate=rate)
+    (line,) = [line for line in lines if "frames per second" in line]
+    assert change in line and "`frame_rate: 24` shows each once" in line
+
+
+def test_a_variable_rate_is_said(tmp_path: Path) -> None:
+    path = clip(tmp_path / "even.mp4", 100)
+    ffmpeg("-i", path, "-vf", "select='not(eq(mod(n,13),5))'", "-fps_mode", "vfr", tmp_path / "phone.mp4")
+    lines = said(continued(tmp_path / "phone.mp4"))
+    assert any("phone.mp4 has no constant frame rate" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "offset", "found"),
+    [
+        (2.04, 0.0, ""),
+        (2.09, 0.0, "the last 0.05 s of a.wav are cut off"),
+        (5.0, 0.0, "the last 2.96 s of a.wav are cut off"),
+        (1.0, 0.0, "a.wav ends 1.04 s before the film of 2.04 s"),
+        (1.0, 0.5, "a.wav ends 0.54 s before the film of 2.04 s"),
+        (3.0, -0.9583, ""),
+        (3.0, -2.0, "a.wav ends 1.04 s before the film of 2.04 s"),
+    ],
+)
+def test_sound_that_is_cut_or_padded_is_said(
+    seconds: float, offset: float, found: str, tmp_path: Path
+) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros(round(48_000 * seconds), np.int16), form=1)
+    lines = said(heard(path, offset=offset))
+    assert [line for line in lines if found] == list(lines)
+    assert all(found in line for line in lines)
+
+
+def test_transparency_and_hdr_are_said(tmp_path: Path) -> None:
+    Image.new("RGBA", (64, 64), (10, 20, 30, 40)).save(tmp_path / "logo.png")
+    Image.new("RGBA", (64, 64), (10, 20, 30, 255)).save(tmp_path / "solid.png")
+    images = {"first_image": str(tmp_path / "logo.png"), "last_image": str(tmp_path / "solid.png")}
+    (line,) = said({"chunks": [{"generate": {**GENERATE["generate"], **images}}]})
+    assert "logo.png are shown over black" in line
+    tags = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc,format=yuv420p10le"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=24", "-frames:v", 33, "-vf", tags, "-c:v", "ffv1",
+           tmp_path / "hdr.mkv")  # fmt: skip
+    (line,) = said(continued(tmp_path / "hdr.mkv"))
+    assert "hdr.mkv is HDR (PQ): it is tone-mapped to BT.709" in line
+
+
+def test_films_that_share_a_change_share_its_line(tmp_path: Path) -> None:
+    path = clip(tmp_path / "clip.mp4", 79)
+    (line,) = said(continued(path), continued(path), continued(path))
+    assert line.startswith("v0 and 2 more: 6 of the 79 frames")
