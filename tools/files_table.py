@@ -114,12 +114,18 @@ def layouts(folder: Path) -> Iterator[tuple[str, ...]]:
 
 def _made(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Engine sections by what they name."""
-    from comfyui_checkpoints import write_upsampler
+    whole = _whole(folder / "ltxv.safetensors")
+    yield from _whole_and_alone(whole, folder)
+    yield from _folders(whole, folder)
+    yield from _beside(whole, folder)
+
+
+def _whole_and_alone(whole: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """One file, its transformer alone, and the same in few bits."""
     from safetensors.torch import load_file, save_file
 
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
 
-    whole = _whole(folder / "ltxv.safetensors")
     tensors = load_file(whole)
 
     def written(name: str, kept: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> str:
@@ -143,6 +149,12 @@ def _made(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     for kind in ("Q8_0", "Q4_0"):
         path = quantised.write_gguf(whole, folder / f"{kind}.gguf", kind)
         yield f"GGUF {kind}, and a VAE", {"diffusion_model": str(path), "vae": vae}
+
+
+def _folders(whole: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Models in diffusers' folders."""
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+
     parts = folder / "parts"
     load_transformer(Checkpoint.open(whole)).save_pretrained(parts / "transformer", max_shard_size="500KB")
     load_vae(Checkpoint.open(whole)).save_pretrained(parts / "vae")
@@ -151,6 +163,12 @@ def _made(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     yield "`transformer` folder, and a `vae` folder", {
         "checkpoint": str(parts / "transformer"), "vae": str(parts / "vae")
     }  # fmt: skip
+
+
+def _beside(whole: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """What stands beside a model, or is none."""
+    from comfyui_checkpoints import write_upsampler
+
     upscaler = str(write_upsampler(folder / "up.safetensors"))
     yield "spatial upscaler", {"checkpoint": str(whole), "upscale_model": upscaler}
     temporal = {key: ("BF16", shape) for key, shape in files.upsampler_shapes("temporal").items()}

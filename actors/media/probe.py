@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -139,14 +140,7 @@ def read_stream(path: Path) -> VideoStream:
     call = Call("read the video", reads=path)
     listing, messages = list_packets(call, "v:0", {"frames:v": MAX_FRAMES + 1})
     header, shown = header_of(listing), shown_packets(listing)
-    if not shown or "dimensions" not in header:
-        raise InvalidInput(f"{path} holds no video frames; name a file that does")
-    width, height = map(int, header["dimensions"].split("x"))
-    require_size(path, width, height, MAX_VIDEO_PIXELS)
-    if len(shown) > MAX_FRAMES:
-        raise InvalidInput(
-            f"{path} has more than {MAX_FRAMES} frames; cut out the part that opens the film first"
-        )
+    width, height = _bounded_size(path, header, len(shown))
     require_whole(path, messages)
     declared, about = _declared_rate(messages), _about(messages)
     times = _times(shown, Fraction(header.get("tb", 0)))
@@ -173,6 +167,20 @@ def read_stream(path: Path) -> VideoStream:
         transparent=bool(ALPHA.search(about) or decoder),
         decoder=decoder,
     )
+
+
+def _bounded_size(path: Path, header: Mapping[str, str], frames: int) -> tuple[int, int]:
+    """Width and height. Raises InvalidInput where there are none, or more of them or of frames than the farm
+    takes."""
+    if not frames or "dimensions" not in header:
+        raise InvalidInput(f"{path} holds no video frames; name a file that does")
+    width, height = map(int, header["dimensions"].split("x"))
+    require_size(path, width, height, MAX_VIDEO_PIXELS)
+    if frames > MAX_FRAMES:
+        raise InvalidInput(
+            f"{path} has more than {MAX_FRAMES} frames; cut out the part that opens the film first"
+        )
+    return width, height
 
 
 def require_whole_sound(path: Path) -> None:

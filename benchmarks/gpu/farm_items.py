@@ -15,19 +15,8 @@ from typing import Any
 
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.decode_items import STAGES, engine_settings
-from benchmarks.gpu.films import (
-    Film,
-    Looped,
-    Rendered,
-    bare_loop,
-    has_ray,
-    median,
-    one_ray,
-    open_engine,
-    quiet_ray,
-    render,
-    watched,
-)
+from benchmarks.gpu.films import Film, Looped, Rendered, bare_loop, median, open_engine, render, watched
+from benchmarks.gpu.ray_here import has_ray, one_ray, quiet_ray
 from benchmarks.gpu.watch import Watch, card
 
 OVERHEAD_BAR, BUSY_BAR = 1.02, 0.97

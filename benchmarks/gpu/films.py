@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.bench import Bench, Clip
+from benchmarks.gpu.ray_here import has_ray
 from benchmarks.gpu.watch import EventClock, Watch, wait
 from jobs.file_digests import CACHE
 
@@ -97,6 +95,27 @@ class Rendered:
     attention: str = ""
     end_s: float = 0.0
 
+    def apply(self, event: Event, now_s: float) -> None:
+        """Takes what happened at `now_s` of the monotonic clock."""
+        from farm import events
+
+        match event:
+            case events.WorkerPlaced():
+                self.placed.append(event)
+            case events.WorkerReady():
+                self.ready_s[event.worker] = event.seconds
+            case events.TaskStarted():
+                self.started[event.task] = now_s
+            case events.TaskCommitted():
+                self.finished[event.task], self.seconds[event.task] = now_s, event.seconds
+                self.exact &= event.exact
+            case events.TaskFailed():
+                self.failures.append(f"{event.task} {event.kind}: {event.message} -> {event.then}")
+            case events.FilmDelivered():
+                self.films[event.video] = event.sha256
+            case events.JobFinished():
+                self.outcome = event.outcome
+
     @property
     def first_s(self) -> float:
         return min(self.started.values())
@@ -149,15 +168,6 @@ def render(
     lies beside the runs and goes on to the next. Model files are so digested once.
     """
     import farm
-    from farm.events import (
-        FilmDelivered,
-        JobFinished,
-        TaskCommitted,
-        TaskFailed,
-        TaskStarted,
-        WorkerPlaced,
-        WorkerReady,
-    )
     from jobs.store.documents import DIGESTS
     from jobs.store.store import Store
 
@@ -166,23 +176,7 @@ def render(
     _copy(bench.scratch / REMEMBERED, Path(runs), remember)
     how: dict[str, Any] = {"serial": True} if topology == "serial" else {"topology": topology, "gpus": gpus}
     for event in _events(partial(farm.render, film.document(folder / "out"), runs=runs, **how)):
-        now = time.monotonic()
-        match event:
-            case WorkerPlaced():
-                made.placed.append(event)
-            case WorkerReady():
-                made.ready_s[event.worker] = event.seconds
-            case TaskStarted():
-                made.started[event.task] = now
-            case TaskCommitted():
-                made.finished[event.task], made.seconds[event.task] = now, event.seconds
-                made.exact &= event.exact
-            case TaskFailed():
-                made.failures.append(f"{event.task} {event.kind}: {event.message} -> {event.then}")
-            case FilmDelivered():
-                made.films[event.video] = event.sha256
-            case JobFinished():
-                made.outcome = event.outcome
+        made.apply(event, time.monotonic())
         if on_event is not None:
             on_event(event, made)
     made.end_s = time.monotonic()
@@ -292,30 +286,6 @@ def watched(bench: Bench, film: Film, topology: str, **how: Any) -> tuple[Render
     with Watch(bench.device, how.get("gpus", 1)) as watch:
         made = render(bench, film, topology, **how)
     return made, watch
-
-
-@contextmanager
-def one_ray(gpus: int = 1) -> Iterator[None]:
-    """One Ray for all renders of an item: it starts once. Where there is no GPU, `gpus` are logical."""
-    quiet_ray()
-    if not has_ray():
-        yield
-        return
-    from cluster.inventory import has_gpu
-    from cluster.session import SessionConfig, open_session
-
-    with open_session(SessionConfig(gpus=None if has_gpu() else gpus)):
-        yield
-
-
-def has_ray() -> bool:
-    return find_spec("ray") is not None
-
-
-def quiet_ray() -> None:
-    """Ray reads the machine's memory once; a virtual machine that grows would look full to it."""
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
 
 def median(values: Iterable[float]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,13 +22,13 @@ from benchmarks.gpu.films import (
     Rendered,
     bare_loop,
     graph_of,
-    has_ray,
     median,
-    one_ray,
     open_engine,
     render,
     watched,
 )
+from benchmarks.gpu.pinning_item import pinning
+from benchmarks.gpu.ray_here import gpus_of, has_ray, one_ray
 from benchmarks.gpu.watch import Watch, visible
 from jobs.errors import CapacityError
 from jobs.file_digests import CACHE
@@ -37,96 +37,9 @@ if TYPE_CHECKING:
     from farm.scheduler.graph import ScheduledTask
     from jobs.tasks.topology import Topology
 
-LOGICAL_GPUS = 2
 BOUND_BAR, PREDICTED_BAR, SCALING_BAR = 1.05, 0.10, 0.95
 LEARNT = (CACHE, "durations/durations.json")
 """What a runs directory remembers of renders: digests of model files, and stage times."""
-
-
-def pinning(bench: Bench) -> None:
-    """One worker of a stage on each GPU: what Ray gave it, what it sees, and where NVML sees it."""
-    gpus = gpus_of(bench)
-    topology = f"sample={gpus - 1},upscale+decode=1"
-    with one_ray(gpus):
-        rows = _pinned(bench, topology, gpus)
-    own = {row["device"] for row in rows}
-    verdict = {"worker": "all", "device": f"{len(own)} different of {gpus}"}
-    bench.table("Several GPUs: each worker has its own and sees no other", [*rows, verdict])
-
-
-class Looker:
-    """A worker that loads nothing and tells what it sees. Implements the pool's `Worker`."""
-
-    def __init__(self, config: Any) -> None:
-        self.held: Any = None
-
-    def setup(self) -> dict[str, Any]:
-        import torch
-
-        named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        if not torch.cuda.is_available():
-            return {"pid": os.getpid(), "visible": named, "sees": 0, "uuid": f"logical {named}"}
-        self.held = torch.randn(2**26, device="cuda")
-        uuid = str(torch.cuda.get_device_properties(0).uuid)
-        return {"pid": os.getpid(), "visible": named, "sees": torch.cuda.device_count(), "uuid": uuid}
-
-    def run(self, order: Any, cached: Mapping[str, Any]) -> Any:
-        return None
-
-    def payload(self, task: str) -> None:
-        return None
-
-
-def _pinned(bench: Bench, topology: str, gpus: int) -> list[dict[str, Any]]:
-    from cluster.inventory import WorkerRequest, read_inventory
-    from cluster.pool import Pool
-    from cluster.pool_events import Placed, Ready
-    from cluster.shell import Placement
-    from farm.workers.workforce import arrange
-    from jobs.tasks.task import Stage
-
-    def configure(request: WorkerRequest, placement: Placement) -> None:
-        return None
-
-    force = arrange(topology, read_inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
-    requests = [request for request in force.requests if request.gpus]
-    pool, rows = Pool(Looker, configure), []
-    placed: dict[str, Placement] = {}
-    try:
-        pool.start(requests)
-        while len(rows) < len(requests):
-            for event in pool.wait(1.0):
-                if isinstance(event, Placed):
-                    placed[event.worker] = event.placement
-                elif isinstance(event, Ready):
-                    rows.append((event.worker, event.report))
-        seen = _nvml_processes() if bench.device.startswith("cuda") else {}
-        return [
-            {
-                "worker": worker,
-                "Ray's id": ",".join(placed[worker].gpu_ids),
-                "CUDA_VISIBLE_DEVICES": report["visible"],
-                "devices it sees": report["sees"],
-                "device": report["uuid"],
-                "NVML finds its process on": ", ".join(seen.get(report["pid"], ("-",))),
-            }
-            for worker, report in sorted(rows)
-        ]
-    finally:
-        pool.close()
-
-
-def _nvml_processes() -> dict[int, list[str]]:
-    """UUIDs of the devices that each process computes on, by process id."""
-    import pynvml
-
-    pynvml.nvmlInit()
-    found: dict[int, list[str]] = {}
-    for number in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-            found.setdefault(process.pid, []).append(pynvml.nvmlDeviceGetUUID(handle))
-    return found
 
 
 def long_take(bench: Bench) -> None:
@@ -339,18 +252,6 @@ def _only_gpu(bench: Bench, number: int) -> Iterator[None]:
 
 def _clip(bench: Bench, steps: int, refine: int) -> Any:
     return replace(bench.clip, steps=steps, refine=refine) if bench.real else bench.clip
-
-
-def gpus_of(bench: Bench) -> int:
-    """The GPUs to use. Raises CapacityError where there are fewer than two."""
-    if not bench.device.startswith("cuda"):
-        return LOGICAL_GPUS
-    import torch
-
-    found = torch.cuda.device_count()
-    if found < 2:
-        raise CapacityError(f"this item needs at least 2 GPUs; {found} is visible here")
-    return found
 
 
 ITEMS: dict[str, tuple[Callable[[Bench], None], float]] = {

@@ -90,13 +90,16 @@ def plan(
         gpu_gib=gpu_memory or _gpu_gib(device, here=not gpus),
         gpu_hour_cost=gpu_hour_cost,
     )
-    report = plan_job(loaded, request)
+    _show(plan_job(loaded, request), None if all_chunks else MOST_CHUNKS, output)
+    return 0
+
+
+def _show(report: PlanReport, most_chunks: int | None, output: OutputFormat) -> None:
     if output is OutputFormat.JSON:
         emit_json(report)
     else:
-        emit_text("\n".join(_lines(report, None if all_chunks else MOST_CHUNKS)))
+        emit_text("\n".join(_lines(report, most_chunks)))
         emit_warnings(report.warnings)
-    return 0
 
 
 def _gpu_gib(device: str | None, here: bool) -> float | None:

@@ -12,6 +12,7 @@ from jobs.commands import DEFAULT_RUNS, job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
+    from farm.verbs.retry import RetryReport
     from jobs.tasks.retry import RetryState
 
 
@@ -51,10 +52,7 @@ def retry(
         refuse_while_rendered(runs, job)
     report = retry_closure(runs, job, selection)
     if output is OutputFormat.TEXT:
-        for task in report.closure:
-            emit_text(f"again {task}")
-        for task in report.again:
-            emit_text(f"decoded once more {task}")
+        _list(report)
     voided = 0 if dry_run else apply_retry(runs, job, report, emit_note)
     if output is OutputFormat.JSON:
         same = {field.name: getattr(report, field.name) for field in fields(report)}
@@ -65,6 +63,13 @@ def retry(
         again = job_command("resume", job, runs)
         emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `{again}`")
     return 0
+
+
+def _list(report: RetryReport) -> None:
+    for task in report.closure:
+        emit_text(f"again {task}")
+    for task in report.again:
+        emit_text(f"decoded once more {task}")
 
 
 def _require_choice(everything: bool, chosen: bool) -> None:

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
-from benchmarks.gpu.decode_items import smallest
 from benchmarks.gpu.films import Film, Rendered, stage_of
 from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of
+from benchmarks.gpu.memory_item import smallest
 from benchmarks.gpu.multi_items import best_split
 from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
 from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write

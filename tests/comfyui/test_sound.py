@@ -153,18 +153,13 @@ def test_a_heard_soundtrack_is_muxed_from_the_original(job: Path, score: tuple[P
     assert np.abs(track[:, original.shape[1] :]).max() == 0.0
 
 
-def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
-    av: tuple[Kit, Any], job: Path, folder: Path, score: tuple[Path, np.ndarray]
-) -> None:
-    """The same soundtrack on Generate and Extend: the farm's latents, bit for bit."""
-    import torch
-
+def node_inputs(av: tuple[Kit, Any], folder: Path) -> dict[str, Any]:
+    """What both nodes are given in the same way."""
     from actors.engines.comfyui.loading.tiny import TinyText
-    from farm.nodes import NODE_CLASS_MAPPINGS
 
     kit, audio_vae = av
     text = TinyText(folder / "ltxav.safetensors")
-    shared = {
+    return {
         "model": kit.model,
         "vae": kit.vae,
         "positive": text.conditioning(PROMPT),
@@ -174,6 +169,17 @@ def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
         "frame_rate": RATE,
         "audio_vae": audio_vae,
     }
+
+
+def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
+    av: tuple[Kit, Any], job: Path, folder: Path, score: tuple[Path, np.ndarray]
+) -> None:
+    """The same soundtrack on Generate and Extend: the farm's latents, bit for bit."""
+    import torch
+
+    from farm.nodes import NODE_CLASS_MAPPINGS
+
+    shared = node_inputs(av, folder)
 
     def chain(waveform: np.ndarray) -> np.ndarray:
         audio = {"waveform": torch.from_numpy(waveform)[None], "sample_rate": WAV_RATE}

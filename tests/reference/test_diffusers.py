@@ -24,8 +24,8 @@ def note(measured: Measured) -> Callable[..., None]:
     return held
 
 
-def run(kind: Any, farm: Any, file: Any, words: Any, **settings: Any) -> list[Any]:
-    """The tokens `[1, N, C]` after every step of a diffusers pipeline."""
+def pipeline_of(kind: Any, farm: Any, file: Any) -> Any:
+    """A pipeline of diffusers with the file's transformer and the farm's VAE."""
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
@@ -48,6 +48,12 @@ def run(kind: Any, farm: Any, file: Any, words: Any, **settings: Any) -> list[An
         transformer=load_transformer(Checkpoint.open(file), torch.float32),
     )
     pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def run(kind: Any, farm: Any, file: Any, words: Any, **settings: Any) -> list[Any]:
+    """The tokens `[1, N, C]` after every step of a diffusers pipeline."""
+    pipeline = pipeline_of(kind, farm, file)
     seen: list[Any] = []
 
     def keep(_: Any, __: int, ___: Any, tensors: dict[str, Any]) -> dict[str, Any]:

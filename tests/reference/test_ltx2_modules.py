@@ -101,22 +101,25 @@ def test_one_forward_of_each_kind(version: str, sides: Callable[[str], Sides]) -
         config = BatchedPerturbationConfig([PerturbationConfig(perturbations)])
         with torch.inference_mode():
             wanted = both.theirs["transformer"](Modality(**video), Modality(**audio), config)
-            got = ours(
-                hidden_states=video["latent"],
-                audio_hidden_states=audio["latent"],
-                encoder_hidden_states=video["context"],
-                audio_encoder_hidden_states=audio["context"],
-                timestep=video["timesteps"][..., 0] * 1000,
-                audio_timestep=audio["timesteps"][..., 0] * 1000,
-                sigma=video["sigma"] * 1000,
-                audio_sigma=audio["sigma"] * 1000,
-                video_coords=video["positions"],
-                audio_coords=audio["positions"],
-                use_cross_timestep=True,
-                return_dict=False,
-                **arguments,
-            )
+            got = ours(**_in_diffusers_words(video, audio), **arguments)
         assert [difference(one, other) < SAME for one, other in zip(got, wanted, strict=True)] == [True, True]
+
+
+def _in_diffusers_words(video: dict[str, Any], audio: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "hidden_states": video["latent"],
+        "audio_hidden_states": audio["latent"],
+        "encoder_hidden_states": video["context"],
+        "audio_encoder_hidden_states": audio["context"],
+        "timestep": video["timesteps"][..., 0] * 1000,
+        "audio_timestep": audio["timesteps"][..., 0] * 1000,
+        "sigma": video["sigma"] * 1000,
+        "audio_sigma": audio["sigma"] * 1000,
+        "video_coords": video["positions"],
+        "audio_coords": audio["positions"],
+        "use_cross_timestep": True,
+        "return_dict": False,
+    }
 
 
 def _side(tokens: int, axes: int, sigma: float, context: Any) -> dict[str, Any]:

@@ -221,10 +221,10 @@ def test_nothing_is_written(folder: Path) -> None:
 
 def test_loading_is_light() -> None:
     code = (
-        "import sys, time; start = time.perf_counter();"
+        "import sys, time; start = time.process_time();"
         "import jobs.loading.load, jobs.planning.plan, jobs.tasks.graph;"
         "heavy = {'torch', 'ray', 'numpy', 'diffusers', 'fsspec'} & set(sys.modules);"
-        "print(sorted(heavy), time.perf_counter() - start < 2.0)"
+        "print(sorted(heavy), time.process_time() - start < 1.0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] True"

@@ -136,19 +136,24 @@ def _encoder_arguments(config: Config) -> dict[str, Any]:
     }
 
 
+def _narrowing(blocks: list[Block]) -> int:
+    """By how much the decoder's first block is wider than its last."""
+    factor = 1
+    for name, parameters in blocks:
+        if name == "compress_all":
+            factor *= parameters.get("multiplier", 1)
+        if name == "res_x_y":
+            factor *= parameters.get("multiplier", 2)
+    return factor
+
+
 def _decoder_arguments(config: Config) -> dict[str, Any]:
     """Diffusers lists the decoder from the output inwards, so everything collected in running order is
     reversed.
     """
     blocks = blocks_of(config, "decoder")
     factors, residual, scaling, layers, noise, ratios = [], [], [], [], [], []
-    ups = 1
-    for name, parameters in blocks:
-        if name == "compress_all":
-            ups *= parameters.get("multiplier", 1)
-        if name == "res_x_y":
-            ups *= parameters.get("multiplier", 2)
-    width = int(config.get("decoder_base_channels", 128)) * ups
+    width = int(config.get("decoder_base_channels", 128)) * _narrowing(blocks)
     widths: list[int] = []
     pending_up, pending_ratio = None, 1
     for i, (name, parameters) in enumerate(blocks):
