@@ -8,7 +8,7 @@ import numpy as np
 
 from jobs.errors import InvalidInput
 from jobs.loading.sources import latent_name
-from jobs.weights.safetensors_header import read_header
+from jobs.weights.safetensors_header import read_header, tensors_start
 
 BF16 = "BF16"
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", BF16: "<u2"}
@@ -23,11 +23,8 @@ def check_latents(path: str | Path, wanted: int) -> None:
     entry = header[latent_name(header)]
     if entry["dtype"] not in NUMBERS:
         raise InvalidInput(f"{path} holds {entry['dtype']} numbers; store the latents as F32, F16 or BF16")
-    with Path(path).open("rb") as file:
-        before = 8 + int.from_bytes(file.read(8), "little")
-    stored = np.memmap(
-        path, NUMBERS[entry["dtype"]], "r", before + entry["data_offsets"][0], tuple(entry["shape"])
-    )
+    start = tensors_start(Path(path)) + entry["data_offsets"][0]
+    stored = np.memmap(path, NUMBERS[entry["dtype"]], "r", start, tuple(entry["shape"]))
     for channel in stored[0]:
         if not _finite(channel[-wanted:], entry["dtype"]):
             raise InvalidInput(f"{path} holds latents that are no finite numbers; make them again")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.errors import CorruptArtifact
+from jobs.weights.safetensors_header import LENGTH_BYTES, header_in
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 BF16_KEY = "bf16"
 """Metadata entry: comma-separated names of the arrays that hold bfloat16 bits in uint16."""
 
-_HEADER_LENGTH_BYTES = 8
 _ALIGNMENT_BYTES = 8
 _DTYPES = {
     "F64": np.float64,
@@ -93,7 +93,7 @@ def pack(payload: Payload) -> memoryview:
         arrays.append(array)
         offset += array.nbytes
     header = _header(entries, payload.meta)
-    start = len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header
+    start = len(header).to_bytes(LENGTH_BYTES, "little") + header
     packed = np.empty(len(start) + offset, dtype=np.uint8)
     packed[: len(start)] = np.frombuffer(start, dtype=np.uint8)
     body = packed[len(start) :]
@@ -115,7 +115,8 @@ def unpack(data: bytes | memoryview) -> Payload:
     Raises `CorruptArtifact` where the bytes are no such file.
     """
     try:
-        table, body = _parse_header(data)
+        table, start = header_in(data)
+        body = memoryview(data)[start:]
         meta = {str(key): str(value) for key, value in table.pop("__metadata__", {}).items()}
         arrays = {name: _array(entry, body) for name, entry in table.items()}
     except (ValueError, KeyError, TypeError) as error:
@@ -126,14 +127,6 @@ def unpack(data: bytes | memoryview) -> Payload:
     if bf16:
         meta[BF16_KEY] = ",".join(bf16)
     return Payload(arrays, meta)
-
-
-def _parse_header(data: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
-    length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
-    start = _HEADER_LENGTH_BYTES + length
-    if len(data) < start:
-        raise ValueError("the header is cut off")
-    return json.loads(bytes(data[_HEADER_LENGTH_BYTES:start])), memoryview(data)[start:]
 
 
 def _array(entry: dict[str, Any], body: memoryview) -> np.ndarray:

@@ -64,8 +64,6 @@ class Policy:
     `consumes_attempt`: counts against `run.max_attempts`.
     `cap`: how many failures of this kind one task may have, where the kind has a limit of its own.
     `elsewhere`: the next attempt goes to another worker if one can serve.
-    `suspend`: the worker rests and is probed before it gets work again.
-    `kill`: the worker's process is ended first.
     `pause`: the whole job waits for the user.
     `twice_same`: the same evidence twice ends it.
     """
@@ -73,8 +71,6 @@ class Policy:
     consumes_attempt: bool = False
     cap: int | None = None
     elsewhere: bool = False
-    suspend: bool = False
-    kill: bool = False
     pause: bool = False
     twice_same: bool = False
 
@@ -83,8 +79,8 @@ TABLE: Mapping[FailureKind, Policy] = MappingProxyType(
     {
         FailureKind.INVALID: Policy(cap=1),
         FailureKind.OOM: Policy(),
-        FailureKind.WORKER_LOST: Policy(cap=5, suspend=True),
-        FailureKind.HANG: Policy(consumes_attempt=True, kill=True),
+        FailureKind.WORKER_LOST: Policy(cap=5),
+        FailureKind.HANG: Policy(consumes_attempt=True),
         FailureKind.BAD_OUTPUT: Policy(consumes_attempt=True, elsewhere=True, twice_same=True),
         FailureKind.STORAGE: Policy(pause=True),
         FailureKind.BUG: Policy(cap=2, elsewhere=True),
@@ -111,15 +107,13 @@ class Verdict:
     """What to do after a failure, and why.
 
     `avoid` names workers that should not get the task if another can; `rungs` is the ladder so far, to be
-    applied by the next attempt; `suspend` and `kill` concern the worker that failed.
+    applied by the next attempt.
     """
 
     action: Action
     reason: str
     avoid: tuple[str, ...] = ()
     rungs: tuple[Rung, ...] = ()
-    suspend: bool = False
-    kill: bool = False
 
 
 def attempts_consumed(failures: Sequence[Failure]) -> int:
@@ -134,7 +128,6 @@ def decide(
 
     `max_attempts` and `max_losses` are those of the spec's `run`; None takes the table's cap.
     """
-    policy = TABLE[failures[-1].kind]
     action, reason = _action(failures, stage, max_attempts, max_losses)
     rungs = _rungs(failures, stage)
     again = action is not Action.QUARANTINE
@@ -143,8 +136,6 @@ def decide(
         reason=reason,
         avoid=_avoid(failures, rungs) if again else (),
         rungs=rungs if again else (),
-        suspend=policy.suspend,
-        kill=policy.kill,
     )
 
 

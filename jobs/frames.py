@@ -16,6 +16,8 @@ from typing import Literal
 
 TEMPORAL = 8
 SPATIAL = 32
+LATENT_CHANNELS = 128
+"""Of every LTX video VAE."""
 UPSCALE = 2
 NTSC_RATES = (24, 30, 48, 60, 120, 240)
 

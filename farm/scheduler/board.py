@@ -166,13 +166,6 @@ class Board:
                 self.dequeue(each)
             self._opened(opened)
 
-    def retry(self, tasks: list[int]) -> None:
-        """The user wants these tasks tried afresh; what was blocked behind them can run again."""
-        for task in tasks:
-            self.recovery.forget(task)
-        self.reopen(tasks)
-        self._opened(self.tasks.unblock())
-
     def _opened(self, tasks: Iterable[int]) -> None:
         for task in tasks:
             self.admission.reopened(task)

@@ -14,7 +14,6 @@ class Outcome(StrEnum):
     DONE = "done"
     PARTIAL = "partial"
     FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,6 @@ class Scheduler:
             events.Tick: self._tick,
             events.Pause: self._pause,
             events.Resume: self._resume,
-            events.Cancel: self._cancel,
-            events.Retry: self._retry,
         }
 
     def handle(self, event: events.Event, now: float) -> list[Command]:
@@ -130,12 +128,6 @@ class Scheduler:
 
     def _resume(self, event: events.Resume) -> None:
         self.paused = None
-
-    def _cancel(self, event: events.Cancel) -> None:
-        self._finish(Outcome.CANCELLED, Reason(Why.BY_USER, (event.reason,)))
-
-    def _retry(self, event: events.Retry) -> None:
-        self.board.retry(self.board.tasks.numbers(event.tasks))
 
     # -- failures ----------------------------------------------------------------------------------------
 

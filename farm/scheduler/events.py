@@ -83,21 +83,4 @@ class Resume:
     """Go on after `Pause` or after a `PauseJob` whose cause was mended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """End the job now."""
-
-    reason: str = "cancelled by the user"
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Render these tasks (again): their commits were voided, or the user lifts their quarantine.
-
-    Their attempts are counted anew.
-    """
-
-    tasks: tuple[str, ...]
-
-
-Event = WorkerReady | WorkerLost | TaskDone | TaskFailed | Tick | Pause | Resume | Cancel | Retry
+Event = WorkerReady | WorkerLost | TaskDone | TaskFailed | Tick | Pause | Resume

@@ -32,11 +32,6 @@ class Recovery:
         self.verdicts[task] = verdict
         return verdict
 
-    def forget(self, task: int) -> None:
-        """The user wants the task tried afresh."""
-        self.failures.pop(task, None)
-        self.verdicts.pop(task, None)
-
     def hangs(self, task: int) -> int:
         """How often the task passed its deadline."""
         history = self.failures.get(task, ())

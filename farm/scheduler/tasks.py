@@ -141,21 +141,6 @@ class TaskTable:
                     taken.append(dependent)
         return taken
 
-    def unblock(self) -> list[int]:
-        """Opens every blocked task that no quarantined one stands behind any more; returns them."""
-        barred = bytearray(len(self.graph))
-        opened = []
-        for task, state in enumerate(self.state):
-            barred[task] = state == QUARANTINED or (
-                state == BLOCKED and any(barred[need] for need in self.graph.needs[task])
-            )
-            if state == BLOCKED and not barred[task]:
-                self.left += 1
-                self._work_changed(task, +1)
-                self.state[task] = READY if not self.missing[task] else WAITING
-                opened.append(task)
-        return opened
-
     def _take_out(self, task: int, state: int) -> None:
         self.state[task] = state
         self.left -= 1

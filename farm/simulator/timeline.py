@@ -72,39 +72,6 @@ class Timeline:
         """In the currency of `gpu_hour_cost`."""
         return self.gpu_hours * gpu_hour_cost
 
-    def critical_path(self) -> list[Bar]:
-        """The bars that the makespan waited for, in order.
-
-        Each starts when the one before it ends: a task that it needs, or the one before it on its worker.
-        """
-        path: list[Bar] = []
-        at = max(range(len(self._stop)), key=self._stop.__getitem__, default=-1)
-        bar_of, before = self._predecessors()
-        while at >= 0:
-            path.append(self._bar(at))
-            needs = [bar_of[need] for need in self.graph.needs[self._task[at]] if need in bar_of]
-            earlier = [i for i in (*needs, before[at]) if i >= 0 and self._start[i] < self._start[at]]
-            at = max(earlier, key=self._stop.__getitem__, default=-1)
-        return path[::-1]
-
-    def critical_stages_s(self) -> dict[Stage, float]:
-        """Seconds of each stage on the critical path."""
-        seconds: dict[Stage, float] = {}
-        for bar in self.critical_path():
-            seconds[bar.stage] = seconds.get(bar.stage, 0.0) + bar.stop_s - bar.start_s
-        return seconds
-
-    def _predecessors(self) -> tuple[dict[int, int], array[int]]:
-        """The last bar of each task, and for each bar the one before it on its worker (or -1)."""
-        bar_of: dict[int, int] = {}
-        before = array("i", [-1]) * len(self._task)
-        last = [-1] * len(self.workers)
-        for at in sorted(range(len(self._task)), key=self._start.__getitem__):
-            bar_of[self._task[at]] = at
-            before[at] = last[self._worker[at]]
-            last[self._worker[at]] = at
-        return bar_of, before
-
     def _bar(self, at: int) -> Bar:
         task = self._task[at]
         return Bar(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import FarmError
-from jobs.frames import SPATIAL, TEMPORAL, frames_of, latents_of
+from jobs.frames import LATENT_CHANNELS, SPATIAL, TEMPORAL, frames_of, latents_of
 from jobs.places import Location, shown
 from jobs.planning.expand import Variant, setting
 from jobs.planning.facts import ClipPart, LatentFact, Probes, SourceFacts, VideoFact
@@ -17,7 +17,6 @@ from jobs.rules.media import intact_films, said
 from jobs.spec.base import MAX_FRAMES
 from jobs.spec.job import JobSpec
 from jobs.spec.video import Source
-from jobs.tasks.graph import LATENT_CHANNELS
 from jobs.weights.safetensors_header import read_header
 
 LATENT_NAMES = ("latents", "latent_tensor", "samples")

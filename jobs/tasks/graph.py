@@ -10,7 +10,7 @@ from typing import Literal
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
 from jobs.formats import CODECS, usual_codec
-from jobs.frames import SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
+from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
 from jobs.planning.params import (
     DecodeParams,
     EncodeAudio,
@@ -28,7 +28,6 @@ from jobs.planning.params import (
 from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
 
-LATENT_CHANNELS = 128
 TEXT_BYTES = 2 * 256 * 4096 * 4
 AUDIO_BYTES_PER_FRAME = 16 * 1024
 

@@ -5,15 +5,29 @@ from __future__ import annotations
 import json
 import math
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
+LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 8 << 20
 """Those of published models have about one."""
 BITS = re.compile(r"\d+")
 """The first number in a number type's name is its width: `F32`, `BF16`, `F8_E4M3`, `F4`; `BOOL` has none."""
 LFS_POINTER = b"version https://git-lfs"
+
+
+def header_in(data: bytes | memoryview) -> tuple[dict[str, Any], int]:
+    """The header of a file in memory, and where its tensors begin. Raises ValueError where it is none."""
+    stop = LENGTH_BYTES + _length(data)
+    if len(data) < stop:
+        raise ValueError("the header is cut off")
+    return _parsed(bytes(data[LENGTH_BYTES:stop])), stop
+
+
+def tensors_start(path: Path) -> int:
+    """Where the tensors of a whole file begin, in bytes."""
+    with path.open("rb") as file:
+        return LENGTH_BYTES + _length(file.read(LENGTH_BYTES))
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -26,15 +40,19 @@ def read_header(path: Path) -> dict[str, Any]:
         start = file.read(len(LFS_POINTER))
         if start == LFS_POINTER:
             raise ValueError("is a Git LFS pointer, not the file itself")
-        if len(start) < 8:
+        if len(start) < LENGTH_BYTES:
             raise ValueError("is empty" if not start else "is no safetensors file")
-        (length,) = struct.unpack("<Q", start[:8])
+        length = _length(start)
         if length > MAX_HEADER_BYTES:
             raise ValueError("is no safetensors file")
-        file.seek(8)
+        file.seek(LENGTH_BYTES)
         header = _parsed(file.read(length))
-    _check_layout(header, 8 + length, path.stat().st_size)
+    _check_layout(header, LENGTH_BYTES + length, path.stat().st_size)
     return header
+
+
+def _length(start: bytes | memoryview) -> int:
+    return int.from_bytes(start[:LENGTH_BYTES], "little")
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

@@ -75,12 +75,6 @@ def test_a_bad_output_moves_to_another_worker() -> None:
     assert decide(fail(KIND.HANG), "sample", 3).avoid == ()
 
 
-def test_a_lost_worker_is_suspended_and_a_hung_one_killed() -> None:
-    lost, hung = decide(fail(KIND.WORKER_LOST), "sample", 3), decide(fail(KIND.HANG), "sample", 3)
-    assert (lost.suspend, lost.kill) == (True, False)
-    assert (hung.suspend, hung.kill) == (False, True)
-
-
 def test_storage_pauses_the_job_and_costs_nothing() -> None:
     verdict = decide(fail(KIND.STORAGE, 7, message="disk full"), "sample", 3)
     assert (verdict.action, verdict.reason) == (Action.PAUSE, "storage: disk full")

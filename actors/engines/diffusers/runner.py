@@ -25,14 +25,13 @@ from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import DeviceFrames, bring_home, to_device
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput
-from jobs.frames import SPATIAL, frames_of
+from jobs.frames import LATENT_CHANNELS, SPATIAL, frames_of
 from jobs.planning.params import DecodeParams, GuideUse, SampleParams, Sampling, UpscaleParams
 from jobs.tasks.graph import resamples
 from jobs.tasks.task import Stage
 
 log = logging.getLogger(__name__)
 
-LATENT_CHANNELS = 128
 _NEEDS: dict[Stage, tuple[str, ...]] = {
     Stage.ENCODE: ("prompts", "codec"),
     Stage.SAMPLE: ("denoising",),

@@ -180,25 +180,14 @@ def test_other_chains_finish_and_the_job_is_partial(desk: MakeDesk) -> None:
     assert str(finish.reason) == "3 tasks are committed; 1 were given up, and 5 that need them did not run"
 
 
-def test_retry_lifts_a_quarantine_and_what_it_blocked(desk: MakeDesk) -> None:
-    told = desk([*chain("v", 1), *chain("w", 1)])
-    told.worker("a", *ALL)
-    told.failed(SAMPLE, FailureKind.INVALID)
-    told.tell(events.Retry((SAMPLE,)))
-    for _ in range(6):
-        told.done(next(iter(told.running)))
-    assert told.of(Finish)[0].outcome is Outcome.DONE
-
-
-def test_cancel_and_pause(desk: MakeDesk) -> None:
+def test_a_paused_job_gets_nothing_new(desk: MakeDesk) -> None:
     told = desk(chain("v", 2))
     told.worker("a", *ALL)
     told.tell(events.Pause())
     told.done(SAMPLE)
     assert told.of(Assign) == []
-    told.tell(events.Cancel("enough"))
-    assert told.of(Finish)[0].outcome is Outcome.CANCELLED
-    assert told.done("v/00000/sample") == []
+    told.tell(events.Resume())
+    assert told.of(Assign)
 
 
 def test_nothing_left_to_do_finishes_with_the_first_event(desk: MakeDesk) -> None:
@@ -220,4 +209,3 @@ def test_messages_about_the_unknown_are_ignored(desk: MakeDesk) -> None:
     assert told.tell(events.WorkerLost("nobody", "?")) == []
     assert told.tell(events.TaskDone("nothing", "nobody", 1)) == []
     assert told.tell(events.TaskFailed("nothing", "nobody", 1, FailureKind.BUG)) == []
-    assert told.tell(events.Retry(("nothing",))) == []
