@@ -65,6 +65,26 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedRecord:
+    """A field that left the spec: what it said, on which line, and what says it instead."""
+
+    place: str
+    value: str
+    line: int | None
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateResult:
+    """`farm migrate`. With `--dry-run` nothing was written, and `changed` says whether it would be."""
+
+    spec: str
+    changed: bool
+    dry_run: bool
+    removed: tuple[RemovedRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RenderResult:
     """`farm render`, and `farm resume` where it renders. `report` is empty when none could be written."""
 
@@ -155,6 +175,7 @@ RESULTS: dict[str, str] = {
     "doctor": "farm.doctor.finding:DoctorReport",
     "check": "farm.cli.results:CheckResult",
     "plan": "farm.verbs.plan:PlanReport",
+    "migrate": "farm.cli.results:MigrateResult",
     "recipes": "farm.cli.results:RecipesResult",
     "models": "farm.models.fetch:ModelsResult",
     "selftest": "farm.selftest.run:Selftest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -47,12 +48,17 @@ def resumed(
     """What this driver makes of a job that stood as `before`; `spec_text` is what it renders."""
     stored = store.read_text(SPEC)
     origin = before.spec if before else None
-    same = stored == spec_text if stored else None
+    same = _but_version(stored) == _but_version(spec_text) if stored else None
     notice = which_spec(same, now.spec, origin, partial(render_command, store.job_id, job, store.runs_url))
     from_run = now.spec is None and stored == spec_text
     films = before.videos if before else ()
     now = replace(now, videos=films, spec=origin if from_run else now.spec)
     return Resumed(before, now, notice, as_it_was=on_purpose and from_run)
+
+
+def _but_version(spec_text: str) -> str:
+    """A spec's text without the version of its format: it may have been migrated, and says the same."""
+    return re.sub(r"^version: \d+\n", "", spec_text, count=1, flags=re.MULTILINE)
 
 
 def freeze(

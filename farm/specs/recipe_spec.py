@@ -9,6 +9,7 @@ from pathlib import Path
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, UsageError
 from jobs.recipes.recipe import ModelFile, Recipe, recipe_for, recipes
+from jobs.spec.versions import NEWEST
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault
 
@@ -51,7 +52,7 @@ def spec_text(recipe: Recipe, checkpoint: Path, folder: Path) -> str:
     checkpoint, or where `farm models get` puts them, are named; others stand as comments."""
     lines = [
         f"# {recipe.title}. What stands here wins over the recipe; `farm plan` shows the numbers of both.",
-        "version: 1",
+        f"version: {NEWEST}",
         "name: film",
         f"recipe: {recipe.name}",
         "engine:",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -14,8 +13,8 @@ from pydantic import ValidationError
 
 from jobs.errors import Problem
 from jobs.places import Location, nearest, place_of, shown
-from jobs.spec.engine import COMFYUI_PATH
 from jobs.spec.fields import field_at, homes, model_at
+from jobs.spec.versions import NEWEST, REMOVED, REMOVED_RULE
 
 Advice = tuple[str, str]
 Context = Mapping[str, Any]
@@ -150,30 +149,13 @@ def _example(location: Location) -> str:
     return f", for example {shown(info.default)}" if info.default != "" else ""
 
 
-def _comfyui(folder: Any) -> str:
-    named = shlex.quote(folder[:200]) if isinstance(folder, str) and folder else "FOLDER"
-    return f"give --comfyui {named} or set {COMFYUI_PATH}={named}"
-
-
-def _pickles(allowed: Any) -> str:
-    return "give --allow-pickle if you trust the weights" if allowed is True else "give no --allow-pickle"
-
-
-CODE_FIELDS: dict[Location, Callable[[Any], str]] = {
-    ("engine", "comfyui"): _comfyui,
-    ("engine", "allow_pickle"): _pickles,
-}
-"""What specs of earlier versions could say, and what says it instead."""
-
-
 def _missing(location: Location, context: Context) -> Advice:
     return "this field is required", f"add `{location[-1]}`"
 
 
 def _unknown(location: Location, context: Context) -> Advice:
-    if location in CODE_FIELDS:
-        option = CODE_FIELDS[location](context["input"])
-        return "a spec is data; code is named on the command line", f"remove this line, and {option}"
+    if location in REMOVED:
+        return REMOVED_RULE, f"remove it, as `farm migrate` does, and {REMOVED[location](context['input'])}"
     key, model = str(location[-1]), model_at(location[:-1])
     known = tuple(model.model_fields) if model else ()
     rule = f"the fields here are {', '.join(known)}" if known else "no fields here"
@@ -189,6 +171,8 @@ def _unknown(location: Location, context: Context) -> Advice:
 
 
 def _choice(location: Location, context: Context) -> Advice:
+    if location == ("version",) and type(context["input"]) is int and context["input"] > NEWEST:
+        return f"at most {NEWEST}, the newest that this farm reads", "render it with the farm that wrote it"
     allowed = str(context["expected"]).replace("'", "`")
     return allowed, "write one of these" if " or " in allowed else f"write {allowed}"
 

@@ -82,7 +82,10 @@ class Upscale(Model):
 class JobSpec(Model):
     """A job: one or more videos, the engine that renders them, and where they go."""
 
-    version: Literal[1] = Field(1, description="Version of this format.")
+    version: Literal[1, 2] = Field(
+        2,
+        description="Version of this format. Version 1 is read, too; `farm migrate` rewrites it.",
+    )
     name: Name = Field(description="Name of the job, and of its folder among the runs.")
     recipe: AnyRecipe | None = Field(
         None,

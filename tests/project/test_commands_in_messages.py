@@ -20,7 +20,7 @@ from jobs.store.store import Store
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`farm ([a-z]+)\b([^`]*)`")
 BUILT_IN = "jobs/commands.py"
-WITHOUT_JOB = ("check", "doctor", "init", "models", "plan", "recipes", "render", "schema")
+WITHOUT_JOB = ("check", "doctor", "init", "migrate", "models", "plan", "recipes", "render", "schema")
 """What may be named bare: the reader's own file follows, or nothing has to."""
 
 

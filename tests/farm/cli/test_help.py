@@ -14,6 +14,7 @@ COMMANDS = {
     "init": "commented spec",
     "schema": "JSON Schema",
     "check": "mistake",
+    "migrate": "earlier version",
     "plan": "best topology",
     "recipes": "published settings",
     "doctor": "exit 5",

@@ -1,0 +1,29 @@
+"""The versions of the spec's format, and what left it: a field that is gone or renamed raises the version."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from jobs.places import Location
+from jobs.spec.engine import COMFYUI_PATH
+
+NEWEST = 2
+
+
+def _comfyui(folder: Any) -> str:
+    named = shlex.quote(folder[:200]) if isinstance(folder, str) and folder else "FOLDER"
+    return f"give --comfyui {named} or set {COMFYUI_PATH}={named}"
+
+
+def _pickles(allowed: Any) -> str:
+    return "give --allow-pickle if you trust the weights" if allowed is True else "give no --allow-pickle"
+
+
+REMOVED: dict[Location, Callable[[Any], str]] = {
+    ("engine", "comfyui"): _comfyui,
+    ("engine", "allow_pickle"): _pickles,
+}
+"""What specs of version 1 could say, and what says it instead, given the value that stood there."""
+REMOVED_RULE = "a spec is data; code is named on the command line"
