@@ -178,7 +178,7 @@ def test_no_torch_is_needed(files: dict[str, str]) -> None:
     lines = (
         "import sys",
         "from pathlib import Path",
-        "from jobs.weights import describe",
+        "from jobs.weights.describe import describe",
         f"describe(Path({files['whole']!r}))",
         "sys.exit('torch' in sys.modules)",
     )
