@@ -1,7 +1,8 @@
 # make demo    install what renders, and render the demo film
 # make install install what checks, plans, reports and submits: no torch, no Ray
 # make install-render   and what renders
-# make test    install and run the tests
+# make test    install and run the tests, in PROCESSES processes
+# make test-minutes   the same, and write down in CONTRIBUTING.md what they took
 # make test-reference  install the reference implementations and compare with them
 # make bench   install and run the benchmarks that need no GPU; writes docs/benchmarks.md
 VENV   ?= .venv
@@ -10,8 +11,10 @@ COMFYUI_VENV ?= .venv-comfyui
 PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
+PROCESSES ?= 2
+PYTEST  = $(VENV)/bin/python -m pytest -q --numprocesses $(PROCESSES) --dist loadgroup
 
-.PHONY: install install-render install-test install-bench demo test test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format dist bench clean
+.PHONY: install install-render install-test install-bench demo test test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format dist bench clean
 
 install: $(VENV)/.farm
 install-render: $(VENV)/.render
@@ -39,7 +42,11 @@ demo: install-render
 	$(VENV)/bin/farm render examples/demo.yaml --runs $(RUNS)
 
 test: install-test
-	$(VENV)/bin/python -m pytest -q
+	$(PYTEST)
+
+test-minutes: install-test
+	$(PYTEST) --junitxml=build/tests.xml
+	$(VENV)/bin/python -m tools.minutes_table build/tests.xml
 
 test-all: install-test
 	$(VENV)/bin/python -m pytest -q -m ""

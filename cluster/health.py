@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from cluster.dashboard import AUTH_MODE
 from cluster.inventory import Inventory, NodeFacts, read_inventory
+from cluster.job_server.dashboard import AUTH_MODE
 from cluster.session import SessionConfig, open_session
 
 PACKAGES = ("ltx-farm", "torch", "diffusers", "numpy")

@@ -206,7 +206,7 @@ def check_capacity(inventory: Inventory, requests: Sequence[WorkerRequest]) -> N
     asked = sum(request.gpus for request in requests)
     if inventory.autoscale_gpus is not None and asked <= inventory.reach_gpus + EPSILON:
         return
-    left = _unplaceable([_Room(node) for node in inventory.nodes], requests)
+    left = _unplaceable([Room(node) for node in inventory.nodes], requests)
     if left:
         raise CapacityError(_shortage(inventory, requests, left))
 
@@ -230,38 +230,42 @@ def without_room(
     whatever else it is busy with; none where an autoscaler may bring a node."""
     if inventory.autoscale_gpus is not None:
         return []
-    rooms = [_Room(node) for node in inventory.nodes]
+    rooms = [Room(node) for node in inventory.nodes]
     for node, room in zip(inventory.nodes, rooms, strict=True):
         for request in placed.get(node.id, ()):
             room.take(request)
     return _unplaceable(rooms, waiting)
 
 
-def _unplaceable(rooms: Sequence[_Room], requests: Sequence[WorkerRequest]) -> list[WorkerRequest]:
+def _unplaceable(rooms: Sequence[Room], requests: Sequence[WorkerRequest]) -> list[WorkerRequest]:
     order = sorted(requests, key=lambda request: (-request.gpus, -request.cpus))
-    return [request for request in order if not any(room.take(request) for room in rooms)]
+    return [request for request in order if all(room.take(request) is None for room in rooms)]
 
 
-class _Room:
-    """What is left of one node while a placement is tried: each GPU by itself, CPUs together."""
+class Room:
+    """What is left of one node: each GPU by itself, CPUs together."""
 
     def __init__(self, node: NodeFacts) -> None:
         self._node = node
         self._gpus = [1.0] * int(node.gpus)
         self._cpus = node.cpus
 
-    def take(self, request: WorkerRequest) -> bool:
+    def take(self, request: WorkerRequest) -> list[int] | None:
+        """Place a worker here: the GPUs that it gets, or None without room."""
         if any(self._node.labels.get(key) != value for key, value in request.labels.items()):
-            return False
+            return None
         if request.cpus > self._cpus + EPSILON:
-            return False
+            return None
         slots = self._slots(request.gpus)
-        if slots is None:
-            return False
+        if slots is not None:
+            self.hold(request, slots)
+        return slots
+
+    def hold(self, request: WorkerRequest, slots: Sequence[int]) -> None:
+        """A worker is here, on these GPUs."""
         for slot in slots:
             self._gpus[slot] -= min(1.0, request.gpus)
         self._cpus -= request.cpus
-        return True
 
     def _slots(self, gpus: float) -> list[int] | None:
         """The GPUs that would serve `gpus`, or None; a fraction goes to the fullest GPU with room for it."""

@@ -1,6 +1,6 @@
-"""A pool of workers on Ray: start, hand over tasks, learn what happened, kill and replace.
+"""A pool of workers: start, hand over tasks, learn what happened, kill and replace.
 
-Ray restarts nothing here. A worker that dies is reported once, with the calls that died with it, and only
+Nothing restarts them. A worker that dies is reported once, with the calls that died with it, and only
 `replace` makes its successor, under the next incarnation number; what an older incarnation still says is
 dropped. So whoever schedules knows at each moment which process a task belongs to.
 """
@@ -8,25 +8,19 @@ dropped. So whoever schedules knows at each moment which process a task belongs 
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import ray
-
-from cluster.failures import Failure, read_failure
-from cluster.holders import actor_name, other_jobs
-from cluster.inventory import WorkerRequest, listens, read_inventory, without_room
+from cluster.base import Actor, Answers, Cluster
+from cluster.failures import Failure
+from cluster.inventory import WorkerRequest, without_room
 from cluster.object_cache import Shelf
 from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from cluster.shell import Placement, Worker, WorkerShell
+from cluster.shell import Placement, Worker
 from cluster.storage import StorageProof
 from jobs.errors import FailureKind
-
-CALLS_AT_ONCE = 2
-"""So that a worker's device computes the next task while the result of the one before is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +51,12 @@ class _Member:
 
     request: WorkerRequest
     incarnation: int
-    actor: Any
+    actor: Actor
     state: str
     since_s: float
     placement: Placement | None = None
     calls: dict[str, Call] = field(default_factory=dict)
-    pending: dict[str, Any] = field(default_factory=dict)
+    pending: dict[str, Future] = field(default_factory=dict)
     heard_s: float = 0.0
     probed: bool = False
 
@@ -72,31 +66,33 @@ class Pool:
 
     def __init__(
         self,
+        cluster: Cluster,
         worker_class: type[Worker],
         configure: Configure,
         config: PoolConfig | None = None,
         watch: Callable[[PoolEvent], None] | None = None,
     ) -> None:
         """`watch` sees every event before `wait` gives it."""
+        self.cluster = cluster
         self._watcher = watch
         self._worker_class = worker_class
         self._configure = configure
         self._config = config or PoolConfig()
         self._members: dict[str, _Member] = {}
         self._deferred: list[WorkerRequest] = []
-        self._answers: queue.SimpleQueue[tuple[str, int, str, Future] | None] = queue.SimpleQueue()
-        self._shelf = Shelf(_object_stores)
+        self._answers: Answers = queue.SimpleQueue()
+        self._shelf = Shelf(self._object_stores)
         self._accelerators: dict[str, str | None] = {}
         self._told_s = 0.0
         self._gathered = False
-        self._started_s = time.monotonic()
+        self._started_s = self.cluster.now_s()
 
     def start(self, requests: Iterable[WorkerRequest]) -> None:
         """Ask for workers and return at once; `Placed` and `Ready` follow.
 
         Fractions of a GPU wait until every whole GPU is taken: halves on two nodes could block a whole one.
         """
-        self._gathered, self._started_s = False, time.monotonic()
+        self._gathered, self._started_s = False, self.cluster.now_s()
         for request in sorted(requests, key=lambda request: -request.gpus):
             if 0 < request.gpus < 1:
                 self._deferred.append(request)
@@ -115,16 +111,16 @@ class Pool:
         assert member.placement is not None
         share = call.share and self._shelf.room(member.placement.node_id, call.size_bytes)
         member.calls[call.task] = call
-        run = member.actor.run.remote(call.task, call.order, self._shelf.refs(call.uses), share)
-        self._watch(member, f"run {call.task}", run)
+        values = call.task, call.order, self._shelf.refs(call.uses), share
+        self._call(member, f"run {call.task}", "run", *values)
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         """What happened, in order; waits up to `timeout_s` for the first event."""
         events = self._housekeep()
-        answer = self._next(0.0 if events else timeout_s)
+        answer = self.cluster.wait(self._answers, 0.0 if events else timeout_s)
         while answer is not None:
             events += self._read(*answer)
-            answer = self._next(0.0)
+            answer = self.cluster.wait(self._answers, 0.0)
         if self._watcher is not None:
             for event in events:
                 self._watcher(event)
@@ -195,24 +191,10 @@ class Pool:
     # --- life of a member
 
     def _create(self, request: WorkerRequest, incarnation: int) -> None:
-        options: dict[str, Any] = {
-            "num_gpus": request.gpus,
-            "num_cpus": request.cpus,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "allow_out_of_order_execution": True,
-            "max_concurrency": CALLS_AT_ONCE,
-            "scheduling_strategy": "SPREAD",
-        }
-        if self._config.job:
-            options["name"] = actor_name(self._config.job, request)
-        if request.labels:
-            options |= {"label_selector": request.labels, "scheduling_strategy": "DEFAULT"}
-        actor = ray.remote(WorkerShell).options(**options).remote(request.id, incarnation)
-        now = time.monotonic()
-        member = _Member(request, incarnation, actor, "placing", since_s=now)
+        actor = self.cluster.start(request, incarnation, self._config.job)
+        member = _Member(request, incarnation, actor, "placing", since_s=self.cluster.now_s())
         self._members[request.id] = member
-        self._watch(member, "place", actor.place.remote(self._config.proof))
+        self._call(member, "place", "place", self._config.proof)
 
     def _create_deferred(self) -> None:
         if any(member.state == "placing" and member.request.gpus >= 1 for member in self._members.values()):
@@ -225,7 +207,7 @@ class Pool:
         calls = tuple(member.calls.values())
         if member.state != "gone":
             member.state = "gone"
-            ray.kill(member.actor)
+            member.actor.kill()
         member.calls.clear()
         member.pending.clear()
         return calls
@@ -235,26 +217,20 @@ class Pool:
 
     # --- calls and their answers
 
-    def _watch(self, member: _Member, what: str, ref: Any) -> None:
+    def _call(self, member: _Member, what: str, method: str, *values: Any) -> None:
         worker, incarnation = member.request.id, member.incarnation
-        member.pending[what] = ref
-        ref.future().add_done_callback(lambda answer: self._answers.put((worker, incarnation, what, answer)))
-
-    def _next(self, timeout_s: float) -> tuple[str, int, str, Future] | None:
-        try:
-            return self._answers.get(timeout=timeout_s) if timeout_s else self._answers.get_nowait()
-        except queue.Empty:
-            return None
+        future = member.pending[what] = member.actor.call(method, *values)
+        future.add_done_callback(lambda answer: self._answers.put((worker, incarnation, what, answer)))
 
     def _read(self, worker: str, incarnation: int, what: str, answer: Future) -> list[PoolEvent]:
         member = self._members[worker]
         if member.incarnation != incarnation or member.state == "gone":
             return []
         member.pending.pop(what, None)
-        member.heard_s = time.monotonic()
+        member.heard_s = self.cluster.now_s()
         error = answer.exception()
         if error is not None:
-            return self._refused(member, what, read_failure(error))
+            return self._refused(member, what, self.cluster.failure(error))
         if what == "place":
             return self._placed(member, *answer.result())
         if what == "load":
@@ -287,26 +263,26 @@ class Pool:
     def _accelerator(self, node: str) -> str | None:
         """The type of a node's GPUs. Nodes join while the pool runs."""
         if node not in self._accelerators:
-            self._accelerators = {each.id: each.accelerator for each in read_inventory().nodes}
+            self._accelerators = {each.id: each.accelerator for each in self.cluster.inventory().nodes}
         return self._accelerators.get(node)
 
     def _load_placed(self) -> None:
         """Let those that have a place load, once all have one or have been waited for."""
         waiting = bool(self._deferred) or any(one.state == "placing" for one in self._members.values())
-        self._gathered |= not waiting or time.monotonic() - self._started_s >= self._config.gather_s
+        self._gathered |= not waiting or self.cluster.now_s() - self._started_s >= self._config.gather_s
         if not self._gathered:
             return
         for member in self._members.values():
             if member.state == "placed":
                 assert member.placement is not None
-                member.state, member.since_s = "loading", time.monotonic()
+                member.state, member.since_s = "loading", self.cluster.now_s()
                 config = self._configure(member.request, member.placement)
-                self._watch(member, "load", member.actor.load.remote(self._worker_class, config))
+                self._call(member, "load", "load", self._worker_class, config)
 
     def _ready(self, member: _Member, report: dict[str, Any]) -> list[PoolEvent]:
         assert member.placement is not None
         member.state = "ready"
-        return [Ready(member.request.id, member.placement, report, time.monotonic() - member.since_s)]
+        return [Ready(member.request.id, member.placement, report, self.cluster.now_s() - member.since_s)]
 
     def _alive(self, member: _Member) -> list[PoolEvent]:
         asked, member.probed = member.probed, False
@@ -322,7 +298,7 @@ class Pool:
 
     def _housekeep(self) -> list[PoolEvent]:
         self._load_placed()
-        now = time.monotonic()
+        now = self.cluster.now_s()
         events = self._tell_wait(now)
         for member in list(self._members.values()):
             if member.state == "loading" and now - member.since_s > self._config.load_deadline_s:
@@ -335,9 +311,9 @@ class Pool:
         return events
 
     def _ping(self, member: _Member) -> None:
-        member.heard_s = time.monotonic()
+        member.heard_s = self.cluster.now_s()
         if "ping" not in member.pending:
-            self._watch(member, "ping", member.actor.ping.remote())
+            self._call(member, "ping", "ping")
 
     def _without_room(self, waiting: Sequence[WorkerRequest]) -> list[WorkerRequest]:
         """Those of them that no living node can hold beside the workers that are there."""
@@ -347,7 +323,7 @@ class Pool:
         for member in self._members.values():
             if member.placement is not None and member.state != "gone":
                 placed.setdefault(member.placement.node_id, []).append(member.request)
-        return without_room(read_inventory(), placed, waiting)
+        return without_room(self.cluster.inventory(), placed, waiting)
 
     def _tell_wait(self, now: float) -> list[PoolEvent]:
         """One event for all workers without a process: after `place_notice_s`, then ever more seldom."""
@@ -358,13 +334,14 @@ class Pool:
         longest_s = now - min(member.since_s for member in waiting)
         if longest_s < max(self._config.place_notice_s, 2 * self._told_s):
             return []
-        if not listens(ray.get_runtime_context().gcs_address):
+        if not self.cluster.head_listens():
             # The questions below would hold the driver until the head is back.
             return []
         self._told_s = longest_s
         names = ", ".join(str(member.request) for member in waiting[:3])
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
-        inventory, free, holders = read_inventory(), _free(), other_jobs(self._config.job)
+        inventory, free = self.cluster.inventory(), self.cluster.free()
+        holders = self.cluster.holders(self._config.job)
         homeless = self._without_room([member.request for member in waiting])
         cause = "no node is large enough" if homeless else "the cluster is busy or still growing"
         held = [f"job {job} holds {gpus:g} GPU" for job, gpus in holders.items()]
@@ -374,11 +351,5 @@ class Pool:
         )
         return [Waiting(waiting[0].request.id, message, free, holders)]
 
-
-def _object_stores() -> dict[str, float]:
-    return {node.id: node.object_store_bytes for node in read_inventory().nodes}
-
-
-def _free() -> str:
-    left = ray.available_resources()
-    return f"{left.get('GPU', 0.0):g} GPU, {left.get('CPU', 0.0):g} CPU"
+    def _object_stores(self) -> dict[str, float]:
+        return {node.id: node.object_store_bytes for node in self.cluster.inventory().nodes}

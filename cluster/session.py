@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.dashboard import AUTH_MODE
-from cluster.inventory import listens
+from cluster.job_server.dashboard import AUTH_MODE
 from jobs.errors import CannotRun
+
+if TYPE_CHECKING:
+    from cluster.ray_cluster import RayCluster
 
 ANSWER_S = 10.0
 CLIENT = "ray://"
@@ -40,18 +42,6 @@ class SessionConfig:
     cpus: int | None = None
     namespace: str | None = None
     object_store_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """An open session: where its head is, and whether this process started it."""
-
-    address: str
-    local: bool
-
-    def head_listens(self) -> bool:
-        """Whether the head process takes a connection."""
-        return listens(self.address)
 
 
 def require_driver(address: str | None) -> None:
@@ -79,7 +69,7 @@ def _client_connected() -> bool:
 
 
 @contextmanager
-def open_session(config: SessionConfig) -> Iterator[Session]:
+def open_session(config: SessionConfig) -> Iterator[RayCluster]:
     """Connect to Ray, or start it; on the way out undo exactly that.
 
     A Ray that the caller initialised before is used as it is and left running. Raises `CannotRun` when the
@@ -91,19 +81,21 @@ def open_session(config: SessionConfig) -> Iterator[Session]:
     import ray
 
     if ray.is_initialized():
-        yield _session(local=False)
+        yield _cluster(local=False)
         return
     _connect(config, address)
     try:
-        yield _session(local=address in (None, "local"))
+        yield _cluster(local=address in (None, "local"))
     finally:
         ray.shutdown()
 
 
-def _session(local: bool) -> Session:
+def _cluster(local: bool) -> RayCluster:
     import ray
 
-    return Session(ray.get_runtime_context().gcs_address, local)
+    from cluster.ray_cluster import RayCluster
+
+    return RayCluster(ray.get_runtime_context().gcs_address, local)
 
 
 def _quiet(local: bool) -> None:

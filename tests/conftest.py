@@ -7,8 +7,11 @@ S3-compatible server; file systems of a size.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,10 @@ from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
 from jobs.planning.planned import AudioPlan, PlannedChunk, PlannedVideo
 
 ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+ON_RAY = TESTS / "ray"
+
+
 SIDE = 64
 CELL = 16
 SAMPLING = Sampling(1, 1.0, "euler", None, PlannedGuider(), 2.05, 0.95)
@@ -36,7 +43,22 @@ class PlainRoot:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """One thread for one process: several of them share the cores. Each has temporary files of its own."""
     config.pluginmanager.register(PlainRoot())
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if process := os.environ.get("PYTEST_XDIST_WORKER"):
+        place = tempfile.mkdtemp(prefix=f"farm-{process}-")
+        os.environ["TMPDIR"] = tempfile.tempdir = place
+        config.add_cleanup(partial(shutil.rmtree, place, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a parallel run the tests of a file stay together, for what they share is made once; those on Ray
+    share one, and begin first, as they take longest."""
+    for item in items:
+        on_ray = item.path.is_relative_to(ON_RAY)
+        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else str(item.path.relative_to(TESTS))))
+    items.sort(key=lambda item: not item.path.is_relative_to(ON_RAY))
 
 
 class Marks:
@@ -144,6 +166,20 @@ def s3_url() -> Iterator[str]:
     server.stop()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="session")
+def serial_films(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """`serial_films(videos, count)`: SHA-256 of the films of `document(videos=, count=)` by name, as the
+    serial reference renders them, once a session."""
+    from tests.ray.specs import document, render_alone
+
+    @cache
+    def films(videos: int = 2, count: int = 4) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("serial")
+        return render_alone(folder / "runs", document(folder / "out", videos, count)).films
+
+    return films
 
 
 Mount = Callable[..., None]

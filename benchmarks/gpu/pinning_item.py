@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.ray_here import one_ray
+from benchmarks.gpu.ray_here import gpus_of, one_ray
 
 if TYPE_CHECKING:
-    pass
-from benchmarks.gpu.ray_here import gpus_of
+    from cluster.base import Cluster
 
 
 def pinning(bench: Bench) -> None:
     """One worker of a stage on each GPU: what Ray gave it, what it sees, and where NVML sees it."""
+    from cluster.session import SessionConfig, open_session
+
     gpus = gpus_of(bench)
     topology = f"sample={gpus - 1},upscale+decode=1"
-    with one_ray(gpus):
-        rows = _pinned(bench, topology, gpus)
+    with one_ray(gpus), open_session(SessionConfig()) as cluster:
+        rows = _pinned(bench, cluster, topology, gpus)
     own = {row["device"] for row in rows}
     verdict = {"worker": "all", "device": f"{len(own)} different of {gpus}"}
     bench.table("Several GPUs: each worker has its own and sees no other", [*rows, verdict])
@@ -47,9 +48,12 @@ class Looker:
     def payload(self, task: str) -> None:
         return None
 
+    def destroy(self) -> None:
+        self.held = None
 
-def _pinned(bench: Bench, topology: str, gpus: int) -> list[dict[str, Any]]:
-    from cluster.inventory import WorkerRequest, read_inventory
+
+def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[dict[str, Any]]:
+    from cluster.inventory import WorkerRequest
     from cluster.pool import Pool
     from cluster.pool_events import Placed, Ready
     from cluster.shell import Placement
@@ -59,9 +63,9 @@ def _pinned(bench: Bench, topology: str, gpus: int) -> list[dict[str, Any]]:
     def configure(request: WorkerRequest, placement: Placement) -> None:
         return None
 
-    force = arrange(topology, read_inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
+    force = arrange(topology, cluster.inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
     requests = [request for request in force.requests if request.gpus]
-    pool, rows = Pool(Looker, configure), []
+    pool, rows = Pool(cluster, Looker, configure), []
     placed: dict[str, Placement] = {}
     try:
         pool.start(requests)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -53,7 +52,7 @@ class Dispatch:
     def handle(self, event: events.Event) -> list[commands.Command]:
         """What the scheduler commands upon an event, not yet carried out. There has to be a scheduler."""
         assert self.scheduler is not None
-        return self.scheduler.handle(event, time.monotonic())
+        return self.scheduler.handle(event, self.pool.cluster.now_s())
 
     def pause(self, reason: str) -> None:
         """Hand out nothing more and end when what runs is done."""
@@ -66,7 +65,7 @@ class Dispatch:
     def latency_s(self, task: str, attempt: int, seconds: float) -> float | None:
         """What handing the attempt over cost beside its `seconds`; None where it waited behind another."""
         sent_s = self._sent_s.pop((task, attempt), None)
-        return None if sent_s is None else time.monotonic() - sent_s - seconds
+        return None if sent_s is None else self.pool.cluster.now_s() - sent_s - seconds
 
     def perform(self, orders: Iterable[commands.Command], explained: str = "") -> Iterator[Event]:
         """Carry out commands; `explained` is a task whose failure the log has already."""
@@ -100,7 +99,7 @@ class Dispatch:
             ticket = replace(ticket, exact=False)
         if not self.pool.busy(order.worker):
             # Behind another call it would wait for that one, too.
-            self._sent_s[order.task, order.attempt] = time.monotonic()
+            self._sent_s[order.task, order.attempt] = self.pool.cluster.now_s()
         call = Call(
             order.task,
             ticket,

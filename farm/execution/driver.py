@@ -7,14 +7,14 @@ happens.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from cluster.inventory import Inventory, check_capacity, has_gpu, read_inventory, require_gpu
-from cluster.session import Session, SessionConfig, open_session, require_driver, stop_signals
+from cluster.inventory import Inventory, check_capacity, has_gpu, require_gpu
+from cluster.session import SessionConfig, open_session, require_driver, stop_signals
 from farm.estimates.durations import Place, read_durations
 from farm.events import Event, Notice
 from farm.execution.metrics import metered
@@ -34,11 +34,16 @@ from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO
 
 if TYPE_CHECKING:
+    from cluster.base import Cluster
     from cluster.pool import PoolConfig
     from jobs.loading.load import LoadedSpec
     from jobs.tasks.topology import Topology
 
 UPLOADS = "working_dir_files"
+
+
+Connect = Callable[[SessionConfig], "AbstractContextManager[Cluster]"]
+"""Opens a cluster: Ray (`open_session`), or one that is made up (`LocalCluster.connect`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,11 @@ class RayOptions:
     patience: Patience = PATIENCE
 
 
-def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iterator[Event]:
-    """Render the job on Ray and yield its events; the last one is `JobFinished`.
+def render_on_ray(
+    loaded: LoadedSpec, scope: Scope, options: RayOptions, connect: Connect = open_session
+) -> Iterator[Event]:
+    """Render the job on Ray, or on what else `connect` opens, and yield its events; the last one is
+    `JobFinished`.
 
     SIGTERM and SIGINT end it early, resumable, when it runs in the main thread. Raises CannotRun
     (environment), JobBusy (another driver holds the job), SpecError (a file that vanished) and UsageError
@@ -84,36 +92,36 @@ def render_on_ray(loaded: LoadedSpec, scope: Scope, options: RayOptions) -> Iter
         session.store.require_shared()
         refuse_uploads((session.store.url, session.plan.output.dir))
         try:
-            with open_session(_ray_session(options, text)) as ray_session:
-                yield from _on_cluster(session, options, text, ray_session)
+            with connect(_ray_session(options, text)) as cluster:
+                yield from _on_cluster(session, options, text, cluster)
         finally:
             # After workers that were ended in the middle of a task; on other nodes the next worker does it.
             sweep()
 
 
-def _on_cluster(session: JobSession, options: RayOptions, text: str, ray_session: Session) -> Iterator[Event]:
+def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cluster) -> Iterator[Event]:
     from actors.worker.worker import StageWorker
-    from cluster.metrics import Instruments
     from cluster.pool import Pool
     from cluster.storage import plant, uproot
     from farm.execution.render_loop import RenderLoop
     from farm.workers.waiting import RoomWatch
 
-    arranged = yield from _arranged(session, options, text)
+    arranged = yield from _arranged(session, options, text, cluster)
     if arranged is None:
         return
     workforce, place = arranged
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
     config = replace(_pool_config(session, options), proof=proof)
     watch = RoomWatch(session, workforce.requests)
-    pool = Pool(StageWorker, configure(session, workforce), config, watch.take)
+    pool = Pool(cluster, StageWorker, configure(session, workforce), config, watch.take)
     again = job_command("resume", session.store.job_id, session.scope.runs_url)
-    outage = Outage(pool, ray_session, options.patience, again)
+    outage = Outage(pool, options.patience, again)
     loop = RenderLoop(session, pool, workforce, place, outage)
     try:
         with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
             pool.start(workforce.requests)
-            yield from metered(loop.run(), session, Instruments(session.store.job_id))
+            instruments = cluster.instruments(session.store.job_id)
+            yield from metered(loop.run(), session, instruments) if instruments else loop.run()
     finally:
         pool.close()
         uproot(proof)
@@ -130,25 +138,25 @@ def _pool_config(session: JobSession, options: RayOptions) -> PoolConfig:
 
 
 def _arranged(
-    session: JobSession, options: RayOptions, text: str
+    session: JobSession, options: RayOptions, text: str, cluster: Cluster
 ) -> Generator[Event, None, tuple[Workforce, Place] | None]:
     """The workers to ask for, and where they compute; None where a signal ended the job during the probe.
 
     Raises CapacityError where the cluster can never hold them.
     """
-    inventory = read_inventory()
+    inventory = cluster.inventory()
     if gpus_named(text) and session.ledger.stages_left - {Stage.SEGMENT}:
         require_gpu(inventory)
     compared: list[Topology] = []
     if text.strip() == AUTO:
-        inventory = before = _with_memory(session, inventory)
-        probe = yield from _probed(session, inventory, options)
+        inventory = before = _with_memory(session, cluster, inventory)
+        probe = yield from _probed(session, inventory, options, cluster)
         if probe is not None and probe.stopped_by:
             reason = f"stopped by {probe.stopped_by}; the same command continues it"
             yield from session.finish(INTERRUPTED, reason)
             return None
         # The probe may have waited for the first nodes that an autoscaler brought.
-        inventory = _with_memory(session, read_inventory(), before)
+        inventory = _with_memory(session, cluster, cluster.inventory(), before)
         found = choose_topology(session.remaining_work, inventory, options.gpus)
         text, compared = str(found.winner.topology), [each.topology for each in found.simulated]
         session.arranged(text)
@@ -164,15 +172,15 @@ def _arranged(
     return workforce, Place(session.plan.engine, inventory.device)
 
 
-def _with_memory(session: JobSession, inventory: Inventory, known: Inventory | None = None) -> Inventory:
+def _with_memory(
+    session: JobSession, cluster: Cluster, inventory: Inventory, known: Inventory | None = None
+) -> Inventory:
     """With the memory of its GPUs, where models have to fit."""
-    from cluster.device_memory import with_memory
-
-    return with_memory(inventory, known) if sizes_known(session.plan.engine) else inventory
+    return cluster.with_memory(inventory, known) if sizes_known(session.plan.engine) else inventory
 
 
 def _probed(
-    session: JobSession, inventory: Inventory, options: RayOptions
+    session: JobSession, inventory: Inventory, options: RayOptions, cluster: Cluster
 ) -> Generator[Event, None, Probe | None]:
     """Measures stage times before the topology is chosen, where they are unknown and there is a choice."""
     from actors.worker.probe import ProbeWorker
@@ -189,7 +197,8 @@ def _probed(
     names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
     watch = RoomWatch(session, workforce.requests)
-    pool = Pool(ProbeWorker, configure(session, workforce), _pool_config(session, options), watch.take)
+    configured, config = configure(session, workforce), _pool_config(session, options)
+    pool = Pool(cluster, ProbeWorker, configured, config, watch.take)
     probe = Probe(tasks, pool, workforce)
     try:
         with stop_signals(probe.stop) if _in_main_thread() else nullcontext():
@@ -198,7 +207,7 @@ def _probed(
                 yield session.record(notice)
     finally:
         pool.close()
-    keep(probe, Place(session.plan.engine, read_inventory().device), session.scope.runs_url)
+    keep(probe, Place(session.plan.engine, cluster.inventory().device), session.scope.runs_url)
     if not probe.stopped_by:
         yield session.record(Notice(summary(probe)))
     return probe

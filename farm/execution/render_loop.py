@@ -7,11 +7,10 @@ continues from there.
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cluster.inventory import UNKNOWN, read_inventory
+from cluster.inventory import UNKNOWN
 from cluster.pool import Pool
 from cluster.pool_events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from farm.estimates.durations import Durations, Laps, Place, expected_s, keep_measured, read_durations
@@ -66,7 +65,10 @@ class RenderLoop:
         self.recovery = Recovery(self.dispatch)
         self._stopped_by = ""
         self._polled_s = 0.0
-        self._trimmed_s = time.monotonic()
+        self._trimmed_s = self._now_s()
+
+    def _now_s(self) -> float:
+        return self.pool.cluster.now_s()
 
     def stop(self, signal_name: str) -> None:
         """End the render at the next turn; for signal handlers."""
@@ -111,7 +113,7 @@ class RenderLoop:
         scheduler = self.dispatch.scheduler
         if scheduler is None:
             return LONGEST_WAIT_S
-        return min(LONGEST_WAIT_S, max(0.0, scheduler.next_wake_s() - time.monotonic()))
+        return min(LONGEST_WAIT_S, max(0.0, scheduler.next_wake_s() - self._now_s()))
 
     def _turn(self) -> Iterator[Event]:
         """What is due without an event: signals, requests, the clock, finished films."""
@@ -123,11 +125,11 @@ class RenderLoop:
         self._poll_requests()
         if dispatch.ending is None and self.outage is not None:
             yield from self._look_for_an_outage(self.outage)
-        if time.monotonic() - self._trimmed_s >= TRIM_S:
-            self._trimmed_s = time.monotonic()
+        if self._now_s() - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = self._now_s()
             give_back_memory()
         if dispatch.scheduler is not None:
-            if time.monotonic() >= dispatch.scheduler.next_wake_s():
+            if self._now_s() >= dispatch.scheduler.next_wake_s():
                 yield from dispatch.tell(events.Tick())
             if dispatch.pausing and not any(self.pool.busy(worker) for worker in self.crew.ready):
                 dispatch.ending = PAUSED, dispatch.pausing
@@ -144,7 +146,7 @@ class RenderLoop:
             self.dispatch.ending = PAUSED, outage.cause
 
     def _poll_requests(self) -> None:
-        now = time.monotonic()
+        now = self._now_s()
         if now - self._polled_s < POLL_S:
             return
         self._polled_s = now
@@ -181,7 +183,7 @@ class RenderLoop:
     def _on_ready(self, event: Ready) -> Iterator[Event]:
         self.crew.ready[event.worker] = event
         if self.place.device == UNKNOWN:
-            self.place = replace(self.place, device=read_inventory().device)
+            self.place = replace(self.place, device=self.pool.cluster.inventory().device)
         device = event.placement.device
         yield self.session.record(WorkerReady(event.worker, device, event.seconds))
         if self.dispatch.scheduler is not None:
@@ -195,7 +197,7 @@ class RenderLoop:
 
     def _settle(self) -> Iterator[Event]:
         """Begin once it is clear whose report the job takes."""
-        now = time.monotonic()
+        now = self._now_s()
         worker = self.speaker.choose(now)
         if worker is None:
             if waiting := self.speaker.waiting(now):

@@ -13,12 +13,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
+from cluster.local.faults import Crash, Fail, Fate, Hang
 from farm.scheduler import events
 from farm.scheduler.commands import Assign, Command, Finish, Kill, PauseJob, Probe, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import STAGES, ScheduleGraph
-from farm.simulator.faults import Crash, Fail, Fate, Faults, Hang
+from farm.simulator.faults import Faults
 from farm.simulator.timeline import Timeline
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Topology

@@ -29,7 +29,7 @@ from jobs.spec.base import NAME_RULE, SAFE_NAME, is_there, safe_name
 from jobs.store.opening import check_job_id
 
 if TYPE_CHECKING:
-    from cluster.jobs import JobEnd, JobServer
+    from cluster.job_server.jobs import JobEnd, JobServer
 
 STOPPED = "STOPPED"
 SUCCEEDED = "SUCCEEDED"
@@ -75,7 +75,7 @@ def submit(request: SubmitRequest) -> tuple[JobServer, Submission]:
 
     Raises CannotRun when nobody answers, SpecError and UsageError where the job's name cannot be one.
     """
-    from cluster.jobs import JobRequest, JobServer
+    from cluster.job_server.jobs import JobRequest, JobServer
 
     planned = plan_submission(request)
     server = JobServer(request.address)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.inventory import read_inventory
-
 if TYPE_CHECKING:
     from cluster.pool import Pool
-    from cluster.session import Session
 
 LOOK_S = 2.0
 NODE_GRACE_S = 120.0
@@ -37,9 +33,9 @@ class Outage:
     A Ray that this process started gets no other node: its loss is final at once.
     """
 
-    def __init__(self, pool: Pool, ray_session: Session, patience: Patience, again: str) -> None:
-        self.pool, self.ray_session, self.again = pool, ray_session, again
-        self.node_s = 0.0 if ray_session.local else patience.node_s
+    def __init__(self, pool: Pool, patience: Patience, again: str) -> None:
+        self.pool, self.cluster, self.again = pool, pool.cluster, again
+        self.node_s = 0.0 if self.cluster.local else patience.node_s
         self.head_s = patience.head_s
         self.cause = ""
         self._looked_s = 0.0
@@ -47,23 +43,23 @@ class Outage:
 
     def look(self) -> Iterator[str]:
         """What the user should know; call it at every turn."""
-        now = time.monotonic()
+        now = self.cluster.now_s()
         if now - self._looked_s < LOOK_S:
             return
         self._looked_s = now
-        if not self.ray_session.head_listens():
-            yield from self._missing("head", f"the Ray head at {self.ray_session.address}", self.head_s)
+        if not self.cluster.head_listens():
+            yield from self._missing("head", f"the Ray head at {self.cluster.address}", self.head_s)
             return
         self._since_s.pop("head", None)
         if stranded := self.pool.stranded():
             names = ", ".join(map(str, stranded))
-            what = f"a node that can hold {names} (the cluster has {read_inventory()})"
+            what = f"a node that can hold {names} (the cluster has {self.cluster.inventory()})"
             yield from self._missing("node", what, self.node_s)
         else:
             self._since_s.pop("node", None)
 
     def _missing(self, part: str, what: str, grace_s: float) -> Iterator[str]:
-        now = time.monotonic()
+        now = self.cluster.now_s()
         if part not in self._since_s and grace_s:
             yield f"no sign of {what}: the job pauses unless it comes back within {grace_s:.0f} s"
         since_s = self._since_s.setdefault(part, now)
@@ -71,6 +67,6 @@ class Outage:
             self.cause = self._cause(what, now - since_s)
 
     def _cause(self, what: str, waited_s: float) -> str:
-        if self.ray_session.local:
+        if self.cluster.local:
             return f"this render's own Ray has failed: no sign of {what}. Continue with `{self.again}`"
         return f"no sign of {what} for {waited_s:.0f} s. Start it again, then continue with `{self.again}`"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import Session, SessionConfig, open_session
+from cluster.base import Cluster
+from cluster.session import SessionConfig, open_session
 from tests.ray.head import Head, ray_head
 from tests.ray.nodes import Nodes, head_and_nodes
 
@@ -19,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[Session]:
+def ray_session() -> Iterator[Cluster]:
     config = SessionConfig(address="local", gpus=8, cpus=8, object_store_bytes=512 * 2**20)
     with open_session(config) as session:
         yield session

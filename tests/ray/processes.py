@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-WORKER_TITLE = "ray::WorkerShell"
+WORKER_TITLE = "ray::RayWorker"
 
 
 def parents() -> dict[int, int]:

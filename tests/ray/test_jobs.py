@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.jobs import JobRequest, JobServer
+from cluster.job_server.jobs import JobRequest, JobServer
 from jobs.errors import CannotRun
 from tests.light_install import answers
 from tests.ray.head import Head, free_port, ray_head

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import Session
+from cluster.base import Cluster
 from farm.events import JobFinished, TaskCommitted
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
@@ -39,7 +39,7 @@ def growth_bytes(folder: Path, count: int) -> tuple[int, int]:
 
 
 @pytest.fixture
-def warm(ray_session: Session, tmp_path: Path) -> None:
+def warm(ray_session: Cluster, tmp_path: Path) -> None:
     """What is imported and cached by any job, however short."""
     growth_bytes(tmp_path / "warm", 3)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cluster.session import Session
+from cluster.base import Cluster
 from farm.scheduler.graph import ScheduledTask
 from farm.topology.bound import job_facts
 from jobs.planning.plan import make_plan
@@ -72,7 +72,7 @@ def bound_s(data: dict[str, Any], topology: str, seconds: dict[str, float]) -> f
     ("videos", "count", "topology"),
     [(1, 12, "sample=1,upscale=1,decode=1"), (4, 8, "sample=2,upscale=1,decode=1")],
 )
-def test_makespan(ray_session: Session, memory: Path, videos: int, count: int, topology: str) -> None:
+def test_makespan(ray_session: Cluster, memory: Path, videos: int, count: int, topology: str) -> None:
     """A machine that does something else besides gets more than one try."""
     best = Run(float("inf"), 1.0)
     for attempt in range(TRIES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,12 @@ from tests.ray.specs import JOB, Rendered, document, render_alone
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("serial")
-    return render_alone(folder / "runs", document(folder / "out", count=6)).films
+def reference(serial_films: Callable[..., dict[str, str]]) -> dict[str, str]:
+    return serial_films(videos=2, count=4)
 
 
 def resumed(runs: Path, out: Path) -> Rendered:
-    return render_alone(runs, document(out, count=6, sample_s=0.4))
+    return render_alone(runs, document(out, count=4, sample_s=0.4))
 
 
 def assert_continued(runs: Path, before: list[str], after: Rendered, reference: dict[str, str]) -> None:
@@ -39,8 +39,8 @@ def assert_continued(runs: Path, before: list[str], after: Rendered, reference: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.Signals) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
-    spec = write_spec(tmp_path, document(out, count=6, sample_s=0.4))
-    words = ("render", spec, "--runs", runs, "--topology", "sample=1,upscale=1,decode=1,segment=1")
+    spec = write_spec(tmp_path, document(out, count=4, sample_s=0.4))
+    words = ("render", spec, "--runs", runs, "--topology", "sample=1,upscale+decode=1")
     node = tmp_path / "tmp"
     node.mkdir()
     with started(*words, log=tmp_path / "log", TMPDIR=str(node), RAY_TMPDIR="/tmp") as driver:
@@ -67,7 +67,7 @@ def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.
 def test_driver_of_a_shared_cluster(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
     """The cluster lives on; the killed driver's workers do not."""
     runs, out = tmp_path / "runs", tmp_path / "out"
-    spec = write_spec(tmp_path, document(out, count=6, sample_s=0.4))
+    spec = write_spec(tmp_path, document(out, count=4, sample_s=0.4))
     words = ("render", spec, "--runs", runs, "--topology", "sample=1,upscale=1,decode=1,segment=1")
     with started(
         *words, "--address", head.gcs_address, log=tmp_path / "log", RAY_AUTH_MODE="disabled"

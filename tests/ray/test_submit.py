@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -20,14 +20,13 @@ from tests.ray.commands import ROOT, environment, farm, write_spec
 from tests.ray.head import Head, tool
 from tests.ray.specs import JOB, Rendered, document, render_alone
 
-TOPOLOGY = "sample=1,upscale+decode=1,segment=1"
+TOPOLOGY = "mono=1,segment=1"
 UPLOAD_LIMIT_BYTES = 100 * 2**20
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("serial")
-    return render_alone(folder / "runs", document(folder / "out")).films
+def reference(serial_films: Callable[..., dict[str, str]]) -> dict[str, str]:
+    return serial_films(videos=2, count=2)
 
 
 def films(runs: Path) -> dict[str, str]:
@@ -57,9 +56,10 @@ def ray_job_submit(head: Head, working_dir: Path, *words: object) -> subprocess.
 def test_ray_job_submit(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
     """What `.rayignore` names stays here, or Ray would refuse the upload."""
     project, runs = tmp_path / "project", tmp_path / "runs"
-    write_spec(project, document(tmp_path / "out"))
+    write_spec(project, document(tmp_path / "out", count=2))
     (project / "old_runs").mkdir()
-    (project / "old_runs" / "artifact").write_bytes(os.urandom(UPLOAD_LIMIT_BYTES + 2**20))
+    with (project / "old_runs" / "artifact").open("wb") as artifact:
+        artifact.truncate(UPLOAD_LIMIT_BYTES + 2**20)
     (project / ".rayignore").write_text("old_runs/\n")
     done = ray_job_submit(head, project, "farm", "render", "job.yaml", "--runs", runs, "--topology", TOPOLOGY)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -81,7 +81,7 @@ def test_farm_submit_follows_and_keeps_the_job_id(
     head: Head, tmp_path: Path, reference: dict[str, str]
 ) -> None:
     runs = tmp_path / "runs"
-    spec = write_spec(tmp_path, document(tmp_path / "out"))
+    spec = write_spec(tmp_path, document(tmp_path / "out", count=2))
     words = ("submit", spec, "--address", head.dashboard_url, "--runs", runs, "-t", TOPOLOGY, "-o", "json")
     first = farm(*words, RAY_AUTH_MODE="disabled")
     assert first.returncode == 0, first.stdout + first.stderr
@@ -116,11 +116,11 @@ def test_exit_code_of_the_render_comes_through(head: Head, tmp_path: Path) -> No
 
 
 def test_no_wait_and_ray_job_stop(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
-    from cluster.jobs import JobServer
+    from cluster.job_server.jobs import JobServer
     from tests.ray.commands import committed, wait_for_commits
 
     runs = tmp_path / "runs"
-    data = document(tmp_path / "out", sample_s=0.5)
+    data = document(tmp_path / "out", count=2, sample_s=0.5)
     spec = write_spec(tmp_path, data)
     words = ("submit", spec, "--address", head.dashboard_url, "--runs", runs, "-t", TOPOLOGY)
     begun = time.monotonic()
@@ -142,7 +142,7 @@ def test_no_wait_and_ray_job_stop(head: Head, tmp_path: Path, reference: dict[st
 
 
 def test_python_driver(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
-    spec = write_spec(tmp_path, {**document(tmp_path / "out"), "run": {"topology": TOPOLOGY}})
+    spec = write_spec(tmp_path, {**document(tmp_path / "out", count=2), "run": {"topology": TOPOLOGY}})
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "driver.py"), str(spec), str(tmp_path / "runs")],
         env=environment(RAY_ADDRESS=head.gcs_address, RAY_AUTH_MODE="disabled"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import Session
+from cluster.base import Cluster
 from tests.ray.specs import render, render_alone, tiny_document
 
 TOPOLOGIES = (
@@ -18,7 +18,7 @@ TOPOLOGIES = (
 )
 
 
-def test_one_topology(ray_session: Session, tmp_path: Path) -> None:
+def test_one_topology(ray_session: Cluster, tmp_path: Path) -> None:
     alone = render_alone(tmp_path / "serial", tiny_document(tmp_path / "a", 1, 2))
     spread = render(tmp_path / "ray", tiny_document(tmp_path / "b", 1, 2), "sample=1,upscale+decode=1")
     assert spread.outcome == alone.outcome == "done"
@@ -27,7 +27,7 @@ def test_one_topology(ray_session: Session, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_topology(ray_session: Session, tmp_path: Path) -> None:
+def test_every_topology(ray_session: Cluster, tmp_path: Path) -> None:
     """Three videos of six chunks."""
     films = {
         topology: render(tmp_path / topology, tiny_document(tmp_path / topology, 3, 6), topology).films

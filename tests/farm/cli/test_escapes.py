@@ -180,7 +180,7 @@ def test_of_a_job_server(farm: Farm, film: Path, monkeypatch: pytest.MonkeyPatch
     class End:
         status, exit_code, message = "FAILED", 3, EVIL
 
-    monkeypatch.setattr("cluster.jobs.JobServer", Server)
+    monkeypatch.setattr("cluster.job_server.jobs.JobServer", Server)
     monkeypatch.setattr("farm.submission.submit.follow", lambda server, submission: iter([EVIL, EVIL + "\n"]))
     monkeypatch.setattr("farm.submission.submit.JobServer", Server, raising=False)
     monkeypatch.setattr(Server, "end", lambda self, submission: End, raising=False)

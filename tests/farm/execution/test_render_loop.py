@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from actors.worker.worker import StageWorker
-from cluster.inventory import Inventory, NodeFacts, WorkerRequest
-from cluster.pool_events import Alive, Call, Done, Placed, PoolEvent, Ready
-from cluster.shell import Placement
+from cluster.local.cluster import LocalCluster, one_node
+from cluster.pool import Pool
+from cluster.pool_events import Alive, Call, Done, PoolEvent
+from cluster.session import SessionConfig
 from farm.estimates.durations import Place
 from farm.events import (
     Event,
@@ -43,41 +42,6 @@ from jobs.tasks.task import Stage
 TOPOLOGY = "sample=1,upscale+decode=1,segment=1"
 
 
-class PoolHere:
-    """A pool whose workers run each call at once, in this process."""
-
-    def __init__(self, configure: Any) -> None:
-        self._configure = configure
-        self._workers: dict[str, StageWorker] = {}
-        self._events: deque[PoolEvent] = deque()
-
-    def start(self, requests: Iterable[WorkerRequest]) -> None:
-        for request in requests:
-            placement = Placement(request.id, 1, "node", "here", 0, (), None, "cpu")
-            worker = self._workers[request.id] = StageWorker(self._configure(request, placement))
-            self._events += [
-                Placed(request.id, placement),
-                Ready(request.id, placement, worker.setup(), 0.0),
-            ]
-
-    def submit(self, worker: str, call: Call) -> None:
-        self._events.append(Done(worker, call, self._workers[worker].run(call.order)))
-
-    def wait(self, timeout_s: float) -> list[PoolEvent]:
-        return [self._events.popleft()] if self._events else []
-
-    def busy(self, worker: str) -> tuple[str, ...]:
-        return ()
-
-    def drop(self, task: str) -> None: ...
-
-    def replace(self, worker: str) -> None: ...
-
-    def close(self) -> None:
-        for worker in self._workers.values():
-            worker.destroy()
-
-
 @contextmanager
 def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
     """The loop of a film of so many chunks, its workers started."""
@@ -93,13 +57,11 @@ def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
     with JobSession(load_spec(data), Scope(str(tmp_path / "runs"))) as session:
         list(session.begin())
         session.resolve()
-        nodes = (NodeFacts("node", "here", gpus=3, cpus=4),)
-        workforce = arrange(TOPOLOGY, Inventory(nodes), None, session.graph.stages)
-        pool: Any = PoolHere(configure(session, workforce))
-        loop = RenderLoop(session, pool, workforce, Place(session.plan.engine, "cpu"))
-        pool.start(workforce.requests)
-        yield loop
-        pool.close()
+        with LocalCluster([one_node(gpus=3, cpus=4)]).connect(SessionConfig()) as cluster:
+            workforce = arrange(TOPOLOGY, cluster.inventory(), None, session.graph.stages)
+            pool = Pool(cluster, StageWorker, configure(session, workforce))
+            pool.start(workforce.requests)
+            yield RenderLoop(session, pool, workforce, Place(session.plan.engine, "cpu"))
 
 
 def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
@@ -112,19 +74,19 @@ def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Films, previews and frames that are given up can wait; a worker must not."""
-    settle, submit = JobSession.settle, PoolHere.submit
+    settle, submit = JobSession.settle, Pool.submit
     seen: list[tuple[str, str]] = []
 
     def settles(self: JobSession, task: str) -> Iterator[Event]:
         seen.append(("settled", task))
         return settle(self, task)
 
-    def submits(self: PoolHere, worker: str, call: Call) -> None:
+    def submits(self: Pool, worker: str, call: Call) -> None:
         seen.append(("handed out", call.task))
         submit(self, worker, call)
 
     monkeypatch.setattr(JobSession, "settle", settles)
-    monkeypatch.setattr(PoolHere, "submit", submits)
+    monkeypatch.setattr(Pool, "submit", submits)
     events = list(rendered(tmp_path, chunks=3))
     assert isinstance(events[-1], JobFinished)
     assert events[-1].outcome == DONE
@@ -137,13 +99,13 @@ def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
 
 def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt is given up with its worker, and its result arrives behind that of the next one."""
-    submit = PoolHere.submit
+    wait = Pool.wait
 
-    def twice(self: PoolHere, worker: str, call: Call) -> None:
-        submit(self, worker, call)
-        self._events.append(self._events[-1])
+    def twice(self: Pool, timeout_s: float) -> list[PoolEvent]:
+        events = wait(self, timeout_s)
+        return [event for each in events for event in ([each, each] if isinstance(each, Done) else [each])]
 
-    monkeypatch.setattr(PoolHere, "submit", twice)
+    monkeypatch.setattr(Pool, "wait", twice)
     events = list(rendered(tmp_path, chunks=3))
     committed = [event.task for event in events if isinstance(event, TaskCommitted)]
     assert len(committed) == len(set(committed))
@@ -172,8 +134,9 @@ def test_no_worker_waits_for_frames_to_be_given_up(tmp_path: Path, monkeypatch: 
 def test_what_goes_with_a_worker_is_named_and_a_suspended_one_comes_back(tmp_path: Path) -> None:
     reason = Reason(Why.BY_USER, ("why",))
     with looping(tmp_path, chunks=3) as loop:
-        while events := loop.pool.wait(0.0):
-            list(loop._on(events[0]))
+        while events := loop.pool.wait(60.0):
+            for event in events:
+                list(loop._on(event))
         (worker,) = loop.workforce.hosts(Stage.SAMPLE)
         held, session = ("dawn/00000/sample", "dawn/00001/sample"), loop.session
         for task in held:

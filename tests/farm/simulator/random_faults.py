@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.local.faults import Crash, Fail, Fate, Hang
 from farm.scheduler.events import Event
-from farm.simulator.faults import Crash, Fail, Fate, Hang
 from jobs.errors import FailureKind
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster.local.faults import Fate, Hang
 from farm.events import (
     Event,
     JobFinished,
@@ -23,7 +24,6 @@ from farm.events import (
     WorkerSuspended,
 )
 from farm.scheduler import commands, events
-from farm.simulator.faults import Fate, Hang
 from farm.simulator.simulate import Simulation
 from farm.state.attempts import Activity, Holdings
 from tests.farm.simulator.random_faults import FaultRates, RandomFaults

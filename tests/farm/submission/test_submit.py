@@ -31,7 +31,7 @@ class Server:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`command(*words)` is what `farm submit /shared/film.yaml *words` has the head run, word by word."""
-    monkeypatch.setattr("cluster.jobs.JobServer", Server)
+    monkeypatch.setattr("cluster.job_server.jobs.JobServer", Server)
     monkeypatch.delenv("FARM_RUNS", raising=False)
 
     def submitted(*words: str) -> list[str]:
@@ -105,7 +105,7 @@ def test_a_hostile_spec_is_answered_before_anything_is_submitted(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("cluster.jobs.JobServer", Server)
+    monkeypatch.setattr("cluster.job_server.jobs.JobServer", Server)
     Server.handed = None
     (tmp_path / name).write_text(BOMBS[name])
     assert run(["submit", str(tmp_path / name), *words]) == 2
@@ -119,7 +119,7 @@ def test_a_hostile_spec_is_answered_before_anything_is_submitted(
 def test_a_name_that_is_none_never_becomes_an_id(
     name: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cluster.jobs.JobServer", Server)
+    monkeypatch.setattr("cluster.job_server.jobs.JobServer", Server)
     Server.handed = None
     path = tmp_path / "film.json"
     path.write_text(json.dumps({**SPEC, "name": name}))
@@ -146,7 +146,7 @@ def test_the_name_is_that_of_the_overrides_and_of_the_upload(tmp_path: Path, com
 def test_a_dry_run_checks_all_and_submits_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cluster.jobs.JobServer", None)
+    monkeypatch.setattr("cluster.job_server.jobs.JobServer", None)
     chunks = [{"generate": {"prompt": "p", "num_frames": 9}}]
     good = {**SPEC, "videos": [{"name": "a", "chunks": chunks}]}
     path = tmp_path / "film.json"

@@ -11,6 +11,7 @@ import pytest
 from actors.media.ffmpeg import media_fingerprint
 from cluster.failures import Failure
 from cluster.inventory import Inventory, NodeFacts
+from cluster.local.cluster import LocalCluster
 from cluster.pool_events import Lost, Placed, PoolEvent, Ready
 from cluster.shell import Placement
 from farm.estimates.durations import Place
@@ -36,6 +37,7 @@ class ScriptedPool:
 
     def __init__(self, batches: list[list[PoolEvent]]) -> None:
         self.batches, self.killed, self.replaced = batches, [], []  # type: ignore[var-annotated]
+        self.cluster = LocalCluster()
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
         if not self.batches:
@@ -144,11 +146,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Every look at it is a second later."""
     now = [1000.0]
 
-    def tick() -> float:
+    def tick(cluster: LocalCluster) -> float:
         now[0] += 1.0
         return now[0]
 
-    monkeypatch.setattr("farm.execution.render_loop.time.monotonic", tick)
+    monkeypatch.setattr(LocalCluster, "now_s", tick)
     yield now
 
 

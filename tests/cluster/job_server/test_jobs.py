@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cluster import jobs
-from cluster.dashboard import AUTH_MODE, TOKEN, TOKEN_PATH, Dashboard, DashboardError, token_header
-from cluster.jobs import RAY_VARIABLES, JobRequest, JobServer, dashboard_url
+from cluster.job_server import jobs
+from cluster.job_server.dashboard import AUTH_MODE, TOKEN, TOKEN_PATH, Dashboard, DashboardError, token_header
+from cluster.job_server.jobs import RAY_VARIABLES, JobRequest, JobServer, dashboard_url
 from jobs.errors import CannotRun
 
 LOG = "one\ntwo\nthree\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import upload
-from cluster.upload import package
+from cluster.job_server import upload
+from cluster.job_server.upload import package
 from jobs.errors import UsageError
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.dashboard import AUTH_MODE, Dashboard
-from cluster.upload import package
+from cluster.job_server.dashboard import AUTH_MODE, Dashboard
+from cluster.job_server.upload import package
 from jobs.errors import CannotRun
 
 POLL_S = 1.0
