@@ -45,9 +45,11 @@ def _misfits(files: ModelFiles) -> Iterator[Finding]:
         return
     import torch
 
+    from actors.engines.diffusers.ltx2.loading import Ltx2Loader
     from actors.engines.diffusers.ltx_video.loading import Loader
 
-    for problem in Loader(files, torch.float32).misfits():
+    loader = (Ltx2Loader if files.makes_sound else Loader)(files, torch.float32)
+    for problem in loader.misfits():
         yield fail("models", f"{problem.place} {problem.value}: {problem.rule}", problem.remedy)
 
 

@@ -10,9 +10,25 @@ from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
 
 GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
     "cfg": (),
-    "stg": ("stg_scale", "rescale", "blocks", "levels", "cfg", "cfg_star_rescale", "space"),
+    "stg": (
+        "stg_scale",
+        "rescale",
+        "blocks",
+        "levels",
+        "cfg",
+        "cfg_star_rescale",
+        "space",
+        "audio_cfg",
+        "modality",
+    ),
 }
 """The guiders of the engines, and the parameters of each."""
+
+LTX2_PARAMS = ("audio_cfg", "stg_scale", "modality", "rescale", "blocks")
+"""Those that the diffusers engine has for LTX-2, each one value for all steps."""
+
+LTX_VIDEO_PARAMS = tuple(name for name in GUIDER_PARAMS["stg"] if name not in ("audio_cfg", "modality"))
+"""Those that it has for LTX-Video, which makes no sound."""
 
 COMFYUI_PARAMS = ("stg_scale", "rescale", "blocks")
 """Those that the core's skip layer guidance has, each one value for all steps."""

@@ -17,19 +17,15 @@ GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 
 
 def check_audio(spec: JobSpec) -> Iterator[Finding]:
-    """The model hears or makes sound only with an engine and a VAE that can."""
+    """ComfyUI's core has the audio VAE as a file of its own. Whether a model makes sound, its file says
+    (`model_contents`)."""
     engine = spec.engine
     for index, video in enumerate(spec.videos):
         if video.audio is None or video.audio.mode == "mux":
             continue
         place: Location = ("videos", index, "audio")
         depends: tuple[Location, ...] = (("engine", "name"),)
-        if engine.name == "diffusers":
-            rule = "the diffusers engine knows no sound but `mode: mux`"
-            yield Finding(
-                place, video.audio.mode, rule, "write `mode: mux`, or `engine.name: comfyui`", depends
-            )
-        elif engine.name == "comfyui" and engine.audio_vae is None:
+        if engine.name == "comfyui" and engine.audio_vae is None:
             rule = f"`engine.audio_vae` is needed for audio mode {video.audio.mode}"
             depends = (*depends, ("engine", "audio_vae"))
             yield Finding(place, video.audio.mode, rule, "name the audio VAE, or write `mode: mux`", depends)

@@ -39,6 +39,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
             yield Finding(location, shown(str(path)), wrong.rule, wrong.remedy, (ENGINE,))
     if not faulty:
         yield from _whole(engine, here)
+        yield from _sound(spec, here, bundled)
         yield from _loras(engine, here, bundled)
 
 
@@ -61,6 +62,22 @@ def _whole(engine: EngineConfig, here: dict[Location, Path]) -> Iterator[Finding
     if not engine.text_encoders and not _holds(path, "text_encoder"):
         rule = f"{path.name} holds no text encoder, and prompts are read by one"
         yield Finding(("engine", "text_encoder"), "not given", rule, _encoder_remedy(engine), depends)
+
+
+def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> Iterator[Finding]:
+    """Sound that the model hears or makes needs one that can. ComfyUI's core knows models that this does
+    not."""
+    engine = spec.engine
+    if engine.name != "diffusers":
+        return
+    named = ("engine", "diffusion_model" if engine.diffusion_model else "checkpoint")
+    path = here.get(named) if engine.diffusion_model or engine.checkpoint else bundled
+    if path is None or describe(folder_of(path, "transformer")).family == "ltx-2":
+        return
+    for index, video in enumerate(spec.videos):
+        if video.audio is not None and video.audio.mode != "mux":
+            rule, remedy = f"{path.name} makes no sound", "write `mode: mux`, or name an LTX-2 checkpoint"
+            yield Finding(("videos", index, "audio"), video.audio.mode, rule, remedy, (ENGINE, named))
 
 
 def _encoder_remedy(engine: EngineConfig) -> str:

@@ -70,14 +70,16 @@ class EngineConfig(Model):
         None,
         description="Text encoder, where the checkpoint has none: with comfyui a file, or a list where the "
         "projection is a file of its own; with diffusers a folder or hub id that holds `text_encoder/` and "
-        "`tokenizer/`.",
+        "`tokenizer/`, or Gemma's own (LTX-2).",
     )
     loras: Many[Lora] = Field((), max_length=100, description="LoRAs, applied in this order.")
     upscale_model: ModelRef | None = Field(
         None, description="2x latent upsampler of the upscale stage. The bundled tiny model has its own."
     )
     audio_vae: ModelRef | None = Field(
-        None, description="Audio VAE (comfyui): needed when audio is generated or conditions the video."
+        None,
+        description="Audio VAE with its vocoder, for sound that is generated or conditions the video: "
+        "with comfyui always, with diffusers where the checkpoint has none.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type of the diffusion model; `auto`: bfloat16 on a GPU, float32 on a CPU."

@@ -33,7 +33,6 @@ FIELDS = {
 UPSAMPLER_PREFIX = "latent_upsampler."
 """In the bundled model's file."""
 AGAIN = "download or copy it again"
-USE_COMFYUI = "write `engine.name: comfyui`"
 CORE_REMEDY = "write `engine.name: comfyui`, whose core merges LoRAs of this kind"
 LORA_REMEDY = "name a LoRA that was trained for this model, or leave it out"
 OTHER_FILE = "use the bfloat16, fp8 or GGUF file of this model, or write `engine.name: comfyui`"
@@ -76,8 +75,6 @@ def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | No
         return Misuse(rule, "use the bfloat16 or fp8 file of this model")
     if engine != "diffusers":
         return None
-    if found.family == "ltx-2":
-        return Misuse(f"{path.name} is an LTX-2 model, which needs the comfyui engine", USE_COMFYUI)
     if part == "vae" and path.is_file() and not _original_vae(weights):
         return Misuse("a VAE as diffusers saves it comes with its config.json", "name the folder of both")
     quantised = unread_by_diffusers(weights, weights.tensors)

@@ -167,10 +167,10 @@ def _blocks(version: str, narrow: bool) -> Config:
     new = version == "2.3"
     down = [4, 6, 4, 2, 2] if new else [4, 6, 6, 2, 2]
     up = [2, 2, 4, 6, 4] if new else [5, 5, 5, 5]
-    if narrow:
-        down, up = [1] * len(down), [1] * len(up)
-    ways = ["compress_space_res", "compress_time_res", "compress_all_res", "compress_all_res"]
     wider = [2, 2, 2, 1 if new else 2]
+    if narrow:
+        down, up, wider = [1] * len(down), [1] * len(up), [1] * len(wider)
+    ways = ["compress_space_res", "compress_time_res", "compress_all_res", "compress_all_res"]
     if new:
         back = [("compress_all", 2), ("compress_all", 1), ("compress_time", 2), ("compress_space", 2)]
     else:

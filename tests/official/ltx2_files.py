@@ -12,6 +12,25 @@ from tests.official.ltx2_configs import config_of
 LAYOUTS: dict[str, Any] = json.loads(Path(__file__).with_name("ltx2_layouts.json").read_text())
 PREFIX = "model.diffusion_model."
 VERSIONS = ("2.0", "2.3", "2.5")
+WORDS = ["<pad>", "<start>", "a", "red", "blue", "ball", "cube", "bounces", "keeps", "bouncing"]
+_RES = {
+    f"{stage}.0.{layer}.{kind}": (32, 32, 3, 3)[: 4 if kind == "weight" and "conv" in layer else 1]
+    for stage in ("res_blocks", "post_upsample_res_blocks")
+    for layer in ("conv1", "norm1", "conv2", "norm2")
+    for kind in ("weight", "bias")
+}
+UPSAMPLER: Shapes = {
+    "initial_conv.weight": (32, 128, 3, 3),
+    "initial_conv.bias": (32,),
+    "initial_norm.weight": (32,),
+    "initial_norm.bias": (32,),
+    **_RES,
+    "upsampler.0.weight": (128, 32, 3, 3),
+    "upsampler.0.bias": (128,),
+    "final_conv.weight": (128, 32, 3, 3),
+    "final_conv.bias": (128,),
+}
+"""A spatial upsampler of twice the size over single frames, 32 wide, one block a stage."""
 
 
 def shapes(version: str, width: str = "full") -> Shapes:
@@ -54,6 +73,31 @@ def write_narrow(path: Path, version: str, told: bool = True) -> Path:
     generator = torch.Generator().manual_seed(7)
     tensors = {key: _drawn(key, shape, generator) for key, shape in shapes(version, "narrow").items()}
     save_file(tensors, path, metadata=metadata(version, "narrow") if told else None)
+    return path
+
+
+def write_small(path: Path, version: str = "2.5") -> Path:
+    """As `write_narrow`, with a text encoder over a few words, an upsampler and no connectors, as a bundled
+    model has: all that a film needs."""
+    import torch
+    from safetensors.torch import save_file
+
+    from actors.models.tiny_text import TinyTextEncoder
+
+    words = {"dim": 64, "layers": 1, "heads": 4, "max_tokens": 16, "words": WORDS, "dropped": []}
+    generator = torch.Generator().manual_seed(7)
+    found = {
+        key: shape for key, shape in shapes(version, "narrow").items() if "embeddings_connector" not in key
+    }
+    for side, width in (("video", 128), ("audio", 64)):
+        found[f"text_embedding_projection.{side}_aggregate_embed.weight"] = (width, 64)
+    encoder = TinyTextEncoder.from_config(words).state_dict()
+    found |= {f"text_encoder.{name}": tuple(tensor.shape) for name, tensor in encoder.items()}
+    found |= {f"latent_upsampler.{name}": shape for name, shape in UPSAMPLER.items()}
+    tensors = {key: _drawn(key, shape, generator) for key, shape in found.items()}
+    config = json.loads(metadata(version, "narrow")["config"])
+    config |= {"text_encoder": words}
+    save_file(tensors, path, metadata={"config": json.dumps(config), "model_version": f"{version}.0"})
     return path
 
 

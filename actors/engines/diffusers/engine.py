@@ -1,4 +1,4 @@
-"""LTX-Video through diffusers' modules: the engine that needs nothing but torch and diffusers."""
+"""LTX-Video and LTX-2 through diffusers' modules: the engine that needs nothing but torch and diffusers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.compute import compute_class
 from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
-from actors.engines.diffusers.files import find_files
+from actors.engines.diffusers.files import ModelFiles, find_files
 from actors.packages import installed_versions
 from actors.payload import Payload
 from jobs.errors import InvalidInput
@@ -18,6 +18,7 @@ from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    from actors.engines.diffusers.ltx2.runner import Ltx2Runner
     from actors.engines.diffusers.runner import Runner
     from jobs.planning.params import (
         DecodeParams,
@@ -54,9 +55,7 @@ class DiffusersEngine:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         files = find_files(self.config)
         digest_ahead(files.paths())
-        from actors.engines.diffusers.runner import Runner
-
-        self._runner = Runner(files, self.device, self.dtype, self.threads)
+        self._runner = _runner_for(files)(files, self.device, self.dtype, self.threads)
         self._runner.load(stages)
 
     @property
@@ -104,7 +103,7 @@ class DiffusersEngine:
         return self._ready().encode_frames(frames)
 
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
-        raise _no_sound()
+        return self._with_sound().encode_audio(params, samples)
 
     def sample(
         self,
@@ -114,9 +113,9 @@ class DiffusersEngine:
         tail: Payload | None,
         audio: Payload | None,
     ) -> Payload | Arriving:
-        if audio is not None or params.audio_mode is not None:
-            raise _no_sound()
-        return self._ready().sample(params, conditioning, guides, tail)
+        if audio is None and params.audio_mode is None:
+            return self._ready().sample(params, conditioning, guides, tail)
+        return self._with_sound().sample(params, conditioning, guides, tail, audio)
 
     def upscale(
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
@@ -127,7 +126,7 @@ class DiffusersEngine:
         return self._ready().decode(params, latents)
 
     def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
-        raise _no_sound()
+        return self._with_sound().decode_audio(params, latents)
 
     def free(self, level: FreeLevel) -> None:
         if self._runner is not None:
@@ -138,11 +137,30 @@ class DiffusersEngine:
             self._runner.residents.close()
             self._runner = None
 
+    def _with_sound(self) -> Ltx2Runner:
+        from actors.engines.diffusers.ltx2.runner import Ltx2Runner
+
+        runner = self._ready()
+        if not isinstance(runner, Ltx2Runner):
+            raise _no_sound()
+        return runner
+
     def _ready(self) -> Runner:
         if self._runner is None:
             raise RuntimeError("the engine is used before setup")
         return self._runner
 
 
+def _runner_for(files: ModelFiles) -> type[Runner]:
+    """What runs the models of this family."""
+    if files.makes_sound:
+        from actors.engines.diffusers.ltx2.runner import Ltx2Runner
+
+        return Ltx2Runner
+    from actors.engines.diffusers.runner import Runner
+
+    return Runner
+
+
 def _no_sound() -> InvalidInput:
-    return InvalidInput("LTX-Video makes no sound; use `engine.name: comfyui` with an LTX-2 checkpoint")
+    return InvalidInput("LTX-Video makes no sound; name an LTX-2 checkpoint, or write `mode: mux`")

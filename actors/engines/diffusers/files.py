@@ -10,9 +10,19 @@ from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.file_digests import file_digest
 from jobs.spec.engine import EngineConfig
+from jobs.weights.describe import describe
 from jobs.weights.positions import counts_causally
 
-FOLDERS = ("transformer", "vae", "text_encoder", "tokenizer", "latent_upsampler")
+FOLDERS = (
+    "transformer",
+    "vae",
+    "text_encoder",
+    "tokenizer",
+    "latent_upsampler",
+    "connectors",
+    "audio_vae",
+    "vocoder",
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,7 @@ class ModelFiles:
     upscale_model: Path | None
     loras: tuple[tuple[Path, float], ...]
     diffusion_model: Path | None = None
+    audio_vae: Path | None = None
 
     @property
     def is_single_file(self) -> bool:
@@ -44,6 +55,20 @@ class ModelFiles:
         """The file or folder that holds the video VAE."""
         return component_folder(self.vae or self.checkpoint, "vae")
 
+    @property
+    def makes_sound(self) -> bool:
+        """Whether the transformer is one of LTX-2."""
+        return describe(self.transformer).family == "ltx-2"
+
+    @property
+    def connectors(self) -> Path:
+        """LTX-2: the file or folder that holds what turns states of the text encoder into context."""
+        return component_folder(self.checkpoint, "connectors")
+
+    def sound(self, part: str) -> Path:
+        """LTX-2: the file or folder that holds the `audio_vae` or the `vocoder`."""
+        return component_folder(self.audio_vae or self.checkpoint, part)
+
     def digests(self) -> dict[str, dict[str, Any]]:
         """What reaches each stage's bytes, by stage name."""
         vae = _digest(self.video_vae)
@@ -53,11 +78,22 @@ class ModelFiles:
         }
         text = [_digest(self._text_part(name)) for name in ("text_encoder", "tokenizer")]
         upsampler = self.upscale_model or (self.checkpoint if self.is_single_file else None)
-        return {
+        digests: dict[str, dict[str, Any]] = {
             "encode": {"text": text, "vae": vae},
             "sample": transformer,
             "upscale": {**transformer, "vae": vae, "upsampler": upsampler and file_digest(upsampler)},
             "decode": {"vae": vae},
+        }
+        return self._with_sound(digests) if self.makes_sound else digests
+
+    def _with_sound(self, digests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        sound = [_digest(self.sound(part)) for part in ("audio_vae", "vocoder")]
+        words = [_digest(self.text_encoder)] if self.text_encoder else digests["encode"]["text"]
+        text = {"text": words, "connectors": _digest(self.connectors), "sound": sound}
+        return {
+            **digests,
+            "encode": {**digests["encode"], **text},
+            "decode": {**digests["decode"], "sound": sound},
         }
 
     def paths(self) -> tuple[Path, ...]:
@@ -66,6 +102,7 @@ class ModelFiles:
             self.checkpoint,
             self.diffusion_model,
             self.vae,
+            self.audio_vae,
             self.text_encoder,
             self.upscale_model,
             *(path for path, _ in self.loras),
@@ -127,6 +164,7 @@ def find_files(config: EngineConfig) -> ModelFiles:
             if (path := found(f"engine.loras[{index}].path", lora.path))
         ),
         diffusion_model=alone,
+        audio_vae=found("engine.audio_vae", config.audio_vae, ("audio_vae", "vocoder")),
     )
     if problems:
         raise SpecError(problems)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from jobs.errors import InvalidInput
-from jobs.planning.params import GUIDER_PARAMS
+from jobs.planning.params import LTX_VIDEO_PARAMS
 
 
 class Pass(StrEnum):
@@ -124,7 +124,7 @@ class Guidance:
 
 
 def make_guidance(name: str, cfg: float, params: Mapping[str, object], layers: int) -> Guidance:
-    """The guider of a job spec: `cfg`, or `stg` with the parameters of `GUIDER_PARAMS`.
+    """The guider of a job spec: `cfg`, or `stg` with the parameters of `LTX_VIDEO_PARAMS`.
 
     A scale is a number, or a list with one for each of `levels`; `blocks` a list of transformer blocks, or a
     list of such lists (default: the middle). Raises `InvalidInput` for a name, parameter or block that does
@@ -134,7 +134,7 @@ def make_guidance(name: str, cfg: float, params: Mapping[str, object], layers: i
         _only(name, params, ())
         return Guidance(CfgGuider(cfg))
     if name == "stg":
-        _only(name, params, GUIDER_PARAMS["stg"])
+        _only(name, params, LTX_VIDEO_PARAMS)
         return Guidance(_stg(cfg, params, layers))
     raise InvalidInput(f"there is no guider {name!r} in the diffusers engine; use cfg or stg")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -32,13 +33,6 @@ from jobs.tasks.task import Stage
 
 log = logging.getLogger(__name__)
 
-_NEEDS: dict[Stage, tuple[str, ...]] = {
-    Stage.ENCODE: ("prompts", "codec"),
-    Stage.SAMPLE: ("denoising",),
-    Stage.UPSCALE: ("denoising", "codec"),
-    Stage.DECODE: ("codec",),
-}
-
 
 class Runner:
     """Models on one device. Every method runs in inference mode.
@@ -47,29 +41,37 @@ class Runner:
     They must where a model is brought over piece by piece, or a kernel is still to be chosen.
     """
 
+    needs: ClassVar[dict[Stage, tuple[str, ...]]] = {
+        Stage.ENCODE: ("prompts", "codec"),
+        Stage.SAMPLE: ("denoising",),
+        Stage.UPSCALE: ("denoising", "codec"),
+        Stage.DECODE: ("codec",),
+    }
+
     def __init__(self, files: ModelFiles, device: str, dtype: str, threads: int) -> None:
         torch.set_num_threads(threads)
         self.device = torch.device(device)
         if self.device.type == "cuda":
             _be_deterministic()
-        loader = Loader(files, getattr(torch, dtype))
-        self.residents = Residents(
-            self.device,
-            {
-                "prompts": loader.prompts,
-                "codec": loader.codec,
-                "denoising": loader.denoising,
-                "upsampler": loader.upsampler,
-            },
-        )
+        self.residents = Residents(self.device, self._loaders(files, getattr(torch, dtype)))
         self._warned = False
         self._choice: str | None = None
+
+    def _loaders(self, files: ModelFiles, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
+        """What makes each model, by the name under which it resides."""
+        loader = Loader(files, dtype)
+        return {
+            "prompts": loader.prompts,
+            "codec": loader.codec,
+            "denoising": loader.denoising,
+            "upsampler": loader.upsampler,
+        }
 
     def load(self, stages: frozenset[Stage]) -> None:
         """Load and place what the stages need, in the order in which a job uses it. The upsampler waits for
         its first use: a job without upscaling has none."""
         for stage in Stage:
-            for name in _NEEDS.get(stage, ()) if stage in stages else ():
+            for name in self.needs.get(stage, ()) if stage in stages else ():
                 self.residents.get(name)
 
     @torch.inference_mode()

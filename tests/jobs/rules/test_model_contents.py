@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.official.files import (
     write_release,
     write_sparse,
 )
+from tests.official.ltx2_files import VERSIONS, write_single_file
 
 NAME = "ltxv-2b-0.9.8-distilled.safetensors"
 ENCODER = {"text_encoder": "owner/t5"}
@@ -140,10 +142,27 @@ def test_fp8_is_read(dtype: str, tmp_path: Path) -> None:
     assert check({"checkpoint": str(path), **ENCODER}) == ""
 
 
-def test_ltx_2_is_for_comfyui(tmp_path: Path) -> None:
-    sound = {"model.diffusion_model.audio_adaln_single.linear.weight": ("BF16", (8, 8))}
-    path = write_sparse(tmp_path / "av.safetensors", single_file(RELEASES[NAME]) | sound)
-    assert "write `engine.name: comfyui`" in check({"checkpoint": str(path), **ENCODER})
+@pytest.mark.parametrize("mode", ["generate", "mux"])
+def test_sound_needs_a_model_that_makes_it(mode: str, tmp_path: Path) -> None:
+    """LTX-2 does; LTX-Video and the bundled model can only be given a track."""
+    audio = {"mode": mode, **({"file": str(_tone(tmp_path))} if mode == "mux" else {})}
+    videos = [{"name": "a", "audio": audio, "chunks": [{"generate": {"prompt": "a red ball"}}]}]
+    silent = write_release(tmp_path, NAME)
+    refused = "makes no sound" if mode == "generate" else ""
+    for engine in ({}, {"checkpoint": str(silent), **ENCODER}):
+        found = check(engine, videos=videos)
+        assert refused in found and bool(found) == bool(refused)
+    for version in VERSIONS:
+        path = write_single_file(tmp_path / f"{version}.safetensors", version)
+        assert check({"checkpoint": str(path), "text_encoder": "owner/gemma"}, videos=videos) == ""
+
+
+def _tone(folder: Path) -> Path:
+    path = folder / "tone.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(b"\0\0" * 16000 * 6)
+    return path
 
 
 def test_folders_and_gguf_are_not_for_comfyui(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from actors.engines.comfyui.sampling.attention import AttentionMode
 from actors.engines.comfyui.sampling.denoise import Recipe
 from actors.engines.comfyui.sampling.patches import Efficiency
 from jobs.errors import InvalidInput
-from jobs.planning.params import GUIDER_PARAMS, PlannedGuider, SampleParams, UpscaleParams
+from jobs.planning.params import LTX_VIDEO_PARAMS, PlannedGuider, SampleParams, UpscaleParams
 
 
 def recipe_of(core: Core, params: SampleParams | UpscaleParams) -> Recipe:
@@ -63,7 +63,7 @@ def guided_model(core: Core, model: Any, guider: PlannedGuider) -> Any:
         return model
     if guider.name != "stg":
         raise InvalidInput(f"the comfyui engine has no guider {guider.name!r}: use cfg or stg.")
-    _only(guider.name, params, GUIDER_PARAMS["stg"])
+    _only(guider.name, params, LTX_VIDEO_PARAMS)
     core.require("stg")
     layers = len(model.model.diffusion_model.transformer_blocks)
     return core.call(

@@ -18,6 +18,7 @@ from actors.engines.diffusers.ltx2.models import (
     Shapes,
     connector_arguments,
     transformer_arguments,
+    upsampler_arguments,
 )
 from actors.engines.diffusers.ltx2.names import (
     CONNECTOR_KEYS,
@@ -44,6 +45,7 @@ from jobs.weights.numbers import is_note
 
 AUDIO_VAE_PREFIXES = ("audio_vae.", "autoencoder.", "")
 VOCODER_PREFIXES = ("vocoder.", "")
+UPSAMPLER_PREFIXES = ("latent_upsampler.", "")
 
 
 def transformer_component(checkpoint: Checkpoint) -> Component:
@@ -142,6 +144,20 @@ def _component(
     return Component(checkpoint, what, build, stored, "LTX-2")
 
 
+def upsampler_component(checkpoint: Checkpoint) -> Component:
+    """The spatial upsampler of twice the size that has a file or folder of its own, or that a small model
+    carries."""
+    if checkpoint.path.is_dir():
+        return _of_folder(checkpoint, "latent_upsampler", "LTX2LatentUpsamplerModel")
+    prefix = _first_prefix(checkpoint, UPSAMPLER_PREFIXES, "initial_conv.weight")
+    if prefix is None:
+        raise _absent(checkpoint, "latent upsampler")
+    own = _below(checkpoint, prefix)
+    stored = _stored(own, prefix, {name: name for name in own})
+    arguments = upsampler_arguments(_shapes(checkpoint, stored))
+    return _component(checkpoint, "latent upsampler", lambda: _upsampler(arguments), stored)
+
+
 def _first_prefix(checkpoint: Checkpoint, prefixes: Iterable[str], name: str) -> str | None:
     return next((prefix for prefix in prefixes if prefix + name in checkpoint.weights.tensors), None)
 
@@ -182,6 +198,12 @@ def _vae(arguments: Arguments) -> Any:
     from diffusers import AutoencoderKLLTX2Video
 
     return AutoencoderKLLTX2Video(**arguments)
+
+
+def _upsampler(arguments: Arguments) -> Any:
+    from diffusers.pipelines.ltx2 import LTX2LatentUpsamplerModel
+
+    return LTX2LatentUpsamplerModel(**arguments)
 
 
 def _audio_vae(arguments: Arguments, shapes: Shapes) -> Any:

@@ -135,3 +135,25 @@ def _connector(shapes: Shapes, config: Config, side: str, inner: int) -> Argumen
         f"{side}_connector_num_learnable_registers": registers.shape[0] if registers else None,
         f"{side}_gated_attn": gates is not None,
     }
+
+
+RATIONAL = {9: 1.5, 16: 4.0}
+"""Scales of a rational upsampler by how many values its layer makes of one; any other is 2."""
+
+
+def upsampler_arguments(shapes: Shapes) -> Arguments:
+    """Of `LTX2LatentUpsamplerModel`: in space by 2 or 1.5, or in time by 2."""
+    first = shapes["initial_conv.weight"].shape
+    rational = shapes.get("upsampler.conv.weight")
+    spread = rational or shapes["upsampler.0.weight"]
+    factor = spread.shape[0] // first[0]
+    return {
+        "in_channels": first[1],
+        "mid_channels": first[0],
+        "num_blocks_per_stage": count(shapes, "res_blocks."),
+        "dims": len(first) - 2,
+        "spatial_upsample": rational is not None or factor in (4, 8),
+        "temporal_upsample": rational is None and factor in (2, 8),
+        "use_rational_resampler": rational is not None,
+        "rational_spatial_scale": RATIONAL.get(factor, 2.0),
+    }

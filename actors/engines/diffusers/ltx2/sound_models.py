@@ -25,12 +25,13 @@ def audio_vae_arguments(shapes: Shapes, config: Config) -> Arguments:
     dd, stft = given.get("ddconfig", {}), config.get("preprocessing", {}).get("stft", {})
     width, channels = shapes["encoder.conv_in.conv.weight"].shape[:2]
     latent = shapes["decoder.conv_in.conv.weight"].shape[1]
-    levels = range(count(shapes, "encoder.down."))
-    widths = [shapes[f"encoder.down.{level}.block.0.conv1.conv.weight"].shape[0] for level in levels]
+    levels = range(count(shapes, "decoder.up."))
+    widths = [shapes[f"decoder.up.{level}.block.0.conv1.conv.weight"].shape[0] for level in levels]
     return {
         "base_channels": width,
         "ch_mult": tuple(wide // width for wide in widths),
-        "num_res_blocks": count(shapes, "encoder.down.0.block."),
+        # The decoder has one more than the encoder, which may have none.
+        "num_res_blocks": count(shapes, "decoder.up.0.block.") - 1,
         "in_channels": channels,
         "output_channels": shapes["decoder.conv_out.conv.weight"].shape[0],
         "latent_channels": latent,

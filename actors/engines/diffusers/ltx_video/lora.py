@@ -7,7 +7,7 @@ formulas are those of ComfyUI's core (`comfy/weight_adapter`), in float32 for al
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,18 @@ def open_lora(path: Path, strength: float, model: Mapping[str, Entry]) -> Lora:
     return Lora(path, strength, found.patches)
 
 
-def merge(transformer: Any, loras: Sequence[Lora]) -> int:
-    """Change the weights of `transformer`; returns the number of tensors changed."""
+def _named(target: str) -> str:
+    return next(iter(rename({target: target}, TRANSFORMER_NAMES)))
+
+
+def merge(transformer: Any, loras: Sequence[Lora], named: Callable[[str], str] = _named) -> int:
+    """Change the weights of `transformer`; returns the number of tensors changed. `named` says what the
+    module calls a tensor of a file."""
     patches = [(patch, lora) for lora in loras for patch in lora.patches]
     by_target: dict[str, list[tuple[Patch, Lora]]] = {}
     for patch, lora in patches:
         by_target.setdefault(patch.target, []).append((patch, lora))
-    names = rename({target: target for target in by_target}, TRANSFORMER_NAMES)
+    names = {named(target): target for target in by_target}
     own = transformer.state_dict()
     opened = {lora.path: safe_open(lora.path, framework="pt") for lora in loras}
     with torch.no_grad():

@@ -1,0 +1,180 @@
+"""One denoising pass over pieces of picture and sound, under rectified flow.
+
+x = noise m s + known (1 - m s) where m is a token's mask and s the first sigma; the transformer predicts the
+velocity at m sigma, so denoised = x - m sigma velocity, and what is held counts as denoised already. This is
+what Lightricks' ltx-core does with its latent states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actors.engines.diffusers.ltx2.guider import Denoised, Forward, Guider
+from actors.engines.diffusers.ltx2.pieces import (
+    Piece,
+    Sound,
+    Tokens,
+    latents_of_pieces,
+    latents_of_sound,
+    picture_tokens,
+    sound_tokens,
+)
+from actors.engines.diffusers.samplers import Sampler, noise_source
+
+TIMESTEPS = 1000.0
+UNGUIDED = Guider()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the transformer reads of a prompt: `video` and `audio` `[1, S, D]`, `mask` `[1, S]` or None where
+    every token counts."""
+
+    video: Tensor
+    audio: Tensor
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """The transformer with the traits of its version.
+
+    `clean_frozen_sound`: 2.5 is told that given sound is clean; 2.0 and 2.3 hear of the picture's noise level
+    (`denoise_video_only` of ltx-pipelines 1.0.0).
+    """
+
+    module: Any
+    clean_frozen_sound: bool = False
+
+    @property
+    def marks(self) -> bool:
+        """Whether it marks single frames that it makes itself (2.5)."""
+        return bool(self.module.config.use_keyframes_abs_pos_embedding)
+
+    @property
+    def layers(self) -> int:
+        return len(self.module.transformer_blocks)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a pass runs: noise levels `[n + 1]` on the CPU, and what integrates and guides it.
+
+    `watch`, where given, sees the tokens after each call of the transformer's guider (tests compare steps).
+    """
+
+    sigmas: Tensor
+    frame_rate: float
+    seed: int
+    sampler: Sampler
+    guider: Guider = UNGUIDED
+    watch: Callable[[Tensor], None] | None = None
+
+
+def denoise(
+    model: Transformer,
+    run: Pass,
+    pieces: Sequence[Piece],
+    sound: Sound,
+    conditioning: Mapping[Forward, Context],
+    noise: Tensor | None = None,
+) -> tuple[list[Tensor], Tensor]:
+    """Latents of each piece, and the audio latents, float32.
+
+    `conditioning` has `POSITIVE`, and `NEGATIVE` where the guider asks for it. `noise` `[1, N + t, 128]`, of
+    all pieces and then the sound, is drawn from the seed on the CPU where it is not given.
+    """
+    device = model.module.device
+    picture, heard = picture_tokens(pieces, run.frame_rate).to(device), sound_tokens(sound).to(device)
+    denoiser = Denoiser(model, run, picture, heard, sound.frozen, conditioning)
+    known, mask = denoiser.known, denoiser.mask
+    if noise is None:
+        noise = noise_source(known, run.seed)()
+    level = mask * run.sigmas[0]
+    x = noise.to(known) * level + known * (1.0 - level)
+    if len(run.sigmas) > 1:
+        x = run.sampler(denoiser, x, run.sigmas, noise_source(known, run.seed + 1))
+    # Sigmas that stop early leave the signal scaled down; what is held is as it was.
+    x = torch.where(mask == 0, known, x / (1.0 - run.sigmas[-1]) if run.sigmas[-1] < 1 else x)
+    made, audio = x.split([picture.known.shape[1], heard.known.shape[1]], dim=1)
+    return latents_of_pieces(made, pieces), latents_of_sound(audio, sound)
+
+
+class Denoiser:
+    """Denoises the tokens of picture and sound `[1, N + t, 128]`; callable as a sampler wants it."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        run: Pass,
+        picture: Tokens,
+        heard: Tokens,
+        frozen: bool,
+        conditioning: Mapping[Forward, Context],
+    ) -> None:
+        self.model, self.run = model, run
+        self.picture, self.heard, self.frozen = picture, heard, frozen
+        self.conditioning = conditioning
+        self.known = torch.cat([picture.known, heard.known], dim=1)
+        self.mask = torch.cat([picture.mask, heard.mask], dim=1)
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        x = torch.where(self.mask == 0, self.known, x)
+        video, audio = self.run.guider(lambda which: self._denoised(x, sigma, which))
+        denoised = torch.cat([video, audio], dim=1)
+        denoised = denoised * self.mask + self.known * (1.0 - self.mask)
+        if self.run.watch is not None:
+            self.run.watch(denoised)
+        return denoised
+
+    def _denoised(self, x: Tensor, sigma: Tensor, which: Forward) -> Denoised:
+        video, audio = x.split([self.picture.known.shape[1], self.heard.known.shape[1]], dim=1)
+        level = float(sigma)
+        velocities = self._velocities(video, audio, level, which)
+        return (
+            video - velocities[0].float() * (self.picture.mask * level),
+            audio - velocities[1].float() * (self.heard.mask * level),
+        )
+
+    def _velocities(self, video: Tensor, audio: Tensor, sigma: float, which: Forward) -> Denoised:
+        module, dtype = self.model.module, self.model.module.dtype
+        negative = which is Forward.NEGATIVE
+        context = self.conditioning[Forward.NEGATIVE if negative else Forward.POSITIVE]
+        clean = self.frozen and self.model.clean_frozen_sound
+        return module(
+            hidden_states=video.to(dtype),
+            audio_hidden_states=audio.to(dtype),
+            encoder_hidden_states=context.video.to(dtype),
+            audio_encoder_hidden_states=context.audio.to(dtype),
+            encoder_attention_mask=context.mask,
+            audio_encoder_attention_mask=context.mask,
+            timestep=_timesteps(self.picture, sigma),
+            audio_timestep=_timesteps(self.heard, sigma),
+            sigma=_level(sigma, video),
+            audio_sigma=_level(0.0 if clean else sigma, audio),
+            video_coords=self.picture.coords,
+            audio_coords=self.heard.coords,
+            video_keyframes_mask=self.picture.marks if self.model.marks else None,
+            spatio_temporal_guidance_blocks=self._skipped(which),
+            isolate_modalities=which is Forward.APART,
+            use_cross_timestep=True,
+            return_dict=False,
+        )
+
+    def _skipped(self, which: Forward) -> list[int] | None:
+        return list(self.run.guider.blocks) if which is Forward.PERTURBED else None
+
+
+def _timesteps(tokens: Tokens, sigma: float) -> Tensor:
+    """`[1, N]`; one for all where they are equal, which saves their embeddings."""
+    levels = tokens.mask[..., 0] * (sigma * TIMESTEPS)
+    return levels[:, :1] if tokens.alike else levels
+
+
+def _level(sigma: float, like: Tensor) -> Tensor:
+    return torch.full((1,), sigma * TIMESTEPS, device=like.device)

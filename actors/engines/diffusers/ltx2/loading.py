@@ -1,0 +1,176 @@
+"""LTX-2 model files -> models that are ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actors.engines.diffusers.files import ModelFiles, component_folder
+from actors.engines.diffusers.ltx2 import components
+from actors.engines.diffusers.ltx2.denoise import Transformer
+from actors.engines.diffusers.ltx2.names import TRANSFORMER, renamed
+from actors.engines.diffusers.ltx2.sound import SoundCodec
+from actors.engines.diffusers.ltx2.text import GemmaStates, Prompts, States, TinyStates
+from actors.engines.diffusers.ltx2.vae_model import is_ltx2_vae
+from actors.engines.diffusers.ltx_video import checkpoint, lora
+from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
+from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.ltx_video.codec import VideoCodec
+from actors.models.tiny_text import TinyTextEncoder
+from actors.models.tiny_words import TinyTokenizer
+from jobs.errors import Problem, SpecError
+from jobs.weights.describe import transformer_prefix, vae_prefix
+from jobs.weights.header import component_config
+
+Make = Callable[[Checkpoint], Component]
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """A transformer that is ready to sample, its LoRAs merged."""
+
+    model: Transformer
+
+    @property
+    def transformer(self) -> Any:
+        return self.model.module
+
+    def to(self, device: torch.device) -> None:
+        self.transformer.to(device)
+
+
+@dataclass(frozen=True)
+class Ltx2Loader:
+    """Loads components one by one, so that a worker holds only what its stages need."""
+
+    files: ModelFiles
+    dtype: torch.dtype
+
+    def denoising(self) -> Denoising:
+        """The transformer."""
+        component = self._component("transformer", self.files.transformer, components.transformer_component)
+        loras = self._open_loras(component)
+        module = self._loaded("transformer", component, self.dtype)
+        lora.merge(module, loras, lambda target: renamed(target, TRANSFORMER))
+        marks = bool(module.config.use_keyframes_abs_pos_embedding)
+        return Denoising(Transformer(module, clean_frozen_sound=marks))
+
+    def codec(self) -> VideoCodec:
+        """The video VAE."""
+        component = self._component("vae", self.files.video_vae, _vae_component)
+        return VideoCodec(self._loaded("vae", component, _half_safe(self.dtype)))
+
+    def sound(self) -> SoundCodec:
+        """The audio VAE and the vocoder, in float32: a whole minute is a fraction of a second's work."""
+        parts = [
+            self._loaded(name, self._component(name, path, make), torch.float32)
+            for name, path, make in (
+                ("audio_vae", self.files.sound("audio_vae"), components.audio_vae_component),
+                ("vocoder", self.files.sound("vocoder"), components.vocoder_component),
+            )
+        ]
+        return SoundCodec(*parts)
+
+    def prompts(self) -> Prompts:
+        """The text encoder and the connectors."""
+        connectors = self._component("connectors", self.files.connectors, components.connectors_component)
+        return Prompts(self._states(), self._loaded("connectors", connectors, self.dtype))
+
+    def upsampler(self) -> Any:
+        """The 2x latent upsampler. Raises `SpecError` where none is named."""
+        path = self.files.upscale_model or self.files.checkpoint
+        if path.is_dir():
+            path = component_folder(path, "latent_upsampler")
+        make = components.upsampler_component
+        return self._loaded("upsampler", self._component("upsampler", path, make), self.dtype)
+
+    def misfits(self) -> list[Problem]:
+        """What keeps the files from being loaded, as far as their headers show; no tensor is read."""
+        problems: list[Problem] = []
+        parts: list[tuple[str, Path, Make]] = [
+            ("transformer", self.files.transformer, components.transformer_component),
+            ("vae", self.files.video_vae, _vae_component),
+            ("audio_vae", self.files.sound("audio_vae"), components.audio_vae_component),
+            ("vocoder", self.files.sound("vocoder"), components.vocoder_component),
+            ("connectors", self.files.connectors, components.connectors_component),
+        ]
+        if self.files.upscale_model:
+            parts.append(("upsampler", self.files.upscale_model, components.upsampler_component))
+        for what, path, make in parts:
+            try:
+                component = self._component(what, path, make)
+                self._supported(what, component.empty)
+                if what == "transformer":
+                    self._open_loras(component)
+            except SpecError as error:
+                problems += error.problems
+        return problems
+
+    def _states(self) -> States:
+        if self.files.text_encoder:
+            return GemmaStates.load(self.files.text_encoder, self.dtype)
+        if self.files.checkpoint.is_dir():
+            return GemmaStates.load(self.files.checkpoint, self.dtype)
+        opened = self._supported("text_encoder", lambda: Checkpoint.open(self.files.checkpoint))
+        if not opened.has("text_encoder"):
+            raise SpecError([_needed("engine.text_encoder", "this checkpoint carries no text encoder")])
+        config = opened.configs["text_encoder"]
+        encoder = TinyTextEncoder.from_config(config)
+        encoder.load_state_dict(opened.state("text_encoder."))
+        encoder.float().eval().requires_grad_(False)
+        return TinyStates(TinyTokenizer.from_config(config), encoder)
+
+    def _open_loras(self, component: Component) -> list[lora.Lora]:
+        """Matched with the tensors by their published names."""
+        prefix = transformer_prefix(component.checkpoint.weights) or ""
+        found = component.checkpoint.weights.tensors
+        model = {key.removeprefix(prefix): found[key] for key in component.stored.values()}
+        return [lora.open_lora(path, strength, model) for path, strength in self.files.loras]
+
+    def _component(self, what: str, path: Path, make: Make) -> Component:
+        return self._supported(what, lambda: make(Checkpoint.open(path)))
+
+    def _loaded(self, what: str, component: Component, dtype: torch.dtype) -> Any:
+        return self._supported(what, lambda: component.load(dtype))
+
+    def _supported(self, what: str, load: Callable[[], Any]) -> Any:
+        try:
+            return load()
+        except UnsupportedCheckpoint as error:
+            raise SpecError([_needed(self._place(what), str(error))]) from error
+
+    def _place(self, what: str) -> str:
+        """The field of the spec that names the file of a component."""
+        files = self.files
+        return {
+            "transformer": "engine.diffusion_model" if files.diffusion_model else "engine.checkpoint",
+            "vae": "engine.vae" if files.vae else "engine.checkpoint",
+            "audio_vae": "engine.audio_vae",
+            "vocoder": "engine.audio_vae",
+            "connectors": "engine.checkpoint",
+            "text_encoder": "engine.text_encoder",
+            "upsampler": "engine.upscale_model",
+        }[what]
+
+
+def _vae_component(opened: Checkpoint) -> Component:
+    """LTX-2's own VAE, or one of LTX-Video, which a small model may have."""
+    if opened.path.is_dir():
+        own = component_config(opened.path).get("_class_name") == "AutoencoderKLLTX2Video"
+    else:
+        prefix = vae_prefix(opened.weights)
+        own = prefix is None or is_ltx2_vae(opened.weights.below(prefix))
+    return (components.vae_component if own else checkpoint.vae_component)(opened)
+
+
+def _half_safe(dtype: torch.dtype) -> torch.dtype:
+    """Half precision overflows in the decoder; bfloat16 does not."""
+    return torch.float32 if dtype == torch.float16 else dtype
+
+
+def _needed(place: str, rule: str) -> Problem:
+    return Problem(place=place, value="this model", rule=rule, remedy=f"set `{place}` to one that fits")

@@ -1,0 +1,168 @@
+"""What one denoising pass is made of: pieces of picture and sound at their places in time, held or made.
+
+Every latent of 128 values is one token: of the picture `[C]`, of the sound `[channels x bins]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actors.engines.transfer import to_device
+from jobs.frames import SPATIAL, TEMPORAL
+
+_MEL_S, _MELS = 160 / 16000, 4
+"""Seconds of a mel frame, and mel frames of a latent."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Latents `[1, C, t, h, w]` at a place of a pass's timeline.
+
+    `hold` `[t]` says how firmly each stays what it is: 1 is given, 0 is made (from noise over these latents).
+    `frame` is the first frame shown; a latent shows eight, the first one of a `causal` piece one, each of a
+    `still` one one. `marked` stills get the transformer's mark of keyframes that it makes itself. `scale` are
+    latents of the pass per latent of the piece, where it is smaller than the clip.
+    """
+
+    latents: Tensor
+    hold: Tensor
+    frame: int = 0
+    causal: bool = False
+    still: bool = False
+    marked: bool = False
+    scale: int = 1
+
+    @property
+    def tokens(self) -> int:
+        return self.latents[0, 0].numel()
+
+    @classmethod
+    def clip(cls, latents: Tensor, held: Sequence[tuple[int, Tensor, float]] = ()) -> Piece:
+        """The clip itself; `held` are (first latent, latents, strength) that stand in it."""
+        filled, hold = latents.clone(), torch.zeros(latents.shape[2])
+        for start, given, strength in held:
+            stop = start + given.shape[2]
+            filled[:, :, start:stop] = given.to(latents)
+            hold[start:stop] = strength
+        return cls(filled, hold, causal=True)
+
+    @classmethod
+    def image(cls, latents: Tensor, frame: int, strength: float) -> Piece:
+        """A still `[1, C, 1, h, w]` that the clip has to show at `frame`."""
+        return cls(latents, torch.full((latents.shape[2],), strength), frame, still=True)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Audio latents `[1, channels, t, bins]`, `hold` `[t]` as of pieces.
+
+    `shift_s` moves them against the picture by what rounding to whole latents has left. `frozen` sound is
+    given, all of it.
+    """
+
+    latents: Tensor
+    hold: Tensor
+    shift_s: float = 0.0
+
+    @property
+    def frozen(self) -> bool:
+        return bool((self.hold == 1).all())
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One side of a pass as the transformer reads it.
+
+    `known` `[1, N, 128]`, `mask` `[1, N, 1]` (how much of the noise reaches a token), `coords`
+    `[1, axes, N, 2]` (where it starts and stops), `marks` `[1, N, 1]`; `alike` where all masks are one.
+    """
+
+    known: Tensor
+    mask: Tensor
+    coords: Tensor
+    marks: Tensor | None = None
+    alike: bool = False
+
+    def to(self, device: torch.device) -> Tokens:
+        """On `device`. Whether all masks are `alike` is asked before: a GPU would have to be waited for."""
+        marks = None if self.marks is None else to_device(self.marks, device)
+        known, mask, coords = (to_device(part, device) for part in (self.known, self.mask, self.coords))
+        return Tokens(known, mask, coords, marks, bool((self.mask == self.mask[:, :1]).all()))
+
+
+def picture_tokens(pieces: Sequence[Piece], frame_rate: float) -> Tokens:
+    """The pieces one after the other. Lengths are those of `Piece.tokens`."""
+    known = torch.cat([piece.latents.float().flatten(2).transpose(1, 2) for piece in pieces], dim=1)
+    mask = torch.cat([_for_each_token(1.0 - piece.hold, piece) for piece in pieces])
+    marks = torch.cat([_for_each_token(_marks(piece), piece) for piece in pieces])
+    coords = torch.cat([picture_coords(piece, frame_rate) for piece in pieces], dim=2)
+    return Tokens(known, mask[None, :, None], coords, marks[None, :, None])
+
+
+def sound_tokens(sound: Sound) -> Tokens:
+    known = sound.latents.float().transpose(1, 2).flatten(2)
+    return Tokens(known, (1.0 - sound.hold)[None, :, None], sound_coords(known.shape[1], sound.shift_s))
+
+
+def picture_coords(piece: Piece, frame_rate: float) -> Tensor:
+    """Where each token starts and stops, in seconds, rows and columns: `[1, 3, N, 2]` float32."""
+    times, rows, columns = piece.latents.shape[2:]
+    starts = torch.arange(times, dtype=torch.float32) * TEMPORAL
+    ends = starts + TEMPORAL
+    if piece.causal:
+        # The first latent is one frame: everything moves up by seven, and nothing starts below zero.
+        starts, ends = ((edge + 1 - TEMPORAL).clamp(min=0) for edge in (starts, ends))
+    starts, ends = starts + piece.frame, ends + piece.frame
+    if piece.still:
+        ends = starts + 1
+    seconds = torch.stack([starts, ends], dim=-1) / frame_rate
+    across = [_edges(size) * piece.scale for size in (rows, columns)]
+    grid = (
+        seconds[:, None, None].expand(times, rows, columns, 2),
+        across[0][None, :, None].expand(times, rows, columns, 2),
+        across[1][None, None].expand(times, rows, columns, 2),
+    )
+    return torch.stack(grid).reshape(1, 3, -1, 2)
+
+
+def sound_coords(latents: int, shift_s: float) -> Tensor:
+    """Seconds at which each audio latent starts and stops: `[1, 1, t, 2]`. The first one is one mel frame,
+    the others are four (the audio VAE is causal)."""
+    mel = torch.arange(latents, dtype=torch.float32) * _MELS
+    edges = [(mel + 1 - _MELS).clamp(min=0), mel + 1]
+    return (torch.stack(edges, dim=-1) * _MEL_S + shift_s)[None, None]
+
+
+def latents_of_pieces(tokens: Tensor, pieces: Sequence[Piece]) -> list[Tensor]:
+    """`[1, N, C]` -> latents of each piece."""
+    parts = tokens.split([piece.tokens for piece in pieces], dim=1)
+    return [
+        part.transpose(1, 2).reshape(piece.latents.shape) for part, piece in zip(parts, pieces, strict=True)
+    ]
+
+
+def latents_of_sound(tokens: Tensor, sound: Sound) -> Tensor:
+    """`[1, t, channels x bins]` -> `[1, channels, t, bins]`."""
+    return tokens.unflatten(2, (sound.latents.shape[1], -1)).transpose(1, 2)
+
+
+def _for_each_token(values: Tensor, piece: Piece) -> Tensor:
+    """One value a latent -> one a token."""
+    return values.float().repeat_interleave(piece.tokens // piece.latents.shape[2])
+
+
+def _marks(piece: Piece) -> Tensor:
+    """Which latents are single frames that the transformer makes."""
+    marks = torch.full((piece.latents.shape[2],), float(piece.marked))
+    if piece.causal and piece.frame == 0 and piece.scale == 1:
+        marks[0] = 1.0
+    return marks
+
+
+def _edges(size: int) -> Tensor:
+    starts = torch.arange(size, dtype=torch.float32) * SPATIAL
+    return torch.stack([starts, starts + SPATIAL], dim=-1)

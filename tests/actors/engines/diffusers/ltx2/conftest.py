@@ -1,0 +1,32 @@
+"""A small LTX-2 file with random weights and all its parts, and the engine on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.engines.base import Engine
+from actors.engines.make import make_engine
+from actors.payload import Payload
+from jobs.planning.params import EncodeText
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
+from tests.official.ltx2_files import write_small
+
+
+@pytest.fixture(scope="session")
+def small_ltx2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("ltx2") / "small.safetensors")
+
+
+@pytest.fixture(scope="session")
+def engine(small_ltx2: Path) -> Engine:
+    engine = make_engine(EngineConfig(checkpoint=str(small_ltx2)), "cpu", 1)
+    engine.setup(frozenset(Stage) - {Stage.SEGMENT})
+    return engine
+
+
+@pytest.fixture(scope="session")
+def conditioning(engine: Engine) -> Payload:
+    return engine.encode_text(EncodeText("a red ball bounces", ""))

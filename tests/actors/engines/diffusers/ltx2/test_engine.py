@@ -1,0 +1,176 @@
+"""The engine on a small LTX-2 file with random weights: sound beside pictures through every stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.engines.base import Engine
+from actors.engines.make import make_engine
+from actors.payload import Payload
+from actors.steps.sample import join
+from jobs.errors import InvalidInput
+from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.planning.params import (
+    DecodeParams,
+    EncodeAudio,
+    EncodeImage,
+    EncodeText,
+    GuideUse,
+    PlannedGuider,
+    SampleParams,
+    Sampling,
+    UpscaleParams,
+)
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
+
+SIGMAS = (1.0, 0.725, 0.421875, 0.0)
+SAMPLING = Sampling(3, 1.0, "euler", SIGMAS, PlannedGuider(), 2.05, 0.95)
+GENERATE = SampleParams(
+    "generate", 64, 64, ChunkSpan(0, 3, 3), 24.0, 7, SAMPLING, (), 1.0, "auto", 0, "generate"
+)
+EXTEND = replace(GENERATE, kind="extend", span=ChunkSpan(2, 2, 5))
+SECOND = replace(SAMPLING, sigmas=(0.725, 0.421875, 0.0))
+UPSCALE = UpscaleParams(64, 64, ChunkSpan(0, 3, 3), 24.0, 7, SECOND, True, 0, 1.0, "auto", 0)
+DECODE = DecodeParams(
+    64, 64, (Span(0, 3),), DecodeWindow(Span(0, 3), Span(0, 3), Span(0, 17)), 1, 24.0, audio=True
+)
+
+
+@pytest.fixture(scope="module")
+def first(engine: Engine, conditioning: Payload) -> Any:
+    return engine.sample(GENERATE, conditioning, [], None, None)
+
+
+def test_a_clip_comes_with_its_sound(first: Any) -> None:
+    assert first["latents"].shape == (1, 128, 3, 2, 2)
+    assert first["audio_latents"].shape == (1, 8, 18, 16), (
+        "17 frames at 24 a second are 17.7 latents of sound"
+    )
+
+
+def test_the_same_seed_makes_the_same_bytes(engine: Engine, conditioning: Payload, first: Any) -> None:
+    again = engine.sample(GENERATE, conditioning, [], None, None)
+    for name in ("latents", "audio_latents"):
+        assert np.array_equal(again[name], first[name])
+
+
+def test_the_prompt_is_read(engine: Engine, first: Any) -> None:
+    other = engine.encode_text(EncodeText("a blue cube", ""))
+    changed = engine.sample(GENERATE, other, [], None, None)
+    for name in ("latents", "audio_latents"):
+        assert not np.array_equal(changed[name], first[name])
+
+
+def test_an_extend_holds_picture_and_sound_of_the_chain(
+    engine: Engine, conditioning: Payload, first: Any
+) -> None:
+    """The clip starts at frame 8, a third of a second: 8.33 latents of sound, so at the eighth; the chain has
+    18, of which ten are held, and 33 frames have 34."""
+    tail = Payload({**first.arrays, "latents": np.ascontiguousarray(first["latents"][:, :, 1:])}, first.meta)
+    raw = engine.sample(EXTEND, conditioning, [], tail, None)
+    assert raw["latents"].shape[2] == 4 and raw["audio_latents"].shape[2] == 34 - 8
+    assert np.array_equal(raw["latents"][:, :, :2], tail["latents"])
+    assert np.array_equal(raw["audio_latents"][:, :, :10], first["audio_latents"][:, :, 8:])
+    artifact = join(raw, tail, EXTEND.span)
+    assert np.array_equal(artifact["audio_latents"], raw["audio_latents"])
+
+
+def test_images_hold_at_the_start_and_elsewhere(engine: Engine, conditioning: Payload) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    image = engine.encode_image(EncodeImage("x.png", 64, 64, 0), pixels)
+    still = replace(GENERATE, guides=(GuideUse(0, 1.0, 1.0),))
+    made = engine.sample(still, conditioning, [image], None, None)
+    assert np.array_equal(made["latents"][:, :, :1], image["latents"])
+    later = replace(GENERATE, guides=(GuideUse(8, 1.0, 1.0),))
+    guided = engine.sample(later, conditioning, [image], None, None)
+    assert guided["latents"].shape == made["latents"].shape
+    assert not np.array_equal(guided["latents"], made["latents"])
+
+
+def test_given_sound_comes_back_and_is_heard(engine: Engine, conditioning: Payload) -> None:
+    rng, made = np.random.default_rng(0), []
+    for _ in range(2):
+        samples = rng.uniform(-0.5, 0.5, (2, 34000)).astype(np.float32)
+        sound = engine.encode_audio(EncodeAudio("a.wav", 0, 34000, 48000, 24.0, 17), samples)
+        assert sound["audio_latents"].shape == (1, 8, 18, 16)
+        params = replace(GENERATE, audio_mode="condition")
+        made.append(engine.sample(params, conditioning, [], None, sound))
+        assert np.array_equal(made[-1]["audio_latents"], sound["audio_latents"])
+    assert not np.array_equal(made[0]["latents"], made[1]["latents"])
+
+
+def test_a_second_pass_hears_the_sound(engine: Engine, conditioning: Payload, first: Any) -> None:
+    upscaled = engine.upscale(UPSCALE, first, conditioning, None)
+    assert upscaled["latents"].shape == (1, 128, 3, 4, 4)
+    assert upscaled["audio_latents"].shape == first["audio_latents"].shape
+    other = Payload({**first.arrays, "audio_latents": -first["audio_latents"]}, first.meta)
+    changed = engine.upscale(UPSCALE, other, conditioning, None)
+    assert not np.array_equal(changed["latents"], upscaled["latents"])
+
+
+def test_a_second_pass_leaves_sound_alone_that_was_given_or_has_no_chain(
+    engine: Engine, conditioning: Payload, first: Any
+) -> None:
+    given = Payload(dict(first.arrays), {**first.meta, "given_sound": "yes"})
+    alone = replace(UPSCALE, guided=False)
+    for params, latents in ((UPSCALE, given), (alone, first)):
+        upscaled = engine.upscale(params, latents, conditioning, None)
+        assert np.array_equal(upscaled["audio_latents"], first["audio_latents"])
+
+
+def test_guidance_runs_up_to_four_forwards(engine: Engine, conditioning: Payload, first: Any) -> None:
+    params = (("audio_cfg", 7.0), ("blocks", (1,)), ("modality", 3.0), ("rescale", 0.7), ("stg_scale", 1.0))
+    runner = engine._runner  # type: ignore[attr-defined]
+    module, calls = runner.residents.get("denoising").transformer, []
+    handle = module.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        guided = replace(GENERATE, sampling=replace(SAMPLING, cfg=3.0, guider=PlannedGuider("stg", params)))
+        made = engine.sample(guided, conditioning, [], None, None)
+    finally:
+        handle.remove()
+    assert len(calls) == 4 * 3
+    assert not np.array_equal(made["latents"], first["latents"])
+
+
+@pytest.mark.parametrize("key, value", [("levels", (1.0, 0.5)), ("blocks", 2)])
+def test_a_guider_that_the_model_does_not_have(
+    engine: Engine, conditioning: Payload, key: str, value: Any
+) -> None:
+    guider = PlannedGuider("stg", ((key, value),))
+    params = replace(GENERATE, sampling=replace(SAMPLING, guider=guider))
+    with pytest.raises(InvalidInput, match=key):
+        engine.sample(params, conditioning, [], None, None)
+
+
+def test_frames_and_sound_are_decoded(engine: Engine, first: Any) -> None:
+    frames = engine.decode(DECODE, first)
+    assert np.asarray(frames).shape == (17, 64, 64, 3)
+    samples, rate = engine.decode_audio(DECODE, first)
+    assert rate == 48000 and samples.shape == (2, 480 * (4 * 18 - 3)) and samples.dtype == np.float32
+
+
+def test_the_sound_of_an_extend_starts_with_its_frames(engine: Engine, first: Any) -> None:
+    """Frame 8 is shown at 333.3 ms, the eighth latent starts at 320: 13.3 ms are left out."""
+    params = replace(DECODE, spans=(Span(1, 4),))
+    samples, rate = engine.decode_audio(params, first)
+    whole, _ = engine.decode_audio(DECODE, first)
+    assert np.array_equal(samples, whole[:, round(rate / 75) :])
+
+
+def test_an_ltx_video_model_makes_no_sound(conditioning: Payload) -> None:
+    engine = make_engine(EngineConfig(), "cpu", 1)
+    engine.setup(frozenset({Stage.SAMPLE}))
+    with pytest.raises(InvalidInput, match="LTX-Video makes no sound"):
+        engine.sample(GENERATE, conditioning, [], None, None)
+    engine.close()
+
+
+def test_the_fingerprint_names_what_makes_sound(small_ltx2: Path, engine: Engine) -> None:
+    made = engine.fingerprint()
+    assert all(made["decode"]["sound"]) and all(made["encode"]["sound"]) and made["encode"]["connectors"]
