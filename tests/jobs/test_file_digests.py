@@ -70,8 +70,10 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="restore the file"):
+    with pytest.raises(SpecError, match="restore the file") as refusal:
         file_digest(tmp_path / "missing")
+    (problem,) = refusal.value.problems
+    assert (problem.place, problem.value) == (str(tmp_path / "missing"), "No such file or directory")
 
 
 def test_runs_share_a_memory_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +87,18 @@ def test_runs_share_a_memory_beside_them(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "runs").mkdir()
     jobs.file_digests.remember_beside(tmp_path / "runs" / "job")
     assert file_digest(path) in (tmp_path / "runs" / jobs.file_digests.CACHE).read_text()
+
+
+def test_a_node_that_can_remember_nothing_reads_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.file_digests, "_of_process", FileDigests())
+    monkeypatch.setattr(jobs.file_digests, "LARGE_BYTES", 1)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path))
+    jobs.file_digests.remember_beside(None)
+    assert file_digest(path) == hashlib.sha256(b"content").hexdigest()
 
 
 @pytest.fixture
