@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 
 import pytest
 
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.records import Form
+from jobs.store import documents
 from jobs.store.documents import STATE, Request, RequestNote
 from jobs.store.store import Store
 
@@ -62,6 +65,17 @@ def test_a_line_knows_its_place(store: Store) -> None:
     assert [(line.file, line.number) for line in store.event_lines()] == [
         (f"events/{name}", number) for number in (1, 2, 3)
     ]
+    (run,) = {line.run for line in store.event_lines()}
+    assert re.fullmatch(r"\d{20}-[0-9a-f]{6}", run), "the same name on every medium"
+
+
+def test_a_full_buffer_is_written_at_once(
+    store: Store, runs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "FLUSH_S", math.inf)
+    for number in range(documents.FLUSH_LINES):
+        store.append_event({"number": number})
+    assert numbers(Store.at(runs_url, "harbor")) == list(range(documents.FLUSH_LINES))
 
 
 def test_the_newest_run_can_be_read_alone(store: Store, runs_url: str) -> None:
@@ -80,7 +94,7 @@ def test_seed_overrides_add_up_and_survive_a_torn_file(store: Store) -> None:
     store.backend.replace("seeds.json", b"{")
     assert store.seed_overrides() == {("dawn", 3): 6, ("noon", 0): 7}
     store.backend.replace("seeds.copy.json", b"")
-    with pytest.raises(StorageProblem, match="--reseed"):
+    with pytest.raises(StorageProblem, match=r"`farm retry harbor --all --reseed( --runs \S+)?`"):
         store.seed_overrides()
 
 

@@ -51,7 +51,9 @@ def test_a_full_disk_is_named_with_path_need_and_free(full_soon: Path) -> None:
     store = Store.open(str(full_soon), "harbor")
     with store.lock():
         store.put(DIGEST, 1, "bin", b"x" * MIB, {})
-        with pytest.raises(StorageProblem, match=r"disk is full.*resume the job") as caught:
+        with pytest.raises(
+            StorageProblem, match=r"disk is full.*\. Make space there, then resume the job"
+        ) as caught:
             store.put("cd" * 32, 1, "bin", b"y" * MIB, {})
         problem = caught.value
         assert problem.path.startswith(f"{full_soon}/harbor/artifacts/{'cd' * 32}.1-")
@@ -105,7 +107,7 @@ def test_a_missing_permission_is_a_storage_problem(tmp_path: Path) -> None:
         store.put(DIGEST, 1, "bin", b"x", {})
 
     assert in_child(as_nobody).startswith("StorageProblem: ")
-    assert "permission denied" in in_child(as_nobody)
+    assert "permission denied. Restore access there, then resume the job." in in_child(as_nobody)
 
     def open_as_nobody() -> None:
         os.setuid(65534)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.errors import CorruptArtifact, UsageError
+from jobs.errors import CorruptArtifact, StorageProblem, UsageError
 from jobs.scratch import Scratch
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.opening import open_backend
@@ -77,7 +77,7 @@ def test_a_damaged_artifact_is_named_and_not_used(store: Store, runs_url: str, d
     commit = put(store)
     store.backend.replace(commit.file, data)
     reader = Store.open(runs_url, "harbor")
-    with pytest.raises(CorruptArtifact, match="rendered again") as caught:
+    with pytest.raises(CorruptArtifact, match=r"rendered again\. If this repeats, check the disk") as caught:
         reader.read(commit)
     assert pickle.loads(pickle.dumps(caught.value)).digest == DIGEST
     with pytest.raises(CorruptArtifact):
@@ -151,6 +151,15 @@ def test_a_lost_answer_to_our_own_create_is_not_a_defeat(
     assert store.commit(DIGEST) == commit
 
 
+def test_a_record_that_can_neither_be_created_nor_read_is_a_storage_problem(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.backend, "create", lambda key, data: False)
+    with pytest.raises(StorageProblem, match=f"commits/{DIGEST}.json: .* cannot be created or read"):
+        put(store)
+    assert store.backend.entries("artifacts") == {}
+
+
 def test_voided_results_are_gone(store: Store) -> None:
     put(store)
     kept = put(store, digest=OTHER)
@@ -189,11 +198,26 @@ def test_sweep_removes_what_no_commit_names(store: Store) -> None:
 def test_an_unknown_job_names_the_nearest(store: Store, runs_url: str) -> None:
     put(store)
     open_backend(runs_url, "harbour-durations").write("table.json", b"{}")
-    with pytest.raises(UsageError, match=r"did you mean harbor\?"):
+    with pytest.raises(UsageError, match=r"did you mean harbor\?") as refusal:
         Store.find(runs_url, "harbour")
+    assert refusal.value.problems[0].value == "'harbour'"
     with pytest.raises(UsageError):
         Store.find(f"{runs_url}-elsewhere", "harbor")
     assert Store.find(runs_url, "harbor").commits() == store.commits()
+
+
+def test_names_that_are_near_are_all_told(tmp_path: Path) -> None:
+    for name in ("harbor-1", "harbor-2"):
+        put(Store.open(str(tmp_path), name))
+    with pytest.raises(UsageError, match=r"did you mean harbor-[12], harbor-[12]\?"):
+        Store.find(str(tmp_path), "harbor")
+
+
+def test_a_folder_that_is_no_job_is_not_listed(tmp_path: Path) -> None:
+    put(Store.open(str(tmp_path), "harbor"))
+    for name in ("a film", ".trash", "empty"):
+        (tmp_path / name).mkdir()
+    assert [store.job_id for store in Store.every(str(tmp_path))] == ["harbor"]
 
 
 @pytest.mark.parametrize("job_id", ["", "..", "a/b", "/etc", ".hidden", "a" * 200, "tab\t", "new\n"])
