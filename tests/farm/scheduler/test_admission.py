@@ -9,10 +9,11 @@ import pytest
 
 from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig, scheduler_config
-from farm.scheduler.graph import ScheduleGraph
+from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import Simulation, SimulationConfig
 from farm.simulator.workload import Film, StageTimes, films, job
 from farm.topology.bound import job_facts
+from jobs.errors import FailureKind
 from jobs.spec.run import Run
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
@@ -91,6 +92,33 @@ def test_a_begun_video_goes_on_past_the_budget(desk: Callable[..., Any]) -> None
     assert set(told.running) == {"v0/00000/decode"}
     told.done("v0/00000/decode")
     assert "v0/00001/sample" in told.running
+
+
+def test_the_oldest_chunk_of_a_video_goes_on_though_a_later_one_began_it(desk: Callable[..., Any]) -> None:
+    sizes = {"u/0": ("u", 0, 9.0), "v/0": ("v", 0, 1.0), "v/1": ("v", 1, 5.0)}
+    told = desk(
+        [ScheduledTask(name, Stage.SAMPLE, (), v, c, 10, took_s) for name, (v, c, took_s) in sizes.items()],
+        budget_bytes=25,
+    )
+    for name in ("a", "b"):
+        told.worker(name, Stage.SAMPLE)
+    assert set(told.running) == {"u/0", "v/1"}
+    told.worker("c", Stage.SAMPLE)
+    assert told.running["v/0"].worker == "c"
+
+
+def test_the_bytes_of_a_chunk_that_is_rendered_again_count_once(desk: Callable[..., Any]) -> None:
+    told = desk(Film("v", 2, StageTimes(1.0, 0.0, 1.0), frame_bytes=FRAMES).tasks(), budget_bytes=CHUNK)
+    admission = told.scheduler.board.admission
+    told.worker("s", Stage.SAMPLE)
+    told.worker("d", Stage.DECODE)
+    told.done("v/00000/sample")
+    told.done("v/00000/decode")
+    told.failed("v/00001/sample", FailureKind.STORAGE, lost_inputs=("v/00000/sample",))
+    assert admission.held_bytes == 2 * CHUNK
+    for task in ("v/00000/sample", "v/00001/sample", "v/00001/decode"):
+        told.done(task)
+    assert admission.held_bytes == 0
 
 
 def test_measured_sizes_replace_estimates(desk: Callable[..., Any]) -> None:

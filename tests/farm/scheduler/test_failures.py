@@ -120,6 +120,14 @@ def test_the_same_bad_bytes_twice_end_the_task(desk: MakeDesk) -> None:
     assert "same bytes" in str(told.of(Quarantine)[0].reason)
 
 
+def test_bad_outputs_of_which_no_bytes_are_known_are_not_the_same(desk: MakeDesk) -> None:
+    told = desk(one(), max_attempts=9)
+    told.worker("a", *ALL)
+    for _ in range(2):
+        told.failed(SAMPLE, FailureKind.BAD_OUTPUT)
+    assert told.assigned() == [(SAMPLE, "a")]
+
+
 def test_storage_pauses_the_job_with_its_cause_and_resumes(desk: MakeDesk) -> None:
     told = desk([*one(), ScheduledTask("w/00000/sample", Stage.SAMPLE, video="w")])
     told.worker("a", *ALL)
@@ -144,6 +152,7 @@ def test_a_corrupt_input_is_rendered_again_before_its_reader(desk: MakeDesk) -> 
     told.done("v/00000/upscale")
     told.done("v/00000/decode")
     assert told.of(Finish)[0].outcome is Outcome.DONE
+    assert str(told.of(Finish)[0].reason) == "all 3 tasks are committed"
 
 
 def test_a_lost_input_stops_its_other_readers_that_have_not_begun(desk: MakeDesk) -> None:
@@ -178,6 +187,13 @@ def test_other_chains_finish_and_the_job_is_partial(desk: MakeDesk) -> None:
     finish = told.of(Finish)[0]
     assert finish.outcome is Outcome.PARTIAL
     assert str(finish.reason) == "3 tasks are committed; 1 were given up, and 5 that need them did not run"
+
+
+def test_what_is_given_up_is_no_work_left(desk: MakeDesk) -> None:
+    told = desk([*chain("v", 9), ScheduledTask("w", Stage.SAMPLE, video="w", duration_s=4.0)])
+    told.worker("a", *ALL)
+    told.failed(SAMPLE, FailureKind.INVALID)
+    assert told.scheduler.rest_s() == pytest.approx(4.0)
 
 
 def test_a_paused_job_gets_nothing_new(desk: MakeDesk) -> None:

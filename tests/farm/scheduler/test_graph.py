@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from farm.scheduler.graph import Rows, ScheduledTask, ScheduleGraph
+from farm.scheduler.graph import Rows, ScheduledTask, ScheduleGraph, scheduled
 from farm.simulator.workload import SLEEPS, Film, films, job
-from jobs.tasks.task import Stage
+from jobs.tasks.task import Need, Stage, StageTask
 
 
 def test_rows_and_their_inverse() -> None:
@@ -54,3 +57,13 @@ def test_a_task_counts_to_the_chunk_whose_delivery_waits_for_it() -> None:
 def test_slots_of_a_video_are_neighbours_in_order() -> None:
     graph = ScheduleGraph(job(films(3, Film("v", 2, SLEEPS))))
     assert list(graph.slot_video) == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_task_of_the_job_is_one_of_the_schedule() -> None:
+    needs = (Need("latents", "a"), Need("latents", "b"), Need("previous", "a"))
+    params: Any = None
+    decode = StageTask("dawn/00003/decode", Stage.DECODE, "dawn", 3, 0, needs, params, bytes_estimate=700)
+    assert scheduled(decode, 2.5, "vae") == ScheduledTask(
+        "dawn/00003/decode", Stage.DECODE, ("a", "b"), "dawn", 3, 700, 2.5, "vae"
+    )
+    assert scheduled(replace(decode, stage=Stage.SEGMENT), 2.5).payload_bytes == 0, "delivered at once"

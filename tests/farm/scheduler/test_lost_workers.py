@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from farm.scheduler import events
 from farm.scheduler.commands import Assign, Finish, Outcome, Probe, Quarantine, Suspend
 from farm.scheduler.config import RestConfig
 from farm.scheduler.graph import ScheduledTask
+from farm.simulator.workload import StageTimes
 from jobs.errors import FailureKind
 from jobs.tasks.task import Stage
 from tests.farm.scheduler.failing_jobs import ALL, SAMPLE, MakeDesk, chain, one
@@ -59,6 +62,25 @@ def test_a_worker_that_its_node_ended_for_memory_gets_nothing_and_its_task_climb
     assert {task: order.ladder for task, order in told.running.items()} == {"d0": (), "d1": ("empty_cache",)}
 
 
+def test_a_worker_that_a_task_took_down_for_memory_does_not_get_it_back(desk: MakeDesk) -> None:
+    told = desk(
+        [ScheduledTask(name, Stage.DECODE, video=name) for name in "de"],
+        rest=RestConfig(base_s=1.0, most_s=1.0),
+        depth=1,
+    )
+    told.worker("a", Stage.DECODE)
+    for loss in range(4):
+        if loss == 3:
+            told.worker("b", Stage.DECODE)
+        told.tell(events.WorkerLost("a", "the node ran out of memory", "d", FailureKind.OOM))
+        told.tell(events.Tick(), after=2.0)
+        told.worker("a", Stage.DECODE)
+    assert {task: order.worker for task, order in told.running.items()} == {"e": "b"}
+    told.done("e")
+    assert told.assigned() == [("d", "b")]
+    assert told.running["d"].ladder[-1] == "other_worker"
+
+
 def test_a_lost_worker_rests_is_probed_and_forgiven(desk: MakeDesk) -> None:
     told = desk(chain("v", 30), rest=RestConfig(base_s=4.0, most_s=60.0, forgive_s=500.0))
     told.worker("a", *ALL)
@@ -78,13 +100,22 @@ def test_a_lost_worker_rests_is_probed_and_forgiven(desk: MakeDesk) -> None:
     assert told.of(Suspend)[0].until_s == told.now + 4.0, "forgiven"
 
 
-def test_the_last_worker_of_a_stage_is_probed_at_once_and_never_suspended(desk: MakeDesk) -> None:
-    told = desk(chain("v", 3))
-    told.worker("a", *ALL)
+@pytest.mark.parametrize("stages", [{Stage.ENCODE}, {Stage.SAMPLE}, {Stage.ENCODE, *ALL}])
+def test_the_last_worker_of_a_stage_is_probed_at_once_and_never_suspended(
+    desk: MakeDesk, stages: set[Stage]
+) -> None:
+    told = desk(chain("v", 3, StageTimes(1.0, 0.0, 1.0, encode_s=1.0)))
+    told.worker("a", *stages)
+    if others := {Stage.ENCODE, *ALL} - stages:
+        told.worker("b", *others)
     told.tell(events.WorkerLost("a", "killed"))
     assert told.of(Suspend) == []
-    assert told.of(Probe)[0].worker == "a"
-    assert "nobody else" in str(told.of(Probe)[0].reason)
+    assert [probe.worker for probe in told.of(Probe)] == ["a"]
+    assert str(told.of(Probe)[0].reason) in {f"nobody else can serve {stage} now" for stage in stages}
+    told.tell(events.WorkerLost("a", "killed"))
+    assert told.of(Suspend) == []
+    told.tell(events.Tick(), after=RestConfig().base_s)
+    assert [probe.worker for probe in told.of(Probe)] == ["a"]
 
 
 def test_a_resting_worker_is_called_back_when_it_becomes_the_last(desk: MakeDesk) -> None:
@@ -95,7 +126,8 @@ def test_a_resting_worker_is_called_back_when_it_becomes_the_last(desk: MakeDesk
     (resting,) = told.of(Suspend)
     other = "a" if resting.worker == "b" else "b"
     told.tell(events.WorkerLost(other, "killed"), after=1.0)
-    assert resting.worker in [probe.worker for probe in told.of(Probe)]
+    (probe,) = [probe for probe in told.of(Probe) if probe.worker == resting.worker]
+    assert "nobody else can serve" in str(probe.reason)
 
 
 def test_a_streak_of_failures_suspends_a_living_worker_but_not_the_last(desk: MakeDesk) -> None:
@@ -108,7 +140,10 @@ def test_a_streak_of_failures_suspends_a_living_worker_but_not_the_last(desk: Ma
         for _ in range(3):
             mine = next(task for task, order in told.running.items() if order.worker == "w0")
             told.failed(mine, FailureKind.BAD_OUTPUT, output_digest=mine)
-            found += len(told.of(Suspend))
+            for order in told.of(Suspend):
+                found += 1
+                assert order.until_s == told.now + RestConfig().base_s
+                assert str(order.reason).startswith("3 failures in a row, the last one bad_output")
         assert found == suspended
 
 

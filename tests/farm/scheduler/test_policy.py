@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from farm.scheduler import events
-from farm.scheduler.config import SchedulerConfig
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
+from farm.scheduler.roster import Worker
 from farm.simulator.simulate import Simulation, SimulationConfig, simulate
 from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
 from farm.topology.bound import job_facts
@@ -124,7 +124,7 @@ def test_a_chain_without_time_to_spare_goes_first(desk: Callable[..., Any]) -> N
     told.worker("b", *ALL)
     told.worker("a", *ALL)
     assert told.running["long/00000/sample"].worker == "a"
-    assert "longest remaining path" in str(told.running["long/00000/sample"].reason)
+    assert "longest remaining path: 12.3 s" in str(told.running["long/00000/sample"].reason)
 
 
 def test_downstream_goes_first_when_there_is_time(desk: Callable[..., Any]) -> None:
@@ -136,6 +136,18 @@ def test_downstream_goes_first_when_there_is_time(desk: Callable[..., Any]) -> N
     assert told.done("v0/00000/upscale")
     assert ("v0/00000/decode", "b") in told.assigned()
     assert "furthest downstream" in str(told.running["v0/00000/decode"].reason)
+
+
+def test_workers_that_do_not_sample_keep_nothing_for_a_sample(desk: Callable[..., Any]) -> None:
+    told = desk([task for v in range(20) for task in chain(f"v{v}", 1)])
+    told.worker("a", Stage.SAMPLE)
+    for name in ("b", "c"):
+        told.worker(name, Stage.UPSCALE, Stage.DECODE)
+    for video in range(3):
+        told.done(f"v{video}/00000/sample")
+    first = told.running["v0/00000/upscale"].worker
+    told.done("v0/00000/upscale")
+    assert told.assigned()[0] == ("v0/00000/decode", first)
 
 
 def test_one_task_is_kept_to_follow_a_sample_at_once(desk: Callable[..., Any]) -> None:
@@ -211,6 +223,14 @@ def test_a_generalist_leaves_work_for_a_specialist(desk: Callable[..., Any]) -> 
     assert [task.split("/")[2] for task, worker in told.assigned() if worker == "b"] == ["sample"]
 
 
+def test_a_generalist_takes_what_a_specialist_has_no_time_for(desk: Callable[..., Any]) -> None:
+    told = desk([ScheduledTask(name, Stage.DECODE, video=name) for name in "xy"], depth=1)
+    told.worker("decoder", Stage.DECODE)
+    told.worker("a", *ALL)
+    assert told.assigned() == [("y", "a")]
+    assert str(told.running["y"].reason) == "nothing but decode is ready that this worker can do"
+
+
 def test_a_task_goes_where_its_input_was_made(desk: Callable[..., Any]) -> None:
     told = desk(chain("v", 3))
     for name in ("a", "b", "c"):
@@ -242,18 +262,28 @@ def test_ahead_is_queued_only_while_there_is_enough_for_everybody(desk: Callable
     assert (held.count("d"), held.count("e")) == (1, 1)
 
 
+class Looked(list[Worker]):
+    """Counts how often one of the workers is looked at."""
+
+    times = 0
+
+    def __getitem__(self, number: Any) -> Any:
+        self.times += 1
+        return super().__getitem__(number)
+
+
+def test_a_decision_does_not_look_at_every_worker(desk: Callable[..., Any]) -> None:
+    told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(40)])
+    for number in range(40):
+        told.worker(f"w{number}", Stage.DECODE)
+    roster = told.scheduler.board.roster
+    roster.workers = looked = Looked(roster.workers)
+    assert told.scheduler.policy.patient(roster.groups[0]) is None, "all that runs is critical"
+    assert 0 < looked.times < 10
+
+
 def test_a_ready_task_is_not_blocked_behind_an_unready_one(desk: Callable[..., Any]) -> None:
     told = desk([*chain("first", 5), *chain("second", 1)])
     told.worker("s", Stage.SAMPLE)
     told.worker("t", Stage.SAMPLE)
     assert {order.task for order in told.running.values()} == {"first/00000/sample", "second/00000/sample"}
-
-
-def test_a_worker_that_must_exchange_models_stays_with_the_one_it_holds() -> None:
-    some = films(40, Film("v", 1, StageTimes(1.0, 0.0, 1.0)))
-    graph = ScheduleGraph(job(some))
-    topology = parse_topology("mono=1", Machine(1))
-    swap_s = {"transformer": 5.0, "vae": 5.0}
-    config = SimulationConfig(scheduler=SchedulerConfig(swap_s=swap_s))
-    timeline = simulate(graph, topology, config)
-    assert timeline.makespan_s < 80 + 30 * 5.0

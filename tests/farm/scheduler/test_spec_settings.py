@@ -51,3 +51,8 @@ def test_a_task_outlives_so_many_workers_as_the_spec_allows(losses: int) -> None
         last = made.handle(events.WorkerLost(worker.id, "its node died"), float(number))
         assert (Quarantine in kinds(last)) is (number == losses - 1)
         assert (Assign in kinds(last)) is (number < losses - 1)
+
+
+def test_the_payload_budget_is_in_gibibytes() -> None:
+    assert scheduler_config(Run(payload_budget_gib=1.5)).budget_bytes == 3 << 29
+    assert scheduler_config(Run()).budget_bytes is None
