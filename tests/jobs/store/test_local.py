@@ -146,6 +146,22 @@ def test_a_link_whose_answer_was_lost_counts_as_ours(tmp_path: Path, monkeypatch
     assert store.backend.create("commits/x.json", b"x")
 
 
+@pytest.mark.parametrize("instead", [(), ("artifacts", "commits")], ids=["nothing", "other folders"])
+def test_nothing_is_written_to_what_stands_where_the_job_was(
+    tmp_path: Path, instead: tuple[str, ...]
+) -> None:
+    """The mount was lost, or the directory moved, while the job was rendered."""
+    store, place = Store.open(str(tmp_path), "harbor"), tmp_path / "harbor"
+    with store.lock():
+        store.put(DIGEST, 1, "bin", b"x", {})
+        place.rename(tmp_path / "moved")
+        for folder in instead:
+            (place / folder).mkdir(parents=True)
+        with pytest.raises(StorageProblem, match="the folder is not there any more"):
+            store.put("cd" * 32, 1, "bin", b"y", {})
+    assert [path for path in place.rglob("*") if path.is_file()] == []
+
+
 def test_nothing_is_left_beside_the_results(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path), "harbor")
     commit = store.put(DIGEST, 1, "bin", b"x", {})

@@ -81,6 +81,16 @@ def test_one_at_a_time(store: Store) -> None:
     assert len(store.backend.entries("lock")) == 1
 
 
+def test_letting_go_of_a_lock_that_was_refused_changes_nothing(store: Store) -> None:
+    with store.lock(SLOW) as lock:
+        refused = store.lock(SLOW)
+        with pytest.raises(JobBusy):
+            refused.acquire()
+        refused.release()
+        lock.confirm()
+        assert lock.held
+
+
 def test_one_of_many_contenders_wins(store: Store) -> None:
     def contend(_: int) -> JobLock | None:
         lock = store.lock(SLOW)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.errors import CorruptArtifact, StorageProblem, UsageError
+from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable, UsageError
 from jobs.scratch import Scratch
 from jobs.store.commits import Commit, decode_commit, encode_commit
-from jobs.store.opening import open_backend
+from jobs.store.opening import open_backend, probe
 from jobs.store.store import Store, record_key
 
 DIGEST = "ab" * 32
@@ -204,6 +204,17 @@ def test_an_unknown_job_names_the_nearest(store: Store, runs_url: str) -> None:
     with pytest.raises(UsageError):
         Store.find(f"{runs_url}-elsewhere", "harbor")
     assert Store.find(runs_url, "harbor").commits() == store.commits()
+
+
+def test_a_medium_that_refuses_in_its_own_words_is_quoted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(key: str, data: bytes) -> bool:
+        raise StorageProblem("closed for maintenance")
+
+    monkeypatch.setattr(store.backend, "create", refuse)
+    with pytest.raises(StoreUnusable, match=r"Cannot write to the store .*: closed for maintenance\."):
+        probe(store.backend)
 
 
 def test_names_that_are_near_are_all_told(tmp_path: Path) -> None:
