@@ -13,9 +13,9 @@ from jobs.errors import (
     OutOfMemory,
     StageBug,
     StageError,
-    StorageProblem,
     WorkerLost,
 )
+from jobs.storage_problems import storage_problem
 
 _STORAGE = frozenset(
     {
@@ -70,7 +70,7 @@ def classify(error: Exception, task: str) -> StageError:
     if _is_out_of_memory(error):
         return OutOfMemory(f"{task}: {_cause(error)}; {LESS_MEMORY}")
     if isinstance(error, OSError) and error.errno in _STORAGE:
-        return _storage_problem(error, task)
+        return storage_problem(error, str(error.filename or ""), before=task)
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEVICE_GONE):
         return WorkerLost(f"{task}: {_cause(error)}; the worker is replaced")
     return StageBug(f"{task}: {_cause(error)}; where it fails on two workers, report it")
@@ -83,16 +83,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     too_little = isinstance(error, OSError) and error.errno == errno.ENOMEM
     told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
     return too_little or told
-
-
-def _storage_problem(error: OSError, task: str) -> StorageProblem:
-    path = str(error.filename or "")
-    problem = StorageProblem(
-        f"{task}: {path or 'storage'}: {error.strerror or error}; make room or restore access, "
-        "then resume the job"
-    )
-    problem.path = path
-    return problem
 
 
 def _cause(error: Exception) -> str:

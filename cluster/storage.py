@@ -15,7 +15,7 @@ from pathlib import Path
 import fsspec
 
 from jobs.errors import StoreUnusable
-from jobs.store.backend import FULL
+from jobs.storage_problems import FULL
 from jobs.store.remote import refusals_of
 
 

@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from actors.media.ffmpeg import find_ffmpeg
 from actors.media.opening import REFUSED, refused_format
 from jobs.errors import InvalidInput, OutOfMemory, StageBug, StageError, StorageProblem
+from jobs.storage_problems import FULL, storage_problem
 
 PIPE_BYTES = 1 << 20
 MESSAGE_BYTES = 2000
@@ -196,8 +197,8 @@ def explain(code: int, messages: str, call: Call) -> StageError:
     if code == -signal.SIGXFSZ or any(text in messages for text in DISK_FULL):
         return disk_full(call)
     if call.writes and str(call.writes.parent) in messages and any(text in messages for text in DISK_REFUSED):
-        return StorageProblem(
-            f"could not {call.what}: {_last_line(messages, code)}; make {call.writes} writable"
+        return storage_problem(
+            OSError(_last_line(messages, code)), str(call.writes), before=f"could not {call.what}"
         )
     if code == -signal.SIGKILL or "Cannot allocate memory" in messages:
         return OutOfMemory(f"could not {call.what}: ffmpeg ran out of memory; give the worker more memory")
@@ -218,22 +219,15 @@ def explain(code: int, messages: str, call: Call) -> StageError:
 
 
 def _source_refused(told: str, call: Call) -> StorageProblem:
-    problem = StorageProblem(
-        f"could not {call.what}: {call.reads}: {told}; restore access to it, or replace it if it is damaged, "
-        "then continue the job"
-    )
-    problem.path = str(call.reads)
-    return problem
+    told = f"{told} (replace the file if it is damaged)"
+    return storage_problem(OSError(told), str(call.reads), before=f"could not {call.what}")
 
 
 def disk_full(call: Call) -> StorageProblem:
     """The disk under `call.writes` is full: says which, how much the file needs and how much is free."""
     place = call.writes or Path.cwd()
-    need = f"needs about {call.need_bytes:,} bytes, " if call.need_bytes else ""
-    return StorageProblem(
-        f"could not {call.what}: no room for {place}: it {need}{free_bytes(place):,} are free; "
-        "free some space, or name a folder on a larger disk"
-    )
+    error = OSError(errno.ENOSPC, "")
+    return storage_problem(error, str(place), call.need_bytes, free_bytes(place), f"could not {call.what}")
 
 
 def require_room(call: Call) -> None:
@@ -249,13 +243,11 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def storage_problem(error: OSError, call: Call) -> NoReturn:
-    """Re-raise an error of the file system as the StorageProblem it is."""
-    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-        raise disk_full(call) from error
-    place = error.filename or call.writes
-    remedy = f"make sure that {place} is there and writable"
-    raise StorageProblem(f"could not {call.what}: {error}; {remedy}") from error
+def refused(error: OSError, call: Call) -> StorageProblem:
+    """The problem that an error of the file system is, while the call was at work."""
+    if error.errno in FULL:
+        return disk_full(call)
+    return storage_problem(error, str(error.filename or call.writes), before=f"could not {call.what}")
 
 
 def _telling_line(messages: str, code: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from actors.media.boxes import read_movie
 from actors.media.codecs import encoder_options, frame_ticks, rate_text, time_scale
 from actors.media.ffmpeg import find_ffmpeg
-from actors.media.process import Call, compile_command, run, storage_problem
+from actors.media.process import Call, compile_command, refused, run
 from jobs.errors import BadOutput, StageBug, StageError
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
@@ -87,7 +87,7 @@ def encode_segment(
     except (OSError, StageError) as error:
         out.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            storage_problem(error, call)
+            raise refused(error, call) from error
         raise
     return out
 

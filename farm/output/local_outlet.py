@@ -16,7 +16,7 @@ from farm.output.stitch import HASH_BLOCK_BYTES, sequence_sha256
 from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
 from jobs.scratch import Scratch
-from jobs.store.backend import free_bytes_at, storage_problem
+from jobs.storage_problems import free_bytes_at, storage_problem
 from jobs.store.local import NO_HARD_LINKS
 
 

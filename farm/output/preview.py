@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from actors.media.boxes import box_header, box_offsets, top_level
 from actors.media.codecs import Options, frame_ticks, time_scale
-from actors.media.process import Call, compile_command, exchange, storage_problem
+from actors.media.process import Call, compile_command, exchange, refused
 from farm.output.placing import Screen
 from farm.output.stitch import Piece, check_segments, write_list
 from jobs.frames import Span
@@ -61,7 +61,7 @@ class Preview:
             else:
                 self._screen.show(lambda path: self._write_fragments(pieces, path, call))
         except OSError as error:
-            storage_problem(error, call)
+            raise refused(error, call) from error
         self._frames = pieces[-1].start + pieces[-1].frames
 
     def _add(self, pieces: Sequence[Piece], call: Call) -> None:

@@ -12,7 +12,7 @@ from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
 from jobs.planning.output_names import temporary_name
 from jobs.scratch import Scratch
-from jobs.store.backend import storage_problem
+from jobs.storage_problems import storage_problem
 from jobs.store.medium import Medium
 from jobs.store.remote import open_remote
 

@@ -24,8 +24,8 @@ from actors.media.process import (
     Call,
     compile_command,
     exchange,
+    refused,
     require_room,
-    storage_problem,
     sync,
 )  # fmt: skip
 from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
@@ -85,7 +85,7 @@ def assemble_film(
         _write(video, pieces, container, out, call)
         digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else sha256_of_file(out)
     except OSError as error:
-        storage_problem(error, call)
+        raise refused(error, call) from error
     return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
 
 

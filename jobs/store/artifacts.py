@@ -8,7 +8,8 @@ from pathlib import Path
 from jobs.errors import CorruptArtifact
 from jobs.hashing import sha256_of_bytes, sha256_of_file
 from jobs.scratch import Scratch
-from jobs.store.backend import Backend, Entry, free_bytes_at, storage_problem
+from jobs.storage_problems import free_bytes_at, storage_problem
+from jobs.store.backend import Backend, Entry
 from jobs.store.commits import Commit
 from jobs.store.documents import ARTIFACTS
 

@@ -5,15 +5,11 @@ The one thing it asks of a medium beyond files is exclusive create.
 
 from __future__ import annotations
 
-import errno
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from jobs.errors import StorageProblem
 
 LOCK = "lock"
 """The folder of the lock files: from the first render on it is there for as long as the job is."""
@@ -136,47 +132,6 @@ def leftovers_among(written_s: Mapping[str, float], older_s: float) -> list[str]
     now_s = max(written_s.values(), default=0.0)
     hidden = (key for key in written_s if TEMPORARY.match(key.rpartition("/")[2]))
     return sorted(key for key in hidden if now_s - written_s[key] > older_s)
-
-
-CAUSES = {
-    errno.ENOENT: "the folder is not there any more (a lost mount, or moved)",
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file-size limit is reached",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EROFS: "the file system is read-only",
-    errno.EIO: "the device reports an I/O error",
-    errno.ELOOP: "a symbolic link stands where the farm keeps a folder or a file of its own",
-    errno.EINVAL: "it is no regular file",
-    errno.ETIMEDOUT: "the store does not answer",
-    errno.ESTALE: "the network mount went away",
-}
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-def storage_problem(error: Exception, path: str, need_bytes: int, free_bytes: int | None) -> StorageProblem:
-    """The error in the words of the failure table: path, cause, on a full medium need and what is free."""
-    code = getattr(error, "errno", None) or 0
-    cause = CAUSES.get(code, str(error) or type(error).__name__)
-    full = code in FULL
-    numbers = [f"needs {need_bytes} bytes"] if full and need_bytes else []
-    if full and free_bytes is not None:
-        numbers.append(f"{free_bytes} bytes are free")
-    told = f"{cause} ({', '.join(numbers)})" if numbers else cause
-    cure = "Make space" if full else "Restore access"
-    problem = StorageProblem(f"{path}: {told}. {cure} there, then resume the job.")
-    problem.path, problem.cause, problem.full = path, told, full
-    problem.need_bytes, problem.free_bytes = need_bytes, free_bytes
-    return problem
-
-
-def free_bytes_at(path: Path) -> int | None:
-    """Free bytes of the file system that holds `path`, for an ordinary user."""
-    try:
-        return shutil.disk_usage(path).free
-    except OSError:
-        return None
 
 
 def remove(path: Path) -> bool:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from jobs.store.backend import FULL, LOCK, RESERVE, Entry, Place, free_bytes_at, leftovers_among, remove
+from jobs.storage_problems import FULL, free_bytes_at
+from jobs.store.backend import LOCK, RESERVE, Entry, Place, leftovers_among, remove
 
 RESERVE_BYTES = 256 * 1024
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.errors import StorageProblem
-from jobs.store.backend import Backend, Entry, Place, storage_problem
+from jobs.storage_problems import storage_problem
+from jobs.store.backend import Backend, Entry, Place
 from jobs.store.names import require_inside
 from jobs.store.patience import watch
 

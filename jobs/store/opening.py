@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
-from jobs.store.backend import Backend, storage_problem
+from jobs.storage_problems import storage_problem
+from jobs.store.backend import Backend
 from jobs.store.local import LocalBackend
 from jobs.store.medium import Medium
 

@@ -20,8 +20,9 @@ from typing import Any
 from jobs.errors import StorageProblem, StoreUnusable
 from jobs.hashing import sha256_of_bytes, sha256_of_file
 from jobs.scratch import Scratch
+from jobs.storage_problems import storage_problem
 from jobs.store.artifacts import Artifacts
-from jobs.store.backend import LOCK, Backend, storage_problem
+from jobs.store.backend import LOCK, Backend
 from jobs.store.commits import SUSPECTS_FORM, Commit, Suspects, decode_commit, encode_commit
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming

@@ -188,7 +188,7 @@ def test_errors_survive_a_pipe(make_bench: MakeBench, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        (errno.ENOSPC, r"the disk is full \(\d+ bytes are free\)\. Make space there"),
+        (errno.ENOSPC, r"the disk is full \([\d,]+ bytes are free\)\. Make space there"),
         (errno.EROFS, r"the file system is read-only\. Restore access there"),
     ],
 )

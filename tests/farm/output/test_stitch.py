@@ -217,14 +217,14 @@ def test_no_room_names_the_film_and_the_need(container: str, marks, tmp_path: Pa
     )
     answer = done.stdout.decode()
     need_bytes = sum(path.stat().st_size for path in segments)
-    assert f"could not write the film of film: no room for {out}" in answer, done.stderr.decode()
+    assert f"could not write the film of film: {out}: the disk is full" in answer, done.stderr.decode()
     assert f"{need_bytes:,} bytes" in answer
 
 
 def test_room_is_checked_before_a_byte_is_written(marks, tmp_path: Path, monkeypatch) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     monkeypatch.setattr("actors.media.process.free_bytes", lambda _: 100)
-    with pytest.raises(StorageProblem, match="100 are free"):
+    with pytest.raises(StorageProblem, match="100 bytes are free"):
         assemble_film(marks.video((9,)), segments, "mp4", tmp_path / "film.mp4")
 
 

@@ -94,7 +94,7 @@ def test_a_file_size_limit_is_a_storage_problem(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         store.put(DIGEST, 1, "bin", b"x" * 8192, {})
 
-    assert "file-size limit is reached (needs 8192 bytes" in in_child(limited)
+    assert "file-size limit is reached (needs 8,192 bytes" in in_child(limited)
     assert store.backend.entries("artifacts") == {}
 
 
