@@ -21,13 +21,13 @@ from benchmarks.timed_runs import Lap, memory_folder, own_ray
 from benchmarks.workloads import GPUS, SHAPES, STAGED, Workload
 
 CONTENDERS = {
-    "this farm, staged": "contenders:farm_staged",
-    "this farm, `auto`": "contenders:farm_auto",
+    "this farm, staged": "plain:farm_staged",
+    "this farm, `auto`": "plain:farm_auto",
     "Ray Data, a row per film": "ray_data:ray_data_rows",
     "Ray Data, chunks streamed": "ray_data:ray_data_streams",
     "cosmos-xenna": "xenna:xenna",
-    "4 monolithic replicas": "contenders:monoliths",
-    "plain loop": "contenders:plain_loop",
+    "4 monolithic replicas": "plain:monoliths",
+    "plain loop": "plain:plain_loop",
 }
 NEEDS_DASHBOARD = ("cosmos-xenna",)
 FARM, RIVAL, STREAMED = "this farm, staged", "Ray Data, a row per film", "Ray Data, chunks streamed"
@@ -54,7 +54,7 @@ def workload(shape: str, tiny: bool) -> Workload:
 def run_here(name: str, tiny: bool) -> Score:
     """Every job by this contender, in this process."""
     module, function = CONTENDERS[name].split(":")
-    contend = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+    contend = getattr(importlib.import_module(f"benchmarks.contenders.{module}"), function)
     ray = nullcontext(0.0) if name == "plain loop" else own_ray(GPUS, dashboard=name in NEEDS_DASHBOARD)
     with memory_folder() as folder, ray as ray_s:
         laps = {}

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests" / "comfyui"))
+sys.path.append(str(ROOT / "tests" / "comfyui" / "kit"))
 
 from actors.engines.comfyui.core.boot import BootOptions, boot  # noqa: E402
 from actors.engines.comfyui.loading.completeness import UNUSED_STATISTICS  # noqa: E402

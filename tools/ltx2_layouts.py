@@ -20,7 +20,7 @@ LAYER = "transformer_blocks."
 
 
 def main() -> None:
-    sys.path.append(str(ROOT / "tests" / "reference"))
+    sys.path.append(str(ROOT / "tests" / "reference" / "sides"))
     layouts = {
         version: {width: _compact(_tensors(version, width)) for width in ("full", "narrow")}
         for version in ("2.0", "2.3")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from actors.payload import unpack
-from benchmarks.contenders import plain_loop
+from benchmarks.contenders.plain import plain_loop
+from benchmarks.contenders.ray_data import ALL_CHUNKS, RowStage, StreamStage, _row
+from benchmarks.contenders.steps_alone import StepsAlone, make_crew, stages_of, unpacked
 from benchmarks.page import table, write_section
-from benchmarks.ray_data import ALL_CHUNKS, RowStage, StreamStage, _row
 from benchmarks.side_by_side import (
     FARM,
     RIVAL,
@@ -23,7 +24,6 @@ from benchmarks.side_by_side import (
     start_ups,
     verdicts,
 )
-from benchmarks.steps_alone import StepsAlone, make_crew, stages_of, unpacked
 from benchmarks.timed_runs import Lap, Place, farm_lap, own_ray
 from benchmarks.workloads import SHAPES, Workload
 from farm.estimates.durations import read_durations

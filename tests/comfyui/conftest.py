@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent / "kit"))
 
 from comfyui_kit import EXTEND, GENERATE, Kit, prompt
 

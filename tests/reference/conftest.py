@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent / "sides"))
 
 from fidelity import PAGE, Measured, missing_rows, write_page
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cosmos_xenna.pipelines import v1
 
-from benchmarks.steps_alone import Crew, StepsAlone, make_crew, packed, stages_of, unpacked
+from benchmarks.contenders.steps_alone import Crew, StepsAlone, make_crew, packed, stages_of, unpacked
 from benchmarks.timed_runs import Lap
 from benchmarks.workloads import GPUS, WORKERS, Workload
 from jobs.tasks.task import Stage

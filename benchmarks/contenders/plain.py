@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.steps_alone import Crew, StepsAlone, make_crew, stages_of
+from benchmarks.contenders.steps_alone import Crew, StepsAlone, make_crew, stages_of
 from benchmarks.timed_runs import Lap, Place, farm_lap
 from benchmarks.workloads import GPUS, STAGED, Workload
 

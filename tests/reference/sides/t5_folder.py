@@ -10,7 +10,7 @@ import sentencepiece
 import torch
 from transformers import T5Config, T5EncoderModel
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def write_encoder(folder: Path, vocabulary: int = 2000) -> Path:

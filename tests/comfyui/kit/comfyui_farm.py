@@ -13,7 +13,7 @@ import yaml
 
 from actors.payload import Payload
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def render_serial(spec: dict[str, Any], folder: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
+PAGE = Path(__file__).parents[3] / "docs" / "fidelity.md"
 
 MODULES, STEPS = 1e-5, 1e-4
 """What transformer, encode and decode, and what each sampling step may differ by, relative to the reference's

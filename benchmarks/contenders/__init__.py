@@ -1,0 +1,1 @@
+"""Who renders the same job, each in its own way."""
