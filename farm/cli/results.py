@@ -188,7 +188,7 @@ RESULTS: dict[str, str] = {
     "pause": "farm.verbs.control:ControlResult",
     "resume": "farm.verbs.control:ControlResult",
     "cancel": "farm.verbs.control:ControlResult",
-    "retry": "farm.verbs.retry:RetryResult",
+    "retry": "jobs.tasks.retry:Retry",
     "verify": "farm.verbs.verify:VerifyReport",
     "delete": "farm.verbs.cleanup:DeleteResult",
     "prune": "farm.verbs.cleanup:PruneResult",

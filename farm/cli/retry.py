@@ -12,8 +12,7 @@ from jobs.commands import DEFAULT_RUNS, job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from farm.verbs.retry import RetryReport
-    from jobs.tasks.retry import RetryState
+    from jobs.tasks.retry import Retry, RetryState
 
 
 VideosOption = Annotated[list[str] | None, typer.Option("--videos", help="Names; repeat for several.")]
@@ -36,9 +35,7 @@ def retry(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Void chosen results and what depends on them; the next render makes them anew."""
-    from dataclasses import fields
-
-    from farm.verbs.retry import RetryResult, apply_retry, refuse_while_rendered, retry_closure
+    from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
     from jobs.tasks.retry import Selection, parse_chunks
 
     _require_choice(everything, bool(videos or chunks or state))
@@ -53,10 +50,10 @@ def retry(
     report = retry_closure(runs, job, selection)
     if output is OutputFormat.TEXT:
         _list(report)
-    voided = 0 if dry_run else apply_retry(runs, job, report, emit_note)
+    if not dry_run:
+        report = apply_retry(runs, job, report, emit_note)
     if output is OutputFormat.JSON:
-        same = {field.name: getattr(report, field.name) for field in fields(report)}
-        emit_json(RetryResult(**same, dry_run=dry_run, voided=voided))
+        emit_json(report)
     elif dry_run:
         emit_text(f"{amount(len(report.closure), 'task')} would be rendered again; nothing was changed")
     else:
@@ -65,7 +62,7 @@ def retry(
     return 0
 
 
-def _list(report: RetryReport) -> None:
+def _list(report: Retry) -> None:
     for task in report.closure:
         emit_text(f"again {task}")
     for task in report.again:

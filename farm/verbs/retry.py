@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from farm.events import TaskVoided, to_record
 from farm.state.job_state import INTERRUPTED, STATE_FORM, read_state
@@ -13,56 +13,23 @@ from farm.state.requests import require_ours
 from farm.verbs.run import Run
 from jobs.errors import JobBusy
 from jobs.store.lock import Driver
-from jobs.tasks.retry import RetryPlan, RetryState, Selection, plan_retry
+from jobs.tasks.retry import Retry, RetryState, Selection, plan_retry
 from jobs.tasks.task import Stage
 from jobs.wording import amount
 
 
-@dataclass(frozen=True, slots=True)
-class SeedChange:
-    """A new sample seed for one chunk."""
-
-    video: str
-    chunk: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryReport:
-    """What a retry does, task ids in plan order.
-
-    `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks whose
-    frames were given up and are decoded once more. `committed` counts the commits that the closure has.
-    """
-
-    job: str
-    chosen: tuple[str, ...]
-    closure: tuple[str, ...]
-    again: tuple[str, ...]
-    videos: tuple[str, ...]
-    seeds: tuple[SeedChange, ...]
-    committed: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryResult(RetryReport):
-    """A report, and what was done about it: `voided` commits are gone, none of them in a dry run."""
-
-    dry_run: bool
-    voided: int
-
-
-def retry_closure(runs_url: str, job_id: str, selection: Selection) -> RetryReport:
+def retry_closure(runs_url: str, job_id: str, selection: Selection) -> Retry:
     """What `apply_retry` would do. Raises UsageError: an unknown job, video or chunk, or no match."""
     run = Run.open(runs_url, job_id)
-    found = plan_retry(run.plan, run.graph, selection, _in_state(run, selection.state), run.evicted)
-    return _report(run, found)
+    in_state = _in_state(run, selection.state)
+    found = plan_retry(run.plan, run.graph, selection, in_state, run.evicted, run.committed)
+    return replace(found, job=run.job)
 
 
 def apply_retry(
-    runs_url: str, job_id: str, report: RetryReport, tell: Callable[[str], None] | None = None
-) -> int:
-    """Void the closure and store the new seeds; the next render does the work. Returns how many commits went.
+    runs_url: str, job_id: str, report: Retry, tell: Callable[[str], None] | None = None
+) -> Retry:
+    """Void the closure and store the new seeds; the next render does the work. Returns it as done.
 
     `tell` hears of a wait for the lock of a driver that is silent.
 
@@ -77,7 +44,7 @@ def apply_retry(
         _tell_voids(run, report)
         voided = run.store.void(run.digests[task] for task in report.closure if task in run.digests)
         _settle(run, report)
-    return voided
+    return replace(report, dry_run=False, voided=voided)
 
 
 def refuse_while_rendered(runs_url: str, job_id: str) -> None:
@@ -90,7 +57,7 @@ def refuse_while_rendered(runs_url: str, job_id: str) -> None:
         )
 
 
-def _tell_voids(run: Run, report: RetryReport) -> None:
+def _tell_voids(run: Run, report: Retry) -> None:
     """Writes into the log which results go, and why."""
     there, chosen = run.committed | run.evicted, set(report.chosen)
     seeded = {(new.video, new.chunk) for new in report.seeds}
@@ -104,22 +71,10 @@ def _tell_voids(run: Run, report: RetryReport) -> None:
     run.store.flush_events()
 
 
-def _overrides(run: Run, report: RetryReport) -> dict[tuple[str, int], int]:
+def _overrides(run: Run, report: Retry) -> dict[tuple[str, int], int]:
     """The new seeds as the run directory keeps them: under what stays with a chunk wherever it stands."""
     chunks = {(chunk.video, chunk.index): chunk for video in run.plan.videos for chunk in video.chunks}
     return {(new.video, chunks[new.video, new.chunk].decode_seed): new.seed for new in report.seeds}
-
-
-def _report(run: Run, found: RetryPlan) -> RetryReport:
-    return RetryReport(
-        job=run.job,
-        chosen=found.chosen,
-        closure=found.void,
-        again=found.again,
-        videos=found.videos,
-        seeds=tuple(SeedChange(video, chunk, seed) for (video, chunk), seed in found.seeds.items()),
-        committed=len(run.committed.union(run.evicted).intersection(found.void)),
-    )
 
 
 def _in_state(run: Run, state: RetryState | None) -> frozenset[str]:
@@ -132,7 +87,7 @@ def _in_state(run: Run, state: RetryState | None) -> frozenset[str]:
     return frozenset()
 
 
-def _settle(run: Run, report: RetryReport) -> None:
+def _settle(run: Run, report: Retry) -> None:
     """The job is done no longer, and what failed may be tried afresh."""
     if run.state is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,24 +37,33 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPlan:
-    """What a retry does, in plan order.
+class SeedChange:
+    """A new sample seed for one chunk."""
 
-    `chosen` are the tasks of the picked chunks, `void` those and all that depend on them, `again` tasks
-    outside the closure that run once more because their artifact was given up and the closure reads it.
-    `seeds` holds the new sample seeds by video and chunk, `videos` the films that change.
+    video: str
+    chunk: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What a retry does, task ids in plan order, and what was done about it.
+
+    `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks outside
+    the closure that run once more because their artifact was given up and the closure reads it. `videos` are
+    the films that change, `committed` counts the results that the closure has. Of these, `voided` are gone:
+    none as long as `dry_run`.
     """
 
+    job: str
     chosen: tuple[str, ...]
-    void: tuple[str, ...]
+    closure: tuple[str, ...]
     again: tuple[str, ...]
-    seeds: Mapping[tuple[str, int], int]
     videos: tuple[str, ...]
-
-    @property
-    def renders(self) -> int:
-        """How many tasks the next render computes for it."""
-        return len(self.void) + len(self.again)
+    seeds: tuple[SeedChange, ...]
+    committed: int
+    dry_run: bool
+    voided: int
 
 
 def parse_chunks(text: str) -> frozenset[int]:
@@ -76,10 +85,12 @@ def plan_retry(
     selection: Selection,
     tasks_in_state: Collection[str] = (),
     evicted: Collection[str] = (),
-) -> RetryPlan:
-    """The closure of a selection.
+    committed: Collection[str] = (),
+) -> Retry:
+    """The closure of a selection, with nothing done yet.
 
-    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was given up.
+    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was given up,
+    `committed` those that have one.
     Raises UsageError for a video or chunk that is not in the plan, and where nothing matches.
     """
     chunks = _chosen_chunks(plan, selection)
@@ -92,14 +103,22 @@ def plan_retry(
         roots = _tasks_in_state(graph, chunks, tasks_in_state)
     if not roots:
         raise UsageError([_nothing(selection)])
-    void = graph.closure(roots)
-    return RetryPlan(
+    closure = graph.closure(roots)
+    return Retry(
+        job=plan.job,
         chosen=tuple(roots),
-        void=void,
-        again=_again(graph, void, evicted),
-        seeds={(c.video, c.index): derive_seed(c.seed, "reseed") for c in chunks if selection.reseed},
-        videos=tuple(dict.fromkeys(graph.tasks[task].video for task in void)),
+        closure=closure,
+        again=_again(graph, closure, evicted),
+        videos=tuple(dict.fromkeys(graph.tasks[task].video for task in closure)),
+        seeds=tuple(_new_seed(chunk) for chunk in chunks if selection.reseed),
+        committed=len({*committed, *evicted}.intersection(closure)),
+        dry_run=True,
+        voided=0,
     )
+
+
+def _new_seed(chunk: PlannedChunk) -> SeedChange:
+    return SeedChange(chunk.video, chunk.index, derive_seed(chunk.seed, "reseed"))
 
 
 def _chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:

@@ -28,7 +28,7 @@ def test_a_dry_run_changes_nothing(made) -> None:
 def test_the_closure_is_voided_and_nothing_else(made) -> None:
     before = made.store.committed_digests() | made.store.evicted_digests()
     report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
-    assert apply_retry(made.runs, "harbor", report) == 3
+    assert apply_retry(made.runs, "harbor", report).voided == 3
     after = made.store.committed_digests() | made.store.evicted_digests()
     assert before - after == {made.digests[task] for task in report.closure}
 
@@ -46,7 +46,7 @@ def test_failed_tasks_get_a_fresh_start(made) -> None:
     made.write(outcome=PARTIAL, failed=(FailedTask("dawn/00002/decode", "bug", "boom"),))
     report = retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
     assert report.closure == ("dawn/00002/decode", "dawn/00002/segment")
-    assert apply_retry(made.runs, "harbor", report) == 0
+    assert apply_retry(made.runs, "harbor", report).voided == 0
     with pytest.raises(UsageError, match="no chosen chunk is failed"):
         retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
 

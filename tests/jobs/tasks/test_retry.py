@@ -44,33 +44,33 @@ def ids(video: str, chunks: str, stages: str) -> set[str]:
 def test_a_chunk_takes_the_rest_of_its_chain_along(plan: Plan, graph: TaskGraph) -> None:
     retry = plan_retry(plan, graph, Selection(frozenset({"dawn"}), frozenset({1})))
     assert set(retry.chosen) == ids("dawn", "1", "sdg")
-    assert set(retry.void) == ids("dawn", "12", "sdg")
+    assert set(retry.closure) == ids("dawn", "12", "sdg")
     assert retry.videos == ("dawn",)
-    assert retry.seeds == {}
+    assert retry.seeds == ()
 
 
 def test_the_last_chunk_of_a_shot_stands_alone(plan: Plan, graph: TaskGraph) -> None:
     retry = plan_retry(plan, graph, Selection(frozenset({"dawn"}), frozenset({2})))
-    assert set(retry.void) == ids("dawn", "2", "sdg")
+    assert set(retry.closure) == ids("dawn", "2", "sdg")
 
 
 def test_frames_that_were_given_up_are_decoded_again(plan: Plan, graph: TaskGraph) -> None:
     evicted = ids("dawn", "01234", "d") | ids("noon", "01", "d")
     retry = plan_retry(plan, graph, Selection(frozenset({"dawn"}), frozenset({2})), evicted=evicted)
     assert retry.again == ("dawn/00001/decode",)
-    assert retry.renders == 4
+    assert len(retry.closure) + len(retry.again) == 4
 
 
 def test_without_a_choice_everything_is_rendered_again(plan: Plan, graph: TaskGraph) -> None:
     retry = plan_retry(plan, graph, Selection())
-    assert set(retry.void) == {task for task in graph.tasks if not task.startswith("encode/")}
+    assert set(retry.closure) == {task for task in graph.tasks if not task.startswith("encode/")}
     assert retry.videos == ("dawn", "noon")
 
 
 def test_only_failed_tasks_and_what_hangs_on_them(plan: Plan, graph: TaskGraph) -> None:
     failed = Selection(state=RetryState.FAILED)
     retry = plan_retry(plan, graph, failed, {"dawn/00002/decode"})
-    assert set(retry.void) == ids("dawn", "2", "dg")
+    assert set(retry.closure) == ids("dawn", "2", "dg")
     with pytest.raises(UsageError, match="no chosen chunk is failed"):
         plan_retry(plan, graph, failed)
     with pytest.raises(UsageError):
@@ -82,17 +82,18 @@ def test_only_failed_tasks_and_what_hangs_on_them(plan: Plan, graph: TaskGraph) 
 def test_new_seeds_go_to_the_chosen_chunks_alone_and_never_repeat(plan: Plan, graph: TaskGraph) -> None:
     choice = Selection(frozenset({"dawn"}), frozenset({1}), reseed=True)
     first = plan_retry(plan, graph, choice)
-    assert set(first.seeds) == {("dawn", 1)}
+    (new,) = first.seeds
+    assert (new.video, new.chunk) == ("dawn", 1)
     chunk = plan.videos[0].chunks[1]
-    again = reseeded(plan, {("dawn", chunk.decode_seed): first.seeds["dawn", 1]})
+    again = reseeded(plan, {("dawn", chunk.decode_seed): new.seed})
     second = plan_retry(again, build_graph(again), choice)
-    assert len({chunk.seed, first.seeds["dawn", 1], second.seeds["dawn", 1]}) == 3
+    assert len({chunk.seed, new.seed, second.seeds[0].seed}) == 3
 
 
 def test_a_reseeded_failure_starts_from_its_sample(plan: Plan, graph: TaskGraph) -> None:
     choice = Selection(state=RetryState.FAILED, reseed=True)
     retry = plan_retry(plan, graph, choice, {"dawn/00002/decode"})
-    assert set(retry.void) == ids("dawn", "2", "sdg")
+    assert set(retry.closure) == ids("dawn", "2", "sdg")
 
 
 @pytest.mark.parametrize(
