@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from cluster.inventory import WorkerRequest
-from cluster.pool import Pool
-from cluster.pool_events import PoolEvent, Ready
+from cluster.pool.events import PoolEvent, Ready
+from cluster.pool.pool import Pool
 
 
 class GatheredPool(Pool):
@@ -40,5 +40,5 @@ class GatheredPool(Pool):
 @contextmanager
 def gathered() -> Iterator[None]:
     """Every pool that is opened in this block begins with all of its workers."""
-    with patch("cluster.pool.Pool", GatheredPool):
+    with patch("cluster.pool.pool.Pool", GatheredPool):
         yield

@@ -12,6 +12,7 @@ from importlib import metadata
 
 from cluster.inventory import Inventory, NodeFacts, read_inventory
 from cluster.job_server.dashboard import AUTH_MODE
+from cluster.ray_private import dashboard_url
 from cluster.session import SessionConfig, open_session
 
 PACKAGES = ("ltx-farm", "torch", "diffusers", "numpy")
@@ -39,10 +40,7 @@ def ray_version() -> str:
 def cluster_health(address: str) -> ClusterHealth:
     """Joins the cluster, asks every node, and leaves. Raises CannotRun when it cannot be joined."""
     with open_session(SessionConfig(address=address)):
-        import ray
-
-        inventory = read_inventory()
-        dashboard = ray._private.worker.get_dashboard_url() or ""
+        inventory, dashboard = read_inventory(), dashboard_url()
         return ClusterHealth(
             inventory=inventory,
             differing=tuple(_differing(inventory.nodes)),

@@ -6,6 +6,7 @@ import secrets
 from collections import defaultdict
 
 from cluster.inventory import WorkerRequest
+from cluster.ray_private import names_of_living_actors
 
 MARK = "ltx-farm"
 
@@ -28,7 +29,4 @@ def gpus_held(names: list[str], but: str = "") -> dict[str, float]:
 
 def other_jobs(job: str) -> dict[str, float]:
     """GPUs that other jobs of the farm hold on the connected cluster."""
-    from ray._private.state import actors
-
-    living = actors(actor_state_name="ALIVE").values()
-    return gpus_held([actor["Name"] for actor in living], but=job)
+    return gpus_held(names_of_living_actors(), but=job)

@@ -17,9 +17,10 @@ from cluster.base import Answer, Answers
 from cluster.device_memory import with_memory
 from cluster.failures import Failure, raised
 from cluster.holders import actor_name, other_jobs
-from cluster.inventory import Inventory, WorkerRequest, has_gpu, listens, read_inventory
+from cluster.inventory import Inventory, WorkerRequest, listens, read_inventory
+from cluster.local_gpus import has_gpu
 from cluster.metrics import Instruments
-from cluster.shell import PayloadLost, Placement, WorkerShell
+from cluster.pool.shell import PayloadLost, Placement, WorkerShell
 from jobs.errors import CannotRun, FailureKind
 
 CALLS_AT_ONCE = 2

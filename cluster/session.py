@@ -6,7 +6,6 @@ Nothing here stops a Ray that somebody else started.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from cluster.job_server.dashboard import AUTH_MODE
+from cluster.ray_private import hush_authentication, hush_cluster_messages
 from jobs.errors import CannotRun
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _quiet(local: bool) -> None:
     A cluster of our own takes Ray's default, a token kept under the home directory, if that can be written.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    hush_authentication()
     if not local:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -135,8 +135,8 @@ def _connect(config: SessionConfig, address: str | None) -> None:
             "object_store_memory": config.object_store_bytes,
             "include_dashboard": False,
         }
-    # Ray prints cluster messages on standard output, which holds results; a pool reports what concerns it.
-    ray._private.worker._worker_logs_enabled = False
+    # A pool reports what concerns it.
+    hush_cluster_messages()
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

@@ -54,9 +54,9 @@ class Looker:
 
 def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[dict[str, Any]]:
     from cluster.inventory import WorkerRequest
-    from cluster.pool import Pool
-    from cluster.pool_events import Placed, Ready
-    from cluster.shell import Placement
+    from cluster.pool.events import Placed, Ready
+    from cluster.pool.pool import Pool
+    from cluster.pool.shell import Placement
     from farm.workers.workforce import arrange
     from jobs.tasks.task import Stage
 

@@ -25,7 +25,7 @@ def one_ray(gpus: int = 1) -> Iterator[None]:
     if not has_ray():
         yield
         return
-    from cluster.inventory import has_gpu
+    from cluster.local_gpus import has_gpu
     from cluster.session import SessionConfig, open_session
 
     with open_session(SessionConfig(gpus=None if has_gpu() else gpus)):

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cluster.base import Answer, Answers
+from cluster.capacity import Room
 from cluster.failures import Failure, raised
-from cluster.inventory import Inventory, NodeFacts, Room, WorkerRequest
+from cluster.inventory import Inventory, NodeFacts, WorkerRequest
 from cluster.local.clock import VirtualClock
 from cluster.local.faults import Fate, Fates
 from cluster.local.process import LocalProcess, ProcessLost

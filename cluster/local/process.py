@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.inventory import NodeFacts, WorkerRequest
 from cluster.local.faults import Crash, Fail, Fate, Hang
-from cluster.shell import PayloadLost, Placement, WorkerShell
+from cluster.pool.shell import PayloadLost, Placement, WorkerShell
 from jobs.errors import (
     BadOutput,
     FailureKind,

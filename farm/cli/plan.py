@@ -73,7 +73,7 @@ def plan(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Show what a job will do: chunks, the best topology and why, time, GPU-hours, disk, cost."""
-    from cluster.inventory import count_gpus, local_device
+    from cluster.local_gpus import count_gpus, local_device
     from farm.options import RenderOptions
     from farm.specs.load import load
     from farm.verbs.plan import PlanRequest, plan_job

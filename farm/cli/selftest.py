@@ -84,7 +84,7 @@ def _request(
     threads: int,
     minutes: float,
 ) -> Request:
-    from cluster.inventory import local_device
+    from cluster.local_gpus import local_device
     from farm.selftest.run import Request
     from jobs.spec.engine import EngineConfig
 

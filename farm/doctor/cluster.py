@@ -57,7 +57,7 @@ def check_cluster(address: str | None, topology: str = AUTO) -> Generator[Findin
 
 
 def _gpus(inventory: Inventory, topology: str) -> Iterator[Finding]:
-    from cluster.inventory import require_gpu
+    from cluster.capacity import require_gpu
 
     try:
         if gpus_named(topology):

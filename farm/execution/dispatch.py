@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from cluster.pool import Pool
-from cluster.pool_events import Call
+from cluster.pool.events import Call
+from cluster.pool.pool import Pool
 from farm.events import Event, TaskFailed, TaskStarted, WorkerSuspended
 from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config

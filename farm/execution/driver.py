@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from cluster.inventory import Inventory, check_capacity, has_gpu, require_gpu
+from cluster.capacity import check_capacity, require_gpu
+from cluster.inventory import Inventory
+from cluster.local_gpus import has_gpu
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
 from farm.estimates.durations import Place, read_durations
 from farm.events import Event, Notice
@@ -35,7 +37,7 @@ from jobs.tasks.topology import AUTO
 
 if TYPE_CHECKING:
     from cluster.base import Cluster
-    from cluster.pool import PoolConfig
+    from cluster.pool.pool import PoolConfig
     from jobs.loading.load import LoadedSpec
     from jobs.tasks.topology import Topology
 
@@ -101,7 +103,7 @@ def render_on_ray(
 
 def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cluster) -> Iterator[Event]:
     from actors.worker.worker import StageWorker
-    from cluster.pool import Pool
+    from cluster.pool.pool import Pool
     from cluster.storage import plant, uproot
     from farm.execution.render_loop import RenderLoop
     from farm.workers.waiting import RoomWatch
@@ -128,7 +130,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cl
 
 
 def _pool_config(session: JobSession, options: RayOptions) -> PoolConfig:
-    from cluster.pool import PoolConfig
+    from cluster.pool.pool import PoolConfig
 
     return PoolConfig(
         place_notice_s=options.place_notice_s,
@@ -184,7 +186,7 @@ def _probed(
 ) -> Generator[Event, None, Probe | None]:
     """Measures stage times before the topology is chosen, where they are unknown and there is a choice."""
     from actors.worker.probe import ProbeWorker
-    from cluster.pool import Pool
+    from cluster.pool.pool import Pool
     from farm.workers.waiting import RoomWatch
 
     place = Place(session.plan.engine, inventory.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cluster.failures import Failure
-from cluster.pool_events import Call, Failed, Lost
+from cluster.pool.events import Call, Failed, Lost
 from farm.events import Event, TaskFailed
 from farm.execution.dispatch import Dispatch
 from farm.scheduler import commands, events

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cluster.inventory import UNKNOWN
-from cluster.pool import Pool
-from cluster.pool_events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
+from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
+from cluster.pool.pool import Pool
 from farm.estimates.durations import Durations, Laps, Place, expected_s, keep_measured, read_durations
 from farm.events import (
     Event,

@@ -17,7 +17,7 @@ from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import Topology
 
 if TYPE_CHECKING:
-    from cluster.pool import Pool
+    from cluster.pool.pool import Pool
     from farm.workers.workforce import Workforce
 
 PROBED = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
@@ -94,7 +94,7 @@ class Probe:
 
     def run(self) -> Iterator[Notice]:
         """Hands out the tasks; ends when all are measured, one failed, or `stop` was called."""
-        from cluster.pool_events import Done, Failed, Lost, Ready, Waiting
+        from cluster.pool.events import Done, Failed, Lost, Ready, Waiting
 
         ready: set[str] = set()
         handed: set[str] = set()
@@ -114,7 +114,7 @@ class Probe:
     def _hand_out(self, ready: set[str], handed: set[str]) -> None:
         """The next task, when the one before it is measured: beside another it would take longer."""
         from actors.worker.probe import ProbeOrder
-        from cluster.pool_events import Call
+        from cluster.pool.events import Call
 
         task = next((task for task in self.tasks if task.id not in self.seconds), None)
         if task is None or task.id in handed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cluster.pool_events import Ready
+from cluster.pool.events import Ready
 from farm.scheduler import events
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference

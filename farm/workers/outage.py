@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cluster.pool import Pool
+    from cluster.pool.pool import Pool
 
 LOOK_S = 2.0
 NODE_GRACE_S = 120.0

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 
 from cluster.inventory import TYPELESS
-from cluster.shell import Placement
+from cluster.pool.shell import Placement
 from farm.workers.membership import Crew
 
 WINDOW_S = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster.inventory import WorkerRequest
-from cluster.pool_events import Lost, Placed, PoolEvent, Waiting
+from cluster.pool.events import Lost, Placed, PoolEvent, Waiting
 from farm.session.session import JobSession
 from farm.state.job_state import WaitingFor
 from jobs.wording import amount

@@ -15,7 +15,7 @@ from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
 
 if TYPE_CHECKING:
-    from cluster.shell import Placement
+    from cluster.pool.shell import Placement
     from farm.session.session import JobSession
     from farm.topology.bound import JobFacts
 

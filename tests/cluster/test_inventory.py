@@ -6,16 +6,9 @@ import sys
 
 import pytest
 
-from cluster.inventory import (
-    UNKNOWN,
-    Inventory,
-    NodeFacts,
-    WorkerRequest,
-    check_capacity,
-    device_type,
-    read_inventory,
-    without_room,
-)
+from cluster.capacity import check_capacity, without_room
+from cluster.inventory import UNKNOWN, Inventory, NodeFacts, WorkerRequest, read_inventory
+from cluster.local_gpus import device_type
 from jobs.errors import CapacityError
 
 

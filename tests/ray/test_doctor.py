@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cluster.inventory import has_gpu
+from cluster.local_gpus import has_gpu
 from tests.ray.commands import farm, write_spec
 from tests.ray.head import Head, free_port, ray_head, tool
 from tests.ray.specs import document

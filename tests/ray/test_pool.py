@@ -1,4 +1,4 @@
-"""What a pool is promised by Ray, against a trivial worker. `tests/cluster/test_pool.py` holds the rest."""
+"""What a pool is promised by Ray, against a trivial worker. `tests/cluster/pool` holds the rest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from cluster.base import Cluster
 from cluster.device_memory import local_memory_gib
 from cluster.inventory import Inventory, NodeFacts, WorkerRequest, read_inventory
-from cluster.pool import Pool, PoolConfig
-from cluster.pool_events import Call, Done, Failed, Lost, PoolEvent, Ready, Waiting
+from cluster.pool.events import Call, Done, Failed, Lost, PoolEvent, Ready, Waiting
+from cluster.pool.pool import Pool, PoolConfig
 from jobs.errors import FailureKind
 
 

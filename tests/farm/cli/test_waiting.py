@@ -11,8 +11,8 @@ import pytest
 
 from cluster.failures import Failure
 from cluster.inventory import WorkerRequest
-from cluster.pool_events import Lost, Placed, Waiting
-from cluster.shell import Placement
+from cluster.pool.events import Lost, Placed, Waiting
+from cluster.pool.shell import Placement
 from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.job_state import INTERRUPTED, RUNNING, WAITING, read_state

@@ -11,8 +11,8 @@ import pytest
 
 from actors.worker.worker import StageWorker
 from cluster.local.cluster import LocalCluster, one_node
-from cluster.pool import Pool
-from cluster.pool_events import Alive, Call, Done, PoolEvent
+from cluster.pool.events import Alive, Call, Done, PoolEvent
+from cluster.pool.pool import Pool
 from cluster.session import SessionConfig
 from farm.estimates.durations import Place
 from farm.events import (

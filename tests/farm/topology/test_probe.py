@@ -11,7 +11,7 @@ import pytest
 
 from actors.worker.probe import Probed
 from cluster.failures import Failure
-from cluster.pool_events import Call, Done, Failed, Ready
+from cluster.pool.events import Call, Done, Failed, Ready
 from farm.estimates.durations import Durations, Place, read_durations
 from farm.session.ledger import Ledger
 from farm.topology.probe import Probe, keep, one_of_each, summary, tasks_to_probe

@@ -12,8 +12,8 @@ from actors.media.ffmpeg import media_fingerprint
 from cluster.failures import Failure
 from cluster.inventory import Inventory, NodeFacts
 from cluster.local.cluster import LocalCluster
-from cluster.pool_events import Lost, Placed, PoolEvent, Ready
-from cluster.shell import Placement
+from cluster.pool.events import Lost, Placed, PoolEvent, Ready
+from cluster.pool.shell import Placement
 from farm.estimates.durations import Place
 from farm.events import Event, Notice, WorkerGone
 from farm.execution.render_loop import RenderLoop

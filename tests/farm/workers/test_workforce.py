@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from cluster.inventory import Inventory, NodeFacts, check_capacity
+from cluster.capacity import check_capacity
+from cluster.inventory import Inventory, NodeFacts
 from farm.simulator.workload import Film, StageTimes, films, job
 from farm.topology.bound import job_facts
 from farm.workers.workforce import arrange, gpus_named

@@ -13,13 +13,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cluster.base import Actor, Answers, Cluster
+from cluster.base import Answers, Cluster
 from cluster.failures import Failure
-from cluster.inventory import WorkerRequest, without_room
-from cluster.object_cache import Shelf
-from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from cluster.shell import Placement, Worker
-from cluster.storage import StorageProof
+from cluster.inventory import WorkerRequest
+from cluster.pool.events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready
+from cluster.pool.members import Member, homeless
+from cluster.pool.object_cache import Shelf
+from cluster.pool.shell import Placement, Worker
+from cluster.pool.waits import WaitNotices
+from cluster.storage import StorageProof, not_shared
 from jobs.errors import FailureKind
 
 
@@ -45,22 +47,6 @@ class PoolConfig:
 Configure = Callable[[WorkerRequest, Placement], Any]
 
 
-@dataclass(slots=True)
-class _Member:
-    """The driver's side of one incarnation. `state`: placing, placed, loading, ready or gone."""
-
-    request: WorkerRequest
-    incarnation: int
-    actor: Actor
-    state: str
-    since_s: float
-    placement: Placement | None = None
-    calls: dict[str, Call] = field(default_factory=dict)
-    pending: dict[str, Future] = field(default_factory=dict)
-    heard_s: float = 0.0
-    probed: bool = False
-
-
 class Pool:
     """Workers of one class. Not thread-safe: one thread, the driver's, calls its methods."""
 
@@ -78,12 +64,12 @@ class Pool:
         self._worker_class = worker_class
         self._configure = configure
         self._config = config or PoolConfig()
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._deferred: list[WorkerRequest] = []
         self._answers: Answers = queue.SimpleQueue()
         self._shelf = Shelf(self._object_stores)
         self._accelerators: dict[str, str | None] = {}
-        self._told_s = 0.0
+        self._waits = WaitNotices(cluster, self._config.job, self._config.place_notice_s)
         self._gathered = False
         self._started_s = self.cluster.now_s()
 
@@ -166,8 +152,8 @@ class Pool:
         if any(member.calls or member.state in ("placed", "loading") for member in members):
             return ()
         waiting = [member.request for member in members if member.state == "placing"] + self._deferred
-        homeless = self._without_room(waiting)
-        return tuple(homeless) if len(homeless) == len(waiting) else ()
+        without = homeless(self.cluster.inventory(), members, waiting) if waiting else []
+        return tuple(without) if len(without) == len(waiting) else ()
 
     def placement(self, worker: str) -> Placement | None:
         """Where the worker's present incarnation is, once placed."""
@@ -188,11 +174,9 @@ class Pool:
         self._deferred.clear()
         self._shelf.clear()
 
-    # --- life of a member
-
     def _create(self, request: WorkerRequest, incarnation: int) -> None:
         actor = self.cluster.start(request, incarnation, self._config.job)
-        member = _Member(request, incarnation, actor, "placing", since_s=self.cluster.now_s())
+        member = Member(request, incarnation, actor, "placing", since_s=self.cluster.now_s())
         self._members[request.id] = member
         self._call(member, "place", "place", self._config.proof)
 
@@ -203,7 +187,7 @@ class Pool:
             self._create(request, incarnation=1)
         self._deferred.clear()
 
-    def _bury(self, member: _Member) -> tuple[Call, ...]:
+    def _bury(self, member: Member) -> tuple[Call, ...]:
         calls = tuple(member.calls.values())
         if member.state != "gone":
             member.state = "gone"
@@ -212,12 +196,10 @@ class Pool:
         member.pending.clear()
         return calls
 
-    def _lose(self, member: _Member, failure: Failure) -> list[PoolEvent]:
+    def _lose(self, member: Member, failure: Failure) -> list[PoolEvent]:
         return [Lost(member.request.id, self._bury(member), failure)]
 
-    # --- calls and their answers
-
-    def _call(self, member: _Member, what: str, method: str, *values: Any) -> None:
+    def _call(self, member: Member, what: str, method: str, *values: Any) -> None:
         worker, incarnation = member.request.id, member.incarnation
         future = member.pending[what] = member.actor.call(method, *values)
         future.add_done_callback(lambda answer: self._answers.put((worker, incarnation, what, answer)))
@@ -239,21 +221,14 @@ class Pool:
             return self._alive(member)
         return self._done(member, what.removeprefix("run "), *answer.result())
 
-    def _refused(self, member: _Member, what: str, failure: Failure) -> list[PoolEvent]:
+    def _refused(self, member: Member, what: str, failure: Failure) -> list[PoolEvent]:
         if failure.worker_gone or not what.startswith("run "):
             return self._lose(member, failure)
         return [Failed(member.request.id, member.calls.pop(what.removeprefix("run ")), failure)]
 
-    def _placed(self, member: _Member, placement: Placement, unseen: Sequence[str]) -> list[PoolEvent]:
+    def _placed(self, member: Member, placement: Placement, unseen: Sequence[str]) -> list[PoolEvent]:
         if unseen:
-            message = (
-                f"worker {member.request.id} on {placement.host} does not share the driver's storage: "
-                + (
-                    "; ".join(unseen)
-                    + ". Put runs, output and inputs on storage that every node mounts at the same path."
-                )
-            )
-            return self._lose(member, Failure(FailureKind.INVALID, message, worker_gone=True))
+            return self._lose(member, not_shared(member.request.id, placement.host, unseen))
         placement = replace(placement, accelerator=self._accelerator(placement.node_id))
         member.state, member.placement = "placed", placement
         self._create_deferred()
@@ -279,27 +254,25 @@ class Pool:
                 config = self._configure(member.request, member.placement)
                 self._call(member, "load", "load", self._worker_class, config)
 
-    def _ready(self, member: _Member, report: dict[str, Any]) -> list[PoolEvent]:
+    def _ready(self, member: Member, report: dict[str, Any]) -> list[PoolEvent]:
         assert member.placement is not None
         member.state = "ready"
         return [Ready(member.request.id, member.placement, report, self.cluster.now_s() - member.since_s)]
 
-    def _alive(self, member: _Member) -> list[PoolEvent]:
+    def _alive(self, member: Member) -> list[PoolEvent]:
         asked, member.probed = member.probed, False
         return [Alive(member.request.id)] if asked else []
 
-    def _done(self, member: _Member, task: str, result: Any, shared: list[Any]) -> list[PoolEvent]:
+    def _done(self, member: Member, task: str, result: Any, shared: list[Any]) -> list[PoolEvent]:
         call = member.calls.pop(task)
         if shared and member.placement is not None:
             self._shelf.put(task, shared[0], member.placement.node_id, call.size_bytes)
         return [Done(member.request.id, call, result)]
 
-    # --- waits and deadlines
-
     def _housekeep(self) -> list[PoolEvent]:
         self._load_placed()
         now = self.cluster.now_s()
-        events = self._tell_wait(now)
+        events: list[PoolEvent] = [*self._waits.due(self._members.values(), now)]
         for member in list(self._members.values()):
             if member.state == "loading" and now - member.since_s > self._config.load_deadline_s:
                 message = (
@@ -310,46 +283,10 @@ class Pool:
                 self._ping(member)
         return events
 
-    def _ping(self, member: _Member) -> None:
+    def _ping(self, member: Member) -> None:
         member.heard_s = self.cluster.now_s()
         if "ping" not in member.pending:
             self._call(member, "ping", "ping")
-
-    def _without_room(self, waiting: Sequence[WorkerRequest]) -> list[WorkerRequest]:
-        """Those of them that no living node can hold beside the workers that are there."""
-        if not waiting:
-            return []
-        placed: dict[str, list[WorkerRequest]] = {}
-        for member in self._members.values():
-            if member.placement is not None and member.state != "gone":
-                placed.setdefault(member.placement.node_id, []).append(member.request)
-        return without_room(self.cluster.inventory(), placed, waiting)
-
-    def _tell_wait(self, now: float) -> list[PoolEvent]:
-        """One event for all workers without a process: after `place_notice_s`, then ever more seldom."""
-        waiting = [member for member in self._members.values() if member.state == "placing"]
-        if not waiting:
-            self._told_s = 0.0
-            return []
-        longest_s = now - min(member.since_s for member in waiting)
-        if longest_s < max(self._config.place_notice_s, 2 * self._told_s):
-            return []
-        if not self.cluster.head_listens():
-            # The questions below would hold the driver until the head is back.
-            return []
-        self._told_s = longest_s
-        names = ", ".join(str(member.request) for member in waiting[:3])
-        more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
-        inventory, free = self.cluster.inventory(), self.cluster.free()
-        holders = self.cluster.holders(self._config.job)
-        homeless = self._without_room([member.request for member in waiting])
-        cause = "no node is large enough" if homeless else "the cluster is busy or still growing"
-        held = [f"job {job} holds {gpus:g} GPU" for job, gpus in holders.items()]
-        message = (
-            f"waiting {longest_s:.0f} s for room for {names}{more}: {cause}. "
-            f"{''.join(f'{each}. ' for each in held)}Free now: {free}; it has {inventory}{inventory.growth}"
-        )
-        return [Waiting(waiting[0].request.id, message, free, holders)]
 
     def _object_stores(self) -> dict[str, float]:
         return {node.id: node.object_store_bytes for node in self.cluster.inventory().nodes}

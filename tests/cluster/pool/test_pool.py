@@ -9,8 +9,8 @@ from typing import Any
 from cluster.inventory import NodeFacts, WorkerRequest
 from cluster.local.cluster import Doom, Dooms, LocalCluster
 from cluster.local.faults import Crash, Hang
-from cluster.pool import Pool, PoolConfig
-from cluster.pool_events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
+from cluster.pool.events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
+from cluster.pool.pool import Pool, PoolConfig
 from cluster.storage import plant, uproot
 from jobs.errors import BadOutput, FailureKind
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.object_cache import SHARE, Shelf
+from cluster.pool.object_cache import SHARE, Shelf
 
 
 def test_a_node_takes_its_share_and_gets_it_back() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.failures import Failure
-from cluster.shell import Placement
+from cluster.pool.shell import Placement
 
 
 @dataclass(frozen=True, slots=True)
