@@ -172,7 +172,7 @@ def s3_url() -> Iterator[str]:
 def serial_films(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
     """`serial_films(videos, count)`: SHA-256 of the films of `document(videos=, count=)` by name, as the
     serial reference renders them, once a session."""
-    from tests.ray.specs import document, render_alone
+    from tests.ray.kit.specs import document, render_alone
 
     @cache
     def films(videos: int = 2, count: int = 4) -> dict[str, str]:

@@ -12,44 +12,56 @@ from farm.cli.output import Output, OutputFormat, emit_json, emit_part, emit_tex
 from farm.cli.results import SubmitResult
 
 if TYPE_CHECKING:
+    from cluster.job_server.jobs import JobServer
     from farm.options import RenderOptions
-    from farm.submission.submit import SubmitRequest
+    from farm.submission.submit import Submission, SubmitRequest
+
+
+SpecOption = Annotated[str, typer.Argument(metavar="SPEC", help="Job spec; a path of the cluster.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="The cluster's dashboard, http://head-node:8265. Left out: this machine's."
+    ),
+]
+RunsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runs", envvar="FARM_RUNS", help="Run directories, a path there; left out, its own FARM_RUNS."
+    ),
+]
+JobIdOption = Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")]
+TopologyOption = Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")]
+GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")]
+WorkingDirOption = Annotated[
+    str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check the spec, show the command, submit nothing."),
+]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Do not follow the render.")]
 
 
 def submit(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="Job spec; a path of the cluster.")],
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address", help="The cluster's dashboard, http://head-node:8265. Left out: this machine's."
-        ),
-    ] = None,
-    runs: Annotated[
-        str | None,
-        typer.Option(
-            "--runs", envvar="FARM_RUNS", help="Run directories, a path there; left out, its own FARM_RUNS."
-        ),
-    ] = None,
-    job_id: Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")] = None,
-    topology: Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")] = None,
-    gpus: Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")] = None,
+    spec: SpecOption,
+    address: AddressOption = None,
+    runs: RunsOption = None,
+    job_id: JobIdOption = None,
+    topology: TopologyOption = None,
+    gpus: GpusOption = None,
     overrides: Overrides = None,
     comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
     resume: Resume = False,
-    working_dir: Annotated[
-        str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Check the spec, show the command, submit nothing."),
-    ] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the render.")] = False,
+    working_dir: WorkingDirOption = None,
+    dry_run: DryRunOption = False,
+    no_wait: NoWaitOption = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Render on a cluster through its job server. SPEC, --runs and the output are paths there."""
     from farm.options import RenderOptions
-    from farm.submission.submit import SubmitRequest, ended, follow
+    from farm.submission.submit import SubmitRequest
     from farm.submission.submit import submit as hand_over
 
     arguments = _arguments(topology, gpus, comfyui, allow_pickle, resume)
@@ -68,6 +80,13 @@ def submit(
         if not as_text:
             emit_json(SubmitResult(**asdict(submission)))
         return 0
+    return _follow(server, submission, as_text)
+
+
+def _follow(server: JobServer, submission: Submission, as_text: bool) -> int:
+    """What the render says, until it ends."""
+    from farm.submission.submit import ended, follow
+
     for text in follow(server, submission):
         emit_part(text, note=not as_text)
     end = ended(server, submission)

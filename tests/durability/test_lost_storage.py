@@ -14,8 +14,8 @@ import yaml
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted
 from farm.state.job_state import DONE, PAUSED
-from tests.ray.commands import started, wait_for_commits
-from tests.ray.head import free_port
+from tests.ray.kit.commands import started, wait_for_commits
+from tests.ray.kit.head import free_port
 
 BEFORE = 5
 """Commits before the storage goes away."""

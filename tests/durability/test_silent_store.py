@@ -17,8 +17,8 @@ from jobs.store.local import LocalBackend
 from jobs.store.opening import open_backend
 from jobs.store.store import Store
 from tests.faulty_s3 import Silence, faulty_s3
-from tests.ray.commands import environment, farm_command
-from tests.ray.processes import until
+from tests.ray.kit.commands import environment, farm_command
+from tests.ray.kit.processes import until
 
 DIGEST = "ab" * 32
 SAID_S = 10.0

@@ -9,8 +9,8 @@ import pytest
 
 from cluster.base import Cluster
 from cluster.session import SessionConfig, open_session
-from tests.ray.head import Head, ray_head
-from tests.ray.nodes import Nodes, head_and_nodes
+from tests.ray.kit.head import Head, ray_head
+from tests.ray.kit.nodes import Nodes, head_and_nodes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

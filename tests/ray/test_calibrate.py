@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jobs.store.documents import STATE
 from jobs.store.store import Store
-from tests.ray.commands import started, write_spec
-from tests.ray.processes import alive, descendants, farm_workers, until
-from tests.ray.specs import JOB, tiny_document
+from tests.ray.kit.commands import started, write_spec
+from tests.ray.kit.processes import alive, descendants, farm_workers, until
+from tests.ray.kit.specs import JOB, tiny_document
 
 
 def test_a_stop_during_the_probe(tmp_path: Path) -> None:

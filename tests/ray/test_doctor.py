@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from cluster.local_gpus import has_gpu
-from tests.ray.commands import farm, write_spec
-from tests.ray.head import Head, free_port, ray_head, tool
-from tests.ray.specs import document
+from tests.ray.kit.commands import farm, write_spec
+from tests.ray.kit.head import Head, free_port, ray_head, tool
+from tests.ray.kit.specs import document
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 
-from tests.ray.commands import ROOT, environment
-from tests.ray.nodes import MIB, Nodes, head_and_nodes
+from tests.ray.kit.commands import ROOT, environment
+from tests.ray.kit.nodes import MIB, Nodes, head_and_nodes
 
 ASK = """
 import json, sys

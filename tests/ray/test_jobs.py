@@ -10,7 +10,7 @@ import pytest
 from cluster.job_server.jobs import JobRequest, JobServer
 from jobs.errors import CannotRun
 from tests.light_install import answers
-from tests.ray.head import Head, free_port, ray_head
+from tests.ray.kit.head import Head, free_port, ray_head
 
 
 def test_output_is_followed_and_the_exit_code_known(head: Head, tmp_path: Path) -> None:

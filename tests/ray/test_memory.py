@@ -10,7 +10,7 @@ from cluster.base import Cluster
 from farm.events import JobFinished, TaskCommitted
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
-from tests.ray.specs import chunks, document, load
+from tests.ray.kit.specs import chunks, document, load
 
 ALLOWED_BYTES = 100_000_000
 

@@ -9,9 +9,9 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from tests.ray.commands import started, write_spec
-from tests.ray.head import Head
-from tests.ray.specs import document
+from tests.ray.kit.commands import started, write_spec
+from tests.ray.kit.head import Head
+from tests.ray.kit.specs import document
 
 JOB = "metered"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.ray.commands import committed, environment, farm, started, write_spec
-from tests.ray.head import tool
-from tests.ray.nodes import Nodes
-from tests.ray.processes import until
-from tests.ray.specs import JOB, document, records
+from tests.ray.kit.commands import committed, environment, farm, started, write_spec
+from tests.ray.kit.head import tool
+from tests.ray.kit.nodes import Nodes
+from tests.ray.kit.processes import until
+from tests.ray.kit.specs import JOB, document, records
 
 TOPOLOGY = "sample=1,upscale=1,decode=1,segment=1"
 

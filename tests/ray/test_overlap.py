@@ -20,7 +20,7 @@ from farm.topology.bound import job_facts
 from jobs.planning.plan import make_plan
 from jobs.tasks.graph import build_graph
 from jobs.tasks.topology import Machine, parse_topology
-from tests.ray.specs import document, load, records, render
+from tests.ray.kit.specs import document, load, records, render
 
 SECONDS = {"sample_s": 0.4, "upscale_s": 0.1, "decode_s": 0.2}
 ALLOWED = 1.05

@@ -29,6 +29,8 @@ def worker_class() -> type:
 
     from jobs.errors import BadOutput as _BadOutput
 
+    failures = {"bad": _BadOutput("a black frame; look at the seed"), "bug": KeyError("no such key")}
+
     class Trivial:
         def __init__(self, config: dict) -> None:
             self.config = config
@@ -41,19 +43,15 @@ def worker_class() -> type:
         def run(self, order: dict, cached: Any) -> Any:
             _time.sleep(order.get("sleep_s", 0))
             kind = order.get("do")
-            if kind == "bad":
-                raise _BadOutput("a black frame; look at the seed")
-            if kind == "bug":
-                raise KeyError("no such key")
-            if kind == "pid":
-                return _os.getpid()
+            if kind in failures:
+                raise failures[kind]
             if kind == "make":
                 self.payloads[order["task"]] = _np.full(order["size"], 7, dtype=_np.uint8)
                 return "made"
             if kind == "read":
                 held = cached.get(order["of"])
                 return None if held is None else int(held.sum())
-            return order
+            return _os.getpid() if kind == "pid" else order
 
         def payload(self, task: str) -> Any:
             return self.payloads.get(task)

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.base import Cluster
 from farm.events import TaskCommitted, TaskStarted, WorkerPlaced, WorkerReady
-from tests.ray.specs import document, render
+from tests.ray.kit.specs import document, render
 
 
 @pytest.mark.parametrize("topology", ["sample=2,upscale=1,decode=1,segment=1", "mono=2@0.5"])

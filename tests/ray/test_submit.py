@@ -16,9 +16,9 @@ from ray.job_submission import JobSubmissionClient
 from farm.cli.results import result_schema
 from jobs.store.documents import STATE
 from jobs.store.store import Store
-from tests.ray.commands import ROOT, environment, farm, write_spec
-from tests.ray.head import Head, tool
-from tests.ray.specs import JOB, Rendered, document, render_alone
+from tests.ray.kit.commands import ROOT, environment, farm, write_spec
+from tests.ray.kit.head import Head, tool
+from tests.ray.kit.specs import JOB, Rendered, document, render_alone
 
 TOPOLOGY = "mono=1,segment=1"
 UPLOAD_LIMIT_BYTES = 100 * 2**20
@@ -117,7 +117,7 @@ def test_exit_code_of_the_render_comes_through(head: Head, tmp_path: Path) -> No
 
 def test_no_wait_and_ray_job_stop(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
     from cluster.job_server.jobs import JobServer
-    from tests.ray.commands import committed, wait_for_commits
+    from tests.ray.kit.commands import committed, wait_for_commits
 
     runs = tmp_path / "runs"
     data = document(tmp_path / "out", count=2, sample_s=0.5)

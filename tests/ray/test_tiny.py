@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.base import Cluster
-from tests.ray.specs import render, render_alone, tiny_document
+from tests.ray.kit.specs import render, render_alone, tiny_document
 
 TOPOLOGIES = (
     "mono=1",

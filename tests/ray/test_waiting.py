@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.ray.commands import farm, started, write_spec
-from tests.ray.head import Head, ray_head
-from tests.ray.processes import until
-from tests.ray.specs import JOB, document, records
+from tests.ray.kit.commands import farm, started, write_spec
+from tests.ray.kit.head import Head, ray_head
+from tests.ray.kit.processes import until
+from tests.ray.kit.specs import JOB, document, records
 
 
 @pytest.fixture(scope="module")

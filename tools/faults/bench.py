@@ -17,8 +17,8 @@ from farm.verbs.verify import verify_job
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
 from tests.durability.conftest import JOB, film_spec
-from tests.ray.commands import committed, started, wait_for_commits, write_spec
-from tests.ray.processes import until
+from tests.ray.kit.commands import committed, started, wait_for_commits, write_spec
+from tests.ray.kit.processes import until
 
 BOUND_S = 240.0
 """A driver that has not ended by then hangs."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from tests.durability.conftest import film_spec
-from tests.ray.nodes import head_and_nodes
-from tests.ray.processes import descendants, farm_workers, title
+from tests.ray.kit.nodes import head_and_nodes
+from tests.ray.kit.processes import descendants, farm_workers, title
 from tools.faults.bench import SLOW, Bench
 from tools.faults.trial import Trial
 

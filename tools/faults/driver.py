@@ -13,7 +13,7 @@ from functools import partial
 
 from jobs.store.store import Store
 from tests.durability.conftest import JOB
-from tests.ray.commands import ROOT, farm, write_spec
+from tests.ray.kit.commands import ROOT, farm, write_spec
 from tools.faults.bench import Bench
 from tools.faults.trial import Trial
 

@@ -15,7 +15,7 @@ from typing import Any
 from farm.verbs.verify import verify_job
 from tests.durability.conftest import JOB
 from tests.faulty_s3 import Answer, LostAnswers, Silence, faulty_s3, ignoring_the_condition
-from tests.ray.commands import farm, write_spec
+from tests.ray.kit.commands import farm, write_spec
 from tools.faults.bench import Bench
 from tools.faults.trial import Trial
 

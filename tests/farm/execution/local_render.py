@@ -11,7 +11,7 @@ from farm.events import Event
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
 from jobs.tasks.task import Stage
-from tests.ray.specs import Rendered, collected, load
+from tests.ray.kit.specs import Rendered, collected, load
 
 Meanwhile = Callable[[Event], object]
 

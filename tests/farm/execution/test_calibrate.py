@@ -16,7 +16,7 @@ from jobs.planning.plan import make_plan
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 from tests.farm.execution.local_render import render
-from tests.ray.specs import Rendered, load, render_alone, tiny_document
+from tests.ray.kit.specs import Rendered, load, render_alone, tiny_document
 
 CHUNKS = 3
 """Of a shorter job nothing is worth measuring."""

@@ -27,7 +27,7 @@ from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
 from jobs.tasks.task import Stage
 from tests.farm.execution.local_render import render
-from tests.ray.specs import JOB, Rendered, document, records
+from tests.ray.kit.specs import JOB, Rendered, document, records
 
 TOPOLOGY = "mono=1,segment=1"
 TASK = "take0/00001/decode"

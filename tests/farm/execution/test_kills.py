@@ -1,6 +1,6 @@
 """A process of each stage dies, alone or with its node, in the middle of a task or once it is committed.
 
-`tests/ray/test_kill_matrix.py` kills real processes.
+`tests/ray/faults/test_kill_matrix.py` kills real processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from farm.state.job_state import DONE
 from jobs.planning.plan import make_plan
 from jobs.tasks.graph import build_graph
 from tests.farm.execution.local_render import render
-from tests.ray.specs import document, load
+from tests.ray.kit.specs import document, load
 
 STAGED = "sample=1,upscale=1,decode=1,segment=1"
 MONO = "mono=2,segment=1"

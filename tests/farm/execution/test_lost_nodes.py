@@ -12,7 +12,7 @@ from farm.events import Event, Notice, TaskCommitted, TaskStarted, WorkerGone, W
 from farm.state.job_state import DONE, PAUSED
 from farm.workers.outage import Patience
 from tests.farm.execution.local_render import render
-from tests.ray.specs import Rendered, document
+from tests.ray.kit.specs import Rendered, document
 
 HALVES = "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"
 """Two nodes of three hold it, so one may die."""

@@ -15,7 +15,7 @@ from cluster.storage import StorageProof, plant
 from farm.events import Event, JobFinished, TaskCommitted, WorkerReady
 from farm.state.job_state import DONE, PAUSED
 from tests.farm.execution.local_render import render
-from tests.ray.specs import JOB, Rendered, document, render_alone
+from tests.ray.kit.specs import JOB, Rendered, document, render_alone
 
 TOPOLOGY = "sample=1,decode=1,segment=1"
 ROOM_BYTES = 300 << 10

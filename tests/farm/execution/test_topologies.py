@@ -31,7 +31,7 @@ from jobs.store.store import Store
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 from tests.farm.execution.local_render import render
-from tests.ray.specs import JOB, document, load, render_alone
+from tests.ray.kit.specs import JOB, document, load, render_alone
 
 TOPOLOGIES = [
     "mono=1",

@@ -22,7 +22,7 @@ from farm.session.session import JobSession
 from farm.workers.reference_worker import WINDOW_S
 from farm.workers.workforce import arrange
 from jobs.errors import FailureKind
-from tests.ray.specs import document, load
+from tests.ray.kit.specs import document, load
 
 H100, A100 = "H100", "A100"
 

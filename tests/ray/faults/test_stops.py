@@ -12,10 +12,10 @@ import pytest
 from farm.events import JobPlanned, TaskCommitted
 from jobs.store.documents import STATE
 from jobs.store.store import Store
-from tests.ray.commands import committed, started, wait_for_commits, write_spec
-from tests.ray.head import Head
-from tests.ray.processes import alive, descendants, farm_workers, until
-from tests.ray.specs import JOB, Rendered, document, render_alone
+from tests.ray.kit.commands import committed, started, wait_for_commits, write_spec
+from tests.ray.kit.head import Head
+from tests.ray.kit.processes import alive, descendants, farm_workers, until
+from tests.ray.kit.specs import JOB, Rendered, document, render_alone
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import pytest
 from cluster.base import Cluster
 from farm.events import WorkerGone
 from farm.state.job_state import DONE
-from tests.ray.commands import farm, write_spec
-from tests.ray.head import ray_head
-from tests.ray.processes import alive, until
-from tests.ray.specs import document, records, render
+from tests.ray.kit.commands import farm, write_spec
+from tests.ray.kit.head import ray_head
+from tests.ray.kit.processes import alive, until
+from tests.ray.kit.specs import document, records, render
 
 TOPOLOGY = "mono=1,segment=1"
 TASK = "take0/00001/decode"

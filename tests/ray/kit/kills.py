@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.ray.commands import farm, started, write_spec
-from tests.ray.nodes import Nodes
-from tests.ray.processes import alive, state, until
-from tests.ray.specs import records
+from tests.ray.kit.commands import farm, started, write_spec
+from tests.ray.kit.nodes import Nodes
+from tests.ray.kit.processes import alive, state, until
+from tests.ray.kit.specs import records
 
 MID, BOUNDARY = "mid", "boundary"
 LOG_NAMES = {"driver": "task_started", "worker": "worker_gone", "raylet": "worker_gone"}

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from tests.ray.processes import until
-from tests.ray.specs import records
+from tests.ray.kit.processes import until
+from tests.ray.kit.specs import records
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def write_spec(folder: Path, data: Mapping[str, Any]) -> Path:

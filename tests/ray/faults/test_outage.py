@@ -10,9 +10,9 @@ from pathlib import Path
 from farm.state.job_state import PAUSED
 from jobs.store.documents import STATE
 from jobs.store.store import Store
-from tests.ray.commands import committed, farm, started, wait_for_commits, write_spec
-from tests.ray.processes import descendants, title, until
-from tests.ray.specs import JOB, document
+from tests.ray.kit.commands import committed, farm, started, wait_for_commits, write_spec
+from tests.ray.kit.processes import descendants, title, until
+from tests.ray.kit.specs import JOB, document
 
 BOUND_S = 60.0
 """Ray takes up to half a minute to declare a node dead."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.ray.processes import alive
+from tests.ray.kit.processes import alive
 
 MIB = 2**20
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.ray.commands import farm, write_spec
-from tests.ray.specs import document, records
+from tests.ray.kit.commands import farm, write_spec
+from tests.ray.kit.specs import document, records
 
 
 def test_a_bucket_serves_as_well(

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ray.head import Head
-from tests.ray.kills import BOUNDARY, MID, STAGED, Cell, Job, strike, verify
-from tests.ray.nodes import Nodes
-from tests.ray.specs import COLOURS, WAYS, render_alone, tiny_chunks, tiny_document
+from tests.ray.kit.head import Head
+from tests.ray.kit.kills import BOUNDARY, MID, STAGED, Cell, Job, strike, verify
+from tests.ray.kit.nodes import Nodes
+from tests.ray.kit.specs import COLOURS, WAYS, render_alone, tiny_chunks, tiny_document
 
 STAGES = ("encode", "sample", "upscale", "decode", "segment")
 HALVES = "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"
