@@ -71,7 +71,8 @@ def _both(told: str, inferred: str) -> str:
 
 
 def _fills_diffusers(path: Path) -> str:
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, transformer_component, vae_component
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import transformer_component, vae_component
 
     checkpoint = Checkpoint.open(path)
     for make in (transformer_component, vae_component):
@@ -124,7 +125,7 @@ def _whole_and_alone(whole: Path, folder: Path) -> Iterator[tuple[str, dict[str,
     """One file, its transformer alone, and the same in few bits."""
     from safetensors.torch import load_file, save_file
 
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
+    from actors.engines.diffusers.checkpoint import Checkpoint
 
     tensors = load_file(whole)
 
@@ -153,7 +154,8 @@ def _whole_and_alone(whole: Path, folder: Path) -> Iterator[tuple[str, dict[str,
 
 def _folders(whole: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Models in diffusers' folders."""
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_vae
 
     parts = folder / "parts"
     load_transformer(Checkpoint.open(whole)).save_pretrained(parts / "transformer", max_shard_size="500KB")

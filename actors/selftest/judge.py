@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.files import find_files
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, transformer_component
+from actors.engines.diffusers.ltx_video.checkpoint import transformer_component
 from actors.engines.diffusers.ltx_video.tokens import tokens_of
 from actors.engines.diffusers.samplers import noise_source
 from actors.engines.schedule import ltx_sigmas

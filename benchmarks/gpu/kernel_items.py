@@ -145,8 +145,8 @@ def _decoder(bench: Bench) -> tuple[Any, Callable[[], Any]]:
     """A VAE of real width, and one decode of a clip at 2x to uint8 on the device."""
     import torch
 
+    from actors.engines.diffusers.codec import VideoCodec
     from actors.engines.diffusers.ltx_video import architecture
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
 
     config = configs_of("rehearsal")["vae"] | (REAL_VAE if bench.real else {})
     dtype = torch.bfloat16 if bench.real else torch.float32

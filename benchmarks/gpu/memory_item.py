@@ -158,7 +158,7 @@ def _fail_whole_decodes() -> None:
     """Where there is no device memory to take away: decodes without tiles fail as they would."""
     import torch
 
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+    from actors.engines.diffusers.codec import VideoCodec
 
     def fail(self: Any, latents: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory (rehearsal)")
@@ -168,7 +168,7 @@ def _fail_whole_decodes() -> None:
 
 
 def _allow_whole_decodes() -> None:
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+    from actors.engines.diffusers.codec import VideoCodec
 
     if whole_decode:
         VideoCodec.decode = whole_decode.pop()  # type: ignore[method-assign]

@@ -66,12 +66,8 @@ def test_random_checkpoints_have_the_size_of_the_model(size: str, billions: floa
 def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
     import torch
 
-    from actors.engines.diffusers.ltx_video.checkpoint import (
-        Checkpoint,
-        load_transformer,
-        load_upsampler,
-        load_vae,
-    )
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_upsampler, load_vae
 
     path = tmp_path / "small.safetensors"
     write(path, layout("rehearsal"), "cpu")

@@ -35,7 +35,8 @@ def by_core(path: Path, dtype: str) -> dict[str, Any]:
 
 
 def by_farm(path: Path, dtype: str) -> dict[str, Any]:
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import load_transformer
     from actors.engines.diffusers.ltx_video.names import original_transformer_state
 
     module = load_transformer(Checkpoint.open(path), getattr(torch, dtype))

@@ -58,7 +58,8 @@ def test_the_transformer_agrees_with_diffusers(tiny: tuple[Any, Any]) -> None:
     import torch
 
     from actors.engines.comfyui.loading.tiny import tiny_conditioning
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import load_transformer
     from actors.models import TINY_CHECKPOINT
 
     theirs = load_transformer(Checkpoint.open(TINY_CHECKPOINT), torch.float32).eval()
@@ -97,8 +98,9 @@ def _coords(frames: int, height: int, width: int) -> Any:
 def test_the_vae_agrees_with_diffusers(tiny: tuple[Any, Any], generated: Any) -> None:
     import torch
 
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_vae
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.codec import VideoCodec
+    from actors.engines.diffusers.ltx_video.checkpoint import load_vae
     from actors.models import TINY_CHECKPOINT
 
     codec = VideoCodec(load_vae(Checkpoint.open(TINY_CHECKPOINT), torch.float32).eval())

@@ -29,7 +29,8 @@ def pipeline_of(kind: Any, farm: Any, file: Any) -> Any:
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import load_transformer
 
     shifted = kind.__name__ == "LTXPipeline"
     scheduler = FlowMatchEulerDiscreteScheduler(

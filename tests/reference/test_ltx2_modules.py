@@ -26,8 +26,8 @@ class Sides:
     def ours(self, make: str) -> Any:
         import torch
 
+        from actors.engines.diffusers.checkpoint import Checkpoint
         from actors.engines.diffusers.ltx2 import components
-        from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
 
         return getattr(components, f"{make}_component")(Checkpoint.open(self.path)).load(torch.float32)
 
@@ -141,7 +141,7 @@ def _side(tokens: int, axes: int, sigma: float, context: Any) -> dict[str, Any]:
 def test_video_vae(version: str, sides: Callable[[str], Sides]) -> None:
     import torch
 
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+    from actors.engines.diffusers.codec import VideoCodec
 
     both, pixels, latents = sides(version), noise(1, 3, 9, 64, 64).clamp(-1, 1), noise(1, 128, 3, 2, 2)
     codec = VideoCodec(both.ours("vae"))

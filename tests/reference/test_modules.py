@@ -95,7 +95,7 @@ def test_the_upsampler(name: str, sides: Sides, note: Any) -> None:
     import torch
     from farm_side import noise
 
-    from actors.engines.diffusers.ltx_video.codec import upsample
+    from actors.engines.diffusers.codec import upsample
 
     reference, farm = sides(name)
     latents = noise(3, 4, 4) * 1.5 + 0.2

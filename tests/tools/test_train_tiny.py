@@ -8,12 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from actors.engines.diffusers.ltx_video.checkpoint import (
-    Checkpoint,
-    load_transformer,
-    load_upsampler,
-    load_vae,
-)
+from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_upsampler, load_vae
 from actors.models import TINY_CHECKPOINT
 from tools.train_tiny import fast
 from tools.train_tiny.bank import SLOTS, Bank

@@ -10,12 +10,8 @@ from pathlib import Path
 
 import torch
 
-from actors.engines.diffusers.ltx_video.checkpoint import (
-    Checkpoint,
-    load_transformer,
-    load_upsampler,
-    load_vae,
-)
+from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_upsampler, load_vae
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
 from benchmarks.tiny.detector import read

@@ -8,12 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.ltx_video.checkpoint import (
-    Checkpoint,
-    load_transformer,
-    load_upsampler,
-    load_vae,
-)
+from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_upsampler, load_vae
 from actors.engines.diffusers.ltx_video.names import original_transformer_state, original_vae_state
 from tools.train_tiny.modules import TRANSFORMER_CONFIG, UPSAMPLER_CONFIG, VAE_CONFIG, text_config
 from tools.train_tiny.training import save

@@ -19,7 +19,7 @@ from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
     from actors.engines.diffusers.ltx2.runner import Ltx2Runner
-    from actors.engines.diffusers.runner import Runner
+    from actors.engines.diffusers.ltx_video.runner import Runner
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
@@ -157,7 +157,7 @@ def _runner_for(files: ModelFiles) -> type[Runner]:
         from actors.engines.diffusers.ltx2.runner import Ltx2Runner
 
         return Ltx2Runner
-    from actors.engines.diffusers.runner import Runner
+    from actors.engines.diffusers.ltx_video.runner import Runner
 
     return Runner
 

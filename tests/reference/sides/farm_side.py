@@ -14,9 +14,9 @@ from lightricks import Words
 from torch import Tensor
 
 from actors.engines.base import Arriving
-from actors.engines.diffusers import runner as runner_module
 from actors.engines.diffusers.files import find_files
-from actors.engines.diffusers.runner import Runner
+from actors.engines.diffusers.ltx_video import runner as runner_module
+from actors.engines.diffusers.ltx_video.runner import Runner
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
 from jobs.planning.params import GuideUse, PlannedGuider, SampleParams, Sampling, UpscaleParams

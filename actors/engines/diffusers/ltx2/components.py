@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.configs import Config, UnsupportedCheckpoint
 from actors.engines.diffusers.ltx2.models import (
     Arguments,
     Shapes,
@@ -37,8 +39,6 @@ from actors.engines.diffusers.ltx2.sound_models import (
     wide_vocoder_arguments,
 )
 from actors.engines.diffusers.ltx2.vae_model import vae_arguments
-from actors.engines.diffusers.ltx_video.architecture import Config, UnsupportedCheckpoint
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, Component
 from jobs.weights.describe import transformer_prefix, vae_prefix
 from jobs.weights.header import component_config
 from jobs.weights.numbers import is_note

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.codec import VideoCodec
+from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
 from actors.engines.diffusers.ltx2 import components
 from actors.engines.diffusers.ltx2.denoise import Transformer
@@ -17,9 +20,6 @@ from actors.engines.diffusers.ltx2.sound import SoundCodec
 from actors.engines.diffusers.ltx2.text import GemmaStates, Prompts, States, TinyStates
 from actors.engines.diffusers.ltx2.vae_model import is_ltx2_vae
 from actors.engines.diffusers.ltx_video import checkpoint, lora
-from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, Component
-from actors.engines.diffusers.ltx_video.codec import VideoCodec
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
 from jobs.errors import Problem, SpecError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors.engines.diffusers.ltx_video.architecture import Config, UnsupportedCheckpoint
+from actors.engines.diffusers.configs import Config, UnsupportedCheckpoint
 from jobs.weights.header import Tensor
 
 Shapes = Mapping[str, Tensor]

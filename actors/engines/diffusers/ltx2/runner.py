@@ -11,6 +11,7 @@ from torch import Tensor
 
 from actors.engines.base import Arriving, when_landed
 from actors.engines.diffusers import kernels
+from actors.engines.diffusers.codec import VideoCodec, upsample
 from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.ltx2.denoise import Context, Pass, denoise
 from actors.engines.diffusers.ltx2.guider import Forward, Guider
@@ -18,8 +19,7 @@ from actors.engines.diffusers.ltx2.loading import Denoising, Ltx2Loader
 from actors.engines.diffusers.ltx2.pieces import Piece, Sound
 from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
-from actors.engines.diffusers.ltx_video.codec import VideoCodec, upsample
-from actors.engines.diffusers.runner import Runner, sampler_of
+from actors.engines.diffusers.ltx_video.runner import Runner, sampler_of
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import bring_home
 from actors.payload import Payload, from_torch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.engines.diffusers.configs import Config, UnsupportedCheckpoint
 from actors.engines.diffusers.ltx2.models import Arguments, Shapes, count
-from actors.engines.diffusers.ltx_video.architecture import Config, UnsupportedCheckpoint
 
 DILATIONS = (1, 3, 5)
 FACTORS = {

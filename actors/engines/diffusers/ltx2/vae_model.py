@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.engines.diffusers.configs import Config, UnsupportedCheckpoint
 from actors.engines.diffusers.ltx2.models import Arguments, Shapes, count
-from actors.engines.diffusers.ltx_video.architecture import Config, UnsupportedCheckpoint
 
 STEPS = {4: "spatial", 2: "temporal", 8: "spatiotemporal"}
 """What a change of resolution does, by how many values become one."""

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.diffusers.configs import Config, UnsupportedCheckpoint
+
 if TYPE_CHECKING:
-    import torch
     from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
     from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 
-Config = Mapping[str, Any]
-State = dict[str, "torch.Tensor"]
 Block = tuple[str, dict[str, Any]]
-
-
-class UnsupportedCheckpoint(ValueError):
-    """The file is no LTX-Video checkpoint, or has a block that the diffusers modules cannot express."""
 
 
 DOWN_TYPES = {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
+from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from jobs.weights.describe import vae_version
 from jobs.weights.header import Tensor
 

@@ -11,17 +11,16 @@ from typing import Any
 import torch
 
 from actors.engines.diffusers import feedforward
+from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
+from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
 from actors.engines.diffusers.ltx_video import attention, lora
-from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
 from actors.engines.diffusers.ltx_video.checkpoint import (
-    Checkpoint,
-    Component,
     transformer_component,
     upsampler_component,
     vae_component,
 )
-from actors.engines.diffusers.ltx_video.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
 from actors.engines.diffusers.ltx_video.text import PromptEncoder, T5Prompts, TinyPrompts
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from actors.engines.diffusers.ltx_video.architecture import (
-    DOWN_TYPES,
-    Block,
-    Config,
-    UnsupportedCheckpoint,
-    blocks_of,
-)
+from actors.engines.diffusers.configs import Config, UnsupportedCheckpoint
+from actors.engines.diffusers.ltx_video.architecture import DOWN_TYPES, Block, blocks_of
 
 Value = TypeVar("Value")
 """A tensor, or whatever else is kept by a tensor's name."""

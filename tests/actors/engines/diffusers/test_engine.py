@@ -203,7 +203,8 @@ def test_a_diffusers_folder_gives_the_same_film(
     random_checkpoint: Path, tmp_path: Path, engine: Engine, conditioning: Payload
 ) -> None:
     """One code path for single files and folders; text comes from elsewhere here, since T5 is large."""
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_vae
 
     opened = Checkpoint.open(random_checkpoint)
     load_transformer(opened).save_pretrained(tmp_path / "transformer")

@@ -14,8 +14,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.files import ModelFiles, find_files
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_vae
 from actors.engines.diffusers.ltx_video.loading import Loader
 from jobs.errors import CannotRun, SpecError
 from jobs.spec.engine import EngineConfig

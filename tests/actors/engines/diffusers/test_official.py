@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
+from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.ltx_video.checkpoint import (
-    Checkpoint,
-    Component,
     transformer_component,
     upsampler_component,
     vae_component,

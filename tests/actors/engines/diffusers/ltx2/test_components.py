@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.ltx2.components import (
     audio_vae_component,
     connectors_component,
@@ -14,8 +16,6 @@ from actors.engines.diffusers.ltx2.components import (
     vae_component,
     vocoder_component,
 )
-from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, Component
 from tests.official.files import write_sparse
 from tests.official.ltx2_files import PREFIX, VERSIONS, metadata, shapes, write_narrow, write_single_file
 

@@ -10,8 +10,10 @@ import torch
 from diffusers.loaders.single_file_utils import convert_ltx_vae_checkpoint_to_diffusers
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.ltx_video.architecture import UnsupportedCheckpoint, build_vae
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer, load_vae
+from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.configs import UnsupportedCheckpoint
+from actors.engines.diffusers.ltx_video.architecture import build_vae
+from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_vae
 from actors.engines.diffusers.ltx_video.names import original_vae_state, vae_state
 
 CONV = [

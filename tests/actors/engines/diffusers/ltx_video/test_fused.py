@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.ltx_video import attention, fused
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_transformer
+from actors.engines.diffusers.ltx_video.checkpoint import load_transformer
 from actors.models import TINY_CHECKPOINT
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}

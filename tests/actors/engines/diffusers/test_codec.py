@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from actors.engines.diffusers.checkpoint import Checkpoint
+from actors.engines.diffusers.codec import VideoCodec, tile_spans
 from actors.engines.diffusers.ltx_video.architecture import build_vae
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint, load_vae
-from actors.engines.diffusers.ltx_video.codec import VideoCodec, tile_spans
+from actors.engines.diffusers.ltx_video.checkpoint import load_vae
 from jobs.frames import Span
 from jobs.planning.params import Tiles
 

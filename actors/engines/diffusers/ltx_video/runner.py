@@ -13,9 +13,9 @@ from torch import Tensor
 
 from actors.engines.base import Arriving, FreeLevel
 from actors.engines.diffusers import feedforward, kernels
+from actors.engines.diffusers.codec import VideoCodec, upsample
 from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.guidance import Pass, make_guidance
-from actors.engines.diffusers.ltx_video.codec import VideoCodec, upsample
 from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
 from actors.engines.diffusers.ltx_video.tokens import Guide, build_sequence

@@ -1,0 +1,117 @@
+"""Model files -> modules, without network: what every family has in common.
+
+Every way in ends in a `Component`, which is complete before a tensor is read: each tensor of the module is in
+the file with its shape, and nothing else is there but what is known to be harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actors.engines.diffusers.configs import Config, State, UnsupportedCheckpoint
+from actors.engines.diffusers.stored import read_tensors
+from jobs.weights.header import Tensor, Weights, WeightsFault, read_weights
+from jobs.weights.numbers import is_note, unread_by_diffusers
+
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model file, or the folder of one diffusers component, with its header."""
+
+    path: Path
+    weights: Weights
+
+    @classmethod
+    def open(cls, path: Path) -> Checkpoint:
+        """Read the header of `path`. Raises `UnsupportedCheckpoint` where it has none."""
+        try:
+            return cls(path, read_weights(path))
+        except (OSError, WeightsFault) as error:
+            raise UnsupportedCheckpoint(str(error)) from error
+
+    @property
+    def configs(self) -> Config:
+        """The configs in the metadata, by component; empty where there are none."""
+        return self.weights.config
+
+    def has(self, component: str) -> bool:
+        """Whether the metadata describes `component` (`transformer`, `vae`, `text_encoder`,
+        `latent_upsampler`).
+        """
+        return component in self.configs
+
+    def state(self, prefix: str) -> State:
+        """The tensors whose names start with `prefix`, without it, as stored."""
+        names = [name for name in self.weights.tensors if name.startswith(prefix)]
+        return {name[len(prefix) :]: tensor for name, tensor in read_tensors(self.path, names, None)}
+
+
+@dataclass(frozen=True)
+class Component:
+    """One model: how it is built, and what its tensors are called in the file."""
+
+    checkpoint: Checkpoint
+    what: str
+    build: Callable[[], Any]
+    stored: Mapping[str, str]
+    family: str = "LTX-Video"
+
+    def shapes(self) -> dict[str, Tensor]:
+        """The file's tensors by their names in the module."""
+        return {name: self.checkpoint.weights.tensors[key] for name, key in self.stored.items()}
+
+    def empty(self) -> Any:
+        """The module without memory of its own. Raises `UnsupportedCheckpoint` where the file does not fill
+        it.
+
+        Drawing fresh weights for a model of 13 billion parameters in float32, only to replace them, takes
+        minutes and 50 GiB.
+        """
+        with torch.device("meta"):
+            module = self.build()
+        fault = self._misfit({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()})
+        if fault:
+            raise UnsupportedCheckpoint(f"{self.checkpoint.path.name}: {fault}")
+        return module
+
+    def load(self, dtype: torch.dtype | None = None) -> Any:
+        """The module in eval mode with the file's weights, in `dtype` (default: as stored)."""
+        module = self.empty()
+        names = {self.stored[name]: name for name in module.state_dict()}
+        state = {names[key]: tensor for key, tensor in read_tensors(self.checkpoint.path, names, dtype)}
+        module.load_state_dict(state, strict=True, assign=True)
+        return module.eval().requires_grad_(False)
+
+    def _misfit(self, wanted: Mapping[str, tuple[int, ...]]) -> str:
+        """What keeps the file from filling the module, empty where nothing does."""
+        found = self.checkpoint.weights.tensors
+        quantised = unread_by_diffusers(self.checkpoint.weights, self.shapes())
+        if quantised:
+            return f"its weights are {quantised}, which this engine does not read"
+        missing = [name for name in wanted if name not in self.stored]
+        if missing:
+            return f"{_listed(missing)} of this {self.what} {_verb(missing)} missing"
+        over = [key for name, key in self.stored.items() if name not in wanted and not is_note(key)]
+        if over:
+            return f"{_listed(over)} {_verb(over)} no tensor of an {self.family} {self.what}"
+        for name, shape in wanted.items():
+            stored = found[self.stored[name]].shape
+            if stored != shape:
+                return f"{self.stored[name]} is {list(stored)}, and {list(shape)} in this {self.what}"
+        return ""
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _verb(names: list[str]) -> str:
+    return "are" if len(names) > 1 else "is"
