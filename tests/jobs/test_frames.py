@@ -255,6 +255,9 @@ def test_audio_samples_never_drift(frame: int, rate: float) -> None:
 def test_ntsc_rates_are_exact() -> None:
     assert exact_rate(23.976) == exact_rate(24000 / 1001) == Fraction(24000, 1001)
     assert exact_rate(25.0) == 25
+    for nominal in (24, 30, 48, 60, 120, 240):
+        assert exact_rate(round(nominal / 1.001, 3)) == Fraction(nominal * 1000, 1001)
+        assert exact_rate(nominal) == nominal
     assert audio_sample(24000, 48000, 23.976) == 48000 * 1001
 
 
