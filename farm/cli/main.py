@@ -18,7 +18,6 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
-from farm import __version__
 from farm.cli import (
     check,
     cleanup,
@@ -43,6 +42,7 @@ from farm.cli import (
 from farm.cli.output import emit_note, emit_text, report_error
 from farm.cli.usage import USAGE, usage_error
 from jobs.errors import FarmError, JobCancelled
+from jobs.version import VERSION
 
 RENDERING = {"render", "resume"}
 INTERRUPTED = 130
@@ -51,7 +51,7 @@ INTERRUPTED = 130
 
 def _version(asked: bool) -> None:
     if asked:
-        emit_text(f"farm {__version__}")
+        emit_text(f"farm {VERSION}")
         raise typer.Exit
 
 

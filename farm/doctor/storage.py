@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.output.outlet import outlet_of
+from farm.output.outlets import outlet_of
 from farm.output.ownership import foreign_outputs
 from jobs.errors import FarmError
 from jobs.planning.planned import Plan

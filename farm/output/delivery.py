@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.media.ffmpeg import find_ffmpeg
-from farm.output.outlet import outlet_of
+from farm.output.outlets import outlet_of
 from farm.output.placing import Placing, Screen
 from farm.output.preview import Preview
 from farm.output.stitch import FilmFacts, assemble_film

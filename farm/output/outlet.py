@@ -79,18 +79,3 @@ class Outlet(Protocol):
     def fetch(self, name: str, copies: Scratch) -> Path:
         """A local path of the film, in `copies` where the outlet is remote. Raises FileNotFoundError."""
         ...
-
-
-def outlet_of(url: str) -> Outlet:
-    """The outlet for an output folder or URL; nothing is created. Raises StoreUnusable for a store without a
-    driver."""
-    from farm.output.local_outlet import LocalOutlet
-    from farm.output.remote_outlet import RemoteOutlet
-
-    return RemoteOutlet(url) if "://" in url else LocalOutlet(Path(url))
-
-
-def locate(address: str) -> tuple[Outlet, str]:
-    """Outlet and name of a film by its path or URL."""
-    folder, _, name = address.rpartition("/")
-    return outlet_of(folder or "/"), name

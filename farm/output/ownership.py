@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 
-from farm.output.outlet import outlet_of
+from farm.output.outlets import outlet_of
 from farm.output.records import OutputRecords
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
 from jobs.planning.output_names import film_name, output_names, same_name

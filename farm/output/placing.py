@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from farm.output.outlet import Outlet, Standing, locate
+from farm.output.outlet import Outlet, Standing
+from farm.output.outlets import locate
 from farm.output.records import Mark, OutputRecords, Record
 from jobs.errors import StorageProblem, StoreUnusable
 from jobs.hashing import sha256_of_file

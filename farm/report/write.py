@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from farm import __version__
 from farm.events import FilmDelivered
-from farm.output.outlet import locate, outlet_of
+from farm.output.outlets import locate, outlet_of
 from farm.report.gantt import gantt
 from farm.report.pictures import MOST_SEAMS, MOST_THUMBS, Seam, Thumb, seams, thumbs
 from farm.report.timeline import Timeline, explain_waits, read_timeline
@@ -28,6 +27,7 @@ from jobs.scratch import Scratch
 from jobs.store.documents import SPEC
 from jobs.store.store import Store
 from jobs.tasks.task import TaskGraph
+from jobs.version import VERSION
 
 REPORT = "report.html"
 MOST_WAITS, MOST_TROUBLES = 20, 200
@@ -109,7 +109,7 @@ def _content(store: Store) -> dict[str, Any]:
         "job": run.job,
         "state": state,
         "plan": plan,
-        "version": __version__,
+        "version": VERSION,
         "written": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "films": _films(store, plan, state, _previewed(entries)),
         "gantt": gantt(timeline),

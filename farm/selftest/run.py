@@ -262,8 +262,8 @@ class _Examination:
         from actors.compute import compute_class
         from actors.engines.diffusers.engine import PACKAGES
         from actors.packages import installed_versions
-        from farm import __version__
         from jobs.file_digests import file_digest
+        from jobs.version import VERSION
 
         verdicts = {part.verdict for part in parts}
         rest: Literal["pass", "incomplete"] = "incomplete" if "not run" in verdicts else "pass"
@@ -277,7 +277,7 @@ class _Examination:
             recipe=self.recipe,
             trained=self.request.trained,
             verdict="fail" if "fail" in verdicts else rest,
-            farm=__version__,
+            farm=VERSION,
             packages=installed_versions(PACKAGES),
             device=compute_class(self.request.device),
             dtype=self.subject.engine.dtype,

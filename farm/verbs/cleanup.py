@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from farm.output.outlet import locate
+from farm.output.outlets import locate
 from farm.output.records import OutputRecords
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import CANCELLED, DONE, FAILED, PARTIAL, STOPPED_EARLY

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from farm.events import SHARED, FilmDelivered
-from farm.output.outlet import locate
+from farm.output.outlets import locate
 from farm.state.event_log import EventLog, Logged
 from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, WaitingFor
 from farm.state.progress import STAGES, Progress, split_task

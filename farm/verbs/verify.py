@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from farm.output.outlet import locate
+from farm.output.outlets import locate
 from farm.output.records import OutputRecords
 from farm.state.event_log import EventLog, PassedOver
 from farm.state.fingerprint import DIGESTS_FORM

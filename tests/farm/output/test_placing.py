@@ -11,7 +11,8 @@ import fsspec
 import pytest
 
 from actors.media.frames import png_name
-from farm.output.outlet import Outlet, outlet_of
+from farm.output.outlet import Outlet
+from farm.output.outlets import outlet_of
 from farm.output.placing import Placing
 from farm.output.records import RECORD_FORM, Mark, OutputRecords, Record
 from farm.output.stitch import sequence_sha256

@@ -10,7 +10,7 @@ import pytest
 from actors.media.frames import Cut, read_video
 from actors.media.listing import packet_times
 from actors.media.process import Call
-from farm.output.outlet import outlet_of
+from farm.output.outlets import outlet_of
 from farm.output.placing import Placing, Screen
 from farm.output.preview import Preview
 from jobs.errors import CorruptArtifact, StorageProblem
