@@ -14,7 +14,7 @@ RUNS   ?= runs
 PROCESSES ?= 2
 PYTEST  = $(VENV)/bin/python -m pytest -q --numprocesses $(PROCESSES) --dist loadgroup
 
-.PHONY: install install-render install-test install-bench demo test test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint format dist bench clean
+.PHONY: install install-render install-test install-bench demo test test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint lint-ruff lint-format lint-types format dist bench clean
 
 install: $(VENV)/.farm
 install-render: $(VENV)/.render
@@ -81,9 +81,12 @@ test-reference-comfyui: $(COMFYUI_VENV)/.reference
 fidelity-comfyui: $(COMFYUI_VENV)/.reference
 	$(COMFYUI_VENV)/bin/python -m pytest -q -m 'reference and comfyui' tests/reference --write-fidelity
 
-lint: install-test
+lint: lint-ruff lint-format lint-types
+lint-ruff: install-test
 	$(VENV)/bin/ruff check .
+lint-format: install-test
 	$(VENV)/bin/ruff format --check .
+lint-types: install-test
 	$(VENV)/bin/mypy
 
 format: install-test
