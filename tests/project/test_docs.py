@@ -120,3 +120,11 @@ def test_every_page_is_reachable_from_the_readme_or_the_quick_start() -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "quickstart.md").read_text()
     lost = [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in text]
     assert lost == []
+
+
+def test_the_architectures_places_exist() -> None:
+    """Folders and modules, also those in the picture."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"\b((?:jobs|actors|cluster|farm|tests)/[\w/]+(?:\.py)?)", text))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
