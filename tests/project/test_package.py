@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -15,30 +13,9 @@ from pathlib import Path
 import pytest
 
 from jobs.version import VERSION
+from tests.distributions import ROOT, built, tracked
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("actors", "cluster", "farm", "jobs")
-BUILD = "import setuptools.build_meta as build, sys; build.build_{kind}(sys.argv[1])"
-
-
-def tracked() -> list[str]:
-    """The repository's files, those that are about to be added included."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    told = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [name for name in told if (ROOT / name).is_file()]
-
-
-def built(kind: str, source: Path, target: Path) -> Path:
-    """The file that the build backend makes of `source`."""
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD.format(kind=kind), str(target)],
-        cwd=source,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    (made,) = target.iterdir()
-    return made
 
 
 @pytest.fixture(scope="module")
