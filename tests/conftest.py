@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,7 @@ from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
 from jobs.planning.planned import AudioPlan, PlannedChunk, PlannedVideo
 
 ROOT = Path(__file__).parents[1]
-TESTS = Path(__file__).parent
-ON_RAY = TESTS / "ray"
+ON_RAY = Path(__file__).parent / "ray"
 
 
 SIDE = 64
@@ -53,12 +53,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In a parallel run the tests of a file stay together, for what they share is made once; those on Ray
-    share one, and begin first, as they take longest."""
-    for item in items:
-        on_ray = item.path.is_relative_to(ON_RAY)
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else str(item.path.relative_to(TESTS))))
+    """Tests on Ray begin first, as they take longest."""
     items.sort(key=lambda item: not item.path.is_relative_to(ON_RAY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In a parallel run the tests of a file stay in one process, for what they share is made once; those on
+    Ray all share one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "ray" if (ROOT / path).is_relative_to(ON_RAY) else path
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 class Marks:

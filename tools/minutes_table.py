@@ -30,7 +30,7 @@ def table(report: str) -> str:
     for case in suite.iter("testcase"):
         module, seconds = case.get("classname", ""), float(case.get("time", 0))
         took["/".join(module.split(".")[:2])].append(seconds)
-        slowest.append((seconds, f"{module.replace('.', '/')}.py::{case.get('name', '').partition('@')[0]}"))
+        slowest.append((seconds, f"{module.replace('.', '/')}.py::{case.get('name')}"))
     rows = [_row(f"`{folder}`", took[folder]) for folder in sorted(took, key=lambda each: -sum(took[each]))]
     every = [seconds for each in took.values() for seconds in each]
     most = ", ".join(f"`{name}` {seconds:.0f} s" for seconds, name in sorted(slowest, reverse=True)[:SLOWEST])

@@ -120,11 +120,12 @@ def test_a_node_with_other_software(exposed: Head, tmp_path: Path) -> None:
 
 
 @contextmanager
-def joined(head: Head, packages: Path) -> Iterator[None]:
-    """One more node, which looks for packages in `packages` first."""
+def joined(head: Head, packages: Path, gpus: int = 0) -> Iterator[None]:
+    """One more node, with logical GPUs, which looks for packages in `packages` first."""
     command = [
-        tool("ray"), "start", "--block", f"--address={head.gcs_address}", "--num-cpus=1", "--num-gpus=0",
-        "--object-store-memory=100000000", f"--node-ip-address={head.gcs_address.split(':')[0]}",
+        tool("ray"), "start", "--block", f"--address={head.gcs_address}", "--num-cpus=1",
+        f"--num-gpus={gpus}", "--object-store-memory=100000000",
+        f"--node-ip-address={head.gcs_address.split(':')[0]}",
     ]  # fmt: skip
     env = {**head.env, "PYTHONPATH": str(packages)}
     log = (packages / "node.log").open("wb")
@@ -163,6 +164,6 @@ def test_doctor_and_render_agree_on_a_cluster_without_gpus_and_their_advice_work
         assert f"`{option}`" in finding["fix"]
         rendered = farm("render", spec, *runs, *join, *option.split(), **env)
         assert rendered.returncode == 0, rendered.stderr
-    with ray_head(2, 4) as head:
-        code, findings = diagnosis(head.gcs_address, tmp_path / "runs", **env)
+        with joined(head, tmp_path, gpus=2):
+            code, findings = diagnosis(head.gcs_address, tmp_path / "runs", **env)
         assert (code, said(findings, "gpus", "fail")) == (0, [])

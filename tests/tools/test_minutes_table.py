@@ -7,7 +7,7 @@ import pytest
 from tools.minutes_table import BEGIN, END, put, table
 
 REPORT = """<testsuites><testsuite name="pytest" tests="3" time="90.0">
-<testcase classname="tests.ray.test_pool" name="test_death[1]@ray" time="61.0"/>
+<testcase classname="tests.ray.test_pool" name="test_death[1]" time="61.0"/>
 <testcase classname="tests.jobs.store.test_local" name="test_a" time="5.0"/>
 <testcase classname="tests.jobs.test_frames" name="test_b" time="1.0"/>
 </testsuite></testsuites>"""
