@@ -1,0 +1,63 @@
+"""A film with generated sound, from the command line to the file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from actors.media.audio import Listen, read_audio
+
+
+def test_a_film_of_two_chunks_has_sound_as_long_as_its_pictures(small_ltx2: Path, tmp_path: Path) -> None:
+    spec = {
+        "name": "sea",
+        "engine": {"checkpoint": str(small_ltx2)},
+        "defaults": {
+            "width": 64,
+            "height": 64,
+            "frame_rate": 24,
+            "sampler": "euler",
+            "cfg": 1.0,
+            "sigmas": [1.0, 0.725, 0.0],
+        },
+        "videos": [
+            {
+                "name": "dawn",
+                "audio": {"mode": "generate"},
+                "chunks": [
+                    {"generate": {"prompt": "a red ball bounces", "num_frames": 33}},
+                    {
+                        "extend": {
+                            "prompt": "a ball keeps bouncing",
+                            "overlap_frames": 16,
+                            "num_new_frames": 24,
+                        }
+                    },
+                ],
+            }
+        ],
+        "output": {"container": "mkv"},
+    }
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    command = [
+        sys.executable,
+        "-m",
+        "farm",
+        "render",
+        str(path),
+        "--serial",
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (film,) = tmp_path.glob("out/dawn.mkv")
+    samples = read_audio(str(film), Listen(0, 2 * 48000 + 18000, 48000))
+    # 57 frames are 2.375 s; 59 latents are 4 x 59 - 3 mel frames, 2.33 s, and silence is the rest.
+    heard = samples[:, : 48000 * 233 // 100]
+    quarters = [part.std() for part in (heard[:, i : i + 12000] for i in range(0, heard.shape[1], 12000))]
+    assert min(quarters) > 0 and heard[:, -1000:].std() > 0

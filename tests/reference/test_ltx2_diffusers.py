@@ -1,0 +1,214 @@
+"""Passes of LTX-2.5 beside diffusers' own pipelines, at equal noise, on modules that the farm fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.reference
+SAME = 1e-4
+RATE, FRAMES, SLOTS = 24.0, 49, (24, 48)
+FIRST = (1.0, 0.99375, 0.9875, 0.98125)
+SECOND = (0.909375, 0.725, 0.421875)
+"""Noise levels without the last, which is 0: diffusers adds it."""
+
+
+def drawn(*shape: int, seed: int) -> Any:
+    import torch
+
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class Model:
+    """Components of diffusers' pipelines, and the farm's view of them."""
+
+    parts: dict[str, Any]
+    states: Any
+    mask: Any
+
+    @property
+    def transformer(self) -> Any:
+        from actors.engines.diffusers.ltx2.denoise import Transformer
+
+        return Transformer(self.parts["transformer"], clean_frozen_sound=True)
+
+    def words(self) -> dict[Any, Any]:
+        from actors.engines.diffusers.ltx2.denoise import Context
+        from actors.engines.diffusers.ltx2.guider import Forward
+
+        video, audio, _ = self.parts["connectors"](self.states, self.mask, padding_side="left")
+        return {Forward.POSITIVE: Context(video, audio)}
+
+    def run(self, kind: Any, sigmas: tuple[float, ...], **settings: Any) -> Any:
+        """The latents that a pipeline of diffusers makes."""
+        import torch
+
+        pipeline = kind(**self.parts)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline(
+            sigmas=list(sigmas),
+            frame_rate=RATE,
+            prompt_embeds=self.states,
+            prompt_attention_mask=self.mask,
+            output_type="latent",
+            generator=torch.Generator().manual_seed(1),
+            **settings,
+        )
+
+    def normalised(self, latents: Any) -> Any:
+        from actors.engines.diffusers.ltx_video.codec import VideoCodec
+
+        return VideoCodec(self.parts["vae"]).normalize(latents)
+
+    def denoise(self, pieces: list[Any], sound: Any, sigmas: tuple[float, ...]) -> tuple[list[Any], Any]:
+        import torch
+
+        from actors.engines.diffusers.ltx2.denoise import Pass, denoise
+        from actors.engines.diffusers.samplers import euler
+
+        generator = torch.Generator().manual_seed(1)
+        sizes = (sum(piece.tokens for piece in pieces), sound.latents.shape[2])
+        noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
+        run = Pass(torch.tensor((*sigmas, 0.0)), RATE, 0, euler)
+        return denoise(self.transformer, run, pieces, sound, self.words(), noise)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    import torch
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    from actors.engines.diffusers.ltx2 import components
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
+    from tests.official.ltx2_files import write_narrow
+
+    path = write_narrow(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors", "2.5")
+    opened = Checkpoint.open(path)
+    parts = {
+        name: getattr(components, f"{name}_component")(opened).load(torch.float32)
+        for name in ("transformer", "connectors", "vae", "audio_vae", "vocoder")
+    }
+    mask = torch.zeros(1, 128, dtype=torch.long)
+    mask[:, -40:] = 1
+    others = {"scheduler": FlowMatchEulerDiscreteScheduler(), "text_encoder": None, "tokenizer": None}
+    return Model({**parts, **others}, drawn(1, 128, 64 * 3, seed=5), mask)
+
+
+def close(got: Any, wanted: Any) -> None:
+    assert got.shape == wanted.shape
+    assert float((got - wanted).abs().max() / wanted.abs().max()) <= SAME
+
+
+def empty_sound(count: int) -> Any:
+    import torch
+
+    from actors.engines.diffusers.ltx2.pieces import Sound
+
+    return Sound(torch.zeros(1, 8, count, 16), torch.zeros(count))
+
+
+def slot(latents: Any, frame: int) -> Any:
+    """A single frame that the transformer makes."""
+    import torch
+
+    from actors.engines.diffusers.ltx2.pieces import Piece
+
+    return Piece(latents, torch.zeros(1), frame, still=True, marked=True)
+
+
+def test_first_pass_with_slots(model: Model) -> None:
+    """DFR's first pass: a clip, and single frames between its latents."""
+    import torch
+    from diffusers import LTX2DFRPipeline
+
+    from actors.engines.diffusers.ltx2.pieces import Piece
+
+    with torch.inference_mode():
+        wanted = model.run(LTX2DFRPipeline, FIRST, height=64, width=64, num_frames=FRAMES)
+        pieces = [Piece.clip(torch.zeros(1, 128, 7, 2, 2))]
+        pieces += [slot(torch.zeros(1, 128, 1, 2, 2), frame) for frame in SLOTS]
+        made, audio = model.denoise(pieces, empty_sound(51), FIRST)
+    close(made[0], model.normalised(wanted.frames))
+    close(torch.cat(made[1:], dim=2), model.normalised(wanted.keyframes))
+    close(audio, _normalised_sound(model, wanted.audio))
+
+
+def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
+    """DFR's second pass: seeded slots, the first pass at half the size as reference, its sound made anew."""
+    import torch
+    from diffusers import LTX2DFRPipeline
+
+    from actors.engines.diffusers.ltx2.pieces import Piece, Sound
+
+    half, big = drawn(1, 128, 7, 2, 2, seed=2), drawn(1, 128, 7, 4, 4, seed=3)
+    stills, heard = drawn(1, 128, 2, 4, 4, seed=4), drawn(1, 8, 51, 16, seed=6)
+    with torch.inference_mode():
+        raw = [_raw(model, latents) for latents in (big, stills, half)]
+        wanted = model.run(
+            LTX2DFRPipeline, SECOND, height=128, width=128, num_frames=FRAMES, latents=raw[0],
+            keyframes_latents=raw[1], keyframe_positions=list(SLOTS), reference_latents=raw[2],
+            audio_latents=_raw_sound(model, heard),
+        )  # fmt: skip
+        pieces = [Piece.clip(big)]
+        pieces += [slot(stills[:, :, i : i + 1], frame) for i, frame in enumerate(SLOTS)]
+        pieces.append(Piece(half, torch.ones(7), causal=True, scale=2))
+        made, audio = model.denoise(pieces, Sound(heard, torch.zeros(51)), SECOND)
+    close(made[0], model.normalised(wanted.frames))
+    close(torch.cat(made[1:3], dim=2), model.normalised(wanted.keyframes))
+    close(audio, _normalised_sound(model, wanted.audio))
+    assert torch.equal(made[3], half)
+
+
+def test_images_at_the_start_and_later(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LTX2ConditionPipeline does not mark the first frame; the farm does, as DFR and ltx-core do."""
+    import numpy as np
+    import torch
+    from diffusers import LTX2ConditionPipeline
+    from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+    from PIL import Image
+
+    from actors.engines.diffusers.ltx2.pieces import Piece
+    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    conditions = [LTX2VideoCondition(picture, 0, 1.0, crf=0), LTX2VideoCondition(picture, 2, 1.0, crf=0)]
+    off = dict.fromkeys(
+        ("guidance_scale", "modality_scale", "audio_guidance_scale", "audio_modality_scale"), 1.0
+    )
+    off |= dict.fromkeys(("stg_scale", "audio_stg_scale", "guidance_rescale", "audio_guidance_rescale"), 0.0)
+    monkeypatch.setattr(type(model.transformer), "marks", False)
+    with torch.inference_mode():
+        image = VideoCodec(model.parts["vae"]).encode(pixels[None])
+        wanted = model.run(
+            LTX2ConditionPipeline, FIRST, conditions=conditions, height=64, width=64, num_frames=17,
+            spatio_temporal_guidance_blocks=None, negative_prompt_embeds=model.states, return_dict=False,
+            negative_prompt_attention_mask=model.mask, use_cross_timestep=True, **off,
+        )  # fmt: skip
+        pieces = [Piece.clip(torch.zeros(1, 128, 3, 2, 2), [(0, image, 1.0)]), Piece.image(image, 9, 1.0)]
+        made, audio = model.denoise(pieces, empty_sound(18), FIRST)
+    close(made[0], model.normalised(wanted[0]))
+    close(audio, _normalised_sound(model, wanted[1]))
+
+
+def _raw(model: Model, latents: Any) -> Any:
+    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+
+    return VideoCodec(model.parts["vae"]).unnormalize(latents)
+
+
+def _tokens(latents: Any) -> Any:
+    return latents.transpose(1, 2).flatten(2)
+
+
+def _normalised_sound(model: Model, latents: Any) -> Any:
+    vae = model.parts["audio_vae"]
+    return ((_tokens(latents) - vae.latents_mean) / vae.latents_std).unflatten(2, (8, 16)).transpose(1, 2)
+
+
+def _raw_sound(model: Model, latents: Any) -> Any:
+    vae = model.parts["audio_vae"]
+    return (_tokens(latents) * vae.latents_std + vae.latents_mean).unflatten(2, (8, 16)).transpose(1, 2)

@@ -1,0 +1,235 @@
+"""One pass of LTX-2 beside ltx-core and ltx-pipelines 1.0.0, at equal noise: every step, on narrow files that
+ltx-core's own modules made and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.reference, pytest.mark.comfyui]
+VERSIONS = ("2.0", "2.3")
+SAME = 1e-4
+"""Largest difference of a step over its largest value."""
+DISTILLED = (1.0, 0.99375, 0.9875, 0.725, 0.421875, 0.0)
+SECOND = (0.909375, 0.725, 0.421875, 0.0)
+RATE, LATENTS, HEARD = 25.0, 3, 17
+"""Frames a second, and latents of picture and sound of 17 frames."""
+
+
+def drawn(*shape: int, seed: int) -> Any:
+    import torch
+
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def image() -> Any:
+    return drawn(1, 128, 1, 2, 2, seed=20)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a pass is given: (first latent, latents, strength) in the clip, (frame, latents, strength) beside
+    it, what it starts from, and whether its sound is given."""
+
+    held: tuple[tuple[int, Any, float], ...] = ()
+    beside: tuple[tuple[int, Any, float], ...] = ()
+    sigmas: tuple[float, ...] = DISTILLED
+    start: bool = False
+    frozen: bool = False
+    guided: bool = False
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "text to video with sound": Case,
+    "four forwards a step": lambda: Case(guided=True),
+    "first image": lambda: Case(held=((0, image(), 1.0),)),
+    "a still at frame 8": lambda: Case(beside=((8, image(), 0.9),)),
+    "held overlap": lambda: Case(held=((0, drawn(1, 128, 2, 2, 2, seed=22), 1.0),)),
+    "second pass with a first image": lambda: Case(held=((0, image(), 1.0),), sigmas=SECOND, start=True),
+    "audio to video": lambda: Case(frozen=True),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Any]]:
+    """ltx-core's transformer, and the farm's."""
+    pytest.importorskip("ltx_pipelines", reason="needs the environment of `make test-reference-comfyui`")
+    import torch
+    from ltx_core.model.transformer.model import X0Model
+    from ltx_core_files import write_file
+
+    from actors.engines.diffusers.ltx2.components import transformer_component
+    from actors.engines.diffusers.ltx2.denoise import Transformer
+    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
+
+    folder, made = tmp_path_factory.mktemp("ltx2"), {}
+
+    def load(version: str) -> tuple[Any, Any]:
+        if version not in made:
+            path = folder / f"{version}.safetensors"
+            theirs = X0Model(write_file(version, path)["transformer"])
+            ours = transformer_component(Checkpoint.open(path)).load(torch.float32)
+            made[version] = theirs, Transformer(ours)
+        return made[version]
+
+    return load
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_step(version: str, name: str, model: Callable[[str], tuple[Any, Any]]) -> None:
+    theirs, ours = model(version)
+    case, words = CASES[name](), contexts(version)
+    wanted = reference_steps(theirs, case, words)
+    got = farm_steps(ours, case, words)
+    assert len(got) == len(wanted) == len(case.sigmas) - 1
+    found = [
+        float((one - other).abs().max() / other.abs().max()) for one, other in zip(got, wanted, strict=True)
+    ]
+    assert max(found) <= SAME, [f"{step:.1e}" for step in found]
+
+
+def contexts(version: str) -> dict[str, tuple[Any, Any]]:
+    """What a prompt and a negative one say to the picture and to the sound."""
+    width = 64 if version == "2.0" else 128
+    return {
+        which: (drawn(1, 20, width, seed=seed), drawn(1, 20, 64, seed=seed + 1))
+        for which, seed in (("positive", 4), ("negative", 6))
+    }
+
+
+def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> list[Any]:
+    import torch
+
+    from actors.engines.diffusers.ltx2.denoise import Context, Pass, denoise
+    from actors.engines.diffusers.ltx2.guider import Forward, Guider
+    from actors.engines.diffusers.ltx2.pieces import Piece, Sound
+    from actors.engines.diffusers.samplers import euler
+
+    clip, heard = starts(case)
+    pieces = [Piece.clip(clip, case.held)]
+    pieces += [Piece.image(latents, frame, strength) for frame, latents, strength in case.beside]
+    generator = torch.Generator().manual_seed(11)
+    sizes = (sum(piece.tokens for piece in pieces), HEARD)
+    noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
+    seen: list[Any] = []
+    guider = Guider(3.0, 7.0, 1.0, 3.0, 0.7, (1,)) if case.guided else Guider()
+    run = Pass(torch.tensor(case.sigmas), RATE, 0, euler, guider, seen.append)
+    with torch.inference_mode():
+        denoise(
+            model, run, pieces, Sound(heard, torch.full((HEARD,), float(case.frozen))),
+            {Forward(which): Context(*both) for which, both in words.items()}, noise,
+        )  # fmt: skip
+    return seen
+
+
+def starts(case: Case) -> tuple[Any, Any]:
+    """What picture and sound start from."""
+    import torch
+
+    if case.start:
+        return drawn(1, 128, LATENTS, 2, 2, seed=23), drawn(1, 8, HEARD, 16, seed=24)
+    heard = drawn(1, 8, HEARD, 16, seed=24) if case.frozen else torch.zeros(1, 8, HEARD, 16)
+    return torch.zeros(1, 128, LATENTS, 2, 2), heard
+
+
+@dataclass
+class Watched:
+    """A denoising function of ltx-pipelines that keeps what it made of each step."""
+
+    denoise: Callable[..., tuple[Any, Any]]
+    seen: list[Any] = field(default_factory=list)
+
+    def __call__(self, video: Any, audio: Any, sigmas: Any, step: int) -> tuple[Any, Any]:
+        import torch
+        from ltx_pipelines.utils.helpers import post_process_latent
+
+        made = self.denoise(video, audio, sigmas, step)
+        kept = [
+            post_process_latent(one, state.denoise_mask, state.clean_latent)
+            for one, state in zip(made, (video, audio), strict=True)
+        ]
+        self.seen.append(torch.cat(kept, dim=1))
+        return made
+
+
+def reference_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> list[Any]:
+    import torch
+    from ltx_core.components.diffusion_steps import EulerDiffusionStep
+    from ltx_core.components.noisers import GaussianNoiser
+    from ltx_core.types import VideoPixelShape
+    from ltx_pipelines.utils.helpers import denoise_audio_video, denoise_video_only
+    from ltx_pipelines.utils.samplers import euler_denoising_loop
+    from ltx_pipelines.utils.types import PipelineComponents
+
+    watched = Watched(guided(model, words) if case.guided else plain(model, words))
+    clip, heard = starts(case)
+    run = denoise_video_only if case.frozen else denoise_audio_video
+    with torch.inference_mode():
+        run(
+            output_shape=VideoPixelShape(batch=1, frames=17, height=64, width=64, fps=RATE),
+            conditionings=list(conditionings(case)),
+            noiser=GaussianNoiser(torch.Generator().manual_seed(11)),
+            sigmas=torch.tensor(case.sigmas),
+            stepper=EulerDiffusionStep(),
+            denoising_loop_fn=lambda sigmas, video, audio, stepper: euler_denoising_loop(
+                sigmas, video, audio, stepper, watched
+            ),
+            components=PipelineComponents(dtype=torch.float32, device=torch.device("cpu")),
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            noise_scale=case.sigmas[0],
+            initial_video_latent=clip if case.start else None,
+            initial_audio_latent=heard if case.start or case.frozen else None,
+        )
+    return watched.seen
+
+
+def conditionings(case: Case) -> Sequence[Any]:
+    """A still is one frame to later releases of ltx-core, to diffusers and to ComfyUI's core, and so it is
+    here; 1.0.0 took it for eight (`num_pixel_frames` came after it)."""
+    from dataclasses import replace
+
+    from ltx_core.conditioning import VideoConditionByKeyframeIndex, VideoConditionByLatentIndex
+
+    class Still(VideoConditionByKeyframeIndex):
+        def apply_to(self, latent_state: Any, latent_tools: Any) -> Any:
+            made = super().apply_to(latent_state, latent_tools)
+            positions, first = made.positions.clone(), latent_state.latent.shape[1]
+            positions[:, 0, first:, 1] = positions[:, 0, first:, 0] + 1 / latent_tools.fps
+            return replace(made, positions=positions)
+
+    held = [
+        VideoConditionByLatentIndex(latent=latents, strength=strength, latent_idx=start)
+        for start, latents, strength in case.held
+    ]
+    beside = [
+        Still(keyframes=latents, frame_idx=frame, strength=strength)
+        for frame, latents, strength in case.beside
+    ]
+    return [*held, *beside]
+
+
+def plain(model: Any, words: dict[str, tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+    from ltx_pipelines.utils.helpers import simple_denoising_func
+
+    return simple_denoising_func(*words["positive"], model)
+
+
+def guided(model: Any, words: dict[str, tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+    from ltx_core.components.guiders import MultiModalGuider, MultiModalGuiderParams
+    from ltx_pipelines.utils.helpers import multi_modal_guider_denoising_func
+
+    guiders = [
+        MultiModalGuider(
+            MultiModalGuiderParams(
+                cfg_scale=cfg, stg_scale=1.0, stg_blocks=[1], rescale_scale=0.7, modality_scale=3.0
+            ),
+            negative,
+        )
+        for cfg, negative in zip((3.0, 7.0), words["negative"], strict=True)
+    ]
+    return multi_modal_guider_denoising_func(*guiders, *words["positive"], model)
