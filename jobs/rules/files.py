@@ -96,19 +96,21 @@ def _model_fault(engine: str, reference: str) -> str:
 
 
 def check_text_encoder(spec: JobSpec) -> Iterator[Finding]:
-    """The diffusers engine reads its text encoder and tokenizer from one folder; ComfyUI takes files."""
+    """The diffusers engine reads its text encoder and tokenizer from one folder, and a projection from files
+    behind it; ComfyUI takes files."""
     if spec.engine.name != "diffusers":
         return
-    if len(spec.engine.text_encoders) > 1:
-        rule = "with diffusers one folder or hub id that holds `text_encoder/` and `tokenizer/`"
-        value = f"a list of {len(spec.engine.text_encoders)} files"
-        yield Finding(("engine", "text_encoder"), value, rule, "give one", (("engine", "name"),))
-        return
-    for reference in filter(lambda named: _names_a_file(Path(named)), spec.engine.text_encoders):
-        rule = "with diffusers a folder or hub id that holds `text_encoder/` and `tokenizer/`"
-        remedy = "give such a folder or hub id, or write `engine.name: comfyui`, which takes the file"
-        place: Location = ("engine", "text_encoder")
-        yield Finding(place, f"{shown(reference)} names a file", rule, remedy, (("engine", "name"),))
+    place: Location = ("engine", "text_encoder")
+    depends: tuple[Location, ...] = (("engine", "name"),)
+    for number, reference in enumerate(spec.engine.text_encoders):
+        is_file = _names_a_file(Path(reference))
+        if number == 0 and is_file:
+            rule = "with diffusers a folder or hub id that holds `text_encoder/` and `tokenizer/`"
+            remedy = "give such a folder or hub id, or write `engine.name: comfyui`, which takes the file"
+            yield Finding(place, f"{shown(reference)} names a file", rule, remedy, depends)
+        elif number and not is_file:
+            rule = "with diffusers one folder or hub id, and files of LTX-2's projection behind it"
+            yield Finding(place, f"{shown(reference)} names no file", rule, "give one folder", depends)
 
 
 def _names_a_file(path: Path) -> bool:

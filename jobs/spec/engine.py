@@ -70,7 +70,8 @@ class EngineConfig(Model):
         None,
         description="Text encoder, where the checkpoint has none: with comfyui a file, or a list where the "
         "projection is a file of its own; with diffusers a folder or hub id that holds `text_encoder/` and "
-        "`tokenizer/`, or Gemma's own (LTX-2).",
+        "`tokenizer/`, or Gemma's own (LTX-2), and behind it a file with the projection where the checkpoint "
+        "has none.",
     )
     loras: Many[Lora] = Field((), max_length=100, description="LoRAs, applied in this order.")
     upscale_model: ModelRef | None = Field(

@@ -59,7 +59,7 @@ class Model:
         )
 
     def normalised(self, latents: Any) -> Any:
-        from actors.engines.diffusers.ltx_video.codec import VideoCodec
+        from actors.engines.diffusers.codec import VideoCodec
 
         return VideoCodec(self.parts["vae"]).normalize(latents)
 
@@ -81,8 +81,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
+    from actors.engines.diffusers.checkpoint import Checkpoint
     from actors.engines.diffusers.ltx2 import components
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
     from tests.official.ltx2_files import write_narrow
 
     path = write_narrow(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors", "2.5")
@@ -170,8 +170,8 @@ def test_images_at_the_start_and_later(model: Model, monkeypatch: pytest.MonkeyP
     from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
     from PIL import Image
 
+    from actors.engines.diffusers.codec import VideoCodec
     from actors.engines.diffusers.ltx2.pieces import Piece
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
 
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     picture = Image.fromarray(pixels)
@@ -195,7 +195,7 @@ def test_images_at_the_start_and_later(model: Model, monkeypatch: pytest.MonkeyP
 
 
 def _raw(model: Model, latents: Any) -> Any:
-    from actors.engines.diffusers.ltx_video.codec import VideoCodec
+    from actors.engines.diffusers.codec import VideoCodec
 
     return VideoCodec(model.parts["vae"]).unnormalize(latents)
 

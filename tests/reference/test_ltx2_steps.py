@@ -61,9 +61,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any
     from ltx_core.model.transformer.model import X0Model
     from ltx_core_files import write_file
 
+    from actors.engines.diffusers.checkpoint import Checkpoint
     from actors.engines.diffusers.ltx2.components import transformer_component
     from actors.engines.diffusers.ltx2.denoise import Transformer
-    from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
 
     folder, made = tmp_path_factory.mktemp("ltx2"), {}
 

@@ -6,7 +6,7 @@ the file with its shape, and nothing else is there but what is known to be harml
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,11 @@ class Checkpoint:
     def state(self, prefix: str) -> State:
         """The tensors whose names start with `prefix`, without it, as stored."""
         names = [name for name in self.weights.tensors if name.startswith(prefix)]
-        return {name[len(prefix) :]: tensor for name, tensor in read_tensors(self.path, names, None)}
+        return {name[len(prefix) :]: tensor for name, tensor in self.read(names, None)}
+
+    def read(self, names: Iterable[str], dtype: torch.dtype | None) -> Iterator[tuple[str, torch.Tensor]]:
+        """The named tensors, each in memory of its own, in `dtype` (None: as stored)."""
+        yield from read_tensors(self.path, names, dtype)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Component:
         """The module in eval mode with the file's weights, in `dtype` (default: as stored)."""
         module = self.empty()
         names = {self.stored[name]: name for name in module.state_dict()}
-        state = {names[key]: tensor for key, tensor in read_tensors(self.checkpoint.path, names, dtype)}
+        state = {names[key]: tensor for key, tensor in self.checkpoint.read(names, dtype)}
         module.load_state_dict(state, strict=True, assign=True)
         return module.eval().requires_grad_(False)
 

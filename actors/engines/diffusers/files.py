@@ -11,6 +11,7 @@ from jobs.errors import Problem, SpecError
 from jobs.file_digests import file_digest
 from jobs.spec.engine import EngineConfig
 from jobs.weights.describe import describe
+from jobs.weights.header import WeightsFault
 from jobs.weights.positions import counts_causally
 
 FOLDERS = (
@@ -30,7 +31,8 @@ class ModelFiles:
     """Local paths. `checkpoint` is a single file or a diffusers folder; `None` means: not given.
 
     `diffusion_model` is a transformer alone, which counts before the checkpoint's; `text_encoder` is a folder
-    with `text_encoder/` and `tokenizer/`, `loras` pairs of file and strength.
+    with `text_encoder/` and `tokenizer/`, `projections` are files beside it (LTX-2), `loras` pairs of file
+    and strength.
     """
 
     checkpoint: Path
@@ -40,6 +42,7 @@ class ModelFiles:
     loras: tuple[tuple[Path, float], ...]
     diffusion_model: Path | None = None
     audio_vae: Path | None = None
+    projections: tuple[Path, ...] = ()
 
     @property
     def is_single_file(self) -> bool:
@@ -57,13 +60,20 @@ class ModelFiles:
 
     @property
     def makes_sound(self) -> bool:
-        """Whether the transformer is one of LTX-2."""
-        return describe(self.transformer).family == "ltx-2"
+        """Whether the transformer is one of LTX-2. What is wrong with a file its loader says."""
+        try:
+            return describe(self.transformer).family == "ltx-2"
+        except (OSError, WeightsFault):
+            return False
 
     @property
-    def connectors(self) -> Path:
-        """LTX-2: the file or folder that holds what turns states of the text encoder into context."""
-        return component_folder(self.checkpoint, "connectors")
+    def connectors(self) -> tuple[Path, ...]:
+        """LTX-2: the files, or the folder, that hold what turns states of the text encoder into context. The
+        connectors of a model in parts lie in the file of its transformer."""
+        folder = self.checkpoint / "connectors"
+        if folder.is_dir():
+            return (folder,)
+        return tuple(dict.fromkeys((self.diffusion_model or self.checkpoint, *self.projections)))
 
     def sound(self, part: str) -> Path:
         """LTX-2: the file or folder that holds the `audio_vae` or the `vocoder`."""
@@ -89,7 +99,7 @@ class ModelFiles:
     def _with_sound(self, digests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         sound = [_digest(self.sound(part)) for part in ("audio_vae", "vocoder")]
         words = [_digest(self.text_encoder)] if self.text_encoder else digests["encode"]["text"]
-        text = {"text": words, "connectors": _digest(self.connectors), "sound": sound}
+        text = {"text": words, "connectors": [*map(_digest, self.connectors)], "sound": sound}
         return {
             **digests,
             "encode": {**digests["encode"], **text},
@@ -104,6 +114,7 @@ class ModelFiles:
             self.vae,
             self.audio_vae,
             self.text_encoder,
+            *self.projections,
             self.upscale_model,
             *(path for path, _ in self.loras),
         )
@@ -165,7 +176,15 @@ def find_files(config: EngineConfig) -> ModelFiles:
         ),
         diffusion_model=alone,
         audio_vae=found("engine.audio_vae", config.audio_vae, ("audio_vae", "vocoder")),
+        projections=tuple(
+            path
+            for name in config.text_encoders[1:]
+            if (path := found("engine.text_encoder", name)) is not None
+        ),
     )
+    if not problems and files.projections and not files.makes_sound:
+        rule = "one folder or hub id: LTX-Video has no projection beside its text encoder"
+        problems.append(Problem("engine.text_encoder", "a list", rule, "give the folder alone"))
     if problems:
         raise SpecError(problems)
     return files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from actors.engines.diffusers.ltx2.denoise import Transformer
 from actors.engines.diffusers.ltx2.names import TRANSFORMER, renamed
 from actors.engines.diffusers.ltx2.sound import SoundCodec
 from actors.engines.diffusers.ltx2.text import GemmaStates, Prompts, States, TinyStates
+from actors.engines.diffusers.ltx2.together import Together
 from actors.engines.diffusers.ltx2.vae_model import is_ltx2_vae
 from actors.engines.diffusers.ltx_video import checkpoint, lora
 from actors.models.tiny_text import TinyTextEncoder
@@ -77,8 +79,13 @@ class Ltx2Loader:
 
     def prompts(self) -> Prompts:
         """The text encoder and the connectors."""
-        connectors = self._component("connectors", self.files.connectors, components.connectors_component)
-        return Prompts(self._states(), self._loaded("connectors", connectors, self.dtype))
+        return Prompts(self._states(), self._loaded("connectors", self._connectors(), self.dtype))
+
+    def _connectors(self) -> Component:
+        paths = self.files.connectors
+        return self._supported(
+            "connectors", lambda: components.connectors_component(Together.open_all(paths))
+        )
 
     def upsampler(self) -> Any:
         """The 2x latent upsampler. Raises `SpecError` where none is named."""
@@ -96,13 +103,15 @@ class Ltx2Loader:
             ("vae", self.files.video_vae, _vae_component),
             ("audio_vae", self.files.sound("audio_vae"), components.audio_vae_component),
             ("vocoder", self.files.sound("vocoder"), components.vocoder_component),
-            ("connectors", self.files.connectors, components.connectors_component),
         ]
         if self.files.upscale_model:
             parts.append(("upsampler", self.files.upscale_model, components.upsampler_component))
-        for what, path, make in parts:
+        found: list[tuple[str, Callable[[], Component]]] = [
+            (what, partial(self._component, what, path, make)) for what, path, make in parts
+        ]
+        for what, opened in [*found, ("connectors", self._connectors)]:
             try:
-                component = self._component(what, path, make)
+                component = opened()
                 self._supported(what, component.empty)
                 if what == "transformer":
                     self._open_loras(component)

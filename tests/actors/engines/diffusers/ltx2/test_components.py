@@ -16,6 +16,7 @@ from actors.engines.diffusers.ltx2.components import (
     vae_component,
     vocoder_component,
 )
+from actors.engines.diffusers.ltx2.together import Together
 from tests.official.files import write_sparse
 from tests.official.ltx2_files import PREFIX, VERSIONS, metadata, shapes, write_narrow, write_single_file
 
@@ -150,3 +151,22 @@ def test_a_folder_of_diffusers(tmp_path: Path) -> None:
         module.save_pretrained(folder)
         again = make(Checkpoint.open(folder)).load(torch.float32).state_dict()
         assert all(torch.equal(tensor, again[name]) for name, tensor in module.state_dict().items())
+
+
+def test_connectors_and_projection_of_two_files(tmp_path: Path) -> None:
+    """As LTX-2.5 is published: connectors beside the transformer, the projection beside its text encoder."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(write_narrow(tmp_path / "m.safetensors", "2.5"))
+    whole = connectors_component(Checkpoint.open(tmp_path / "m.safetensors")).load(torch.float32)
+    inside = {key.removeprefix(PREFIX): tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
+    beside = {key: tensor for key, tensor in tensors.items() if key.startswith("text_embedding_projection.")}
+    paths = [tmp_path / "transformer.safetensors", tmp_path / "gemma.safetensors"]
+    save_file(inside, paths[0], metadata=metadata("2.5", "narrow"))
+    save_file({**beside, "model.embed_tokens.weight": torch.zeros(2, 2)}, paths[1])
+    found = connectors_component(Together.open_all(paths)).load(torch.float32)
+    assert all(torch.equal(tensor, found.state_dict()[name]) for name, tensor in whole.state_dict().items())
+    assert dict(found.config) == dict(whole.config)
+    with pytest.raises(UnsupportedCheckpoint, match="holds no LTX-2 text projection"):
+        connectors_component(Checkpoint.open(paths[0]))

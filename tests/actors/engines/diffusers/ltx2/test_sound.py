@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.ltx2 import components
 from actors.engines.diffusers.ltx2.mel import log_mel, mel_bands, resampled
 from actors.engines.diffusers.ltx2.pieces import sound_coords
 from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
 from jobs.frames import exact_rate, lay_chain
 from tests.official.ltx2_files import write_narrow
 

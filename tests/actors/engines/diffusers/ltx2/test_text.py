@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.ltx2 import components
 from actors.engines.diffusers.ltx2.text import GEMMA_TOKENS, GemmaStates, Prompts
-from actors.engines.diffusers.ltx_video.checkpoint import Checkpoint
 from tests.official.ltx2_files import write_narrow
 
 
