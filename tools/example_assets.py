@@ -39,6 +39,7 @@ def scene(colour: str, shape: str, background: str, start: tuple[float, float], 
         direction=torch.tensor([0]),
         heading=torch.tensor([math.radians(degrees)]),
         start=torch.tensor([start]),
+        sway=torch.tensor([[[0.0, 1.0, 0.0]] * 2]),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.tiny.detector import Reading, read
+from benchmarks.tiny.listener import Heard, notes
 from tools.train_tiny.world import SPEED_PER_FRAME
 
 
@@ -80,3 +81,113 @@ def motion(film: torch.Tensor, seams: Sequence[int], fade: int, chunk_frames: in
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     """PSNR in dB of two images or clips in [0, 1]."""
     return float(10 * torch.log10(1 / (a - b).square().mean().clamp(min=1e-12)))
+
+
+@dataclass(frozen=True)
+class Bounce:
+    """A bounce that is seen: when, and off which wall."""
+
+    time_s: float
+    wall: str
+
+
+_FIT = 6
+_CLEAR = 0.3
+"""Share of the world's speed that a bounce turns round at the least to be seen as one."""
+_AXES = (("left", "right"), ("top", "bottom"))
+NEAR_S = 0.04
+EDGE_S = 0.12
+"""Beside the ends of a film a bounce or a note may be cut off: neither is judged there."""
+
+
+def bounces_seen(reading: Reading, rate: float = 25.0) -> list[Bounce]:
+    """Where the object's track turns round, timed by the lines before and after."""
+    found = []
+    for axis, walls in enumerate(_AXES):
+        track = reading.track[:, axis]
+        turns = [(i, *_turn(track, i)) for i in range(_FIT, len(track) - _FIT) if _extreme(track, i)]
+        for _, at, before, after in turns:
+            clear = min(abs(before), abs(after)) * rate > _CLEAR * SPEED_PER_FRAME * 25
+            if clear and before * after < 0:
+                found.append(Bounce(at / rate, walls[int(before > 0)]))
+    return sorted(found, key=lambda bounce: bounce.time_s)
+
+
+def _extreme(track: torch.Tensor, i: int) -> bool:
+    """Whether frame `i` is the outermost of those around it."""
+    around = track[i - _FIT : i + _FIT + 1]
+    return int(around.argmax()) == _FIT or int(around.argmin()) == _FIT
+
+
+def _turn(track: torch.Tensor, i: int) -> tuple[float, float, float]:
+    """Where the lines before and after frame `i` meet (frames), and their slopes."""
+    before, after = track[i - _FIT : i].double(), track[i + 1 : i + 1 + _FIT].double()
+    when = torch.arange(_FIT, dtype=torch.float64)
+    slopes, bases = [], []
+    for piece, first in ((before, i - _FIT), (after, i + 1)):
+        slope = ((when - when.mean()) * piece).sum() / (when - when.mean()).square().sum()
+        slopes.append(float(slope))
+        bases.append(float(piece.mean() - slope * (when.mean() + first)))
+    turn = slopes[1] - slopes[0]
+    at = (bases[0] - bases[1]) / turn if abs(turn) > 1e-9 else float(i)
+    return (at if abs(at - i) < _FIT else float(i)), slopes[0], slopes[1]
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """Bounces seen, those of them heard, those with the right pitch, notes, and notes without a bounce."""
+
+    seen: int = 0
+    heard: int = 0
+    right: int = 0
+    notes: int = 0
+    stray: int = 0
+
+    def __add__(self, other: Hearing) -> Hearing:
+        return Hearing(
+            self.seen + other.seen,
+            self.heard + other.heard,
+            self.right + other.right,
+            self.notes + other.notes,
+            self.stray + other.stray,
+        )
+
+    def rates(self) -> dict[str, float]:
+        """Share of bounces heard, of these with the right pitch, and of notes without a bounce."""
+        return {
+            "heard": self.heard / max(1, self.seen),
+            "pitch": self.right / max(1, self.heard),
+            "stray": self.stray / max(1, self.notes),
+        }
+
+
+def hearing(reading: Reading, wave: torch.Tensor, rate: float = 25.0) -> Hearing:
+    """Judge the sound [2, N] of a film by its picture. A note counts as stray where the object does not turn
+    round at all, however gently, within twice the tolerance.
+    """
+    end_s = len(reading.track) / rate - EDGE_S
+    bounces = [b for b in bounces_seen(reading, rate) if EDGE_S <= b.time_s <= end_s]
+    heard = notes(wave)
+    inside = [note for note in heard if EDGE_S <= note.time_s <= end_s]
+    met = [(b, _nearest(b, heard)) for b in bounces]
+    close = [(b, note) for b, note in met if note is not None and abs(note.time_s - b.time_s) <= NEAR_S]
+    stray = [note for note in inside if not _turns_near(reading, note.time_s, rate)]
+    right = sum(b.wall == note.wall for b, note in close)
+    return Hearing(len(bounces), len(close), right, len(inside), len(stray))
+
+
+def _nearest(bounce: Bounce, heard: Sequence[Heard]) -> Heard | None:
+    """The note that stands for a bounce: of those near it one with its pitch, else the nearest."""
+    near = [note for note in heard if abs(note.time_s - bounce.time_s) <= NEAR_S]
+    fitting = [note for note in near if note.wall == bounce.wall] or near or list(heard)
+    return min(fitting, key=lambda note: abs(note.time_s - bounce.time_s), default=None)
+
+
+def _turns_near(reading: Reading, time_s: float, rate: float) -> bool:
+    low, high = (round((time_s + side * NEAR_S) * rate) for side in (-1, 1))
+    for axis in (0, 1):
+        track = reading.track[:, axis]
+        for i in range(max(_FIT, low - 1), min(len(track) - _FIT, high + 2)):
+            if _extreme(track, i):
+                return True
+    return False

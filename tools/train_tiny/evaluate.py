@@ -1,43 +1,77 @@
-"""Judges a checkpoint on its training device: prompts, guides, long takes. Reads the exported file, as users
-do.
+"""Judges a checkpoint on its training device: prompts, guides, sound, long takes. Reads the exported file, as
+users do.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from actors.engines.diffusers.checkpoint import Checkpoint
-from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_upsampler, load_vae
-from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
-from benchmarks.tiny.detector import read
-from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
+from benchmarks.tiny.detector import Reading, read
+from benchmarks.tiny.scores import Hearing, Wanted, hearing, motion, prompt_scores, psnr, rate
+from tools.train_tiny.audio_vae import encode_mel
+from tools.train_tiny.bank import encode
+from tools.train_tiny.export import unpacked
+from tools.train_tiny.flow import Words
+from tools.train_tiny.modules import (
+    new_audio_vae,
+    new_temporal_upsampler,
+    new_transformer,
+    new_upsampler,
+    new_vae,
+    new_vocoder,
+    text_config,
+)
 from tools.train_tiny.prompts import UNNAMED, HeldOut, held_out
-from tools.train_tiny.sampler import Guide, Models, Settings, film, long_take, refine, seams
+from tools.train_tiny.sampler import Models, Pass, Settings, extend_pass, long_take
+from tools.train_tiny.sound import bounces, mel_of
 from tools.train_tiny.training import Run
-from tools.train_tiny.upsampler import upsampler_gain
+from tools.train_tiny.upsampler import SPATIAL, TEMPORAL, upsampler_gain
 from tools.train_tiny.vae import held_out_psnr
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Frame, draw_scenes, render
+from tools.train_tiny.world import (
+    BACKGROUNDS,
+    COLOURS,
+    DIRECTIONS,
+    SHAPES,
+    Frame,
+    Scenes,
+    draw_scenes,
+    render,
+)
 
-SMALL, LARGE = (13, 4, 4), (13, 8, 8)
+SMALL, LARGE = Pass(13, 4, 4), Pass(13, 8, 8)
+CHUNK_FRAMES = 80
 
 
 def load(path: Path, device: torch.device) -> Models:
     """The exported file in float32 on `device`."""
-    checkpoint = Checkpoint.open(path)
-    text = TinyTextEncoder.from_config(checkpoint.configs["text_encoder"])
-    text.load_state_dict(checkpoint.state("text_encoder."))
-    f32 = torch.float32
+    modules: dict[str, torch.nn.Module] = {
+        "transformer": new_transformer(),
+        "vae": new_vae(),
+        "audio_vae": new_audio_vae(),
+        "vocoder": new_vocoder(),
+        "latent_upsampler": new_upsampler(),
+        "temporal_upsampler": new_temporal_upsampler(),
+    }
+    states, words = unpacked(path), Words()
+    modules |= {"text_encoder": words.text, "connectors": words.connectors}
+    for name, module in modules.items():
+        module.load_state_dict(states[name])
+        module.float().to(device).eval().requires_grad_(False)
     return Models(
-        load_transformer(checkpoint, f32).to(device),
-        text.float().eval().to(device),
-        load_vae(checkpoint, f32).to(device),
-        load_upsampler(checkpoint, f32).to(device),
-        TinyTokenizer.from_config(checkpoint.configs["text_encoder"]),
+        modules["transformer"],
+        words,
+        modules["vae"],
+        modules["audio_vae"],
+        modules["vocoder"],
+        modules["latent_upsampler"],
+        modules["temporal_upsampler"],
+        TinyTokenizer.from_config(text_config()),
         device,
     )
 
@@ -53,124 +87,155 @@ def _wanted(item: HeldOut) -> Wanted:
     return Wanted(item.prompt, list(COLOURS)[colour], SHAPES[shape], list(BACKGROUNDS)[background], named)
 
 
-def prompts(
-    models: Models, shape: tuple[int, int, int], settings: Settings, count: int = 64
-) -> dict[str, float]:
-    """Scores of the held-out prompts."""
-    items = wanted()[:count]
-    readings = []
+def prompts(models: Models, clip: Pass, settings: Settings, count: int = 64) -> dict[str, float]:
+    """Scores of the held-out prompts, picture and sound."""
+    items, readings, total = wanted()[:count], [], Hearing()
     for i in range(0, len(items), 32):
-        latents = models.sample([item.prompt for item in items[i : i + 32]], shape, settings)
-        readings += [read(models.decode(latents[j : j + 1])[0]) for j in range(len(latents))]
-    return prompt_scores(items, readings)
+        some = items[i : i + 32]
+        latents, sounds = models.sample([item.prompt for item in some], clip, settings)
+        for j in range(len(some)):
+            readings.append(read(models.decode(latents[j : j + 1])[0]))
+            total += hearing(readings[-1], models.play(sounds[j : j + 1])[0])
+    return {**prompt_scores(items, readings), **total.rates(), "bounces": float(total.seen)}
 
 
-def stills(models: Models, frame: Frame, settings: Settings, count: int) -> dict[str, float]:
-    """PSNR of the frames that image guides fix: the first, and the last together with the first."""
-    generator = torch.Generator(models.device).manual_seed(77)
-    scenes = draw_scenes(count, frame, generator)
-    truth = (render(scenes, torch.tensor([0, 96], device=models.device), frame)[0].transpose(1, 2) + 1) / 2
-    first, last = (models.encode_still(truth[:, i]) for i in (0, 1))
-    names = [
+def _names(scenes: Scenes) -> list[str]:
+    return [
         f"a {list(COLOURS)[c]} {SHAPES[s]} moves over a {list(BACKGROUNDS)[b]} background"
         for c, s, b in zip(scenes.colour, scenes.shape, scenes.background, strict=True)
     ]
-    shape = (13, frame.height // 32, frame.width // 32)
-    one = models.decode(models.sample(names, shape, settings, [Guide(first, [0])]))
-    soft = models.decode(models.sample(names, shape, settings, [Guide(first, [0], 0.05)]))
-    two = models.decode(models.sample(names, shape, settings, [Guide(first, [0]), Guide(last, [96])]))
-    return {
-        "first": sum(psnr(one[i, 0], truth[i, 0]) for i in range(count)) / count,
-        "first, strength 0.95": sum(psnr(soft[i, 0], truth[i, 0]) for i in range(count)) / count,
-        "first of both": sum(psnr(two[i, 0], truth[i, 0]) for i in range(count)) / count,
-        "last of both": sum(psnr(two[i, -1], truth[i, 1]) for i in range(count)) / count,
-    }
 
 
-def takes(
+def _frames(scenes: Scenes, frames: torch.Tensor, frame: Frame) -> torch.Tensor:
+    """Frames [B, F, 3, H, W] in [0, 1]."""
+    return (render(scenes, frames, frame)[0].transpose(1, 2) + 1) / 2
+
+
+def stills(models: Models, clip: Pass, settings: Settings, count: int) -> dict[str, float]:
+    """PSNR of the frames that images fix, in a Generate and in an Extend of a true clip: where the object
+    would come anyway, and where it has to be steered to.
+    """
+    frame = Frame(32 * clip.height, 32 * clip.width)
+    generator = torch.Generator(models.device).manual_seed(77)
+    scenes = draw_scenes(count, frame, generator)
+    ends = _frames(scenes, torch.tensor([0, 96, 176], device=models.device), frame)
+    names, scores = _names(scenes), {}
+
+    def fixed(work: Pass, image: torch.Tensor, at: int) -> float:
+        clips = models.decode(models.sample(names, work, settings)[0])
+        return sum(psnr(clips[i, at], image[i]) for i in range(count)) / count
+
+    first = models.encode_still(ends[:, 0])
+    scores["first"] = fixed(replace(clip, held=first), ends[:, 0], 0)
+    last = ((96, models.encode_still(ends[:, 1])),)
+    scores["last with first"] = fixed(replace(clip, held=first, stills=last), ends[:, 1], -1)
+    scores["last alone"] = fixed(replace(clip, stills=last), ends[:, 1], -1)
+    chain, sound = _truth(models, scenes, frame)
+    for name, image in (("goes there", ends[:, 2]), ("steered there", _elsewhere(scenes, frame, generator))):
+        work = replace(extend_pass(clip, chain, sound, 2, 10), stills=((96, models.encode_still(image)),))
+        scores[f"last in extend, {name}"] = _last(models, names, chain, work, settings, image)
+    return scores
+
+
+def _truth(models: Models, scenes: Scenes, frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first 97 frames of scenes as latents and audio tokens."""
+    clip = render(scenes, torch.arange(97, device=models.device), frame)[0]
+    chain = torch.cat([encode(models.vae, clip[i : i + 1]) for i in range(len(clip))])
+    return chain, encode_mel(models.audio_vae, mel_of(bounces(scenes, 4.0, frame), 97))
+
+
+def _elsewhere(scenes: Scenes, frame: Frame, generator: torch.Generator) -> torch.Tensor:
+    """The same objects at other places [B, 3, H, W]."""
+    others = draw_scenes(len(scenes), frame, generator)
+    return _frames(replace(scenes, start=others.start), torch.zeros(1, device=scenes.start.device), frame)[
+        :, 0
+    ]
+
+
+def _last(
     models: Models,
+    names: Sequence[str],
+    chain: torch.Tensor,
+    work: Pass,
     settings: Settings,
-    again: Settings,
-    count: int,
-    extends: int,
-    shape: tuple[int, int, int] = SMALL,
-) -> None:
-    """Long takes without and with refinement."""
+    image: torch.Tensor,
+) -> float:
+    """PSNR of the last frame of a chain and the chunk that goes on from it."""
+    chunk, _ = models.sample(names, work, settings)
+    whole = torch.cat([chain, chunk[:, :, 2:]], 2)[:, :, -8:]
+    clips = models.decode(whole)
+    return sum(psnr(clips[i, -1], image[i]) for i in range(len(image))) / len(image)
+
+
+def given_sound(models: Models, clip: Pass, settings: Settings, count: int) -> dict[str, float]:
+    """How well a film keeps to a sound that is given: the sound of true clips, and their first image."""
+    frame = Frame(32 * clip.height, 32 * clip.width)
+    scenes = draw_scenes(count, frame, torch.Generator(models.device).manual_seed(78))
+    _, sound = _truth(models, scenes, frame)
+    total = Hearing()
+    latents, _ = models.sample(_names(scenes), replace(clip, heard=sound, given=True), settings)
+    for i in range(count):
+        total += hearing(read(models.decode(latents[i : i + 1])[0]), models.play(sound[i : i + 1])[0])
+    return total.rates()
+
+
+def takes(models: Models, clip: Pass, settings: Settings, count: int, extends: int) -> None:
+    """Long takes: motion, seams, and the sound of the first and the last chunks."""
     items = wanted()[:count] if count <= 8 else wanted()[:: 64 // count]
-    sentences = [item.prompt for item in items]
-    take = long_take(models, sentences, shape, settings, extends)
-    for name, candidate in (
-        ("plain", take),
-        ("refined", refine(models, take, sentences, again) if shape == SMALL else None),
-    ):
-        if candidate is None:
-            continue
-        rows = [
-            motion(film(models, candidate, i), seams(candidate), 8 * candidate.blend)
-            for i in range(len(items))
-        ]
-        print(f"takes {shape} {name}: {_summary(rows, items)}", flush=True)
-        for row, item in zip(rows, items, strict=True):
-            if row.ratio > 1.25:
-                print(f"  {row.ratio:.3f} at frame {row.jump_at} of {seams(candidate)}: {item.prompt}")
-
-
-def _summary(rows: list[Motion], items: list[Wanted]) -> str:
-    ratios = sorted(row.ratio for row in rows)
-    drift = sorted(row.last_speed / row.first_speed for row in rows)
+    take = long_take(models, [item.prompt for item in items], clip, settings, extends)
+    rows, first, last, jumps = [], Hearing(), Hearing(), []
+    for i in range(len(items)):
+        film = models.decode(take.chain[i : i + 1])[0]
+        wave = models.play(take.sound[i : i + 1])[0]
+        rows.append(motion(film, take.seams, 8))
+        early, late = _part(film, wave, 0, 200), _part(film, wave, len(film) - 200, len(film))
+        first, last = first + hearing(*early), last + hearing(*late)
+        jumps.append(_sample_jump(wave, take.seams))
+    ratios, drift = (
+        sorted(row.ratio for row in rows),
+        sorted(row.last_speed / row.first_speed for row in rows),
+    )
     parts = {
         "colour": rate([r.last_colour == w.colour for r, w in zip(rows, items, strict=True)]),
         "shape": rate([r.last_shape == w.shape for r, w in zip(rows, items, strict=True)]),
         "ratio median": ratios[len(ratios) // 2],
         "ratio max": ratios[-1],
         "within 1.25": rate([r <= 1.25 for r in ratios]),
-        "p99": sum(r.elsewhere_p99 for r in rows) / len(rows),
-        "jump": sum(r.seam_jump for r in rows) / len(rows),
-        "speed ratio mean": sum(drift) / len(drift),
-        "min": drift[0],
-        "max": drift[-1],
+        "slowest": drift[0],
+        "fastest": drift[-1],
+        "sample jump max": max(jumps),
     }
-    return "  ".join(f"{name} {value:.3f}" for name, value in parts.items())
+    _say(f"takes {clip.height * 32} x {extends}", parts)
+    _say("  sound of the first 200 frames", first.rates())
+    _say("  sound of the last 200 frames", last.rates())
 
 
-def _report(models: Models, shape: tuple[int, int, int], settings: Settings, count: int) -> None:
-    scores = prompts(models, shape, settings, count)
-    print(f"prompts {shape} {settings}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()), flush=True)
+def _part(film: torch.Tensor, wave: torch.Tensor, begin: int, end: int) -> tuple[Reading, torch.Tensor]:
+    return read(film[begin:end]), wave[:, begin * 960 : end * 960]
 
 
-def _all_prompts(models: Models, count: int, sizes: Sequence[tuple[int, int, int]]) -> None:
-    for shape in sizes:
-        _report(models, shape, Settings(), count)
+def _sample_jump(wave: torch.Tensor, seams: Sequence[int]) -> float:
+    """The largest step between samples within 20 ms of a seam over the 99th percentile elsewhere."""
+    steps = (wave[:, 1:] - wave[:, :-1]).abs().amax(0)
+    near = torch.zeros(len(steps), dtype=torch.bool)
+    for seam in seams:
+        near[max(0, seam * 960 - 480) : seam * 960 + 480] = True
+    return float(steps[near].max() / torch.quantile(steps[~near][::7], 0.99))
 
 
-def _all_takes(models: Models, count: int, extends: int, sizes: Sequence[tuple[int, int, int]]) -> None:
-    takes(models, Settings(), Settings(8, 3.0, denoise=0.5), count, extends)
-    if LARGE in sizes:
-        takes(models, Settings(), Settings(), count // 2, extends, LARGE)
-
-
-def _all_stills(models: Models, count: int) -> None:
-    for frame in (Frame(128, 128), Frame(256, 256)):
-        scores = stills(models, frame, Settings(), count)
-        print(f"guides {frame}: " + "  ".join(f"{k} {v:.2f} dB" for k, v in scores.items()), flush=True)
-
-
-def _all_settings(models: Models, count: int, sizes: Sequence[tuple[int, int, int]]) -> None:
-    """What other steps, guidance and samplers make of the prompts."""
-    some = [Settings(12), Settings(20), Settings(16, 2.0), Settings(16, 4.5), Settings(20, ancestral=True)]
-    for settings in some:
-        for shape in sizes:
-            _report(models, shape, settings, 2 * count)
+def _say(what: str, scores: dict[str, float]) -> None:
+    print(f"{what}: " + "  ".join(f"{name} {value:.3f}" for name, value in scores.items()), flush=True)
 
 
 def _pixels(models: Models, run: Run) -> None:
     for frame in (Frame(128, 128), Frame(256, 256)):
         print(f"vae {frame}: {held_out_psnr(models.vae, run, frame):.2f} dB")
-    gain = upsampler_gain(models.vae, models.upsampler, run)
-    print("upsampler {:.2f} dB, bicubic {:.2f} dB".format(*gain), flush=True)
+    for kind, model in ((SPATIAL, models.upsampler), (TEMPORAL, models.temporal)):
+        ours, plain = upsampler_gain(models.vae, model, run, kind)
+        print(f"{kind.name} {ours:.2f} dB, interpolated frames {plain:.2f} dB", flush=True)
 
 
-PARTS = ("prompts", "takes", "guides", "settings", "pixels")
+PARTS = ("prompts", "takes", "guides", "sound", "settings", "pixels")
 
 
 def main() -> None:
@@ -180,23 +245,48 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--extends", type=int, default=20)
+    parser.add_argument("--small", action="store_true", help="128 x 128 alone")
+    parser.add_argument("--unmarked", action="store_true", help="without the marker of single frames")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; take some of {', '.join(PARTS)}")
     device = torch.device(options.device)
     models = load(options.checkpoint, device)
-    run = Run(device, Path(), 0, batch_scale=options.count / 32)
-    sizes = (SMALL, LARGE) if options.count > 4 else (SMALL,)
-    work: dict[str, Callable[[], None]] = {
-        "prompts": lambda: _all_prompts(models, 2 * options.count, sizes),
-        "takes": lambda: _all_takes(models, options.count, options.extends, sizes),
-        "guides": lambda: _all_stills(models, options.count),
-        "settings": lambda: _all_settings(models, options.count, sizes),
-        "pixels": lambda: _pixels(models, run),
-    }
+    models.marked = not options.unmarked
     with torch.no_grad():
         for part in options.parts or PARTS:
-            work[part]()
+            _work(part, models, options)()
+
+
+def _work(part: str, models: Models, options: argparse.Namespace) -> Callable[[], None]:
+    """What a part of the evaluation does."""
+    count, plain = options.count, Settings()
+    sizes = (SMALL,) if options.small else (SMALL, LARGE)
+    some = [
+        Settings(12),
+        Settings(24),
+        Settings(16, 2.0, 2.0),
+        Settings(16, 4.5, 4.5),
+        Settings(16, 3.0, 1.0),
+    ]
+
+    def each(judge: Callable[[Pass], dict[str, float]]) -> None:
+        for clip in sizes:
+            _say(f"{part} {clip.height * 32}", judge(clip))
+
+    def settings() -> None:
+        for setting in some:
+            _say(f"{setting}", prompts(models, SMALL, setting, 2 * count))
+
+    work: dict[str, Callable[[], None]] = {
+        "prompts": lambda: each(lambda clip: prompts(models, clip, plain, 2 * count)),
+        "takes": lambda: takes(models, SMALL, plain, count, options.extends),
+        "guides": lambda: each(lambda clip: stills(models, clip, plain, count)),
+        "sound": lambda: each(lambda clip: given_sound(models, clip, plain, count)),
+        "settings": settings,
+        "pixels": lambda: _pixels(models, Run(models.device, Path(), 0, batch_scale=count / 32)),
+    }
+    return work[part]
 
 
 if __name__ == "__main__":

@@ -1,48 +1,46 @@
-"""Token layout and rope coordinates of video latents and of appended guides, as ComfyUI presents them."""
+"""Where tokens stand: seconds and pixels of video latents, of stills and of sound, as LTX-2 counts them.
+
+A latent slot of a clip covers [8i - 7, 8i + 1) frames, slot 0 the first frame alone; a still at frame f
+covers [f, f + 1). The rope reads the middle of what a token covers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-FRAME_RATE = 25.0
+from tools.train_tiny.sound import HOP, MEL_PER_LATENT, SAMPLE_RATE
 
 
-def slot_frame(slot: torch.Tensor) -> torch.Tensor:
-    """First pixel frame of a latent slot: slot 0 is frame 0, slot i starts at frame 8i - 7."""
-    return (slot * 8 - 7).clamp(min=0)
+def slot_middle(slot: torch.Tensor) -> torch.Tensor:
+    """Middle of latent slots in frames."""
+    return torch.where(slot == 0, 0.5, 8.0 * slot - 3.0)
 
 
-def coords_at(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Pixel coordinates [B, 3, F*h*w] (frame, y, x) of latents that start at pixel frames [B, F], h x w
-    tokens each.
+def still_middle(frame: torch.Tensor) -> torch.Tensor:
+    """Middle of stills in frames."""
+    return frame + 0.5
+
+
+def grid(middle_s: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Coordinates [B, 3, T*h*w] (seconds, y, x in pixels) of latents whose middles [B, T] are in seconds."""
+    batch, count = middle_s.shape
+    y = torch.arange(height, device=middle_s.device) * 32 + 16
+    x = torch.arange(width, device=middle_s.device) * 32 + 16
+    out = torch.zeros(batch, 3, count, height, width, device=middle_s.device)
+    out[:, 0] = middle_s[:, :, None, None]
+    out[:, 1] = y[:, None]
+    out[:, 2] = x[None, :]
+    return out.flatten(2)
+
+
+def sound_middle(count: int, shift_s: torch.Tensor) -> torch.Tensor:
+    """Middles [B, count] in seconds of audio latents: the first covers one mel frame, every other four.
+
+    `shift_s` [B] is by how much the sound's grid is late against the clip's first frame.
     """
-    batch, count = frames.shape
-    y = torch.arange(height, device=frames.device) * 32
-    x = torch.arange(width, device=frames.device) * 32
-    grid = torch.zeros(batch, 3, count, height, width, device=frames.device)
-    grid[:, 0] = frames[:, :, None, None]
-    grid[:, 1] = y[:, None]
-    grid[:, 2] = x[None, :]
-    return grid.flatten(2)
-
-
-def slot_coords(slots: int, height: int, width: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Coordinates [1, 3, slots*h*w] of a clip of `slots` latents."""
-    return coords_at(slot_frame(torch.arange(slots, device=device))[None], height, width)
-
-
-def guide_coords(
-    frames: Sequence[int], height: int, width: int, device: torch.device | str = "cpu"
-) -> torch.Tensor:
-    """Coordinates [1, 3, len(frames)*h*w] of guide latents at the given pixel frames."""
-    return coords_at(torch.tensor([list(frames)], device=device), height, width)
-
-
-def rope(coords: torch.Tensor) -> torch.Tensor:
-    """Pixel coordinates -> what the transformer's rope takes: the time in seconds."""
-    return torch.cat([coords[:, :1] / FRAME_RATE, coords[:, 1:]], dim=1)
+    end = MEL_PER_LATENT * torch.arange(count, device=shift_s.device) + 1
+    start = (end - MEL_PER_LATENT).clamp(min=0)
+    return (start + end) / 2 * (HOP / SAMPLE_RATE) + shift_s[:, None]
 
 
 def to_tokens(latents: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,14 @@ _MIN_SIDE = 16
 
 
 class Optimiser:
-    """Muon and AdamW over the trainable parameters of some modules, with a clipped gradient norm of 1."""
+    """Muon and AdamW over the trainable parameters of some modules, with a clipped gradient norm of 1.
 
-    def __init__(self, modules: Iterable[nn.Module], lr: float, weight_decay: float = 0.01) -> None:
+    `together`: all gradients live in one buffer, `gradient`, which ranks can average in one call.
+    """
+
+    def __init__(
+        self, modules: Iterable[nn.Module], lr: float, weight_decay: float = 0.01, together: bool = False
+    ) -> None:
         parts = [part for module in modules for part in module.modules()]
         matrices = {id(part.weight) for part in parts if isinstance(part, (nn.Linear, nn.Conv2d, nn.Conv3d))}
         live = [p for part in parts for p in part.parameters(recurse=False) if p.requires_grad]
@@ -38,6 +43,7 @@ class Optimiser:
         self._groups = list(groups.values())
         self._momentum = [[torch.zeros_like(p) for p in group] for group in self._groups]
         self._live = live
+        self.gradient = _one_buffer(live) if together else None
         self._adam = torch.optim.AdamW(
             rest,
             lr=self.lr,
@@ -52,6 +58,9 @@ class Optimiser:
         self.lr.fill_(self.peak * factor)
 
     def zero_grad(self) -> None:
+        if self.gradient is not None:
+            self.gradient.zero_()
+            return
         for parameter in self._live:
             parameter.grad = None
 
@@ -73,10 +82,18 @@ class Optimiser:
         torch._foreach_sub_(list(group), [s.view_as(p) for s, p in zip(steps, group, strict=True)])
 
 
+def _one_buffer(parameters: list[nn.Parameter]) -> torch.Tensor:
+    """A flat buffer [N] of which every gradient is a view."""
+    flat = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)
+    return flat
+
+
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     """Roughly the nearest semi-orthogonal matrices: `[N, R, C]` float32, singular values near 1."""
     tall = matrices.shape[1] > matrices.shape[2]
-    x = (matrices.mT if tall else matrices).to(torch.bfloat16)
+    x = (matrices.mT if tall else matrices).to(torch.bfloat16 if matrices.is_cuda else torch.float32)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
         gram = x @ x.mT

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 State = dict[str, torch.Tensor]
@@ -28,6 +30,14 @@ class Run:
     limit_steps: int = 10**9
     channels_last: bool = True
     diet: str = "whole"
+    rank: int = 0
+    ranks: int = 1
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def left_s(self) -> float:
+        """What is left of `seconds`, set-up counted."""
+        return max(1.0, self.seconds - (time.perf_counter() - self.started))
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -40,7 +50,9 @@ class Run:
     @property
     def generator(self) -> torch.Generator:
         """The device's own generator: the only one that a recorded graph advances by itself."""
-        return torch.cuda.default_generators[0] if self.device.type == "cuda" else torch.default_generator
+        if self.device.type == "cuda":
+            return torch.cuda.default_generators[torch.cuda.current_device()]
+        return torch.default_generator
 
     def batch(self, count: int) -> int:
         return max(1, round(count * self.batch_scale))
@@ -48,13 +60,17 @@ class Run:
 
 @dataclass
 class Clock:
-    """Training progress by wall clock: the budget is device time, not steps."""
+    """Training progress by wall clock: the budget is device time, not steps. Ranks that train together go by
+    the clock of the first.
+    """
 
     seconds: float
     limit_steps: int = 10**9
+    ranks: int = 1
     report_every_s: float = 10.0
     save_every_s: float = 60.0
     steps: int = 0
+    progress: float = 0.0
     _start: float = field(default_factory=time.perf_counter)
     _said: float = 0.0
     _saved: float = 0.0
@@ -63,16 +79,25 @@ class Clock:
     def elapsed_s(self) -> float:
         return time.perf_counter() - self._start
 
-    @property
-    def progress(self) -> float:
-        return min(1.0, max(self.elapsed_s / self.seconds, self.steps / self.limit_steps))
-
     def ticks(self) -> Iterator[int]:
+        self._look()
         while self.progress < 1.0:
             yield self.steps
             self.steps += 1
-            if self.steps % 16 == 0 and torch.cuda.is_available():
-                torch.cuda.synchronize()
+            if self.steps % 16 == 0 or self.steps >= self.limit_steps:
+                self._look()
+
+    def _look(self) -> None:
+        """Wait for the device, and read the clock."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        progress = min(1.0, max(self.elapsed_s / self.seconds, self.steps / self.limit_steps))
+        if self.ranks > 1:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            agreed = torch.tensor(progress, dtype=torch.float64, device=device)
+            dist.broadcast(agreed, 0)
+            progress = agreed.item()
+        self.progress = progress
 
     def restart(self) -> None:
         """Start counting now: everything has been recorded."""
@@ -119,17 +144,17 @@ class Recorder:
             self._record(name, step)
 
     def _record(self, name: Hashable, step: Callable[[], None]) -> None:
-        """Run `step` twice on a side stream, as allocation and library set-up need, then record it."""
+        """Run `step` on a side stream, as allocation and library set-up need, then record and replay it."""
         torch.cuda.synchronize()
         side = torch.cuda.Stream()
         with torch.cuda.stream(side):
             step()
-            step()
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             step()
         self._graphs[name] = graph
+        graph.replay()
 
 
 class Average:
@@ -153,11 +178,17 @@ class Average:
             mean.copy_(kept)
 
 
-def save(path: Path, states: dict[str, State]) -> None:
-    """Write state dicts atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {name: {k: v.detach().cpu() for k, v in state.items()} for name, state in states.items()}, partial
-    )
-    partial.replace(path)
+def save(folder: Path, states: dict[str, State]) -> None:
+    """Write each component's state to `<component>.safetensors` as float16, atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for component, state in states.items():
+        stored = {name: tensor.detach().half().contiguous().cpu().clone() for name, tensor in state.items()}
+        partial = folder / f"{component}.partial"
+        save_file(stored, partial)
+        partial.replace(folder / f"{component}.safetensors")
+
+
+def stored(folder: Path, component: str) -> State:
+    """A component's state as float32."""
+    state = load_file(folder / f"{component}.safetensors")
+    return {name: tensor.float() for name, tensor in state.items()}

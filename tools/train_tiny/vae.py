@@ -24,7 +24,8 @@ PEAK_LR = 2e-3
 
 
 def train_vae(run: Run, start: State | None = None, decoder_only: bool = False) -> AutoencoderKLLTXVideo:
-    """Train for `run.seconds`, store `vae.pt`, and return the averaged VAE with its latent statistics set.
+    """Train for `run.seconds`, store `vae.safetensors`, and return the averaged VAE with its latent
+    statistics set.
 
     `decoder_only` keeps the latents as they are: for a polish after the transformer has learned them.
     """
@@ -45,7 +46,7 @@ def train_vae(run: Run, start: State | None = None, decoder_only: bool = False) 
     training.average.swap()
     if not decoder_only:
         set_statistics(vae, run)
-    save(run.folder / "vae.pt", {"vae": vae.state_dict()})
+    save(run.folder, {"vae": vae.state_dict()})
     for size in ((128, 128), (256, 256), (128, 192)):
         print(f"held-out clips {size}: {held_out_psnr(vae, run, Frame(*size)):.2f} dB", flush=True)
     return vae.eval().requires_grad_(False)

@@ -44,12 +44,14 @@ SPEED_PER_FRAME = 0.4 / 25
 RADIUS = 0.16
 FREE_FRAMES = 16
 HEADING_JITTER = math.radians(8)
+SWAY = 0.35
 
 
 @dataclass(frozen=True)
 class Scenes:
     """A batch of scenes. Index tensors are int64 [B]; `heading` is radians [B]; `start` is the centre in
-    units [B, 2].
+    units [B, 2]; `sway` [B, 2, 3] holds amplitude (units), period (frames) and phase (radians) of what each
+    axis adds to the straight path: zero amplitude in a plain scene.
     """
 
     colour: torch.Tensor
@@ -58,6 +60,7 @@ class Scenes:
     direction: torch.Tensor
     heading: torch.Tensor
     start: torch.Tensor
+    sway: torch.Tensor
 
     def __len__(self) -> int:
         return int(self.colour.shape[0])
@@ -90,12 +93,16 @@ def _constant(rows: tuple[tuple[float, ...], ...], device: torch.device) -> torc
 
 
 def draw_scenes(
-    count: int, frame: Frame, generator: torch.Generator, named: torch.Tensor | None = None
+    count: int,
+    frame: Frame,
+    generator: torch.Generator,
+    named: torch.Tensor | None = None,
+    swaying: torch.Tensor | None = None,
 ) -> Scenes:
     """Random scenes whose first `FREE_FRAMES` frames are free of walls.
 
     `named` [B] bool: the heading follows one of the eight directions (with a small jitter) instead of any
-    angle.
+    angle. `swaying` [B] bool: the path is bent, so that an object can be seen to steer towards an image.
     """
     device = generator.device
 
@@ -114,7 +121,15 @@ def draw_scenes(
         direction=direction,
         heading=heading,
         start=_free_start(heading, frame, torch.rand(count, 2, generator=generator, device=device)),
+        sway=_sway(torch.rand(count, 2, 3, generator=generator, device=device), swaying),
     )
+
+
+def _sway(uniform: torch.Tensor, swaying: torch.Tensor | None) -> torch.Tensor:
+    """Amplitude up to `SWAY`, periods of 120 to 400 frames, any phase."""
+    amplitude, period, phase = uniform.unbind(2)
+    bent = torch.zeros_like(amplitude) if swaying is None else SWAY * amplitude * swaying[:, None]
+    return torch.stack([bent, 120 + 280 * period, 2 * math.pi * phase], dim=2)
 
 
 def _free_start(heading: torch.Tensor, frame: Frame, uniform: torch.Tensor) -> torch.Tensor:
@@ -126,13 +141,27 @@ def _free_start(heading: torch.Tensor, frame: Frame, uniform: torch.Tensor) -> t
     return low + uniform * (high - low)
 
 
-def centres(scenes: Scenes, frames: torch.Tensor, frame: Frame) -> torch.Tensor:
-    """Object centres [B, F, 2] in units at the frame numbers [F], reflected at the walls."""
+def unfolded(scenes: Scenes, frames: torch.Tensor, frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
+    """The paths [B, F, 2] in units that nothing reflects, 0 at the left and top wall, and the room [2]
+    between the walls.
+    """
     velocity = torch.stack([scenes.heading.cos(), scenes.heading.sin()], dim=1) * SPEED_PER_FRAME
-    path = scenes.start[:, None] + velocity[:, None] * frames.to(velocity)[None, :, None]
-    span = _constant((frame.extent,), path.device) - 2 * RADIUS
-    phase = torch.remainder(path - RADIUS, 2 * span)
-    return RADIUS + torch.where(phase > span, 2 * span - phase, phase)
+    when = frames.to(velocity)[None, :, None]
+    amplitude, period, phase = scenes.sway[:, None].unbind(3)
+    bend = amplitude * ((2 * math.pi * when / period + phase).sin() - phase.sin())
+    path = scenes.start[:, None] + velocity[:, None] * when + bend
+    return path - RADIUS, (_constant((frame.extent,), path.device) - 2 * RADIUS)[0]
+
+
+def fold(path: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+    """Reflect `unfolded` paths at the walls: centres in units."""
+    phase = torch.remainder(path, 2 * room)
+    return RADIUS + torch.where(phase > room, 2 * room - phase, phase)
+
+
+def centres(scenes: Scenes, frames: torch.Tensor, frame: Frame) -> torch.Tensor:
+    """Object centres [B, F, 2] in units at the frame numbers [F], which may be fractions."""
+    return fold(*unfolded(scenes, frames, frame))
 
 
 def distance(shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

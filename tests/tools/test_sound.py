@@ -1,0 +1,59 @@
+"""The sound of the procedural world: notes come where the object bounces, and sound alike at every cut."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tools.train_tiny.sound import (
+    HOP,
+    MEL_BINS,
+    OUTPUT_RATE,
+    WALLS,
+    audio_latents,
+    bounces,
+    log_mel,
+    mel_frames,
+    mel_of,
+    synthesise,
+)
+from tools.train_tiny.world import SPEED_PER_FRAME, Frame, centres, draw_scenes
+
+FRAME = Frame(128, 192)
+
+
+def test_every_note_is_where_the_object_touches_a_wall() -> None:
+    swaying = torch.arange(32) % 2 == 0
+    scenes = draw_scenes(32, FRAME, torch.Generator().manual_seed(0), swaying=swaying)
+    notes = bounces(scenes, 4.0, FRAME)
+    low, high = 0.16, (FRAME.extent[0] - 0.16, FRAME.extent[1] - 0.16)
+    for i in range(len(scenes)):
+        times = notes.time_s[i][notes.time_s[i] < 4]
+        assert (times[1:] >= times[:-1]).all()
+        for at_s, wall in zip(times, notes.wall[i], strict=False):
+            x, y = centres(scenes.pick(slice(i, i + 1)), at_s[None] * 25, FRAME)[0, 0]
+            touched = {"left": x - low, "right": high[0] - x, "top": y - low, "bottom": high[1] - y}
+            assert abs(touched[list(WALLS)[wall]]) < 0.3 * SPEED_PER_FRAME
+
+
+def test_a_sound_is_the_same_at_every_cut() -> None:
+    notes = bounces(draw_scenes(3, FRAME, torch.Generator().manual_seed(1)), 4.0, FRAME)
+    whole = synthesise(notes, 4 * OUTPUT_RATE, OUTPUT_RATE)
+    cut = synthesise(notes, OUTPUT_RATE, OUTPUT_RATE, start_s=2.0)
+    torch.testing.assert_close(cut, whole[:, :, 2 * OUTPUT_RATE : 3 * OUTPUT_RATE], atol=5e-3, rtol=0)
+    assert whole.abs().max() <= 1
+
+
+def test_a_mel_peaks_at_the_pitch() -> None:
+    wave = torch.sin(2 * torch.pi * 1000 * torch.arange(16_000) / 16_000).expand(1, 2, -1)
+    mel = log_mel(wave)
+    assert mel.shape == (1, 2, 16_000 // HOP + 1, MEL_BINS)
+    # Slaney's scale is linear up to 1 kHz: mel 15 of 45.2, so bin 15 / (45.2 / 65) - 1.
+    assert mel[0, 0, 50].argmax() == pytest.approx(20.5, abs=1)
+    assert log_mel(torch.zeros(1, 2, 1600)).unique().tolist() == pytest.approx([-11.5129], abs=1e-3)
+
+
+def test_latents_and_mel_frames_fit() -> None:
+    notes = bounces(draw_scenes(1, FRAME, torch.Generator().manual_seed(2)), 4.0, FRAME)
+    assert audio_latents(97, 25.0) == 97 and audio_latents(97, 50.0) == 48
+    assert mel_of(notes, 97).shape == (1, 2, mel_frames(97), MEL_BINS) == (1, 2, 385, 64)
