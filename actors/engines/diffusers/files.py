@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,12 +183,15 @@ def find_files(config: EngineConfig) -> ModelFiles:
             if (path := found("engine.text_encoder", name)) is not None
         ),
     )
-    if not problems and files.projections and not files.makes_sound:
-        rule = "one folder or hub id: LTX-Video has no projection beside its text encoder"
-        problems.append(Problem("engine.text_encoder", "a list", rule, "give the folder alone"))
-    if problems:
+    if problems := problems or list(_needless(files)):
         raise SpecError(problems)
     return files
+
+
+def _needless(files: ModelFiles) -> Iterator[Problem]:
+    if files.projections and not files.makes_sound:
+        rule = "one folder or hub id: LTX-Video has no projection beside its text encoder"
+        yield Problem("engine.text_encoder", "a list", rule, "give the folder alone")
 
 
 def _local(name: str, folders: tuple[str, ...]) -> Path:

@@ -5,42 +5,44 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from actors.media.audio import Listen, read_audio
 
+FILM: dict[str, Any] = {
+    "name": "sea",
+    "defaults": {
+        "width": 64,
+        "height": 64,
+        "frame_rate": 24,
+        "sampler": "euler",
+        "cfg": 1.0,
+        "sigmas": [1.0, 0.725, 0.0],
+    },
+    "videos": [
+        {
+            "name": "dawn",
+            "audio": {"mode": "generate"},
+            "chunks": [
+                {"generate": {"prompt": "a red ball bounces", "num_frames": 33}},
+                {
+                    "extend": {
+                        "prompt": "a ball keeps bouncing",
+                        "overlap_frames": 16,
+                        "num_new_frames": 24,
+                    }
+                },
+            ],
+        }
+    ],
+    "output": {"container": "mkv"},
+}
+
 
 def test_a_film_of_two_chunks_has_sound_as_long_as_its_pictures(small_ltx2: Path, tmp_path: Path) -> None:
-    spec = {
-        "name": "sea",
-        "engine": {"checkpoint": str(small_ltx2)},
-        "defaults": {
-            "width": 64,
-            "height": 64,
-            "frame_rate": 24,
-            "sampler": "euler",
-            "cfg": 1.0,
-            "sigmas": [1.0, 0.725, 0.0],
-        },
-        "videos": [
-            {
-                "name": "dawn",
-                "audio": {"mode": "generate"},
-                "chunks": [
-                    {"generate": {"prompt": "a red ball bounces", "num_frames": 33}},
-                    {
-                        "extend": {
-                            "prompt": "a ball keeps bouncing",
-                            "overlap_frames": 16,
-                            "num_new_frames": 24,
-                        }
-                    },
-                ],
-            }
-        ],
-        "output": {"container": "mkv"},
-    }
+    spec = {**FILM, "engine": {"checkpoint": str(small_ltx2)}}
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(spec))
     command = [
