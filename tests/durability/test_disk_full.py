@@ -67,7 +67,7 @@ def test_the_job_pauses_and_goes_on(workspace, films, small_runs: Path, leave_ki
     filler = fill(small_runs, leave_kib << 10)
     stuck = workspace.render()
     assert stuck.outcome == PAUSED
-    assert re.search(rf"{workspace.job_dir}/artifacts/\S+ the disk is full .needs \d+ bytes", stuck.reason)
+    assert re.search(rf"{workspace.job_dir}/artifacts/\S+ the disk is full .needs [\d,]+ bytes", stuck.reason)
     status = job_status(str(workspace.runs), "harbor")
     assert (status.outcome, status.reason) == (PAUSED, stuck.reason)
     step = why_job(str(workspace.runs), "harbor").next_step

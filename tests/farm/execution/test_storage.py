@@ -89,7 +89,7 @@ def fill(runs: Path, room_bytes: int) -> None:
 def test_a_full_disk_pauses_with_path_and_need(tmp_path: Path, runs: Path, reference: dict[str, str]) -> None:
     full_disk = once(all_ready(), lambda: fill(runs, ROOM_BYTES))
     stuck = render(runs, plain(tmp_path / "out"), TOPOLOGY, meanwhile=full_disk)
-    full = rf"{runs}/{JOB}/(artifacts|commits)/\S+ the disk is full .needs \d+ bytes"
+    full = rf"{runs}/{JOB}/(artifacts|commits)/\S+ the disk is full .needs [\d,]+ bytes"
     assert re.search(full, reason(stuck))
     (runs / "filler").unlink()
     assert_continued(stuck, render(runs, plain(tmp_path / "out"), TOPOLOGY), reference)

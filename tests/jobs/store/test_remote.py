@@ -61,7 +61,7 @@ def test_a_download_that_does_not_fit_is_a_storage_problem_each_time(
     store = Store.open("memory://downloads", "harbor")
     commit = store.put("ab" * 32, 1, "bin", bytes(2 << 20), {})
     for _ in range(2):
-        with pytest.raises(StorageProblem, match=r"tmp/.*the disk is full .needs 2097152 bytes"):
+        with pytest.raises(StorageProblem, match=r"tmp/.*the disk is full .needs 2,097,152 bytes"):
             store.local(commit, Scratch())
 
 
