@@ -46,7 +46,7 @@ def many(line: str, count: int) -> str:
 
 
 def videos(count: int, **changes: Any) -> str:
-    """A job of so many videos."""
+    """A job of `count` videos."""
     return spec(videos=[{"name": f"v{n}", "chunks": [GENERATE], **changes} for n in range(count)])
 
 

@@ -101,7 +101,11 @@ def _ask() -> None:
     if sys.stdin.isatty() and typer.confirm("Fetch them?", err=True):
         return
     raise UsageError(
-        [Problem("--yes", "no", "a yes, before anything is fetched", "read the licence, then add --yes")]
+        [
+            Problem(
+                "--yes", "no", "confirmation, before anything is fetched", "read the licence, then add --yes"
+            )
+        ]
     )
 
 

@@ -22,7 +22,7 @@ class Assign:
 
     `attempt` grows with every assignment of the task; messages about it carry it back. `ladder` names the
     measures against running out of memory that this attempt must apply, mildest first (see `jobs.failures`);
-    empty as a rule.
+    usually empty.
     """
 
     task: str
@@ -73,7 +73,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The task is given up, and with it the tasks that need it; everything else goes on."""
+    """The task is not tried again, and the tasks that need it do not run; everything else continues."""
 
     task: str
     reason: Reason

@@ -65,7 +65,7 @@ REMEDY = {
     "retry nothing": "--dry-run",
     "init folder": "film.yaml",
     "init name": "write 'b-se-..-x'",
-    "init nowhere": "make its folder",
+    "init nowhere": "create its folder",
     "plan too large": "larger `--gpus`",
     "verify": "harbor",
     "nodes": "--comfyui",

@@ -1,4 +1,4 @@
-"""A worker that is slower than its like is told of, once."""
+"""A worker that is slower than its peers is reported, once."""
 
 from __future__ import annotations
 
