@@ -13,10 +13,9 @@ _overcome = 0
 
 
 def failed_allocations(device: str) -> int:
-    """How often memory of the device ran out in this process, also where a library fell back to another
-    algorithm.
+    """How often memory of the device ran out in this process, also where a library went on another way.
 
-    A convolution that gets no workspace is computed by another kernel, with other bytes, and no error.
+    A convolution whose workspace cannot be had is computed by another kernel, with other bytes, and no error.
     """
     torch = sys.modules.get("torch")
     if not device.startswith("cuda") or not torch or not torch.cuda.is_initialized():

@@ -58,7 +58,7 @@ def stage_errors(task: str) -> Iterator[None]:
         raise classify(error, task) from error
 
 
-LESS_MEMORY = "if this repeats, use a smaller size or shorter chunks, or a GPU with more memory"
+LESS_MEMORY = "where this repeats, take a smaller size or shorter chunks, or a GPU with more memory"
 
 
 def classify(error: Exception, task: str) -> StageError:
@@ -73,7 +73,7 @@ def classify(error: Exception, task: str) -> StageError:
         return storage_problem(error, str(error.filename or ""), before=task)
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEVICE_GONE):
         return WorkerLost(f"{task}: {_cause(error)}; the worker is replaced")
-    return StageBug(f"{task}: {_cause(error)}; if it fails on two workers, report it")
+    return StageBug(f"{task}: {_cause(error)}; where it fails on two workers, report it")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -27,7 +27,7 @@ def check_latents(path: str | Path, wanted: int) -> None:
     stored = np.memmap(path, NUMBERS[entry["dtype"]], "r", start, tuple(entry["shape"]))
     for channel in stored[0]:
         if not _finite(channel[-wanted:], entry["dtype"]):
-            raise InvalidInput(f"{path} holds latents that are not finite; make them again")
+            raise InvalidInput(f"{path} holds latents that are no finite numbers; make them again")
 
 
 def _finite(numbers: np.ndarray, dtype: str) -> bool:

@@ -75,7 +75,7 @@ class Payload:
 def pack(payload: Payload) -> memoryview:
     """Serialise to the safetensors layout; equal payloads give equal bytes.
 
-    Large arrays are copied once, and without the interpreter lock: another thread keeps feeding the device.
+    Large arrays are copied once, and without the interpreter lock: another thread goes on feeding the device.
     The result is a read-only view of bytes.
     """
     entries: dict[str, Any] = {}

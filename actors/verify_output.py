@@ -35,7 +35,7 @@ def verify_output(task: StageTask, result: Payload | Path, rules: Verify) -> tup
 
 
 def bad_output(message: str, result: Payload) -> BadOutput:
-    """The error for `result`, with the SHA-256 of its arrays as `output_digest`."""
+    """The error for `result`, with the SHA-256 of its arrays as evidence."""
     digest = hashlib.sha256()
     for name in sorted(result.arrays):
         digest.update(name.encode())
@@ -75,13 +75,13 @@ def _verify_shape(task: StageTask, result: Payload) -> None:
     if wanted is not None:
         found = result["latents"].shape if "latents" in result else ()
         if len(found) != 5 or found[0] != 1 or found[2:] != wanted:
-            raise bad_output(f"latents have the shape {found}, expected {(1, 'C', *wanted)}", result)
+            raise bad_output(f"latents have the shape {found}, due were {(1, 'C', *wanted)}", result)
     if isinstance(task.params, DecodeParams):
         keep = task.params.window.keep
         due = (len(keep), task.params.height, task.params.width, 3)
         found = result["frames"].shape
         if found != due:
-            raise bad_output(f"frames have the shape {found}, expected {due}", result)
+            raise bad_output(f"frames have the shape {found}, due were {due}", result)
 
 
 def _verify_pictures(task: StageTask, result: Payload, rules: Verify) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def _verify_pictures(task: StageTask, result: Payload, rules: Verify) -> tuple[s
         if verdict == "off" or not check(result["frames"]):
             continue
         if verdict == "error":
-            cure = f"if this is intended, set `run.verify.{name}: off`"
+            cure = f"where that is meant, set `run.verify.{name}: off`"
             raise bad_output(f"all frames are {name} ({cure})", result)
         log.warning("%s: all frames are %s", task.id, name)
         warnings.append(f"all frames are {name}")

@@ -1,7 +1,7 @@
 """A pool whose workers begin together: no start-up is in what is measured.
 
 The farm hands out the first task when the first worker is ready, which is right for a user. On a small
-machine the others come seconds later, in another order each time, and a makespan would show that.
+machine the others come seconds later, in another order each time, and a makespan would tell of that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cluster.pool.pool import Pool
 
 
 class GatheredPool(Pool):
-    """Reports no ready worker before all of them are."""
+    """Tells of no ready worker before all of them are."""
 
     def start(self, requests: Iterable[WorkerRequest]) -> None:
         asked = list(requests)

@@ -13,7 +13,7 @@ from pathlib import Path
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INTRO = """# Benchmarks
 
-`make bench` measures everything on this page and rewrites it, each section with the machine and the
+`make bench` measures everything on this page and writes it anew, each section with the machine and the
 versions that it ran with. Each section's own command is named in it.
 """
 _SECTION = re.compile(r"^## .*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)

@@ -42,7 +42,7 @@ class Cost:
 
 
 def measure(chunks: int, gpus: int) -> Cost:
-    """Simulates a job of `chunks` chunks on `workers` workers that host every stage."""
+    """Simulates a job of so many chunks on so many monoliths."""
     start_s = time.process_time()
     graph = ScheduleGraph(job(_films(chunks)))
     built_s = time.process_time()

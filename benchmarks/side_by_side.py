@@ -39,7 +39,7 @@ MARK = "measured: "
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One contender: its timings by job, the seconds Ray took to start, or why it could not run."""
+    """One contender: its laps by job, the seconds Ray took to start, or why it could not run."""
 
     laps: dict[str, Lap] = field(default_factory=dict)
     ray_s: float = 0.0

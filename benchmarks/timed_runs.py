@@ -1,4 +1,4 @@
-"""What one contender took for one job, and the farm's own timing from its event log."""
+"""What one contender took for one job, and the farm's own laps from its event log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def own_ray(gpus: int, dashboard: bool = False) -> Iterator[float]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     for limit in ("RAY_MAX_LIMIT_FROM_API_SERVER", "RAY_MAX_LIMIT_FROM_DATA_SOURCE"):
-        os.environ.setdefault(limit, MOST_ACTORS_LISTED)  # what cosmos-xenna asks for
+        os.environ.setdefault(limit, MOST_ACTORS_LISTED)  # cosmos-xenna asks for so many
     begun_s = time.monotonic()
     context = ray.init(
         address="local",

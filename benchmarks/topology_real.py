@@ -23,7 +23,7 @@ MOST_GPUS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A model's stage times by `scale`, films of these numbers of chunks, and the GPUs there are."""
+    """A model's stage times by `scale`, films of so many chunks, and the GPUs there are."""
 
     model: str
     lengths: tuple[int, ...]

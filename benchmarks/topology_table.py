@@ -51,7 +51,7 @@ INTRO = """# Which worker hosts which stage
 makespan; where several are equal, the one with the fewest GPUs, and one that needs half the GPUs or fewer may
 take 2 % longer. The simulator is the scheduler itself on virtual time (`farm/simulator/simulate.py`). Stage
 times that were never measured are probed first, on two GPUs or more: a few steps of each stage on one worker
-of each kind. A job too small to be worth a probe uses estimates.
+of each kind. A job too small to be worth a probe goes by estimates.
 
 - One worker per GPU (`mono`) is the fastest, or as fast as any split, wherever the weights fit together: any
   worker can do whatever is next.
@@ -71,7 +71,7 @@ NOT_FITTING = """
 ## Weights that do not fit together
 
 The 13B model in bf16 on GPUs of {device:g} GiB: 24.2 GiB of transformer, 2.5 of VAE, 0.5 of upsampler and 9.1
-of text encoder (T5-XXL), with the working memory that `auto` assumes for clips of this size. Encode
+of text encoder (T5-XXL), with the working memory that `auto` reckons with for clips of this size. Encode
 alone needs {encode:.1f} GiB, sample {sample:.1f}, upscale {upscale:.1f}, decode {decode:.1f}, one worker
 for everything {everything:.1f}. Here both searches deal all four stages; encoding is assumed to take 0.1 s
 a chunk.
@@ -159,7 +159,7 @@ def _fits(topology: Topology, footprint: Footprint | None) -> bool:
 
 
 def small_footprint() -> Footprint:
-    """What `auto` assumes for these clips, that model and such a GPU."""
+    """What `auto` reckons with for these clips, that model and such a GPU."""
     plan = make_plan(load_spec(CLIPS).spec)
     return footprint_of(LARGE, working_for(build_graph(plan).tasks.values(), plan.engine), SMALL_GIB)
 

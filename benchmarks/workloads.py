@@ -22,7 +22,7 @@ SHAPES = {"32 clips": (1,) * 32, "4 films of 8": (8,) * 4, "1 film of 12": (12,)
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A film for each of `lengths`, of that many chained chunks.
+    """A film for each of `lengths`, of so many chained chunks.
 
     `times` are seconds that the stages sleep; None renders the bundled model. `size` is width and
     height in pixels.

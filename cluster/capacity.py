@@ -1,6 +1,6 @@
 """Whether a cluster can ever hold the workers that a job asks for.
 
-Ray lets an actor that fits nowhere wait forever in silence, so the question is answered here, before any
+Ray lets an actor that fits nowhere wait for ever in silence, so the question is answered here, before any
 exists.
 """
 
@@ -34,7 +34,7 @@ def require_gpu(inventory: Inventory) -> None:
         return
     raise CapacityError(
         f"the cluster has no GPU ({inventory}), and workers are counted by GPUs. Start Ray with "
-        "`--num-gpus N` on each node that should render, as in `ray start --address HEAD:6379 --num-gpus 2`: "
+        "`--num-gpus N` on each node that shall render, as in `ray start --address HEAD:6379 --num-gpus 2`: "
         "where a node has none, N logical ones are N workers on its CPUs. Or render without any: "
         "`--topology mono=2@0`."
     )

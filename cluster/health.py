@@ -51,8 +51,7 @@ def cluster_health(address: str) -> ClusterHealth:
 
 
 def _asks_for_a_token(dashboard: str) -> bool:
-    """Whether the dashboard refuses a client without a token; where it does not answer, what our own side is
-    set to."""
+    """Whether the dashboard turns a stranger away; where it does not answer, what our own side is set to."""
     try:
         urllib.request.urlopen(
             f"http://{dashboard.removeprefix('http://')}/api/jobs/", timeout=STRANGER_S

@@ -107,7 +107,7 @@ class Inventory:
         return min(known) if known and len(known) == len(sizes) else None
 
     def _told_gib(self) -> dict[str, float]:
-        """Memory by type: the smallest that a node reported, or what such GPUs have at least."""
+        """Memory by type: the smallest that a node told of, or what such GPUs have at least."""
         told: dict[str, float] = {}
         for node in self.nodes:
             if node.accelerator and node.device_gib:

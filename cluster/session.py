@@ -45,8 +45,7 @@ class SessionConfig:
 
 
 def require_driver(address: str | None) -> None:
-    """Raise CannotRun where Ray would be reached through its client, which does not report the nodes'
-    resources.
+    """Raise CannotRun where Ray would be reached through its client, which does not say what the nodes have.
 
     `address` is as in `SessionConfig`.
     """
@@ -56,8 +55,8 @@ def require_driver(address: str | None) -> None:
     named = place.removeprefix(CLIENT) if place.startswith(CLIENT) else ""
     host = named.rpartition(":")[0] or named or "HEAD"
     raise CannotRun(
-        f"a render cannot go through the Ray client ({place or CLIENT}), which does not report the nodes' "
-        f"GPUs. From anywhere, submit the spec with --address http://{host}:8265, the cluster's dashboard; "
+        f"a render cannot go through the Ray client ({place or CLIENT}), which does not say what the nodes "
+        f"have. From anywhere, submit the spec with --address http://{host}:8265, the cluster's dashboard; "
         f"on one of the nodes, join with --address {host}:6379, or the port that "
         "`ray start --head` named."
     )
@@ -158,7 +157,7 @@ def _require_listener(address: str | None) -> None:
 def _refusal(address: str, error: Exception) -> str:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
-        f"Ray at {address!r} refused the connection: {first_line}. Check that the address is that of a "
+        f"Ray at {address!r} did not take the connection: {first_line}. Check that the address is that of a "
         f"running head node (`ray status`), that the Ray versions agree, and that {AUTH_MODE} and the token "
         "are the same on both sides."
     )

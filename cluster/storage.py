@@ -40,7 +40,7 @@ def plant(directories: Sequence[str], inputs: Sequence[str] = ()) -> StorageProo
             _write(url, nonce)
         except refusals_of(url) as error:
             raise StoreUnusable(
-                f"cannot write {url}: {error}. Give `--runs` and `output.dir` writable places."
+                f"cannot write {url}: {error}. Give `--runs` and `output.dir` places that can be written."
             ) from error
     return StorageProof(planted, nonce, tuple((path, Path(path).stat().st_size) for path in inputs))
 
@@ -75,11 +75,11 @@ def _unseen_directories(proof: StorageProof) -> list[str]:
         directory, mine = url.rpartition("/")[0], f"{url}.{secrets.token_hex(4)}"
         try:
             if _read(url) != proof.nonce:
-                lines.append(f"{directory} is a different directory there")
+                lines.append(f"{directory} is another directory there")
             _write(mine, proof.nonce)
             _remove(mine)
         except FileNotFoundError:
-            lines.append(f"{directory} is not shared: what the driver wrote is missing there")
+            lines.append(f"{directory} is not shared: what the driver wrote is not there")
         except refusals_of(url) as error:
             if getattr(error, "errno", None) not in FULL:
                 lines.append(f"{directory}: {error}")

@@ -101,4 +101,4 @@ def _contradictions(options: RenderOptions) -> Iterator[Problem]:
         value = getattr(options, name)
         if value is not None:
             remedy = f"leave out `{name}` or `serial`"
-            yield Problem(name, f"{shown(value)} with serial", SERIAL_RULE, remedy)
+            yield Problem(name, f"{shown(value)} beside serial", SERIAL_RULE, remedy)

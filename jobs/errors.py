@@ -75,7 +75,7 @@ class FarmError(Exception):
 
 
 class InputError(FarmError):
-    """Input that the user can correct; lists every problem at once."""
+    """Input the user can mend; lists every problem at once."""
 
     exit_code = 2
 
@@ -132,7 +132,7 @@ class JobBusy(CannotRun):
 class JobFailed(FarmError):
     """The job ended failed or partial.
 
-    `causes` are the quarantined tasks, each with the kind of its failure and what went wrong.
+    `causes` are the tasks that were given up, each with the kind of its failure and what went wrong.
     """
 
     causes: tuple[str, ...] = ()
@@ -171,7 +171,7 @@ class WorkerLost(StageError):
 class BadOutput(StageError):
     """The stage returned, but what it made is not a valid result.
 
-    `evidence` is the SHA-256 of what it made: the same bytes twice are not an accident of one worker.
+    `evidence` is the SHA-256 of what it made: the same bytes twice are no accident of one worker.
     """
 
     kind = FailureKind.BAD_OUTPUT

@@ -65,7 +65,7 @@ class Policy:
     `cap`: how many failures of this kind one task may have, where the kind has a limit of its own.
     `elsewhere`: the next attempt goes to another worker if one can serve.
     `pause`: the whole job waits for the user.
-    `twice_same`: the same `output_digest` twice ends it.
+    `twice_same`: the same evidence twice ends it.
     """
 
     consumes_attempt: bool = False

@@ -92,8 +92,7 @@ class FileDigests:
 
 @contextlib.contextmanager
 def _alone_on_this_node(key: str) -> Iterator[None]:
-    """Holds the node's lock for `key`; without one, the file is read a second time and nothing else
-    happens."""
+    """Holds the node's lock for `key`; where there is none to be had, that costs a second reading only."""
     name = f"{sha256_of_bytes(key.encode())[:16]}.lock"
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
@@ -156,7 +155,7 @@ def file_digest(path: str | Path) -> str:
 def digest_ahead(paths: Iterable[Path]) -> None:
     """Reads the files' digests in a thread of its own, while models are loaded from them.
 
-    What cannot be read is reported by the `file_digest` that needs it.
+    What cannot be read is told by the `file_digest` that needs it.
     """
 
     def read() -> None:

@@ -155,7 +155,7 @@ def decode_window(
     """Decode window of chunk `k` with `context` latents on each side that has any.
 
     With "crossfade" there is no right context: the chunk decodes its own unblended tail. With "lag" the
-    tail that chunk k+1 blends is left to that chunk, and there is right context where the chain continues.
+    tail that chunk k+1 blends is left to that chunk, and there is right context where the chain goes on.
     """
     span = chain[k]
     follower = chain[k + 1] if seam == "lag" and k + 1 < len(chain) else None
@@ -211,7 +211,7 @@ def informed(overlap: int) -> int:
 
 def takeover_weights(blend: int) -> tuple[float, ...]:
     """Weight of the re-sampled latent for each of `blend` latents: (i+1)/b. The last one, which is not
-    `informed`, is replaced entirely."""
+    `informed`, gives way whole."""
     return tuple((i + 1) / blend for i in range(blend))
 
 

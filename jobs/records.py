@@ -78,7 +78,7 @@ def unseal(data: bytes) -> dict[str, Any]:
     """What `seal` was given; raises Unreadable where the bytes are not whole."""
     value = _loaded(data)
     if not value:
-        raise Unreadable("not a JSON object: it is torn")
+        raise Unreadable("no JSON object: it is torn")
     if value.pop(CHECK, None) != _check(value):
         raise Unreadable("the content does not match its checksum")
     return value
@@ -118,7 +118,7 @@ def _first_fault(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{place}: is missing"
     if not place:
-        return "is not a JSON object"
+        return "is no JSON object"
     shown = repr(first["input"])
     shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
     return f"{place}: {shown} ({first['msg'][:1].lower()}{first['msg'][1:]})"

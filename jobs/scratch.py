@@ -1,7 +1,7 @@
 """Temporary folders that no process leaves behind for long.
 
 A process that is killed cannot clean up. Each folder therefore holds a file on which its process keeps a
-lock, and the system releases the lock when the process ends: what is not locked any more, `sweep` deletes.
+lock, and the system lets go of the lock when the process ends: what is not locked any more, `sweep` deletes.
 That holds across containers that share the folder, where a process id says nothing.
 """
 
@@ -59,7 +59,7 @@ def private_folder() -> Path:
         folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise PermissionError(errno.EPERM, "is not a private folder of this user", str(folder))
+        raise PermissionError(errno.EPERM, "is no private folder of this user", str(folder))
     return folder
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from jobs.errors import StorageProblem
 
 CAUSES = {
-    errno.ENOENT: "the folder is gone (a lost mount, or moved)",
+    errno.ENOENT: "the folder is not there any more (a lost mount, or moved)",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "the file-size limit is reached",
@@ -17,8 +17,8 @@ CAUSES = {
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
     errno.EIO: "the device reports an I/O error",
-    errno.ELOOP: "a symbolic link is in the place of a folder or a file of the farm",
-    errno.EINVAL: "it is not a regular file",
+    errno.ELOOP: "a symbolic link stands where the farm keeps a folder or a file of its own",
+    errno.EINVAL: "it is no regular file",
     errno.ETIMEDOUT: "the store does not answer",
     errno.ESTALE: "the network mount went away",
 }

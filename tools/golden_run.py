@@ -95,7 +95,7 @@ def _replaced(value: Any, old: str, new: str) -> Any:
 
 
 def anonymous(folder: Path) -> None:
-    """Takes out what names this machine, its hosts and processes, and what is generated again anyway."""
+    """Takes out what names this machine, its hosts and processes, and what is made again anyway."""
     for made in (
         *folder.glob("runs/.*"),
         *folder.glob("runs/*/.reserve"),
@@ -115,7 +115,7 @@ def main() -> int:
     """Renders this version's run directories, unless they are there."""
     target = HOME / VERSION
     if target.exists():
-        sys.stderr.write(f"{target} is there already: what a version wrote is not overwritten\n")
+        sys.stderr.write(f"{target} is there already: what a version wrote is not written anew\n")
         return 1
     with tempfile.TemporaryDirectory() as temp:
         root = Path(temp).resolve() / "golden"

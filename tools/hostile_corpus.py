@@ -46,7 +46,7 @@ def many(line: str, count: int) -> str:
 
 
 def videos(count: int, **changes: Any) -> str:
-    """A job of `count` videos."""
+    """A job of so many videos."""
     return spec(videos=[{"name": f"v{n}", "chunks": [GENERATE], **changes} for n in range(count)])
 
 

@@ -28,7 +28,7 @@ None of them changes a byte of any result."""
 
 
 class Landing(Protocol):
-    """Frames that are being copied to host memory."""
+    """Frames on their way to host memory."""
 
     def land(self) -> np.ndarray:
         """Wait for them: uint8 `[F, H, W, 3]`."""
@@ -36,14 +36,13 @@ class Landing(Protocol):
 
 @dataclass(frozen=True)
 class Arriving:
-    """A result that is being copied to host memory; the device is free for the next step. `result` waits for
-    it."""
+    """A result on its way to host memory; the device is free for the next step. `land` waits for it."""
 
     land: Callable[[], Payload]
 
 
 def when_landed(made: Payload | Arriving, finish: Callable[[Payload], Payload]) -> Payload | Arriving:
-    """What `finish` makes of a result, now or once it is complete."""
+    """What `finish` makes of a result, now or once it has landed."""
     if isinstance(made, Arriving):
         return Arriving(lambda: finish(made.land()))
     return finish(made)

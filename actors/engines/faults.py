@@ -24,7 +24,7 @@ import numpy as np
 
 
 class Fault(StrEnum):
-    """`exit` to `slow` happen while the stage runs, `nan` to `short` spoil its result."""
+    """`exit` to `slow` strike while the stage runs, `nan` to `short` spoil its result."""
 
     EXIT = "exit"
     KILL = "kill"

@@ -26,7 +26,7 @@ def fastest_of_each(runs: Mapping[str, Callable[[], object]], device: torch.devi
             try:
                 best[name] = min(best[name], _seconds(runs[name], device))
             except Exception:  # what is compared has failures of its own, without a common class
-                log.warning("%s fails while it is timed", name, exc_info=True)
+                log.warning("%s fails where it is timed", name, exc_info=True)
                 best[name] = float("inf")
                 failed.add(name)
     return best

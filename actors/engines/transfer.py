@@ -1,4 +1,4 @@
-"""Tensors on their way to the device and back, while it keeps computing.
+"""Tensors on their way to the device and back, while it goes on computing.
 
 An ordinary copy first waits for all that the device has yet to do, and until it is over no kernel is
 launched: the device idles meanwhile. Copies through page-locked memory wait for nothing.

@@ -69,7 +69,7 @@ def read_audio(path: str | Path, listen: Listen) -> np.ndarray:
 def check_sound(path: str | Path, seconds: float) -> SoundFact:
     """Decode the first `seconds` of a file's sound, at most `MOST_DECODED_S` of them, and measure it.
 
-    Raises InvalidInput for a file without sound, with a sample that is not finite, or with less sound
+    Raises InvalidInput for a file without sound, with a sample that is no finite number, or with less sound
     than its header says and the film needs; StorageProblem when the storage refuses it.
     """
     track, wanted_s = probe_audio(path), min(seconds, MOST_DECODED_S)
@@ -81,7 +81,7 @@ def check_sound(path: str | Path, seconds: float) -> SoundFact:
         if not np.isfinite(samples).all():
             at_s = (heard + int(np.argmin(np.isfinite(samples)))) / track.sample_rate
             raise InvalidInput(
-                f"{path} holds a sample that is not finite, {at_s:.3f} s after its start; "
+                f"{path} holds a sample that is no finite number, {at_s:.3f} s after its start; "
                 "export the sound again"
             )
         heard += len(samples)
@@ -109,7 +109,7 @@ def _require_promised(path: str | Path, track: AudioFact, heard_s: float) -> Non
     if track.promised_s is not None and heard_s < track.promised_s - HEADER_ROUNDING_S:
         raise InvalidInput(
             f"{path} ends after {heard_s:.2f} s of sound where its header says {track.promised_s:.2f} s; "
-            "copy it again, or save what it has as a new file"
+            "copy it again, or save what is there as a new file"
         )
 
 
@@ -124,7 +124,7 @@ def cut_track(sound: Any, sample_rate: int, samples: int, first: int = 0) -> Any
     """ffmpeg-python stream of `sound` at `sample_rate` from its sample `first` on (silence before sample 0),
     exactly `samples` long, padded with silence.
 
-    Time stamps are counted from the samples, so rounded ones of the source cannot shift anything.
+    Time stamps are counted anew from the samples, so rounded ones of the source cannot shift anything.
     """
     sound = sound.filter("aresample", sample_rate).filter("asetpts", "N/SR/TB")
     if first > 0:

@@ -63,6 +63,6 @@ def require_whole(path: Path, messages: str) -> None:
     """Raise InvalidInput where ffmpeg's messages about a file say that it was cut short."""
     if CUT_SHORT.search(messages) or ends_early(path):
         raise InvalidInput(
-            f"{path} was cut short: it ends before its header says; copy it again, or save what it has: "
+            f"{path} was cut short: it ends before its header says; copy it again, or save what is there: "
             "ffmpeg -i FILE -c copy WHOLE"
         )

@@ -214,7 +214,7 @@ def explain(code: int, messages: str, call: Call) -> StageError:
             "name a file that ffmpeg can read, or convert it first"
         )
     return StageBug(
-        f"could not {call.what}: {_telling_line(messages, code)}; if another ffmpeg says so too, report it"
+        f"could not {call.what}: {_telling_line(messages, code)}; where another ffmpeg says so too, report it"
     )
 
 

@@ -47,14 +47,14 @@ class UnknownWords(PromptRefused):
         super().__init__(words, known)
         self.words = tuple(words)
         self.known = tuple(known)
-        rule = f"the bundled tiny model knows {len(self.known)} words, but not these"
+        rule = f"the bundled tiny model knows {len(self.known)} words, and not these"
         self.fault = PromptFault(_quoted(self.words), rule, self._remedy())
 
     def _remedy(self) -> str:
         near = {word: nearest(word, self.known, _NEAR) for word in self.words[:_MOST_NAMED]}
         meant = [f"{known!r} instead of {word!r}" for word, known in near.items() if known]
         instead = f"write {', '.join(meant)}; " if meant else ""
-        return f"{instead}its words are listed in {WORD_LIST}; other models, named in `engine`, know them all"
+        return f"{instead}its words stand in {WORD_LIST}; other models, named in `engine`, know them all"
 
 
 class PromptTooLong(PromptRefused):

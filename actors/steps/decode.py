@@ -34,7 +34,7 @@ def decode(
     decoded = engine.decode(params, Payload({"latents": clip}))
     wanted = frames_of(clip.shape[2])
     if len(decoded) != wanted:
-        message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, expected {wanted}"
+        message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, {wanted} were due"
         raise bad_output(message, Payload({"frames": _host(decoded)}))
     kept = decoded[window.keep.start : window.keep.stop]
     rest = Payload({}, {FIRST_FRAME_KEY: str(frames_of_latents(window.window).start)})

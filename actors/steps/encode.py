@@ -32,7 +32,7 @@ def encode(params: StageParams, engine: Engine) -> Payload:
             return encode_source(params, engine)
         case EncodeAudio():
             return engine.encode_audio(params, heard(params))
-    raise StageBug(f"{type(params).__name__} is not an encode task; report this")
+    raise StageBug(f"{type(params).__name__} is no encode task; report this")
 
 
 def guide_pixels(params: EncodeImage) -> np.ndarray:
@@ -47,7 +47,7 @@ def source_frames(params: EncodeSource) -> np.ndarray:
 
 
 def encode_source(params: EncodeSource, engine: Engine) -> Payload:
-    """The `latents` that open the chain, and the `audio_latents` that a generated sound continues."""
+    """The `latents` that open the chain, and the `audio_latents` that a generated sound goes on from."""
     if params.kind == "latent":
         latents = source_latents(params)
     else:
@@ -94,7 +94,7 @@ def source_latents(params: EncodeSource) -> Payload:
     try:
         payload = unpack(Path(params.path).read_bytes())
     except CorruptArtifact:
-        raise InvalidInput(f"{params.path} is not a safetensors file; name one that holds latents") from None
+        raise InvalidInput(f"{params.path} is no safetensors file; name one that holds latents") from None
     name = next((name for name in LATENT_NAMES if name in payload), None)
     if name is None:
         found = ", ".join(sorted(payload.arrays)) or "nothing"
@@ -104,7 +104,7 @@ def source_latents(params: EncodeSource) -> Payload:
     wanted = latents_of(params.frames)
     latents = _as_float(payload, name)
     if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[2] < wanted:
-        raise InvalidInput(f"{params.path} has the shape {latents.shape}, expected {wanted} latents or more")
+        raise InvalidInput(f"{params.path} has the shape {latents.shape}, due were {wanted} latents or more")
     return Payload({"latents": np.ascontiguousarray(latents[:, :, latents.shape[2] - wanted :])})
 
 

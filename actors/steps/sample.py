@@ -53,7 +53,7 @@ def join(raw: Payload, tail: Payload | None, span: ChunkSpan, weights: Weights =
     clip = raw["latents"].shape
     due = (*tail["latents"].shape[:2], span.sampled, *tail["latents"].shape[3:])
     if clip != due:
-        raise bad_output(f"the engine made latents of the shape {clip}, expected {due}", raw)
+        raise bad_output(f"the engine made latents of the shape {clip}, due were {due}", raw)
     return Payload(
         {**raw.arrays, "latents": extend_artifact(tail["latents"], raw["latents"], weights)}, raw.meta
     )

@@ -39,20 +39,20 @@ from jobs.tasks.task import Need, Stage, StageTask
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PAYLOAD_SUFFIX = "safetensors"
-_SHORT = ("memory ran out during the step, and a library fell back to another algorithm",)
+_SHORT = ("memory ran out within the step, and a library went on another way",)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What a step made, or a pending result; `short` where memory ran out meanwhile."""
+    """What a step made, or what is on its way; `short` where memory ran out meanwhile."""
 
     made: Payload | Arriving | Path
     timer: StepTimer
     short: bool
 
     def landed(self) -> tuple[Payload | Path, float, bool]:
-        """The result in host memory, the seconds it took, and `short`. Drop the step afterwards: then
-        nothing of it is held on the device."""
+        """The result in host memory, the seconds it took, and `short`. Let go of the step: then nothing of it
+        is held on the device."""
         result = self.made.land() if isinstance(self.made, Arriving) else self.made
         return result, self.timer.seconds(), self.short
 
@@ -97,7 +97,7 @@ class StageWorker:
             "pid": os.getpid(),
             "device": config.device,
             "stages": sorted(config.stages),
-            # A worker that only encodes segments never starts the engine, and is never the reference worker.
+            # A worker that only encodes segments never starts the engine, and speaks for nobody.
             "fingerprint": self._engine.fingerprint() if modelled else {},
             "media": media_fingerprint(),
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
@@ -176,8 +176,8 @@ class StageWorker:
         stage = order.task.stage
         if stage not in self._short and not set(rungs_of_room(stage)).issubset(order.rungs):
             raise OutOfMemory(
-                f"{order.task.id}: memory of {self.config.device} ran out during the step, and a library "
-                f"fell back to another algorithm, which may change the result; {LESS_MEMORY}"
+                f"{order.task.id}: memory of {self.config.device} ran out within the step, and a library "
+                f"went on another way, which may change the result; {LESS_MEMORY}"
             )
         self._short.add(stage)
 
@@ -261,13 +261,13 @@ def _same_content(order: TaskOrder) -> Iterator[None]:
 def _require_content(path: str, content: str) -> None:
     if file_digest(path) != content:
         raise InvalidInput(
-            f"{path} has changed since this render began: restore it, or render again to use it as it is now"
+            f"{path} has changed since this render began: put it back, or render again to take it as it is"
         )
 
 
 def _opened(config: WorkerConfig) -> Store:
     """The job's store. The driver could write there: where this worker cannot, the disk has filled up
-    meanwhile or access was lost, and the job waits until that is fixed. Raises StorageProblem for that,
+    meanwhile or access was lost, and the job waits until that is mended. Raises StorageProblem for that,
     else what `Store.join` raises."""
     try:
         return Store.join(config.runs_url, config.job_id)
@@ -278,14 +278,14 @@ def _opened(config: WorkerConfig) -> Store:
 
 
 class _Clock:
-    """Seconds of each phase, by name."""
+    """Seconds between laps, by name."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
         self._last = time.monotonic()
 
     def lap(self, name: str, apart: tuple[str, float] = ("", 0.0)) -> None:
-        """The phase that ends now; a part of it that was measured otherwise, `apart` by name, is not counted
+        """Since the last lap; a part of it that was measured otherwise, `apart` by name, is not counted
         twice."""
         now, (other, seconds) = time.monotonic(), apart
         self.laps[name] = max(0.0, now - self._last - seconds)

@@ -23,7 +23,7 @@ SETUP_DEADLINE_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """What every worker of a contender is given. All wait for each other, so that start-up is over before the
+    """What every worker of a contender is told. All wait for each other, so that start-up is over before the
     first step: each leaves a file in `gate` when it is ready, and begins when there are `workers` of them.
     """
 
@@ -59,7 +59,7 @@ class StepsAlone:
         return sum(task.video == video for task in self.graph.tasks.values() if task.stage is Stage.SAMPLE)
 
     def begin(self) -> float:
-        """Wait for the group once; when this worker began, seconds since the epoch."""
+        """Wait for the crew once; when this worker began, seconds since the epoch."""
         if self.begun_s is None:
             deadline_s = time.monotonic() + SETUP_DEADLINE_S
             while len(list(Path(self.crew.gate).iterdir())) < self.crew.workers:
@@ -84,7 +84,7 @@ class StepsAlone:
 
 
 def make_crew(work: Workload, folder: Path, workers: int) -> Crew:
-    """A group with a gate of its own."""
+    """A crew with a gate of its own."""
     gate = folder / uuid.uuid4().hex
     gate.mkdir(parents=True)
     return Crew(work.document(folder / "out"), str(gate), workers)

@@ -1,7 +1,7 @@
 """python -m benchmarks.gpu --out DIR [--only ITEM ...] [--size real|rehearsal] [--seconds-budget N]
 
 Each item runs in a process of its own and for no longer than its share of the budget: one that fails or
-hangs is reported, the others run on. Tables are written as soon as they are measured: `results.jsonl`,
+hangs is reported, the others go on. Tables are written as soon as they are measured: `results.jsonl`,
 `gpu.md`. `--size rehearsal` takes a tiny model, on the CPU where there is no GPU. Exit code 1 when an item
 failed or was not run for want of time.
 """
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--comfyui", default=os.environ.get("COMFYUI_PATH", ""), help="a ComfyUI checkout")
     parser.add_argument("--scratch", help="folder for checkpoints and runs; left out: where there is room")
     parser.add_argument("--scratch-gib", type=int, default=48, help="room that the checkpoints need")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of `overhead`, whose median is reported")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of `overhead`, whose median is told")
     parser.add_argument("--child", choices=list(ITEMS), help=argparse.SUPPRESS)
     return parser
 

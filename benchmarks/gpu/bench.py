@@ -54,7 +54,7 @@ REHEARSAL = Clip(64, 64, 17, 8, 8, steps=1, refine=1)
 @dataclass(frozen=True)
 class Bench:
     """One item's surroundings. `size` is `real` or `rehearsal`, `device` `cuda` or `cpu`; `repeats` are the
-    runs whose median is reported."""
+    runs of what is told as a median."""
 
     item: str
     out: Path

@@ -95,7 +95,7 @@ def _overhead(bench: Bench) -> None:
 
 
 def cold_loop(bench: Bench, film: Film) -> tuple[str, Looped]:
-    """The attention mode and the bare loop's times, in a process of its own: its kernels are as cold as those
+    """The attention mode and the bare loop's laps, in a process of its own: its kernels are as cold as those
     of the farm's worker."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_open_and_loop, bench, film).result()

@@ -27,7 +27,7 @@ REPEATS = 27
 """243 words: prompts of LTX-Video are padded to 256 tokens."""
 
 REMEMBERED = "remembered"
-"""Folder of what is carried from one render's runs directory to the next."""
+"""Folder of what goes on from one render's runs directory to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def render(
     """Render with the farm: on Ray with `topology`, or in this process where it is `serial`.
 
     Every render has a runs directory of its own, so that nothing is reused, but for `remember`: names of what
-    lies beside the runs and is carried to the next. Model files are so digested once.
+    lies beside the runs and goes on to the next. Model files are so digested once.
     """
     import farm
     from jobs.store.documents import DIGESTS

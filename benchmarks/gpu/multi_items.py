@@ -79,7 +79,7 @@ def scaling(bench: Bench) -> None:
 
 
 def _killed(bench: Bench, film: Film, undisturbed: Rendered, gpus: int) -> None:
-    """The film again; the worker that begins the second sample is killed while it computes."""
+    """The film once more; the worker that begins the second sample is killed while it computes."""
     killer = Killer(bench.folder("trace") / "trace.jsonl")
     made = render(bench, film, f"mono={gpus}", gpus=gpus)
     row = {"GPUs": gpus, "workers killed": killer.close(), **compared(made, undisturbed)}
@@ -209,7 +209,7 @@ def best_split(tasks: list[ScheduledTask], gpus: int) -> str:
 
 
 def _with_segments(topology: str, gpus: int) -> Topology:
-    """The topology with the segment workers that a render of that many GPUs has."""
+    """The topology with the segment workers that a render of so many GPUs has."""
     from jobs.tasks.topology import Machine, parse_topology
 
     return parse_topology(topology, Machine(gpus, segment_workers=gpus))

@@ -39,10 +39,10 @@ class _Bounded(io.BytesIO):
 
 
 def package(folder: Path) -> tuple[str, bytes]:
-    """The package's name, which its content gives, and the zip. Raises UsageError for what is not a folder,
-    or is too large."""
+    """The package's name, which its content gives, and the zip. Raises UsageError for what is no folder, or
+    is too large."""
     if not folder.is_dir():
-        raise _refused(folder, "a folder to upload", "name an existing one")
+        raise _refused(folder, "a folder to upload", "name one that is there")
     digest, buffer = hashlib.sha256(), _Bounded()
     try:
         with ZipFile(buffer, "w", ZIP_DEFLATED, strict_timestamps=False) as archive:

@@ -93,7 +93,7 @@ class LocalProcess:
         self._open: list[Future] = []
         self._busy = False
         self._haunts = False
-        """Something of it outlives its end."""
+        """Something of it goes on after its end."""
 
     # -- the driver's side
 
@@ -136,7 +136,7 @@ class LocalProcess:
             self._cluster.clock.after(noticed_s, partial(self._fail, ProcessLost(reason, kind)))
 
     def end(self) -> None:
-        """Give back what it held; no event follows."""
+        """Give back what it held; nothing is told."""
         if self.gone:
             return
         self.gone = True

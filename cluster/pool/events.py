@@ -1,4 +1,4 @@
-"""What is handed to the workers of a pool, and what they report."""
+"""What is handed to the workers of a pool, and what is heard of them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Shelf:
         self._items: dict[str, _Item] = {}
 
     def room(self, node: str, size_bytes: int) -> bool:
-        """Whether a payload of this size should be kept on this node."""
+        """Whether a payload of this size should go on the shelf of this node."""
         if node not in self._known:
             self._known = {node: math.inf, **self._capacities()}
         return self._used[node] + size_bytes <= SHARE * self._known[node]

@@ -31,9 +31,9 @@ class PoolConfig:
 
     `gather_s`: how long workers that have a place wait for the others before they load: so a node that does
     not share the storage is found before anything is rendered, and a busy cluster starts with what it has.
-    `place_notice_s`: how long a wait for resources stays silent; it is reported again each time it has
-    doubled. `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a
-    sign. `job`: whose workers they are, for others that wait.
+    `place_notice_s`: how long a wait for resources stays silent; it is told again each time it has doubled.
+    `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a sign.
+    `job`: whose workers they are, for others that wait.
     """
 
     proof: StorageProof = field(default_factory=StorageProof)

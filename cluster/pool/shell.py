@@ -1,4 +1,4 @@
-"""A worker's process, as a pool sees it: around the plain class that `farm` passes in."""
+"""A worker's process, as a pool sees it: around the plain class that farm hands in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Worker(Protocol):
         """The payload that the task's `run` made, for other workers; None when it is not at hand."""
 
     def destroy(self) -> None:
-        """Release what was loaded; asked for where the process continues without the worker."""
+        """Release what was loaded; asked for where the process goes on without the worker."""
 
 
 @dataclass(frozen=True, slots=True)

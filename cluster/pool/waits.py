@@ -1,4 +1,4 @@
-"""What the user sees while workers wait for room in the cluster."""
+"""What the user is told while workers wait for room in the cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_NAMED = 3
 
 
 class WaitNotices:
-    """One event for all workers without a process: after `first_s`, then at growing intervals."""
+    """One event for all workers without a process: after `first_s`, then ever more seldom."""
 
     def __init__(self, cluster: Cluster, job: str, first_s: float) -> None:
         self._cluster, self._job, self._first_s = cluster, job, first_s

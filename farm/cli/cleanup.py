@@ -12,15 +12,14 @@ from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_tex
 from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount, size_text
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be freed.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
 def delete(
     job: JobArgument,
     films: Annotated[
-        bool,
-        typer.Option("--films", help="Also delete the films that this job wrote, unless they were changed."),
+        bool, typer.Option("--films", help="Also the films that this job wrote, as they are.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -52,14 +51,10 @@ def delete(
 def prune(
     older_than: Annotated[
         str | None,
-        typer.Option(
-            "--older-than",
-            metavar="AGE",
-            help="Delete whole jobs that ended at least this long ago: 12h, 30d, 4w.",
-        ),
+        typer.Option("--older-than", metavar="AGE", help="Whole jobs that ended so long ago: 12h, 30d, 4w."),
     ] = None,
     results: Annotated[
-        bool, typer.Option("--results", help="Delete results of finished jobs whose films are all in place.")
+        bool, typer.Option("--results", help="Results of jobs that are done and whose films all stand.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -77,7 +72,7 @@ def prune(
     if result.files and not dry_run and _agreed("farm prune", yes, output):
         result = cleanup.prune(runs, pruning)
         for job in result.skipped:
-            emit_note(f"{job} is being rendered again and was left alone")
+            emit_note(f"{job} is rendered again and was left alone")
     if output is OutputFormat.JSON:
         emit_json(result)
     else:
@@ -92,7 +87,7 @@ def _agreed(command: str, yes: bool, output: OutputFormat) -> bool:
     if yes:
         return True
     if output is OutputFormat.JSON or not sys.stdin.isatty():
-        rule = "nothing is deleted without confirmation"
+        rule = "it deletes only what was agreed to"
         raise UsageError([Problem(command, "no --yes", rule, "add --yes, or --dry-run to only look")])
     return typer.confirm("delete this?", err=True)
 

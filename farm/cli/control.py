@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pause(job: JobArgument, runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
-    """Let a running job finish its running tasks and start nothing new."""
+    """Let a running job finish what is in work and start nothing new."""
     from farm.verbs.control import pause as ask
 
     return _answer(ask(runs, job), output)

@@ -62,7 +62,7 @@ def event_line(event: Event) -> str | None:
             during = f" during {', '.join(lost.task for lost in event.lost)}" if event.lost else ""
             return f"worker {event.worker} gone{during}: {event.reason}"
         case WorkerSuspended():
-            return f"worker {event.worker} is suspended: {event.reason}"
+            return f"worker {event.worker} gets nothing for a while: {event.reason}"
         case TaskFailed():
             why = said_of(event.task, event.message)
             return f"{event.task} attempt {event.attempt} failed ({event.kind}): {why}; {event.then}"

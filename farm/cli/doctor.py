@@ -16,7 +16,7 @@ UNABLE = 5
 def doctor(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="Examine what this job needs.")] = None,
     address: Annotated[
-        str | None, typer.Option("--address", help="Also check the nodes of this Ray cluster.")
+        str | None, typer.Option("--address", help="Ask the nodes of this Ray cluster.")
     ] = None,
     comfyui: ComfyUI = None,
     runs: Runs = DEFAULT_RUNS,

@@ -16,13 +16,9 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 
 
 def init(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, YAML or JSON.")] = Path(
-        "film.yaml"
-    ),
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the job. Default: the file's name.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where: YAML or JSON.")] = Path("film.yaml"),
+    name: Annotated[str | None, typer.Option("--name", help="Job name; the file's name otherwise.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     checkpoint: Annotated[
         Path | None,
         typer.Option("--checkpoint", metavar="MODEL", help="Read this model's header and take its recipe."),
@@ -101,8 +97,8 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        value, rule = f"{path}: {error.strerror or error}", "a writable place"
-        remedy = "create its folder first" if not path.parent.exists() else "choose another place"
+        value, rule = f"{path}: {error.strerror or error}", "a place that can be written"
+        remedy = "make its folder first" if not path.parent.exists() else "choose another place"
         raise UsageError([Problem("FILE", value, rule, remedy)]) from None
 
 

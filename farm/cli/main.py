@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminated)
     code = run(sys.argv[1:] if argv is None else argv)
     if code == JobCancelled.exit_code:
-        # A step that still runs in the device's thread would hold the process until it ends.
+        # A step that goes on in the device's thread would hold the process until it ends.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -101,11 +101,7 @@ def _ask() -> None:
     if sys.stdin.isatty() and typer.confirm("Fetch them?", err=True):
         return
     raise UsageError(
-        [
-            Problem(
-                "--yes", "no", "confirmation, before anything is fetched", "read the licence, then add --yes"
-            )
-        ]
+        [Problem("--yes", "no", "a yes, before anything is fetched", "read the licence, then add --yes")]
     )
 
 

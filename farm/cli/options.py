@@ -32,7 +32,7 @@ def refuse_beside_serial(serial: bool, **options: object) -> None:
 
     given = {name: value for name, value in options.items() if value is not None} if serial else {}
     problems = [
-        Problem(f"--{name}", f"{value} with --serial", SERIAL_RULE, f"leave out --{name} or --serial")
+        Problem(f"--{name}", f"{value} beside --serial", SERIAL_RULE, f"leave out --{name} or --serial")
         for name, value in given.items()
     ]
     if problems:
@@ -50,14 +50,12 @@ Overrides = Annotated[
 Runs = Annotated[
     str, typer.Option("--runs", envvar="FARM_RUNS", help="Where run directories are kept: a folder or URL.")
 ]
-JobId = Annotated[
-    str | None, typer.Option("--job-id", help="Name of the run directory. Default: the spec's name.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Resume a cancelled job.")]
+JobId = Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Take a cancelled job up again.")]
 ComfyUI = Annotated[
     str | None,
     typer.Option(
-        "--comfyui", metavar="FOLDER", help="Folder of ComfyUI, whose code runs. Default: COMFYUI_PATH."
+        "--comfyui", metavar="FOLDER", help="ComfyUI, whose code runs; left out, that of COMFYUI_PATH."
     ),
 ]
 AllowPickle = Annotated[

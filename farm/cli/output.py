@@ -47,7 +47,7 @@ def emit_part(text: str, note: bool = False) -> None:
 
 
 def emit_note(text: str) -> None:
-    """Tells people what happens, on standard error: standard output holds results alone."""
+    """Tells people what goes on, on standard error: standard output holds results alone."""
     emit_part(text + "\n", note=True)
 
 

@@ -28,21 +28,15 @@ MOST_GPUS = 4096
 
 GpusOption = Annotated[
     int | None,
-    typer.Option(
-        "--gpus", min=1, max=MOST_GPUS, help="Plan for this many GPUs. Default: those of this machine."
-    ),
+    typer.Option("--gpus", min=1, max=MOST_GPUS, help="Plan for so many GPUs; those of this machine."),
 ]
 CpusOption = Annotated[
     int | None,
-    typer.Option(
-        "--cpus",
-        min=1,
-        help="CPUs for segments. Default: those of this machine; with --gpus, as many as needed.",
-    ),
+    typer.Option("--cpus", min=1, help="CPUs for segments; those of this machine, with --gpus all it takes."),
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", help="Device to plan for: cpu, H200, ... Default: this machine's."),
+    typer.Option("--device", help="Stage times and memory of: cpu, H200, ...; what is here."),
 ]
 GpuMemoryOption = Annotated[
     float | None,
@@ -50,18 +44,16 @@ GpuMemoryOption = Annotated[
         "--gpu-memory",
         min=0.1,
         metavar="GIB",
-        help="Memory of one GPU, which models have to fit. Default: that of --device, or of this machine's.",
+        help="Memory of one GPU, where models have to fit; that of --device, or of what is here.",
     ),
 ]
 GpuHourCostOption = Annotated[
     float | None, typer.Option("--gpu-hour-cost", min=0.0, metavar="PRICE", help="Price of one GPU-hour.")
 ]
 TopologyOption = Annotated[
-    str | None, typer.Option("--topology", "-t", help="Used instead of the spec's; auto compares them all.")
+    str | None, typer.Option("--topology", "-t", help="Instead of the spec's; auto compares them all.")
 ]
-AllChunksOption = Annotated[
-    bool, typer.Option("--all-chunks", help="List every chunk, even if there are many.")
-]
+AllChunksOption = Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")]
 
 
 def plan(
@@ -230,11 +222,11 @@ def _choice(report: PlanReport) -> list[str]:
     borrowed = f" on borrowed stage times ({report.times_from})" if report.times_borrowed else ""
     lines = [
         f"-> {winner.topology}, about {duration(winner.makespan_s)}{borrowed}: {report.reason}",
-        f"   ETA {_eta(time.time(), winner.makespan_s)}, if it starts now, without the loading of models",
+        f"   ETA {_eta(time.time(), winner.makespan_s)}, if it starts now, the loading of models aside",
     ]
     if rival.gpu_hours < WORTH_SAVING * winner.gpu_hours:
         saved = f"{rival.gpu_hours:.3f} instead of {winner.gpu_hours:.3f} GPU-hours"
-        lines.append(f"   cheaper: {rival.topology}, about {duration(rival.makespan_s)} for {saved}")
+        lines.append(f"   thriftier: {rival.topology}, about {duration(rival.makespan_s)} for {saved}")
     return lines
 
 

@@ -37,9 +37,7 @@ SerialOption = Annotated[bool, typer.Option("--serial", help="One process, no Ra
 TopologyOption = Annotated[
     str | None, typer.Option("--topology", "-t", help="mono, sample=2,upscale+decode=1, or auto.")
 ]
-GpusOption = Annotated[
-    int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical ones on a machine without GPUs.")
-]
+GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical without GPUs.")]
 AddressOption = Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")]
 UntilOption = Annotated[
     str | None,
@@ -128,8 +126,7 @@ def _result(finished: JobFinished, runs: str) -> RenderResult:
 
 
 def _write_report(store: Store) -> str:
-    """The report's address; what keeps it from being written is reported, and does not undo a finished
-    render."""
+    """The report's address; what keeps it from being written is told, and does not undo a finished render."""
     from farm.report.write import write_report
     from jobs.errors import FarmError
 
@@ -160,7 +157,7 @@ def _print(result: RenderResult, runs: str) -> None:
         emit_text(f"report {result.report}")
     if result.failed:
         why = job_command("why", result.job, runs)
-        emit_text(f"{amount(len(result.failed), 'task')} quarantined; `{why}` says why")
+        emit_text(f"{amount(len(result.failed), 'task')} given up; `{why}` says why")
     elif result.reason:
         emit_text(f"{result.outcome}: {result.reason}")
     if result.outcome == PAUSED:

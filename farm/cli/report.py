@@ -17,9 +17,7 @@ WATCH_INTERVAL_S = 15.0
 
 def report(
     job: JobArgument,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Keep rewriting it until the job ends.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Write it anew until the job ends.")] = False,
     runs: Runs = DEFAULT_RUNS,
     output: Output = OutputFormat.TEXT,
 ) -> int:

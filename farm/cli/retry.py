@@ -1,4 +1,4 @@
-"""`farm retry`: render chosen chunks again, after saying what depends on them."""
+"""`farm retry`: render chosen chunks again, after saying what hangs on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ChunksOption = Annotated[str | None, typer.Option("--chunks", metavar="3-5,8", h
 StateOption = Annotated[str | None, typer.Option("--state", metavar="failed|inexact", help="Pick by state.")]
 EverythingOption = Annotated[bool, typer.Option("--all", help="Every chunk of every video.")]
 ReseedOption = Annotated[bool, typer.Option("--reseed", help="Sample the chosen chunks with new seeds.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only print what would be rendered again.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be rendered again.")]
 
 
 def retry(
@@ -34,7 +34,7 @@ def retry(
     runs: Runs = DEFAULT_RUNS,
     output: Output = OutputFormat.TEXT,
 ) -> int:
-    """Void chosen results and what depends on them; the next render makes them again."""
+    """Void chosen results and what depends on them; the next render makes them anew."""
     from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
     from jobs.tasks.retry import Selection, parse_chunks
 
@@ -66,7 +66,7 @@ def _list(report: Retry) -> None:
     for task in report.closure:
         emit_text(f"again {task}")
     for task in report.again:
-        emit_text(f"decoded again {task}")
+        emit_text(f"decoded once more {task}")
 
 
 def _require_choice(everything: bool, chosen: bool) -> None:
@@ -76,8 +76,8 @@ def _require_choice(everything: bool, chosen: bool) -> None:
     if everything is not chosen:
         return
     rule = "--videos, --chunks or --state, or --all for the whole job"
-    value = "--all with a choice" if everything else "nothing chosen"
-    raise UsageError([Problem("farm retry", value, rule, "say which; --dry-run shows what depends on it")])
+    value = "--all beside a choice" if everything else "nothing chosen"
+    raise UsageError([Problem("farm retry", value, rule, "say which; --dry-run shows what hangs on it")])
 
 
 def _state(name: str | None) -> RetryState | None:

@@ -20,24 +20,22 @@ GPU_SIZE = "768x512"
 
 
 CheckpointOption = Annotated[
-    Path | None, typer.Option("--checkpoint", metavar="MODEL", help="The model. Default: the bundled one.")
+    Path | None, typer.Option("--checkpoint", metavar="MODEL", help="The model; the bundled one.")
 ]
 TextEncoderOption = Annotated[
     str | None,
     typer.Option("--text-encoder", metavar="DIR", help="Folder or hub id with text_encoder/, tokenizer/."),
 ]
 VaeOption = Annotated[Path | None, typer.Option("--vae", help="VAE, where the model has none.")]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda or cuda:1. Default: a GPU if there is one.")
-]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:1; what is here.")]
 SizeOption = Annotated[
     str | None, typer.Option("--size", metavar="WxH", help=f"Pixels; {GPU_SIZE} on a GPU, else 128x128.")
 ]
 MinutesOption = Annotated[
-    float, typer.Option("--minutes", min=0.0, help="What is not finished by then is skipped.")
+    float, typer.Option("--minutes", min=0.0, help="What is not done by then is left out.")
 ]
 UntrainedOption = Annotated[
-    bool, typer.Option("--untrained", help="The weights are random: do not judge what only training gives.")
+    bool, typer.Option("--untrained", help="The weights are random: do not judge what training gives.")
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 ReportOption = Annotated[

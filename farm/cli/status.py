@@ -118,7 +118,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
         does = "holds, queued," if busy.queued else "works on"
         rows.append(f"  {busy.worker} {does} {busy.task} since {clock(now_s - busy.since_s)}")
     for failed in found.failed:
-        rows.append(f"  quarantined {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
+        rows.append(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if found.requests:
         rows.append(f"  asked to {', '.join(found.requests)}")
     return rows

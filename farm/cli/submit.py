@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from farm.submission.submit import Submission, SubmitRequest
 
 
-SpecOption = Annotated[str, typer.Argument(metavar="SPEC", help="Job spec, a path on the cluster.")]
+SpecOption = Annotated[str, typer.Argument(metavar="SPEC", help="Job spec; a path of the cluster.")]
 AddressOption = Annotated[
     str | None,
     typer.Option(
@@ -27,14 +27,10 @@ AddressOption = Annotated[
 RunsOption = Annotated[
     str | None,
     typer.Option(
-        "--runs",
-        envvar="FARM_RUNS",
-        help="Run directories, a path on the cluster. Default: its own FARM_RUNS.",
+        "--runs", envvar="FARM_RUNS", help="Run directories, a path there; left out, its own FARM_RUNS."
     ),
 ]
-JobIdOption = Annotated[
-    str | None, typer.Option("--job-id", help="Name of the run directory. Default: the spec's name.")
-]
+JobIdOption = Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")]
 TopologyOption = Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")]
 GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")]
 WorkingDirOption = Annotated[
@@ -79,7 +75,7 @@ def submit(
     as_text = output is OutputFormat.TEXT
     if as_text:
         emit_text(f"submitted {submission.submission_id} to {submission.address}: {submission.command}")
-        emit_text(f"it renders {spec} as it is when the job begins, including edits since its last render")
+        emit_text(f"it renders {spec} as it stands when the job begins, edits since its last render included")
     if no_wait:
         if not as_text:
             emit_json(SubmitResult(**asdict(submission)))

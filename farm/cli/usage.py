@@ -1,4 +1,4 @@
-"""A command line that does not parse, reported like every other mistake: place, value, rule, remedy."""
+"""A command line that does not parse, told like every other mistake: place, value, rule, remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _value(option: str, argv: Sequence[str]) -> str:
 def _remedy(error: TyperException, command: str) -> str:
     near = getattr(error, "possibilities", None)
     meant = f"did you mean {', '.join(sorted(near))}? " if near else ""
-    return f"{meant}`{command} --help` lists the choices"
+    return f"{meant}`{command} --help` lists what there is"
 
 
 def _rule(error: TyperException) -> str:

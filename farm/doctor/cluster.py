@@ -50,7 +50,7 @@ def check_cluster(address: str | None, topology: str = AUTO) -> Generator[Findin
     elif health.dashboard:
         yield ok("dashboard", health.dashboard)
     if health.authenticated:
-        yield ok("auth", "token authentication is on")
+        yield ok("auth", "strangers are asked for a token")
     elif not health.dashboard_exposed:
         yield ok("auth", "none; only this machine reaches the dashboard")
     return gpus

@@ -97,7 +97,7 @@ def _models(root: Path, engine: EngineConfig, report: CoreReport | None) -> Iter
         if holder is not None:
             yield ok("models", f"{name} in {holder}")
         elif report is None:
-            fix = "put it there; if extra_model_paths.yaml names another folder, this is fine"
+            fix = "put it there; if extra_model_paths.yaml names another folder, all is well"
             yield warn("models", f"{name} is in no folder of {root / 'models'}", fix)
         else:
             message = f"engine.{field}: {name} is not in {', '.join(map(str, folders))}"

@@ -47,7 +47,7 @@ def check_device(
         yield from check_known(engine or EngineConfig())
     elif DRIVER.exists():
         fix = "install a torch built for this driver's CUDA: pip install torch --index-url of pytorch.org"
-        yield fail("gpu", f"a driver is installed ({_driver()}), but torch sees no GPU", fix)
+        yield fail("gpu", f"a driver is there ({_driver()}), but torch sees no GPU", fix)
     elif cluster_gpus:
         where = "run this on a worker's node, or in its pod, to examine one"
         yield ok("gpu", f"none on this machine, {cluster_gpus:g} in the cluster; {where}")

@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was checked, the result, and what to do (empty where nothing is wrong)."""
+    """What was looked at, how it stands, and what to do (empty where all is well)."""
 
     check: str
     level: Level
@@ -43,7 +43,7 @@ def report(findings: Iterable[Finding]) -> DoctorReport:
 
 
 def ok(check: str, message: str) -> Finding:
-    """Nothing is wrong."""
+    """All is well."""
     return Finding(check, Level.OK, message)
 
 

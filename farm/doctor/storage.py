@@ -94,7 +94,7 @@ def check_output(output: Output) -> Iterator[Finding]:
             "output", f"{folder} cannot be written", "choose another output.dir, or change its permissions"
         )
     elif folder.is_absolute() and folder.parts[1:2] == ("tmp",):
-        yield warn("output", f"{folder} is under /tmp", "films there may vanish; choose a permanent folder")
+        yield warn("output", f"{folder} lies under /tmp", "films there may vanish; choose a lasting folder")
     else:
         yield ok("output", f"films go to {folder}")
 

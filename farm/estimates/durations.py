@@ -1,8 +1,8 @@
 """How long a stage task is expected to take: rates per model and device, corrected by what was measured.
 
 The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
-of output; that of segments is one CPU core's. Larger models, recognised by their files, take as much longer
-as was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
+of output; that of segments is one CPU core's. Larger models, told from their files, take as much longer as
+was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
 expected time, by engine, model, device, stage and size; a size never seen takes the ratio of its stage, a
 stage never seen that of its device.
 """
@@ -42,7 +42,7 @@ BUNDLED_ON_CPU: Mapping[str, float] = {
 
 FOLDER, FILE = "durations", "durations.json"
 MOST_COUNTED = 50
-"""Measurements that one mean remembers: a newer one never weighs less than one in that many."""
+"""Measurements that one mean remembers: a newer one never weighs less than one in so many."""
 
 
 def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:

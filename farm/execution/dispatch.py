@@ -132,12 +132,10 @@ class Dispatch:
 
     def _probe(self, worker: str) -> Iterator[Event]:
         if self.pool.probe(worker) and worker in self.session.holdings.workers:
-            yield self.session.gone(worker, "it did not answer a probe")
+            yield self.session.gone(worker, "it did not answer when it was asked whether it serves")
 
     def _quarantine(self, order: commands.Quarantine) -> Event:
-        record = TaskFailed(
-            order.task, "", 0, FailureKind.WORKER_LOST.value, str(order.reason), "quarantined"
-        )
+        record = TaskFailed(order.task, "", 0, FailureKind.WORKER_LOST.value, str(order.reason), "given up")
         return self.session.results.failed(record, given_up=True)
 
     def _outcome(self, order: commands.Finish) -> tuple[str, str]:

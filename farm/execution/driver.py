@@ -226,7 +226,7 @@ def refuse_uploads(places: Iterable[str]) -> None:
     for place in places:
         if UPLOADS in PurePath(place).parts:
             raise StoreUnusable(
-                f"{place} is in Ray's temporary copy of the working directory and would be lost with it. "
+                f"{place} lies in Ray's temporary copy of the working directory and would be lost with it. "
                 "Give `--runs` and `output.dir` places on storage that every node mounts."
             )
 

@@ -16,7 +16,7 @@ from farm.session.session import JobSession
 from farm.state.attempts import Activity, Change, Holdings
 from jobs.planning.params import SegmentParams
 
-WAITING, READY, RUNNING, COMMITTED, GIVEN_UP = "waiting", "ready", "running", "committed", "quarantined"
+WAITING, READY, RUNNING, COMMITTED, GIVEN_UP = "waiting", "ready", "running", "committed", "given_up"
 STATES = (WAITING, READY, RUNNING, COMMITTED, GIVEN_UP)
 
 
@@ -59,7 +59,7 @@ class JobMetrics:
                 self._commit(event)
             case TaskFailed():
                 self.out.failed(self._stage(event.task), event.kind)
-                if event.then.startswith("quarantined"):
+                if event.then.startswith("given up"):
                     self._move(event.task, GIVEN_UP)
         self._move_held(change)
         self._count_workers()

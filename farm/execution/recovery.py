@@ -65,14 +65,14 @@ class Recovery:
         yield from self.dispatch.tell(events.WorkerLost(event.worker, failure.message, died_of))
 
     def require_hosts(self, tasks: Iterable[str], why: str) -> None:
-        """Raises StorageProblem, which pauses the job, where a task that is rendered again has no worker:
-        what was committed when the job was resumed gets none."""
+        """Raises StorageProblem, which pauses the job, where a task that is made again has no worker: what
+        was committed when the job was resumed gets none."""
         for task in tasks:
             stage = self.session.graph.tasks[task].stage
             if not self.dispatch.workforce.hosts(stage):
                 store = self.session.store
                 resume = job_command("resume", store.job_id, store.runs_url)
-                again = f"{task} has to be rendered again, and no worker of this render hosts {stage}"
+                again = f"{task} has to be made again, and no worker of this render hosts {stage}"
                 raise StorageProblem(f"{why}; {again}: continue with `{resume}`")
 
     def _follow(
@@ -109,7 +109,7 @@ class Recovery:
             self.pool.replace(event.worker)
 
     def _raise_if_hopeless(self, failure: Failure) -> None:
-        """What every worker would answer is reported to the user at once; a full disk pauses the job. Once
+        """What every worker would answer is told to the user at once; a full disk pauses the job. Once
         workers serve, what another one lacks is a matter of its own node."""
         cause, serving = failure.cause, self.dispatch.scheduler is not None or bool(self.crew.heard)
         if isinstance(cause, StorageProblem) and (cause.full or not serving):
@@ -123,10 +123,10 @@ class Recovery:
 
 
 def consequence(task: str, orders: Iterable[commands.Command]) -> tuple[bool, str]:
-    """Whether the task is quarantined, and what happens next in words."""
+    """Whether the task is given up, and what happens next in words."""
     for order in orders:
         if isinstance(order, commands.Quarantine) and order.task == task:
-            return True, f"quarantined: {order.reason}"
+            return True, f"given up: {order.reason}"
         if isinstance(order, commands.PauseJob):
             return False, f"the job pauses: {order.reason}"
     return False, "tried again"

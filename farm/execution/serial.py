@@ -118,7 +118,7 @@ class _SerialRender:
         elif unlike := difference(report, session.engine):
             if not run.mixed_compute:
                 raise CannotRun(
-                    f"this machine would give other bytes than the job has: {unlike}. Use an equal one, "
+                    f"this machine would make other bytes than the job has: {unlike}. Use an equal one, "
                     "set run.mixed_compute: true, or give the job another name with --job-id"
                 )
             self.exact = False
@@ -198,9 +198,7 @@ class _SerialRender:
     def _outcome(self) -> tuple[str, str]:
         if not self.given_up:
             return self.session.final_outcome, ""
-        return (
-            PARTIAL if self.ledger.commits else FAILED
-        ), f"{amount(len(self.given_up), 'task')} quarantined"
+        return (PARTIAL if self.ledger.commits else FAILED), f"{amount(len(self.given_up), 'task')} given up"
 
 
 def _failure(error: StageError) -> Failure:

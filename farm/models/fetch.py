@@ -57,7 +57,7 @@ RECORD_FORM = Form(RECORD, Record)
 
 
 def read_record(folder: Path) -> Record:
-    """The record of a folder of models, which is going to be written again; an empty one where there is none.
+    """The record of a folder of models, which is going to be written anew; an empty one where there is none.
     Raises UsageError for a damaged one, NewerFormat."""
     path = folder / RECORD
     try:
@@ -109,7 +109,7 @@ def look(repos: Iterable[HubRepo], folder: Path, record: Record) -> Standing:
 def fetch(standing: Standing, folder: Path, record: Record, said: Callable[[str], None]) -> Record:
     """Every missing file, one by one, each verified and recorded before the next.
 
-    A transfer that stops continues with the next call. Raises CannotRun where the hub, the disk or a hash
+    A transfer that stops goes on with the next call. Raises CannotRun where the hub, the disk or a hash
     fails; what was fetched before that stays.
     """
     _require_room(standing.bytes_missing, folder)
@@ -126,7 +126,7 @@ def _fetched(file: HubFile, folder: Path) -> Fetched:
     path = folder / file.place
     part = path.with_name(f".{path.name}.{(file.sha256 or file.blob or file.revision)[:12]}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    with hub_errors(file.repo, lambda reason: f"{file.path}: {reason} It continues where it stopped."):
+    with hub_errors(file.repo, lambda reason: f"{file.path}: {reason} It goes on where it stopped."):
         _transfer(file, part)
     sha256 = _verified(part, file, None)
     if sha256 is None:
@@ -140,8 +140,8 @@ def _fetched(file: HubFile, folder: Path) -> Fetched:
 
 
 def _transfer(file: HubFile, part: Path) -> None:
-    """The rest of the file behind what `part` holds. huggingface_hub's own downloads start over with each
-    call, which is too slow for a file of 46 GB; its transfer continues where it is asked to."""
+    """The rest of the file behind what `part` holds. huggingface_hub's own downloads begin anew with each
+    call, which a file of 46 GB does not stand; its transfer goes on where it is asked to."""
     from huggingface_hub.file_download import get_hf_file_metadata, hf_hub_url, http_get
     from huggingface_hub.utils import build_hf_headers
 

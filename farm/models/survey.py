@@ -118,7 +118,7 @@ def hub_errors(repo: str, adapt: Callable[[str], str] = str) -> Iterator[None]:
         raise CannotRun(gate(repo)) from None
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         rule = "a public repository of the hub, or one that your token may read"
-        remedy = "run `hf auth login` if it needs a token; otherwise check whether it has moved"
+        remedy = "run `hf auth login` where it needs a token, else see whether it has moved"
         raise UsageError([Problem("RECIPE", f"{repo}: {_first_line(error)}", rule, remedy)]) from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise CannotRun(adapt(f"{repo}: {_first_line(error)}; run the same command again.")) from None

@@ -42,7 +42,7 @@ def check_extend(core: Core, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor
         return video, None
     if inputs["audio"] is not None:
         raise InvalidInput(
-            "latent carries sound and audio is connected: disconnect `audio` to continue the latent's sound, "
+            "latent carries sound and audio is connected: take `audio` off to go on with the latent's sound, "
             "or separate the latent (LTXV Separate AV Latent) and connect its video part."
         )
     if inputs["audio_vae"] is None:
@@ -97,7 +97,7 @@ def _check_conditioning(name: str, conditioning: Any) -> None:
     guided = [key for _, options in conditioning for key in GUIDE_KEYS if options.get(key) is not None]
     if guided:
         raise InvalidInput(
-            f"{name} carries guides of another node ({guided[0]}), which belong to frames of another latent: "
+            f"{name} carries guides of another node ({guided[0]}), which stand for frames of another latent: "
             "connect the conditioning before LTXV Add Guide, and the image to this node's own image inputs."
         )
 
@@ -158,7 +158,7 @@ def _check_audio_vae(vae: Any) -> None:
     """Before 0.25 the audio VAE is an object of its own; since then it is a VAE with an audio model."""
     inner = getattr(vae, "first_stage_model", vae)
     if not hasattr(inner, "latents_per_second") and not hasattr(vae, "latents_per_second"):
-        raise InvalidInput("audio_vae is not an audio VAE: load it with LTXV Audio VAE Loader.")
+        raise InvalidInput("audio_vae is no audio VAE: load it with LTXV Audio VAE Loader.")
 
 
 def _check_video_latent(video: torch.Tensor) -> None:
@@ -171,7 +171,7 @@ def _check_video_latent(video: torch.Tensor) -> None:
 
 def _require_finite(name: str, tensor: torch.Tensor) -> None:
     if not torch.isfinite(tensor).all():
-        raise InvalidInput(f"{name} has values that are not finite (NaN or infinite): make it again.")
+        raise InvalidInput(f"{name} has values that are no numbers (NaN or infinite): make it again.")
 
 
 def _check_clip(inputs: Inputs) -> None:
@@ -186,5 +186,5 @@ def _check_clip(inputs: Inputs) -> None:
     if inputs["middle_image"] is not None and frames < MIDDLE_FROM:
         raise InvalidInput(
             f"middle_image is connected and num_frames is {frames}: a clip of fewer than {MIDDLE_FROM} "
-            "frames has no middle; disconnect it, or use more frames."
+            "frames has no middle; take it off, or use more frames."
         )

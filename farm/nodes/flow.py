@@ -94,7 +94,7 @@ def extend(inputs: Inputs) -> Outputs:
 def _whole_sound(
     core: Core, inputs: Inputs, kept: Kept | None, sampled: torch.Tensor | None, frames: int
 ) -> torch.Tensor | None:
-    """The sound of the whole film: what was carried over and continued, or the soundtrack that it hears."""
+    """The sound of the whole film: what was carried over and went on, or the soundtrack that it hears."""
     if kept is not None and sampled is not None:
         shared = carried_over(core, inputs["audio_vae"], kept, inputs["frame_rate"])
         before = kept.latents[:, :, : kept.latents.shape[2] - shared]
@@ -197,7 +197,7 @@ def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor, places: Mappin
 
 def _track(core: Core, inputs: Inputs, frames: Span, kept: Kept | None = None) -> Track | None:
     """The part of the soundtrack that the clip's frames hear; without one, sound to be made beside the clip
-    where an audio VAE is connected, which continues `kept`."""
+    where an audio VAE is connected, which goes on from `kept`."""
     if inputs["audio"] is not None:
         heard = soundtrack_slice(inputs["audio"], frames, inputs["frame_rate"])
         return heard_track(encode_track(core, inputs["audio_vae"], heard, len(frames), inputs["frame_rate"]))

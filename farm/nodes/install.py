@@ -86,8 +86,7 @@ def _is_foreign(pack_folder: Path) -> bool:
 
 
 def _install_tiny(models: Path) -> tuple[Path, ...]:
-    """The checkpoint as it is; its upsampler in a file of its own too, since core reads one from a file of
-    its own."""
+    """The checkpoint as it is; its upsampler once more alone, since core reads one from a file of its own."""
     checkpoint = models / "checkpoints" / TINY_NAME
     upscaler = models / "latent_upscale_models" / TINY_UPSCALER_NAME
     for path in (checkpoint, upscaler):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 SILENT = (
-    "no sound was made: connect `audio`, or `audio_vae` to an LTX-2 model; RS LTXV Extend continues the "
+    "no sound was made: connect `audio`, or `audio_vae` to an LTX-2 model; RS LTXV Extend goes on with the "
     "sound of a latent that has it (LTXV Concat AV Latent joins the two)."
 )
 

@@ -36,7 +36,7 @@ class RSLTXVExtend:
                 **MODELS,
                 "latent": ("LATENT",),
                 "num_new_frames": number(80, 8, MAX_SIZE, 8, "Frames added, a multiple of 8."),
-                "overlap_frames": number(16, 8, MAX_SIZE, 8, "Frames of the overlap, a multiple of 8."),
+                "overlap_frames": number(16, 8, MAX_SIZE, 8, "Frames looked back at, a multiple of 8."),
                 "overlap_strength": strength("the overlap"),
                 **SAMPLING,
             },

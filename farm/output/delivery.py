@@ -165,7 +165,7 @@ class Delivery:
         return FilmState(video.name, address, facts[0].sha256, facts[0].frames, video.frame_rate, key)
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
-        """Nothing depends on a preview: one that cannot be written is retried with the next segments."""
+        """Nothing hangs on a preview: one that cannot be written is tried again with the next segments."""
         assert reel.preview is not None and reel.screen is not None
         started = time.monotonic()
         try:
@@ -175,7 +175,7 @@ class Delivery:
         except CorruptArtifact:
             raise
         except StageError as problem:
-            self._tell(f"cannot write a preview of {reel.video.name}: {problem}")
+            self._tell(f"no preview of {reel.video.name} yet: {problem}")
             return None
         finally:
             reel.previewed = len(reel.shown)

@@ -18,7 +18,7 @@ UNKNOWN_BYTES = -1
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What exists at a name: `size` in bytes, of a folder the files in it, `UNKNOWN_BYTES` of anything
+    """What stands at a name: `size` in bytes, of a folder the files in it, `UNKNOWN_BYTES` of anything
     else; and a `stamp` that changes whenever it is written again, empty where that is not known."""
 
     size: int
@@ -44,11 +44,11 @@ class Outlet(Protocol):
         ...
 
     def standing(self, names: Iterable[str]) -> dict[str, Standing]:
-        """What exists at those of `names` that are taken."""
+        """What stands at those of `names` that are taken."""
         ...
 
     def find(self, name: str) -> Standing | None:
-        """What exists there; None where nothing does."""
+        """What stands there; None where nothing does."""
         ...
 
     def sha256(self, name: str, first_bytes: int | None = None) -> str:
@@ -57,7 +57,7 @@ class Outlet(Protocol):
         ...
 
     def workplace(self, temporary: str, name: str) -> Path:
-        """The local path at which `name` is to be made; nothing exists there yet."""
+        """The local path at which `name` is to be made; nothing stands there."""
         ...
 
     def upload(self, temporary: str, name: str) -> Standing:

@@ -25,8 +25,8 @@ def require_output(plan: Plan, store: Store) -> None:
     than when all is rendered."""
     if PurePath(plan.output.dir).is_relative_to(store.url):
         raise StoreUnusable(
-            f"films cannot go to {plan.output.dir}, which is in the run directory: the farm deletes unknown "
-            "files there. Choose another `output.dir`."
+            f"films cannot go to {plan.output.dir}, which is in the run directory: the farm clears away what "
+            "it does not know there. Choose another `output.dir`."
         )
     try:
         outlet_of(plan.output.dir).probe()

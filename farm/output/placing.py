@@ -124,8 +124,8 @@ class Placing:
 
 
 class Screen:
-    """Where a preview is shown. For an outlet that cannot append, a copy on this machine grows and is
-    uploaded again."""
+    """Where a preview is shown. For an outlet that cannot append, a copy on this machine grows and is put
+    anew."""
 
     def __init__(self, placing: Placing, name: str) -> None:
         self.name, self._placing = name, placing

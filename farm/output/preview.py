@@ -28,7 +28,7 @@ WHOLE_FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof+skip_trailer"
 
 
 class Preview:
-    """The growing preview of one video. The first `grow` creates the file, later ones append to it.
+    """The growing preview of one video. The first `grow` makes the file anew, later ones append to it.
 
     It has no sound: the film's only track is encoded when the film is whole.
     """

@@ -1,9 +1,9 @@
 """What a job wrote into its output folder, as its run directory has it: a record for each name.
 
-A record is on the disk before anything of that name is touched. It recognises what it describes by its
-content, so it still holds when films and runs are moved. Every driver writes files of its own, and the
-records of a name are all of them together: a driver that lost the job and does not know it yet takes nothing
-from its successor's.
+A record is on the disk before anything of that name is touched. It knows what it tells of by its content,
+so it still holds when films and runs are moved. Every driver writes files of its own, and the records of a
+name are all of them together: a driver that lost the job and does not know it yet takes nothing from its
+successor's.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def _join(video: PlannedVideo, command: list[str], call: Call) -> None:
         if NO_NUMBERS not in str(error) or video.audio is None or video.audio.path is None:
             raise
         raise InvalidInput(
-            f"{video.audio.path} holds samples that are not finite; export the sound again"
+            f"{video.audio.path} holds samples that are no finite numbers; export the sound again"
         ) from error
 
 

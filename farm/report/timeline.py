@@ -67,9 +67,9 @@ class Trouble:
 
 @dataclass
 class Timeline:
-    """All runs of a job, oldest first, on one clock that stops while nobody renders.
+    """All runs of a job, oldest first, on one clock that stands still while nobody renders.
 
-    `resumed` are the moments when another run continued; `devices` gives each worker's, such as `cuda:0`.
+    `resumed` are the moments when another run went on; `devices` gives each worker's, such as `cuda:0`.
     """
 
     bars: list[Bar] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Timeline:
         return min(bar.start_s for bar in self.bars), max(bar.stop_s for bar in self.bars)
 
     def busy_share(self, worker: str) -> float:
-        """Share of the whole span in which the worker was busy."""
+        """Share of the whole span that the worker was at work."""
         start, stop = self.span
         busy_s = sum(bar.stop_s - bar.start_s for bar in self.bars if bar.worker == worker)
         return busy_s / max(stop - start, 1e-3)

@@ -77,7 +77,7 @@ class Board:
         """Takes the task off its worker: the worker, the task, and how long it ran (0 if it never came to
         run).
 
-        None for a message about a superseded attempt, or one whose end was reported before.
+        None for a message about an attempt that was given up, or whose end was told before.
         """
         worker, task = self.roster.by_id.get(worker_id), self.graph.number.get(task_id, -1)
         key = (task, attempt)
@@ -159,7 +159,7 @@ class Board:
             self.queues.ungate(self.admission.over(taken))
 
     def reopen(self, tasks: Iterable[int]) -> None:
-        """These tasks must run again, and whatever quarantined tasks they need."""
+        """These tasks must run again, and whatever they need that was given up."""
         for task in tasks:
             opened, demoted = self.tasks.reopen(task)
             for each in demoted:

@@ -22,7 +22,7 @@ class Assign:
 
     `attempt` grows with every assignment of the task; messages about it carry it back. `ladder` names the
     measures against running out of memory that this attempt must apply, mildest first (see `jobs.failures`);
-    usually empty.
+    empty as a rule.
     """
 
     task: str
@@ -73,7 +73,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The task is not tried again, and the tasks that need it do not run; everything else continues."""
+    """The task is given up, and with it the tasks that need it; everything else goes on."""
 
     task: str
     reason: Reason

@@ -1,7 +1,7 @@
-"""What the scheduler learns. Each executor (driver, simulator) turns what it sees into these values.
+"""What the scheduler is told. Each executor (driver, simulator) turns what it sees into these values.
 
 `worker` and `task` are ids, `attempt` is the number that the matching `Assign` carried: a message with any
-other number is about a superseded attempt, and changes nothing. Messages may come late, twice or out of
+other number is from a worker that was given up, and changes nothing. Messages may come late, twice or out of
 order.
 """
 
@@ -80,7 +80,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Continue after `Pause`, or after a `PauseJob` whose cause was fixed."""
+    """Go on after `Pause` or after a `PauseJob` whose cause was mended."""
 
 
 Event = WorkerReady | WorkerLost | TaskDone | TaskFailed | Tick | Pause | Resume

@@ -35,7 +35,7 @@ class Health:
         worker.fruitless = 0
 
     def lost(self, worker: Worker, reason: str, now: float) -> list[Command]:
-        """The worker is gone: try it again after a rest, at once where no other worker can serve."""
+        """The worker is gone: try it again after a rest, at once where nobody else can serve."""
         last = self.roster.last_for(worker, self.tasks.stage_left)
         forgiven = now - worker.lost_s > self.config.forgive_s
         worker.losses = 1 if forgiven else worker.losses + 1

@@ -85,7 +85,7 @@ class Queues:
         self.gated = [Pile(self.where, GATED) for _ in STAGES]
 
     def widen(self, chains: int) -> None:
-        """This many chains can be worked on at once. Rare: batches only ever double."""
+        """So many chains can be worked on at once. Rare: batches only ever double."""
         if chains <= self.breadth:
             return
         while self.breadth < chains:

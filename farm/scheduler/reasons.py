@@ -13,19 +13,17 @@ class Why(StrEnum):
     """Codes; the value is the sentence, with the numbers' places."""
 
     # Assign
-    CRITICAL = (
-        "the longest remaining path: {0:.1f} s depend on it, and all workers are busy for {1:.1f} s more"
-    )
+    CRITICAL = "the longest remaining path: {0:.1f} s hang on it, and all workers are busy for {1:.1f} s more"
     DOWNSTREAM = "{0} is furthest downstream; the longest path has {1:.1f} s to spare"
     LEFTOVER = "nothing but {0} is ready that this worker can do"
     RESIDENT = "the worker holds {0}; loading it elsewhere costs {1:.1f} s"
     AGAIN = "again: {0}"
 
     # Suspend, Probe, Kill
-    LOST = "lost ({0}), {1} in a row; retried in {2:.0f} s"
-    UNRELIABLE = "{0} failures in a row, the last one {1}; retried in {2:.0f} s"
-    PROBE_DUE = "its suspension has ended"
-    PROBE_LAST = "no other worker can serve {0} now"
+    LOST = "lost ({0}), {1} in a row; tried again in {2:.0f} s"
+    UNRELIABLE = "{0} failures in a row, the last one {1}; tried again in {2:.0f} s"
+    PROBE_DUE = "its rest is over"
+    PROBE_LAST = "nobody else can serve {0} now"
     DEADLINE = "no result after {1:.0f} s, the deadline of this {0} task; such tasks take {2:.1f} s here"
 
     # Quarantine, PauseJob, Finish
@@ -33,7 +31,7 @@ class Why(StrEnum):
     STORAGE = "{0}"
     BY_USER = "{0}"
     ALL_DONE = "all {0} tasks are committed"
-    SOME_GIVEN_UP = "{0} tasks are committed; {1} are quarantined, and {2} that need them did not run"
+    SOME_GIVEN_UP = "{0} tasks are committed; {1} were given up, and {2} that need them did not run"
     NO_WORKER = "no worker is left that can serve {0}; {1} tasks wait"
 
 

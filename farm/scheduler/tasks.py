@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from farm.scheduler.graph import STAGES, ScheduleGraph
 
 WAITING, READY, RUNNING, DONE, QUARANTINED, BLOCKED = range(6)
-"""WAITING for needs; QUARANTINED: not tried again; BLOCKED: needs one that is quarantined."""
+"""WAITING for needs; QUARANTINED: given up; BLOCKED: needs one that was given up."""
 
 OVER = frozenset((DONE, QUARANTINED, BLOCKED))
 GIVEN_UP = frozenset((QUARANTINED, BLOCKED))
@@ -89,11 +89,11 @@ class TaskTable:
         return self.state[task] == READY
 
     def barred(self, task: int) -> bool:
-        """Whether a need of the task is quarantined."""
+        """Whether a need of the task was given up."""
         return any(self.state[need] in GIVEN_UP for need in self.graph.needs[task])
 
     def reopen(self, task: int) -> tuple[list[int], list[int]]:
-        """The task must run (again), and whatever quarantined tasks it needs.
+        """The task must run (again), and whatever it needs that was given up.
 
         Returns the tasks opened, needs first, and those that were ready and now wait for one of them.
         """

@@ -25,7 +25,7 @@ from jobs.tasks.task import Stage, StageTask
 
 EXTENDS = 5
 REACH_FRAMES = 8
-"""A seam shows this many frames before and after its cross-fade."""
+"""A seam is felt so many frames before and after its cross-fade."""
 
 
 @dataclass(frozen=True)

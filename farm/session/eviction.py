@@ -1,7 +1,7 @@
-"""Artifacts that nobody needs any more are evicted while the job renders.
+"""Artifacts that nobody needs any more leave the store beside the rendering.
 
-Evicting one takes half a dozen requests, on an object store a quarter of a second: the loop that hands out
-tasks has no time for it. What is dropped before it was evicted still has its commit record, so the next
+Giving one up takes half a dozen requests, on an object store a quarter of a second: the loop that hands out
+tasks has no time for it. What is dropped before it was given up still has its commit record, so the next
 driver of the job finds it.
 """
 
@@ -15,7 +15,7 @@ from jobs.store.commits import Commit
 from jobs.store.store import Store
 
 AT_ONCE = 4
-"""Evictions at the same time: enough for a farm that commits a dozen chunks a second."""
+"""Artifacts on their way out: so many keep up with a farm that commits a dozen chunks a second."""
 
 
 class Evictions:
@@ -32,12 +32,12 @@ class Evictions:
         self._running.append(self._threads.submit(self._evict, commit))
 
     def check(self) -> None:
-        """Raise what evicting the first of them met, StorageProblem or JobBusy; the others are dropped."""
+        """Raise what giving up the first of them met, StorageProblem or JobBusy; the others are dropped."""
         while self._running and self._running[0].done():
             self._settle_first()
 
     def wait(self) -> None:
-        """Return when all are evicted. Raises as `check` does."""
+        """Return when all are given up. Raises as `check` does."""
         while self._running:
             self._settle_first()
 

@@ -16,14 +16,14 @@ from jobs.store.store import Store
 
 class Films:
     """Hands commits to delivery and takes films from it. A film that met a damaged segment waits until that
-    is rendered again (`remake`); `undelivered` keeps a film for good: it pauses the job at its end."""
+    is made again (`remake`); `undelivered` keeps a film for good: it pauses the job at its end."""
 
     def __init__(
         self, plan: Plan, ledger: Ledger, store: Store, lock: JobLock, tell: Callable[[str], None]
     ) -> None:
         self.undelivered: StageError | None = None
         self.damaged: list[str] = []
-        """Segments that have to be rendered again."""
+        """Segments that have to be made again."""
         self._ledger, self._store, self._lock, self._tell = ledger, store, lock, tell
         self._delivery = Delivery(plan, ledger.graph, store, lock.confirm, tell)
         self._remakes = 0
@@ -67,8 +67,8 @@ class Films:
         self._delivery.close()
 
     def _lose_segment(self, problem: CorruptArtifact) -> None:
-        """A segment is damaged: it is rendered again, until the medium cannot be trusted. A preview and the
-        film may both have met it."""
+        """A segment is damaged: it is made again, until the medium cannot be trusted. A preview and the film
+        may both have met it."""
         if any(self._ledger.digests[task] == problem.digest for task in self.damaged):
             return
         self._tell(f"a film waits: {problem}")

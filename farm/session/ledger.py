@@ -26,7 +26,7 @@ NO_PROVENANCE: dict[str, Any] = {}
 class Ledger:
     """The tasks of one job. Nothing is known of them until `resolve`; `survey` then takes what the store has.
 
-    `commits` are by task, those of evicted frames left out; `todo` is in plan order and
+    `commits` are by task, those of decoded frames that were given up left out; `todo` is in plan order and
     names one of several equal tasks. `scoped` are the tasks that the render is asked for.
     """
 
@@ -60,8 +60,8 @@ class Ledger:
         return evictable(self.graph, self.commits)
 
     def keep(self, task: str, commit: Commit) -> tuple[str, ...]:
-        """Takes a commit for the task and its duplicates, which are returned; none of them where one was
-        taken before: a superseded attempt may end all the same, and may have replaced the artifact."""
+        """Takes a commit for the task and its twins, which are returned; none of them where one was taken
+        before: an attempt that was given up may end all the same, and may have replaced the artifact."""
         before, family = self.commits.get(task), self.twins.family(task)
         if before is None or before.file != commit.file:
             for one in family:
@@ -69,12 +69,12 @@ class Ledger:
         return family if before is None else ()
 
     def forget(self, task: str) -> None:
-        """Forgets the commit of a task and its duplicates."""
+        """Lets go of the commit of a task and its twins."""
         for twin in self.twins.family(task):
             self.commits.pop(twin, None)
 
     def forget_artifact(self, digest: str) -> list[str]:
-        """Forgets an artifact; the tasks whose commit it was."""
+        """Lets go of an artifact; the tasks whose commit it was."""
         lost = [task for task, commit in self.commits.items() if commit.digest == digest]
         for task in lost:
             del self.commits[task]
@@ -85,7 +85,7 @@ class Ledger:
         self.todo = self.twins.without(to_remake(self.graph, tasks, self.commits))
 
     def retire(self, task: str) -> list[Commit]:
-        """Forgets decoded frames that the task shows, or is, once every segment that shows them is
+        """Lets go of decoded frames that the task shows, or is, once every segment that shows them is
         committed: their commits."""
         first = self.twins.first.get(task, task)
         retired = []
@@ -130,7 +130,7 @@ class Ledger:
 
     @property
     def waiting(self) -> set[str]:
-        """The tasks that are not there yet: what has to be computed, and its duplicates."""
+        """The tasks that are not there yet: what has to be computed, and its twins."""
         return {twin for task in self.todo for twin in self.twins.family(task)}
 
     def counts(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:

@@ -51,8 +51,8 @@ class Results:
         return f"{amount(len(checked.damage), 'damaged artifact')} discarded and rendered again"
 
     def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
-        """Takes a committed result, for the task and its duplicates: it counts, and orders may name it.
-        `settle` follows. One that is here already counts once."""
+        """Takes a committed result, for the task and its twins: it counts, and orders may name it. `settle`
+        follows. One that is here already counts once."""
         family = self._ledger.keep(result.task, result.commit)
         if not family:
             yield self._record(TaskSuperseded(result.task, worker, attempt))
@@ -64,15 +64,14 @@ class Results:
             yield self._record(TaskCommitted(task, worker, attempt, seconds, result.commit.size, exact))
 
     def settle(self, task: str) -> None:
-        """What follows from a result that was taken: frames that nobody needs are evicted, complete films
+        """What follows from a result that was taken: frames that nobody needs are given up, complete films
         go to delivery."""
         for twin in self._ledger.twins.family(task):
             self._retire(twin)
             self._films.committed(twin)
 
     def failed(self, failure: TaskFailed, given_up: bool) -> TaskFailed:
-        """Takes a failed attempt; with `quarantined` the task and its duplicates count as failed in
-        `state.json`."""
+        """Takes a failed attempt; with `given_up` the task and its twins count as failed in `state.json`."""
         if given_up:
             family = self._ledger.twins.family(failure.task)
             self._state.add_failed(FailedTask(task, failure.kind, failure.message) for task in family)
@@ -85,7 +84,7 @@ class Results:
         self._ledger.forget(task)
 
     def _retire(self, task: str) -> None:
-        """Evicts decoded frames once every segment that shows them is committed."""
+        """Gives up decoded frames once every segment that shows them is committed."""
         if not self._keep_frames:
             for commit in self._ledger.retire(task):
                 self._evictions.add(commit)

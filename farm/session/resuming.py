@@ -73,8 +73,8 @@ def freeze(
     if changed and as_it_was:
         again = render_command(store.job_id, plan.job, store.runs_url)
         raise CannotRun(
-            f"job {store.job_id} was {changed}. Resumed here, what depends on that would be rendered again, "
-            f"and films replaced: resume it where it was started, or `{again} --resume` renders it again."
+            f"job {store.job_id} was {changed}. Resumed here, all that depends on that would be made again, "
+            f"and films replaced: resume it where it was begun, or `{again} --resume` renders it anew."
         )
     store.save(DIGESTS_FORM, now)
-    return f"job {store.job_id} was {changed}; what depends on that is rendered again" if changed else ""
+    return f"job {store.job_id} was {changed}; what depends on that is made again" if changed else ""

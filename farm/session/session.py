@@ -71,20 +71,20 @@ class JobSession:
             keep_frames=self.plan.run.keep == "all",
         )
         self.standing: tuple[str, str] | None = None
-        """Outcome and reason of a request that the driver before this one ended before it acted on."""
+        """Outcome and reason of a request that the driver before this one did not live to heed."""
         self._resumed = Resumed(None, begun, "", as_it_was=False)
 
     def __enter__(self) -> JobSession:
         return self
 
     def begin(self) -> Iterator[Event]:
-        """Takes the job's lock; says what that waits for and what the spec is warned of; call it first,
+        """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first,
         and finish at once where `standing` says how.
 
         Raises JobBusy, UsageError (a cancelled job, a film that would replace what this job did not write),
         and StoreUnusable where no film could be written.
 
-        The log of a job is its holder's: what was yielded before is written when the lock is held.
+        The log of a job is its holder's: what was told before is written when the lock is held.
         """
         require_renderable(self.store, self.plan, self.scope)
         told = []
@@ -179,7 +179,7 @@ class JobSession:
 
     def delivered(self) -> Iterator[Event]:
         """Films and previews finished since the last call, and notices. Raises StorageProblem where frames
-        could not be evicted."""
+        could not be given up."""
         yield from self._news()
         self._evictions.check()
         self._state.write_sometimes()
@@ -197,11 +197,11 @@ class JobSession:
 
     def mend(self) -> Iterator[Event]:
         """Call when all is computed: waits for the films. Where one met a damaged segment, the ledger lists
-        what makes it again, and nothing else; usually `complete`."""
+        what makes it again, and nothing else; `complete` as a rule."""
         self._films.wait()
         yield from self.delivered()
         if self._films.damaged:
-            # What is rendered again must not be deleted with what was evicted before.
+            # What is made again must not go with what was given up before.
             self._evictions.wait()
         self._films.remake()
 
@@ -218,7 +218,7 @@ class JobSession:
         yield self._end(outcome, reason)
 
     def _unsettled(self) -> StorageProblem | None:
-        """Waits for films, and for frames to be evicted; what kept some of these from it."""
+        """Waits for films, and for frames to be given up; what kept some of these from it."""
         self._films.wait()
         try:
             self._evictions.wait()

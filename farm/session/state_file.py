@@ -49,7 +49,7 @@ class StateFile:
         self.change(tasks=replace(counts, committed=counts.committed + 1, retried=retried))
 
     def add_failed(self, lost: Iterable[FailedTask]) -> None:
-        """Quarantined tasks."""
+        """Tasks that were given up."""
         self.change(failed=(*self.now.failed, *lost))
 
     def write(self) -> None:
@@ -76,7 +76,7 @@ class StateFile:
             self._take_back(ANSWERED.get(outcome, ()))
 
     def take_back_requests(self) -> None:
-        """The driver that holds the job has acted on all requests."""
+        """Whoever takes the job up has heeded all that was asked."""
         for request in Request:
             self._store.clear_request(request)
 

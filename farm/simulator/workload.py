@@ -97,7 +97,7 @@ RESIDENT = {
 
 
 def films(count: int, film: Film) -> list[Film]:
-    """`count` equal films, numbered."""
+    """So many equal films, numbered."""
     return [replace(film, name=f"{film.name}{number}") for number in range(count)]
 
 

@@ -51,7 +51,7 @@ def spec_text(recipe: Recipe, checkpoint: Path, folder: Path) -> str:
     """The spec, YAML with comments, for a file in `folder`. Files of the recipe that lie beside the
     checkpoint, or where `farm models get` puts them, are named; others stand as comments."""
     lines = [
-        f"# {recipe.title}. Values here override the recipe; `farm plan` shows the numbers of both.",
+        f"# {recipe.title}. What stands here wins over the recipe; `farm plan` shows the numbers of both.",
         f"version: {NEWEST}",
         "name: film",
         f"recipe: {recipe.name}",

@@ -124,7 +124,7 @@ def _short(value: Any) -> str:
 
 def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     """How the software that a worker reports differs from what a job's digests stand for, `engine` being the
-    job's fingerprint; usually empty. A worker that hosts no models reports no engine."""
+    job's fingerprint; empty as a rule. A worker that hosts no models reports no engine."""
     wanted = {**media_fingerprint(), **engine}
     own = {**report.get("media", {}), **report["fingerprint"]}
     keys = [key for key in wanted if key in own and own[key] != wanted[key]]
@@ -140,7 +140,9 @@ def require_samplers(graph: TaskGraph, known: Sequence[str]) -> None:
         sampler = task.params.sampling.sampler if isinstance(task.params, SAMPLED) else None
         if known and sampler is not None and sampler not in known:
             near = difflib.get_close_matches(sampler, known, n=1) or known[:1]
-            raise CannotRun(f"{name}: the engine has no sampler {sampler!r}: use for example {near[0]}.")
+            raise CannotRun(
+                f"{name}: the engine has no sampler {sampler!r}: use one it has, such as {near[0]}."
+            )
 
 
 def still_true(sources: Mapping[str, Mapping[str, str]]) -> bool:

@@ -63,7 +63,7 @@ class FilmState:
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """A quarantined task, and why."""
+    """A task that was given up, and why."""
 
     task: str
     kind: str = ""
@@ -133,5 +133,5 @@ def read_state(store: Store) -> JobState | None:
     Raises DamagedDocument, NewerFormat: a job that cannot say how it stands may have been cancelled.
     """
     again = job_command("resume", store.job_id, store.runs_url)
-    remedy = f"restore the file, or `{again}` to render the job regardless: committed results are kept"
+    remedy = f"restore the file, or `{again}` to render the job whatever it said: committed results are kept"
     return store.load(STATE_FORM, remedy)

@@ -1,8 +1,8 @@
-"""What a user asked of a job before this driver started.
+"""What a user asked of a job before this driver took it up.
 
 A driver that acts on a request takes it back with the outcome that it writes. One that stands beside an
-unfinished job was made of a driver that died before it could act: the next one has to act on it, or whatever
-restarts a dead driver would undo it. Beside a job that has ended, it came too late.
+unfinished job was made of a driver that died before it could act: the next one has to heed it, else whatever
+starts a dead driver again would undo it. Beside a job that has ended, it came too late.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def require_not_cancelled(job: str, runs_url: str, known: JobState | None) -> No
     """Raise UsageError for a job whose stored outcome is `cancelled`."""
     if known is None or known.outcome != CANCELLED:
         return
-    rule = "a cancelled job is rendered only when it is resumed on purpose"
+    rule = "a cancelled job is rendered only when it is taken up again on purpose"
     remedy = (
         f"`{job_command('resume', job, runs_url)}` continues it as it is; rendering or submitting the spec "
         "with --resume does too, also after an edit of it"

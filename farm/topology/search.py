@@ -128,7 +128,7 @@ class _Search:
         return self._within(best.makespan_s * _WORTH_HALF, lean.topology.gpus / 2) or lean
 
     def _within(self, allowed_s: float, most_gpus: float) -> Candidate | None:
-        """The fastest of the candidates with the fewest GPUs, at most `gpus`, that take no longer than
+        """The fastest of the candidates with the fewest GPUs, at most so many, that take no longer than
         that."""
         near = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
         # In the order of their finding: a set of topologies has another one in every process.
@@ -167,8 +167,7 @@ class _Search:
         return topology
 
     def _allows(self, topology: Topology, at: int, allowed_s: float, count: int) -> bool:
-        """Whether the bound allows that makespan with that many workers in one pool; more never take
-        longer."""
+        """Whether the bound allows that makespan with so many workers in one pool; more never take longer."""
         return self.facts.bound(_with_count(topology, at, count)).seconds <= allowed_s
 
     def _staffed(self, topology: Topology) -> Topology:

@@ -27,8 +27,7 @@ _LAG = 0.02
 """Of the time that the GPUs take: so much later those may be encoded."""
 
 _BINDS, _BINDS_S = 1.05, 10.0
-"""Segments that take this many times as long as all the rest, and this many seconds more, are worth a
-warning."""
+"""Segments that take so many times as long as all the rest, and so many seconds more, are worth a word."""
 
 
 def topology_for(text: str, machine: Machine, facts: JobFacts) -> Topology:
@@ -51,7 +50,7 @@ def staffed(topology: Topology, machine: Machine, facts: JobFacts) -> Topology:
 
 def workers_needed(topology: Topology, facts: JobFacts) -> int:
     """How many segment workers keep up with the GPUs: the work over the time that all else takes, and some to
-    spare; where that time is short, enough to encode what all GPUs end with soon after."""
+    spare; where that time is short, so many that what all GPUs end with is encoded soon after."""
     segments = facts.stages.get(Stage.SEGMENT)
     if segments is None or not segments.work_s:
         return 1
@@ -75,9 +74,9 @@ def workers_carried(topology: Topology, machine: Machine) -> float:
 
 
 def bottleneck(topology: Topology, machine: Machine, facts: JobFacts, others: Iterable[Topology] = ()) -> str:
-    """What to tell the user where GPUs wait for segments, and the remedy; usually empty.
+    """What to tell the user where GPUs wait for segments, and the way out; empty as a rule.
 
-    `others` are topologies that `auto` compared: where segments bind it takes no more GPUs than they keep
+    `others` are topologies that `auto` weighed: where segments bind it takes no more GPUs than they keep
     busy, and the fastest of the others shows what the GPUs could do.
     """
     if facts.stages.keys().isdisjoint(GPU_STAGES):
@@ -93,7 +92,7 @@ def bottleneck(topology: Topology, machine: Machine, facts: JobFacts, others: It
     return (
         f"segments are the bottleneck: with `segment={have}` the job takes {all_s:.0f} s, where the GPUs "
         f"need {gpus_s:.0f} s; `segment={needed}` would keep up. {more}, or take a faster `output.preset` "
-        "(it changes the bytes)"
+        "(it reaches the bytes)"
     )
 
 

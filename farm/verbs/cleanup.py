@@ -75,8 +75,8 @@ class PruneResult:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What to prune besides unreferenced results: with `results`, those of jobs whose films are all in
-    place; jobs that ended `older_s` ago or longer, whole."""
+    """What to prune besides unreferenced results: with `results`, those of jobs whose films all stand; jobs
+    that ended `older_s` ago or longer, whole."""
 
     results: bool = False
     older_s: float | None = None
@@ -170,7 +170,7 @@ def _everything(store: Store) -> Files:
 
 def _pruned(store: Store, pruning: Pruning) -> Pruned:
     with store.lock() as lock:
-        # Checked again under the lock: somebody may have rendered in between.
+        # Under the lock once more: somebody may have rendered in between.
         found, files = _prunable(store, pruning, locked=True)
         removed = remove(store, files, lock)
         if found.what == WHOLE:

@@ -28,7 +28,7 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
     _require_driver(run, "pause")
     require_ours(run.store)
     run.store.request(Request.PAUSE)
-    message = f"running tasks finish, nothing new starts; `{run.command('resume')}` continues"
+    message = f"tasks in work are finished, nothing new is started; `{run.command('resume')}` continues"
     return ControlResult(run.job, "pause", message)
 
 
@@ -37,9 +37,9 @@ def resume(runs_url: str, job_id: str) -> ControlResult:
     run = Run.open(runs_url, job_id)
     asked = [request for request in Request if run.store.clear_request(request)]
     if run.driver.driver is Driver.RUNNING:
-        again = "; if it has begun to stop, resume again when it has ended" if asked else ""
-        return ControlResult(run.job, "resume", f"{run.driver.who} continues{again}")
-    return ControlResult(run.job, "resume", "no driver renders it; one is started", needs_driver=True)
+        again = "; should it have begun to stop, resume once more when it has ended" if asked else ""
+        return ControlResult(run.job, "resume", f"{run.driver.who} goes on{again}")
+    return ControlResult(run.job, "resume", "nobody renders it; a driver is started", needs_driver=True)
 
 
 def cancel(runs_url: str, job_id: str) -> ControlResult:
@@ -55,7 +55,7 @@ def cancel(runs_url: str, job_id: str) -> ControlResult:
         raise UsageError([_not_running(run, "cancel")])
     _write_cancelled(run)
     return ControlResult(
-        run.job, "cancel", "no driver rendered it; it is marked cancelled, committed results stay"
+        run.job, "cancel", "nobody rendered it; it is marked cancelled, committed results stay"
     )
 
 

@@ -38,7 +38,7 @@ def list_runs(runs_url: str) -> JobRows:
     Raises UsageError for a folder that does not exist.
     """
     if "://" not in runs_url and not Path(runs_url).expanduser().is_dir():
-        what = "is not a folder" if Path(runs_url).expanduser().exists() else "does not exist"
+        what = "is no folder" if Path(runs_url).expanduser().exists() else "does not exist"
         remedy = "name the runs directory of a render with --runs or FARM_RUNS; a render makes it"
         raise UsageError([Problem("--runs", f"{runs_url!r} {what}", "the folder of run directories", remedy)])
     return tuple(_row(Run(store)) for store in Store.every(runs_url))

@@ -116,7 +116,7 @@ class _Standing:
         self.times_borrowed = not durations.tells(place)
 
     def left(self) -> tuple[TaskGraph, set[str]]:
-        """The tasks that a render would compute, and the graph in which duplicates need the first of them."""
+        """The tasks that a render would compute, and the graph in which twins need one of them."""
         known = digests(self.graph, self._fingerprint())
         twins = find_twins(known)
         graph = twins.merged(self.graph)
@@ -169,7 +169,7 @@ def _memory(engine: EngineConfig, needed: Footprint | None, request: PlanRequest
         return "not checked, as the topology is given"
     if not request.gpu_gib:
         return "not checked; --gpu-memory GIB does"
-    return memory_notice(engine, needed) or f"models are checked against {request.gpu_gib:g} GiB a GPU"
+    return memory_notice(engine, needed) or f"models are held against {request.gpu_gib:g} GiB a GPU"
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:
@@ -208,8 +208,8 @@ def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple
     """What is said where segments would hold up the GPUs."""
     if found is None:
         return ()
-    compared = [each.topology for each in found.simulated]
-    said = bottleneck(found.winner.topology, machine, facts, compared)
+    weighed = [each.topology for each in found.simulated]
+    said = bottleneck(found.winner.topology, machine, facts, weighed)
     return (said,) if said else ()
 
 

@@ -101,7 +101,7 @@ class Run:
 
     @cached_property
     def evicted(self) -> frozenset[str]:
-        """Tasks whose frames were evicted after their segments were committed."""
+        """Tasks whose frames were given up after their segments were committed."""
         found = self.store.evicted_digests()
         return frozenset(task for task, digest in self.digests.items() if digest in found)
 
@@ -109,7 +109,7 @@ class Run:
     def plan(self) -> Plan:
         """The stored plan; raises UsageError where it is missing, DamagedDocument, NewerFormat."""
         again = render_command(self.job, self.job, self.store.runs_url)
-        remedy = f"run `{again}` again: it makes the plan again and keeps results"
+        remedy = f"run `{again}` once more: it plans again and keeps results"
         found = self.store.load(PLAN_FORM, remedy)
         if found is None:
             raise UsageError([Problem(PLAN_FORM.name, "is missing", "a planned job", remedy)])

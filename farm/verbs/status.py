@@ -19,7 +19,7 @@ from jobs.store.lock import Driver, Presence
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """Stage tasks of the whole job; evicted frames count as committed."""
+    """Stage tasks of the whole job; frames that were given up after use count as committed."""
 
     stage: str
     total: int
@@ -41,7 +41,7 @@ class VideoStatus:
 
 @dataclass(frozen=True, slots=True)
 class BusyTask:
-    """An attempt that a worker holds: running it since `since_s` (epoch seconds), or `queued` behind the
+    """An attempt that a worker holds: at work on it since `since_s` (epoch seconds), or `queued` behind the
     one that it runs since then."""
 
     task: str

@@ -31,7 +31,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One damaged file: `place` is a task, document or path, `fault` what is wrong, `cure` what fixes it."""
+    """One damaged file: `place` is a task, document or path, `fault` what is wrong, `cure` what mends it."""
 
     part: Part
     place: str

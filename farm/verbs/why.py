@@ -40,24 +40,24 @@ from jobs.store.lock import Driver
 NOTICES = 10
 NEXT: Mapping[str, str] = {
     RUNNING: "it is being rendered; `{status}` shows how far it is",
-    WAITING: "it starts as soon as the cluster has room; `{cancel}` withdraws it",
+    WAITING: "it begins by itself as soon as the cluster has room; `{cancel}` gives its place up",
     REFUSED: "nothing was started: correct what it names, then submit it again or `{render}`",
     DONE: "nothing is left to do",
     STOPPED_EARLY: "render it without --until for the films",
-    PAUSED: "remove the cause, then `{resume}`; if the spec is the cause, correct it, then `{render}`",
+    PAUSED: "remove the cause, then `{resume}`; where it is in the spec, correct that, then `{render}`",
     CANCELLED: "`{resume}` continues it",
     INTERRUPTED: "`{resume}` continues it",
     UNKNOWN: "run `{render}` again; committed results are kept",
 }
-AFTER_FAILURES = "fix the cause, then `{retry}`, with --reseed for other seeds, and `{resume}`"
+AFTER_FAILURES = "mend the cause, then `{retry}`, with --reseed for other seeds, and `{resume}`"
 AFTER_INVALID = "correct the spec, or the file that it names, then `{render}`: committed results are kept"
 
 
 class Standing(StrEnum):
-    """The state of a task."""
+    """How one task stands."""
 
     COMMITTED = "committed"
-    GIVEN_UP_AFTER_USE = "evicted"
+    GIVEN_UP_AFTER_USE = "given up after use"
     FAILED = "failed"
     RUNNING = "running"
     BLOCKED = "blocked"
@@ -75,7 +75,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TaskStory:
-    """One task: its state, what it waits for, all that happened to it, and how its result was made."""
+    """One task: how it stands, what it waits for, all that happened to it, and how its result was made."""
 
     job: str
     task: str
@@ -89,7 +89,7 @@ class TaskStory:
 
 @dataclass(frozen=True, slots=True)
 class JobStory:
-    """One job: its outcome and cause, what was quarantined, how much depends on that, and what to do."""
+    """One job: its outcome and cause, what was given up, how much hangs on that, and what to do."""
 
     job: str
     outcome: str
@@ -218,7 +218,7 @@ def _standing(run: Run, name: str, held: Sequence[Held]) -> tuple[Standing, str,
     failed = {task.task: task for task in (run.state.failed if run.state else ())}
     if name in failed:
         why = said_of(name, failed[name].message)
-        return Standing.FAILED, f"quarantined, {failed[name].kind}: {why}", ()
+        return Standing.FAILED, f"given up, {failed[name].kind}: {why}", ()
     if run.driver.driver is Driver.RUNNING and held:
         return Standing.RUNNING, _in_work(name, held), ()
     return _held_up(run, name, set(failed))
@@ -229,7 +229,7 @@ def _in_work(name: str, held: Sequence[Held]) -> str:
     own = [each for each in held if each.task == name]
     running = next((each for each in own if each.began_s is not None), None)
     if running is not None:
-        return f"running on {running.worker}"
+        return f"in work on {running.worker}"
     ahead = next(each.task for each in held if each.worker == own[0].worker)
     return f"handed to {own[0].worker}, behind {ahead}"
 
@@ -237,14 +237,14 @@ def _in_work(name: str, held: Sequence[Held]) -> str:
 def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tuple[str, ...]]:
     blockers = tuple(task for task in _ancestors(run, name) if task in failed)
     if blockers:
-        return Standing.BLOCKED, f"it needs a quarantined task: {', '.join(blockers[:5])}", blockers
+        return Standing.BLOCKED, f"it needs what was given up: {', '.join(blockers[:5])}", blockers
     needs = dict.fromkeys(need.task for need in run.graph.tasks[name].needs)
     missing = tuple(need for need in needs if need not in run.committed)
     if missing:
         return Standing.WAITING, f"it waits for {', '.join(missing[:5])}", missing
     if run.driver.driver is not Driver.RUNNING:
-        return Standing.READY, f"its inputs are committed; `{run.command('resume')}` renders it", ()
-    return Standing.READY, "its inputs are committed; it waits for a worker", ()
+        return Standing.READY, f"its inputs are there; `{run.command('resume')}` renders it", ()
+    return Standing.READY, "its inputs are there; it waits for a worker", ()
 
 
 def _ancestors(run: Run, name: str) -> list[str]:
@@ -274,10 +274,10 @@ def _told(event: Event) -> str:
             return f"committed by {event.worker} after {event.seconds:.2f} s"
         case TaskFailed():
             why = said_of(event.task, event.message)
-            where = f"attempt {event.attempt} on {event.worker} failed" if event.worker else "quarantined"
+            where = f"attempt {event.attempt} on {event.worker} failed" if event.worker else "given up"
             return f"{where}, {event.kind}: {why} -> {event.then}"
         case TaskSuperseded():
-            return f"attempt {event.attempt} on {event.worker} was superseded by another one's result"
+            return f"attempt {event.attempt} on {event.worker} ended when another one's result was here"
         case TaskVoided():
             return f"voided: {event.reason}"
         case WorkerGone():

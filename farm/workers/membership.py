@@ -42,16 +42,16 @@ class Crew:
 
     @property
     def heard(self) -> list[str]:
-        """The workers that are ready and may be the reference, the first one first."""
+        """The workers that are ready and may speak, the first one first."""
         speakers = self.speakers
         return [worker for worker in self.ready if worker in speakers]
 
     def introduced(self, worker: str) -> events.WorkerReady:
-        """The worker as it is reported to the scheduler."""
+        """The worker as the scheduler is told of it."""
         return events.WorkerReady(worker, self.workforce.stages[worker], self.ready[worker].placement.node_id)
 
     def difference(self, worker: str) -> str:
-        """How this worker's software differs from what the job's digests stand for; usually empty."""
+        """How this worker's software differs from what the job's digests stand for; empty as a rule."""
         return difference(self.ready[worker].report, self.session.engine)
 
     def leave_out(self, worker: str, why: str) -> None:

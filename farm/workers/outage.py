@@ -27,8 +27,8 @@ PATIENCE = Patience()
 
 
 class Outage:
-    """Watches the cluster beside a render loop; `cause` says what ends the render and how to continue it,
-    empty until then. `again` is the command that continues the job.
+    """Watches the cluster beside a render loop; `cause` says what ends the render and how it goes on, empty
+    until then. `again` is the command that continues the job.
 
     A Ray that this process started gets no other node: its loss is final at once.
     """

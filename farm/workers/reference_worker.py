@@ -14,11 +14,11 @@ from cluster.pool.shell import Placement
 from farm.workers.membership import Crew
 
 WINDOW_S = 10.0
-"""How long others may follow the first worker that is ready, where the types of GPUs do not decide."""
+"""How long others may follow the first worker that is ready, where types of GPUs tell nothing."""
 
 
 class Speaker:
-    """Chooses among the workers that are ready.
+    """Chooses among the workers of a crew that are ready.
 
     `usual` is the type of most GPUs in the cluster: a worker without a place is taken to get one of those.
     With `mixed` no class is waited for: in the end all of them serve.
@@ -66,9 +66,8 @@ class Speaker:
         kinds = " and ".join(dict.fromkeys(self._type(worker) for worker in heard))
         return (
             f"workers ready: {len(heard)} of {len(self.crew.speakers)}, on {kinds}. The job waits for "
-            f"{wanted}, which most workers will have: films of different GPU models differ. "
-            "`run.mixed_compute: true` starts with those that are ready; the films are then marked "
-            "`exact: false`"
+            f"{wanted}, which most are to have: films of different GPU models differ. "
+            "`run.mixed_compute: true` begins with what is there; the films are then marked `exact: false`"
         )
 
     def refused(self, worker: str, difference: str) -> None:

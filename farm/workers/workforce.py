@@ -1,4 +1,4 @@
-"""The workers of a render: from a topology to what each asks of the cluster, and how it is configured."""
+"""The workers of a render: from a topology to what each asks of the cluster, and what it is told to be."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _name(pool: Pool) -> str:
 
 
 def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequest, Placement], Any]:
-    """How a placed worker is configured: its stages, its device, the job's store and thread counts."""
+    """What a placed worker is told: its stages, its device, the job's store and thread counts."""
     from actors.worker.order import WorkerConfig
 
     run = session.plan.run

@@ -51,8 +51,8 @@ def _weighs(plan: Plan) -> Iterator[str]:
         place, words = first
         escaped = words.replace("(", "\\(").replace(")", "\\)")
         yield (
-            f'{place}: ComfyUI weights text in brackets by 1.1, here "{words}". Write '
-            f'"{escaped}" for literal brackets'
+            f'{place}: ComfyUI weighs what stands in brackets by 1.1, here "{words}". Write '
+            f'"{escaped}" for brackets that are only brackets'
         )
 
 

@@ -57,9 +57,7 @@ def _sources(spec: JobSpec) -> Iterator[tuple[Location, Source]]:
 
 def _finding(place: Location, path: str, why: str) -> Finding:
     kind = (
-        "latents in a complete .safetensors file"
-        if place[-1] == "latent"
-        else "a complete video that ffmpeg can read"
+        "latents in a whole .safetensors file" if place[-1] == "latent" else "a whole video, read by ffmpeg"
     )
     return Finding(place, f"{shown(path)}: {why}", kind, "give another file")
 

@@ -127,7 +127,7 @@ class _Builder:
                 continue
             key = self._key(event, at)
             if key in built:
-                twice = Fault("this key appears twice", "unique keys", "remove one of the two")
+                twice = Fault("this key stands twice", "unique keys", "remove one of the two")
                 self._refuse((*at, key), event, twice)
             self.nodes += 1
             built[key], index = self.build(index + 1, (*at, key), depth + 1)
@@ -170,8 +170,8 @@ class _Builder:
 
 
 class _Copy:
-    """Copies what a caller built, dictionaries and lists copied too. What is not plain data is left to the
-    models, which refuse it."""
+    """Copies what a caller built, dictionaries and lists anew. What is no plain data is left to the models,
+    which refuse it."""
 
     def __init__(self, name: str) -> None:
         self.name, self.nodes, self.characters = name, 0, 0

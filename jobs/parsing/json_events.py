@@ -90,7 +90,7 @@ class _Reader:
         try:
             value, end = _DECODER.raw_decode(self.text, at)
         except json.JSONDecodeError as error:
-            self.refuse(error.pos, error.msg, "correct the text in quotes")
+            self.refuse(error.pos, error.msg, "mend the text in quotes")
         self.events.add(Event(Kind.SCALAR, self._line_at(at), value))
         return int(end)
 

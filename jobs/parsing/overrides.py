@@ -42,7 +42,7 @@ def _parse(assignment: str) -> tuple[Location, Any]:
         if problem.rule == SYNTAX:
             quoted = f"put the value in quotes: {in_shell(place, text[:200])}"
             _refuse(assignment, "a YAML value after the `=`", quoted)
-        _refuse(assignment, f"{problem.rule}; found {problem.value}", problem.remedy)
+        _refuse(assignment, f"{problem.rule}; here stands {problem.value}", problem.remedy)
 
 
 def for_shell(problems: Sequence[Problem], assignments: Sequence[str]) -> list[Problem]:
@@ -80,7 +80,7 @@ def _set(data: dict[str, Any], location: Location, value: Any, assignment: str) 
         at = place_of(location[:depth]) or "the spec"
         if isinstance(part, int):
             if not isinstance(here, list):
-                _refuse(assignment, f"{at} is not a list", "use a key instead of an index")
+                _refuse(assignment, f"{at} is no list", "use a key instead of an index")
             if part >= len(here):
                 _refuse(assignment, f"{at} has {len(here)} items", "count from 0")
         elif not isinstance(here, dict):
@@ -96,7 +96,7 @@ def _set(data: dict[str, Any], location: Location, value: Any, assignment: str) 
 def _no_mapping(here: Any, at: str, part: str) -> tuple[str, str]:
     if isinstance(here, list):
         return f"{at} is a list, whose items count from 0", f"write `-p '{at}[0].{part}=...'`"
-    return f"{at} is not a mapping", "leave out the last part of the place"
+    return f"{at} is no mapping", "leave out the last part of the place"
 
 
 def _descend(here: dict[str, Any], key: str) -> Any:

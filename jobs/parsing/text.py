@@ -49,7 +49,7 @@ def _read(path: Path) -> bytes:
         _require_regular(path, status.st_mode)
         raw = file.read(MAX_TEXT_BYTES + 1) if status.st_size <= MAX_TEXT_BYTES else b""
     if raw is None:
-        raise SpecError([Problem(str(path), "is not a file that can be read to its end", RULE, REMEDY)])
+        raise SpecError([Problem(str(path), "is no file that can be read to its end", RULE, REMEDY)])
     if len(raw) > MAX_TEXT_BYTES or (not raw and status.st_size):
         raise SpecError([_too_large(str(path))])
     return raw

@@ -109,7 +109,7 @@ class _Reader:
         anchor = event.anchor or ""
         if anchor not in self._anchors:
             place, value = _place(self.name, event.start_mark), f"the alias {shown('*' + anchor)}"
-            _refuse(place, value, "an alias of an anchor before it", "mark its target with `&`")
+            _refuse(place, value, "an alias of an anchor before it", "mark what it stands for with `&`")
         return self._anchors[anchor]
 
 
@@ -170,7 +170,7 @@ def _syntax_problem(error: yaml.YAMLError, name: str, text: str) -> Problem:
     if mark and "\t" in _before(text, mark):
         return Problem(place, "a tab", "YAML is indented with spaces", "put spaces in place of the tab")
     value = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-    return Problem(place, str(value), SYNTAX, "correct the syntax at or just before this place")
+    return Problem(place, str(value), SYNTAX, "mend the syntax at or just before this place")
 
 
 def _before(text: str, mark: yaml.Mark) -> str:

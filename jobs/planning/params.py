@@ -162,8 +162,8 @@ class SampleParams:
 class UpscaleParams:
     """One chunk's 2x upscale and re-sampling; `width` and `height` are those before it.
 
-    `trusted` of the 2x chain's last `span.overlap` latents guide the re-sampling and count in the blend; the
-    rest of them is replaced by it.
+    `trusted` of the 2x chain's last `span.overlap` latents guide the re-sampling and count in the blend; what
+    is left of them gives way to it.
     """
 
     width: int

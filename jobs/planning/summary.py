@@ -50,8 +50,8 @@ class VideoRow:
 
 @dataclass(frozen=True, slots=True)
 class PassRow:
-    """One way in which chunks are denoised, in numbers; `chunks` counts the chunks. `name` is that of the
-    stage, `sigmas` is None where they follow from `steps` and the size of the clip."""
+    """One way in which chunks are denoised, in numbers; `chunks` are so many. `name` is that of the stage,
+    `sigmas` is None where they follow from `steps` and the size of the clip."""
 
     name: str
     chunks: int

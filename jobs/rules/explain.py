@@ -71,7 +71,7 @@ def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, in
     numbered.sort(key=lambda pair: pair[0] or 0)
     listed = [replace(problem, line=line) for line, problem in numbered[:MAX_PROBLEMS]]
     if len(numbered) > MAX_PROBLEMS:
-        rule, remedy = f"at most {MAX_PROBLEMS} are listed at once", "fix these, then check again"
+        rule, remedy = f"at most {MAX_PROBLEMS} are listed at once", "mend these, then check again"
         listed.append(Problem("the spec", "more problems than these", rule, remedy))
     return listed
 
@@ -114,7 +114,7 @@ def _advice(location: Location, item: Mapping[str, Any], written: str | None) ->
         return KINDS[kind], meant or usual
     if kind in ADVICE:
         return ADVICE[kind](location, context)
-    return str(item["msg"]), f"correct the value{_example(location)}"
+    return str(item["msg"]), f"mend the value{_example(location)}"
 
 
 def _meant(kind: str, value: Any, written: str | None) -> str:

@@ -51,7 +51,7 @@ def check_placeholders(spec: JobSpec) -> Iterator[Finding]:
         if unknown:
             near = nearest(unknown[0], words)
             listed = f"the words of `matrix` are {', '.join(words)}" if words else "`matrix` has no words"
-            rule = f"a {{word}} in a prompt is replaced by a word of `matrix`; {listed}"
+            rule = f"a {{word}} in a prompt stands for a word of `matrix`; {listed}"
             other = f"add `{unknown[0]}` to `matrix`, or write it without braces"
             remedy = f"did you mean {{{near}}}?" if near else other
             yield Finding(location, f"{{{unknown[0]}}}", rule, remedy, (("matrix",),))

@@ -21,8 +21,8 @@ from jobs.rules.findings import Finding
 from jobs.spec.job import JobSpec
 
 MOST_SAID = 300
-AN_IMAGE = "a complete image: PNG, JPEG or WebP"
-A_SOUND = "a complete file with sound that ffmpeg can read"
+AN_IMAGE = "an image: PNG, JPEG or WebP, whole"
+A_SOUND = "a file with sound that ffmpeg can read, whole"
 Fact = TypeVar("Fact")
 
 

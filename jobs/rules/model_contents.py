@@ -57,10 +57,10 @@ def _whole(engine: EngineConfig, here: dict[Location, Path]) -> Iterator[Finding
         return
     depends = (ENGINE, named)
     if engine.vae is None and not _holds(path, "vae"):
-        rule = f"{path.name} has no VAE, which decoding needs"
+        rule = f"{path.name} holds no VAE, and frames are made by one"
         yield Finding(("engine", "vae"), "not given", rule, "name the VAE of the same release", depends)
     if not engine.text_encoders and not _holds(path, "text_encoder"):
-        rule = f"{path.name} has no text encoder, which prompts need"
+        rule = f"{path.name} holds no text encoder, and prompts are read by one"
         yield Finding(("engine", "text_encoder"), "not given", rule, _encoder_remedy(engine), depends)
 
 

@@ -12,7 +12,7 @@ from jobs.spec.base import is_there
 from jobs.spec.job import JobSpec
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights, shards
 
-RULE = "a complete model file, .safetensors or .gguf, or a folder of them"
+RULE = "a whole model file, .safetensors or .gguf, or a folder of them"
 
 
 def check_model_files(spec: JobSpec) -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def _file_fault(path: Path) -> str:
     if suffix in (*SAFE, GGUF):
         read_weights(path)
     elif suffix not in PICKLED:
-        return f"{path.name} is not a kind of file that holds weights"
+        return f"{path.name} is of no kind that holds weights"
     return ""
 
 

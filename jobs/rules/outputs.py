@@ -30,7 +30,7 @@ def check_names(spec: JobSpec) -> Iterator[Finding]:
         for output in output_names(variant.name, spec.output.container):
             other, first = seen.setdefault(same_name(output.name), (output, location))
             if other is not output:
-                rule = f"names are unique, ignoring case; {place_of(first)} has it too: {other.what}"
+                rule = f"names are unique, capitals aside; {place_of(first)} has it too: {other.what}"
                 yield Finding(location, shown(output.name), rule, "give the video another name", (first,))
         if variant.name == Stage.ENCODE:
             rule = "tasks that several videos share go by this name"

@@ -48,7 +48,7 @@ AnyGuider = Annotated[Guider, BeforeValidator(_named_guider, json_schema_input_t
 def _falling(values: tuple[float, ...]) -> tuple[float, ...]:
     if all(one > other for one, other in pairwise(values)):
         return values
-    raise refusal("noise levels that fall from each to the next", "sort them, and remove duplicates")
+    raise refusal("noise levels that fall from each to the next", "sort them, and remove what stands twice")
 
 
 DISTILLED = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
@@ -115,7 +115,9 @@ class Defaults(Settings):
     frame_rate: float = Field(25.0, ge=1.0, le=240.0, description="Frames per second.")
     num_frames: NumFrames = Field(97, description="Frames of a generate, 8k + 1.")
     num_new_frames: MoreFrames = Field(80, description="Frames that an extend adds, a multiple of 8.")
-    overlap_frames: MoreFrames = Field(16, description="Frames of an extend's overlap, a multiple of 8.")
+    overlap_frames: MoreFrames = Field(
+        16, description="Frames that an extend looks back at, a multiple of 8."
+    )
     seed: Seed = Field(0, description="Job seed, from which the seed of every stage derives.")
 
 
@@ -127,13 +129,11 @@ class Generate(Settings):
     first_image: InputPath | None = Field(
         None, description="Image of the first frame; transparent parts are shown over black."
     )
-    middle_image: InputPath | None = Field(
-        None, description="Image of the middle frame; the same holds for it."
-    )
-    last_image: InputPath | None = Field(None, description="Image of the last frame; the same holds for it.")
+    middle_image: InputPath | None = Field(None, description="Image of the middle frame, likewise.")
+    last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
     shot: Name | None = Field(
         None,
-        description="Name of the shot. Its seeds depend on it, so they stay while you edit the prompt. "
+        description="Name of the shot. Its seeds hang on it, so they stay while you edit the prompt. "
         "Left out: the prompt itself names the shot.",
     )
 
@@ -143,12 +143,12 @@ class Extend(Settings):
 
     num_new_frames: MoreFrames = Field(80, description="Frames added, a multiple of 8.")
     overlap_frames: MoreFrames = Field(
-        16, description="Frames of the overlap, a multiple of 8; all but the first 8 are blended."
+        16, description="Frames looked back at, a multiple of 8; all but the first 8 are blended."
     )
     seed: Seed | None = Field(
         None, description="Seed of this chunk, taken literally; repetitions after the first derive from it."
     )
-    last_image: InputPath | None = Field(None, description="Image of the last frame; the same holds for it.")
+    last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
     repeat: int = Field(1, ge=1, le=MAX_REPEAT, description="Extend this many times in a row.")
 
 

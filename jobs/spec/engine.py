@@ -44,7 +44,7 @@ class FakeConfig(Model):
     decode_s: float = Field(0.0, ge=0.0, le=3600.0, description="Seconds per decode task.")
     faults: InputPath | None = Field(
         None,
-        description="JSON script of failures to inject, for drills and tests (`actors/engines/faults.py`).",
+        description="JSON script of failures to act out, for drills and tests (`actors/engines/faults.py`).",
     )
 
 

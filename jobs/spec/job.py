@@ -21,12 +21,12 @@ SECOND_PASS = (0.909375, 0.725, 0.421875, 0.0)
 
 
 class RecipeUse(Model):
-    """A recipe, and whether its values are in the spec already."""
+    """A recipe, and whether its values stand in the spec already."""
 
     name: str = Field(max_length=80, description="Name of the recipe; `farm recipes` lists them.")
     filled: bool = Field(
         False,
-        description="All values are in this spec, nothing is filled in: true in the copy in a run directory.",
+        description="The values are in this spec and nothing is filled in: so in the copy that a run keeps.",
     )
 
 
@@ -48,8 +48,7 @@ class Upscale(Model):
         0.5, description="Share of the noise schedule that is re-sampled, in place of `sigmas`."
     )
     guided: bool = Field(
-        True,
-        description="Guide each chunk by the tail of the one before; false is faster and may show the seams.",
+        True, description="Guide each chunk by the tail before it; false is faster and may show the seams."
     )
     sampler: str = Field(
         "euler_ancestral", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name."

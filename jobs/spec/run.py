@@ -29,9 +29,7 @@ class Tiling(Model):
 class Decode(Model):
     """How latents become frames."""
 
-    context: int = Field(
-        4, ge=1, le=64, description="Neighbouring latents decoded for context and discarded."
-    )
+    context: int = Field(4, ge=1, le=64, description="Neighbouring latents decoded along and thrown away.")
     seam: Literal["crossfade", "lag"] = Field(
         "crossfade",
         description="`crossfade` blends the frames that two chunks share; `lag` decodes a chunk only after "
@@ -78,9 +76,9 @@ class Deadlines(Model):
     segment: Deadline | None = Field(None, description="Deadline of segment tasks, seconds.")
     first_s: Deadline = Field(3600.0, description="Deadline while a stage has no measured duration.")
     factor: float = Field(
-        8.0, ge=1.5, le=1000.0, description="Deadline as a multiple of what such tasks took recently."
+        8.0, ge=1.5, le=1000.0, description="Deadline as a multiple of what such tasks took lately."
     )
-    floor_s: Deadline = Field(60.0, description="Lower bound of adapted deadlines.")
+    floor_s: Deadline = Field(60.0, description="No adapted deadline is shorter.")
 
 
 class Verify(Model):
@@ -98,11 +96,11 @@ class Run(Model):
         max_length=200,
         description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`.",
     )
-    max_attempts: int = Field(3, ge=1, le=100, description="Attempts per task before it is quarantined.")
-    max_losses: int = Field(5, ge=1, le=1000, description="Lost workers per task before it is quarantined.")
-    threads: int = Field(2, ge=1, le=256, description="CPU threads per worker. They affect the bytes.")
+    max_attempts: int = Field(3, ge=1, le=100, description="Attempts per task before its chunk is given up.")
+    max_losses: int = Field(5, ge=1, le=1000, description="Lost workers per task before it is given up.")
+    threads: int = Field(2, ge=1, le=256, description="CPU threads per worker. They reach the bytes.")
     encode_threads: int = Field(
-        1, ge=1, le=64, description="Threads per video encoder. They affect the bytes."
+        1, ge=1, le=64, description="Threads per video encoder. They reach the bytes."
     )
     keep: Literal["latents", "all"] = Field(
         "latents", description="`latents` keeps latents and segments, `all` keeps decoded frames too."

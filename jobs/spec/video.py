@@ -55,7 +55,7 @@ class Audio(Model):
     mode: Literal["mux", "condition", "generate"] = Field(
         "mux",
         description="`mux` lays the file under the film, `condition` also lets each chunk hear its slice, "
-        "`generate` lets the model make the sound, which continues that of a source video.",
+        "`generate` lets the model make the sound, which goes on from that of a source video.",
     )
     sample_rate: int = Field(
         48_000, ge=8000, le=192_000, description="Samples per second of the film's track."

@@ -95,7 +95,7 @@ class Documents:
             raise DamagedDocument([Problem(place, str(fault), rule, remedy)]) from None
 
     def recall(self, form: Form[T], name: str = "") -> T | None:
-        """A document that can be written again; None also where it is damaged. Raises NewerFormat."""
+        """A document that can be made anew; None also where it is damaged. Raises NewerFormat."""
         try:
             return self.load(form, "", name)
         except DamagedDocument:

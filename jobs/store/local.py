@@ -49,7 +49,7 @@ class LocalBackend:
         handle = os.open(self.root / key, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "is not a regular file", str(self.root / key))
+                raise OSError(errno.EINVAL, "is no regular file", str(self.root / key))
             return file.read()
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
@@ -173,7 +173,7 @@ class LocalBackend:
                 raise
 
     def free_reserve(self) -> bool:
-        """Release the held-back space; False where it was released before."""
+        """Give the held-back space up; False where it was given up before."""
         return remove(self.root / RESERVE)
 
     def _own(self, key: str) -> Path:
@@ -188,7 +188,7 @@ class LocalBackend:
         self._require_place()
         target = self._own(key)
         if target.parent not in self._folders:
-            # What existed once is not created again: nothing must be written under a lost mount.
+            # What was there once is not made again: nothing must be written under a lost mount.
             target.parent.mkdir(parents=self.root not in self._folders, exist_ok=True)
             self._folders |= {self.root, target.parent}
         return target

@@ -102,7 +102,7 @@ class JobLock:
             raise
 
     def release(self) -> None:
-        """Release; the file stays and says so. Nothing happens where the lock was lost or not held.
+        """Let go; the file stays and says so. Nothing happens where the lock was lost or not held.
 
         Never raises: where the medium refuses, this process remembers, and others see that it has ended.
         """
@@ -120,8 +120,7 @@ class JobLock:
                 _LET_GO.add(holder.token)
 
     def remove(self) -> None:
-        """Release and leave no lock behind, where the whole job is deleted. Raises JobBusy,
-        StorageProblem."""
+        """Let go and leave no lock behind, where the whole job is deleted. Raises JobBusy, StorageProblem."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -175,7 +174,7 @@ class JobLock:
     def _require_dead(self, found: Holder) -> Iterator[str]:
         verdict = alive(found.process)
         if verdict is True and self.backend.place().is_other(found.place):
-            yield f"This is a copy of {found.place.path}, which {found.who()} renders: it is independent."
+            yield f"This is a copy of {found.place.path}, which {found.who()} renders: it goes on by itself."
             return
         if verdict is True:
             raise busy(self.backend, found, "that process is running")

@@ -1,4 +1,4 @@
-"""A backend whose every refusal is reported in the words of the failure table."""
+"""A backend whose every refusal is told in the words of the failure table."""
 
 from __future__ import annotations
 

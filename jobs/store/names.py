@@ -20,5 +20,5 @@ ArtifactFile = Annotated[str, Field(pattern=rf"^{ARTIFACTS}/{_NAME}(\.[0-9A-Za-z
 def require_inside(key: str) -> str:
     """The key, where it stays inside the run directory. Raises ValueError: no caller makes another."""
     if key and not all(part not in ("", ".", "..") and "\0" not in part for part in key.split("/")):
-        raise ValueError(f"{key!r} is not a path inside a run directory")
+        raise ValueError(f"{key!r} is no place inside a run directory")
     return key

@@ -68,7 +68,7 @@ def probe(backend: Backend) -> None:
 def unknown_job(backend: Backend, job_id: str, names: Sequence[str]) -> UsageError:
     """The error for a job id without a run; `names` are the jobs that have one."""
     near = difflib.get_close_matches(job_id, names, n=3, cutoff=0.5) or names[:5]
-    nothing = "there is no such job: check --runs, and that its storage is mounted"
+    nothing = "no job is there: check --runs, and that its storage is mounted"
     remedy = f"did you mean {', '.join(near)}?" if near else nothing
     place = backend.url.rsplit("/", 1)[0]
     return UsageError([Problem("job", repr(job_id), f"must be a run in {place}", remedy)])

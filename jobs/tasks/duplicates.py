@@ -1,4 +1,4 @@
-"""Tasks with one digest have one result: the first of them is computed, its duplicates share what it made.
+"""Tasks with one digest have one result: the first of them is computed, its twins are given what it made.
 
 Videos of a matrix share seeds, so all that comes before their first different prompt is the same.
 """
@@ -15,7 +15,7 @@ from jobs.tasks.task import StageTask, TaskGraph
 @dataclass(frozen=True)
 class Twins:
     """`first` names, for each task that is not the first of its digest, the one that is; `others` is that
-    turned round. A task without duplicates is in neither."""
+    turned round. A task without a twin is in neither."""
 
     first: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Twins:
         return (first, *self.others.get(first, ()))
 
     def merged(self, graph: TaskGraph) -> TaskGraph:
-        """The graph in which every need is the first of its duplicates: only those have to be computed."""
+        """The graph in which every need is the first of its twins: only those have to be computed."""
         if not self.first:
             return graph
         return link({name: self._relinked(task) for name, task in graph.tasks.items()})
@@ -41,7 +41,7 @@ class Twins:
 
 
 def find_twins(digests: Mapping[str, str]) -> Twins:
-    """The duplicates among tasks by their digests, which are in plan order."""
+    """The twins among tasks by their digests, which are in plan order."""
     first = dict(_repeated(digests))
     others: dict[str, list[str]] = {}
     for task, leader in first.items():

@@ -1,4 +1,4 @@
-"""What a run directory keeps, what is evicted from it, and how large it grows. Pure.
+"""What a run directory keeps, what it gives up, and how large it grows. Pure.
 
 Latents and segments are kept; decoded frames, by far the largest, only until every segment that shows them is
 committed. `run.keep: all` keeps them too.
@@ -42,8 +42,7 @@ class DiskEstimate:
 
 
 def estimate_disk(graph: TaskGraph, keep: str = "latents", videos_at_once: int | None = None) -> DiskEstimate:
-    """How much disk the job needs, with `videos_at_once` videos rendered at the same time (None: all of
-    them).
+    """How much disk the job needs, with `videos_at_once` videos in work (None: all of them).
 
     Each video's frames are counted as they come and go in plan order; the largest videos are taken together.
     """

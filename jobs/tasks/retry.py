@@ -50,7 +50,7 @@ class Retry:
     """What a retry does, task ids in plan order, and what was done about it.
 
     `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks outside
-    the closure that run again because their artifact was evicted and the closure reads it. `videos` are
+    the closure that run once more because their artifact was given up and the closure reads it. `videos` are
     the films that change, `committed` counts the results that the closure has. Of these, `voided` are gone:
     none as long as `dry_run`.
     """
@@ -89,7 +89,7 @@ def plan_retry(
 ) -> Retry:
     """The closure of a selection, with nothing done yet.
 
-    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was evicted,
+    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was given up,
     `committed` those that have one.
     Raises UsageError for a video or chunk that is not in the plan, and where nothing matches.
     """
@@ -129,7 +129,7 @@ def _chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
     beyond = sorted(number for number in selection.chunks if number >= longest)
     if beyond and not problems:
         rule = f"chunks of these videos are numbered 0 to {longest - 1}"
-        problems.append(Problem("--chunks", str(beyond[0]), rule, "name existing chunks"))
+        problems.append(Problem("--chunks", str(beyond[0]), rule, "name chunks that are there"))
     if problems:
         raise UsageError(problems)
     every = (chunk for video in videos for chunk in video.chunks)

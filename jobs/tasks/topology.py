@@ -155,7 +155,7 @@ def _default_count(names: str, gpus: float, text: str, machine: Machine) -> int:
     if names != MONO:
         raise _problem(text, _RULE, f"say how many workers: `{names}=1`")
     if gpus == 0:
-        raise _problem(text, "a pool without GPUs needs a count", "write `mono=N@0`")
+        raise _problem(text, "without a share of a GPU there is no natural count", "write `mono=N@0`")
     if machine.gpus < gpus:
         raise _problem(
             text, f"`mono` needs {gpus:g} GPU; there are {machine.gpus:g}", "give `--gpus N` or `mono=N`"

@@ -64,10 +64,10 @@ def read_gguf(path: Path) -> tuple[dict[str, Info], dict[str, str]]:
     with path.open("rb") as file:
         reader = _Reader(file, size)
         if reader.bytes(4) != MAGIC or reader.scalar("I") not in (2, 3):
-            raise ValueError("is not a GGUF file of version 2 or 3")
+            raise ValueError("is no GGUF file of version 2 or 3")
         tensors, fields = reader.scalar("Q"), reader.scalar("Q")
         if tensors > MOST_TENSORS or fields > MOST_FIELDS:
-            raise ValueError("is not a complete GGUF file")
+            raise ValueError("is no whole GGUF file")
         metadata = dict(_field(reader) for _ in range(fields))
         infos = list(_infos(reader, tensors))
         _check_size(infos, file.tell(), int(metadata.get("general.alignment", DEFAULT_ALIGNMENT)), size)
@@ -84,7 +84,7 @@ class _Reader:
         """Exactly `count` bytes."""
         found = self.file.read(count) if count <= self.size else b""
         if len(found) != count:
-            raise ValueError("is not a complete GGUF file")
+            raise ValueError("is no whole GGUF file")
         return found
 
     def scalar(self, code: str) -> Any:
@@ -93,12 +93,12 @@ class _Reader:
     def text(self) -> str:
         length = self.scalar("Q")
         if length > MOST_TEXT_BYTES:
-            raise ValueError("is not a complete GGUF file")
+            raise ValueError("is no whole GGUF file")
         return self.bytes(length).decode("utf-8", "replace")
 
     def skip(self, count: int) -> None:
         if self.file.tell() + count > self.size:
-            raise ValueError("is not a complete GGUF file")
+            raise ValueError("is no whole GGUF file")
         self.file.seek(count, 1)
 
 
@@ -114,7 +114,7 @@ def _value(reader: _Reader, kind: int) -> Any:
     if kind == TEXT:
         return reader.text()
     if kind not in SCALARS:
-        raise ValueError("is not a complete GGUF file")
+        raise ValueError("is no whole GGUF file")
     return reader.scalar(SCALARS[kind])
 
 
@@ -124,7 +124,7 @@ def _pass_over(reader: _Reader, kind: int, length: int) -> None:
         reader.skip(length * struct.calcsize(SCALARS[kind]))
         return
     if kind != TEXT or length > reader.size:
-        raise ValueError("is not a complete GGUF file")
+        raise ValueError("is no whole GGUF file")
     for _ in range(length):
         reader.skip(reader.scalar("Q"))
 
@@ -134,7 +134,7 @@ def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int, int]]:
     for _ in range(count):
         name, dimensions = reader.text(), reader.scalar("I")
         if dimensions > MOST_DIMENSIONS:
-            raise ValueError("is not a complete GGUF file")
+            raise ValueError("is no whole GGUF file")
         shape = tuple(reader.scalar("Q") for _ in range(dimensions))[::-1]
         number, offset = reader.scalar("I"), reader.scalar("Q")
         kind = KINDS.get(number, Kind(f"type {number}", 1, 0))
@@ -145,4 +145,4 @@ def _check_size(infos: list[tuple[str, Info, int, int]], header: int, alignment:
     start = -(-header // max(1, alignment)) * alignment
     wanted = start + max((offset + length for _, _, offset, length in infos), default=0)
     if infos and size < wanted:
-        raise ValueError(f"has {size} bytes where its header says {wanted}: it was not copied completely")
+        raise ValueError(f"has {size} bytes where its header says {wanted}: it was not copied whole")

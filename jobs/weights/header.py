@@ -112,5 +112,5 @@ def _json(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise WeightsFault("has a config that is not a JSON object")
+        raise WeightsFault("has a config that is no JSON object")
     return document

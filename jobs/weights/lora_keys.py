@@ -123,7 +123,7 @@ class LoraFit:
 
     @property
     def fault(self) -> str:
-        """Why the file cannot be used, as the rule that it breaks; empty where it can."""
+        """Why the file cannot be used, as a rule it breaks; empty where it can."""
         if self.misshapen:
             return self.misshapen
         total = len(self.unmatched) + len(self.for_text) + sum(len(patch.keys) for patch in self.patches)
@@ -264,7 +264,7 @@ def _misshapen(patch: Patch, lora: Mapping[str, Tensor], model: Mapping[str, Ten
 
 
 def _said(shape: tuple[int, ...] | None) -> str:
-    return "no single shape" if shape is None else str(list(shape))
+    return "no one shape" if shape is None else str(list(shape))
 
 
 def _shape_of(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...] | None:

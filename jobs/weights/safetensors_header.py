@@ -41,10 +41,10 @@ def read_header(path: Path) -> dict[str, Any]:
         if start == LFS_POINTER:
             raise ValueError("is a Git LFS pointer, not the file itself")
         if len(start) < LENGTH_BYTES:
-            raise ValueError("is empty" if not start else "is not a safetensors file")
+            raise ValueError("is empty" if not start else "is no safetensors file")
         length = _length(start)
         if length > MAX_HEADER_BYTES:
-            raise ValueError("is not a safetensors file")
+            raise ValueError("is no safetensors file")
         file.seek(LENGTH_BYTES)
         header = _parsed(file.read(length))
     _check_layout(header, LENGTH_BYTES + length, path.stat().st_size)
@@ -59,9 +59,9 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError):
-        raise ValueError("is not a safetensors file") from None
+        raise ValueError("is no safetensors file") from None
     if not isinstance(header, dict):
-        raise ValueError("is not a safetensors file")
+        raise ValueError("is no safetensors file")
     return header
 
 
@@ -71,18 +71,14 @@ def _check_layout(header: dict[str, Any], before: int, size: int) -> None:
     try:
         tensors = [_extent(name, entry) for name, entry in header.items() if name != "__metadata__"]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        raise ValueError("is not a safetensors file") from None
+        raise ValueError("is no safetensors file") from None
     end = 0
     for start, stop, need, name in sorted(tensors):
         if start != end or stop - start != need:
-            raise ValueError(
-                f"is damaged: its header puts {name[:60]} outside the data or over other tensors"
-            )
+            raise ValueError(f"is damaged: its header puts {name[:60]} over or beside other tensors")
         end = stop
     if size != before + end:
-        raise ValueError(
-            f"has {size} bytes where its header says {before + end}: it was not copied completely"
-        )
+        raise ValueError(f"has {size} bytes where its header says {before + end}: it was not copied whole")
 
 
 def _extent(name: str, entry: dict[str, Any]) -> tuple[int, int, int, str]:

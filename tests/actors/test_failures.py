@@ -151,4 +151,4 @@ def test_memory_that_ran_out_promises_no_next_attempt() -> None:
     """Whether there is one is not known here: the message also ends the story of a quarantined task."""
     said = str(classify(torch.OutOfMemoryError("CUDA out of memory"), "dawn/00000/sample"))
     assert "next attempt" not in said
-    assert said.endswith("use a smaller size or shorter chunks, or a GPU with more memory")
+    assert said.endswith("take a smaller size or shorter chunks, or a GPU with more memory")

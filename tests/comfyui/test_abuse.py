@@ -212,9 +212,7 @@ def test_audio_vaes_that_are_missing_or_none(av: tuple[Any, Any]) -> None:
     kit, _ = av
     with pytest.raises(InvalidInput, match="audio is connected without audio_vae: connect"):
         by("generate", kit, audio=sound())
-    with pytest.raises(
-        InvalidInput, match="audio_vae is not an audio VAE: load it with LTXV Audio VAE Loader"
-    ):
+    with pytest.raises(InvalidInput, match="audio_vae is no audio VAE: load it with LTXV Audio VAE Loader"):
         by("generate", kit, audio=sound(), audio_vae=kit.vae)
 
 

@@ -175,7 +175,7 @@ def test_missing_models_are_named(core: Any, folder: Path) -> None:
         with pytest.raises(CannotRun, match=match):
             _ = engine.loaded.text
 
-    refuse("'nowhere.safetensors' is neither a file", checkpoint="nowhere.safetensors")
+    refuse("'nowhere.safetensors' is no file", checkpoint="nowhere.safetensors")
     refuse("give engine.text_encoder", checkpoint="ltxv.safetensors")
     (folder / "old.ckpt").write_bytes(b"")
     refuse("--allow-pickle", checkpoint="old.ckpt")
@@ -185,7 +185,7 @@ def test_another_comfyui_in_one_process_is_refused(core: Any, tmp_path: Path) ->
     from actors.engines.comfyui.core.boot import BootOptions, boot
     from jobs.errors import CannotRun
 
-    with pytest.raises(CannotRun, match="does not contain ComfyUI"):
+    with pytest.raises(CannotRun, match="holds no ComfyUI"):
         boot(BootOptions(tmp_path, "cpu"))
     (tmp_path / "comfy").mkdir()
     (tmp_path / "comfy" / "model_management.py").touch()

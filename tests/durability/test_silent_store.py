@@ -1,4 +1,4 @@
-"""A store that takes connections and never answers is named within ten seconds, and abandoned in the end."""
+"""A store that takes connections and never answers is named within ten seconds, and given up in the end."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_hung_mount_is_named(
     reader = threading.Thread(target=lambda: open_backend(str(tmp_path), "harbor").read("spec.yaml"))
     with caplog.at_level(logging.WARNING):
         reader.start()
-        until(lambda: "still trying" in caplog.text, 20, "the wait is reported")
+        until(lambda: "still trying" in caplog.text, 20, "the wait is told")
         back.set()
         reader.join()
     assert f"{tmp_path}/harbor has not answered for 1 s; still trying" in caplog.text

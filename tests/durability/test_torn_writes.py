@@ -65,7 +65,7 @@ LOST: dict[str, dict[str, set[str]]] = {
         "dawn/00001/segment": {"dawn/00000/decode"},
     },
 }
-"""By run and lost task: what has to be made again besides it, because its frames were evicted."""
+"""By run and lost task: what has to be made again besides it, because its frames were given up."""
 
 RESULTS = [
     (run, task, file) for run, tasks in LOST.items() for task in tasks for file in ("artifact", "record")

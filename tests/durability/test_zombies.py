@@ -1,4 +1,4 @@
-"""A superseded worker that finishes late changes nothing: real processes, stopped and continued."""
+"""A worker that was given up and finishes late changes nothing: real processes, stopped and continued."""
 
 from __future__ import annotations
 

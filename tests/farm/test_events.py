@@ -45,8 +45,8 @@ def test_fields_of_another_version_are_passed_over_and_filled() -> None:
     ("line", "fault"),
     [
         ("{}", "event: is missing"),
-        ("[]", "is not a JSON object"),
-        ('{"event": "notice", "at_s": 1.0, "mess', "is not a JSON object"),
+        ("[]", "is no JSON object"),
+        ('{"event": "notice", "at_s": 1.0, "mess', "is no JSON object"),
         ('{"event": "from_the_future", "at_s": 1.0}', "knows no event 'from_the_future'"),
         ('{"event": "notice", "at_s": "soon", "message": "m"}', "at_s: 'soon'"),
         ('{"event": "task_started", "at_s": 1.0, "task": "t"}', "worker: is missing"),

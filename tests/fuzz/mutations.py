@@ -124,7 +124,7 @@ def all_bases() -> list[dict[str, Any]]:
 
 
 def leaves(data: Any, at: Location = ()) -> Iterator[tuple[Location, Any]]:
-    """Every value that is not a mapping or list, with its place."""
+    """Every value that is no mapping or list, with its place."""
     children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in children:
         yield from leaves(value, (*at, key))

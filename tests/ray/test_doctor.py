@@ -97,7 +97,7 @@ def test_a_cluster_that_asks_for_a_token(guarded: Head, tmp_path: Path) -> None:
         guarded.gcs_address, tmp_path / "runs", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN
     )
     assert code == 0, findings
-    assert "token authentication is on" in said(findings, "auth", "ok")[0]["message"]
+    assert "asked for a token" in said(findings, "auth", "ok")[0]["message"]
 
 
 def test_a_client_without_the_token(guarded: Head, tmp_path: Path) -> None:

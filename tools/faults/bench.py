@@ -24,7 +24,7 @@ BOUND_S = 240.0
 """A driver that has not ended by then hangs."""
 
 LATER = 5
-"""Commits before a fault, so that there is something to lose and something to reuse."""
+"""Commits before a fault strikes, so that there is something to lose and something to reuse."""
 
 SLOW = {"name": "fake", "fake": {"sample_s": 0.4, "decode_s": 0.2}}
 
@@ -109,8 +109,8 @@ class Bench:
         return process.returncode
 
     def require_whole(self, runs: str = "") -> None:
-        """The job continues to the films of the undisturbed render, computes nothing twice that was
-        committed, and everything verifies."""
+        """The job goes on to the films of the undisturbed render, computes nothing twice that was committed,
+        and everything verifies."""
         last = self.render(runs)
         assert last.outcome == DONE, last.state["reason"]
         assert {film["name"]: film["sha256"] for film in last.state["videos"]} == self.films

@@ -18,7 +18,7 @@ from tools.faults.bench import Bench
 from tools.faults.trial import Trial
 
 STAGES = {"encode": 1, "sample": 3, "decode": 6, "segment": 10}
-"""About how much is committed when the stage runs."""
+"""About how much is committed when the stage is at work."""
 
 JUMP = """
 import threading, time

@@ -3,8 +3,8 @@
 Stages: vae, audio_vae and vocoder need nothing; upsampler and temporal need the vae; dit needs both VAEs;
 export needs all. Each leaves its components in FOLDER. Several GPUs train the transformer together:
 `torchrun --nproc-per-node 4 -m tools.train_tiny dit --out FOLDER`. `inherit --parent FILE` makes a first
-transformer out of a tiny LTX-Video file. `unpack` leaves in FOLDER what an LTX-2 file holds, to continue
-from: `dit --resume --diet polish`.
+transformer out of a tiny LTX-Video file. `unpack` leaves in FOLDER what an LTX-2 file holds, to go on from:
+`dit --resume --diet polish`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _dit(run: Run, options: argparse.Namespace) -> None:
 
 
 def _own(run: Run, component: str, options: argparse.Namespace) -> State | None:
-    """The stage's own state to continue from, where `--resume` asks for it and it is there."""
+    """The stage's own state to go on from, where `--resume` asks for it and it is there."""
     there = (run.folder / f"{component}.safetensors").exists()
     return stored(run.folder, component) if options.resume and there else None
 
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-scale", type=float, default=1.0, help="multiplies every batch and bank size")
     parser.add_argument("--limit-steps", type=int, default=10**9)
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--resume", action="store_true", help="continue from what FOLDER holds of this stage")
+    parser.add_argument("--resume", action="store_true", help="go on from what FOLDER holds of this stage")
     parser.add_argument(
         "--diet",
         choices=tuple(DIETS),

@@ -20,7 +20,7 @@ SLOTS = 25
 """Latents per film: 193 frames, long enough to cut chunks from its middle."""
 FRAMES = 8 * SLOTS - 7
 SWAYING = 4
-"""One film in this many has a bent path."""
+"""One film in so many has a bent path."""
 
 
 def encode(vae: AutoencoderKLLTXVideo, clip: torch.Tensor) -> torch.Tensor:

@@ -160,7 +160,7 @@ def _last(
     settings: Settings,
     image: torch.Tensor,
 ) -> float:
-    """PSNR of the last frame of a chain and the chunk that continues it."""
+    """PSNR of the last frame of a chain and the chunk that goes on from it."""
     chunk, _ = models.sample(names, work, settings)
     whole = torch.cat([chain, chunk[:, :, 2:]], 2)[:, :, -8:]
     clips = models.decode(whole)

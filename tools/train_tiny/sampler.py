@@ -259,7 +259,7 @@ def long_take(
 
 
 def extend_pass(clip: Pass, chain: torch.Tensor, sound: torch.Tensor, overlap: int, new: int) -> Pass:
-    """The pass that continues a chain at 25 frames a second, where a frame has one audio latent."""
+    """The pass that goes on from a chain at 25 frames a second, where a frame has one audio latent."""
     begin = 8 * (chain.shape[2] - 1 - overlap)
     return replace(
         clip,

@@ -122,12 +122,12 @@ def _pan(place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def mel_frames(latents: int) -> int:
-    """Mel frames of a number of audio latents: the first covers one, every other four."""
+    """Mel frames of so many audio latents: the first covers one, every other four."""
     return MEL_PER_LATENT * latents - (MEL_PER_LATENT - 1)
 
 
 def audio_latents(frames: int, rate: float) -> int:
-    """Audio latents beside that many frames at `rate`."""
+    """Audio latents beside so many frames at `rate`."""
     return round(frames / rate * LATENTS_PER_S)
 
 

@@ -60,7 +60,7 @@ def candidates(device: torch.device) -> dict[str, Kernel]:
 
 
 def kernel(name: str, device: torch.device) -> Kernel | None:
-    """The kernel of that name; None where it is not available on `device`."""
+    """The kernel of that name; None where it is not to be had on `device`."""
     return candidates(device).get(name)
 
 

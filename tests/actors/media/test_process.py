@@ -166,5 +166,5 @@ def test_of_a_long_report_the_telling_line_is_said() -> None:
     said = str(explain(1, messages, Call("write the film")))
     assert said == (
         "could not write the film: ffmpeg: [aac] Input contains (near) NaN/+-Inf; "
-        "if another ffmpeg says so too, report it"
+        "where another ffmpeg says so too, report it"
     )

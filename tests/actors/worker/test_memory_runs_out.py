@@ -40,7 +40,7 @@ def test_memory_that_runs_out_without_an_error_is_an_error(
             bench.run("film/00001/decode", rungs=rungs)
     taken = bench.run("film/00001/decode", rungs=room).provenance
     assert taken["exact"] is False
-    assert "memory ran out during the step" in taken["warnings"][0]
+    assert "memory ran out within the step" in taken["warnings"][0]
     assert bench.run(decodes[1]).provenance["exact"] is False, "what was in vain once is tried again"
     monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda device: 7)
     bench.store.void([bench.digests[decodes[1]]])

@@ -27,7 +27,7 @@ COMMANDS = {
     "pause": "start nothing new",
     "resume": "Continue",
     "cancel": "committed stays",
-    "retry": "next render makes them again",
+    "retry": "next render makes them anew",
     "verify": "damaged",
     "delete": "films stay",
     "prune": "no job needs any more",

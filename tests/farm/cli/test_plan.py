@@ -99,7 +99,7 @@ def test_what_is_committed_is_not_planned_again(farm: Farm, rendered: Rendered) 
     assert report.times_from == "measured on cpu"
     farm("retry", JOB, "--videos", "dawn", "--chunks", "2", "--runs", rendered.runs)
     report = plan_job(loaded, PlanRequest(str(rendered.runs)))
-    # Its own three tasks, and the frames before its seam once more: they were evicted after use.
+    # Its own three tasks, and the frames before its seam once more: they were given up after use.
     assert {row.stage: row.left for row in report.stages} == {
         "encode": 0,
         "sample": 1,

@@ -80,7 +80,7 @@ def test_list_of_nothing(farm: Farm, tmp_path: Path) -> None:
 
 def test_list_of_what_is_no_runs_directory(farm: Farm, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for name, what in (("none", "does not exist"), ("file", "is not a folder")):
+    for name, what in (("none", "does not exist"), ("file", "is no folder")):
         answer = farm("list", "--runs", tmp_path / name)
         assert (answer.code, answer.out) == (2, "")
         assert what in answer.err and "remedy:" in answer.err

@@ -65,7 +65,7 @@ REMEDY = {
     "retry nothing": "--dry-run",
     "init folder": "film.yaml",
     "init name": "write 'b-se-..-x'",
-    "init nowhere": "create its folder",
+    "init nowhere": "make its folder",
     "plan too large": "larger `--gpus`",
     "verify": "harbor",
     "nodes": "--comfyui",

@@ -256,7 +256,7 @@ def test_a_damaged_result_of_a_stage_without_worker_pauses_the_job(
 
     stuck = play(topology="upscale=1,decode=1,segment=1", meanwhile=meanwhile)
     assert stuck.outcome == PAUSED
-    told = f"{task} has to be rendered again, and no worker of this render hosts sample"
+    told = f"{task} has to be made again, and no worker of this render hosts sample"
     assert told in stuck.events[-1].state["reason"]
     rest = play()
     assert (rest.outcome, rest.films) == (DONE, reference)

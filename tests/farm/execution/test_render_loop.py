@@ -73,7 +73,7 @@ def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
 def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Films, previews and evictions can wait; a worker must not."""
+    """Films, previews and frames that are given up can wait; a worker must not."""
     settle, submit = JobSession.settle, Pool.submit
     seen: list[tuple[str, str]] = []
 
@@ -98,7 +98,7 @@ def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
 
 
 def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt is superseded with its worker, and its result arrives behind that of the next one."""
+    """An attempt is given up with its worker, and its result arrives behind that of the next one."""
     wait = Pool.wait
 
     def twice(self: Pool, timeout_s: float) -> list[PoolEvent]:

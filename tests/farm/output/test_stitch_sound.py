@@ -141,5 +141,5 @@ def test_a_soundtrack_that_is_no_number_is_the_users(marks, tmp_path: Path) -> N
     path.write_bytes(b".snd" + struct.pack(">5I", 24, 8 * 48_000, 6, 48_000, 2) + b"\x7f\xc0\0\0" * 96_000)
     segments = marks.segments(tmp_path, "h264", (24,), 24.0)
     video = marks.video((24,), 24.0, AudioPlan("mux", str(path), 48000))
-    with pytest.raises(InvalidInput, match=r"nan\.au holds samples that are not finite"):
+    with pytest.raises(InvalidInput, match=r"nan\.au holds samples that are no finite numbers"):
         assemble_film(video, segments, "mp4", tmp_path / "film.mp4")

@@ -111,7 +111,7 @@ def test_the_last_worker_of_a_stage_is_probed_at_once_and_never_suspended(
     told.tell(events.WorkerLost("a", "killed"))
     assert told.of(Suspend) == []
     assert [probe.worker for probe in told.of(Probe)] == ["a"]
-    assert str(told.of(Probe)[0].reason) in {f"no other worker can serve {stage} now" for stage in stages}
+    assert str(told.of(Probe)[0].reason) in {f"nobody else can serve {stage} now" for stage in stages}
     told.tell(events.WorkerLost("a", "killed"))
     assert told.of(Suspend) == []
     told.tell(events.Tick(), after=RestConfig().base_s)
@@ -127,7 +127,7 @@ def test_a_resting_worker_is_called_back_when_it_becomes_the_last(desk: MakeDesk
     other = "a" if resting.worker == "b" else "b"
     told.tell(events.WorkerLost(other, "killed"), after=1.0)
     (probe,) = [probe for probe in told.of(Probe) if probe.worker == resting.worker]
-    assert "no other worker can serve" in str(probe.reason)
+    assert "nobody else can serve" in str(probe.reason)
 
 
 def test_a_streak_of_failures_suspends_a_living_worker_but_not_the_last(desk: MakeDesk) -> None:

@@ -114,8 +114,8 @@ def test_auto_takes_the_gpus_that_segments_keep_busy_and_says_what_the_others_co
     some, machine = many(SMALL_2B, 20), Machine(8, cpus=4)
     facts, found = facts_of(some), find_topology(job(some), SearchConfig(machine))
     assert found.winner.topology.gpus < 4
-    compared = [each.topology for each in found.simulated]
-    said = bottleneck(found.winner.topology, machine, facts, compared)
+    weighed = [each.topology for each in found.simulated]
+    said = bottleneck(found.winner.topology, machine, facts, weighed)
     assert "with `segment=3`" in said
     assert f"`segment={encoders('mono=8', facts)}` would keep up" in said
 

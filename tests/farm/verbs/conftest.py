@@ -1,4 +1,4 @@
-"""A run directory as a driver leaves it: all committed, frames evicted, films delivered."""
+"""A run directory as a driver leaves it: all committed, frames given up, films delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`farm why`: every state that a task can have, and the way out of each outcome."""
+"""`farm why`: every standing a task can have, and the way out of each outcome."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_failed_task_and_what_it_blocks(made) -> None:
     )  # fmt: skip
     story = why_task(made.runs, "harbor", "dawn/1/sample")
     assert story.standing is Standing.FAILED
-    assert story.summary == "quarantined, bad_output: all frames are black"
+    assert story.summary == "given up, bad_output: all frames are black"
     assert "bad_output: all frames are black -> quarantine" in story.steps[0].what
     blocked = why_task(made.runs, "harbor", "dawn/2/segment")
     assert (blocked.standing, blocked.waits_for) == (Standing.BLOCKED, ("dawn/00001/sample",))
@@ -67,7 +67,7 @@ def test_a_running_task_names_its_worker(made) -> None:
             {"event": "task_started", "at_s": 1.0, "task": "noon/00000/segment", "worker": "w1"}
         )
         story = why_task(made.runs, "harbor", "noon/0/segment")
-    assert (story.standing, story.summary) == (Standing.RUNNING, "running on w1")
+    assert (story.standing, story.summary) == (Standing.RUNNING, "in work on w1")
 
 
 def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(made) -> None:

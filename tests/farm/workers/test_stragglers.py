@@ -1,4 +1,4 @@
-"""A worker that is slower than its peers is reported, once."""
+"""A worker that is slower than its like is told of, once."""
 
 from __future__ import annotations
 

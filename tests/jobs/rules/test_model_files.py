@@ -51,9 +51,9 @@ def test_whole_files_and_folders_pass(tmp_path: Path, engine: str) -> None:
     [
         (b"", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),
-        (b"<!doctype html><title>Sign in</title>", "not a safetensors file"),
-        (b"\x10\0\0\0\0\0\0\0" + b"[1, 2, 3, 4, 5] ", "not a safetensors file"),
-        (b"\0" * 4, "not a safetensors file"),
+        (b"<!doctype html><title>Sign in</title>", "no safetensors file"),
+        (b"\x10\0\0\0\0\0\0\0" + b"[1, 2, 3, 4, 5] ", "no safetensors file"),
+        (b"\0" * 4, "no safetensors file"),
     ],
 )
 def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, fault: str) -> None:
@@ -108,7 +108,7 @@ def test_tensors_that_do_not_lie_side_by_side(tmp_path: Path, header: dict[str, 
 def test_entries_that_describe_no_tensor(tmp_path: Path, entry: Any) -> None:
     path = with_header(tmp_path / "m.safetensors", {"a": entry})
     (problem,) = problems({"name": "comfyui", "checkpoint": str(path)})
-    assert "not a safetensors file" in problem.value
+    assert "no safetensors file" in problem.value
 
 
 def test_a_shard_that_is_missing(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_folders_and_files_that_hold_no_weights(tmp_path: Path) -> None:
     (problem,) = problems({"checkpoint": str(tmp_path / "model")})
     assert "holds no .safetensors" in problem.value
     (problem,) = problems({"name": "comfyui", "checkpoint": str(tmp_path / "notes.txt")})
-    assert "not a kind of file that holds weights" in problem.value
+    assert "of no kind that holds weights" in problem.value
 
 
 def test_a_text_encoder_of_pickles_alone_is_named_once(tmp_path: Path) -> None:

@@ -87,10 +87,10 @@ def test_a_folder_that_is_a_link_is_not_written_into(store: Store, tmp_path: Pat
     (tmp_path / "runs" / "harbor").mkdir(exist_ok=True)
     (tmp_path / "runs" / "harbor" / name).symlink_to(elsewhere)
     backend = store.backend
-    with pytest.raises(StorageProblem, match="a symbolic link is in the place"):
+    with pytest.raises(StorageProblem, match="a symbolic link stands"):
         backend.delete(f"{name}/mine.txt")
     for write in (backend.create, backend.replace, backend.append, backend.touch, backend.write):
-        with pytest.raises(StorageProblem, match="a symbolic link is in the place"):
+        with pytest.raises(StorageProblem, match="a symbolic link stands"):
             write(f"{name}/new.txt", b"x")
     if name == "artifacts":
         orphan = elsewhere / f"{'ab' * 32}.1-00.bin"
@@ -121,5 +121,5 @@ def test_a_pipe_or_a_device_is_not_read(store: Store) -> None:
     os.mkfifo(run / "state.json")
     (run / "plan.json").symlink_to("/dev/zero")
     for name in ("state.json", "plan.json"):
-        with pytest.raises(StorageProblem, match="not a regular file"):
+        with pytest.raises(StorageProblem, match="no regular file"):
             store.backend.read(name)

@@ -52,7 +52,7 @@ def boot(options: BootOptions) -> None:
 
 def _refuse_impossible(root: Path) -> None:
     if not (root / "comfy" / "model_management.py").is_file():
-        raise CannotRun(f"{root} does not contain ComfyUI: give the folder that contains its main.py.")
+        raise CannotRun(f"{root} holds no ComfyUI: give the folder that contains its main.py.")
     loaded = sys.modules.get("comfy")
     if loaded is not None and root not in Path(str(loaded.__path__[0])).resolve().parents:
         raise CannotRun(

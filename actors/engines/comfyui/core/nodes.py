@@ -62,7 +62,7 @@ class Core:
             raise lacking(feature, faults, self.version)
 
     def lacks(self, feature: str) -> tuple[str, ...]:
-        """Why this core cannot do the feature: what is absent, what has another signature there, what is
+        """Why this core cannot do the feature: what is absent, what is called otherwise there, what is
         known to fail; empty where it can."""
         wanted = FEATURES[feature]
         faults = [fault for api in wanted.apis if (fault := self._fault(api))]
@@ -78,7 +78,7 @@ class Core:
         try:
             inspect.signature(function).bind(*values, **dict.fromkeys(api.inputs))
         except TypeError as error:
-            return f"{api.name} has another signature there ({error})"
+            return f"{api.name} is called otherwise there ({error})"
         return ""
 
     def _callable(self, api: Api) -> Any | None:

@@ -10,8 +10,8 @@ from jobs.errors import MissingCoreApi
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A node, by its id, or a dotted function, as this project calls it: a number of values by position,
-    then these inputs by name."""
+    """A node, by its id, or a dotted function, as this project calls it: so many values by position, then
+    these inputs by name."""
 
     name: str
     inputs: tuple[str, ...] = ()

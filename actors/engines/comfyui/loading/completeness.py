@@ -1,4 +1,4 @@
-"""Models are whole: core only logs what a file lacks or has too much, and continues."""
+"""Models are whole: core only logs what a file lacks or has too much, and goes on."""
 
 from __future__ import annotations
 

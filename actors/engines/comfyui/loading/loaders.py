@@ -115,7 +115,7 @@ def _find(name: str, field: str, allow_pickle: bool) -> Path:
     if path is None:
         places = [place for folder in folders for place in _places(folder)]
         raise CannotRun(
-            f"engine.{field}: {name!r} is neither a file nor in {', '.join(places)}: "
+            f"engine.{field}: {name!r} is no file and is not in {', '.join(places)}: "
             "correct the name, or put the file there."
         )
     path = path.absolute()

@@ -47,7 +47,7 @@ def patch_feed_forward(model: Any, chunks: int) -> None:
         if hasattr(getattr(block, name, None), "net")
     ]
     if not targets:
-        log.warning("ffn_chunks has no effect: this model is not an LTX transformer.")
+        log.warning("ffn_chunks has no effect: this model is no LTX transformer.")
     for path, feed_forward in targets:
         # What the user has put there is called for each piece; a captured `forward` would be itself.
         run = model.object_patches.get(path, feed_forward.net)

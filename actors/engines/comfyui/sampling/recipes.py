@@ -44,7 +44,9 @@ def _sampler(core: Core, name: str) -> Any:
     known = sampler_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1) or ["euler_ancestral"]
-        raise InvalidInput(f"ComfyUI {core.version} has no sampler {name!r}: use for example {near[0]}.")
+        raise InvalidInput(
+            f"ComfyUI {core.version} has no sampler {name!r}: use one it has, such as {near[0]}."
+        )
     return core.call("KSamplerSelect", sampler_name=name)[0]
 
 

@@ -126,7 +126,7 @@ class Ltx2Loader:
             return GemmaStates.load(self.files.checkpoint, self.dtype)
         opened = self._supported("text_encoder", lambda: Checkpoint.open(self.files.checkpoint))
         if not opened.has("text_encoder"):
-            raise SpecError([_needed("engine.text_encoder", "this checkpoint has no text encoder")])
+            raise SpecError([_needed("engine.text_encoder", "this checkpoint carries no text encoder")])
         config = opened.configs["text_encoder"]
         encoder = TinyTextEncoder.from_config(config)
         encoder.load_state_dict(opened.state("text_encoder."))

@@ -38,7 +38,7 @@ AUDIO = "audio_latents"
 GIVEN = "given_sound"
 """Metadata of latents whose sound was given and not made: a second pass leaves it alone."""
 SCHEDULE_TOKENS = 4096
-"""LTX-2's schedule is that of a clip of this many tokens, whatever its size (ltx-core's `LTX2Scheduler`)."""
+"""LTX-2's schedule is that of a clip of so many tokens, whatever its size (ltx-core's `LTX2Scheduler`)."""
 
 
 class Ltx2Runner(Runner):
@@ -96,9 +96,8 @@ class Ltx2Runner(Runner):
     def upscale(
         self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
     ) -> Payload | Arriving:
-        """The second pass hears the sound of the first. It generates it again, as Lightricks' pipelines do,
-        where its chunks are chained; where they are not, nothing would join their sounds, and it is left
-        alone."""
+        """The second pass hears the sound of the first. It makes it anew, as Lightricks' pipelines do, where
+        its chunks are chained; where they are not, nothing would join their sounds, and it is left alone."""
         codec: VideoCodec = self.residents.get("codec")
         start = upsample(
             codec, self.residents.get("upsampler"), self._tensor(latents, "latents"), params.adain

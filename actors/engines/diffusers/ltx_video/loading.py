@@ -86,7 +86,7 @@ class Loader:
             return T5Prompts.load(self.files.checkpoint, self.dtype)
         opened = _supported("engine.checkpoint", lambda: Checkpoint.open(self.files.checkpoint))
         if not opened.has("text_encoder"):
-            raise SpecError([_needed("engine.text_encoder", "this checkpoint has no text encoder")])
+            raise SpecError([_needed("engine.text_encoder", "this checkpoint carries no text encoder")])
         config = opened.configs["text_encoder"]
         encoder = TinyTextEncoder.from_config(config)
         encoder.load_state_dict(opened.state("text_encoder."))
@@ -126,7 +126,7 @@ class Loader:
         """As `transformer`, of the latent upsampler."""
         named = self.files.upscale_model
         if named is None and not self._carries("latent_upsampler"):
-            rule = "this checkpoint has no latent upsampler"
+            rule = "this checkpoint carries no latent upsampler"
             raise SpecError([_needed("engine.upscale_model", rule)])
         path = component_folder(named or self.files.checkpoint, "latent_upsampler")
         return self._component("latent_upsampler", path, upsampler_component)

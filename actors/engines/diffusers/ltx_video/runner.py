@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 class Runner:
     """Models on one device. Every method runs in inference mode.
 
-    `sample`, `upscale` and `decode` do not wait for the device: on a GPU they return a pending result.
+    `sample`, `upscale` and `decode` do not wait for the device: on a GPU what they answer with is on its way.
     They must where a model is brought over piece by piece, or a kernel is still to be chosen.
     """
 
@@ -194,7 +194,7 @@ class Runner:
         name = kernels.name_for(self.attention_choice() if mode == "auto" else mode, tokens)
         found = kernels.kernel(name, self.device)
         if found is None and not self._warned:
-            log.warning("attention kernel %s is not available on %s; using torch's own", name, self.device)
+            log.warning("attention kernel %s cannot be had on %s; taking torch's own", name, self.device)
             self._warned = True
         return found or F.scaled_dot_product_attention
 

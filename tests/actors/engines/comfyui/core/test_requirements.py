@@ -66,13 +66,9 @@ class NewStyle:
     ("node", "inputs", "fault"),
     [
         (OldStyle, ("samples", "vae"), ""),
-        (OldStyle, ("samples", "vae", "model"), "N has another signature there (got an unexpected keyword"),
+        (OldStyle, ("samples", "vae", "model"), "N is called otherwise there (got an unexpected keyword"),
         (NewStyle, ("samples", "upscale_model", "operations"), ""),
-        (
-            NewStyle,
-            ("samples", "upscale_model"),
-            "N has another signature there (missing a required argument",
-        ),
+        (NewStyle, ("samples", "upscale_model"), "N is called otherwise there (missing a required argument"),
         (None, (), "it has no N"),
     ],
 )
