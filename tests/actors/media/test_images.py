@@ -65,7 +65,7 @@ def test_a_missing_image_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_image_on_a_broken_disk_is_a_storage_problem() -> None:
-    with pytest.raises(StorageProblem, match="Input/output error") as caught:
+    with pytest.raises(StorageProblem, match="the device reports an I/O error") as caught:
         read_image("/proc/self/mem", 32, 32)
     assert caught.value.path == "/proc/self/mem"
 

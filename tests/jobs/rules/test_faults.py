@@ -171,7 +171,6 @@ DIFFUSERS_FAULTS: list[tuple[str, Any, str]] = [
     ("defaults.sampler", "eular", "defaults.sampler"),
     ("defaults.guider", "pag", "defaults.guider"),
     ("engine.checkpoint", "nothing.safetensors", "engine.checkpoint"),
-    ("videos.0.audio.mode", "condition", "videos[0].audio"),
 ]
 
 
