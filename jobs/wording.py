@@ -44,6 +44,11 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def duration(seconds: float) -> str:
+    """`4.2 s` for what is short, else as `clock`."""
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
+
+
 def size(count: int) -> str:
     """`512 B`, `1.5 MiB`, `12.0 GiB`."""
     number, unit = float(count), "B"

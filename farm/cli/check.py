@@ -8,11 +8,11 @@ import typer
 
 from farm.cli.options import AllowPickle, ComfyUI, JobId, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
-from farm.cli.results import CheckedVideo, CheckResult
 from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
+    from farm.cli.results import CheckedVideo
     from jobs.planning.planned import PlannedVideo
     from jobs.spec.job import JobSpec
 
@@ -27,6 +27,7 @@ def check(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Check a spec: place, value, rule and remedy of every mistake."""
+    from farm.cli.results import CheckResult
     from farm.options import RenderOptions
     from farm.output.ownership import refuse_foreign_outputs
     from farm.specs.cautions import cautions
@@ -71,6 +72,8 @@ def _unseen_models(spec: JobSpec) -> tuple[str, ...]:
 
 
 def _checked(video: PlannedVideo) -> CheckedVideo:
+    from farm.cli.results import CheckedVideo
+
     seconds = round(video.seconds, 3)
     return CheckedVideo(video.name, len(video.chunks), video.frames, seconds, video.width, video.height)
 

@@ -33,11 +33,6 @@ BAR_CELLS = 24
 PLAIN_INTERVAL_S = 10.0
 
 
-def duration(seconds: float) -> str:
-    """`4.2 s` for what is short, else as `clock`."""
-    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
-
-
 def bar(done: int, total: int, cells: int = BAR_CELLS) -> str:
     """A bar of `cells` characters."""
     filled = cells * done // total if total else cells

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
-from farm.cli.results import InitResult
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
@@ -26,6 +25,7 @@ def init(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write a commented spec that renders as it is."""
+    from farm.cli.results import InitResult
     from jobs.spec.base import safe_name
 
     _require_new(path, force)

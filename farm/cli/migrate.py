@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_part, emit_text
-from farm.cli.results import MigrateResult, RemovedRecord
 
 if TYPE_CHECKING:
     from jobs.loading.migrate import Migrated
@@ -24,6 +23,7 @@ def migrate(
 ) -> int:
     """Rewrite a spec of an earlier version; comments, order and spelling stay. What left the spec is listed
     with what says it instead."""
+    from farm.cli.results import MigrateResult, RemovedRecord
     from jobs.loading.migrate import migrate as migrated
 
     changed = migrated(_text(spec), spec.name, spec.suffix.lower() == ".json")

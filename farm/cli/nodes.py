@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
-from farm.cli.results import InstallResult
 
 ComfyUI = Annotated[Path, typer.Option("--comfyui", help="Folder of ComfyUI, the one with its main.py.")]
 TinyModel = Annotated[
@@ -18,6 +17,7 @@ TinyModel = Annotated[
 
 def install(comfyui: ComfyUI, tiny_model: TinyModel = False, output: Output = OutputFormat.TEXT) -> int:
     """Link the nodes into a ComfyUI's custom_nodes."""
+    from farm.cli.results import InstallResult
     from farm.nodes.install import install_nodes
 
     done = install_nodes(comfyui, tiny_model)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli.display import duration
 from farm.cli.options import AllowPickle, ComfyUI, JobId, Overrides, Runs, SpecArgument
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 from jobs.commands import DEFAULT_RUNS
-from jobs.wording import amount
+from jobs.wording import amount, duration
 
 if TYPE_CHECKING:
     from farm.verbs.plan_report import PlanReport

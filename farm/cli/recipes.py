@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
-from farm.cli.results import RecipeFile, RecipeRecord, RecipesResult
 from farm.cli.table import columns
 
 if TYPE_CHECKING:
+    from farm.cli.results import RecipeFile, RecipeRecord
     from jobs.recipes.recipe import Recipe
 
 
@@ -22,6 +22,7 @@ def recipes(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """List the recipes: published settings of a model, which a spec takes with `recipe: NAME`."""
+    from farm.cli.results import RecipesResult
     from jobs.recipes.recipe import recipes as known
 
     chosen = [require_recipe(name)] if name else list(known().values())
@@ -74,6 +75,8 @@ def _one(recipe: Recipe) -> Iterator[str]:
 
 
 def _record(recipe: Recipe) -> RecipeRecord:
+    from farm.cli.results import RecipeRecord
+
     licence = recipe.licence
     return RecipeRecord(
         name=recipe.name,
@@ -95,6 +98,8 @@ def _record(recipe: Recipe) -> RecipeRecord:
 
 
 def _files(recipe: Recipe) -> tuple[RecipeFile, ...]:
+    from farm.cli.results import RecipeFile
+
     return tuple(
         RecipeFile(field, file.repo, file.file, file.folders) for field, file in recipe.files.items()
     )

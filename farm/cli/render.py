@@ -17,19 +17,17 @@ from farm.cli.options import (
     refuse_beside_serial,
 )
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
-from farm.cli.results import RenderResult
-from farm.state.job_state import INTERRUPTED, PAUSED
 from jobs.commands import DEFAULT_RUNS, job_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
+    from farm.cli.results import RenderResult
     from farm.events import JobFinished
     from farm.options import RenderOptions
     from farm.specs.load import SpecSource
     from jobs.store.store import Store
     from jobs.tasks.task import Stage
 
-UNREPORTED = (INTERRUPTED,)
 """Whoever stopped the driver wants it gone at once."""
 
 
@@ -101,14 +99,15 @@ def run_to_end(spec: SpecSource, options: RenderOptions, output: OutputFormat) -
 
 
 def _result(finished: JobFinished, runs: str) -> RenderResult:
-    from farm.state.job_state import JobState
+    from farm.cli.results import RenderResult
+    from farm.state.job_state import INTERRUPTED, JobState
     from jobs.store.opening import open_backend
     from jobs.store.store import Store
 
     # A render that lost its storage has a result, and no run directory to find.
     store = Store(open_backend(runs, finished.job), runs, finished.job)
     state = JobState.from_json(finished.state) or JobState(finished.job, finished.outcome)
-    report = _write_report(store) if finished.outcome not in UNREPORTED else ""
+    report = _write_report(store) if finished.outcome != INTERRUPTED else ""
     return RenderResult(
         job=state.job,
         outcome=state.outcome,
@@ -151,6 +150,8 @@ def _stage(name: str | None) -> Stage | None:
 
 
 def _print(result: RenderResult, runs: str) -> None:
+    from farm.state.job_state import PAUSED
+
     for film in result.videos:
         emit_text(film.path)
     if result.report:

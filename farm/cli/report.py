@@ -9,7 +9,6 @@ import typer
 
 from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
-from farm.cli.results import ReportResult
 from jobs.commands import DEFAULT_RUNS
 
 WATCH_INTERVAL_S = 15.0
@@ -22,6 +21,7 @@ def report(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write the report of a job, while it runs or afterwards."""
+    from farm.cli.results import ReportResult
     from farm.report.write import write_report
     from jobs.store.store import Store
 

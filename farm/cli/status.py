@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farm.cli.display import bar, event_line
 from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
-from farm.events import Event, FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
-from farm.state.progress import said_of
 from jobs.commands import DEFAULT_RUNS
 from jobs.wording import clock, printable, size
 
 if TYPE_CHECKING:
+    from farm.events import Event
     from farm.verbs.listing import JobRow
     from farm.verbs.status import JobStatus, VideoStatus
 
@@ -75,6 +73,7 @@ def logs(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Print the event log of a job, all runs, oldest first."""
+    from farm.cli.display import event_line
     from farm.events import to_record
     from farm.state.event_log import EventLog
     from farm.verbs.run import Run
@@ -96,6 +95,8 @@ def logs(
 
 def _task_line(event: Event) -> str:
     """The line of an event that only moves counters."""
+    from farm.events import FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
+
     match event:
         case FilmDelivered():
             return f"preview of {event.video} {event.path}"
@@ -108,6 +109,9 @@ def _task_line(event: Event) -> str:
 
 def lines(found: JobStatus, now_s: float) -> list[str]:
     """The text form of a job's status."""
+    from farm.cli.display import bar
+    from farm.state.progress import said_of
+
     head = f"{found.job}: {found.outcome}{f', {found.reason}' if found.reason else ''}"
     rows = [head, f"  run directory {found.run_dir}", *_times(found)]
     for stage in found.stages:

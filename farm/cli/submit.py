@@ -9,7 +9,6 @@ import typer
 
 from farm.cli.options import AllowPickle, ComfyUI, Overrides, Resume
 from farm.cli.output import Output, OutputFormat, emit_json, emit_part, emit_text
-from farm.cli.results import SubmitResult
 
 if TYPE_CHECKING:
     from cluster.job_server.jobs import JobServer
@@ -60,6 +59,7 @@ def submit(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Render on a cluster through its job server. SPEC, --runs and the output are paths there."""
+    from farm.cli.results import SubmitResult
     from farm.options import RenderOptions
     from farm.submission.submit import SubmitRequest
     from farm.submission.submit import submit as hand_over
@@ -85,6 +85,7 @@ def submit(
 
 def _follow(server: JobServer, submission: Submission, as_text: bool) -> int:
     """What the render says, until it ends."""
+    from farm.cli.results import SubmitResult
     from farm.submission.submit import ended, follow
 
     for text in follow(server, submission):
@@ -96,6 +97,7 @@ def _follow(server: JobServer, submission: Submission, as_text: bool) -> int:
 
 
 def _rehearse(request: SubmitRequest, options: RenderOptions, output: OutputFormat) -> int:
+    from farm.cli.results import SubmitResult
     from farm.submission.submit import plan_submission, rehearse
 
     checked = rehearse(request, options)

@@ -9,7 +9,6 @@ import typer
 
 from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
-from farm.state.progress import said_of
 from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
@@ -38,6 +37,8 @@ def why(
 
 
 def _print_job(story: JobStory) -> None:
+    from farm.state.progress import said_of
+
     emit_text(f"{story.job}: {story.outcome}{f', {story.reason}' if story.reason else ''}")
     for failed in story.failed:
         emit_text(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,6 @@ SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
 
 def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
     """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
-    from actors.latents import check_latents
-    from actors.media.audio import check_sound
-    from actors.media.frames import check_clip
-    from actors.media.images import probe_image
     from actors.media.probe import probe_video
     from actors.models import TINY_CHECKPOINT
     from actors.models.tiny_words import read_bundled
@@ -30,6 +27,21 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
         rule = "the path of a spec, a mapping of the same shape, or a loaded spec"
         raise UsageError([Problem("spec", type(spec).__name__, rule, "give one of these")])
     probes = Probes(
-        probe_video, probe_image, check_sound, read_bundled, check_clip, check_latents, TINY_CHECKPOINT
+        video=probe_video,
+        image=_when_called("actors.media.images", "probe_image"),
+        sound=_when_called("actors.media.audio", "check_sound"),
+        prompt=read_bundled,
+        clip=_when_called("actors.media.frames", "check_clip"),
+        latent=_when_called("actors.latents", "check_latents"),
+        bundled=TINY_CHECKPOINT,
     )
     return load_spec(spec, options.overrides, options.code, probes=probes)
+
+
+def _when_called(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module that needs numpy, which is imported with the first file of its kind."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments, **named)
+
+    return call

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from farm.cli.display import LiveDisplay, PlainDisplay, bar, duration, event_line, status_line
+from farm.cli.display import LiveDisplay, PlainDisplay, bar, event_line, status_line
 from farm.events import (
     FilmDelivered,
     JobFinished,
@@ -22,7 +22,7 @@ from farm.events import (
     WorkerReady,
 )
 from farm.state.progress import Progress
-from jobs.wording import clock
+from jobs.wording import clock, duration
 
 CHUNKS = 50
 
