@@ -126,3 +126,8 @@ _SETTINGS: dict[str, Callable[[SegmentParams], Options]] = {
     "ffv1": _ffv1,
     "png": _png,
 }
+
+
+def png_name(index: int) -> str:
+    """File name of frame `index` in a PNG sequence."""
+    return f"{index:08d}.png"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.media.codecs import rate_text
+from actors.media.codecs import png_name, rate_text
 from actors.media.colors import tone_mapped
 from actors.media.opening import media_input
 from actors.media.probe import VideoStream, read_stream
@@ -219,8 +219,3 @@ def _seek_frame(film: Path, index: int, frame_rate: float) -> bytes:
     if not picture:
         raise InvalidInput(f"{film} has no frame {index}; ask for one inside the film")
     return picture
-
-
-def png_name(index: int) -> str:
-    """File name of frame `index` in a PNG sequence."""
-    return f"{index:08d}.png"

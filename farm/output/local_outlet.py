@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from actors.media.frames import png_name
+from actors.media.codecs import png_name
 from actors.media.process import sync
-from farm.output.outlet import UNKNOWN_BYTES, Standing
-from farm.output.stitch import HASH_BLOCK_BYTES, sequence_sha256
+from farm.output.outlet import HASH_BLOCK_BYTES, UNKNOWN_BYTES, Standing
+from farm.output.png_sequences import sequence_sha256
 from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
 from jobs.scratch import Scratch

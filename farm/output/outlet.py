@@ -14,6 +14,7 @@ from typing import Protocol
 from jobs.scratch import Scratch
 
 UNKNOWN_BYTES = -1
+HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

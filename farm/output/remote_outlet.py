@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from farm.output.outlet import Standing
-from farm.output.stitch import HASH_BLOCK_BYTES
+from farm.output.outlet import HASH_BLOCK_BYTES, Standing
 from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
 from jobs.planning.output_names import temporary_name

@@ -6,7 +6,6 @@ gives it the film's name.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,7 @@ from typing import Any
 
 from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_options, track_rate
 from actors.media.boxes import Track, read_movie
-from actors.media.codecs import Options, time_scale
-from actors.media.frames import png_name
+from actors.media.codecs import Options, png_name, time_scale
 from actors.media.listing import packet_times
 from actors.media.opening import media_input
 from actors.media.process import (
@@ -28,6 +26,7 @@ from actors.media.process import (
     require_room,
     sync,
 )  # fmt: skip
+from farm.output.png_sequences import sequence_sha256
 from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
@@ -38,7 +37,6 @@ from jobs.planning.planned import PlannedVideo
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 MICROSECONDS = 1_000_000
 MATROSKA_ROUNDING_S = Fraction(1, 2000)
-HASH_BLOCK_BYTES = 1 << 20
 GENERATED_CHANNELS = 2
 NO_NUMBERS = "Input contains (near) NaN/+-Inf"
 """What the AAC encoder says of such samples."""
@@ -246,18 +244,3 @@ def _verify_sequence(folder: Path, video: PlannedVideo) -> None:
     found = sum(1 for _ in folder.iterdir())
     if found != video.frames or not (folder / png_name(video.frames - 1)).exists():
         raise BadOutput(f"{video.name} became {found} pictures and the plan has {video.frames}; report this")
-
-
-def png_manifest(folder: Path, frames: int) -> Iterator[str]:
-    """What `sha256sum *.png` prints in the folder of a sequence of `frames` frames, a line at a time."""
-    for index in range(frames):
-        name = png_name(index)
-        yield f"{sha256_of_file(folder / name)}  {name}\n"
-
-
-def sequence_sha256(folder: Path, frames: int) -> str:
-    """Hex SHA-256 of the manifest of a PNG sequence."""
-    manifest = hashlib.sha256()
-    for line in png_manifest(folder, frames):
-        manifest.update(line.encode())
-    return manifest.hexdigest()

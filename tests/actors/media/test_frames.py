@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actors.media.frames import Cut, encode_png, frame_at, png_name, read_video
+from actors.media.codecs import png_name
+from actors.media.frames import Cut, encode_png, frame_at, read_video
 from actors.media.probe import probe_video, read_stream
 from actors.media.segment import encode_segment
 from jobs.errors import InvalidInput

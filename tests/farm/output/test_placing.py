@@ -10,12 +10,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from actors.media.frames import png_name
+from actors.media.codecs import png_name
 from farm.output.outlet import Outlet
 from farm.output.outlets import outlet_of
 from farm.output.placing import Placing
+from farm.output.png_sequences import sequence_sha256
 from farm.output.records import RECORD_FORM, Mark, OutputRecords, Record
-from farm.output.stitch import sequence_sha256
 from jobs.errors import JobBusy, StorageProblem
 from jobs.store.store import Store
 

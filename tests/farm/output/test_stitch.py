@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.media.frames import Cut, png_name, read_video
+from actors.media.codecs import png_name
+from actors.media.frames import Cut, read_video
 from actors.media.images import read_image
 from actors.media.listing import packet_times
 from actors.media.process import Call
 from actors.media.segment import encode_segment
-from farm.output.stitch import assemble_film, check_segments, png_manifest, write_list
+from farm.output.png_sequences import png_manifest
+from farm.output.stitch import assemble_film, check_segments, write_list
 from jobs.errors import CorruptArtifact, StageBug, StorageProblem
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, exact_rate
@@ -196,6 +198,7 @@ from pathlib import Path
 video, segments, container, out = pickle.load(sys.stdin.buffer)
 limit = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from farm.output.png_sequences import png_manifest
 from farm.output.stitch import assemble_film
 from jobs.errors import StorageProblem
 try:
