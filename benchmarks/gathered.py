@@ -12,10 +12,10 @@ from unittest.mock import patch
 
 from cluster.inventory import WorkerRequest
 from cluster.pool.events import PoolEvent, Ready
-from cluster.pool.pool import Pool
+from cluster.pool.pool import WorkerPool
 
 
-class GatheredPool(Pool):
+class GatheredPool(WorkerPool):
     """Tells of no ready worker before all of them are."""
 
     def start(self, requests: Iterable[WorkerRequest]) -> None:
@@ -40,5 +40,5 @@ class GatheredPool(Pool):
 @contextmanager
 def gathered() -> Iterator[None]:
     """Every pool that is opened in this block begins with all of its workers."""
-    with patch("cluster.pool.pool.Pool", GatheredPool):
+    with patch("cluster.pool.pool.WorkerPool", GatheredPool):
         yield

@@ -11,7 +11,7 @@ from benchmarks.page import table
 from farm.estimates.durations import SEGMENT_S_PER_PIXEL
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
-from farm.simulator.workload import H200, Film, StageTimes, films, job
+from farm.simulator.workload import H200, SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import Bound, job_facts
 from farm.topology.segment_workers import topology_for
 from jobs.tasks.task import Stage
@@ -44,8 +44,8 @@ class Case:
     def chunks(self) -> int:
         return -(-self.seconds * FRAME_RATE // NEW_FRAMES)
 
-    def make(self) -> list[Film]:
-        return films(self.films, Film("film", self.chunks, TIMES, guided=self.guided))
+    def make(self) -> list[SimulatedFilm]:
+        return films(self.films, SimulatedFilm("film", self.chunks, TIMES, guided=self.guided))
 
 
 CASES = (
@@ -158,7 +158,7 @@ def cpus_section() -> str:
 
 def _cpu_row(model: str, times: StageTimes) -> tuple[str, ...]:
     gpu_s = times.sample_s + times.upscale_s + times.decode_s
-    tasks = list(job(films(1000, Film("film", 5, times, guided=True))))
+    tasks = list(job(films(1000, SimulatedFilm("film", 5, times, guided=True))))
     graph, facts = ScheduleGraph(tasks), job_facts(tasks)
     texts = (f"mono={CPU_GPUS}", f"mono={CPU_GPUS},segment={FEW_CPUS}")
     enough, few = (topology_for(text, Machine(CPU_GPUS), facts) for text in texts)

@@ -16,7 +16,7 @@ from farm.scheduler import events
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import Simulation
-from farm.simulator.workload import Film, StageTimes, films, job
+from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from jobs.tasks.topology import Machine, parse_topology
 
 TIMES = StageTimes(2.0, 3.2, 1.4, segment_s=0.6)
@@ -64,8 +64,8 @@ def traced_bytes_per_task(chunks: int) -> float:
     return used / scheduler.board.tasks.left
 
 
-def _films(chunks: int) -> list[Film]:
-    film = Film("film", min(chunks, CHUNKS_PER_FILM), TIMES, guided=True, frame_bytes=FRAME_BYTES)
+def _films(chunks: int) -> list[SimulatedFilm]:
+    film = SimulatedFilm("film", min(chunks, CHUNKS_PER_FILM), TIMES, guided=True, frame_bytes=FRAME_BYTES)
     return films(chunks // film.chunks, film)
 
 

@@ -15,7 +15,7 @@ from benchmarks.topology_table import MODELS, MOST_RATIO, every_split
 from benchmarks.workloads import Workload
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import simulate
-from farm.simulator.workload import Film, job
+from farm.simulator.workload import SimulatedFilm, job
 from jobs.tasks.topology import MONO, Machine, parse_topology
 
 MOST_GPUS = 8
@@ -78,7 +78,7 @@ def best_split(cell: Cell) -> str:
     """The fastest split of all, simulated."""
     times = cell.workload.times
     assert times is not None
-    some = (Film(f"film{n}", length, times, guided=True) for n, length in enumerate(cell.lengths))
+    some = (SimulatedFilm(f"film{n}", length, times, guided=True) for n, length in enumerate(cell.lengths))
     graph, machine_ = ScheduleGraph(job(some)), Machine(cell.gpus)
     splits = [text for text in every_split(cell.gpus) if not text.startswith(MONO)]
     return min(splits, key=lambda text: simulate(graph, parse_topology(text, machine_)).makespan_s)

@@ -14,7 +14,7 @@ from typing import Any
 
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import simulate
-from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
+from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from farm.topology.candidates import Footprint
 from farm.topology.memory import ModelSizes, footprint_of, working_for
 from farm.topology.search import SearchConfig, find_topology
@@ -133,7 +133,7 @@ def measure(model: str, shape: str, gpus: int, footprint: Footprint | None = Non
     times, stages = MODELS[model], ("sample", "upscale", "decode")
     if footprint is not None:
         times, stages = replace(times, encode_s=ENCODE_S), ("encode", *stages)
-    some = films(count, Film("film", chunks, times, guided=True))
+    some = films(count, SimulatedFilm("film", chunks, times, guided=True))
     graph = ScheduleGraph(job(some))
     machine = Machine(gpus, segment_workers=1)
     fitting = [text for text in every_split(gpus, stages) if _fits(parse_topology(text, machine), footprint)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.simulator.workload import SLEEPS, Film, StageTimes, job
+from farm.simulator.workload import SLEEPS, SimulatedFilm, StageTimes, job
 from farm.topology.bound import job_facts
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
@@ -58,7 +58,7 @@ class Workload:
         """What no schedule can beat on these workers, of sleeping stages."""
         assert self.times is not None
         some = [
-            Film(name, length, self.times, guided=True)
+            SimulatedFilm(name, length, self.times, guided=True)
             for name, length in zip(self.names(), self.lengths, strict=True)
         ]
         return job_facts(job(some)).bound(parse_topology(topology, Machine(float("inf")))).seconds

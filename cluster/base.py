@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from cluster.failures import Failure
+from cluster.failures import CallFailure
 from cluster.inventory import Inventory, WorkerRequest
 
 Answer = tuple[str, int, str, Future]
@@ -61,7 +61,7 @@ class Cluster(Protocol):
     def start(self, request: WorkerRequest, incarnation: int, job: str) -> Actor:
         """Ask for a process; it may wait for room. Nothing restarts it."""
 
-    def failure(self, error: BaseException) -> Failure:
+    def failure(self, error: BaseException) -> CallFailure:
         """What the exception of a call's future means."""
 
     def instruments(self, job: str) -> Any | None:

@@ -8,7 +8,7 @@ from jobs.errors import FailureKind, StageError
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CallFailure:
     """What went wrong with a call.
 
     `worker_gone`: the process takes no further calls. `traceback` is the remote one, as text; `cause` the
@@ -22,8 +22,8 @@ class Failure:
     cause: BaseException | None = None
 
 
-def raised(cause: BaseException, traceback: str) -> Failure:
+def raised(cause: BaseException, traceback: str) -> CallFailure:
     """What the worker itself raised; it lives."""
     if isinstance(cause, StageError):
-        return Failure(cause.kind, str(cause), traceback, cause=cause)
-    return Failure(FailureKind.BUG, f"{type(cause).__name__}: {cause}", traceback, cause=cause)
+        return CallFailure(cause.kind, str(cause), traceback, cause=cause)
+    return CallFailure(FailureKind.BUG, f"{type(cause).__name__}: {cause}", traceback, cause=cause)

@@ -8,7 +8,7 @@ SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
 """Upper bounds of the duration buckets."""
 
 
-class Instruments:
+class RayInstruments:
     """The job's instruments; open them in a connected process. Every series has the label `job`."""
 
     def __init__(self, job: str) -> None:

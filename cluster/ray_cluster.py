@@ -15,11 +15,11 @@ from ray import exceptions
 
 from cluster.base import Answer, Answers
 from cluster.device_memory import with_memory
-from cluster.failures import Failure, raised
+from cluster.failures import CallFailure, raised
 from cluster.holders import actor_name, other_jobs
 from cluster.inventory import Inventory, WorkerRequest, listens, read_inventory
 from cluster.local_gpus import has_gpu
-from cluster.metrics import Instruments
+from cluster.metrics import RayInstruments
 from cluster.pool.shell import PayloadLost, Placement, WorkerShell
 from jobs.errors import CannotRun, FailureKind
 
@@ -121,36 +121,36 @@ class RayCluster:
             options |= {"label_selector": request.labels, "scheduling_strategy": "DEFAULT"}
         return RayActor(ray.remote(RayWorker).options(**options).remote(request.id, incarnation))
 
-    def failure(self, error: BaseException) -> Failure:
+    def failure(self, error: BaseException) -> CallFailure:
         return read_failure(error)
 
-    def instruments(self, job: str) -> Instruments:
-        return Instruments(job)
+    def instruments(self, job: str) -> RayInstruments:
+        return RayInstruments(job)
 
 
-def read_failure(error: BaseException) -> Failure:
+def read_failure(error: BaseException) -> CallFailure:
     """Sort an exception that a call's future carries into the failure table."""
     if isinstance(error, exceptions.OutOfMemoryError):
-        return Failure(FailureKind.OOM, _line(error, "the node ran out of memory"), worker_gone=True)
+        return CallFailure(FailureKind.OOM, _line(error, "the node ran out of memory"), worker_gone=True)
     if isinstance(error, exceptions.RayTaskError):
         if not isinstance(error.cause, exceptions.ObjectLostError):
             return raised(error.cause, str(error))
         error = error.cause
     if isinstance(error, exceptions.ObjectLostError):
-        return Failure(FailureKind.WORKER_LOST, _line(error, "a payload was lost with its node"))
+        return CallFailure(FailureKind.WORKER_LOST, _line(error, "a payload was lost with its node"))
     if isinstance(error, exceptions.ActorDiedError) and error.actor_init_failed:
         return _not_importable(error)
-    return Failure(FailureKind.WORKER_LOST, _line(error, type(error).__name__), worker_gone=True)
+    return CallFailure(FailureKind.WORKER_LOST, _line(error, type(error).__name__), worker_gone=True)
 
 
-def _not_importable(error: exceptions.ActorDiedError) -> Failure:
+def _not_importable(error: exceptions.ActorDiedError) -> CallFailure:
     """The actor's constructor does nothing that can fail: its module could not be imported there."""
     last = str(error).strip().splitlines()[-1].strip()
     message = (
         f"a node cannot start farm workers: {last}. Install the same ltx-farm, with its dependencies, in the "
         "Python environment that runs Ray on every node, or submit with a runtime environment that has it."
     )
-    return Failure(FailureKind.INVALID, message, worker_gone=True, cause=CannotRun(message))
+    return CallFailure(FailureKind.INVALID, message, worker_gone=True, cause=CannotRun(message))
 
 
 def _line(error: BaseException, fallback: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import fsspec
 
-from cluster.failures import Failure
+from cluster.failures import CallFailure
 from jobs.errors import FailureKind, StoreUnusable
 from jobs.storage_problems import FULL
 from jobs.store.remote import refusals_of
@@ -60,13 +60,13 @@ def unseen(proof: StorageProof) -> list[str]:
     return [*_unseen_directories(proof), *_unseen_inputs(proof)]
 
 
-def not_shared(worker: str, host: str, lines: Sequence[str]) -> Failure:
+def not_shared(worker: str, host: str, lines: Sequence[str]) -> CallFailure:
     """Why a worker on `host` cannot serve, from what is `unseen` there."""
     message = (
         f"worker {worker} on {host} does not share the driver's storage: {'; '.join(lines)}. "
         "Put runs, output and inputs on storage that every node mounts at the same path."
     )
-    return Failure(FailureKind.INVALID, message, worker_gone=True)
+    return CallFailure(FailureKind.INVALID, message, worker_gone=True)
 
 
 def _unseen_directories(proof: StorageProof) -> list[str]:

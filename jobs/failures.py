@@ -58,7 +58,7 @@ def ladder(stage: str) -> tuple[Rung, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class FailurePolicy:
     """One row of the table.
 
     `consumes_attempt`: counts against `run.max_attempts`.
@@ -75,15 +75,15 @@ class Policy:
     twice_same: bool = False
 
 
-TABLE: Mapping[FailureKind, Policy] = MappingProxyType(
+TABLE: Mapping[FailureKind, FailurePolicy] = MappingProxyType(
     {
-        FailureKind.INVALID: Policy(cap=1),
-        FailureKind.OOM: Policy(),
-        FailureKind.WORKER_LOST: Policy(cap=5),
-        FailureKind.HANG: Policy(consumes_attempt=True),
-        FailureKind.BAD_OUTPUT: Policy(consumes_attempt=True, elsewhere=True, twice_same=True),
-        FailureKind.STORAGE: Policy(pause=True),
-        FailureKind.BUG: Policy(cap=2, elsewhere=True),
+        FailureKind.INVALID: FailurePolicy(cap=1),
+        FailureKind.OOM: FailurePolicy(),
+        FailureKind.WORKER_LOST: FailurePolicy(cap=5),
+        FailureKind.HANG: FailurePolicy(consumes_attempt=True),
+        FailureKind.BAD_OUTPUT: FailurePolicy(consumes_attempt=True, elsewhere=True, twice_same=True),
+        FailureKind.STORAGE: FailurePolicy(pause=True),
+        FailureKind.BUG: FailurePolicy(cap=2, elsewhere=True),
     }
 )
 

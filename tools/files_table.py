@@ -246,9 +246,9 @@ def load_parts(engine: Any) -> None:
             loader.upsampler()
         return
     from actors.engines.comfyui.core.nodes import Core
-    from actors.engines.comfyui.loading.loaders import ModelFiles, load_upscale_model, load_vae
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles, load_upscale_model, load_vae
 
-    located = ModelFiles.locate(engine.model_copy(update={"text_encoder": None}))
+    located = ComfyModelFiles.locate(engine.model_copy(update={"text_encoder": None}))
     load_vae(located)
     if engine.upscale_model:
         load_upscale_model(Core.current(), located)
@@ -258,10 +258,10 @@ def load_transformer_of(engine: Any) -> None:
     if engine.name == "diffusers":
         _loader(engine).denoising()
         return
-    from actors.engines.comfyui.loading.loaders import ModelFiles, load_model
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles, load_model
 
     with torch.inference_mode():
-        load_model(ModelFiles.locate(engine.model_copy(update={"text_encoder": None})), "float32")
+        load_model(ComfyModelFiles.locate(engine.model_copy(update={"text_encoder": None})), "float32")
 
 
 def _loader(engine: Any) -> Any:

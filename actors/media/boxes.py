@@ -26,7 +26,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class MovieTrack:
     """One track. `durations` are runs (samples, ticks each); `configuration` is the decoder's set-up.
 
     `kind` is `vide` or `soun`. `reordered` says that display and decoding order differ.
@@ -46,9 +46,9 @@ class Movie:
     """What `moov` says. `timescale` is the ticks per second in which edits count."""
 
     timescale: int
-    tracks: tuple[Track, ...]
+    tracks: tuple[MovieTrack, ...]
 
-    def track(self, kind: str) -> Track | None:
+    def track(self, kind: str) -> MovieTrack | None:
         """The first track of `kind`."""
         return next((track for track in self.tracks if track.kind == kind), None)
 
@@ -148,12 +148,12 @@ def _timescale(header: bytes) -> int:
     return int(struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)[0])
 
 
-def _track(trak: bytes) -> Track:
+def _track(trak: bytes) -> MovieTrack:
     media = _child(trak, b"mdia")
     table = _child(media, b"minf", b"stbl")
     kind = _child(media, b"hdlr")[8:12].decode("latin-1")
     runs = _runs(_child(table, b"stts"))
-    return Track(
+    return MovieTrack(
         kind=kind,
         timescale=_timescale(_child(media, b"mdhd")),
         samples=sum(count for count, _ in runs),

@@ -22,7 +22,7 @@ class Tokenizer:
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutPrompt:
     """A prompt of `tokens` tokens, its end included: what is `read` of it, and what is not."""
 
     tokens: int
@@ -30,13 +30,13 @@ class Cut:
     unread: str
 
 
-def cut_of(text: str, tokenizer: Tokenizer) -> Cut | None:
+def cut_of(text: str, tokenizer: Tokenizer) -> CutPrompt | None:
     """Where T5 stops reading; None for a prompt that it reads whole."""
     tokens = tokenizer.encode(text)
     if len(tokens) < T5_TOKENS:
         return None
     last = T5_TOKENS - 1
-    return Cut(len(tokens) + 1, tokenizer.decode(tokens[:last]), tokenizer.decode(tokens[last:]))
+    return CutPrompt(len(tokens) + 1, tokenizer.decode(tokens[:last]), tokenizer.decode(tokens[last:]))
 
 
 def tokenizer_in(folder: Path) -> Tokenizer | None:

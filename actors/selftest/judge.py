@@ -16,7 +16,7 @@ from actors.engines.diffusers.ltx_video.tokens import tokens_of
 from actors.engines.diffusers.samplers import noise_source
 from actors.engines.schedule import ltx_sigmas
 from actors.payload import Payload, to_torch
-from actors.selftest.subject import FRAME_RATE, SEED, Subject
+from actors.selftest.subject import FRAME_RATE, SEED, ModelUnderTest
 from jobs.frames import SPATIAL, frames_of
 
 JUDGED_CFG = 3.0
@@ -31,7 +31,7 @@ class CannotJudge(Exception):
     """Diffusers cannot take the file's weights; the message says why."""
 
 
-def judged_sigmas(subject: Subject) -> tuple[float, ...]:
+def judged_sigmas(subject: ModelUnderTest) -> tuple[float, ...]:
     if subject.causal:
         return LEVELS
     tokens = subject.latents * (subject.height // SPATIAL) * (subject.width // SPATIAL)
@@ -39,7 +39,7 @@ def judged_sigmas(subject: Subject) -> tuple[float, ...]:
 
 
 @torch.inference_mode()
-def judged_steps(subject: Subject, words: Payload, steps: int) -> list[Tensor]:
+def judged_steps(subject: ModelUnderTest, words: Payload, steps: int) -> list[Tensor]:
     """The tokens `[1, N, C]` after each step of diffusers' own pipeline, on weights that it renamed itself.
 
     Raises CannotJudge.
@@ -69,7 +69,7 @@ def judged_steps(subject: Subject, words: Payload, steps: int) -> list[Tensor]:
     return seen[:steps]
 
 
-def _pipeline(subject: Subject) -> Any:
+def _pipeline(subject: ModelUnderTest) -> Any:
     """Diffusers' pipeline for such a model, with the scheduler that its authors publish."""
     from diffusers import FlowMatchEulerDiscreteScheduler, LTXConditionPipeline, LTXPipeline
 
@@ -93,7 +93,7 @@ def _pipeline(subject: Subject) -> Any:
     return pipeline
 
 
-def _start(subject: Subject) -> dict[str, Any]:
+def _start(subject: ModelUnderTest) -> dict[str, Any]:
     """The farm's own noise and noise levels, in the pipeline's arguments."""
     if subject.causal:
         generator = torch.Generator().manual_seed(SEED)
@@ -117,7 +117,7 @@ def _embeddings(words: Payload, device: str, dtype: torch.dtype) -> dict[str, Te
     return given
 
 
-def _judge(subject: Subject) -> Any:
+def _judge(subject: ModelUnderTest) -> Any:
     """A transformer of diffusers with the file's weights, in the dtype of the one under test."""
     from diffusers import LTXVideoTransformer3DModel
     from diffusers.loaders.single_file_utils import convert_ltx_transformer_checkpoint_to_diffusers

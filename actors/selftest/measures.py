@@ -18,7 +18,7 @@ from torch import Tensor
 from actors.engines.diffusers.ltx_video.tokens import tokens_of
 from actors.payload import Payload
 from actors.selftest.judge import JUDGED_CFG, judged_sigmas
-from actors.selftest.subject import Subject
+from actors.selftest.subject import ModelUnderTest
 from jobs.frames import frames_of
 from jobs.planning.params import PlannedGuider, Sampling
 
@@ -51,7 +51,7 @@ class Reconstruction:
     spread: float
 
 
-def reconstruct(subject: Subject) -> Reconstruction:
+def reconstruct(subject: ModelUnderTest) -> Reconstruction:
     frames = moving_ball(subject.width, subject.height, frames_of(subject.latents))
     latents = subject.encode(frames)
     error = np.mean((subject.decode(latents).astype(np.float64) - frames) ** 2)
@@ -63,14 +63,14 @@ def reconstruct(subject: Subject) -> Reconstruction:
     )
 
 
-def round_trip(subject: Subject, latents: Tensor) -> float:
+def round_trip(subject: ModelUnderTest, latents: Tensor) -> float:
     """Correlation of sampled latents `[1, C, T, h, w]` with those of their own decoded frames: 1 where what
     the transformer makes is what the VAE understands."""
     again = subject.encode(subject.decode(latents))
     return float(torch.corrcoef(torch.stack([latents.flatten(), again.flatten()]))[0, 1])
 
 
-def own_steps(subject: Subject, words: Payload, steps: int) -> list[Tensor]:
+def own_steps(subject: ModelUnderTest, words: Payload, steps: int) -> list[Tensor]:
     """The clip after each of the first `steps` steps, `[1, C, T, h, w]`: each from a run that stops there,
     whose scaling is undone."""
     sigmas = judged_sigmas(subject)

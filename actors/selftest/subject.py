@@ -25,7 +25,7 @@ FRAME_RATE = 25.0
 PROMPT_TOKENS = 128
 
 
-class Subject:
+class ModelUnderTest:
     """The model under test, loaded as a worker loads it. `width` x `height` pixels, `latents` long; `causal`
     tells whether its first latent counts as one frame, `parameters` counts those of its parts."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from actors.chain import gather
 from actors.engines.base import Arriving, Engine, FramesElsewhere
 from actors.payload import Payload
-from actors.steps.sound import Sound
+from actors.steps.sound import SoundSamples
 from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents
 from jobs.planning.params import DecodeParams, StageParams
@@ -56,5 +56,5 @@ def _with_sound(
     """The chunk's own audio latents span its sampled clip, slot 0 included."""
     samples, rate = engine.decode_audio(params, artifacts[params.own])
     clip_start = TEMPORAL * params.spans[params.own].start
-    sound = Sound.of_clip(samples, rate, clip_start, params.frame_rate)
+    sound = SoundSamples.of_clip(samples, rate, clip_start, params.frame_rate)
     return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)

@@ -12,7 +12,7 @@ from actors.media.segment import crossfade, encode_segment
 from actors.payload import Payload
 from actors.steps.decode import FIRST_FRAME_KEY
 from actors.steps.sample import only
-from actors.steps.sound import Sound
+from actors.steps.sound import SoundSamples
 from jobs.errors import StageBug
 from jobs.formats import CODECS
 from jobs.frames import Span
@@ -46,9 +46,9 @@ def owned_blocks(params: SegmentParams, own: Payload, previous: Payload | None) 
 def _sound(params: SegmentParams, own: Payload, previous: Payload | None) -> tuple[np.ndarray, int] | None:
     if not params.audio:
         return None
-    sound = Sound.of_payload(own)
+    sound = SoundSamples.of_payload(own)
     if previous is not None:
-        sound = sound.faded_in(Sound.of_payload(previous))
+        sound = sound.faded_in(SoundSamples.of_payload(previous))
     first = int(own.meta[FIRST_FRAME_KEY])
     owned = sound.cut(Span(first, first + params.owned_frames), params.frame_rate)
     return owned.samples, owned.rate

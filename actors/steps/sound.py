@@ -16,7 +16,7 @@ RATE_KEY, START_KEY = "audio_rate", "audio_start"
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundSamples:
     """float32 `[2, samples]` at `rate`; the first sample is number `start` of the shot."""
 
     samples: np.ndarray
@@ -28,15 +28,15 @@ class Sound:
         return self.start + self.samples.shape[1]
 
     @classmethod
-    def of_clip(cls, samples: np.ndarray, rate: int, first_frame: int, frame_rate: float) -> Sound:
+    def of_clip(cls, samples: np.ndarray, rate: int, first_frame: int, frame_rate: float) -> SoundSamples:
         """The sound of a clip whose first frame is number `first_frame` of the shot."""
         return cls(samples.astype(np.float32), rate, audio_sample(first_frame, rate, frame_rate))
 
     @classmethod
-    def of_payload(cls, payload: Payload) -> Sound:
+    def of_payload(cls, payload: Payload) -> SoundSamples:
         return cls(payload["audio"], int(payload.meta[RATE_KEY]), int(payload.meta[START_KEY]))
 
-    def cut(self, frames: Span, frame_rate: float) -> Sound:
+    def cut(self, frames: Span, frame_rate: float) -> SoundSamples:
         """The samples of the shot's `frames`, silence where there are none."""
         start = audio_sample(frames.start, self.rate, frame_rate)
         stop = audio_sample(frames.stop, self.rate, frame_rate)
@@ -44,9 +44,9 @@ class Sound:
         low, high = max(start, self.start), min(stop, self.stop)
         if low < high:
             cut[:, low - start : high - start] = self.samples[:, low - self.start : high - self.start]
-        return Sound(cut, self.rate, start)
+        return SoundSamples(cut, self.rate, start)
 
-    def faded_in(self, before: Sound) -> Sound:
+    def faded_in(self, before: SoundSamples) -> SoundSamples:
         """Linear cross-fade with the end of `before`, over the samples that both have."""
         shared = before.stop - self.start
         if shared <= 0:
@@ -54,7 +54,7 @@ class Sound:
         weights = (np.arange(1, shared + 1, dtype=np.float32) / np.float32(shared + 1))[None]
         samples = self.samples.copy()
         samples[:, :shared] = weights * samples[:, :shared] + (1 - weights) * before.samples[:, -shared:]
-        return Sound(samples, self.rate, self.start)
+        return SoundSamples(samples, self.rate, self.start)
 
     def add_to(self, payload: Payload) -> Payload:
         """The payload with this sound beside its frames."""

@@ -55,7 +55,7 @@ class Looker:
 def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[dict[str, Any]]:
     from cluster.inventory import WorkerRequest
     from cluster.pool.events import Placed, Ready
-    from cluster.pool.pool import Pool
+    from cluster.pool.pool import WorkerPool
     from cluster.pool.shell import Placement
     from farm.workers.workforce import arrange
     from jobs.tasks.task import Stage
@@ -65,7 +65,7 @@ def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[di
 
     force = arrange(topology, cluster.inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
     requests = [request for request in force.requests if request.gpus]
-    pool, rows = Pool(cluster, Looker, configure), []
+    pool, rows = WorkerPool(cluster, Looker, configure), []
     placed: dict[str, Placement] = {}
     try:
         pool.start(requests)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cluster.base import Answer, Answers
 from cluster.capacity import Room
-from cluster.failures import Failure, raised
+from cluster.failures import CallFailure, raised
 from cluster.inventory import Inventory, NodeFacts, WorkerRequest
 from cluster.local.clock import VirtualClock
 from cluster.local.faults import Fate, Fates
@@ -127,9 +127,9 @@ class LocalCluster:
         self.seat()
         return process
 
-    def failure(self, error: BaseException) -> Failure:
+    def failure(self, error: BaseException) -> CallFailure:
         if isinstance(error, ProcessLost):
-            return Failure(error.kind, str(error), worker_gone=True)
+            return CallFailure(error.kind, str(error), worker_gone=True)
         return raised(error, "".join(traceback.format_exception(error)))
 
     def instruments(self, job: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.failures import Failure
+from cluster.failures import CallFailure
 from cluster.pool.shell import Placement
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class TaskCall:
     """One task for one worker. `uses`: earlier tasks whose payloads to hand over; `share`: keep this one, of
     about `size_bytes`, where there is room."""
 
@@ -60,7 +60,7 @@ class Ready(PoolEvent):
 class Done(PoolEvent):
     """A call returned."""
 
-    call: Call
+    call: TaskCall
     result: Any
 
 
@@ -68,16 +68,16 @@ class Done(PoolEvent):
 class Failed(PoolEvent):
     """A call raised; the worker lives."""
 
-    call: Call
-    failure: Failure
+    call: TaskCall
+    failure: CallFailure
 
 
 @dataclass(frozen=True, slots=True)
 class Lost(PoolEvent):
     """The worker's process is gone, or could not start; `calls` went with it. `failure` says why."""
 
-    calls: tuple[Call, ...]
-    failure: Failure
+    calls: tuple[TaskCall, ...]
+    failure: CallFailure
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cluster.base import Actor
 from cluster.capacity import without_room
 from cluster.inventory import Inventory, WorkerRequest
-from cluster.pool.events import Call
+from cluster.pool.events import TaskCall
 from cluster.pool.shell import Placement
 
 
@@ -23,7 +23,7 @@ class Member:
     state: str
     since_s: float
     placement: Placement | None = None
-    calls: dict[str, Call] = field(default_factory=dict)
+    calls: dict[str, TaskCall] = field(default_factory=dict)
     pending: dict[str, Future] = field(default_factory=dict)
     heard_s: float = 0.0
     probed: bool = False

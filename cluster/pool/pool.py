@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.base import Answers, Cluster
-from cluster.failures import Failure
+from cluster.failures import CallFailure
 from cluster.inventory import WorkerRequest
-from cluster.pool.events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready
+from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, TaskCall
 from cluster.pool.members import Member, homeless
 from cluster.pool.object_cache import Shelf
-from cluster.pool.shell import Placement, Worker
+from cluster.pool.shell import Placement, WorkerClass
 from cluster.pool.waits import WaitNotices
 from cluster.storage import StorageProof, not_shared
 from jobs.errors import FailureKind
@@ -47,13 +47,13 @@ class PoolConfig:
 Configure = Callable[[WorkerRequest, Placement], Any]
 
 
-class Pool:
+class WorkerPool:
     """Workers of one class. Not thread-safe: one thread, the driver's, calls its methods."""
 
     def __init__(
         self,
         cluster: Cluster,
-        worker_class: type[Worker],
+        worker_class: type[WorkerClass],
         configure: Configure,
         config: PoolConfig | None = None,
         watch: Callable[[PoolEvent], None] | None = None,
@@ -86,7 +86,7 @@ class Pool:
                 self._create(request, incarnation=1)
         self._create_deferred()
 
-    def submit(self, worker: str, call: Call) -> None:
+    def submit(self, worker: str, call: TaskCall) -> None:
         """Hand a task to a ready worker; `Done`, `Failed` or `Lost` follows.
 
         One that is gone since the last `wait` takes nothing: its `Lost` is among the events of that `wait`.
@@ -131,7 +131,7 @@ class Pool:
             self._ping(member)
         return False
 
-    def kill(self, worker: str) -> tuple[Call, ...]:
+    def kill(self, worker: str) -> tuple[TaskCall, ...]:
         """End the worker's process now. No event follows; the calls that died with it are returned."""
         return self._bury(self._members[worker])
 
@@ -187,7 +187,7 @@ class Pool:
             self._create(request, incarnation=1)
         self._deferred.clear()
 
-    def _bury(self, member: Member) -> tuple[Call, ...]:
+    def _bury(self, member: Member) -> tuple[TaskCall, ...]:
         calls = tuple(member.calls.values())
         if member.state != "gone":
             member.state = "gone"
@@ -196,7 +196,7 @@ class Pool:
         member.pending.clear()
         return calls
 
-    def _lose(self, member: Member, failure: Failure) -> list[PoolEvent]:
+    def _lose(self, member: Member, failure: CallFailure) -> list[PoolEvent]:
         return [Lost(member.request.id, self._bury(member), failure)]
 
     def _call(self, member: Member, what: str, method: str, *values: Any) -> None:
@@ -221,7 +221,7 @@ class Pool:
             return self._alive(member)
         return self._done(member, what.removeprefix("run "), *answer.result())
 
-    def _refused(self, member: Member, what: str, failure: Failure) -> list[PoolEvent]:
+    def _refused(self, member: Member, what: str, failure: CallFailure) -> list[PoolEvent]:
         if failure.worker_gone or not what.startswith("run "):
             return self._lose(member, failure)
         return [Failed(member.request.id, member.calls.pop(what.removeprefix("run ")), failure)]
@@ -278,7 +278,7 @@ class Pool:
                 message = (
                     f"models not loaded within {self._config.load_deadline_s:g} s; raise the load deadline"
                 )
-                events += self._lose(member, Failure(FailureKind.HANG, message, worker_gone=True))
+                events += self._lose(member, CallFailure(FailureKind.HANG, message, worker_gone=True))
             elif member.state == "ready" and not member.calls and now - member.heard_s > self._config.ping_s:
                 self._ping(member)
         return events

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from cluster.storage import StorageProof, unseen
 
 
-class Worker(Protocol):
+class WorkerClass(Protocol):
     """What the pool asks of a worker class."""
 
     def __init__(self, config: Any) -> None:
@@ -56,7 +56,7 @@ class WorkerShell(ABC):
     def __init__(self, worker: str, incarnation: int) -> None:
         self.worker_id = worker
         self.incarnation = incarnation
-        self._worker: Worker | None = None
+        self._worker: WorkerClass | None = None
 
     @abstractmethod
     def here(self) -> Placement:
@@ -74,7 +74,7 @@ class WorkerShell(ABC):
         """Where this process is, and what of the shared storage it does not see."""
         return self.here(), unseen(proof)
 
-    def load(self, worker_class: type[Worker], config: Any) -> dict[str, Any]:
+    def load(self, worker_class: type[WorkerClass], config: Any) -> dict[str, Any]:
         """Build the worker and load its models."""
         self._worker = worker_class(config)
         return self._worker.setup()

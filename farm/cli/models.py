@@ -14,7 +14,7 @@ from farm.cli.recipes import require_recipe
 from farm.cli.table import columns
 
 if TYPE_CHECKING:
-    from farm.models.fetch import ModelsResult, Record, Standing
+    from farm.models.fetch import DownloadRecord, DownloadState, ModelsResult
     from farm.models.survey import HubRepo
     from jobs.recipes.recipe import Recipe
 
@@ -50,7 +50,7 @@ def get(
     return 0
 
 
-def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], standing: Standing, to: Path) -> Iterator[str]:
+def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], standing: DownloadState, to: Path) -> Iterator[str]:
     from farm.models.fetch import size_text
 
     licence = recipe.licence
@@ -85,7 +85,7 @@ def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], standing: Standing, to: P
     yield f"{size_text(standing.bytes_missing)} to fetch to {to}"
 
 
-def _require_token(repos: tuple[HubRepo, ...], standing: Standing) -> None:
+def _require_token(repos: tuple[HubRepo, ...], standing: DownloadState) -> None:
     """A gate is named before anything is asked."""
     from farm.models.survey import gate, hub
     from jobs.errors import CannotRun
@@ -105,7 +105,7 @@ def _ask() -> None:
     )
 
 
-def _result(recipe: Recipe, to: Path, record: Record, fetched: int) -> ModelsResult:
+def _result(recipe: Recipe, to: Path, record: DownloadRecord, fetched: int) -> ModelsResult:
     from farm.models.fetch import ModelsResult
 
     engine = {}

@@ -38,10 +38,10 @@ def report(
 def _keep_fresh(runs: str, job: str) -> None:
     from farm.report.write import write_report
     from farm.state.job_state import LIVE
-    from farm.verbs.run import Run
+    from farm.verbs.run import JobDocuments
     from jobs.store.store import Store
 
-    while Run.open(runs, job).outcome[0] in LIVE:
+    while JobDocuments.open(runs, job).outcome[0] in LIVE:
         time.sleep(WATCH_INTERVAL_S)
         write_report(Store.find(runs, job))
 

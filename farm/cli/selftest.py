@@ -13,7 +13,7 @@ import typer
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
 
 if TYPE_CHECKING:
-    from farm.selftest.run import Request
+    from farm.selftest.run import SelftestRequest
 
 SIZES = {"cpu": "128x128"}
 GPU_SIZE = "768x512"
@@ -83,9 +83,9 @@ def _request(
     untrained: bool,
     threads: int,
     minutes: float,
-) -> Request:
+) -> SelftestRequest:
     from cluster.local_gpus import local_device
-    from farm.selftest.run import Request
+    from farm.selftest.run import SelftestRequest
     from jobs.spec.engine import EngineConfig
 
     place = device or ("cpu" if local_device() == "cpu" else "cuda")
@@ -93,7 +93,7 @@ def _request(
     fields: dict[str, Any] = {key: str(value) for key, value in named.items() if value is not None}
     _require_words(fields, untrained)
     pixels = _pixels(size or SIZES.get(place, GPU_SIZE))
-    return Request(EngineConfig(**fields), place, threads, not untrained, minutes, pixels)
+    return SelftestRequest(EngineConfig(**fields), place, threads, not untrained, minutes, pixels)
 
 
 def _require_words(fields: dict[str, Any], untrained: bool) -> None:

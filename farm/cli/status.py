@@ -76,10 +76,10 @@ def logs(
     from farm.cli.display import event_line
     from farm.events import to_record
     from farm.state.event_log import EventLog
-    from farm.verbs.run import Run
+    from farm.verbs.run import JobDocuments
     from farm.verbs.why import find_task, of_task
 
-    run = Run.open(runs, job)
+    run = JobDocuments.open(runs, job)
     wanted = find_task(run, task) if task else None
     log = EventLog(run.store)
     found = [logged for logged in log if wanted is None or of_task(logged.event, wanted)]

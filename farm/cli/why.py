@@ -13,7 +13,7 @@ from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
-    from farm.verbs.why import JobStory, Step, TaskStory
+    from farm.verbs.why import HistoryEntry, JobStory, TaskStory
 
 
 def why(
@@ -64,7 +64,7 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _print_steps(steps: tuple[Step, ...]) -> None:
+def _print_steps(steps: tuple[HistoryEntry, ...]) -> None:
     for step in steps:
         emit_text(f"  {time.strftime('%H:%M:%S', time.localtime(step.at_s))} {step.what}")
 

@@ -53,7 +53,7 @@ def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Hardware:
     """Where tasks were measured. Segments are encoded on CPUs, wherever the models run."""
 
     engine: EngineConfig
@@ -80,7 +80,7 @@ class Durations:
     def __init__(self, means: Mapping[str, tuple[float, int]] | None = None) -> None:
         self.means = dict(means or {})
 
-    def estimate(self, place: Place) -> Callable[[StageTask], float]:
+    def estimate(self, place: Hardware) -> Callable[[StageTask], float]:
         """What each task of a job occupies a device there, seconds: reading and the step."""
         expected, usual = expected_s(place.engine), ratios(place.engine)
 
@@ -93,7 +93,7 @@ class Durations:
 
         return seconds
 
-    def commit_s(self, place: Place) -> dict[Stage, float]:
+    def commit_s(self, place: Hardware) -> dict[Stage, float]:
         """What writing a result of each stage takes there, seconds; 0 where it was never measured."""
         return {stage: self._overhead_s(place, stage, "commit") for stage in Stage}
 
@@ -102,7 +102,7 @@ class Durations:
         """Between a worker and the driver, there and back, seconds."""
         return self._mean("latency") or 0.0
 
-    def simulation(self, place: Place, run: Run) -> SimulationConfig:
+    def simulation(self, place: Hardware, run: Run) -> SimulationConfig:
         """What costs time there beside the stages, as far as it was measured, and what `run` holds back."""
         one_way_s = self.latency_s / 2
         return SimulationConfig(
@@ -112,14 +112,14 @@ class Durations:
             scheduler=SchedulerConfig(budget_bytes=budget_bytes(run)),
         )
 
-    def observe(self, place: Place, task: StageTask, laps: Laps) -> None:
+    def observe(self, place: Hardware, task: StageTask, laps: Laps) -> None:
         """A task of the job took so long there."""
         if self.observe_step(place, task, laps.step_s):
             where = place.key(task.stage)
             self._add(f"{where}|{task.stage}|read", laps.read_s)
             self._add(f"{where}|{task.stage}|commit", laps.commit_s)
 
-    def observe_step(self, place: Place, task: StageTask, step_s: float) -> bool:
+    def observe_step(self, place: Hardware, task: StageTask, step_s: float) -> bool:
         """The stage step of such a task took so long there; False where that tells nothing."""
         usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
         if usual_s <= 0 or step_s < 0:
@@ -132,17 +132,17 @@ class Durations:
         """A message to a worker and its answer took so long, the work itself not counted."""
         self._add("latency", max(0.0, seconds))
 
-    def knows(self, place: Place, task: StageTask) -> bool:
+    def knows(self, place: Hardware, task: StageTask) -> bool:
         """Whether a task of this stage and size was measured there."""
         return f"{place.key(task.stage)}|{task.stage}|{_size(task)}" in self.means
 
-    def tells(self, place: Place) -> bool:
+    def tells(self, place: Hardware) -> bool:
         """Whether estimates there rest on more than the constants, which are of one model and device."""
         where = place.key(Stage.SAMPLE)
         given = place.engine.name == "fake" or f"{where}|{Stage.SAMPLE}" in BUNDLED_ON_CPU
         return given or where in self.means
 
-    def _overhead_s(self, place: Place, stage: Stage, what: str) -> float:
+    def _overhead_s(self, place: Hardware, stage: Stage, what: str) -> float:
         return self._mean(f"{place.key(stage)}|{stage}|{what}") or 0.0
 
     def _mean(self, *keys: str) -> float | None:

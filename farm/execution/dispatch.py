@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from cluster.pool.events import Call
-from cluster.pool.pool import Pool
+from cluster.pool.events import TaskCall
+from cluster.pool.pool import WorkerPool
 from farm.events import Event, TaskFailed, TaskStarted, WorkerSuspended
 from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config
@@ -28,7 +28,7 @@ class Dispatch:
     `ending` is the outcome and reason of a job that ends, `pausing` why nothing more is handed out.
     """
 
-    def __init__(self, session: JobSession, pool: Pool, workforce: Workforce, crew: Crew) -> None:
+    def __init__(self, session: JobSession, pool: WorkerPool, workforce: Workforce, crew: Crew) -> None:
         self.session, self.pool, self.workforce, self.crew = session, pool, workforce, crew
         self.scheduler: Scheduler | None = None
         self.ending: tuple[str, str] | None = None
@@ -100,7 +100,7 @@ class Dispatch:
         if not self.pool.busy(order.worker):
             # Behind another call it would wait for that one, too.
             self._sent_s[order.task, order.attempt] = self.pool.cluster.now_s()
-        call = Call(
+        call = TaskCall(
             order.task,
             ticket,
             tuple(dict.fromkeys(need.task for need in graph.tasks[order.task].needs)),

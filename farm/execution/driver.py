@@ -17,7 +17,7 @@ from cluster.capacity import check_capacity, require_gpu
 from cluster.inventory import Inventory
 from cluster.local_gpus import has_gpu
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
-from farm.estimates.durations import Place, read_durations
+from farm.estimates.durations import Hardware, read_durations
 from farm.events import Event, Notice
 from farm.execution.metrics import metered
 from farm.session.opening import Scope
@@ -25,7 +25,7 @@ from farm.session.session import JobSession
 from farm.state.job_state import INTERRUPTED
 from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
 from farm.topology.memory import sizes_known
-from farm.topology.probe import PROBED, Probe, keep, one_of_each, summary, tasks_to_probe
+from farm.topology.probe import PROBED, DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from farm.workers.outage import PATIENCE, Outage, Patience
 from farm.workers.workforce import Workforce, arrange, configure, gpus_named
 from jobs.commands import job_command
@@ -103,7 +103,7 @@ def render_on_ray(
 
 def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cluster) -> Iterator[Event]:
     from actors.worker.worker import StageWorker
-    from cluster.pool.pool import Pool
+    from cluster.pool.pool import WorkerPool
     from cluster.storage import plant, uproot
     from farm.execution.render_loop import RenderLoop
     from farm.workers.waiting import RoomWatch
@@ -115,7 +115,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cl
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
     config = replace(_pool_config(session, options), proof=proof)
     watch = RoomWatch(session, workforce.requests)
-    pool = Pool(cluster, StageWorker, configure(session, workforce), config, watch.take)
+    pool = WorkerPool(cluster, StageWorker, configure(session, workforce), config, watch.take)
     again = job_command("resume", session.store.job_id, session.scope.runs_url)
     outage = Outage(pool, options.patience, again)
     loop = RenderLoop(session, pool, workforce, place, outage)
@@ -141,7 +141,7 @@ def _pool_config(session: JobSession, options: RayOptions) -> PoolConfig:
 
 def _arranged(
     session: JobSession, options: RayOptions, text: str, cluster: Cluster
-) -> Generator[Event, None, tuple[Workforce, Place] | None]:
+) -> Generator[Event, None, tuple[Workforce, Hardware] | None]:
     """The workers to ask for, and where they compute; None where a signal ended the job during the probe.
 
     Raises CapacityError where the cluster can never hold them.
@@ -171,7 +171,7 @@ def _arranged(
     check_capacity(inventory, workforce.requests)
     if slow := segment_warning(work, inventory, facts, workforce.topology, compared):
         yield session.record(Notice(slow))
-    return workforce, Place(session.plan.engine, inventory.device)
+    return workforce, Hardware(session.plan.engine, inventory.device)
 
 
 def _with_memory(
@@ -183,13 +183,13 @@ def _with_memory(
 
 def _probed(
     session: JobSession, inventory: Inventory, options: RayOptions, cluster: Cluster
-) -> Generator[Event, None, Probe | None]:
+) -> Generator[Event, None, DurationProbe | None]:
     """Measures stage times before the topology is chosen, where they are unknown and there is a choice."""
     from actors.worker.probe import ProbeWorker
-    from cluster.pool.pool import Pool
+    from cluster.pool.pool import WorkerPool
     from farm.workers.waiting import RoomWatch
 
-    place = Place(session.plan.engine, inventory.device)
+    place = Hardware(session.plan.engine, inventory.device)
     work = session.remaining_work
     tasks = tasks_to_probe(session.graph, work.tasks, read_durations(work.runs_url), place)
     if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
@@ -200,8 +200,8 @@ def _probed(
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
     watch = RoomWatch(session, workforce.requests)
     configured, config = configure(session, workforce), _pool_config(session, options)
-    pool = Pool(cluster, ProbeWorker, configured, config, watch.take)
-    probe = Probe(tasks, pool, workforce)
+    pool = WorkerPool(cluster, ProbeWorker, configured, config, watch.take)
+    probe = DurationProbe(tasks, pool, workforce)
     try:
         with stop_signals(probe.stop) if _in_main_thread() else nullcontext():
             pool.start(workforce.requests)
@@ -209,7 +209,7 @@ def _probed(
                 yield session.record(notice)
     finally:
         pool.close()
-    keep(probe, Place(session.plan.engine, cluster.inventory().device), session.scope.runs_url)
+    keep(probe, Hardware(session.plan.engine, cluster.inventory().device), session.scope.runs_url)
     if not probe.stopped_by:
         yield session.record(Notice(summary(probe)))
     return probe

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cluster.failures import Failure
-from cluster.pool.events import Call, Failed, Lost
+from cluster.failures import CallFailure
+from cluster.pool.events import Failed, Lost, TaskCall
 from farm.events import Event, TaskFailed
 from farm.execution.dispatch import Dispatch
 from farm.scheduler import commands, events
@@ -36,7 +36,7 @@ class Recovery:
             yield from self.lost(Lost(event.worker, (event.call, *others), failure))
             return
         call = event.call
-        told = events.TaskFailed(
+        told = events.AttemptFailed(
             call.task,
             event.worker,
             call.order.attempt,
@@ -58,11 +58,11 @@ class Recovery:
         if failure.kind is FailureKind.OOM and event.calls:
             # The node ended the worker for the memory it took: its task needs less.
             call = event.calls[0]
-            told = events.WorkerLost(event.worker, failure.message, call.task, failure.kind)
+            told = events.WorkerDied(event.worker, failure.message, call.task, failure.kind)
             yield from self._follow(event.worker, call, failure, self.dispatch.handle(told))
             return
         died_of = event.calls[0].task if event.calls else ""
-        yield from self.dispatch.tell(events.WorkerLost(event.worker, failure.message, died_of))
+        yield from self.dispatch.tell(events.WorkerDied(event.worker, failure.message, died_of))
 
     def require_hosts(self, tasks: Iterable[str], why: str) -> None:
         """Raises StorageProblem, which pauses the job, where a task that is made again has no worker: what
@@ -76,7 +76,7 @@ class Recovery:
                 raise StorageProblem(f"{why}; {again}: continue with `{resume}`")
 
     def _follow(
-        self, worker: str, call: Call, failure: Failure, orders: list[commands.Command]
+        self, worker: str, call: TaskCall, failure: CallFailure, orders: list[commands.Command]
     ) -> Iterator[Event]:
         """The failure and its consequence go to the log before that is carried out."""
         given_up, then = consequence(call.task, orders)
@@ -85,7 +85,7 @@ class Recovery:
         yield self.session.results.failed(record, given_up)
         yield from self.dispatch.perform(orders, explained=call.task)
 
-    def _lose_inputs(self, task: str, failure: Failure) -> tuple[str, ...]:
+    def _lose_inputs(self, task: str, failure: CallFailure) -> tuple[str, ...]:
         """The inputs that turned out damaged; their commits are void from now on."""
         digest = failure.cause.digest if isinstance(failure.cause, CorruptArtifact) else ""
         needs = dict.fromkeys(need.task for need in self.session.graph.tasks[task].needs)
@@ -108,7 +108,7 @@ class Recovery:
         if again:
             self.pool.replace(event.worker)
 
-    def _raise_if_hopeless(self, failure: Failure) -> None:
+    def _raise_if_hopeless(self, failure: CallFailure) -> None:
         """What every worker would answer is told to the user at once; a full disk pauses the job. Once
         workers serve, what another one lacks is a matter of its own node."""
         cause, serving = failure.cause, self.dispatch.scheduler is not None or bool(self.crew.heard)

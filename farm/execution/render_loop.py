@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from cluster.inventory import UNKNOWN
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from cluster.pool.pool import Pool
-from farm.estimates.durations import Durations, Laps, Place, expected_s, keep_measured, read_durations
+from cluster.pool.pool import WorkerPool
+from farm.estimates.durations import Durations, Hardware, Laps, expected_s, keep_measured, read_durations
 from farm.events import (
     Event,
     Notice,
@@ -34,7 +34,7 @@ from farm.workers.workforce import Workforce
 from jobs.errors import (
     StorageProblem,
 )
-from jobs.store.documents import Request
+from jobs.store.documents import UserRequest
 from jobs.tasks.task import Stage
 
 LONGEST_WAIT_S = 1.0
@@ -48,9 +48,9 @@ class RenderLoop:
     def __init__(
         self,
         session: JobSession,
-        pool: Pool,
+        pool: WorkerPool,
         workforce: Workforce,
-        place: Place,
+        place: Hardware,
         outage: Outage | None = None,
     ) -> None:
         self.session, self.pool, self.workforce, self.place = session, pool, workforce, place
@@ -151,9 +151,9 @@ class RenderLoop:
             return
         self._polled_s = now
         asked = self.session.store.requests()
-        if Request.CANCEL in asked:
+        if UserRequest.CANCEL in asked:
             self.dispatch.ending = CANCELLED, "cancelled by the user"
-        elif Request.PAUSE in asked and not self.dispatch.pausing:
+        elif UserRequest.PAUSE in asked and not self.dispatch.pausing:
             self.dispatch.pause(PAUSED_BY_USER)
 
     def _on(self, event: PoolEvent) -> Iterator[Event]:

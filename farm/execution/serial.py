@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.estimates.durations import Durations, Laps, Place, keep_measured
+from farm.estimates.durations import Durations, Hardware, Laps, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.session.opening import Scope
 from farm.session.session import JobSession
@@ -19,7 +19,7 @@ from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_U
 from jobs.commands import job_command
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
-from jobs.store.documents import Request
+from jobs.store.documents import UserRequest
 from jobs.tasks.task import Stage
 from jobs.wording import amount
 
@@ -53,7 +53,7 @@ class _SerialRender:
         self.given_up: set[str] = set()
         self.queue: deque[str] = deque()
         self.ended: tuple[str, str] | None = None
-        self.place: Place | None = None
+        self.place: Hardware | None = None
         self.exact = True
         self.measured = Durations()
 
@@ -95,7 +95,7 @@ class _SerialRender:
         from actors.worker.worker import StageWorker
 
         session, run = self.session, self.session.plan.run
-        self.place = Place(session.plan.engine, _device(session.plan.engine.name))
+        self.place = Hardware(session.plan.engine, _device(session.plan.engine.name))
         stages = self.ledger.graph.stages
         yield session.record(
             WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages))
@@ -189,9 +189,9 @@ class _SerialRender:
 
     def _asked_to_stop(self) -> bool:
         asked = self.session.store.requests()
-        if Request.CANCEL in asked:
+        if UserRequest.CANCEL in asked:
             self.ended = CANCELLED, "cancelled by the user"
-        elif Request.PAUSE in asked:
+        elif UserRequest.PAUSE in asked:
             self.ended = PAUSED, PAUSED_BY_USER
         return self.ended is not None
 

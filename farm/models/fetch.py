@@ -42,7 +42,7 @@ class ModelsResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DownloadRecord:
     """What `farm-models.json` holds: files by `repo/path`."""
 
     files: dict[str, Fetched] = field(default_factory=dict)
@@ -53,10 +53,10 @@ class Record:
         return {file.repo: file.revision for file in self.files.values()}
 
 
-RECORD_FORM = Form(RECORD, Record)
+RECORD_FORM = Form(RECORD, DownloadRecord)
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path) -> DownloadRecord:
     """The record of a folder of models, which is going to be written anew; an empty one where there is none.
     Raises UsageError for a damaged one, NewerFormat."""
     path = folder / RECORD
@@ -66,7 +66,7 @@ def read_record(folder: Path) -> Record:
             raise newer
         return RECORD_FORM.decode(data)
     except FileNotFoundError:
-        return Record()
+        return DownloadRecord()
     except (OSError, Unreadable) as error:
         reason = getattr(error, "strerror", None) or f"is damaged: {error}"
         remedy = "remove it: the files are then verified against the hub alone"
@@ -74,7 +74,7 @@ def read_record(folder: Path) -> Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DownloadState:
     """Files that are there and verified, and those that are to be fetched."""
 
     there: tuple[Fetched, ...]
@@ -85,7 +85,7 @@ class Standing:
         return sum(file.size for file in self.missing)
 
 
-def look(repos: Iterable[HubRepo], folder: Path, record: Record) -> Standing:
+def look(repos: Iterable[HubRepo], folder: Path, record: DownloadRecord) -> DownloadState:
     """What is there already. Files of other content that the farm did not fetch are refused, not replaced."""
     there, missing, foreign = [], [], []
     for file in (file for repo in repos for file in repo.files):
@@ -103,10 +103,12 @@ def look(repos: Iterable[HubRepo], folder: Path, record: Record) -> Standing:
         raise UsageError(
             [Problem("--to", f"{path}", rule, "move it, or name another folder") for path in foreign]
         )
-    return Standing(tuple(there), tuple(missing))
+    return DownloadState(tuple(there), tuple(missing))
 
 
-def fetch(standing: Standing, folder: Path, record: Record, said: Callable[[str], None]) -> Record:
+def fetch(
+    standing: DownloadState, folder: Path, record: DownloadRecord, said: Callable[[str], None]
+) -> DownloadRecord:
     """Every missing file, one by one, each verified and recorded before the next.
 
     A transfer that stops goes on with the next call. Raises CannotRun where the hub, the disk or a hash
@@ -117,9 +119,9 @@ def fetch(standing: Standing, folder: Path, record: Record, said: Callable[[str]
     for file in standing.missing:
         said(f"fetching {file.key} at {file.revision[:12]}, {size_text(file.size)}")
         files[file.key] = _fetched(file, folder)
-        _write(folder, Record(files))
-    _write(folder, Record(files))
-    return Record(files)
+        _write(folder, DownloadRecord(files))
+    _write(folder, DownloadRecord(files))
+    return DownloadRecord(files)
 
 
 def _fetched(file: HubFile, folder: Path) -> Fetched:
@@ -188,7 +190,7 @@ def _require_room(needed: int, folder: Path) -> None:
         )
 
 
-def _write(folder: Path, record: Record) -> None:
+def _write(folder: Path, record: DownloadRecord) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD
     fresh = path.with_name(f".{RECORD}.{os.getpid()}")

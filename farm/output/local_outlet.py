@@ -11,7 +11,7 @@ from pathlib import Path
 
 from actors.media.codecs import png_name
 from actors.media.process import sync
-from farm.output.outlet import HASH_BLOCK_BYTES, UNKNOWN_BYTES, Standing
+from farm.output.outlet import HASH_BLOCK_BYTES, UNKNOWN_BYTES, ExistingOutput
 from farm.output.png_sequences import sequence_sha256
 from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
@@ -37,11 +37,11 @@ class LocalOutlet:
     def address(self, name: str) -> str:
         return str(self.folder / name)
 
-    def standing(self, names: Iterable[str]) -> dict[str, Standing]:
+    def standing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
         found = ((name, self.find(name)) for name in names)
         return {name: standing for name, standing in found if standing is not None}
 
-    def find(self, name: str) -> Standing | None:
+    def find(self, name: str) -> ExistingOutput | None:
         with self._using(name):
             return _standing(self.folder / name)
 
@@ -61,7 +61,7 @@ class LocalOutlet:
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / temporary
 
-    def upload(self, temporary: str, name: str) -> Standing:
+    def upload(self, temporary: str, name: str) -> ExistingOutput:
         with self._using(name):
             found = _standing(self.folder / temporary)
             if found is None:
@@ -118,21 +118,21 @@ class LocalOutlet:
             raise storage_problem(error, self.address(name), 0, free) from error
 
 
-def _standing(path: Path) -> Standing | None:
+def _standing(path: Path) -> ExistingOutput | None:
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     if stat.S_ISREG(found.st_mode):
-        return Standing(found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
+        return ExistingOutput(found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
     if not stat.S_ISDIR(found.st_mode):
-        return Standing(UNKNOWN_BYTES, "")
+        return ExistingOutput(UNKNOWN_BYTES, "")
     listing = hashlib.sha256()
     files = sorted(path.iterdir())
     for file in files:
         inside = file.lstat()
         listing.update(f"{file.name}\0{inside.st_size}\0{inside.st_mtime_ns}\0{inside.st_ino}\n".encode())
-    return Standing(len(files), listing.hexdigest(), is_folder=True)
+    return ExistingOutput(len(files), listing.hexdigest(), is_folder=True)
 
 
 def _sequence_sha256(folder: Path, files: int) -> str:

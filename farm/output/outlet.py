@@ -18,7 +18,7 @@ HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ExistingOutput:
     """What stands at a name: `size` in bytes, of a folder the files in it, `UNKNOWN_BYTES` of anything
     else; and a `stamp` that changes whenever it is written again, empty where that is not known."""
 
@@ -44,11 +44,11 @@ class Outlet(Protocol):
         """Path or URL."""
         ...
 
-    def standing(self, names: Iterable[str]) -> dict[str, Standing]:
+    def standing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
         """What stands at those of `names` that are taken."""
         ...
 
-    def find(self, name: str) -> Standing | None:
+    def find(self, name: str) -> ExistingOutput | None:
         """What stands there; None where nothing does."""
         ...
 
@@ -61,7 +61,7 @@ class Outlet(Protocol):
         """The local path at which `name` is to be made; nothing stands there."""
         ...
 
-    def upload(self, temporary: str, name: str) -> Standing:
+    def upload(self, temporary: str, name: str) -> ExistingOutput:
         """What was made stands under its temporary name on the medium itself, and is durable."""
         ...
 

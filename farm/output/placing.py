@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from farm.output.outlet import Outlet, Standing
+from farm.output.outlet import ExistingOutput, Outlet
 from farm.output.outlets import locate
-from farm.output.records import Mark, OutputRecords, Record
+from farm.output.records import Mark, OutputRecord, OutputRecords
 from jobs.errors import StorageProblem, StoreUnusable
 from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import temporary_name
@@ -41,7 +41,7 @@ class Placing:
             if left != record.temporary:
                 self._records.write(replace(record, temporary=left))
 
-    def put(self, name: str, make: Make, grows: bool = False) -> Standing:
+    def put(self, name: str, make: Make, grows: bool = False) -> ExistingOutput:
         """Makes something and gives it its name; what stood there is replaced where this job wrote it.
 
         Raises StorageProblem where somebody else's has the name or the medium refuses, JobBusy, and what
@@ -66,11 +66,13 @@ class Placing:
         left = [
             self.outlet.address(each) for each in (temporary, aside) if self.outlet.find(each) is not None
         ]
-        after = Record(name, (), before.temporary).plus([*elsewhere, replace(mark, stamp=placed.stamp)], left)
+        after = OutputRecord(name, (), before.temporary).plus(
+            [*elsewhere, replace(mark, stamp=placed.stamp)], left
+        )
         self._records.write(after)
         return placed
 
-    def grow(self, name: str, known: Standing, change: Callable[[Path], None]) -> Standing:
+    def grow(self, name: str, known: ExistingOutput, change: Callable[[Path], None]) -> ExistingOutput:
         """Adds to a file in place that still is as this driver left it (`known`), where the outlet
         appends."""
         self._confirm()
@@ -102,7 +104,7 @@ class Placing:
             self._records.write(record.plus([mark], ()))
         return whole
 
-    def _name(self, temporary: str, record: Record, aside: str) -> None:
+    def _name(self, temporary: str, record: OutputRecord, aside: str) -> None:
         name = record.name
         found = self.outlet.find(name)
         if found is not None and not record.knows(self.outlet, name, found):
@@ -130,7 +132,7 @@ class Screen:
     def __init__(self, placing: Placing, name: str) -> None:
         self.name, self._placing = name, placing
         self._copies = Scratch()
-        self._shown: Standing | None = None
+        self._shown: ExistingOutput | None = None
 
     @property
     def address(self) -> str:
@@ -192,7 +194,7 @@ def foreign(address: str) -> StorageProblem:
     )
 
 
-def _cleared(address: str, record: Record) -> bool:
+def _cleared(address: str, record: OutputRecord) -> bool:
     """Whether nothing is left at the address of something unfinished. A folder that this job had set aside,
     and whose successor never came, has its name back."""
     try:

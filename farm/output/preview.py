@@ -18,7 +18,7 @@ from actors.media.boxes import box_header, box_offsets, top_level
 from actors.media.codecs import Options, frame_ticks, time_scale
 from actors.media.process import Call, compile_command, exchange, refused
 from farm.output.placing import Screen
-from farm.output.stitch import Piece, check_segments, write_list
+from farm.output.stitch import FilmSegment, check_segments, write_list
 from jobs.frames import Span
 from jobs.planning.planned import PlannedVideo
 from jobs.scratch import Scratch
@@ -52,7 +52,7 @@ class Preview:
         self._chunks = fresh.stop
         return self._frames
 
-    def _show(self, pieces: Sequence[Piece]) -> None:
+    def _show(self, pieces: Sequence[FilmSegment]) -> None:
         need_bytes = sum(piece.path.stat().st_size for piece in pieces)
         call = Call(f"write the preview of {self._video.name}", need_bytes=need_bytes)
         try:
@@ -64,14 +64,14 @@ class Preview:
             raise refused(error, call) from error
         self._frames = pieces[-1].start + pieces[-1].frames
 
-    def _add(self, pieces: Sequence[Piece], call: Call) -> None:
+    def _add(self, pieces: Sequence[FilmSegment], call: Call) -> None:
         start_ticks = pieces[0].start * frame_ticks(self._video.frame_rate)
         with Scratch() as folder:
             made = folder / self._screen.name
             self._write_fragments(pieces, made, call)
             self._screen.add(lambda path: append_fragments(made, path, start_ticks))
 
-    def _write_fragments(self, pieces: Sequence[Piece], made: Path, call: Call) -> None:
+    def _write_fragments(self, pieces: Sequence[FilmSegment], made: Path, call: Call) -> None:
         """A fragmented movie of `pieces`, counting time from its own start."""
         import ffmpeg
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from actors.media.process import sync
-from farm.output.outlet import Outlet, Standing
+from farm.output.outlet import ExistingOutput, Outlet
 from farm.state.job_state import STATE_FORM
 from jobs.planning.output_names import is_temporary
 from jobs.records import Form, Unreadable
@@ -31,8 +31,8 @@ LEAST_BEGINNING_BYTES = 1024
 class Mark:
     """One thing that the job wrote at `address`.
 
-    `size` and `stamp` as in `Standing`; `sha256` of the file, or of the manifest of a PNG sequence. `grows`:
-    `size` and `sha256` are those of its beginning, to which only more was added. A film that only
+    `size` and `stamp` as in `ExistingOutput`; `sha256` of the file, or of the manifest of a PNG sequence.
+    `grows`: `size` and `sha256` are those of its beginning, to which only more was added. A film that only
     `state.json` knows has no `size` (None).
     """
 
@@ -42,7 +42,7 @@ class Mark:
     sha256: str
     grows: bool = False
 
-    def fits(self, found: Standing, sha256: Callable[[int | None], str]) -> bool:
+    def fits(self, found: ExistingOutput, sha256: Callable[[int | None], str]) -> bool:
         """Whether `found` is what was written; `sha256(first_bytes)` reads it."""
         if self.grows:
             telling = self.size is not None and found.size >= self.size >= LEAST_BEGINNING_BYTES
@@ -51,13 +51,13 @@ class Mark:
             return False
         return self.has_stamp(found) or sha256(None) == self.sha256
 
-    def has_stamp(self, found: Standing) -> bool:
+    def has_stamp(self, found: ExistingOutput) -> bool:
         """Whether `found` was not written again since."""
         return self.stamp == found.stamp != "" and self.size == found.size
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class OutputRecord:
     """What one name of the output folder may stand for, and addresses at which something of it was being
     made."""
 
@@ -65,19 +65,19 @@ class Record:
     marks: tuple[Mark, ...] = ()
     temporary: tuple[str, ...] = ()
 
-    def knows(self, outlet: Outlet, name: str, found: Standing) -> bool:
+    def knows(self, outlet: Outlet, name: str, found: ExistingOutput) -> bool:
         """Whether what stands at `name` was written by this job."""
         read = cache(lambda first_bytes: outlet.sha256(name, first_bytes))
         return any(mark.fits(found, read) for mark in reversed(self.marks))
 
-    def plus(self, marks: Iterable[Mark], temporary: Iterable[str]) -> Record:
+    def plus(self, marks: Iterable[Mark], temporary: Iterable[str]) -> OutputRecord:
         """With these, the newest last; each is remembered once."""
         every = dict.fromkeys((*self.marks, *marks))
         hidden = dict.fromkeys((*self.temporary, *temporary))
-        return Record(self.name, tuple(every)[-MOST_REMEMBERED:], tuple(hidden)[-MOST_REMEMBERED:])
+        return OutputRecord(self.name, tuple(every)[-MOST_REMEMBERED:], tuple(hidden)[-MOST_REMEMBERED:])
 
 
-RECORD_FORM = Form("output record", Record)
+RECORD_FORM = Form("output record", OutputRecord)
 
 
 class OutputRecords:
@@ -87,17 +87,17 @@ class OutputRecords:
         self._store = store
         self._token = secrets.token_hex(8)
         self._files: dict[str, list[str]] = {}
-        self._known: dict[str, Record] | None = None
+        self._known: dict[str, OutputRecord] | None = None
 
-    def of(self, name: str) -> Record:
+    def of(self, name: str) -> OutputRecord:
         """The record of `name`, an empty one where nothing was ever written."""
-        return self._read().get(name) or Record(name)
+        return self._read().get(name) or OutputRecord(name)
 
-    def every(self) -> list[Record]:
+    def every(self) -> list[OutputRecord]:
         """All records that there are."""
         return list(self._read().values())
 
-    def write(self, record: Record) -> None:
+    def write(self, record: OutputRecord) -> None:
         """Keeps the record in place of what was known of its name; it is durable on return."""
         self._read()[record.name] = record
         key = f"{OUTPUTS}/{record.name}.{self._token}.json"
@@ -107,34 +107,34 @@ class OutputRecords:
         for older in self._files.pop(record.name, ()):
             self._store.backend.delete(older)
 
-    def _read(self) -> dict[str, Record]:
+    def _read(self) -> dict[str, OutputRecord]:
         if self._known is None:
             self._known = dict(self._delivered())
             keys = [f"{OUTPUTS}/{file}" for file in self._store.backend.entries(OUTPUTS)]
             for key, data in sorted(self._store.backend.read_many(keys).items()):
                 record = _parsed(data)
                 if record is not None and _is_of(record, key):
-                    before = self._known.get(record.name, Record(record.name))
+                    before = self._known.get(record.name, OutputRecord(record.name))
                     self._known[record.name] = before.plus(record.marks, record.temporary)
                     self._files.setdefault(record.name, []).append(key)
         return self._known
 
-    def _delivered(self) -> Iterator[tuple[str, Record]]:
+    def _delivered(self) -> Iterator[tuple[str, OutputRecord]]:
         """What `state.json` says was delivered: it stands for records that are lost."""
         state = self._store.recall(STATE_FORM)
         for film in state.videos if state else ():
             name = film.path.rpartition("/")[2]
-            yield name, Record(name, (Mark(film.path, None, "", film.sha256),))
+            yield name, OutputRecord(name, (Mark(film.path, None, "", film.sha256),))
 
 
-def _is_of(record: Record, key: str) -> bool:
+def _is_of(record: OutputRecord, key: str) -> bool:
     """Whether a record tells only of what its file is named after: a run directory may be somebody else's."""
     name = record.name
     hidden = all(is_temporary(address.rpartition("/")[2], name) for address in record.temporary)
     return hidden and "/" not in name and key.startswith(f"{OUTPUTS}/{name}.")
 
 
-def _parsed(data: bytes) -> Record | None:
+def _parsed(data: bytes) -> OutputRecord | None:
     """None for a damaged record: it makes nothing the job's own."""
     try:
         return RECORD_FORM.decode(data)

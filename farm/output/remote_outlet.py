@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from farm.output.outlet import HASH_BLOCK_BYTES, Standing
+from farm.output.outlet import HASH_BLOCK_BYTES, ExistingOutput
 from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
 from jobs.planning.output_names import temporary_name
@@ -36,14 +36,14 @@ class RemoteOutlet:
     def address(self, name: str) -> str:
         return f"{self.url}/{name}"
 
-    def standing(self, names: Iterable[str]) -> dict[str, Standing]:
+    def standing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
         entries = self._medium.entries("")
         taken = ((name, entries.get(name)) for name in names)
-        return {name: Standing(entry.size, entry.stamp) for name, entry in taken if entry is not None}
+        return {name: ExistingOutput(entry.size, entry.stamp) for name, entry in taken if entry is not None}
 
-    def find(self, name: str) -> Standing | None:
+    def find(self, name: str) -> ExistingOutput | None:
         entry = self._medium.stat(name)
-        return None if entry is None else Standing(entry.size, entry.stamp)
+        return None if entry is None else ExistingOutput(entry.size, entry.stamp)
 
     def sha256(self, name: str, first_bytes: int | None = None) -> str:
         with self._using(name):
@@ -58,9 +58,9 @@ class RemoteOutlet:
             path.unlink(missing_ok=True)
             return path
 
-    def upload(self, temporary: str, name: str) -> Standing:
+    def upload(self, temporary: str, name: str) -> ExistingOutput:
         entry = self._medium.write(temporary, self._made.folder() / name)
-        return Standing(entry.size, entry.stamp)
+        return ExistingOutput(entry.size, entry.stamp)
 
     def create(self, temporary: str, name: str) -> None:
         if self.find(name) is not None:

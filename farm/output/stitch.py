@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_options, track_rate
-from actors.media.boxes import Track, read_movie
+from actors.media.boxes import MovieTrack, read_movie
 from actors.media.codecs import Options, png_name, time_scale
 from actors.media.listing import packet_times
 from actors.media.opening import media_input
@@ -53,7 +53,7 @@ class FilmFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FilmSegment:
     """A segment with pictures: `start` and `frames` count frames of the film."""
 
     path: Path
@@ -87,12 +87,12 @@ def assemble_film(
     return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
 
 
-def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) -> Iterator[Piece]:
+def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) -> Iterator[FilmSegment]:
     """Those of `segments` that hold pictures, one segment for each of `chunks`.
 
     Each is compared with the plan and with the decoder set-up of the first. Raises CorruptArtifact.
     """
-    first: Track | None = None
+    first: MovieTrack | None = None
     for chunk, path in zip(video.chunks[chunks.start : chunks.stop], segments, strict=True):
         if not chunk.owned:
             continue
@@ -109,10 +109,10 @@ def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) 
                 f"segment {chunk.index} of {video.name} ({path}) was encoded with other settings "
                 "than the first; void it and render it again"
             )
-        yield Piece(path, chunk.owned.start, len(chunk.owned))
+        yield FilmSegment(path, chunk.owned.start, len(chunk.owned))
 
 
-def write_list(pieces: Sequence[Piece], frame_rate: float, path: Path) -> Path:
+def write_list(pieces: Sequence[FilmSegment], frame_rate: float, path: Path) -> Path:
     """Playlist for ffmpeg's concat demuxer.
 
     The demuxer adds durations in whole microseconds. Each is the difference of two rounded absolute times, so
@@ -134,7 +134,7 @@ def _microseconds(frame: int, rate: Fraction) -> int:
     return round(frame * MICROSECONDS / rate)
 
 
-def _write(video: PlannedVideo, pieces: Sequence[Piece], container: str, out: Path, call: Call) -> None:
+def _write(video: PlannedVideo, pieces: Sequence[FilmSegment], container: str, out: Path, call: Call) -> None:
     """Copy the segments into the film `out`, and read it again."""
     with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
         playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")

@@ -19,7 +19,7 @@ from farm.state.event_log import EventLog, Logged
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import FilmState, JobState
 from farm.state.progress import STAGES, said_of
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from jobs.errors import CannotRun, StorageProblem
 from jobs.planning.output_names import preview_name
 from jobs.planning.planned import Plan, PlannedVideo
@@ -62,7 +62,7 @@ NONE = Budget(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class StageRow:
+class StageCost:
     """What one stage cost: tasks, seconds of work, those of them on a GPU, share of all work."""
 
     stage: str
@@ -96,7 +96,7 @@ def render_page(store: Store) -> str:
 
 
 def _content(store: Store) -> dict[str, Any]:
-    run = Run(store)
+    run = JobDocuments(store)
     plan, (outcome, reason) = run.plan, run.outcome
     state = replace(run.state or JobState(job=run.job), outcome=outcome, reason=reason)
     log = EventLog(store)
@@ -180,10 +180,10 @@ def _link(store: Store, address: str) -> tuple[str, bool]:
     return link, path.suffix in PLAYABLE
 
 
-def _stage_rows(timeline: Timeline) -> list[StageRow]:
+def _stage_rows(timeline: Timeline) -> list[StageCost]:
     total = sum(timeline.stage_seconds.values()) or 1.0
     return [
-        StageRow(
+        StageCost(
             stage,
             timeline.stage_tasks[stage],
             timeline.stage_seconds[stage],

@@ -8,12 +8,12 @@ from heapq import heappop, heappush
 from farm.scheduler.admission import Admission
 from farm.scheduler.commands import Assign, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
-from farm.scheduler.deadlines import Deadlines
+from farm.scheduler.deadlines import StageDeadlines
 from farm.scheduler.events import TaskDone
 from farm.scheduler.graph import SAMPLE, ScheduleGraph
 from farm.scheduler.queues import Queues
 from farm.scheduler.reasons import Reason
-from farm.scheduler.recovery import Recovery
+from farm.scheduler.recovery import FailureHandling
 from farm.scheduler.roster import Roster, Worker
 from farm.scheduler.tasks import BLOCKED, QUARANTINED, READY, TaskTable
 
@@ -32,8 +32,8 @@ class Board:
         self.admission = Admission(graph, self.tasks, config.budget_bytes or 0)
         self.queues = Queues(graph, self.admission)
         self.roster = Roster(config)
-        self.deadlines = Deadlines(config.hang)
-        self.recovery = Recovery(self.tasks, self.roster, config)
+        self.deadlines = StageDeadlines(config.hang)
+        self.recovery = FailureHandling(self.tasks, self.roster, config)
         self.running = 0
         self.wake_s = INFINITE_S
         self._soon: list[tuple[float, int, tuple[int, int]]] = []

@@ -43,9 +43,9 @@ class Scheduler:
         self._now = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.TaskDone: self._task_done,
-            events.TaskFailed: self._task_failed,
-            events.WorkerReady: self._worker_ready,
-            events.WorkerLost: self._worker_lost,
+            events.AttemptFailed: self._task_failed,
+            events.WorkerLoaded: self._worker_ready,
+            events.WorkerDied: self._worker_lost,
             events.Tick: self._tick,
             events.Pause: self._pause,
             events.Resume: self._resume,
@@ -85,9 +85,9 @@ class Scheduler:
             self.health.succeeded(worker)
             self._out.extend(self.board.complete(task, worker, ran_s, event))
 
-    def _task_failed(self, event: events.TaskFailed) -> None:
+    def _task_failed(self, event: events.AttemptFailed) -> None:
         if event.kind is FailureKind.WORKER_LOST:
-            self._worker_lost(events.WorkerLost(event.worker, event.message, event.task))
+            self._worker_lost(events.WorkerDied(event.worker, event.message, event.task))
             return
         taken = self.board.take(event.worker, event.task, event.attempt, self._now)
         if taken is None:
@@ -101,14 +101,14 @@ class Scheduler:
         self.board.reopen(self.board.tasks.numbers(event.lost_inputs))
         self._apply(task, verdict)
 
-    def _worker_ready(self, event: events.WorkerReady) -> None:
+    def _worker_ready(self, event: events.WorkerLoaded) -> None:
         worker = self.board.roster.by_id.get(event.worker)
         if worker is None:
             self.board.join(self.board.roster.add(event.worker, event.stages, event.host))
         else:
             self.health.came(worker)
 
-    def _worker_lost(self, event: events.WorkerLost) -> None:
+    def _worker_lost(self, event: events.WorkerDied) -> None:
         worker = self.board.roster.by_id.get(event.worker)
         if worker is not None and (worker.alive or worker.status == Status.PROBING):
             self._lose(worker, event)
@@ -141,7 +141,7 @@ class Scheduler:
             self.paused = Reason(Why.STORAGE, (verdict.reason,))
             self._out.append(PauseJob(self.paused))
 
-    def _lose(self, worker: Worker, loss: events.WorkerLost) -> None:
+    def _lose(self, worker: Worker, loss: events.WorkerDied) -> None:
         ids = self.board.graph.ids
         held = sorted(self.board.strip(worker, self._now), key=lambda one: ids[one] != loss.task)
         self._health(self.health.lost(worker, loss.reason, self._now))
@@ -172,7 +172,7 @@ class Scheduler:
         if worker.status == Status.RESTING:
             self._health(self.health.woken(worker, self._now))
         else:
-            self._lose(worker, events.WorkerLost(worker.id, "the probe was not answered"))
+            self._lose(worker, events.WorkerDied(worker.id, "the probe was not answered"))
 
     def _health(self, commands: list[Command]) -> None:
         self._out.extend(commands)

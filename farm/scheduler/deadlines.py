@@ -9,7 +9,7 @@ _WEIGHT = 0.2
 """Of the newest measurement in the running mean."""
 
 
-class Deadlines:
+class StageDeadlines:
     """Per stage, the running means of measured over expected duration, from assignment to result, and of the
     part of it in which the device was done already (`after_s`)."""
 

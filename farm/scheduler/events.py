@@ -14,7 +14,7 @@ from jobs.tasks.task import Stage
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerReady:
+class WorkerLoaded:
     """A worker has loaded what its stages need: new, restarted, or answering a `Probe`."""
 
     worker: str
@@ -23,7 +23,7 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLost:
+class WorkerDied:
     """The worker's process, node or device is gone, or did not answer a `Probe`. What it held is requeued.
 
     `task` is the one that it died of, where that is known; else it is taken to be the oldest. `kind` is `oom`
@@ -49,7 +49,7 @@ class TaskDone:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskFailed:
+class AttemptFailed:
     """One attempt failed, and the worker lives.
 
     `output_digest` is the SHA-256 of a bad output, where there was one: the same twice means that no retry
@@ -83,4 +83,4 @@ class Resume:
     """Go on after `Pause` or after a `PauseJob` whose cause was mended."""
 
 
-Event = WorkerReady | WorkerLost | TaskDone | TaskFailed | Tick | Pause | Resume
+Event = WorkerLoaded | WorkerDied | TaskDone | AttemptFailed | Tick | Pause | Resume

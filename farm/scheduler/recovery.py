@@ -12,7 +12,7 @@ from jobs.errors import FailureKind
 from jobs.failures import Failure, Verdict, decide
 
 
-class Recovery:
+class FailureHandling:
     """Failures, verdicts, and the ready tasks that some workers must not get."""
 
     def __init__(self, tasks: TaskTable, roster: Roster, config: SchedulerConfig) -> None:

@@ -29,7 +29,7 @@ REACH_FRAMES = 8
 
 
 @dataclass(frozen=True)
-class Film:
+class FilmMeasures:
     """`ratio` is the largest change between neighbouring frames near a seam over the 99th percentile
     elsewhere, `seams` those of each seam; `sha256` is that of the frames."""
 
@@ -54,7 +54,7 @@ def film_plan(engine: Mapping[str, Any], recipe: str | None, defaults: Mapping[s
     return make_plan(load_spec(spec, check_files=False).spec)
 
 
-def make_film(plan: Plan, engine: Engine, words: Payload | None, in_time: Callable[[], None]) -> Film:
+def make_film(plan: Plan, engine: Engine, words: Payload | None, in_time: Callable[[], None]) -> FilmMeasures:
     """Runs encode, sample and decode of the plan's film; `words`, where given, stand in for every prompt.
 
     `in_time` is called before each task and raises where there is no time left.
@@ -75,7 +75,7 @@ def make_film(plan: Plan, engine: Engine, words: Payload | None, in_time: Callab
     starts = [(chunk.owned.start, chunk.fade_frames) for chunk in plan.videos[0].chunks[1:]]
     digest = hashlib.sha256(frames.tobytes()).hexdigest()
     seconds.pop(str(Stage.SEGMENT), None)
-    return Film(len(frames), seam_ratios(frames, starts), seconds, digest)
+    return FilmMeasures(len(frames), seam_ratios(frames, starts), seconds, digest)
 
 
 def _run(task: StageTask, made: Mapping[str, Payload], engine: Engine, scratch: Path) -> Payload:

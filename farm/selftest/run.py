@@ -17,7 +17,7 @@ from jobs.weights.header import WeightsFault
 
 if TYPE_CHECKING:
     from actors.payload import Payload
-    from actors.selftest.subject import Subject
+    from actors.selftest.subject import ModelUnderTest
 
 Verdict = Literal["pass", "fail", "not judged", "not run"]
 
@@ -31,7 +31,7 @@ JUDGED_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SelftestPart:
     """One part of the examination: what was measured, the bar, and how it went."""
 
     name: str
@@ -59,14 +59,14 @@ class Selftest:
     device: str
     dtype: str
     pixels: str
-    parts: tuple[Part, ...]
+    parts: tuple[SelftestPart, ...]
     peak_gib: float
     seconds: float
     format: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SelftestRequest:
     """`trained` False takes random weights: what only training can give is measured and not judged. `size`
     is (width, height) in pixels; `frames` and `new_frames` those of the film's chunks."""
 
@@ -85,18 +85,18 @@ class _OutOfTime(Exception):
     pass
 
 
-def examine(request: Request, said: Callable[[str], None]) -> Selftest:
+def examine(request: SelftestRequest, said: Callable[[str], None]) -> Selftest:
     """Examines the model. Raises UsageError for what is no LTX-Video model, SpecError for one that cannot be
     loaded, CannotRun for a machine that cannot do it."""
     from actors.selftest.measures import peak_memory
-    from actors.selftest.subject import Subject
+    from actors.selftest.subject import ModelUnderTest
 
     began = time.monotonic()
     checkpoint = Path(request.engine.checkpoint or _bundled())
     found = _described(checkpoint)
     latents = (request.frames - 1) // 8 + 1
     with peak_memory(request.device) as peak:
-        subject = Subject(request.engine, request.device, request.threads, (*request.size, latents))
+        subject = ModelUnderTest(request.engine, request.device, request.threads, (*request.size, latents))
         try:
             examination = _Examination(request, subject, found, began)
             parts = []
@@ -134,7 +134,9 @@ def _billions(sizes: dict[str, int]) -> str:
 
 
 class _Examination:
-    def __init__(self, request: Request, subject: Subject, found: Description, began: float) -> None:
+    def __init__(
+        self, request: SelftestRequest, subject: ModelUnderTest, found: Description, began: float
+    ) -> None:
         self.request, self.subject, self.found, self.began = request, subject, found, began
         recipe = recipe_for(found.family, found.version, found.size, found.variant)
         bundled = request.engine.checkpoint is None or Path(request.engine.checkpoint).samefile(_bundled())
@@ -145,7 +147,7 @@ class _Examination:
         )
 
     @staticmethod
-    def _defaults(request: Request) -> dict[str, Any]:
+    def _defaults(request: SelftestRequest) -> dict[str, Any]:
         width, height = request.size
         lengths = {"num_frames": request.frames, "num_new_frames": request.new_frames}
         return {
@@ -155,7 +157,7 @@ class _Examination:
             **({"steps": request.steps} if request.steps else {}),
         }
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[SelftestPart]:
         for name, part in (
             ("layout", self._layout),
             ("reconstruction", self._reconstruction),
@@ -169,9 +171,11 @@ class _Examination:
                 self._in_time()
                 made = part()
             except _OutOfTime:
-                made = Part(name, "not run", f"no time left of {self.request.minutes:g} minutes", 0.0, {})
+                made = SelftestPart(
+                    name, "not run", f"no time left of {self.request.minutes:g} minutes", 0.0, {}
+                )
             except FarmError as error:
-                made = Part(name, "fail", str(error), 0.0, {})
+                made = SelftestPart(name, "fail", str(error), 0.0, {})
             yield replace(made, name=name, seconds=round(time.monotonic() - began, 2))
 
     def _in_time(self) -> None:
@@ -183,13 +187,13 @@ class _Examination:
         has = "text_encoder" in self.found.parts or self.request.engine.text_encoder is not None
         return None if has else self.subject.stand_in_words()
 
-    def _layout(self) -> Part:
+    def _layout(self) -> SelftestPart:
         sizes = self.subject.parameters
         counts = f"{sizes['transformer'] / 1e9:.3g} B + {sizes['vae'] / 1e9:.3g} B parameters"
         said = f"{counts}, none missing or left over"
-        return Part("", "pass", said, 0.0, {**sizes, "number_types": self.found.numbers})
+        return SelftestPart("", "pass", said, 0.0, {**sizes, "number_types": self.found.numbers})
 
-    def _reconstruction(self) -> Part:
+    def _reconstruction(self) -> SelftestPart:
         from actors.selftest.measures import reconstruct
 
         made = reconstruct(self.subject)
@@ -198,9 +202,9 @@ class _Examination:
             f"a synthetic clip comes back at {made.psnr_db:.1f} dB (at least {LEAST_PSNR_DB:g}), its "
             f"normalised latents have a root mean square of {made.latent_rms:.3g} ({RMS[0]:g} to {RMS[1]:g})"
         )
-        return Part("", self._judged(fine), said, 0.0, asdict(made))
+        return SelftestPart("", self._judged(fine), said, 0.0, asdict(made))
 
-    def _reference(self) -> Part:
+    def _reference(self) -> SelftestPart:
         from actors.selftest.judge import CannotJudge, judged_steps
         from actors.selftest.measures import differences, own_steps
 
@@ -210,16 +214,16 @@ class _Examination:
         try:
             found = differences(own, judged_steps(self.subject, words, JUDGED_STEPS))
         except CannotJudge as error:
-            return Part("", "not judged", f"diffusers cannot take these weights: {error}", 0.0, {})
+            return SelftestPart("", "not judged", f"diffusers cannot take these weights: {error}", 0.0, {})
         bar = MOST_DIFFERENCE[self.subject.engine.dtype]
         said = (
             f"steps differ from diffusers by {', '.join(f'{step:.1e}' for step in found)} (at most {bar:g})"
         )
-        return Part(
+        return SelftestPart(
             "", "pass" if max(found) <= bar else "fail", said, 0.0, {"relative_l2": found, "bar": bar}
         )
 
-    def _repetition(self) -> Part:
+    def _repetition(self) -> SelftestPart:
         words = self._words() or self.subject.words("a red ball moves right over a teal background")
         sampling = replace(self.plan.videos[0].chunks[0].sampling, steps=2, sigmas=(1.0, 0.9, 0.0))
         first = self.subject.sample(words, sampling)
@@ -230,9 +234,9 @@ class _Examination:
             "the same bytes" if same and same_frames else "other bytes"
         )
         numbers = {"sampled": same, "decoded": same_frames}
-        return Part("", "pass" if same and same_frames else "fail", said, 0.0, numbers)
+        return SelftestPart("", "pass" if same and same_frames else "fail", said, 0.0, numbers)
 
-    def _round_trip(self) -> Part:
+    def _round_trip(self) -> SelftestPart:
         from actors.selftest.measures import round_trip
 
         words = self._words() or self.subject.words("a red ball moves right over a teal background")
@@ -241,9 +245,9 @@ class _Examination:
         bar = f"(at least {LEAST_CORRELATION:g})"
         bar = f"(at least {LEAST_CORRELATION:g})"
         said = f"sampled latents, decoded and encoded again, correlate by {found:.3f} {bar}"
-        return Part("", self._judged(found >= LEAST_CORRELATION), said, 0.0, {"correlation": found})
+        return SelftestPart("", self._judged(found >= LEAST_CORRELATION), said, 0.0, {"correlation": found})
 
-    def _film(self) -> Part:
+    def _film(self) -> SelftestPart:
         film = make_film(self.plan, self.subject.engine, self._words(), self._in_time)
         seconds = {stage: round(value, 2) for stage, value in film.seconds.items()}
         said = (
@@ -251,14 +255,14 @@ class _Examination:
             f"times as much as the film elsewhere (at most {MOST_SEAM:g})"
         )
         numbers = {"seams": film.seams, "seconds": seconds, "sha256": film.sha256, "frames": film.frames}
-        return Part("", self._judged(film.ratio <= MOST_SEAM), said, 0.0, numbers)
+        return SelftestPart("", self._judged(film.ratio <= MOST_SEAM), said, 0.0, numbers)
 
     def _judged(self, fine: bool) -> Verdict:
         if not self.request.trained:
             return "not judged"
         return "pass" if fine else "fail"
 
-    def report(self, checkpoint: Path, parts: tuple[Part, ...], peak_gib: float) -> Selftest:
+    def report(self, checkpoint: Path, parts: tuple[SelftestPart, ...], peak_gib: float) -> Selftest:
         from actors.compute import compute_class
         from actors.engines.diffusers.engine import PACKAGES
         from actors.packages import installed_versions

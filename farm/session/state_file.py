@@ -17,7 +17,7 @@ from farm.state.job_state import (
 )
 from farm.state.requests import ANSWERED
 from jobs.errors import StorageProblem
-from jobs.store.documents import Request
+from jobs.store.documents import UserRequest
 from jobs.store.lock import JobLock
 from jobs.store.store import Store
 
@@ -77,10 +77,10 @@ class StateFile:
 
     def take_back_requests(self) -> None:
         """Whoever takes the job up has heeded all that was asked."""
-        for request in Request:
+        for request in UserRequest:
             self._store.clear_request(request)
 
-    def _take_back(self, requests: Iterable[Request]) -> None:
+    def _take_back(self, requests: Iterable[UserRequest]) -> None:
         try:
             for request in requests:
                 self._store.clear_request(request)

@@ -20,7 +20,7 @@ from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import STAGES, ScheduleGraph
 from farm.simulator.faults import Faults
-from farm.simulator.timeline import Timeline
+from farm.simulator.timeline import SimulatedTimeline
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Topology
 
@@ -78,7 +78,7 @@ class Simulation:
         self.faults = faults
         self.scheduler = Scheduler(graph, self.config.scheduler, committed)
         self.workers = {worker.id: worker for worker in _enlist(topology, self.config)}
-        self.timeline = Timeline(graph, topology, list(self.workers))
+        self.timeline = SimulatedTimeline(graph, topology, list(self.workers))
         self.watch: Callable[[float, events.Event, list[Command]], None] | None = None
         self.now = 0.0
         self.events = 0
@@ -86,7 +86,7 @@ class Simulation:
         self._sequence = count()
         self._alarm_s = INFINITE_S
 
-    def run(self) -> Timeline:
+    def run(self) -> SimulatedTimeline:
         """Runs to the scheduler's `Finish`. Raises RuntimeError when nothing is left to happen before it."""
         for worker in self.workers.values():
             self._at(0.0, self._tell, self._ready(worker))
@@ -150,8 +150,8 @@ class Simulation:
 
     # -- the workers -------------------------------------------------------------------------------------
 
-    def _ready(self, worker: VirtualWorker) -> events.WorkerReady:
-        return events.WorkerReady(worker.id, worker.stages, worker.host)
+    def _ready(self, worker: VirtualWorker) -> events.WorkerLoaded:
+        return events.WorkerLoaded(worker.id, worker.stages, worker.host)
 
     def _assign(self, order: Assign) -> None:
         worker = self.workers[order.worker]
@@ -210,7 +210,7 @@ class Simulation:
         zombie = events.TaskDone(task, worker.id, attempt)
         match fate:
             case Fail():
-                told = events.TaskFailed(
+                told = events.AttemptFailed(
                     task, worker.id, attempt, fate.kind, fate.message, fate.output_digest, fate.lost_inputs
                 )
                 self._at(fate.after_s, self._fail, worker, worker.life, told)
@@ -223,7 +223,7 @@ class Simulation:
                 if fate.zombie_s is not None:
                     self._at(fate.zombie_s, self._send, zombie)
 
-    def _fail(self, worker: VirtualWorker, life: int, told: events.TaskFailed) -> None:
+    def _fail(self, worker: VirtualWorker, life: int, told: events.AttemptFailed) -> None:
         self._send(told)
         self._next(worker, life)
 
@@ -235,7 +235,7 @@ class Simulation:
     def _crash(self, worker: VirtualWorker, life: int, fate: Crash) -> None:
         if worker.life == life and worker.alive:
             self._die(worker)
-            self._at(fate.noticed_s, self._send, events.WorkerLost(worker.id, fate.reason, kind=fate.kind))
+            self._at(fate.noticed_s, self._send, events.WorkerDied(worker.id, fate.reason, kind=fate.kind))
 
     def _die(self, worker: VirtualWorker) -> None:
         worker.alive = False
@@ -249,7 +249,7 @@ class Simulation:
 
     def _restarted(self, worker: VirtualWorker, restarts: bool) -> None:
         if not restarts:
-            self._send(events.WorkerLost(worker.id, "it did not start again"))
+            self._send(events.WorkerDied(worker.id, "it did not start again"))
         else:
             worker.alive = True
             self._send(self._ready(worker))
@@ -260,7 +260,7 @@ def simulate(
     topology: Topology,
     config: SimulationConfig | None = None,
     committed: Collection[str] = (),
-) -> Timeline:
+) -> SimulatedTimeline:
     """The job on this topology, with nothing going wrong. Start-up is not counted."""
     return Simulation(graph, topology, config, None, committed).run()
 

@@ -14,7 +14,7 @@ _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class SimulatedTask:
     """One task on one worker, seconds since the start, `[start_s, stop_s)`."""
 
     worker: str
@@ -24,7 +24,7 @@ class Bar:
     stop_s: float
 
 
-class Timeline:
+class SimulatedTimeline:
     """Filled by a simulation, then read. Failed attempts leave no bar."""
 
     def __init__(self, graph: ScheduleGraph, topology: Topology, workers: list[str]) -> None:
@@ -48,7 +48,7 @@ class Timeline:
         """The scheduler's last word."""
         self.makespan_s = now_s
 
-    def bars(self) -> Iterator[Bar]:
+    def bars(self) -> Iterator[SimulatedTask]:
         """All bars, in order of their start."""
         return (self._bar(at) for at in sorted(range(len(self._task)), key=self._start.__getitem__))
 
@@ -72,9 +72,9 @@ class Timeline:
         """In the currency of `gpu_hour_cost`."""
         return self.gpu_hours * gpu_hour_cost
 
-    def _bar(self, at: int) -> Bar:
+    def _bar(self, at: int) -> SimulatedTask:
         task = self._task[at]
-        return Bar(
+        return SimulatedTask(
             self.workers[self._worker[at]],
             self.graph.ids[task],
             STAGES[self.graph.stage[task]],

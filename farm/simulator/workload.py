@@ -36,7 +36,7 @@ H200 = {
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class SimulatedFilm:
     """One video. `chained`: each chunk extends the one before it; `guided`: so does its upscale.
 
     `frame_bytes` is the payload of one decoded chunk; latents weigh a hundredth of it.
@@ -96,12 +96,12 @@ RESIDENT = {
 """The model that each stage runs on."""
 
 
-def films(count: int, film: Film) -> list[Film]:
+def films(count: int, film: SimulatedFilm) -> list[SimulatedFilm]:
     """So many equal films, numbered."""
     return [replace(film, name=f"{film.name}{number}") for number in range(count)]
 
 
-def job(some: Iterable[Film]) -> Iterator[ScheduledTask]:
+def job(some: Iterable[SimulatedFilm]) -> Iterator[ScheduledTask]:
     """All tasks of some films, film after film."""
     for film in some:
         yield from film.tasks()

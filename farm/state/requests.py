@@ -14,12 +14,12 @@ from farm.state.job_state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_
 from jobs.commands import job_command
 from jobs.errors import Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
-from jobs.store.documents import SEEDS_FORM, Request
+from jobs.store.documents import SEEDS_FORM, UserRequest
 from jobs.store.store import Store
 
-ANSWERED: Mapping[str, tuple[Request, ...]] = {
-    CANCELLED: (Request.CANCEL, Request.PAUSE),
-    PAUSED: (Request.PAUSE,),
+ANSWERED: Mapping[str, tuple[UserRequest, ...]] = {
+    CANCELLED: (UserRequest.CANCEL, UserRequest.PAUSE),
+    PAUSED: (UserRequest.PAUSE,),
 }
 """By outcome: the requests that it settles."""
 
@@ -30,12 +30,14 @@ def require_ours(store: Store) -> None:
     store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM)
 
 
-def standing(job: str, runs_url: str, known: JobState | None, asked: Set[Request]) -> tuple[str, str] | None:
+def standing(
+    job: str, runs_url: str, known: JobState | None, asked: Set[UserRequest]
+) -> tuple[str, str] | None:
     """Outcome and reason with which the job ends before it begins; None where nothing keeps it."""
     outcome = known.outcome if known is not None else INTERRUPTED
-    if Request.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
+    if UserRequest.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
         return CANCELLED, "cancelled by the user"
-    if Request.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
+    if UserRequest.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
         return PAUSED, f"paused by the user; `{job_command('resume', job, runs_url)}` continues"
     return None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cluster.inventory import Inventory
-from farm.estimates.durations import Durations, Place, read_durations
+from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.estimates.remaining_work import RemainingWork
 from farm.scheduler.graph import ScheduledTask, scheduled
 from farm.topology.bound import JobFacts, job_facts
@@ -59,8 +59,8 @@ def segment_warning(
     return bottleneck(topology, machine_of(inventory), facts, compared) if known.tells(place) else ""
 
 
-def _stage_times(work: RemainingWork, inventory: Inventory) -> tuple[Durations, Place]:
-    return read_durations(work.runs_url), Place(work.engine, inventory.device)
+def _stage_times(work: RemainingWork, inventory: Inventory) -> tuple[Durations, Hardware]:
+    return read_durations(work.runs_url), Hardware(work.engine, inventory.device)
 
 
 def _footprint(work: RemainingWork, inventory: Inventory) -> Footprint | None:

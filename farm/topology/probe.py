@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.estimates.durations import Durations, Place, expected_s, keep_durations, read_durations
+from farm.estimates.durations import Durations, Hardware, expected_s, keep_durations, read_durations
 from farm.events import Notice
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import Topology
 
 if TYPE_CHECKING:
-    from cluster.pool.pool import Pool
+    from cluster.pool.pool import WorkerPool
     from farm.workers.workforce import Workforce
 
 PROBED = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
@@ -31,7 +31,7 @@ WAIT_S = 1.0
 
 
 def tasks_to_probe(
-    graph: TaskGraph, remaining: Sequence[StageTask], known: Durations, place: Place
+    graph: TaskGraph, remaining: Sequence[StageTask], known: Durations, place: Hardware
 ) -> list[StageTask]:
     """What to run, needs first: for each stage a task of the size that has most of its work, where that size
     was never measured there.
@@ -47,7 +47,7 @@ def tasks_to_probe(
     return [] if few else needed
 
 
-def _largest(tasks: Sequence[StageTask], stage: Stage, place: Place) -> StageTask | None:
+def _largest(tasks: Sequence[StageTask], stage: Stage, place: Hardware) -> StageTask | None:
     """The first task of the size that has most of the stage's work."""
     seconds = expected_s(place.engine)
     sizes: dict[float, list[StageTask]] = defaultdict(list)
@@ -75,13 +75,13 @@ def one_of_each(topology: Topology) -> Topology:
     return Topology(tuple(replace(pool, count=1) for pool in topology.pools if pool.gpus))
 
 
-class Probe:
+class DurationProbe:
     """Measures `tasks` one after the other on a pool of `ProbeWorker`s. `run` yields notices.
 
     A probe that fails costs an estimate, never a render: the render itself meets the cause, and tells it.
     """
 
-    def __init__(self, tasks: Sequence[StageTask], pool: Pool, workforce: Workforce) -> None:
+    def __init__(self, tasks: Sequence[StageTask], pool: WorkerPool, workforce: Workforce) -> None:
         self.tasks, self.pool, self.workforce = list(tasks), pool, workforce
         self.seconds: dict[str, float] = {}
         self.failure = ""
@@ -114,7 +114,7 @@ class Probe:
     def _hand_out(self, ready: set[str], handed: set[str]) -> None:
         """The next task, when the one before it is measured: beside another it would take longer."""
         from actors.worker.probe import ProbeOrder
-        from cluster.pool.events import Call
+        from cluster.pool.events import TaskCall
 
         task = next((task for task in self.tasks if task.id not in self.seconds), None)
         if task is None or task.id in handed:
@@ -123,11 +123,11 @@ class Probe:
             handed.add(task.id)
             uses = tuple(dict.fromkeys(need.task for need in task.needs))
             share = task.stage is not Stage.DECODE
-            self.pool.submit(worker, Call(task.id, ProbeOrder(task), uses, share, task.bytes_estimate))
+            self.pool.submit(worker, TaskCall(task.id, ProbeOrder(task), uses, share, task.bytes_estimate))
             return
 
 
-def keep(probe: Probe, place: Place, runs_url: str) -> None:
+def keep(probe: DurationProbe, place: Hardware, runs_url: str) -> None:
     """Puts what was measured beside the runs."""
     known = read_durations(runs_url)
     for task in probe.tasks:
@@ -136,7 +136,7 @@ def keep(probe: Probe, place: Place, runs_url: str) -> None:
     keep_durations(runs_url, known)
 
 
-def summary(probe: Probe) -> str:
+def summary(probe: DurationProbe) -> str:
     """What came of it, in one line."""
     if probe.failure:
         return f"the probe failed, stage times stay estimates: {probe.failure}"

@@ -15,7 +15,7 @@ from farm.output.outlets import locate
 from farm.output.records import OutputRecords
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import CANCELLED, DONE, FAILED, PARTIAL, STOPPED_EARLY
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from farm.verbs.verify import film_damage
 from jobs.errors import JobBusy, NewerFormat, Problem, UsageError
 from jobs.store.cleanup import (
@@ -93,7 +93,7 @@ def parse_age(text: str) -> float:
 
 def survey_delete(runs_url: str, job_id: str, films: bool = False) -> DeleteResult:
     """What `delete_job` would free. Raises UsageError for an unknown job, JobBusy while it is rendered."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     require_nobody_renders(run)
     files = _everything(run.store)
     delivered = tuple(film.path for film in run.state.videos) if run.state else ()
@@ -131,7 +131,7 @@ def prune(runs_url: str, pruning: Pruning) -> PruneResult:
     return _summed(PruneResult(runs_url, tuple(done), 0, 0, True, tuple(skipped)))
 
 
-def require_nobody_renders(run: Run) -> None:
+def require_nobody_renders(run: JobDocuments) -> None:
     """Raises JobBusy where somebody renders the job, or may: a silent driver of another machine."""
     if run.driver.driver in (Driver.RUNNING, Driver.SILENT):
         raise JobBusy(f"{run.driver.who} renders the job: stop it first with `{run.command('cancel')}`.")
@@ -179,16 +179,16 @@ def _pruned(store: Store, pruning: Pruning) -> Pruned:
 
 
 def _prunable(store: Store, pruning: Pruning, locked: bool = False) -> tuple[Pruned, Files]:
-    run = Run(store)
+    run = JobDocuments(store)
     what, files = _choose(run, pruning) if locked or not _is_taken(run) else ("", Files())
     return Pruned(run.job, what, len(files.keys), files.bytes), files
 
 
-def _is_taken(run: Run) -> bool:
+def _is_taken(run: JobDocuments) -> bool:
     return run.driver.driver in (Driver.RUNNING, Driver.SILENT)
 
 
-def _choose(run: Run, pruning: Pruning) -> tuple[str, Files]:
+def _choose(run: JobDocuments, pruning: Pruning) -> tuple[str, Files]:
     state = run.state
     if state is not None and state.outcome in ENDED and state.ended_s is not None:
         if pruning.older_s is not None and time.time() - state.ended_s >= pruning.older_s:
@@ -199,7 +199,7 @@ def _choose(run: Run, pruning: Pruning) -> tuple[str, Files]:
     return UNREFERENCED, _unreferenced(run)
 
 
-def _unreferenced(run: Run) -> Files:
+def _unreferenced(run: JobDocuments) -> Files:
     """Nothing where the job's digests cannot be read: then nobody knows what is still wanted."""
     try:
         known = run.store.recall(DIGESTS_FORM)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from farm.state.job_state import CANCELLED, DONE, STATE_FORM, STOPPED_EARLY, JobState, read_state
 from farm.state.requests import require_ours
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from jobs.errors import Problem, UsageError
-from jobs.store.documents import Request
+from jobs.store.documents import UserRequest
 from jobs.store.lock import Driver
 
 
@@ -24,18 +24,18 @@ class ControlResult:
 
 def pause(runs_url: str, job_id: str) -> ControlResult:
     """Ask the driver to hand out nothing more; raises UsageError where nobody renders the job."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     _require_driver(run, "pause")
     require_ours(run.store)
-    run.store.request(Request.PAUSE)
+    run.store.request(UserRequest.PAUSE)
     message = f"tasks in work are finished, nothing new is started; `{run.command('resume')}` continues"
     return ControlResult(run.job, "pause", message)
 
 
 def resume(runs_url: str, job_id: str) -> ControlResult:
     """Take back what holds the job up."""
-    run = Run.open(runs_url, job_id)
-    asked = [request for request in Request if run.store.clear_request(request)]
+    run = JobDocuments.open(runs_url, job_id)
+    asked = [request for request in UserRequest if run.store.clear_request(request)]
     if run.driver.driver is Driver.RUNNING:
         again = "; should it have begun to stop, resume once more when it has ended" if asked else ""
         return ControlResult(run.job, "resume", f"{run.driver.who} goes on{again}")
@@ -45,10 +45,10 @@ def resume(runs_url: str, job_id: str) -> ControlResult:
 def cancel(runs_url: str, job_id: str) -> ControlResult:
     """End the job; what is committed stays. Raises UsageError where it has ended already, and what
     `read_state` raises: a job whose state cannot be read is rendered by nobody."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     require_ours(run.store)
     if run.driver.driver in {Driver.RUNNING, Driver.SILENT}:
-        run.store.request(Request.CANCEL)
+        run.store.request(UserRequest.CANCEL)
         return ControlResult(run.job, "cancel", f"asked {run.driver.who} to stop; what is committed stays")
     outcome, _ = run.outcome
     if outcome in {DONE, STOPPED_EARLY, CANCELLED}:
@@ -59,20 +59,20 @@ def cancel(runs_url: str, job_id: str) -> ControlResult:
     )
 
 
-def _write_cancelled(run: Run) -> None:
+def _write_cancelled(run: JobDocuments) -> None:
     with run.store.lock():
         known = read_state(run.store) or JobState(run.job)
         cancelled = replace(known, outcome=CANCELLED, reason="cancelled by the user")
         run.store.save(STATE_FORM, cancelled)
-        run.store.clear_request(Request.PAUSE)
+        run.store.clear_request(UserRequest.PAUSE)
 
 
-def _require_driver(run: Run, verb: str) -> None:
+def _require_driver(run: JobDocuments, verb: str) -> None:
     if run.driver.driver not in {Driver.RUNNING, Driver.SILENT}:
         raise UsageError([_not_running(run, verb)])
 
 
-def _not_running(run: Run, verb: str) -> Problem:
+def _not_running(run: JobDocuments, verb: str) -> Problem:
     outcome, _ = run.outcome
     rule, remedy = f"only a running job takes `{verb}`", f"see `{run.command('status')}`"
     return Problem("job", f"{run.job!r} is {outcome}", rule, remedy)

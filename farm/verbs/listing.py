@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.state.job_state import JobState
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from jobs.errors import Problem, UsageError
 from jobs.store.store import Store
 
@@ -41,10 +41,10 @@ def list_runs(runs_url: str) -> JobRows:
         what = "is no folder" if Path(runs_url).expanduser().exists() else "does not exist"
         remedy = "name the runs directory of a render with --runs or FARM_RUNS; a render makes it"
         raise UsageError([Problem("--runs", f"{runs_url!r} {what}", "the folder of run directories", remedy)])
-    return tuple(_row(Run(store)) for store in Store.every(runs_url))
+    return tuple(_row(JobDocuments(store)) for store in Store.every(runs_url))
 
 
-def _row(run: Run) -> JobRow:
+def _row(run: JobDocuments) -> JobRow:
     state = run.state or JobState(run.job)
     outcome, reason = run.outcome
     done, total = state.tasks.committed + state.tasks.reused, state.tasks.total

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from farm.estimates.durations import BUNDLED_ON_CPU, Place, read_durations
+from farm.estimates.durations import BUNDLED_ON_CPU, Hardware, read_durations
 from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph, scheduled
 from farm.session.selection import to_compute
@@ -109,7 +109,7 @@ class _Standing:
         self.report = report
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
         self.graph = build_graph(self.plan)
-        durations, place = read_durations(request.runs_url), Place(self.plan.engine, request.device)
+        durations, place = read_durations(request.runs_url), Hardware(self.plan.engine, request.device)
         self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place, plan.run)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
@@ -140,7 +140,7 @@ def _existing(runs_url: str, job_id: str) -> Store | None:
         return None
 
 
-def _guess(place: Place) -> str:
+def _guess(place: Hardware) -> str:
     engine = place.engine
     if engine.name == "fake":
         return "the fake engine's settings"

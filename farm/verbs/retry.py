@@ -10,7 +10,7 @@ from farm.events import TaskVoided, to_record
 from farm.state.job_state import INTERRUPTED, STATE_FORM, read_state
 from farm.state.progress import split_task
 from farm.state.requests import require_ours
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from jobs.errors import JobBusy
 from jobs.store.lock import Driver
 from jobs.tasks.retry import Retry, RetryState, Selection, plan_retry
@@ -20,7 +20,7 @@ from jobs.wording import amount
 
 def retry_closure(runs_url: str, job_id: str, selection: Selection) -> Retry:
     """What `apply_retry` would do. Raises UsageError: an unknown job, video or chunk, or no match."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     in_state = _in_state(run, selection.state)
     found = plan_retry(run.plan, run.graph, selection, in_state, run.evicted, run.committed)
     return replace(found, job=run.job)
@@ -35,7 +35,7 @@ def apply_retry(
 
     Raises JobBusy while a driver renders the job, and what `read_state` raises.
     """
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     require_ours(run.store)
     read_state(run.store)
     with run.store.lock(tell=tell):
@@ -49,7 +49,7 @@ def apply_retry(
 
 def refuse_while_rendered(runs_url: str, job_id: str) -> None:
     """Raises JobBusy while a driver renders the job, as `apply_retry` would."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     if run.driver.driver is Driver.RUNNING:
         stop = run.command("cancel")
         raise JobBusy(
@@ -57,7 +57,7 @@ def refuse_while_rendered(runs_url: str, job_id: str) -> None:
         )
 
 
-def _tell_voids(run: Run, report: Retry) -> None:
+def _tell_voids(run: JobDocuments, report: Retry) -> None:
     """Writes into the log which results go, and why."""
     there, chosen = run.committed | run.evicted, set(report.chosen)
     seeded = {(new.video, new.chunk) for new in report.seeds}
@@ -71,13 +71,13 @@ def _tell_voids(run: Run, report: Retry) -> None:
     run.store.flush_events()
 
 
-def _overrides(run: Run, report: Retry) -> dict[tuple[str, int], int]:
+def _overrides(run: JobDocuments, report: Retry) -> dict[tuple[str, int], int]:
     """The new seeds as the run directory keeps them: under what stays with a chunk wherever it stands."""
     chunks = {(chunk.video, chunk.index): chunk for video in run.plan.videos for chunk in video.chunks}
     return {(new.video, chunks[new.video, new.chunk].decode_seed): new.seed for new in report.seeds}
 
 
-def _in_state(run: Run, state: RetryState | None) -> frozenset[str]:
+def _in_state(run: JobDocuments, state: RetryState | None) -> frozenset[str]:
     if state is RetryState.FAILED:
         return frozenset(task.task for task in (run.state.failed if run.state else ()))
     if state is RetryState.INEXACT:
@@ -87,7 +87,7 @@ def _in_state(run: Run, state: RetryState | None) -> frozenset[str]:
     return frozenset()
 
 
-def _settle(run: Run, report: Retry) -> None:
+def _settle(run: JobDocuments, report: Retry) -> None:
     """The job is done no longer, and what failed may be tried afresh."""
     if run.state is None:
         return

@@ -22,14 +22,14 @@ UNKNOWN = "unknown"
 """The outcome of a job whose `state.json` is missing or damaged while nobody renders it."""
 
 
-class Run:
+class JobDocuments:
     """One job's documents, each read when it is asked for first."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     @classmethod
-    def open(cls, runs_url: str, job_id: str) -> Run:
+    def open(cls, runs_url: str, job_id: str) -> JobDocuments:
         """Raises UsageError with the nearest names where there is no such job."""
         return cls(Store.find(runs_url, job_id))
 

@@ -12,7 +12,7 @@ from farm.output.outlets import locate
 from farm.state.event_log import EventLog, Logged
 from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, WaitingFor
 from farm.state.progress import STAGES, Progress, split_task
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from jobs.errors import FarmError
 from jobs.store.lock import Driver, Presence
 
@@ -79,7 +79,7 @@ class JobStatus:
 
 def job_status(runs_url: str, job_id: str) -> JobStatus:
     """Reads a run directory; raises UsageError for an unknown job."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     outcome, reason = run.outcome
     state, live = run.state or JobState(job=run.job), run.driver.driver is Driver.RUNNING
     log = EventLog(run.store, newest_run=True)
@@ -125,14 +125,14 @@ def _previews(log: Iterable[Logged]) -> dict[str, str]:
     return {video: path for video, path in newest.items() if _present(path)}
 
 
-def _stages(run: Run) -> tuple[StageStatus, ...]:
+def _stages(run: JobDocuments) -> tuple[StageStatus, ...]:
     finished = run.committed | run.evicted
     total = Counter(split_task(task)[2] for task in run.digests)
     done = Counter(split_task(task)[2] for task in finished)
     return tuple(StageStatus(stage, total[stage], done[stage]) for stage in STAGES if total[stage])
 
 
-def _videos(run: Run, state: JobState, previews: Mapping[str, str]) -> tuple[VideoStatus, ...]:
+def _videos(run: JobDocuments, state: JobState, previews: Mapping[str, str]) -> tuple[VideoStatus, ...]:
     segments = [task for task in run.digests if split_task(task)[2] == "segment"]
     total = Counter(split_task(task)[0] for task in segments)
     done = Counter(split_task(task)[0] for task in segments if task in run.committed)

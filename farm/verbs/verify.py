@@ -12,7 +12,7 @@ from farm.output.records import OutputRecords
 from farm.state.event_log import EventLog, PassedOver
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import STATE_FORM, FilmState
-from farm.verbs.run import Run
+from farm.verbs.run import JobDocuments
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.planning.plan import PLAN_FORM
 from jobs.records import Form
@@ -20,7 +20,7 @@ from jobs.store.documents import SEEDS, SEEDS_COPY, SEEDS_FORM
 from jobs.wording import amount
 
 
-class Part(StrEnum):
+class DamagedPart(StrEnum):
     """What kind of file is damaged."""
 
     RESULT = "result"
@@ -33,7 +33,7 @@ class Part(StrEnum):
 class Damage:
     """One damaged file: `place` is a task, document or path, `fault` what is wrong, `cure` what mends it."""
 
-    part: Part
+    part: DamagedPart
     place: str
     fault: str
     cure: str
@@ -70,12 +70,12 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
     Deletes nothing. It notes the results that are damaged, so that the next render reads them again: one that
     decayed in place, with its time stamp kept, looks whole to it.
     """
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     checked = run.store.check(everything=True)
     tasks = {digest: task for task, digest in run.digests.items()}
     cure = RENDER_AGAIN if _noted(run, [digest for digest, _ in checked.damage]) else NOT_NOTED
     results = [
-        Damage(Part.RESULT, tasks.get(digest, digest), fault, cure) for digest, fault in checked.damage
+        Damage(DamagedPart.RESULT, tasks.get(digest, digest), fault, cure) for digest, fault in checked.damage
     ]
     films = run.state.videos if run.state else ()
     missing = list(film_damage(run, films))
@@ -88,7 +88,7 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
     )
 
 
-def film_damage(run: Run, films: Iterable[FilmState]) -> Iterator[Damage]:
+def film_damage(run: JobDocuments, films: Iterable[FilmState]) -> Iterator[Damage]:
     """A film that decayed is replaced; one that was written to since it was delivered might be somebody's
     work."""
     records = OutputRecords(run.store)
@@ -96,13 +96,13 @@ def film_damage(run: Run, films: Iterable[FilmState]) -> Iterator[Damage]:
         outlet, name = locate(film.path)
         found = outlet.find(name)
         if found is None:
-            yield Damage(Part.FILM, film.path, "is missing", DELIVER_AGAIN)
+            yield Damage(DamagedPart.FILM, film.path, "is missing", DELIVER_AGAIN)
         elif outlet.sha256(name) != film.sha256:
             ours = records.of(name).knows(outlet, name, found)
-            yield Damage(Part.FILM, film.path, "is altered", DELIVER_AGAIN if ours else KEEP_IT)
+            yield Damage(DamagedPart.FILM, film.path, "is altered", DELIVER_AGAIN if ours else KEEP_IT)
 
 
-def _noted(run: Run, damaged: list[str]) -> bool:
+def _noted(run: JobDocuments, damaged: list[str]) -> bool:
     try:
         run.store.suspect(damaged)
     except StorageProblem:
@@ -110,24 +110,24 @@ def _noted(run: Run, damaged: list[str]) -> bool:
     return True
 
 
-def _documents(run: Run) -> list[Damage]:
+def _documents(run: JobDocuments) -> list[Damage]:
     """Seeds exist only after `retry --reseed`, and stand twice; the rest belongs to every run."""
     found = []
     for form in (STATE_FORM, PLAN_FORM, DIGESTS_FORM):
         if fault := _fault(run, form, form.name):
             cure = run.way_out if form is STATE_FORM and run.fault else WRITE_AGAIN
-            found.append(Damage(Part.DOCUMENT, form.name, fault, cure))
+            found.append(Damage(DamagedPart.DOCUMENT, form.name, fault, cure))
     return [*found, *_seeds(run)]
 
 
-def _seeds(run: Run) -> list[Damage]:
+def _seeds(run: JobDocuments) -> list[Damage]:
     copies = [name for name in (SEEDS, SEEDS_COPY) if run.store.has(name)]
     faults = {name: fault for name in copies if (fault := _fault(run, SEEDS_FORM, name))}
     cure = WRITE_AGAIN if len(faults) < len(copies) else NO_SEEDS
-    return [Damage(Part.DOCUMENT, name, fault, cure) for name, fault in faults.items()]
+    return [Damage(DamagedPart.DOCUMENT, name, fault, cure) for name, fault in faults.items()]
 
 
-def _fault(run: Run, form: Form[Any], name: str) -> str:
+def _fault(run: JobDocuments, form: Form[Any], name: str) -> str:
     """What is wrong with a document; empty where nothing is."""
     try:
         return "" if run.store.load(form, "", name) is not None else "is missing"
@@ -137,14 +137,14 @@ def _fault(run: Run, form: Form[Any], name: str) -> str:
         return str(newer)
 
 
-def _events(run: Run) -> list[Damage]:
+def _events(run: JobDocuments) -> list[Damage]:
     log = EventLog(run.store)
     for _ in log:
         pass
     lines: dict[str, list[PassedOver]] = {}
     for passed in log.passed_over:
         lines.setdefault(passed.file, []).append(passed)
-    return [Damage(Part.EVENTS, file, _lines(passed), NO_HARM) for file, passed in lines.items()]
+    return [Damage(DamagedPart.EVENTS, file, _lines(passed), NO_HARM) for file, passed in lines.items()]
 
 
 def _lines(passed: list[PassedOver]) -> str:

@@ -33,7 +33,7 @@ from farm.state.job_state import (  # fmt: skip
     FailedTask,
 )
 from farm.state.progress import said_of, split_task
-from farm.verbs.run import UNKNOWN, Run
+from farm.verbs.run import UNKNOWN, JobDocuments
 from jobs.errors import FailureKind, Problem, UsageError
 from jobs.store.lock import Driver
 
@@ -53,7 +53,7 @@ AFTER_FAILURES = "mend the cause, then `{retry}`, with --reseed for other seeds,
 AFTER_INVALID = "correct the spec, or the file that it names, then `{render}`: committed results are kept"
 
 
-class Standing(StrEnum):
+class TaskState(StrEnum):
     """How one task stands."""
 
     COMMITTED = "committed"
@@ -66,7 +66,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryEntry:
     """One thing that happened to a task, in words; `at_s` is epoch seconds."""
 
     at_s: float
@@ -79,10 +79,10 @@ class TaskStory:
 
     job: str
     task: str
-    standing: Standing
+    standing: TaskState
     summary: str
     waits_for: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[HistoryEntry, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -96,7 +96,7 @@ class JobStory:
     reason: str
     failed: tuple[FailedTask, ...]
     blocked: int
-    notices: tuple[Step, ...]
+    notices: tuple[HistoryEntry, ...]
     next_step: str
     warnings: tuple[str, ...] = ()
 
@@ -106,7 +106,7 @@ Story = JobStory | TaskStory
 
 def why_job(runs_url: str, job_id: str) -> JobStory:
     """Raises UsageError for an unknown job."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     outcome, reason = run.outcome
     failed = run.state.failed if run.state else ()
     log = EventLog(run.store, newest_run=True)
@@ -123,14 +123,14 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
     )
 
 
-def _refused(run: Run) -> tuple[Step, ...]:
+def _refused(run: JobDocuments) -> tuple[HistoryEntry, ...]:
     """An attempt on a job that was rendered before, and is as that left it."""
     if run.refusal is None or run.outcome[0] == REFUSED:
         return ()
-    return (Step(run.refusal.at_s, f"a later attempt was refused: {run.refusal.reason}"),)
+    return (HistoryEntry(run.refusal.at_s, f"a later attempt was refused: {run.refusal.reason}"),)
 
 
-def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
+def _next_step(run: JobDocuments, failed: tuple[FailedTask, ...]) -> str:
     outcome, reason = run.outcome
     if run.fault:
         return run.way_out
@@ -148,12 +148,12 @@ def _next_step(run: Run, failed: tuple[FailedTask, ...]) -> str:
 
 def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
     """`task` such as `dawn/00003/sample` or `dawn/3/sample`; raises UsageError with the nearest tasks."""
-    run = Run.open(runs_url, job_id)
+    run = JobDocuments.open(runs_url, job_id)
     name = find_task(run, task)
     log = EventLog(run.store)
     steps, held = _story(log, name)
     standing, summary, waits = _standing(run, name, held)
-    commit = run.store.commit(run.digests.get(name, "")) if standing is Standing.COMMITTED else None
+    commit = run.store.commit(run.digests.get(name, "")) if standing is TaskState.COMMITTED else None
     return TaskStory(
         job=run.job,
         task=name,
@@ -189,7 +189,7 @@ def of_task(event: Event, name: str) -> bool:
     return getattr(event, "task", None) == name
 
 
-def find_task(run: Run, text: str) -> str:
+def find_task(run: JobDocuments, text: str) -> str:
     """The task that `text` means; raises UsageError."""
     video, chunk, stage = split_task(text)
     name = f"{video}/{int(chunk):05d}/{stage}" if chunk.isdigit() else text
@@ -201,7 +201,7 @@ def find_task(run: Run, text: str) -> str:
     raise UsageError([Problem("task", repr(text), rule, remedy)])
 
 
-def _blocked(run: Run, failed: tuple[FailedTask, ...]) -> int:
+def _blocked(run: JobDocuments, failed: tuple[FailedTask, ...]) -> int:
     """How many tasks cannot run because of the failed ones."""
     if not failed:
         return 0
@@ -210,17 +210,17 @@ def _blocked(run: Run, failed: tuple[FailedTask, ...]) -> int:
     return len(closure - run.committed - run.evicted)
 
 
-def _standing(run: Run, name: str, held: Sequence[Held]) -> tuple[Standing, str, tuple[str, ...]]:
+def _standing(run: JobDocuments, name: str, held: Sequence[Held]) -> tuple[TaskState, str, tuple[str, ...]]:
     if name in run.committed:
-        return Standing.COMMITTED, "its result is in the store", ()
+        return TaskState.COMMITTED, "its result is in the store", ()
     if name in run.evicted:
-        return Standing.GIVEN_UP_AFTER_USE, "its frames were deleted once every segment had them", ()
+        return TaskState.GIVEN_UP_AFTER_USE, "its frames were deleted once every segment had them", ()
     failed = {task.task: task for task in (run.state.failed if run.state else ())}
     if name in failed:
         why = said_of(name, failed[name].message)
-        return Standing.FAILED, f"given up, {failed[name].kind}: {why}", ()
+        return TaskState.FAILED, f"given up, {failed[name].kind}: {why}", ()
     if run.driver.driver is Driver.RUNNING and held:
-        return Standing.RUNNING, _in_work(name, held), ()
+        return TaskState.RUNNING, _in_work(name, held), ()
     return _held_up(run, name, set(failed))
 
 
@@ -234,20 +234,20 @@ def _in_work(name: str, held: Sequence[Held]) -> str:
     return f"handed to {own[0].worker}, behind {ahead}"
 
 
-def _held_up(run: Run, name: str, failed: set[str]) -> tuple[Standing, str, tuple[str, ...]]:
+def _held_up(run: JobDocuments, name: str, failed: set[str]) -> tuple[TaskState, str, tuple[str, ...]]:
     blockers = tuple(task for task in _ancestors(run, name) if task in failed)
     if blockers:
-        return Standing.BLOCKED, f"it needs what was given up: {', '.join(blockers[:5])}", blockers
+        return TaskState.BLOCKED, f"it needs what was given up: {', '.join(blockers[:5])}", blockers
     needs = dict.fromkeys(need.task for need in run.graph.tasks[name].needs)
     missing = tuple(need for need in needs if need not in run.committed)
     if missing:
-        return Standing.WAITING, f"it waits for {', '.join(missing[:5])}", missing
+        return TaskState.WAITING, f"it waits for {', '.join(missing[:5])}", missing
     if run.driver.driver is not Driver.RUNNING:
-        return Standing.READY, f"its inputs are there; `{run.command('resume')}` renders it", ()
-    return Standing.READY, "its inputs are there; it waits for a worker", ()
+        return TaskState.READY, f"its inputs are there; `{run.command('resume')}` renders it", ()
+    return TaskState.READY, "its inputs are there; it waits for a worker", ()
 
 
-def _ancestors(run: Run, name: str) -> list[str]:
+def _ancestors(run: JobDocuments, name: str) -> list[str]:
     """What the task needs, directly or not, in plan order."""
     reached: set[str] = set()
     waiting = [name]
@@ -259,8 +259,8 @@ def _ancestors(run: Run, name: str) -> list[str]:
     return [task for task in run.graph.tasks if task in reached]
 
 
-def _step(logged: Logged) -> Step:
-    return Step(logged.at_s, _told(logged.event))
+def _step(logged: Logged) -> HistoryEntry:
+    return HistoryEntry(logged.at_s, _told(logged.event))
 
 
 def _told(event: Event) -> str:

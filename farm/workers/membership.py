@@ -46,9 +46,11 @@ class Crew:
         speakers = self.speakers
         return [worker for worker in self.ready if worker in speakers]
 
-    def introduced(self, worker: str) -> events.WorkerReady:
+    def introduced(self, worker: str) -> events.WorkerLoaded:
         """The worker as the scheduler is told of it."""
-        return events.WorkerReady(worker, self.workforce.stages[worker], self.ready[worker].placement.node_id)
+        return events.WorkerLoaded(
+            worker, self.workforce.stages[worker], self.ready[worker].placement.node_id
+        )
 
     def difference(self, worker: str) -> str:
         """How this worker's software differs from what the job's digests stand for; empty as a rule."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cluster.pool.pool import Pool
+    from cluster.pool.pool import WorkerPool
 
 LOOK_S = 2.0
 NODE_GRACE_S = 120.0
@@ -33,7 +33,7 @@ class Outage:
     A Ray that this process started gets no other node: its loss is final at once.
     """
 
-    def __init__(self, pool: Pool, patience: Patience, again: str) -> None:
+    def __init__(self, pool: WorkerPool, patience: Patience, again: str) -> None:
         self.pool, self.cluster, self.again = pool, pool.cluster, again
         self.node_s = 0.0 if self.cluster.local else patience.node_s
         self.head_s = patience.head_s

@@ -22,7 +22,7 @@ from jobs.recipes.fill import fill_recipe
 from jobs.rules.explain import MAX_PROBLEMS, explain, meant_places, with_lines
 from jobs.rules.faults import find_faults
 from jobs.rules.files import check_folders, check_input_files, check_models, check_pickles, check_text_encoder
-from jobs.rules.findings import Finding, not_caused_by
+from jobs.rules.findings import BrokenRule, not_caused_by
 from jobs.rules.media import check_media
 from jobs.rules.model_contents import check_weights
 from jobs.rules.model_files import check_model_files
@@ -115,7 +115,7 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
     return LoadedSpec(spec.model_copy(update={"engine": engine}), facts)
 
 
-def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFacts]:
+def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[BrokenRule], SourceFacts]:
     """Broken rules and facts; rules that need earlier ones to hold are left out while those do not."""
     findings = find_faults(spec)
     findings += check_pickles(spec, options.code.allow_pickle)
@@ -137,7 +137,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[Finding], SourceFac
     return [*findings, *heard], facts
 
 
-def _places(findings: Iterable[Finding]) -> list[Location]:
+def _places(findings: Iterable[BrokenRule]) -> list[Location]:
     return [finding.location for finding in findings]
 
 

@@ -12,7 +12,7 @@ from jobs.places import Location, shown
 from jobs.planning.expand import Variant, setting
 from jobs.planning.facts import ClipPart, LatentFact, Probes, SourceFacts, VideoFact
 from jobs.planning.plan import source_plan
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.rules.media import intact_films, said
 from jobs.spec.base import MAX_FRAMES
 from jobs.spec.job import JobSpec
@@ -24,14 +24,14 @@ LATENT_NAMES = ("latents", "latent_tensor", "samples")
 
 def probe_sources(
     spec: JobSpec, probes: Probes, skip: Collection[Location] = ()
-) -> tuple[list[Finding], SourceFacts]:
+) -> tuple[list[BrokenRule], SourceFacts]:
     """Facts of every source of the spec, and what is wrong with them; `skip` is known to be faulty.
 
     Once all else is in order, what films use of them is decoded.
     """
     videos: dict[str, VideoFact] = {}
     latents: dict[str, LatentFact] = {}
-    findings: list[Finding] = []
+    findings: list[BrokenRule] = []
     for place, source in _sources(spec):
         if place in skip:
             continue
@@ -55,11 +55,11 @@ def _sources(spec: JobSpec) -> Iterator[tuple[Location, Source]]:
             yield ("videos", index, "source", "latent" if video.source.latent else "video"), video.source
 
 
-def _finding(place: Location, path: str, why: str) -> Finding:
+def _finding(place: Location, path: str, why: str) -> BrokenRule:
     kind = (
         "latents in a whole .safetensors file" if place[-1] == "latent" else "a whole video, read by ffmpeg"
     )
-    return Finding(place, f"{shown(path)}: {why}", kind, "give another file")
+    return BrokenRule(place, f"{shown(path)}: {why}", kind, "give another file")
 
 
 class _Decoder:
@@ -69,7 +69,7 @@ class _Decoder:
         self._probes = probes
         self._faults: dict[tuple[str, ClipPart], str] = {}
 
-    def check(self, variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
+    def check(self, variant: Variant, facts: SourceFacts) -> Iterator[BrokenRule]:
         source = variant.video.source
         if source is None or facts.frames(source.path, variant.frame_rate) is None:
             return
@@ -108,7 +108,7 @@ def latent_name(header: dict[str, Any]) -> str:
     raise ValueError(f"no tensor [1, C, T, h, w] named {' or '.join(LATENT_NAMES)}")
 
 
-def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
+def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[BrokenRule]:
     source = variant.video.source
     if source is None:
         return
@@ -120,32 +120,34 @@ def _check_variant(variant: Variant, facts: SourceFacts) -> Iterator[Finding]:
         return
     if frames < 9:
         place = (*here, "latent" if source.latent else "video")
-        yield Finding(place, f"{frames} frames", "at least 9 frames at the job's rate", "give a longer one")
+        yield BrokenRule(
+            place, f"{frames} frames", "at least 9 frames at the job's rate", "give a longer one"
+        )
         return
     longest = source.last_frames or frames_of(latents_of(frames))
     if longest > MAX_FRAMES:
         at: Location = (*here, "last_frames") if source.last_frames else here
         rule = f"a source opens with at most {MAX_FRAMES} frames"
-        yield Finding(at, f"{longest} frames", rule, f"write `last_frames: {MAX_FRAMES}` or less")
+        yield BrokenRule(at, f"{longest} frames", rule, f"write `last_frames: {MAX_FRAMES}` or less")
     if source.last_frames is not None and source.last_frames > frames:
         rule = f"at most the {frames} frames that the source has at {variant.frame_rate:g} frames per second"
         remedy = f"write {frames_of(latents_of(frames))} or less, or leave it out"
-        yield Finding((*here, "last_frames"), f"{source.last_frames} frames", rule, remedy)
+        yield BrokenRule((*here, "last_frames"), f"{source.last_frames} frames", rule, remedy)
     yield from _check_first_overlap(variant, frames)
 
 
-def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> Iterator[Finding]:
+def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> Iterator[BrokenRule]:
     have = fact.width * SPATIAL, fact.height * SPATIAL
     if have != variant.size:
         rule = f"the size of the video, {variant.size[0]}x{variant.size[1]}"
         remedy = f"set width: {have[0]} and height: {have[1]} for this video"
-        yield Finding(place, f"a latent of {have[0]}x{have[1]}", rule, remedy)
+        yield BrokenRule(place, f"a latent of {have[0]}x{have[1]}", rule, remedy)
     if fact.channels != LATENT_CHANNELS:
         rule = f"latents of an LTX model, which have {LATENT_CHANNELS} channels"
-        yield Finding(place, f"{fact.channels} channels", rule, "encode the clip with the job's own model")
+        yield BrokenRule(place, f"{fact.channels} channels", rule, "encode the clip with the job's own model")
 
 
-def _check_first_overlap(variant: Variant, frames: int) -> Iterator[Finding]:
+def _check_first_overlap(variant: Variant, frames: int) -> Iterator[BrokenRule]:
     first = variant.video.chunks[0].extend
     source = variant.video.source
     if first is None or source is None:
@@ -156,4 +158,4 @@ def _check_first_overlap(variant: Variant, frames: int) -> Iterator[Finding]:
         place = ("videos", variant.index, "chunks", 0, "extend")
         rule = f"the overlap is no longer than the source: at most {limit} frames"
         field = ("overlap_frames",) if "overlap_frames" in first.model_fields_set else ()
-        yield Finding((*place, *field), f"{overlap} frames", rule, f"write {limit} or less")
+        yield BrokenRule((*place, *field), f"{overlap} frames", rule, f"write {limit} or less")

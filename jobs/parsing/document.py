@@ -18,9 +18,9 @@ from jobs.parsing.parse_events import (
     MAX_KEY,
     MAX_NODES,
     MAX_NUMBER,
-    Event,
-    Fault,
-    Kind,
+    BadValue,
+    EventKind,
+    ParseEvent,
     too_deep,
     too_many,
 )
@@ -29,7 +29,9 @@ from jobs.parsing.yaml_events import yaml_events
 from jobs.places import Location, place_of, shown
 
 MAX_BITS = 4 * MAX_NUMBER
-HALF = Fault("half of a character", "Unicode text", "write the whole character, without \\ud800 to \\udfff")
+HALF = BadValue(
+    "half of a character", "Unicode text", "write the whole character, without \\ud800 to \\udfff"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def from_mapping(data: Mapping[Any, Any], name: str = "the spec") -> Document:
     return Document(_Copy(name).mapping(data, (), 0))
 
 
-def _built(events: list[Event], name: str) -> Document:
+def _built(events: list[ParseEvent], name: str) -> Document:
     builder = _Builder(events, name)
     data = builder.build(0, (), 0)[0] if events else None
     if not isinstance(data, dict):
@@ -79,7 +81,7 @@ class _Builder:
     """Builds plain data from events, aliases expanded within bounds. Methods give what they built and the
     index of the event behind it."""
 
-    def __init__(self, events: list[Event], name: str) -> None:
+    def __init__(self, events: list[ParseEvent], name: str) -> None:
         self.events, self.name = events, name
         self.lines: dict[Location, int] = {}
         self.written: dict[Location, str] = {}
@@ -87,7 +89,7 @@ class _Builder:
 
     def build(self, index: int, at: Location, depth: int) -> tuple[Any, int]:
         event = self.events[index]
-        if event.kind is Kind.ALIAS:
+        if event.kind is EventKind.ALIAS:
             return self.build(event.value, at, depth)[0], index + 1
         self.nodes += 1
         if depth > MAX_DEPTH:
@@ -95,11 +97,11 @@ class _Builder:
         if self.nodes > MAX_NODES:
             raise SpecError([too_many(place_of(at) or self.name, event.line)])
         self.lines[at] = event.line
-        if isinstance(event.value, Fault):
+        if isinstance(event.value, BadValue):
             self._refuse(at, event, event.value)
-        if event.kind is Kind.MAP:
+        if event.kind is EventKind.MAP:
             return self._map(index, at, depth)
-        if event.kind is Kind.LIST:
+        if event.kind is EventKind.LIST:
             return self._list(index, at, depth)
         if event.written is not None:
             self.written[at] = event.written
@@ -110,7 +112,7 @@ class _Builder:
     def _list(self, index: int, at: Location, depth: int) -> tuple[list[Any], int]:
         built: list[Any] = []
         index += 1
-        while self.events[index].kind is not Kind.END:
+        while self.events[index].kind is not EventKind.END:
             value, index = self.build(index, (*at, len(built)), depth + 1)
             built.append(value)
         return built, index + 1
@@ -119,36 +121,36 @@ class _Builder:
         built: dict[str, Any] = {}
         inherited: dict[str, Any] = {}
         index += 1
-        while self.events[index].kind is not Kind.END:
+        while self.events[index].kind is not EventKind.END:
             event, index = self._resolved(index), index
-            if event.kind is Kind.MERGE:
+            if event.kind is EventKind.MERGE:
                 merged, index = self._merged(index + 1, at, depth)
                 inherited |= merged
                 continue
             key = self._key(event, at)
             if key in built:
-                twice = Fault("this key stands twice", "unique keys", "remove one of the two")
+                twice = BadValue("this key stands twice", "unique keys", "remove one of the two")
                 self._refuse((*at, key), event, twice)
             self.nodes += 1
             built[key], index = self.build(index + 1, (*at, key), depth + 1)
         return {**inherited, **built}, index + 1
 
-    def _resolved(self, index: int) -> Event:
+    def _resolved(self, index: int) -> ParseEvent:
         event = self.events[index]
-        return self.events[event.value] if event.kind is Kind.ALIAS else event
+        return self.events[event.value] if event.kind is EventKind.ALIAS else event
 
-    def _key(self, event: Event, at: Location) -> str:
+    def _key(self, event: ParseEvent, at: Location) -> str:
         """A key is text. Raises SpecError; a mapping or list as a key ends the reading, too."""
         key = event.value
-        if event.kind in (Kind.MAP, Kind.LIST) or isinstance(key, Fault):
-            what = key.value if isinstance(key, Fault) else f"a {event.kind.name.lower()} as a key"
-            self._refuse(at, event, Fault(what, "keys are words", "write a word, or remove it"))
+        if event.kind in (EventKind.MAP, EventKind.LIST) or isinstance(key, BadValue):
+            what = key.value if isinstance(key, BadValue) else f"a {event.kind.name.lower()} as a key"
+            self._refuse(at, event, BadValue(what, "keys are words", "write a word, or remove it"))
         if not isinstance(key, str):
             meant = f"write {shown(event.written)}, in quotes, or remove it"
-            self._refuse(at, event, Fault(shown(key), "keys are words", meant))
+            self._refuse(at, event, BadValue(shown(key), "keys are words", meant))
         if len(key) > MAX_KEY:
             rule = f"at most {MAX_KEY} characters in a key"
-            self._refuse((*at, key), event, Fault(f"a key of {len(key)} characters", rule, "shorten it"))
+            self._refuse((*at, key), event, BadValue(f"a key of {len(key)} characters", rule, "shorten it"))
         if has_half(key):
             self._refuse(at, event, HALF)
         return key
@@ -160,12 +162,12 @@ class _Builder:
         merged: dict[str, Any] = {}
         for mapping in reversed(value if isinstance(value, list) else [value]):
             if not isinstance(mapping, dict):
-                fault = Fault(f"`<<` with {shown(mapping)}", "`<<` takes mappings", "remove the `<<`")
+                fault = BadValue(f"`<<` with {shown(mapping)}", "`<<` takes mappings", "remove the `<<`")
                 self._refuse(at, event, fault)
             merged |= mapping
         return merged, index
 
-    def _refuse(self, at: Location, event: Event, fault: Fault) -> NoReturn:
+    def _refuse(self, at: Location, event: ParseEvent, fault: BadValue) -> NoReturn:
         raise SpecError([Problem(place_of(at) or self.name, *fault, event.line)])
 
 
@@ -190,7 +192,7 @@ class _Copy:
             return self._string(value, at)
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
             rule = f"at most {MAX_NUMBER} digits in a number"
-            self._refuse(at, Fault(shown(value), rule, "write a smaller number"))
+            self._refuse(at, BadValue(shown(value), rule, "write a smaller number"))
         return value
 
     def mapping(self, value: Mapping[Any, Any], at: Location, depth: int) -> dict[str, Any]:
@@ -200,7 +202,7 @@ class _Copy:
                 what = shown(key) if not isinstance(key, str) else f"a key of {len(key)} characters"
                 rule = f"keys are words of at most {MAX_KEY} characters"
                 place = (*at, key) if isinstance(key, str) else at
-                self._refuse(place, Fault(what, rule, "write a word, or remove it"))
+                self._refuse(place, BadValue(what, rule, "write a word, or remove it"))
             self.nodes += 1
             built[self._string(key, at)] = self.value(item, (*at, key), depth + 1)
         return built
@@ -209,10 +211,10 @@ class _Copy:
         self.characters += len(value)
         if self.characters > MAX_FULL_BYTES:
             rule = f"at most {MAX_FULL_BYTES / 1e6:g} MB of text"
-            self._refuse(at, Fault("larger than a spec", rule, "split the job"))
+            self._refuse(at, BadValue("larger than a spec", rule, "split the job"))
         if has_half(value):
             self._refuse(at, HALF)
         return str(value)
 
-    def _refuse(self, at: Location, fault: Fault) -> NoReturn:
+    def _refuse(self, at: Location, fault: BadValue) -> NoReturn:
         raise SpecError([Problem(place_of(at) or self.name, *fault)])

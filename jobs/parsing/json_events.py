@@ -7,7 +7,7 @@ import re
 from typing import NoReturn
 
 from jobs.errors import Problem, SpecError
-from jobs.parsing.parse_events import MAX_NUMBER, Event, Events, Kind, long_number
+from jobs.parsing.parse_events import MAX_NUMBER, EventKind, Events, ParseEvent, long_number
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -23,7 +23,7 @@ _WORDS = {
 }
 
 
-def json_events(text: str, name: str) -> list[Event]:
+def json_events(text: str, name: str) -> list[ParseEvent]:
     """The events of one JSON value. Raises SpecError."""
     reader = _Reader(text, name)
     end = reader.space(reader.value(reader.space(0)))
@@ -46,26 +46,26 @@ class _Reader:
     def value(self, at: int) -> int:
         start = self.text[at : at + 1]
         if start == "{":
-            return self._items(at, Kind.MAP, "}")
+            return self._items(at, EventKind.MAP, "}")
         if start == "[":
-            return self._items(at, Kind.LIST, "]")
+            return self._items(at, EventKind.LIST, "]")
         if start == '"':
             return self._string(at)
         word = _WORD.match(self.text, at)
         if word:
-            self.events.add(Event(Kind.SCALAR, self._line_at(at), _WORDS[word[0]], word[0]))
+            self.events.add(ParseEvent(EventKind.SCALAR, self._line_at(at), _WORDS[word[0]], word[0]))
             return word.end()
         number = _NUMBER.match(self.text, at)
         if not number:
             self.refuse(at, "no value", "write text in double quotes, a number, true, false or null")
-        self.events.add(Event(Kind.SCALAR, self._line_at(at), _number(number), number[0]))
+        self.events.add(ParseEvent(EventKind.SCALAR, self._line_at(at), _number(number), number[0]))
         return number.end()
 
-    def _items(self, at: int, kind: Kind, close: str) -> int:
-        self.events.add(Event(kind, self._line_at(at)))
+    def _items(self, at: int, kind: EventKind, close: str) -> int:
+        self.events.add(ParseEvent(kind, self._line_at(at)))
         at = self.space(at + 1)
         while self.text[at : at + 1] != close:
-            if kind is Kind.MAP:
+            if kind is EventKind.MAP:
                 at = self._key(at)
             at = self.space(self.value(at))
             follows = self.text[at : at + 1]
@@ -91,7 +91,7 @@ class _Reader:
             value, end = _DECODER.raw_decode(self.text, at)
         except json.JSONDecodeError as error:
             self.refuse(error.pos, error.msg, "mend the text in quotes")
-        self.events.add(Event(Kind.SCALAR, self._line_at(at), value))
+        self.events.add(ParseEvent(EventKind.SCALAR, self._line_at(at), value))
         return int(end)
 
     def _line_at(self, at: int) -> int:

@@ -16,7 +16,7 @@ MAX_NUMBER = 100
 MAX_KEY = 200
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """What an event says."""
 
     MAP = 0
@@ -27,7 +27,7 @@ class Kind(IntEnum):
     ALIAS = 5
 
 
-class Fault(NamedTuple):
+class BadValue(NamedTuple):
     """A value that cannot be one: what stands there, what may, and what to write instead."""
 
     value: str
@@ -35,14 +35,14 @@ class Fault(NamedTuple):
     remedy: str
 
 
-class Event(NamedTuple):
+class ParseEvent(NamedTuple):
     """The start or end of a mapping or list, or a value, which starts on `line` (from 1).
 
-    `value` is plain data or a Fault, for an alias the index of the event that it stands for; `written` how
+    `value` is plain data or a BadValue, for an alias the index of the event that it stands for; `written` how
     the file spells what is no text.
     """
 
-    kind: Kind
+    kind: EventKind
     line: int
     value: Any = None
     written: str | None = None
@@ -53,15 +53,15 @@ class Events:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.found: list[Event] = []
+        self.found: list[ParseEvent] = []
         self._depth = self._count = 0
 
-    def add(self, event: Event) -> None:
+    def add(self, event: ParseEvent) -> None:
         """A value, an alias, or the beginning of a mapping or list."""
         self._count += 1
         if self._count > MAX_NODES:
             raise SpecError([too_many(self.name, event.line)])
-        if event.kind in (Kind.MAP, Kind.LIST):
+        if event.kind in (EventKind.MAP, EventKind.LIST):
             self._depth += 1
             if self._depth > MAX_DEPTH:
                 raise SpecError([too_deep(self.name, event.line)])
@@ -70,7 +70,7 @@ class Events:
     def end(self, line: int) -> None:
         """The innermost mapping or list ends."""
         self._depth -= 1
-        self.found.append(Event(Kind.END, line))
+        self.found.append(ParseEvent(EventKind.END, line))
 
 
 def too_deep(name: str, line: int | None = None) -> Problem:
@@ -84,7 +84,9 @@ def too_many(name: str, line: int | None = None) -> Problem:
     return Problem(name, "too many values", limit, "use `repeat` or `matrix`, or split the job", line)
 
 
-def long_number(text: str) -> Fault:
+def long_number(text: str) -> BadValue:
     """For a number that nobody can mean."""
     rule = f"at most {MAX_NUMBER} characters in a number"
-    return Fault(f"a number of {len(text)} characters", rule, "shorten it, or put it in quotes if it is text")
+    return BadValue(
+        f"a number of {len(text)} characters", rule, "shorten it, or put it in quotes if it is text"
+    )

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from jobs.errors import Problem, SpecError
-from jobs.parsing.parse_events import MAX_NUMBER, Event, Events, Fault, Kind, long_number
+from jobs.parsing.parse_events import MAX_NUMBER, BadValue, EventKind, Events, ParseEvent, long_number
 from jobs.places import shown
 
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,7 +52,7 @@ _NUMBER = re.compile(f"^(?:{_INT.pattern}|{_FLOAT.pattern})$")
 _Dumper.add_implicit_resolver(_CORE + "float", _NUMBER, list("+-.0123456789"))
 
 
-def yaml_events(text: str, name: str) -> list[Event]:
+def yaml_events(text: str, name: str) -> list[ParseEvent]:
     """The events of one YAML document; none where it is empty. Raises SpecError."""
     directive = re.search(r"^%TAG\b", text, re.MULTILINE)
     if directive:
@@ -83,15 +83,15 @@ class _Reader:
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            self.events.add(Event(Kind.ALIAS, line, self._target(event)))
+            self.events.add(ParseEvent(EventKind.ALIAS, line, self._target(event)))
         elif isinstance(event, yaml.ScalarEvent):
             self._anchor(event)
             self.events.add(_scalar(event, line))
         elif isinstance(event, yaml.CollectionStartEvent):
             self._anchor(event)
-            kind = Kind.MAP if isinstance(event, yaml.MappingStartEvent) else Kind.LIST
+            kind = EventKind.MAP if isinstance(event, yaml.MappingStartEvent) else EventKind.LIST
             self.events.add(
-                Event(kind, line, _tag_fault(event.tag, "plain lists and mappings", "map", "seq"))
+                ParseEvent(kind, line, _tag_fault(event.tag, "plain lists and mappings", "map", "seq"))
             )
         elif isinstance(event, yaml.CollectionEndEvent):
             self.events.end(line)
@@ -113,14 +113,14 @@ class _Reader:
         return self._anchors[anchor]
 
 
-def _scalar(event: yaml.ScalarEvent, line: int) -> Event:
+def _scalar(event: yaml.ScalarEvent, line: int) -> ParseEvent:
     if event.tag is None and event.implicit[0]:
         if event.value == "<<":
-            return Event(Kind.MERGE, line, "<<")
+            return ParseEvent(EventKind.MERGE, line, "<<")
         value = _resolved(event.value)
     else:
         value = _tagged(event)
-    return Event(Kind.SCALAR, line, value, None if isinstance(value, str) else event.value)
+    return ParseEvent(EventKind.SCALAR, line, value, None if isinstance(value, str) else event.value)
 
 
 def _tagged(event: yaml.ScalarEvent) -> Any:
@@ -132,15 +132,15 @@ def _tagged(event: yaml.ScalarEvent) -> Any:
     if fault is not None:
         return fault
     value = _resolved(event.value)
-    if isinstance(value, Fault) or type(value) in _TYPES[kind]:
+    if isinstance(value, BadValue) or type(value) in _TYPES[kind]:
         return float(value) if kind == "float" and isinstance(value, int) else value
-    return Fault(shown(event.value), _SCALAR_RULE, "remove the tag, or put the value in quotes")
+    return BadValue(shown(event.value), _SCALAR_RULE, "remove the tag, or put the value in quotes")
 
 
-def _tag_fault(tag: str | None, rule: str, *known: str) -> Fault | None:
+def _tag_fault(tag: str | None, rule: str, *known: str) -> BadValue | None:
     if tag in (None, "!", *(_CORE + kind for kind in known)):
         return None
-    return Fault(f"the tag {shown(tag)}", rule, "remove the tag")
+    return BadValue(f"the tag {shown(tag)}", rule, "remove the tag")
 
 
 def _resolved(text: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jobs.frames import TEMPORAL, latents_of
 from jobs.places import Location, place_of
 from jobs.planning.expand import Variant, setting, variants
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
 from jobs.spec.job import JobSpec
 
@@ -21,13 +21,13 @@ FRAME_DEFAULTS: tuple[Location, ...] = tuple(
 )
 
 
-def check_chains(spec: JobSpec) -> Iterator[Finding]:
+def check_chains(spec: JobSpec) -> Iterator[BrokenRule]:
     """Overlaps fit the chunk before, prompts are there, and the first chunk has something to extend."""
     for variant in variants(spec):
         yield from _check_chain(variant)
 
 
-def _check_chain(variant: Variant) -> Iterator[Finding]:
+def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
     video: Location = ("videos", variant.index)
     limit: int | None = None
     before: Location = (*video, "source")
@@ -35,7 +35,7 @@ def _check_chain(variant: Variant) -> Iterator[Finding]:
         here = (*video, "chunks", index, "generate" if chunk.generate else "extend")
         if not setting(chunk.settings, variant.defaults, "prompt"):
             rule = "every chunk has a prompt, its own or that of `defaults`"
-            yield Finding(
+            yield BrokenRule(
                 (*here, "prompt"), "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
             )
         if chunk.generate is not None:
@@ -43,7 +43,9 @@ def _check_chain(variant: Variant) -> Iterator[Finding]:
         elif chunk.extend is not None:
             if index == 0 and variant.video.source is None:
                 remedy = "start with a `generate`, or give the video a `source`"
-                yield Finding(here, "the first chunk", "an extend has something to extend", remedy, (before,))
+                yield BrokenRule(
+                    here, "the first chunk", "an extend has something to extend", remedy, (before,)
+                )
             yield from _check_overlaps(variant, chunk.extend, limit, here, before)
             limit = setting(chunk.extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
         before = here
@@ -51,7 +53,7 @@ def _check_chain(variant: Variant) -> Iterator[Finding]:
 
 def _check_overlaps(
     variant: Variant, extend: Extend, limit: int | None, here: Location, before: Location
-) -> Iterator[Finding]:
+) -> Iterator[BrokenRule]:
     """Overlap against the chunk before, and, for repetitions, against the extend itself; in latents."""
     overlap = setting(extend, variant.defaults, "overlap_frames") // TEMPORAL
     own_limit = setting(extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
@@ -66,9 +68,9 @@ def _check_overlaps(
 
 def _overlap_finding(
     place: Location, overlap: int, limit: int, what: str, depends: tuple[Location, ...]
-) -> Finding:
+) -> BrokenRule:
     longest = limit * TEMPORAL
-    return Finding(
+    return BrokenRule(
         place,
         f"{overlap * TEMPORAL} frames",
         f"the blended overlap is no longer than {what}: at most {longest} frames",
@@ -82,13 +84,13 @@ def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Loca
     return (*here, field) if field in chunk.model_fields_set else here
 
 
-def check_length(spec: JobSpec) -> Iterator[Finding]:
+def check_length(spec: JobSpec) -> Iterator[BrokenRule]:
     """No film is longer than a player can count."""
     for variant in variants(spec):
         frames = sum(frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
         if frames > MAX_FILM_FRAMES:
             rule = f"at most {MAX_FILM_FRAMES} frames in a film"
-            yield Finding(("videos", variant.index, "chunks"), f"{frames} frames", rule, "split the film")
+            yield BrokenRule(("videos", variant.index, "chunks"), f"{frames} frames", rule, "split the film")
 
 
 def frames_at_most(chunk: Chunk, defaults: Defaults) -> int:

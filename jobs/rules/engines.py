@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobs.places import Location, shown
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.rules.guiders import check_guider
 from jobs.spec.fields import all_settings
 from jobs.spec.job import JobSpec
@@ -16,7 +16,7 @@ DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "re
 GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 
 
-def check_audio(spec: JobSpec) -> Iterator[Finding]:
+def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
     """ComfyUI's core has the audio VAE as a file of its own. Whether a model makes sound, its file says
     (`model_contents`)."""
     engine = spec.engine
@@ -28,10 +28,12 @@ def check_audio(spec: JobSpec) -> Iterator[Finding]:
         if engine.name == "comfyui" and engine.audio_vae is None:
             rule = f"`engine.audio_vae` is needed for audio mode {video.audio.mode}"
             depends = (*depends, ("engine", "audio_vae"))
-            yield Finding(place, video.audio.mode, rule, "name the audio VAE, or write `mode: mux`", depends)
+            yield BrokenRule(
+                place, video.audio.mode, rule, "name the audio VAE, or write `mode: mux`", depends
+            )
 
 
-def check_samplers(spec: JobSpec) -> Iterator[Finding]:
+def check_samplers(spec: JobSpec) -> Iterator[BrokenRule]:
     """Guiders that the engine has, and samplers of the diffusers engine. Those of ComfyUI differ between its
     versions: its first worker tells them before anything is rendered."""
     engine = spec.engine.name
@@ -45,12 +47,12 @@ def check_samplers(spec: JobSpec) -> Iterator[Finding]:
             yield from check_guider(settings.guider, (*location, "guider"), engine)
 
 
-def _unknown_choice(engine: str, location: Location, value: str, known: tuple[str, ...]) -> Finding:
+def _unknown_choice(engine: str, location: Location, value: str, known: tuple[str, ...]) -> BrokenRule:
     rule = f"the {engine} engine has {', '.join(known)}"
-    return Finding(location, shown(value), rule, "write one of these", (("engine", "name"),))
+    return BrokenRule(location, shown(value), rule, "write one of these", (("engine", "name"),))
 
 
-def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
+def check_upscaler(spec: JobSpec) -> Iterator[BrokenRule]:
     """An upscale stage needs an upsampler; only the bundled model brings its own."""
     engine = spec.engine
     if spec.upscale is None or engine.name == "fake" or engine.upscale_model is not None:
@@ -60,4 +62,6 @@ def check_upscaler(spec: JobSpec) -> Iterator[Finding]:
         depends = tuple(
             ("engine", field) for field in ("name", "checkpoint", "diffusion_model", "upscale_model")
         )
-        yield Finding(("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends)
+        yield BrokenRule(
+            ("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends
+        )

@@ -10,7 +10,7 @@ from jobs.formats import CONTAINERS, containers_of
 from jobs.places import shown
 from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import check_audio, check_samplers, check_upscaler
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_names, check_output_url
 from jobs.rules.recipes import check_recipe
@@ -24,10 +24,10 @@ MAX_CHUNKS = 100_000
 ANY_MACHINE_GPUS = 1e9
 
 
-Rule = Callable[[JobSpec], Iterator[Finding]]
+Rule = Callable[[JobSpec], Iterator[BrokenRule]]
 
 
-def find_faults(spec: JobSpec) -> list[Finding]:
+def find_faults(spec: JobSpec) -> list[BrokenRule]:
     """Every broken rule, each place once. Rules on whole films run only where the matrix can be unrolled."""
     found = [finding for rule in (check_matrix, check_amount) for finding in rule(spec)]
     unrolled = () if found else FILM_RULES
@@ -35,12 +35,12 @@ def find_faults(spec: JobSpec) -> list[Finding]:
     return list({finding.location: finding for finding in reversed(found)}.values())[::-1]
 
 
-def check_amount(spec: JobSpec) -> Iterator[Finding]:
+def check_amount(spec: JobSpec) -> Iterator[BrokenRule]:
     """Bounds on what one job may unroll to."""
     combinations = math.prod(len(values) for values in spec.matrix.values())
     videos = combinations * len(spec.videos)
     if videos > MAX_VIDEOS:
-        yield Finding(
+        yield BrokenRule(
             ("matrix",), f"{videos} videos", f"at most {MAX_VIDEOS} videos in a job", "split the job"
         )
         return
@@ -48,29 +48,33 @@ def check_amount(spec: JobSpec) -> Iterator[Finding]:
     if combinations * sum(per_video) > MAX_CHUNKS:
         longest = per_video.index(max(per_video))
         value = f"{combinations * sum(per_video)} chunks in the job"
-        yield Finding(("videos", longest, "chunks"), value, f"at most {MAX_CHUNKS} in a job", "split the job")
+        yield BrokenRule(
+            ("videos", longest, "chunks"), value, f"at most {MAX_CHUNKS} in a job", "split the job"
+        )
 
 
 def _repeat(chunk: Chunk) -> int:
     return chunk.extend.repeat if chunk.extend else 1
 
 
-def check_format(spec: JobSpec) -> Iterator[Finding]:
+def check_format(spec: JobSpec) -> Iterator[BrokenRule]:
     """Codec and sound fit the container."""
     output, container = spec.output, CONTAINERS[spec.output.container]
     if output.codec is not None and output.codec not in container.codecs:
         rule = f"{output.container} takes {', '.join(container.codecs)}"
         fits = " or ".join(containers_of(output.codec))
         remedy = f"write `codec: {container.codecs[0]}`, or `container: {fits}`"
-        yield Finding(("output", "codec"), shown(output.codec), rule, remedy, (("output", "container"),))
+        yield BrokenRule(("output", "codec"), shown(output.codec), rule, remedy, (("output", "container"),))
     for index, video in enumerate(spec.videos):
         if video.audio is not None and container.audio is None:
             rule = f"a {output.container} has no sound"
             depends = (("output", "container"),)
-            yield Finding(("videos", index, "audio"), video.audio.mode, rule, "use mp4, mov or mkv", depends)
+            yield BrokenRule(
+                ("videos", index, "audio"), video.audio.mode, rule, "use mp4, mov or mkv", depends
+            )
 
 
-def check_topology(spec: JobSpec) -> Iterator[Finding]:
+def check_topology(spec: JobSpec) -> Iterator[BrokenRule]:
     """The topology parses and hosts every stage; how many GPUs there are is known only later."""
     if spec.run.topology == AUTO:
         return
@@ -79,12 +83,14 @@ def check_topology(spec: JobSpec) -> Iterator[Finding]:
         topology = parse_topology(spec.run.topology, Machine(gpus=ANY_MACHINE_GPUS))
     except UsageError as error:
         problem = error.problems[0]
-        yield Finding(place, value, problem.rule, problem.remedy)
+        yield BrokenRule(place, value, problem.rule, problem.remedy)
         return
     missing = topology.missing(stages_of(spec))
     if missing:
         rule = f"the job needs {', '.join(missing)}, which none of these workers hosts"
-        yield Finding(place, value, rule, f"add `{missing[0]}=1`, or write `mono` or `auto`", (("upscale",),))
+        yield BrokenRule(
+            place, value, rule, f"add `{missing[0]}=1`, or write `mono` or `auto`", (("upscale",),)
+        )
 
 
 def stages_of(spec: JobSpec) -> frozenset[Stage]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.places import Location, shown
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.spec.job import JobSpec
 
@@ -18,13 +18,13 @@ PARTS = ("text_encoder", "transformer", "vae", "latent_upsampler")
 IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
 
 
-def check_input_files(spec: JobSpec) -> Iterator[Finding]:
+def check_input_files(spec: JobSpec) -> Iterator[BrokenRule]:
     """Images, sounds, source material and fault scripts exist and can be read."""
     for location, path in input_paths(spec):
         fault = _file_fault(Path(path))
         if fault:
             rule = "a readable file; paths are relative to the spec"
-            yield Finding(location, f"{shown(path)} {fault}", rule, "give the path of an existing file")
+            yield BrokenRule(location, f"{shown(path)} {fault}", rule, "give the path of an existing file")
 
 
 def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
@@ -61,7 +61,7 @@ def _is_folder(path: Path) -> bool:
     return is_there(path) and path.is_dir()
 
 
-def check_models(spec: JobSpec) -> Iterator[Finding]:
+def check_models(spec: JobSpec) -> Iterator[BrokenRule]:
     """Model files that the spec names by path exist; hub ids and ComfyUI names are left to the engine."""
     for location, reference in model_references(spec):
         fault = _model_fault(spec.engine.name, reference)
@@ -69,7 +69,9 @@ def check_models(spec: JobSpec) -> Iterator[Finding]:
             rule = "a model file or folder" + (
                 "" if spec.engine.name == "comfyui" else ", or a hub id `owner/name`"
             )
-            yield Finding(location, f"{shown(reference)} {fault}", rule, "give the path of an existing model")
+            yield BrokenRule(
+                location, f"{shown(reference)} {fault}", rule, "give the path of an existing model"
+            )
 
 
 def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
@@ -95,7 +97,7 @@ def _model_fault(engine: str, reference: str) -> str:
     return "" if hub_id else "does not exist"
 
 
-def check_text_encoder(spec: JobSpec) -> Iterator[Finding]:
+def check_text_encoder(spec: JobSpec) -> Iterator[BrokenRule]:
     """The diffusers engine reads its text encoder and tokenizer from one folder, and a projection from files
     behind it; ComfyUI takes files."""
     if spec.engine.name != "diffusers":
@@ -107,17 +109,17 @@ def check_text_encoder(spec: JobSpec) -> Iterator[Finding]:
         if number == 0 and is_file:
             rule = "with diffusers a folder or hub id that holds `text_encoder/` and `tokenizer/`"
             remedy = "give such a folder or hub id, or write `engine.name: comfyui`, which takes the file"
-            yield Finding(place, f"{shown(reference)} names a file", rule, remedy, depends)
+            yield BrokenRule(place, f"{shown(reference)} names a file", rule, remedy, depends)
         elif number and not is_file:
             rule = "with diffusers one folder or hub id, and files of LTX-2's projection behind it"
-            yield Finding(place, f"{shown(reference)} names no file", rule, "give one folder", depends)
+            yield BrokenRule(place, f"{shown(reference)} names no file", rule, "give one folder", depends)
 
 
 def _names_a_file(path: Path) -> bool:
     return path.is_file() if is_there(path) else path.suffix.lower() in WEIGHTS
 
 
-def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:
+def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[BrokenRule]:
     """Pickled weights run code when they are loaded: only the command line can allow them."""
     if allow_pickle:
         return
@@ -126,17 +128,17 @@ def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[Finding]:
     for location, reference in (*model_references(spec), *sources):
         if reference.lower().endswith(PICKLED):
             remedy = "convert it to .safetensors, or pass --allow-pickle if you trust it"
-            yield Finding(location, shown(reference), rule, remedy)
+            yield BrokenRule(location, shown(reference), rule, remedy)
 
 
-def check_folders(spec: JobSpec) -> Iterator[Finding]:
+def check_folders(spec: JobSpec) -> Iterator[BrokenRule]:
     """Of a folder of parts, safetensors alone are loaded, whatever the command line allows."""
     for location, reference in model_references(spec):
         for folder in (Path(reference), *(Path(reference, part) for part in PARTS)):
             if pickled := pickled_weights(folder):
                 remedy = f"convert {shown(str(pickled))} to .safetensors"
                 rule = "a folder of `.safetensors`: pickled files can run code"
-                yield Finding(location, f"{shown(reference)} holds {pickled.name}", rule, remedy)
+                yield BrokenRule(location, f"{shown(reference)} holds {pickled.name}", rule, remedy)
                 break
 
 

@@ -10,7 +10,7 @@ from jobs.places import Location, place_of
 
 
 @dataclass(frozen=True)
-class Finding:
+class BrokenRule:
     """A broken rule at `location`; `depends` are other places whose values led to it."""
 
     location: Location
@@ -37,7 +37,7 @@ class FaultyPlaces:
         return location in self._above or any(prefix in self._faulty for prefix in _prefixes(location))
 
 
-def not_caused_by(faulty: Iterable[Location], findings: Iterable[Finding]) -> list[Finding]:
+def not_caused_by(faulty: Iterable[Location], findings: Iterable[BrokenRule]) -> list[BrokenRule]:
     """Findings that neither stand at a faulty place nor follow from one."""
     places = FaultyPlaces(faulty)
     return [

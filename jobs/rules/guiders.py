@@ -8,13 +8,13 @@ from typing import Any
 
 from jobs.places import Location, nearest, shown
 from jobs.planning.params import COMFYUI_PARAMS, GUIDER_PARAMS
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.chunk import Guider
 
 SPACES = ("denoised", "velocity")
 
 
-def check_guider(guider: Guider, location: Location, engine: str) -> Iterator[Finding]:
+def check_guider(guider: Guider, location: Location, engine: str) -> Iterator[BrokenRule]:
     """The parameters of a guider that the engines have; `location` is that of the guider."""
     known = _known(guider.name, engine)
     if known is None:
@@ -27,9 +27,9 @@ def check_guider(guider: Guider, location: Location, engine: str) -> Iterator[Fi
             yield _unknown(guider.name, key, value, place, known, engine)
         elif count and key != "levels" and (values := _values(key, value)) not in (1, count):
             rule = f"one value, or {count}: one for each of `levels`"
-            yield Finding(place, f"{values} values", rule, "write as many", ((*location, "params"),))
+            yield BrokenRule(place, f"{values} values", rule, "write as many", ((*location, "params"),))
         elif fault := _fault(key, value, count):
-            yield Finding(place, shown(value), *fault)
+            yield BrokenRule(place, shown(value), *fault)
 
 
 def _known(guider: str, engine: str) -> tuple[str, ...] | None:
@@ -41,10 +41,10 @@ def _known(guider: str, engine: str) -> tuple[str, ...] | None:
 
 def _unknown(
     guider: str, key: str, value: Any, place: Location, known: tuple[str, ...], engine: str
-) -> Finding:
+) -> BrokenRule:
     near = nearest(key, known)
     rule = f"the guider {guider} of the {engine} engine takes {', '.join(known) or 'no parameters'}"
-    return Finding(place, shown(value), rule, f"did you mean `{near}`?" if near else f"remove `{key}`")
+    return BrokenRule(place, shown(value), rule, f"did you mean `{near}`?" if near else f"remove `{key}`")
 
 
 def _is_list(key: str, value: Any) -> bool:

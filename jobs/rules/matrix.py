@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from jobs.places import Location, nearest, shown
 from jobs.rules.explain import explain
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.chunk import MAX_PROMPT, Defaults
 from jobs.spec.fields import all_settings
 from jobs.spec.job import JobSpec
@@ -19,7 +19,7 @@ from jobs.spec.job import JobSpec
 PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,63})\}")
 
 
-def check_matrix(spec: JobSpec) -> Iterator[Finding]:
+def check_matrix(spec: JobSpec) -> Iterator[BrokenRule]:
     """Keys are fields of `defaults` or words in a prompt; values are legal for them."""
     for key, values in spec.matrix.items():
         if key in Defaults.model_fields:
@@ -31,7 +31,7 @@ def check_matrix(spec: JobSpec) -> Iterator[Finding]:
             near = nearest(key, (*Defaults.model_fields, *_placeholders(spec)))
             remedy = f"did you mean `{near}`?" if near else f"write {{{key}}} into a prompt, or remove it"
             depends = tuple(location for location, _ in _prompts(spec))
-            yield Finding(("matrix", key), shown(values), rule, remedy, depends)
+            yield BrokenRule(("matrix", key), shown(values), rule, remedy, depends)
         else:
             yield from _check_words(key, values)
 
@@ -43,7 +43,7 @@ def _lacks_prompt(spec: JobSpec) -> bool:
     return not all(chunk.settings.prompt for video in spec.videos for chunk in video.chunks)
 
 
-def check_placeholders(spec: JobSpec) -> Iterator[Finding]:
+def check_placeholders(spec: JobSpec) -> Iterator[BrokenRule]:
     """Every `{word}` in a prompt is a word of the matrix; the model would read the braces."""
     words = [key for key in spec.matrix if key not in Defaults.model_fields]
     for location, text in _prompts(spec):
@@ -54,10 +54,10 @@ def check_placeholders(spec: JobSpec) -> Iterator[Finding]:
             rule = f"a {{word}} in a prompt stands for a word of `matrix`; {listed}"
             other = f"add `{unknown[0]}` to `matrix`, or write it without braces"
             remedy = f"did you mean {{{near}}}?" if near else other
-            yield Finding(location, f"{{{unknown[0]}}}", rule, remedy, (("matrix",),))
+            yield BrokenRule(location, f"{{{unknown[0]}}}", rule, remedy, (("matrix",),))
 
 
-def check_filled(spec: JobSpec) -> Iterator[Finding]:
+def check_filled(spec: JobSpec) -> Iterator[BrokenRule]:
     """A prompt stays one with the longest words of the matrix in it, the words in these words included."""
     words = {
         key: [str(value) for value in values]
@@ -69,7 +69,7 @@ def check_filled(spec: JobSpec) -> Iterator[Finding]:
         if characters > MAX_PROMPT:
             rule = f"at most {MAX_PROMPT} characters with the words of `matrix` put in"
             remedy = "name the words less often, or shorten them"
-            yield Finding(location, f"up to {characters} characters", rule, remedy, (("matrix",),))
+            yield BrokenRule(location, f"up to {characters} characters", rule, remedy, (("matrix",),))
 
 
 def _filled_characters(text: str, words: Mapping[str, Sequence[str]]) -> int:
@@ -86,22 +86,22 @@ def _placeholders(spec: JobSpec) -> list[str]:
     return [word for _, text in _prompts(spec) for word in PLACEHOLDER.findall(text)]
 
 
-def _check_matrix_values(key: str, values: tuple[Any, ...]) -> Iterator[Finding]:
+def _check_matrix_values(key: str, values: tuple[Any, ...]) -> Iterator[BrokenRule]:
     for index, value in enumerate(values):
         try:
             Defaults.model_validate({key: value})
         except ValidationError as error:
             problem = next(iter(explain(error, {key: value}).values()))
-            yield Finding(("matrix", key, index), problem.value, problem.rule, problem.remedy)
+            yield BrokenRule(("matrix", key, index), problem.value, problem.rule, problem.remedy)
 
 
-def _check_words(key: str, values: tuple[Any, ...]) -> Iterator[Finding]:
+def _check_words(key: str, values: tuple[Any, ...]) -> Iterator[BrokenRule]:
     for index, value in enumerate(values):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if (isinstance(value, str) and len(value) <= 2000) or (number and math.isfinite(value)):
             continue
         rule = "text or a number to put into the prompt"
-        yield Finding(("matrix", key, index), shown(value), rule, "put it in quotes")
+        yield BrokenRule(("matrix", key, index), shown(value), rule, "put it in quotes")
 
 
 def _prompts(spec: JobSpec) -> Iterator[tuple[Location, str]]:

@@ -17,7 +17,7 @@ from jobs.planning.facts import ImageFact, Probes, SoundFact, SourceFacts
 from jobs.planning.plan import source_plan
 from jobs.rules.chains import frames_at_most
 from jobs.rules.files import IMAGE_FIELDS, input_paths
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.job import JobSpec
 
 MOST_SAID = 300
@@ -28,7 +28,7 @@ Fact = TypeVar("Fact")
 
 def check_media(
     spec: JobSpec, probes: Probes, skip: Collection[Location], facts: SourceFacts
-) -> tuple[list[Finding], SourceFacts]:
+) -> tuple[list[BrokenRule], SourceFacts]:
     """Files that are no image or hold no sound, and the facts with those of the others; each path is looked
     into once. `skip` is known to be faulty. Sounds are decoded as far as films play them.
     """
@@ -59,7 +59,7 @@ class _Looks:
     """Looks into files, each once, and remembers what was found of each and what is wrong with it."""
 
     def __init__(self) -> None:
-        self.findings: list[Finding] = []
+        self.findings: list[BrokenRule] = []
         self._faults: dict[str, str] = {}
 
     def into(
@@ -78,7 +78,7 @@ class _Looks:
                 self._faults[path] = said(error, path)
         if self._faults[path]:
             fault = f"{shown(path)}: {self._faults[path]}"
-            self.findings.append(Finding(location, fault, rule, "give another file"))
+            self.findings.append(BrokenRule(location, fault, rule, "give another file"))
 
 
 def said(error: Exception, path: str) -> str:

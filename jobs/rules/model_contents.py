@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobs.places import Location, shown
 from jobs.rules.files import model_references
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.spec.engine import EngineConfig
 from jobs.spec.job import JobSpec
@@ -19,7 +19,7 @@ from jobs.weights.use import PARTS, folder_of, lora_misuse, misuse
 ENGINE: Location = ("engine", "name")
 
 
-def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location]) -> Iterator[Finding]:
+def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location]) -> Iterator[BrokenRule]:
     """What is wrong with the model files that are on this machine; `bundled` is the file of the bundled
     model, `skip` is known to be faulty."""
     engine = spec.engine
@@ -36,7 +36,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         wrong = misuse(path, field, engine.name) if field in PARTS else None
         if wrong is not None:
             faulty = True
-            yield Finding(location, shown(str(path)), wrong.rule, wrong.remedy, (ENGINE,))
+            yield BrokenRule(location, shown(str(path)), wrong.rule, wrong.remedy, (ENGINE,))
     if not faulty:
         yield from _whole(engine, here)
         yield from _sound(spec, here, bundled)
@@ -49,7 +49,7 @@ def _is_seen(path: Path) -> bool:
     return is_there(path) and (path.is_dir() or path.suffix.lower() in (*SAFE, GGUF))
 
 
-def _whole(engine: EngineConfig, here: dict[Location, Path]) -> Iterator[Finding]:
+def _whole(engine: EngineConfig, here: dict[Location, Path]) -> Iterator[BrokenRule]:
     """Parts that no file holds. A diffusers folder may be one component alone."""
     named = ("engine", "checkpoint") if engine.checkpoint else ("engine", "diffusion_model")
     path = here.get(named)
@@ -58,13 +58,13 @@ def _whole(engine: EngineConfig, here: dict[Location, Path]) -> Iterator[Finding
     depends = (ENGINE, named)
     if engine.vae is None and not _holds(path, "vae"):
         rule = f"{path.name} holds no VAE, and frames are made by one"
-        yield Finding(("engine", "vae"), "not given", rule, "name the VAE of the same release", depends)
+        yield BrokenRule(("engine", "vae"), "not given", rule, "name the VAE of the same release", depends)
     if not engine.text_encoders and not _holds(path, "text_encoder"):
         rule = f"{path.name} holds no text encoder, and prompts are read by one"
-        yield Finding(("engine", "text_encoder"), "not given", rule, _encoder_remedy(engine), depends)
+        yield BrokenRule(("engine", "text_encoder"), "not given", rule, _encoder_remedy(engine), depends)
 
 
-def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> Iterator[Finding]:
+def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> Iterator[BrokenRule]:
     """Sound that the model hears or makes needs one that can. ComfyUI's core knows models that this does
     not."""
     engine = spec.engine
@@ -77,7 +77,7 @@ def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> I
     for index, video in enumerate(spec.videos):
         if video.audio is not None and video.audio.mode != "mux":
             rule, remedy = f"{path.name} makes no sound", "write `mode: mux`, or name an LTX-2 checkpoint"
-            yield Finding(("videos", index, "audio"), video.audio.mode, rule, remedy, (ENGINE, named))
+            yield BrokenRule(("videos", index, "audio"), video.audio.mode, rule, remedy, (ENGINE, named))
 
 
 def _encoder_remedy(engine: EngineConfig) -> str:
@@ -92,7 +92,7 @@ def _holds(path: Path, part: str) -> bool:
     return part in describe(path).parts
 
 
-def _loras(engine: EngineConfig, here: dict[Location, Path], bundled: Path | None) -> Iterator[Finding]:
+def _loras(engine: EngineConfig, here: dict[Location, Path], bundled: Path | None) -> Iterator[BrokenRule]:
     """LoRAs whose keys do not all change the model."""
     named: Location = ("engine", "diffusion_model") if engine.diffusion_model else ("engine", "checkpoint")
     model = here.get(named) if engine.checkpoint or engine.diffusion_model else bundled
@@ -101,7 +101,7 @@ def _loras(engine: EngineConfig, here: dict[Location, Path], bundled: Path | Non
     for location, path in here.items():
         wrong = lora_misuse(path, model, engine.name) if location[1] == "loras" else None
         if wrong is not None:
-            yield Finding(location, shown(str(path)), wrong.rule, wrong.remedy, (named,))
+            yield BrokenRule(location, shown(str(path)), wrong.rule, wrong.remedy, (named,))
 
 
 def _readable(model: Path) -> bool:

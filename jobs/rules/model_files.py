@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobs.places import shown
 from jobs.rules.files import PARTS, PICKLED, model_references, pickled_weights
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.spec.job import JobSpec
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights, shards
@@ -15,7 +15,7 @@ from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights, shards
 RULE = "a whole model file, .safetensors or .gguf, or a folder of them"
 
 
-def check_model_files(spec: JobSpec) -> Iterator[Finding]:
+def check_model_files(spec: JobSpec) -> Iterator[BrokenRule]:
     """Files and folders on this machine are whole and of a kind that engines read."""
     if spec.engine.name == "fake":
         return
@@ -23,7 +23,7 @@ def check_model_files(spec: JobSpec) -> Iterator[Finding]:
         path = Path(reference)
         fault = model_fault(path) if is_there(path) else ""
         if fault:
-            yield Finding(location, f"{shown(reference)}: {fault}", RULE, "download or copy it again")
+            yield BrokenRule(location, f"{shown(reference)}: {fault}", RULE, "download or copy it again")
 
 
 def model_fault(path: Path) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from jobs.places import Location
 from jobs.planning.expand import Variant, variants
 from jobs.planning.facts import PromptFault, PromptReader
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.chunk import Extend, Generate
 from jobs.spec.job import JobSpec
 
@@ -25,7 +25,7 @@ def uses_bundled_words(spec: JobSpec) -> bool:
     return engine.name != "fake" and not any(named)
 
 
-def check_prompts(spec: JobSpec, read: PromptReader) -> Iterator[Finding]:
+def check_prompts(spec: JobSpec, read: PromptReader) -> Iterator[BrokenRule]:
     """Every prompt as it will be rendered can be read; what cannot is named where it is written."""
     remembered = cache(read)
     for variant in variants(spec):
@@ -38,7 +38,7 @@ def check_prompts(spec: JobSpec, read: PromptReader) -> Iterator[Finding]:
 
 def _check_text(
     spec: JobSpec, variant: Variant, at: tuple[Location, Generate | Extend, str], read: PromptReader
-) -> Iterator[Finding]:
+) -> Iterator[BrokenRule]:
     here, settings, field = at
     own = field in settings.model_fields_set
     text = getattr(settings if own else variant.defaults, field) or ""
@@ -50,9 +50,9 @@ def _check_text(
     place = (*here, field) if own else _default_place(spec, variant, field)
     if written is not None or not words:
         worst = written or fault
-        yield Finding(place, worst.value, worst.rule, worst.remedy, (ENGINE,))
+        yield BrokenRule(place, worst.value, worst.rule, worst.remedy, (ENGINE,))
     for location, found in words:
-        yield Finding(location, found.value, found.rule, found.remedy, (place, ENGINE))
+        yield BrokenRule(location, found.value, found.rule, found.remedy, (place, ENGINE))
 
 
 def _faulty_words(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from jobs.places import nearest, shown
 from jobs.recipes.recipe import find_recipe, recipes
-from jobs.rules.findings import Finding
+from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.spec.job import JobSpec
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault
 
 
-def check_recipe_model(spec: JobSpec) -> Iterator[Finding]:
+def check_recipe_model(spec: JobSpec) -> Iterator[BrokenRule]:
     """The checkpoint is a model of the recipe, as far as its header says what it is."""
     recipe = find_recipe(spec.recipe.name) if spec.recipe else None
     for field in ("checkpoint", "diffusion_model"):
@@ -28,7 +28,7 @@ def check_recipe_model(spec: JobSpec) -> Iterator[Finding]:
             rule = f"the recipe {recipe.name} is for {recipe.family} {recipe.size} {recipe.variant}"
             remedy = "`farm init --checkpoint` writes a spec with the recipe of the file"
             place = ("engine", field)
-            yield Finding(place, f"{Path(named).name} is {' '.join(wrong)}", rule, remedy, (("recipe",),))
+            yield BrokenRule(place, f"{Path(named).name} is {' '.join(wrong)}", rule, remedy, (("recipe",),))
 
 
 def _described(path: Path) -> Description | None:
@@ -39,7 +39,7 @@ def _described(path: Path) -> Description | None:
         return None
 
 
-def check_recipe(spec: JobSpec) -> Iterator[Finding]:
+def check_recipe(spec: JobSpec) -> Iterator[BrokenRule]:
     """The recipe exists, the engine can do it, a model is named, and it has the passes that are asked for."""
     use, engine = spec.recipe, spec.engine
     if use is None or engine.name == "fake":
@@ -49,17 +49,17 @@ def check_recipe(spec: JobSpec) -> Iterator[Finding]:
         if not use.filled:
             near = nearest(use.name, tuple(recipes()))
             remedy = f"did you mean `{near}`?" if near else "`farm recipes` lists them"
-            yield Finding(("recipe",), shown(use.name), "the name of a recipe", remedy)
+            yield BrokenRule(("recipe",), shown(use.name), "the name of a recipe", remedy)
         return
     if engine.name not in recipe.engines:
         rule = f"the recipe {recipe.name} runs with {' or '.join(recipe.engines)}"
         remedy = f"write `engine.name: {recipe.engines[0]}`, or leave out `recipe`"
-        yield Finding(("engine", "name"), shown(engine.name), rule, remedy, (("recipe",),))
+        yield BrokenRule(("engine", "name"), shown(engine.name), rule, remedy, (("recipe",),))
     if engine.checkpoint is None and engine.diffusion_model is None:
         rule = f"the recipe {recipe.name} is for {recipe.files['checkpoint'].file}"
         remedy = f"name it in `engine.checkpoint`; `farm models get {recipe.name}` fetches it"
-        yield Finding(("engine", "checkpoint"), "nothing", rule, remedy, (("recipe",),))
+        yield BrokenRule(("engine", "checkpoint"), "nothing", rule, remedy, (("recipe",),))
     if spec.upscale is not None and not recipe.two_passes and "sigmas" not in spec.upscale.model_fields_set:
         rule = f"the recipe {recipe.name} has no second pass"
         remedy = "leave out `upscale`, or give it `sigmas` of your own"
-        yield Finding(("upscale",), "set", rule, remedy, (("recipe",),))
+        yield BrokenRule(("upscale",), "set", rule, remedy, (("recipe",),))

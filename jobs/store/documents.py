@@ -26,7 +26,7 @@ MAX_WAITING = 10_000
 T = TypeVar("T")
 
 
-class Request(StrEnum):
+class UserRequest(StrEnum):
     """What a user asks of a job; it stands as a file until a driver has acted on it, or the user takes it
     back."""
 
@@ -45,7 +45,7 @@ class SeedOverrides:
 class RequestNote:
     """Who reads the file knows what was asked from its name; `at_s` is epoch seconds."""
 
-    request: Request
+    request: UserRequest
     why: str = ""
     at_s: float = 0.0
 
@@ -73,7 +73,7 @@ class Documents:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self._log: EventLog | None = None
+        self._log: EventLogWriter | None = None
 
     def exists(self) -> bool:
         """Whether a job was ever rendered here, or refused."""
@@ -168,7 +168,7 @@ class Documents:
         Never raises: what a full disk or an outage refuses is kept in memory and written with a later event.
         """
         if self._log is None:
-            self._log = EventLog(self.backend)
+            self._log = EventLogWriter(self.backend)
         self._log.append(event)
 
     def flush_events(self) -> None:
@@ -190,16 +190,16 @@ class Documents:
         """Whether the file is there, whole or torn."""
         return self.backend.stat(name) is not None
 
-    def request(self, kind: Request, why: str = "") -> None:
+    def request(self, kind: UserRequest, why: str = "") -> None:
         """Ask the job to pause or to cancel; it stands until cleared."""
         self.save(REQUEST_FORM, RequestNote(kind, why, time.time()), f"{REQUESTS}/{kind.value}.json")
 
-    def requests(self) -> frozenset[Request]:
+    def requests(self) -> frozenset[UserRequest]:
         """What is asked of the job now; one listing, meant for polling."""
         names = self.backend.entries(REQUESTS)
-        return frozenset(kind for kind in Request if f"{kind.value}.json" in names)
+        return frozenset(kind for kind in UserRequest if f"{kind.value}.json" in names)
 
-    def clear_request(self, kind: Request) -> bool:
+    def clear_request(self, kind: UserRequest) -> bool:
         """Take a request back; False where it did not stand."""
         return self.backend.delete(f"{REQUESTS}/{kind.value}.json")
 
@@ -210,7 +210,7 @@ class Documents:
             return None
 
 
-class EventLog:
+class EventLogWriter:
     """One driver run's events as JSON lines: one growing file where the medium appends, else parts.
 
     The log explains a run, it is not needed to continue one: a medium that refuses it must not end the job.

@@ -22,7 +22,7 @@ TEXT, ARRAY = 8, 9
 DEFAULT_ALIGNMENT = 32
 
 
-class Kind(NamedTuple):
+class NumberType(NamedTuple):
     """A number type: `block` values take `size` bytes."""
 
     name: str
@@ -31,21 +31,21 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    0: Kind("F32", 1, 4),
-    1: Kind("F16", 1, 2),
-    2: Kind("Q4_0", 32, 18),
-    3: Kind("Q4_1", 32, 20),
-    6: Kind("Q5_0", 32, 22),
-    7: Kind("Q5_1", 32, 24),
-    8: Kind("Q8_0", 32, 34),
-    10: Kind("Q2_K", 256, 84),
-    11: Kind("Q3_K", 256, 110),
-    12: Kind("Q4_K", 256, 144),
-    13: Kind("Q5_K", 256, 176),
-    14: Kind("Q6_K", 256, 210),
-    20: Kind("IQ4_NL", 32, 18),
-    23: Kind("IQ4_XS", 256, 136),
-    30: Kind("BF16", 1, 2),
+    0: NumberType("F32", 1, 4),
+    1: NumberType("F16", 1, 2),
+    2: NumberType("Q4_0", 32, 18),
+    3: NumberType("Q4_1", 32, 20),
+    6: NumberType("Q5_0", 32, 22),
+    7: NumberType("Q5_1", 32, 24),
+    8: NumberType("Q8_0", 32, 34),
+    10: NumberType("Q2_K", 256, 84),
+    11: NumberType("Q3_K", 256, 110),
+    12: NumberType("Q4_K", 256, 144),
+    13: NumberType("Q5_K", 256, 176),
+    14: NumberType("Q6_K", 256, 210),
+    20: NumberType("IQ4_NL", 32, 18),
+    23: NumberType("IQ4_XS", 256, 136),
+    30: NumberType("BF16", 1, 2),
 }
 """Those that are met in files of video models; another is named by its number."""
 QUANTISED = frozenset(kind.name for kind in KINDS.values() if kind.block > 1)
@@ -137,7 +137,7 @@ def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int, int]]:
             raise ValueError("is no whole GGUF file")
         shape = tuple(reader.scalar("Q") for _ in range(dimensions))[::-1]
         number, offset = reader.scalar("I"), reader.scalar("Q")
-        kind = KINDS.get(number, Kind(f"type {number}", 1, 0))
+        kind = KINDS.get(number, NumberType(f"type {number}", 1, 0))
         yield name, Info(shape, kind.name), offset, math.prod(shape) // kind.block * kind.size
 
 

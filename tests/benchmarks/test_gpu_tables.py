@@ -130,7 +130,7 @@ def test_samples_are_of_the_devices_that_cuda_sees(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_best_split_halves_the_work() -> None:
-    from farm.simulator.workload import Film as Work
+    from farm.simulator.workload import SimulatedFilm as Work
     from farm.simulator.workload import StageTimes
 
     tasks = list(Work("film", 8, StageTimes(1.0, 3.0, 2.0), guided=True).tasks())

@@ -8,13 +8,13 @@ from types import FrameType
 from benchmarks.scheduler_cost import TIMES
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import Simulation
-from farm.simulator.workload import Film, films, job
+from farm.simulator.workload import SimulatedFilm, films, job
 from jobs.tasks.topology import Machine, parse_topology
 
 
 def calls_per_event(chunks: int) -> float:
     """Function calls inside the scheduler: unlike seconds, the same on every machine."""
-    some = films(chunks // 50, Film("film", 50, TIMES, guided=True, frame_bytes=10**6))
+    some = films(chunks // 50, SimulatedFilm("film", 50, TIMES, guided=True, frame_bytes=10**6))
     simulation = Simulation(ScheduleGraph(job(some)), parse_topology("mono=16", Machine(16, 2)))
     handle, calls = simulation.scheduler.handle, 0
 

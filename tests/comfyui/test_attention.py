@@ -69,7 +69,7 @@ def test_each_device_and_shape_class_is_measured_once_and_told(
 
     def measure(shape: Any) -> Any:
         measured.append(shape)
-        return attention.Choice("sage", "default 2.00 ms, sage 1.00 ms")
+        return attention.AttentionChoice("sage", "default 2.00 ms, sage 1.00 ms")
 
     monkeypatch.setattr(attention, "sage_fault", lambda shape: "")
     monkeypatch.setattr(attention, "_measure", measure)
@@ -127,7 +127,7 @@ def test_auto_reaches_the_model(attention: Any, generate: Run, monkeypatch: pyte
 
     def choice(shape: Any) -> Any:
         seen.append(shape)
-        return attention.Choice("sage", "")
+        return attention.AttentionChoice("sage", "")
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -155,7 +155,7 @@ def test_a_job_takes_sage_only_where_it_wins_at_every_size(
 
     def choice(shape: Any) -> Any:
         seen.append(shape)
-        return attention.Choice("sage" if shape.tokens in wins["sizes"] else "default", "")
+        return attention.AttentionChoice("sage" if shape.tokens in wins["sizes"] else "default", "")
 
     monkeypatch.setattr(attention, "choice", choice)
     assert attention.job_kernel(path, "cpu") == "default"

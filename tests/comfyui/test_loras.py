@@ -52,7 +52,7 @@ def by_farm(path: Path, engine: str, loras: list[tuple[Path, float]]) -> dict[st
         return {
             name.replace(".ff.inner.", ".ff."): t for name, t in original_transformer_state(state).items()
         }
-    from actors.engines.comfyui.loading.loaders import ModelFiles as Files
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles as Files
     from actors.engines.comfyui.loading.loaders import load_model
 
     with torch.inference_mode():

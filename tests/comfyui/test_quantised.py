@@ -20,10 +20,10 @@ from tests.official.quantised import READ, write_quantised  # noqa: E402
 def by_core(path: Path, dtype: str) -> dict[str, Any]:
     """The weights as core computes with them in `dtype`, in the original names. On a CPU it computes with
     quantised files in float32, whatever it is asked for: its own layout scales back to the other type."""
-    from actors.engines.comfyui.loading.loaders import ModelFiles, load_model
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles, load_model
 
     with torch.inference_mode():
-        model = load_model(ModelFiles(path, None, None, (), None, None, ()), dtype)
+        model = load_model(ComfyModelFiles(path, None, None, (), None, None, ()), dtype)
     state = {}
     for name, tensor in model.model.diffusion_model.named_parameters():
         if hasattr(tensor, "_qdata"):

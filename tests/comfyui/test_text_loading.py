@@ -29,13 +29,13 @@ def gemma(core: Any, needs: Any, folder: Path, tmp_path: Path, monkeypatch: pyte
 def loaded(text_encoder: Any, transformer: Path) -> Any:
     import torch
 
-    from actors.engines.comfyui.loading.loaders import ModelFiles
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles
     from actors.engines.comfyui.loading.text_encoders import load_text_encoder
     from jobs.spec.engine import EngineConfig
 
     config = EngineConfig(name="comfyui", checkpoint=str(transformer), text_encoder=text_encoder)
     with torch.inference_mode():
-        return load_text_encoder(ModelFiles.locate(config))
+        return load_text_encoder(ComfyModelFiles.locate(config))
 
 
 def by_core(gemma: Path, projection_file: Path) -> Any:

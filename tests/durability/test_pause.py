@@ -14,7 +14,7 @@ from farm.state.job_state import CANCELLED, DONE, INTERRUPTED, PAUSED, RUNNING, 
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store.documents import Request
+from jobs.store.documents import UserRequest
 from jobs.store.store import Store
 
 
@@ -79,9 +79,9 @@ def test_a_cancelled_job_says_what_takes_it_up_again(workspace, serial: bool) ->
 
 @pytest.mark.parametrize("serial", [True, False])
 @pytest.mark.parametrize("left", [RUNNING, INTERRUPTED])
-@pytest.mark.parametrize(("asked", "outcome"), [(Request.PAUSE, PAUSED), (Request.CANCEL, CANCELLED)])
+@pytest.mark.parametrize(("asked", "outcome"), [(UserRequest.PAUSE, PAUSED), (UserRequest.CANCEL, CANCELLED)])
 def test_what_a_dead_driver_was_asked_the_next_one_heeds(
-    workspace, asked: Request, outcome: str, left: str, serial: bool
+    workspace, asked: UserRequest, outcome: str, left: str, serial: bool
 ) -> None:
     """And it starts no worker for that; once heeded, the request is no longer there."""
     runs = workspace.root / f"{asked}-{left}-{serial}"
@@ -103,7 +103,7 @@ def test_a_request_that_came_too_late_is_forgotten(workspace) -> None:
     runs = workspace.root / "late"
     driven(workspace, runs)
     store = Store.find(str(runs), "harbor")
-    for request in Request:
+    for request in UserRequest:
         store.request(request)
     assert driven(workspace, runs).outcome == DONE
     assert store.requests() == frozenset()

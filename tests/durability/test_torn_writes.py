@@ -14,7 +14,7 @@ import pytest
 
 from farm.api import render
 from farm.state.job_state import DONE, PAUSED
-from farm.verbs.verify import Part, verify_job
+from farm.verbs.verify import DamagedPart, verify_job
 from jobs.errors import DamagedDocument, UsageError
 from jobs.scratch import Scratch
 from jobs.store.commits import Commit
@@ -109,7 +109,7 @@ def expect_repair(workspace, runs, run: str, lost: set[str]) -> None:
     assert repaired.films == films
     assert Counter(repaired.computed) == Counter(outstanding[run] | lost)
     report = verify_job(str(workspace.runs), "harbor")
-    assert [damage for damage in report.damage if damage.part is not Part.EVENTS] == []
+    assert [damage for damage in report.damage if damage.part is not DamagedPart.EVENTS] == []
     assert workspace.render().computed == []
 
 

@@ -14,7 +14,7 @@ import pytest
 from farm.cli.main import run
 from farm.state.job_state import CANCELLED, PAUSED, read_state
 from jobs.commands import command_at, job_command, render_command
-from jobs.store.documents import PLAN, STATE, Request
+from jobs.store.documents import PLAN, STATE, UserRequest
 from jobs.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def torn_plan(store: Store) -> None:
 
 def pause_asked(store: Store) -> None:
     interrupted(store)
-    store.request(Request.PAUSE)
+    store.request(UserRequest.PAUSE)
 
 
 def nothing(store: Store) -> None: ...

@@ -15,8 +15,8 @@ import pytest
 from cluster.base import Cluster
 from cluster.device_memory import local_memory_gib
 from cluster.inventory import Inventory, NodeFacts, WorkerRequest, read_inventory
-from cluster.pool.events import Call, Done, Failed, Lost, PoolEvent, Ready, Waiting
-from cluster.pool.pool import Pool, PoolConfig
+from cluster.pool.events import Done, Failed, Lost, PoolEvent, Ready, TaskCall, Waiting
+from cluster.pool.pool import PoolConfig, WorkerPool
 from jobs.errors import FailureKind
 
 
@@ -62,18 +62,20 @@ def worker_class() -> type:
     return Trivial
 
 
-Started = Callable[..., Pool]
+Started = Callable[..., WorkerPool]
 
 
 @contextmanager
 def pools(cluster: Cluster) -> Iterator[Started]:
     """Starts pools, and closes them."""
-    begun: list[Pool] = []
+    begun: list[WorkerPool] = []
 
     def begin(
         *requests: WorkerRequest, ready: bool = True, worker: dict | None = None, **config: Any
-    ) -> Pool:
-        pool = Pool(cluster, worker_class(), lambda request, placement: worker or {}, PoolConfig(**config))
+    ) -> WorkerPool:
+        pool = WorkerPool(
+            cluster, worker_class(), lambda request, placement: worker or {}, PoolConfig(**config)
+        )
         begun.append(pool)
         pool.start(requests)
         if ready:
@@ -92,14 +94,14 @@ def start(ray_session: Cluster) -> Iterator[Started]:
 
 
 @pytest.fixture(scope="module")
-def crowd(ray_session: Cluster) -> Iterator[Pool]:
+def crowd(ray_session: Cluster) -> Iterator[WorkerPool]:
     """Two workers on GPUs of their own, two on halves of one, one without; nobody may end them."""
     halves = [WorkerRequest(name, gpus=0.5) for name in ("a", "b")]
     with pools(ray_session) as begin:
         yield begin(*one_gpu(2), *halves, WorkerRequest("segment", cpus=1))
 
 
-def collect(pool: Pool, kind: type[PoolEvent], count: int = 1, within_s: float = 60) -> list[Any]:
+def collect(pool: WorkerPool, kind: type[PoolEvent], count: int = 1, within_s: float = 60) -> list[Any]:
     """All events up to the `count`-th of a kind; only those of the kind are returned."""
     found: list[PoolEvent] = []
     until = time.monotonic() + within_s
@@ -113,7 +115,7 @@ def one_gpu(count: int) -> list[WorkerRequest]:
     return [WorkerRequest(f"w{i}", gpus=1) for i in range(count)]
 
 
-def test_each_worker_is_a_process_that_sees_its_own_device(crowd: Pool) -> None:
+def test_each_worker_is_a_process_that_sees_its_own_device(crowd: WorkerPool) -> None:
     placed = {name: crowd.placement(name) for name in ("w0", "w1", "a", "b", "segment")}
     assert len({placement.pid for placement in placed.values() if placement}) == 5
     assert {placement.device for placement in placed.values() if placement} == {"cpu"}
@@ -126,9 +128,9 @@ def test_each_worker_is_a_process_that_sees_its_own_device(crowd: Pool) -> None:
     assert segment.gpu_ids == ()
 
 
-def test_failures_keep_their_kind_and_the_worker(crowd: Pool) -> None:
-    crowd.submit("w0", Call("t1", {"do": "bad"}))
-    crowd.submit("w0", Call("t2", {"do": "bug"}))
+def test_failures_keep_their_kind_and_the_worker(crowd: WorkerPool) -> None:
+    crowd.submit("w0", TaskCall("t1", {"do": "bad"}))
+    crowd.submit("w0", TaskCall("t2", {"do": "bug"}))
     failed = {event.call.task: event for event in collect(crowd, Failed, 2)}
     bad, bug = failed["t1"], failed["t2"]
     assert bad.failure.kind is FailureKind.BAD_OUTPUT
@@ -136,20 +138,20 @@ def test_failures_keep_their_kind_and_the_worker(crowd: Pool) -> None:
     assert bug.failure.kind is FailureKind.BUG
     assert "no such key" in bug.failure.message
     assert "KeyError" in bug.failure.traceback
-    crowd.submit("w0", Call("t3", {"do": "pid"}))
+    crowd.submit("w0", TaskCall("t3", {"do": "pid"}))
     collect(crowd, Done, 1)
 
 
 @pytest.mark.parametrize("size", [100, 4_000_000])
-def test_payloads_go_from_worker_to_worker(crowd: Pool, size: int) -> None:
-    crowd.submit("w0", Call("t1", {"do": "make", "task": "t1", "size": size}, share=True))
+def test_payloads_go_from_worker_to_worker(crowd: WorkerPool, size: int) -> None:
+    crowd.submit("w0", TaskCall("t1", {"do": "make", "task": "t1", "size": size}, share=True))
     collect(crowd, Done)
     assert crowd.shared() == {"t1"}
-    crowd.submit("w1", Call("t2", {"do": "read", "of": "t1"}, uses=("t1",)))
+    crowd.submit("w1", TaskCall("t2", {"do": "read", "of": "t1"}, uses=("t1",)))
     (done,) = collect(crowd, Done)
     assert done.result == 7 * size
     crowd.drop("t1")
-    crowd.submit("w1", Call("t3", {"do": "read", "of": "t1"}, uses=("t1",)))
+    crowd.submit("w1", TaskCall("t3", {"do": "read", "of": "t1"}, uses=("t1",)))
     (done,) = collect(crowd, Done)
     assert done.result is None
 
@@ -159,7 +161,7 @@ def test_death_is_told_once_with_all_its_calls(start: Started) -> None:
     first = pool.placement("w0")
     assert first is not None
     for task in ("t1", "t2"):
-        pool.submit("w0", Call(task, {"sleep_s": 30}))
+        pool.submit("w0", TaskCall(task, {"sleep_s": 30}))
     assert pool.busy("w0") == ("t1", "t2")
     os.kill(first.pid, signal.SIGKILL)
     (lost,) = collect(pool, Lost)
@@ -176,7 +178,7 @@ def test_idle_death_is_noticed_and_what_it_kept_reads_as_absent(start: Started) 
     pool = start(*one_gpu(2), ping_s=0.2)
     placement = pool.placement("w0")
     assert placement is not None
-    pool.submit("w0", Call("t1", {"do": "make", "task": "t1", "size": 1_000_000}, share=True))
+    pool.submit("w0", TaskCall("t1", {"do": "make", "task": "t1", "size": 1_000_000}, share=True))
     collect(pool, Done)
     os.kill(placement.pid, signal.SIGKILL)
     (lost,) = collect(pool, Lost, within_s=10)
@@ -185,7 +187,7 @@ def test_idle_death_is_noticed_and_what_it_kept_reads_as_absent(start: Started) 
     while results[-1] is not None:
         assert time.monotonic() < ends_s, "the node still has it"
         begun_s = time.monotonic()
-        pool.submit("w1", Call("t2", {"do": "read", "of": "t1"}, uses=("t1",)))
+        pool.submit("w1", TaskCall("t2", {"do": "read", "of": "t1"}, uses=("t1",)))
         results += [done.result for done in collect(pool, Done)]
         assert time.monotonic() - begun_s < 10
 
@@ -195,14 +197,14 @@ def test_stopped_process_is_fenced_by_its_incarnation(start: Started) -> None:
     pool = start(WorkerRequest("w0", gpus=5))
     placement = pool.placement("w0")
     assert placement is not None
-    pool.submit("w0", Call("t1", {"sleep_s": 0.2, "do": "pid"}))
+    pool.submit("w0", TaskCall("t1", {"sleep_s": 0.2, "do": "pid"}))
     os.kill(placement.pid, signal.SIGSTOP)
     try:
         assert not pool.probe("w0")
         assert pool.wait(0.5) == []
         assert pool.probe("w0"), "the second one replaces it"
         collect(pool, Ready)
-        pool.submit("w0", Call("t1", {"do": "pid"}))
+        pool.submit("w0", TaskCall("t1", {"do": "pid"}))
         (done,) = collect(pool, Done)
     finally:
         _continue(placement.pid)
@@ -217,7 +219,7 @@ def _continue(pid: int) -> None:
         return
 
 
-def test_busy_cluster_is_waited_for_saying_so(crowd: Pool, start: Started) -> None:
+def test_busy_cluster_is_waited_for_saying_so(crowd: WorkerPool, start: Started) -> None:
     """The crowd has three GPUs of eight."""
     holder = start(WorkerRequest("holder", gpus=5))
     second = start(WorkerRequest("late", gpus=1), ready=False, place_notice_s=0.5)

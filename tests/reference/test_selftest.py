@@ -11,12 +11,12 @@ pytestmark = pytest.mark.reference
 
 @pytest.mark.parametrize("name", ["2b-0.9.0", "2b-0.9.5"])
 def test_a_reduced_file_passes(name: str, file_of: Any) -> None:
-    from farm.selftest.run import Request, examine
+    from farm.selftest.run import SelftestRequest, examine
     from jobs.spec.engine import EngineConfig
 
     engine = EngineConfig(checkpoint=str(file_of(name)))
     result = examine(
-        Request(engine, "cpu", 1, trained=False, frames=17, new_frames=8, steps=2), lambda _: None
+        SelftestRequest(engine, "cpu", 1, trained=False, frames=17, new_frames=8, steps=2), lambda _: None
     )
     parts = {part.name: part for part in result.parts}
     assert result.verdict == "pass" and not result.trained

@@ -10,7 +10,7 @@ import torch
 
 from actors.compute import compute_class
 from actors.engines.comfyui.core.nodes import Core
-from actors.engines.comfyui.loading.loaders import ModelFiles
+from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.packages import installed_versions
 from jobs.file_digests import file_digest
 
@@ -41,7 +41,7 @@ PACKAGES = ("torch", "torchaudio", "transformers", "sageattention", "comfy-kitch
 """Those whose kernels, resampler or tokenizer reach the bytes."""
 
 
-def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[str, Any]:
+def fingerprint(core: Core, files: ComfyModelFiles, dtype: str, device: str) -> dict[str, Any]:
     """The same on every worker of one compute class, whatever stages it hosts."""
     return {
         "engine": "comfyui",
@@ -58,7 +58,7 @@ def fingerprint(core: Core, files: ModelFiles, dtype: str, device: str) -> dict[
     }
 
 
-def sources(files: ModelFiles) -> dict[str, dict[str, str]]:
+def sources(files: ComfyModelFiles) -> dict[str, dict[str, str]]:
     """What the fingerprint was made from: packages by version, files by path and SHA-256."""
     read = [*files.paths(), *_source_files()]
     return {

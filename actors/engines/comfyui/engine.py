@@ -27,7 +27,7 @@ from actors.engines.comfyui.core.vram import free_vram, load_piecewise
 from actors.engines.comfyui.decode import decode_images, decode_tiles, decoding, to_frames, to_image
 from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.loading.loaded import Loaded
-from actors.engines.comfyui.loading.loaders import ModelFiles
+from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.engines.comfyui.sampling.attention import job_kernel
 from actors.engines.comfyui.sampling.denoise import Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.sampling.guides import Guide
@@ -86,7 +86,7 @@ class ComfyEngine:
         core = Core.current()
         core.require("sampling")
         torch.set_num_threads(self.threads)
-        files = ModelFiles.locate(self.config)
+        files = ComfyModelFiles.locate(self.config)
         digest_ahead(files.paths())
         return Loaded(core, files, self.config.dtype)
 

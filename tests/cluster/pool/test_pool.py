@@ -9,8 +9,8 @@ from typing import Any
 from cluster.inventory import NodeFacts, WorkerRequest
 from cluster.local.cluster import Doom, Dooms, LocalCluster
 from cluster.local.faults import Crash, Hang
-from cluster.pool.events import Alive, Call, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from cluster.pool.pool import Pool, PoolConfig
+from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, TaskCall, Waiting
+from cluster.pool.pool import PoolConfig, WorkerPool
 from cluster.storage import plant, uproot
 from jobs.errors import BadOutput, FailureKind
 
@@ -49,8 +49,8 @@ class Started:
     def __init__(self, cluster: LocalCluster) -> None:
         self.cluster = cluster
 
-    def __call__(self, *requests: WorkerRequest, ready: bool = True, **config: Any) -> Pool:
-        pool = Pool(self.cluster, Trivial, lambda request, placement: {}, PoolConfig(**config))
+    def __call__(self, *requests: WorkerRequest, ready: bool = True, **config: Any) -> WorkerPool:
+        pool = WorkerPool(self.cluster, Trivial, lambda request, placement: {}, PoolConfig(**config))
         pool.start(requests)
         if ready:
             collect(pool, Ready, len(requests))
@@ -61,7 +61,7 @@ def on(*dooms: Doom, **cluster: Any) -> Started:
     return Started(LocalCluster(fates=Dooms(*dooms), **cluster))
 
 
-def collect(pool: Pool, kind: type[PoolEvent], count: int = 1) -> list[Any]:
+def collect(pool: WorkerPool, kind: type[PoolEvent], count: int = 1) -> list[Any]:
     """All events up to the `count`-th of a kind; only those of the kind are returned."""
     found: list[PoolEvent] = []
     while len(found) < count:
@@ -80,7 +80,7 @@ def test_two_phases_then_calls() -> None:
         events += pool.wait(10)
     assert [type(event) for event in events if event.worker == "w0"] == [Placed, Ready]
     assert [event.seconds for event in events if isinstance(event, Ready)] == [3.0, 3.0]
-    pool.submit("w0", Call("t1", {"x": 1}))
+    pool.submit("w0", TaskCall("t1", {"x": 1}))
     (done,) = collect(pool, Done)
     assert (done.worker, done.call.task, done.result) == ("w0", "t1", {"x": 1})
 
@@ -112,8 +112,8 @@ def test_halves_wait_until_every_whole_gpu_is_taken() -> None:
 
 def test_failures_keep_their_kind_and_the_worker() -> None:
     pool = on()(*one_gpu(1))
-    pool.submit("w0", Call("t1", {"do": "bad"}))
-    pool.submit("w0", Call("t2", {"do": "bug"}))
+    pool.submit("w0", TaskCall("t1", {"do": "bad"}))
+    pool.submit("w0", TaskCall("t2", {"do": "bug"}))
     failed = {event.call.task: event for event in collect(pool, Failed, 2)}
     bad, bug = failed["t1"], failed["t2"]
     assert bad.failure.kind is FailureKind.BAD_OUTPUT
@@ -121,7 +121,7 @@ def test_failures_keep_their_kind_and_the_worker() -> None:
     assert bug.failure.kind is FailureKind.BUG
     assert "no such key" in bug.failure.message
     assert "KeyError" in bug.failure.traceback
-    pool.submit("w0", Call("t3", {}))
+    pool.submit("w0", TaskCall("t3", {}))
     collect(pool, Done, 1)
 
 
@@ -129,7 +129,7 @@ def test_death_is_told_once_with_all_its_calls_and_replaced_on_demand() -> None:
     pool = on(Doom("t1", Crash(0.5)))(*one_gpu(1))
     first = pool.placement("w0")
     for task in ("t1", "t2"):
-        pool.submit("w0", Call(task, {}))
+        pool.submit("w0", TaskCall(task, {}))
     assert pool.busy("w0") == ("t1", "t2")
     (lost,) = collect(pool, Lost)
     assert [call.task for call in lost.calls] == ["t1", "t2"]
@@ -144,7 +144,7 @@ def test_death_is_told_once_with_all_its_calls_and_replaced_on_demand() -> None:
 
 def test_a_node_without_memory_is_told_as_such() -> None:
     pool = on(Doom("t1", Crash(0.5, kind=FailureKind.OOM)))(*one_gpu(1))
-    pool.submit("w0", Call("t1", {}))
+    pool.submit("w0", TaskCall("t1", {}))
     (lost,) = collect(pool, Lost)
     assert (lost.failure.kind, lost.failure.worker_gone) == (FailureKind.OOM, True)
 
@@ -159,7 +159,7 @@ def test_idle_death_is_noticed() -> None:
 
 def test_kill_returns_the_calls_and_silences_the_incarnation() -> None:
     pool = on()(*one_gpu(1))
-    pool.submit("w0", Call("t1", {}))
+    pool.submit("w0", TaskCall("t1", {}))
     assert [call.task for call in pool.kill("w0")] == ["t1"]
     assert pool.wait(60.0) == []
     pool.probe("w0")
@@ -170,10 +170,10 @@ def test_kill_returns_the_calls_and_silences_the_incarnation() -> None:
 
 def test_what_an_earlier_incarnation_still_says_is_dropped() -> None:
     pool = on(Doom("t1", Hang(zombie_s=30.0)))(*one_gpu(1))
-    pool.submit("w0", Call("t1", {"from": "the zombie"}))
+    pool.submit("w0", TaskCall("t1", {"from": "the zombie"}))
     pool.replace("w0")
     collect(pool, Ready)
-    pool.submit("w0", Call("t1", {"from": "its successor"}))
+    pool.submit("w0", TaskCall("t1", {"from": "its successor"}))
     (done,) = collect(pool, Done)
     assert done.result == {"from": "its successor"}
     assert pool.wait(60.0) == []
@@ -203,9 +203,9 @@ def test_a_worker_that_does_not_answer_a_probe_is_replaced_by_the_next() -> None
 def test_a_task_for_a_worker_that_has_just_died_is_not_kept() -> None:
     """Whoever schedules reads of the death after what came before it."""
     pool = on(Doom("t1", Crash(0.5)))(*one_gpu(1))
-    pool.submit("w0", Call("t1", {}))
+    pool.submit("w0", TaskCall("t1", {}))
     collect(pool, Lost)
-    pool.submit("w0", Call("t2", {}))
+    pool.submit("w0", TaskCall("t2", {}))
     assert pool.busy("w0") == ()
     assert pool.wait(60.0) == []
     pool.replace("w0")
@@ -214,24 +214,24 @@ def test_a_task_for_a_worker_that_has_just_died_is_not_kept() -> None:
 
 def test_payloads_go_from_worker_to_worker() -> None:
     pool = on()(*one_gpu(2))
-    pool.submit("w0", Call("t1", {"do": "make", "task": "t1"}, share=True))
+    pool.submit("w0", TaskCall("t1", {"do": "make", "task": "t1"}, share=True))
     collect(pool, Done)
     assert pool.shared() == {"t1"}
     read = {"do": "read", "of": "t1"}
-    pool.submit("w1", Call("t2", read, uses=("t1",)))
+    pool.submit("w1", TaskCall("t2", read, uses=("t1",)))
     assert collect(pool, Done)[0].result == b"made"
     pool.drop("t1")
-    pool.submit("w1", Call("t3", read, uses=("t1",)))
+    pool.submit("w1", TaskCall("t3", read, uses=("t1",)))
     assert collect(pool, Done)[0].result is None
 
 
 def test_payload_of_a_dead_worker_reads_as_absent() -> None:
     start = on()
     pool = start(*one_gpu(2))
-    pool.submit("w0", Call("t1", {"do": "make", "task": "t1"}, share=True))
+    pool.submit("w0", TaskCall("t1", {"do": "make", "task": "t1"}, share=True))
     collect(pool, Done)
     start.cluster.process("w0").die("killed")
-    pool.submit("w1", Call("t2", {"do": "read", "of": "t1"}, uses=("t1",)))
+    pool.submit("w1", TaskCall("t2", {"do": "read", "of": "t1"}, uses=("t1",)))
     assert collect(pool, Done)[0].result is None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster.failures import Failure
+from cluster.failures import CallFailure
 from cluster.inventory import WorkerRequest
 from cluster.pool.events import Lost, Placed, Waiting
 from cluster.pool.shell import Placement
@@ -65,7 +65,7 @@ def test_the_first_worker_ends_it_and_the_loss_of_the_last_begins_it_anew(sessio
     more = Waiting("mono-1", "waiting", "0 GPU, 1 CPU")
     watch.take(more)
     assert job_status(session.scope.runs_url, "harbor").outcome == RUNNING
-    watch.take(Lost("mono-0", (), Failure(FailureKind.WORKER_LOST, "its node died", worker_gone=True)))
+    watch.take(Lost("mono-0", (), CallFailure(FailureKind.WORKER_LOST, "its node died", worker_gone=True)))
     watch.take(more)
     assert job_status(session.scope.runs_url, "harbor").outcome == WAITING
 

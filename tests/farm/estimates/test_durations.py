@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.estimates.durations import Durations, Laps, Place, expected_s, keep_durations, read_durations
+from farm.estimates.durations import Durations, Hardware, Laps, expected_s, keep_durations, read_durations
 from jobs.frames import ChunkSpan
 from jobs.planning.params import EncodeText, PlannedGuider, SampleParams, Sampling, SegmentParams
 from jobs.spec.engine import EngineConfig, FakeConfig
@@ -14,7 +14,7 @@ from jobs.spec.run import Run
 from jobs.tasks.task import Stage, StageTask
 
 ENGINE = EngineConfig(name="diffusers")
-CPU, GPU = Place(ENGINE, "cpu"), Place(ENGINE, "NVIDIA H200")
+CPU, GPU = Hardware(ENGINE, "cpu"), Hardware(ENGINE, "NVIDIA H200")
 
 
 def sampling(steps: int = 20, cfg: float = 3.0) -> Sampling:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.inventory import NodeFacts
 from cluster.local.cluster import LocalCluster
-from farm.estimates.durations import Place, read_durations
+from farm.estimates.durations import Hardware, read_durations
 from farm.events import Event, Notice, WorkerPlaced, WorkerReady
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
@@ -34,7 +34,7 @@ def unknown(folder: Path, videos: int) -> set[Stage]:
         read_durations(str(folder / "runs")),
         load(tiny_document(folder / "out", videos, CHUNKS)).spec,
     )
-    place, tasks = Place(spec.engine, "cpu"), build_graph(make_plan(spec)).tasks.values()
+    place, tasks = Hardware(spec.engine, "cpu"), build_graph(make_plan(spec)).tasks.values()
     return {task.stage for task in tasks if not known.knows(place, task)}
 
 

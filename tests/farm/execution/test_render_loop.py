@@ -11,10 +11,10 @@ import pytest
 
 from actors.worker.worker import StageWorker
 from cluster.local.cluster import LocalCluster, one_node
-from cluster.pool.events import Alive, Call, Done, PoolEvent
-from cluster.pool.pool import Pool
+from cluster.pool.events import Alive, Done, PoolEvent, TaskCall
+from cluster.pool.pool import WorkerPool
 from cluster.session import SessionConfig
-from farm.estimates.durations import Place
+from farm.estimates.durations import Hardware
 from farm.events import (
     Event,
     JobFinished,
@@ -59,9 +59,9 @@ def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
         session.resolve()
         with LocalCluster([one_node(gpus=3, cpus=4)]).connect(SessionConfig()) as cluster:
             workforce = arrange(TOPOLOGY, cluster.inventory(), None, session.graph.stages)
-            pool = Pool(cluster, StageWorker, configure(session, workforce))
+            pool = WorkerPool(cluster, StageWorker, configure(session, workforce))
             pool.start(workforce.requests)
-            yield RenderLoop(session, pool, workforce, Place(session.plan.engine, "cpu"))
+            yield RenderLoop(session, pool, workforce, Hardware(session.plan.engine, "cpu"))
 
 
 def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
@@ -74,19 +74,19 @@ def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Films, previews and frames that are given up can wait; a worker must not."""
-    settle, submit = JobSession.settle, Pool.submit
+    settle, submit = JobSession.settle, WorkerPool.submit
     seen: list[tuple[str, str]] = []
 
     def settles(self: JobSession, task: str) -> Iterator[Event]:
         seen.append(("settled", task))
         return settle(self, task)
 
-    def submits(self: Pool, worker: str, call: Call) -> None:
+    def submits(self: WorkerPool, worker: str, call: TaskCall) -> None:
         seen.append(("handed out", call.task))
         submit(self, worker, call)
 
     monkeypatch.setattr(JobSession, "settle", settles)
-    monkeypatch.setattr(Pool, "submit", submits)
+    monkeypatch.setattr(WorkerPool, "submit", submits)
     events = list(rendered(tmp_path, chunks=3))
     assert isinstance(events[-1], JobFinished)
     assert events[-1].outcome == DONE
@@ -99,13 +99,13 @@ def test_what_waits_for_a_result_is_handed_out_before_anything_else_is_seen_to(
 
 def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt is given up with its worker, and its result arrives behind that of the next one."""
-    wait = Pool.wait
+    wait = WorkerPool.wait
 
-    def twice(self: Pool, timeout_s: float) -> list[PoolEvent]:
+    def twice(self: WorkerPool, timeout_s: float) -> list[PoolEvent]:
         events = wait(self, timeout_s)
         return [event for each in events for event in ([each, each] if isinstance(each, Done) else [each])]
 
-    monkeypatch.setattr(Pool, "wait", twice)
+    monkeypatch.setattr(WorkerPool, "wait", twice)
     events = list(rendered(tmp_path, chunks=3))
     committed = [event.task for event in events if isinstance(event, TaskCommitted)]
     assert len(committed) == len(set(committed))

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.inventory import NodeFacts
 from cluster.local.cluster import LocalCluster
-from farm.estimates.durations import Durations, Place, keep_durations, read_durations
+from farm.estimates.durations import Durations, Hardware, keep_durations, read_durations
 from farm.events import (
     Event,
     FilmDelivered,
@@ -218,7 +218,7 @@ def test_a_segment_pool_that_is_too_small_is_told_before_anything_starts(tmp_pat
     spec = load(data).spec
     for task in build_graph(make_plan(spec)).tasks.values():
         if task.stage is Stage.SEGMENT:
-            known.observe_step(Place(spec.engine, "cpu"), task, 20.0)
+            known.observe_step(Hardware(spec.engine, "cpu"), task, 20.0)
     keep_durations(str(tmp_path / "runs"), known)
     rendered = render(tmp_path / "runs", data, "mono=1,segment=1")
     first = next(event for event in rendered.events if isinstance(event, Notice | TaskStarted))

@@ -15,7 +15,7 @@ from farm.output.outlet import Outlet
 from farm.output.outlets import outlet_of
 from farm.output.placing import Placing
 from farm.output.png_sequences import sequence_sha256
-from farm.output.records import RECORD_FORM, Mark, OutputRecords, Record
+from farm.output.records import RECORD_FORM, Mark, OutputRecord, OutputRecords
 from jobs.errors import JobBusy, StorageProblem
 from jobs.store.store import Store
 
@@ -202,7 +202,11 @@ def test_records_of_somebody_else_reach_nothing(place: Place, tmp_path: Path) ->
     place.put(FILM, b"a holiday")
     store = Store.open(str(place.runs), "harbor")
     nothing = Mark("", 0, "", hashlib.sha256().hexdigest(), grows=True)
-    for record in (Record(FILM, (), (str(precious),)), Record(FILM, (nothing,)), Record(f"../{FILM}")):
+    for record in (
+        OutputRecord(FILM, (), (str(precious),)),
+        OutputRecord(FILM, (nothing,)),
+        OutputRecord(f"../{FILM}"),
+    ):
         store.save(RECORD_FORM, record, f"outputs/{FILM}.{next(numbers):016x}.json")
     place.placing().take_over()
     with pytest.raises(StorageProblem, match="did not write"):

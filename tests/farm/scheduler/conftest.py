@@ -42,7 +42,7 @@ class Desk:
         return self.orders
 
     def worker(self, name: str, *stages: Stage, host: str = "host") -> list[Command]:
-        return self.tell(events.WorkerReady(name, frozenset(stages), host))
+        return self.tell(events.WorkerLoaded(name, frozenset(stages), host))
 
     def done(self, task: str, after: float = 1.0) -> list[Command]:
         order = self.given[task]
@@ -50,7 +50,7 @@ class Desk:
 
     def failed(self, task: str, kind: FailureKind, after: float = 1.0, **more: Any) -> list[Command]:
         order = self.given[task]
-        return self.tell(events.TaskFailed(task, order.worker, order.attempt, kind, **more), after)
+        return self.tell(events.AttemptFailed(task, order.worker, order.attempt, kind, **more), after)
 
     def of(self, kind: type) -> list[Any]:
         """The last orders of one kind."""

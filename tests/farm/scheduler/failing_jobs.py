@@ -7,7 +7,7 @@ from typing import Any
 
 from farm.scheduler.commands import Assign
 from farm.scheduler.graph import ScheduledTask
-from farm.simulator.workload import SLEEPS, Film, StageTimes
+from farm.simulator.workload import SLEEPS, SimulatedFilm, StageTimes
 from jobs.tasks.task import Stage
 
 MakeDesk = Callable[..., Any]
@@ -22,7 +22,7 @@ def one() -> list[ScheduledTask]:
 
 
 def chain(video: str, chunks: int, times: StageTimes = SLEEPS) -> list[ScheduledTask]:
-    return list(Film(video, chunks, times).tasks())
+    return list(SimulatedFilm(video, chunks, times).tasks())
 
 
 def only_assign(told: Any) -> Assign:

@@ -11,7 +11,7 @@ from farm.scheduler import events
 from farm.scheduler.config import SchedulerConfig, scheduler_config
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import Simulation, SimulationConfig
-from farm.simulator.workload import Film, StageTimes, films, job
+from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import job_facts
 from jobs.errors import FailureKind
 from jobs.spec.run import Run
@@ -24,7 +24,7 @@ SLOW_SEGMENT = StageTimes(1.0, 0.0, 1.0, segment_s=8.0)
 CHUNK = FRAMES + FRAMES // 100
 
 
-def peak_bytes(some: list[Film], text: str, budget: int | None) -> tuple[float, float]:
+def peak_bytes(some: list[SimulatedFilm], text: str, budget: int | None) -> tuple[float, float]:
     """The most payload bytes that were committed and not read by all their readers; and the makespan."""
     graph = ScheduleGraph(job(some))
     config = SimulationConfig(scheduler=SchedulerConfig(budget_bytes=budget))
@@ -48,7 +48,7 @@ def peak_bytes(some: list[Film], text: str, budget: int | None) -> tuple[float, 
 
 @pytest.mark.parametrize("shape", [(60, 1), (4, 15)], ids=str)
 def test_the_budget_bounds_what_is_undelivered(shape: tuple[int, int]) -> None:
-    some = films(shape[0], Film("v", shape[1], SLOW_SEGMENT, frame_bytes=FRAMES))
+    some = films(shape[0], SimulatedFilm("v", shape[1], SLOW_SEGMENT, frame_bytes=FRAMES))
     budget = 6 * CHUNK
     free, fast_s = peak_bytes(some, "sample=4,decode=4", 10**12)
     bounded, slow_s = peak_bytes(some, "sample=4,decode=4", budget)
@@ -58,7 +58,7 @@ def test_the_budget_bounds_what_is_undelivered(shape: tuple[int, int]) -> None:
 
 
 def test_without_a_number_the_budget_grows_with_the_workers() -> None:
-    some = films(200, Film("v", 1, SLOW_SEGMENT, frame_bytes=FRAMES))
+    some = films(200, SimulatedFilm("v", 1, SLOW_SEGMENT, frame_bytes=FRAMES))
     few, _ = peak_bytes(some, "sample=1,decode=1", None)
     many, _ = peak_bytes(some, "sample=8,decode=8", None)
     assert few <= 4 * 4 * CHUNK
@@ -68,7 +68,11 @@ def test_without_a_number_the_budget_grows_with_the_workers() -> None:
 def test_what_a_spec_leaves_out_holds_up_no_cluster() -> None:
     """64 GPUs on chunks of half a gigabyte, with the defaults of a spec."""
     tasks = list(
-        job(films(128, Film("v", 4, StageTimes(10.0, 12.0, 1.4), guided=True, frame_bytes=450 * 10**6)))
+        job(
+            films(
+                128, SimulatedFilm("v", 4, StageTimes(10.0, 12.0, 1.4), guided=True, frame_bytes=450 * 10**6)
+            )
+        )
     )
     topology = parse_topology("mono=64", Machine(64, 16))
     config = SimulationConfig(scheduler=scheduler_config(Run()))
@@ -77,13 +81,13 @@ def test_what_a_spec_leaves_out_holds_up_no_cluster() -> None:
 
 
 def test_a_chunk_larger_than_the_budget_still_runs() -> None:
-    some = films(3, Film("v", 3, SLOW_DECODE, frame_bytes=FRAMES))
+    some = films(3, SimulatedFilm("v", 3, SLOW_DECODE, frame_bytes=FRAMES))
     _, makespan_s = peak_bytes(some, "sample=1,decode=1", 1)
     assert makespan_s > 0
 
 
 def test_a_begun_video_goes_on_past_the_budget(desk: Callable[..., Any]) -> None:
-    told = desk(job(films(3, Film("v", 3, SLOW_DECODE, frame_bytes=FRAMES))), budget_bytes=CHUNK)
+    told = desk(job(films(3, SimulatedFilm("v", 3, SLOW_DECODE, frame_bytes=FRAMES))), budget_bytes=CHUNK)
     told.worker("s", Stage.SAMPLE)
     told.worker("t", Stage.SAMPLE)
     assert set(told.running) == {"v0/00000/sample"}, "the second video waits for room"
@@ -108,7 +112,9 @@ def test_the_oldest_chunk_of_a_video_goes_on_though_a_later_one_began_it(desk: C
 
 
 def test_the_bytes_of_a_chunk_that_is_rendered_again_count_once(desk: Callable[..., Any]) -> None:
-    told = desk(Film("v", 2, StageTimes(1.0, 0.0, 1.0), frame_bytes=FRAMES).tasks(), budget_bytes=CHUNK)
+    told = desk(
+        SimulatedFilm("v", 2, StageTimes(1.0, 0.0, 1.0), frame_bytes=FRAMES).tasks(), budget_bytes=CHUNK
+    )
     admission = told.scheduler.board.admission
     told.worker("s", Stage.SAMPLE)
     told.worker("d", Stage.DECODE)
@@ -122,7 +128,9 @@ def test_the_bytes_of_a_chunk_that_is_rendered_again_count_once(desk: Callable[.
 
 
 def test_measured_sizes_replace_estimates(desk: Callable[..., Any]) -> None:
-    told = desk(job(films(4, Film("v", 1, SLOW_SEGMENT, frame_bytes=FRAMES))), budget_bytes=2 * CHUNK)
+    told = desk(
+        job(films(4, SimulatedFilm("v", 1, SLOW_SEGMENT, frame_bytes=FRAMES))), budget_bytes=2 * CHUNK
+    )
     told.worker("s", Stage.SAMPLE)
     told.worker("d", Stage.DECODE)
     admission = told.scheduler.board.admission
@@ -134,13 +142,13 @@ def test_measured_sizes_replace_estimates(desk: Callable[..., Any]) -> None:
 
 
 def test_a_resumed_job_counts_what_an_earlier_run_made(desk: Callable[..., Any]) -> None:
-    some = films(3, Film("v", 1, SLOW_DECODE, frame_bytes=FRAMES))
+    some = films(3, SimulatedFilm("v", 1, SLOW_DECODE, frame_bytes=FRAMES))
     told = desk(job(some), committed=["v1/00000/sample"], budget_bytes=CHUNK)
     assert told.scheduler.board.admission.held_bytes == CHUNK
 
 
 def test_all_bytes_are_given_back_at_the_end() -> None:
-    graph = ScheduleGraph(job(films(7, Film("v", 4, SLOW_SEGMENT, guided=True, frame_bytes=FRAMES))))
+    graph = ScheduleGraph(job(films(7, SimulatedFilm("v", 4, SLOW_SEGMENT, guided=True, frame_bytes=FRAMES))))
     simulation = Simulation(graph, parse_topology("mono=3", Machine(3)))
     simulation.run()
     assert simulation.scheduler.board.admission.held_bytes == 0

@@ -222,6 +222,6 @@ def test_a_resumed_job_runs_only_what_is_missing(desk: MakeDesk) -> None:
 
 def test_messages_about_the_unknown_are_ignored(desk: MakeDesk) -> None:
     told = desk(one())
-    assert told.tell(events.WorkerLost("nobody", "?")) == []
+    assert told.tell(events.WorkerDied("nobody", "?")) == []
     assert told.tell(events.TaskDone("nothing", "nobody", 1)) == []
-    assert told.tell(events.TaskFailed("nothing", "nobody", 1, FailureKind.BUG)) == []
+    assert told.tell(events.AttemptFailed("nothing", "nobody", 1, FailureKind.BUG)) == []

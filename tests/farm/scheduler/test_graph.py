@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from farm.scheduler.graph import Rows, ScheduledTask, ScheduleGraph, scheduled
-from farm.simulator.workload import SLEEPS, Film, films, job
+from farm.simulator.workload import SLEEPS, SimulatedFilm, films, job
 from jobs.tasks.task import Need, Stage, StageTask
 
 
@@ -19,7 +19,7 @@ def test_rows_and_their_inverse() -> None:
 
 
 def test_tails_are_the_longest_path_from_a_task_to_the_end() -> None:
-    graph = ScheduleGraph(job([Film("v", 3, SLEEPS)]))
+    graph = ScheduleGraph(job([SimulatedFilm("v", 3, SLEEPS)]))
     tails = {name: graph.tail_s[number] for name, number in graph.number.items()}
     assert tails["v/00002/decode"] == pytest.approx(0.2)
     assert tails["v/00002/sample"] == pytest.approx(0.7)
@@ -33,12 +33,12 @@ def test_a_need_must_stand_before_its_task() -> None:
 
 
 def test_chained_stages_are_those_that_need_themselves() -> None:
-    def chained(film: Film) -> set[int]:
+    def chained(film: SimulatedFilm) -> set[int]:
         return set(ScheduleGraph(film.tasks()).chained)
 
-    assert chained(Film("v", 3, SLEEPS, chained=False)) == set()
-    assert chained(Film("v", 3, SLEEPS)) == {1}
-    assert chained(Film("v", 3, SLEEPS, guided=True)) == {1, 2}
+    assert chained(SimulatedFilm("v", 3, SLEEPS, chained=False)) == set()
+    assert chained(SimulatedFilm("v", 3, SLEEPS)) == {1}
+    assert chained(SimulatedFilm("v", 3, SLEEPS, guided=True)) == {1, 2}
 
 
 def test_a_task_counts_to_the_chunk_whose_delivery_waits_for_it() -> None:
@@ -55,7 +55,7 @@ def test_a_task_counts_to_the_chunk_whose_delivery_waits_for_it() -> None:
 
 
 def test_slots_of_a_video_are_neighbours_in_order() -> None:
-    graph = ScheduleGraph(job(films(3, Film("v", 2, SLEEPS))))
+    graph = ScheduleGraph(job(films(3, SimulatedFilm("v", 2, SLEEPS))))
     assert list(graph.slot_video) == [0, 0, 1, 1, 2, 2]
 
 

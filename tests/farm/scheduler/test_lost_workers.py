@@ -20,7 +20,7 @@ def test_a_lost_worker_costs_no_attempt_and_its_task_goes_on_elsewhere(desk: Mak
     told.worker("b", *ALL)
     for _ in range(4):
         lost = told.running[SAMPLE].worker
-        told.tell(events.WorkerLost(lost, "killed"), after=1.0)
+        told.tell(events.WorkerDied(lost, "killed"), after=1.0)
         if not told.of(Assign):
             told.worker("a" if lost == "b" else "b", *ALL)
         told.worker(lost, *ALL)
@@ -34,7 +34,7 @@ def test_five_lost_workers_end_a_task(desk: MakeDesk) -> None:
     for number in range(6):
         told.worker(f"w{number}", *ALL)
     for _ in range(5):
-        told.tell(events.WorkerLost(told.running[SAMPLE].worker, "killed"), after=1.0)
+        told.tell(events.WorkerDied(told.running[SAMPLE].worker, "killed"), after=1.0)
     assert told.of(Quarantine)[0].task == SAMPLE
 
 
@@ -42,21 +42,21 @@ def test_what_was_queued_behind_a_lost_task_bears_no_failure(desk: MakeDesk) -> 
     told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)], max_losses=1)
     told.worker("a", Stage.DECODE)
     assert len(told.running) == 2
-    told.tell(events.WorkerLost("a", "killed"))
+    told.tell(events.WorkerDied("a", "killed"))
     assert [order.task for order in told.of(Quarantine)] == ["d0"]
 
 
 def test_the_task_that_a_worker_died_of_bears_the_failure(desk: MakeDesk) -> None:
     told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)], max_losses=1)
     told.worker("a", Stage.DECODE)
-    told.tell(events.WorkerLost("a", "its device is lost", "d1"))
+    told.tell(events.WorkerDied("a", "its device is lost", "d1"))
     assert [order.task for order in told.of(Quarantine)] == ["d1"]
 
 
 def test_a_worker_that_its_node_ended_for_memory_gets_nothing_and_its_task_climbs(desk: MakeDesk) -> None:
     told = desk([ScheduledTask(f"d{n}", Stage.DECODE, video=f"v{n}") for n in range(2)])
     told.worker("a", Stage.DECODE)
-    told.tell(events.WorkerLost("a", "the node ran out of memory", "d1", FailureKind.OOM))
+    told.tell(events.WorkerDied("a", "the node ran out of memory", "d1", FailureKind.OOM))
     assert told.of(Assign) == []
     told.worker("a", Stage.DECODE)
     assert {task: order.ladder for task, order in told.running.items()} == {"d0": (), "d1": ("empty_cache",)}
@@ -72,7 +72,7 @@ def test_a_worker_that_a_task_took_down_for_memory_does_not_get_it_back(desk: Ma
     for loss in range(4):
         if loss == 3:
             told.worker("b", Stage.DECODE)
-        told.tell(events.WorkerLost("a", "the node ran out of memory", "d", FailureKind.OOM))
+        told.tell(events.WorkerDied("a", "the node ran out of memory", "d", FailureKind.OOM))
         told.tell(events.Tick(), after=2.0)
         told.worker("a", Stage.DECODE)
     assert {task: order.worker for task, order in told.running.items()} == {"e": "b"}
@@ -85,18 +85,18 @@ def test_a_lost_worker_rests_is_probed_and_forgiven(desk: MakeDesk) -> None:
     told = desk(chain("v", 30), rest=RestConfig(base_s=4.0, most_s=60.0, forgive_s=500.0))
     told.worker("a", *ALL)
     told.worker("b", *ALL)
-    told.tell(events.WorkerLost("b", "killed"))
+    told.tell(events.WorkerDied("b", "killed"))
     assert told.of(Suspend)[0].until_s == told.now + 4.0
     told.worker("b", *ALL)
     assert not told.of(Assign), "a resting worker is believed only after its probe"
     told.tell(events.Tick(), after=4.0)
     assert told.of(Probe)[0].worker == "b"
     told.worker("b", *ALL)
-    told.tell(events.WorkerLost("b", "killed"))
+    told.tell(events.WorkerDied("b", "killed"))
     assert told.of(Suspend)[0].until_s == told.now + 8.0
     told.tell(events.Tick(), after=8.0)
     told.worker("b", *ALL)
-    told.tell(events.WorkerLost("b", "killed"), after=600.0)
+    told.tell(events.WorkerDied("b", "killed"), after=600.0)
     assert told.of(Suspend)[0].until_s == told.now + 4.0, "forgiven"
 
 
@@ -108,11 +108,11 @@ def test_the_last_worker_of_a_stage_is_probed_at_once_and_never_suspended(
     told.worker("a", *stages)
     if others := {Stage.ENCODE, *ALL} - stages:
         told.worker("b", *others)
-    told.tell(events.WorkerLost("a", "killed"))
+    told.tell(events.WorkerDied("a", "killed"))
     assert told.of(Suspend) == []
     assert [probe.worker for probe in told.of(Probe)] == ["a"]
     assert str(told.of(Probe)[0].reason) in {f"nobody else can serve {stage} now" for stage in stages}
-    told.tell(events.WorkerLost("a", "killed"))
+    told.tell(events.WorkerDied("a", "killed"))
     assert told.of(Suspend) == []
     told.tell(events.Tick(), after=RestConfig().base_s)
     assert [probe.worker for probe in told.of(Probe)] == ["a"]
@@ -125,7 +125,7 @@ def test_a_resting_worker_is_called_back_when_it_becomes_the_last(desk: MakeDesk
     told.failed(SAMPLE, FailureKind.BAD_OUTPUT, output_digest="1")
     (resting,) = told.of(Suspend)
     other = "a" if resting.worker == "b" else "b"
-    told.tell(events.WorkerLost(other, "killed"), after=1.0)
+    told.tell(events.WorkerDied(other, "killed"), after=1.0)
     (probe,) = [probe for probe in told.of(Probe) if probe.worker == resting.worker]
     assert "nobody else can serve" in str(probe.reason)
 
@@ -152,7 +152,7 @@ def test_a_worker_that_never_comes_back_ends_the_job_by_name(desk: MakeDesk) -> 
     told.worker("s", Stage.SAMPLE, Stage.UPSCALE)
     told.worker("d", Stage.DECODE)
     for _ in range(3):
-        told.tell(events.WorkerLost("d", "its node is gone"))
+        told.tell(events.WorkerDied("d", "its node is gone"))
         told.tell(events.Tick(), after=1.0)
     told.done(SAMPLE)
     told.done("v/00000/upscale")
@@ -164,6 +164,6 @@ def test_a_worker_that_never_comes_back_ends_the_job_by_name(desk: MakeDesk) -> 
 def test_a_probe_without_an_answer_counts_as_a_loss(desk: MakeDesk) -> None:
     told = desk(chain("v", 1), rest=RestConfig(base_s=1.0, probe_s=30.0, retire_after=2))
     told.worker("a", *ALL)
-    told.tell(events.WorkerLost("a", "killed"))
+    told.tell(events.WorkerDied("a", "killed"))
     told.tell(events.Tick(), after=30.0)
     assert told.of(Finish)[0].outcome is Outcome.FAILED

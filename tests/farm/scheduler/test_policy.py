@@ -12,18 +12,18 @@ from farm.scheduler import events
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.scheduler.roster import Worker
 from farm.simulator.simulate import Simulation, SimulationConfig, simulate
-from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
+from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import job_facts
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
 
 ALL = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
-CLIPS = films(32, Film("v", 1, SLEEPS))
-CHAINS = films(4, Film("v", 8, SLEEPS))
-ONE = [Film("v", 12, SLEEPS)]
+CLIPS = films(32, SimulatedFilm("v", 1, SLEEPS))
+CHAINS = films(4, SimulatedFilm("v", 8, SLEEPS))
+ONE = [SimulatedFilm("v", 12, SLEEPS)]
 
 
-def ratio(some: list[Film], text: str, config: SimulationConfig | None = None) -> float:
+def ratio(some: list[SimulatedFilm], text: str, config: SimulationConfig | None = None) -> float:
     topology = parse_topology(text, Machine(1000, 16))
     tasks = list(job(some))
     return (
@@ -48,12 +48,12 @@ def ratio(some: list[Film], text: str, config: SimulationConfig | None = None) -
         "mono=8",
     ],
 )
-def test_sleep_stages_meet_the_bound(some: list[Film], text: str) -> None:
+def test_sleep_stages_meet_the_bound(some: list[SimulatedFilm], text: str) -> None:
     assert ratio(some, text) <= 1.05
 
 
 @pytest.mark.parametrize("some", [CLIPS, CHAINS, ONE], ids=["32x1", "4x8", "1x12"])
-def test_sleep_stages_meet_the_bound_with_overheads(some: list[Film]) -> None:
+def test_sleep_stages_meet_the_bound_with_overheads(some: list[SimulatedFilm]) -> None:
     overheads = SimulationConfig(handoff_s=0.002, commit_s=dict.fromkeys(Stage, 0.008), report_s=0.002)
     assert ratio(some, "sample=2,upscale=1,decode=1", overheads) <= 1.05
 
@@ -62,14 +62,14 @@ def test_sleep_stages_meet_the_bound_with_overheads(some: list[Film]) -> None:
 @pytest.mark.parametrize("text", ["mono=8", "sample=3,upscale=4,decode=1", "sample+upscale=7,decode=1"])
 @pytest.mark.parametrize("shape", [(24, 8), (3, 60), (7, 20)], ids=str)
 def test_real_ratios_meet_the_bound(times: StageTimes, text: str, shape: tuple[int, int]) -> None:
-    assert ratio(films(shape[0], Film("v", shape[1], times, guided=True)), text) <= 1.05
+    assert ratio(films(shape[0], SimulatedFilm("v", shape[1], times, guided=True)), text) <= 1.05
 
 
-def mixed_films(dice: random.Random) -> list[Film]:
+def mixed_films(dice: random.Random) -> list[SimulatedFilm]:
     times = dice.choice([SLEEPS, *H200.values(), StageTimes(1.0, 1.0, 1.0), StageTimes(1.0, 0.3, 2.0)])
     count, longest = dice.choice([(6, 60), (30, 12), (90, 3)])
     guided = dice.random() < 0.5
-    return [Film(f"v{v}", dice.randint(1, longest), times, guided=guided) for v in range(count)]
+    return [SimulatedFilm(f"v{v}", dice.randint(1, longest), times, guided=guided) for v in range(count)]
 
 
 POOLS = [
@@ -103,11 +103,11 @@ def test_films_of_mixed_length_meet_the_bound(pools: list[str], most: float) -> 
 
 
 def chain(video: str, chunks: int, times: StageTimes = SLEEPS) -> list[ScheduledTask]:
-    return list(Film(video, chunks, times).tasks())
+    return list(SimulatedFilm(video, chunks, times).tasks())
 
 
 def test_with_time_to_spare_one_film_is_finished_after_the_other() -> None:
-    graph = ScheduleGraph(job(films(12, Film("v", 6, SLEEPS))))
+    graph = ScheduleGraph(job(films(12, SimulatedFilm("v", 6, SLEEPS))))
     simulation = Simulation(graph, parse_topology("mono=2", Machine(2)))
     ends: dict[str, float] = {}
     for bar in simulation.run().bars():

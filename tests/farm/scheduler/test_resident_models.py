@@ -12,13 +12,13 @@ from farm.scheduler.config import SchedulerConfig
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.scheduler.reasons import Why
 from farm.simulator.simulate import SimulationConfig, simulate
-from farm.simulator.workload import Film, StageTimes, films, job
+from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
 
 
 def test_a_worker_that_must_exchange_models_stays_with_the_one_it_holds() -> None:
-    some = films(40, Film("v", 1, StageTimes(1.0, 0.0, 1.0)))
+    some = films(40, SimulatedFilm("v", 1, StageTimes(1.0, 0.0, 1.0)))
     graph = ScheduleGraph(job(some))
     topology = parse_topology("mono=1", Machine(1))
     swap_s = {"transformer": 5.0, "vae": 5.0}

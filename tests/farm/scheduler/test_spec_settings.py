@@ -20,7 +20,7 @@ def scheduler(**run: object) -> Scheduler:
 
 def start(made: Scheduler) -> None:
     for worker in ("a", "b", "c"):
-        made.handle(events.WorkerReady(worker, frozenset({Stage.SAMPLE}), "host"), 0.0)
+        made.handle(events.WorkerLoaded(worker, frozenset({Stage.SAMPLE}), "host"), 0.0)
 
 
 def kinds(commands: list[Command]) -> set[type]:
@@ -48,7 +48,7 @@ def test_a_task_outlives_so_many_workers_as_the_spec_allows(losses: int) -> None
     start(made)
     for number in range(losses):
         worker = next(worker for worker in made.board.roster.workers if worker.held)
-        last = made.handle(events.WorkerLost(worker.id, "its node died"), float(number))
+        last = made.handle(events.WorkerDied(worker.id, "its node died"), float(number))
         assert (Quarantine in kinds(last)) is (number == losses - 1)
         assert (Assign in kinds(last)) is (number < losses - 1)
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from actors.models import TINY_CHECKPOINT
 from farm.cli.main import run
 from farm.selftest.film import seam_ratios
-from farm.selftest.run import Request, Selftest, examine
+from farm.selftest.run import Selftest, SelftestRequest, examine
 from jobs.spec.engine import EngineConfig
 
 STATISTICS = "vae.per_channel_statistics."
@@ -56,7 +56,7 @@ def examined(checkpoint: Path | None, trained: bool = True, **more: object) -> S
     """A short examination: 17 frames, then five times 8."""
     engine = EngineConfig(checkpoint=str(checkpoint)) if checkpoint else EngineConfig()
     settings = {"frames": 17, "new_frames": 8, "steps": 5, **more}
-    return examine(Request(engine, "cpu", 1, trained, **settings), lambda _: None)  # type: ignore[arg-type]
+    return examine(SelftestRequest(engine, "cpu", 1, trained, **settings), lambda _: None)  # type: ignore[arg-type]
 
 
 def verdicts(result: Selftest) -> dict[str, str]:

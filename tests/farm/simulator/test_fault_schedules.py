@@ -20,7 +20,7 @@ from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Status
 from farm.simulator.simulate import Simulation, SimulationConfig
-from farm.simulator.workload import Film, StageTimes, job
+from farm.simulator.workload import SimulatedFilm, StageTimes, job
 from jobs.errors import FailureKind
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
@@ -77,16 +77,16 @@ class Referee:
                 assert event.task not in self.committed, "committed twice"
                 del self.held[event.task]
                 self.committed.add(event.task)
-            case events.TaskFailed() if self._holds(event):
+            case events.AttemptFailed() if self._holds(event):
                 del self.held[event.task]
                 self._remember(event)
                 self.committed.difference_update(event.lost_inputs)
-            case events.WorkerReady():
+            case events.WorkerLoaded():
                 self.up.add(event.worker)
-            case events.WorkerLost():
+            case events.WorkerDied():
                 self._strip(event.worker, event.kind)
 
-    def _remember(self, failed: events.TaskFailed) -> None:
+    def _remember(self, failed: events.AttemptFailed) -> None:
         """Where the failed task may be kept from: the table sends it elsewhere."""
         if failed.lost_inputs:
             return
@@ -101,7 +101,7 @@ class Referee:
         if len(workers) > EXACT_ON_ONE_WORKER:
             self.failed_on.update((task, each) for each in workers)
 
-    def _holds(self, event: events.TaskDone | events.TaskFailed) -> bool:
+    def _holds(self, event: events.TaskDone | events.AttemptFailed) -> bool:
         return self.held.get(event.task) == (event.worker, event.attempt)
 
     def _strip(self, worker: str, kind: FailureKind = FailureKind.WORKER_LOST) -> None:
@@ -192,7 +192,10 @@ def make_schedule(seed: int) -> tuple[Simulation, Referee]:
     times = StageTimes(4.0, dice.choice((0.0, 1.0)), 2.0, dice.choice((0.0, 0.5)), dice.choice((0.0, 0.2)))
     shape = dice.choice(((1, 5), (2, 3), (3, 2), (5, 1)))
     chained, guided = dice.random() < 0.8, dice.random() < 0.5
-    films = [Film(f"v{v}", dice.randint(1, shape[1]), times, chained, guided, 1000) for v in range(shape[0])]
+    films = [
+        SimulatedFilm(f"v{v}", dice.randint(1, shape[1]), times, chained, guided, 1000)
+        for v in range(shape[0])
+    ]
     tasks = list(job(films))
     budget = dice.choice((None, None, 1500))
     rest = RestConfig(base_s=2.0, most_s=30.0, retire_after=dice.choice((3, 8)), probe_s=60.0)

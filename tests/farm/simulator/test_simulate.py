@@ -9,13 +9,13 @@ import pytest
 
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import Simulation, SimulationConfig, simulate
-from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
+from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
 from tests.farm.simulator.random_faults import FaultRates, RandomFaults
 
 STAGED = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
-CHAINS = films(4, Film("v", 8, SLEEPS))
+CHAINS = films(4, SimulatedFilm("v", 8, SLEEPS))
 
 
 def test_a_timeline_tells_bars_utilisation_critical_path_and_cost() -> None:
@@ -46,20 +46,20 @@ def test_equal_inputs_give_equal_bars() -> None:
 def test_overheads_add_up_on_a_chain() -> None:
     """Each sample of a chain waits for hand-off, commit and report of the one before it."""
     config = SimulationConfig(handoff_s=0.01, commit_s={Stage.SAMPLE: 0.02}, report_s=0.03)
-    graph = ScheduleGraph(job([Film("v", 10, StageTimes(1.0, 0.0, 0.5))]))
+    graph = ScheduleGraph(job([SimulatedFilm("v", 10, StageTimes(1.0, 0.0, 0.5))]))
     makespan_s = simulate(graph, parse_topology("sample=1,decode=1", Machine(2)), config).makespan_s
     assert makespan_s == pytest.approx(10 * 1.06 + 0.5 + 0.01 + 0.03)
 
 
 def test_results_are_written_while_the_device_works_on() -> None:
     config = SimulationConfig(commit_s={Stage.DECODE: 0.5})
-    graph = ScheduleGraph(job(films(20, Film("v", 1, StageTimes(0.1, 0.0, 1.0)))))
+    graph = ScheduleGraph(job(films(20, SimulatedFilm("v", 1, StageTimes(0.1, 0.0, 1.0)))))
     makespan_s = simulate(graph, parse_topology("sample=1,decode=1", Machine(2)), config).makespan_s
     assert makespan_s == pytest.approx(0.1 + 20.0 + 0.5)
 
 
 def test_slow_workers_and_shares_of_a_gpu() -> None:
-    graph = ScheduleGraph(job(films(10, Film("v", 1, StageTimes(1.0, 0.0, 0.1)))))
+    graph = ScheduleGraph(job(films(10, SimulatedFilm("v", 1, StageTimes(1.0, 0.0, 0.1)))))
     slow = SimulationConfig(speed=lambda worker: 0.5 if worker == "mono-0" else 1.0)
     one = parse_topology("mono=1", Machine(1))
     assert simulate(graph, one, slow).makespan_s == pytest.approx(22.0)
@@ -67,7 +67,7 @@ def test_slow_workers_and_shares_of_a_gpu() -> None:
 
 
 def test_what_is_committed_takes_no_time() -> None:
-    tasks = list(job([Film("v", 4, SLEEPS)]))
+    tasks = list(job([SimulatedFilm("v", 4, SLEEPS)]))
     samples = [task.id for task in tasks if task.stage is Stage.SAMPLE]
     timeline = simulate(ScheduleGraph(tasks), STAGED, None, samples)
     assert timeline.makespan_s == pytest.approx(0.1 + 4 * 0.2)
@@ -75,7 +75,7 @@ def test_what_is_committed_takes_no_time() -> None:
 
 def test_failure_rates_cost_what_is_rendered_again() -> None:
     """One worker in ten tasks dies: everything is made all the same, and takes longer; equal seeds agree."""
-    tasks = list(job(films(8, Film("v", 6, StageTimes(10.0, 12.0, 1.4), guided=True))))
+    tasks = list(job(films(8, SimulatedFilm("v", 6, StageTimes(10.0, 12.0, 1.4), guided=True))))
     graph, topology = ScheduleGraph(tasks), parse_topology("mono=8", Machine(8))
     only_crashes = replace(FaultRates().scaled(0.0), crash=0.1)
     needs = {task.id: task.needs for task in tasks}
@@ -93,7 +93,7 @@ def test_failure_rates_cost_what_is_rendered_again() -> None:
 
 
 def test_a_day_of_film_simulates_in_seconds() -> None:
-    tasks = job(films(50, Film("v", 40, H200["LTXV 2B"], guided=True)))
+    tasks = job(films(50, SimulatedFilm("v", 40, H200["LTXV 2B"], guided=True)))
     simulation = Simulation(ScheduleGraph(tasks), parse_topology("mono=64", Machine(64)))
     start_s = time.process_time()
     simulation.run()
@@ -104,7 +104,7 @@ def test_a_day_of_film_simulates_in_seconds() -> None:
 def test_a_hundred_thousand_chunks_on_512_workers_within_a_minute_on_one_core() -> None:
     times = StageTimes(2.0, 3.2, 1.4, segment_s=0.6)
     start_s = time.process_time()
-    graph = ScheduleGraph(job(films(1000, Film("v", 100, times, frame_bytes=4 * 10**8))))
+    graph = ScheduleGraph(job(films(1000, SimulatedFilm("v", 100, times, frame_bytes=4 * 10**8))))
     built_s = time.process_time() - start_s
     Simulation(graph, parse_topology("mono=448", Machine(448, segment_workers=64))).run()
     seconds = time.process_time() - start_s

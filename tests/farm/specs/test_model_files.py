@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farm.doctor.device import check_known
-from farm.estimates.durations import Durations, Place
+from farm.estimates.durations import Durations, Hardware
 from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like, ratios
 from farm.models.comfy_folders import find_model
 from farm.topology.memory import engine_footprint, unknown_sizes
@@ -111,7 +111,7 @@ def test_a_model_is_known_by_its_header(
 
 def test_a_larger_model_is_expected_to_take_longer(tmp_path: Path) -> None:
     engine = EngineConfig(checkpoint=str(write_model(tmp_path / "m.safetensors", {"x": (13_000, 1_000_000)})))
-    assert Durations().estimate(Place(engine, "H200"))(sample()) == pytest.approx(9.8, rel=0.01)
+    assert Durations().estimate(Hardware(engine, "H200"))(sample()) == pytest.approx(9.8, rel=0.01)
     assert ratios(engine)[Stage.DECODE] == 1.0
     assert ratios(EngineConfig(checkpoint="owner/model")) == ratios(EngineConfig()) == {}
 

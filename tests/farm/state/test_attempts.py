@@ -30,7 +30,7 @@ from tests.farm.simulator.random_faults import FaultRates, RandomFaults
 from tests.farm.simulator.test_fault_schedules import make_schedule
 
 A, B = "v/00000/sample", "v/00001/sample"
-SAID_BY_WORKERS = (events.WorkerReady, events.WorkerLost, events.TaskDone, events.TaskFailed)
+SAID_BY_WORKERS = (events.WorkerLoaded, events.WorkerDied, events.TaskDone, events.AttemptFailed)
 
 
 def after(*log: Event) -> Holdings:
@@ -111,18 +111,18 @@ class Told:
 
     def _heard(self, event: events.Event) -> Iterator[Event]:
         match event:
-            case events.WorkerReady():
+            case events.WorkerLoaded():
                 if event.worker not in self.holdings.workers:
                     yield WorkerPlaced(event.worker)
                 yield WorkerReady(event.worker)
-            case events.WorkerLost():
+            case events.WorkerDied():
                 yield WorkerGone(event.worker, event.reason, self.holdings.lost_with(event.worker))
             case events.TaskDone() if event.task in self.committed:
                 yield TaskSuperseded(event.task, event.worker, event.attempt)
             case events.TaskDone():
                 self.committed.add(event.task)
                 yield TaskCommitted(event.task, event.worker, event.attempt)
-            case events.TaskFailed():
+            case events.AttemptFailed():
                 self.committed.difference_update(event.lost_inputs)
                 yield TaskFailed(event.task, event.worker, event.attempt)
 
@@ -174,7 +174,7 @@ def test_it_knows_what_the_simulated_workers_hold(seed: int, worse: float) -> No
     mistaken: dict[str, int] = {}
 
     def check(told: Told, event: events.Event) -> None:
-        if isinstance(event, events.WorkerLost) and simulation.workers[event.worker].alive:
+        if isinstance(event, events.WorkerDied) and simulation.workers[event.worker].alive:
             mistaken[event.worker] = simulation.workers[event.worker].life
         sent = [value for _, _, _, values in simulation._pending for value in values]
         on_their_way = {value.worker for value in sent if isinstance(value, SAID_BY_WORKERS)}

@@ -8,7 +8,7 @@ import pytest
 
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import simulate
-from farm.simulator.workload import SLEEPS, Film, StageTimes, films, job
+from farm.simulator.workload import SLEEPS, SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import job_facts
 from jobs.errors import CapacityError
 from jobs.tasks.task import Stage
@@ -20,26 +20,28 @@ TWO_SAMPLERS = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
 @pytest.mark.parametrize(
     ("some", "seconds", "cause"),
     [
-        (films(32, Film("v", 1, SLEEPS)), 6.9, "the workers of decode"),
-        (films(4, Film("v", 8, SLEEPS)), 6.9, "the workers of decode"),
-        ([Film("v", 12, SLEEPS)], 5.1, "the chain that ends in v/00011/decode"),
+        (films(32, SimulatedFilm("v", 1, SLEEPS)), 6.9, "the workers of decode"),
+        (films(4, SimulatedFilm("v", 8, SLEEPS)), 6.9, "the workers of decode"),
+        ([SimulatedFilm("v", 12, SLEEPS)], 5.1, "the chain that ends in v/00011/decode"),
     ],
     ids=["32x1", "4x8", "1x12"],
 )
-def test_goldens(some: list[Film], seconds: float, cause: str) -> None:
+def test_goldens(some: list[SimulatedFilm], seconds: float, cause: str) -> None:
     bound = job_facts(job(some)).bound(TWO_SAMPLERS)
     assert bound.seconds == pytest.approx(seconds)
     assert cause in str(bound)
 
 
 def test_four_monoliths_share_all_work() -> None:
-    bound = job_facts(job(films(4, Film("v", 8, SLEEPS)))).bound(parse_topology("mono=4", Machine(4)))
+    bound = job_facts(job(films(4, SimulatedFilm("v", 8, SLEEPS)))).bound(
+        parse_topology("mono=4", Machine(4))
+    )
     assert bound.seconds == pytest.approx(5.6)
 
 
 def test_a_stage_that_nobody_hosts_is_refused() -> None:
     with pytest.raises(CapacityError, match="needs upscale"):
-        job_facts(job([Film("v", 1, SLEEPS)])).bound(parse_topology("sample=1,decode=1", Machine(2)))
+        job_facts(job([SimulatedFilm("v", 1, SLEEPS)])).bound(parse_topology("sample=1,decode=1", Machine(2)))
 
 
 def test_pools_that_share_a_stage_are_bounded_together() -> None:
@@ -54,7 +56,7 @@ def test_no_schedule_beats_the_bound() -> None:
         dice = random.Random(seed)
         times = StageTimes(*(round(dice.uniform(0.1, 2.0), 2) for _ in range(5)))
         some = [
-            Film(f"v{v}", dice.randint(1, 9), times, dice.random() < 0.7, dice.random() < 0.5)
+            SimulatedFilm(f"v{v}", dice.randint(1, 9), times, dice.random() < 0.7, dice.random() < 0.5)
             for v in range(dice.randint(1, 6))
         ]
         counts = {name: dice.randint(1, 3) for name in "abc"}

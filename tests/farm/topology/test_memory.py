@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from farm.doctor.device import check_fit
-from farm.simulator.workload import H200, Film, films, job
+from farm.simulator.workload import H200, SimulatedFilm, films, job
 from farm.topology.memory import ModelSizes, Working, engine_footprint, footprint_of, in_tiles, working_for
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec
@@ -74,7 +74,7 @@ def test_a_decode_that_does_not_fit_whole_counts_in_tiles_and_is_told(device_gib
     assert "decode needs about 21 GiB" in in_tiles(tight)
     tiles = next(iter(check_fit(tight, frozenset(Stage))))
     assert (tiles.level, "tiling" in tiles.fix) == ("warn", True)
-    some = films(4, Film("film", 2, H200["LTXV 2B"]))
+    some = films(4, SimulatedFilm("film", 2, H200["LTXV 2B"]))
     found = find_topology(job(some), SearchConfig(Machine(2, segment_workers=1), tight))
     assert found.winner.topology.gpus == 2
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from actors.worker.probe import Probed
-from cluster.failures import Failure
-from cluster.pool.events import Call, Done, Failed, Ready
-from farm.estimates.durations import Durations, Place, read_durations
+from cluster.failures import CallFailure
+from cluster.pool.events import Done, Failed, Ready, TaskCall
+from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.session.ledger import Ledger
-from farm.topology.probe import Probe, keep, one_of_each, summary, tasks_to_probe
+from farm.topology.probe import DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from jobs.errors import FailureKind
 from jobs.planning.plan import make_plan
 from jobs.spec.engine import EngineConfig
@@ -23,7 +23,7 @@ from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import Machine, parse_topology
 
-GPU = Place(EngineConfig(name="diffusers"), "H200")
+GPU = Hardware(EngineConfig(name="diffusers"), "H200")
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 80, "overlap_frames": 16, "repeat": 5}}
 
 
@@ -34,11 +34,11 @@ def ledger(chunks: list[dict[str, Any]] | None = None, **more: Any) -> Ledger:
     return Ledger(build_graph(make_plan(JobSpec.model_validate(data, strict=False))))
 
 
-def probed(job: Ledger, known: Durations, place: Place) -> list[StageTask]:
+def probed(job: Ledger, known: Durations, place: Hardware) -> list[StageTask]:
     return tasks_to_probe(job.graph, [job.graph.tasks[name] for name in job.left], known, place)
 
 
-def measured(tasks: list[StageTask], place: Place = GPU) -> Durations:
+def measured(tasks: list[StageTask], place: Hardware = GPU) -> Durations:
     known = Durations()
     for task in tasks:
         known.observe_step(place, task, 3.0)
@@ -63,7 +63,7 @@ def test_nothing_is_probed_that_was_measured_there() -> None:
     job = ledger()
     tasks = probed(job, Durations(), GPU)
     assert probed(job, measured(tasks), GPU) == []
-    elsewhere = Place(GPU.engine, "L4")
+    elsewhere = Hardware(GPU.engine, "L4")
     assert probed(job, measured(tasks), elsewhere) == tasks
 
 
@@ -80,7 +80,7 @@ def test_one_stage_unknown_probes_that_stage_and_what_it_needs() -> None:
 
 
 def test_settings_are_not_probed_and_short_jobs_are_rendered_at_once() -> None:
-    assert probed(ledger(), Durations(), Place(EngineConfig(name="fake"), "cpu")) == []
+    assert probed(ledger(), Durations(), Hardware(EngineConfig(name="fake"), "cpu")) == []
     short = ledger([{"generate": {"prompt": "a", "num_frames": 97}}])
     assert probed(short, Durations(), GPU) == []
 
@@ -103,12 +103,12 @@ def test_one_worker_for_each_kind() -> None:
 class FakePool:
     """Answers each call with `answer`, one turn later; workers are ready at once."""
 
-    def __init__(self, workers: tuple[str, ...], answer: Callable[[str, Call], Any]) -> None:
+    def __init__(self, workers: tuple[str, ...], answer: Callable[[str, TaskCall], Any]) -> None:
         self.answer, self.calls = answer, []  # type: ignore[var-annotated]
         self.events: list[Any] = [Ready(worker, None, {}, 0.0) for worker in workers]  # type: ignore[arg-type]
         self.most_out = 0
 
-    def submit(self, worker: str, call: Call) -> None:
+    def submit(self, worker: str, call: TaskCall) -> None:
         self.calls.append((worker, call))
         self.events.append(self.answer(worker, call))
         self.most_out = max(self.most_out, len(self.events))
@@ -127,7 +127,7 @@ def workforce(**stages: set[Stage]) -> Any:
     )
 
 
-def done(worker: str, call: Call) -> Done:
+def done(worker: str, call: TaskCall) -> Done:
     return Done(worker, call, Probed(call.task, 2.5))
 
 
@@ -135,7 +135,7 @@ def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
     tasks = probed(ledger(), Durations(), GPU)
     pool = FakePool(("a", "b"), done)
     crew = workforce(a={Stage.ENCODE, Stage.SAMPLE}, b={Stage.UPSCALE, Stage.DECODE})
-    probe = Probe(tasks, pool, crew)  # type: ignore[arg-type]
+    probe = DurationProbe(tasks, pool, crew)  # type: ignore[arg-type]
     assert list(probe.run()) == []
     assert [call.task for _, call in pool.calls] == [task.id for task in tasks]
     assert pool.most_out == 1
@@ -149,11 +149,11 @@ def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_fails_says_so_and_ends() -> None:
-    def fail(worker: str, call: Call) -> Failed:
-        return Failed(worker, call, Failure(FailureKind.OOM, "out of memory", worker_gone=False))
+    def fail(worker: str, call: TaskCall) -> Failed:
+        return Failed(worker, call, CallFailure(FailureKind.OOM, "out of memory", worker_gone=False))
 
     tasks = probed(ledger(), Durations(), GPU)
-    probe = Probe(tasks, FakePool(("a",), fail), workforce(a=set(Stage)))  # type: ignore[arg-type]
+    probe = DurationProbe(tasks, FakePool(("a",), fail), workforce(a=set(Stage)))  # type: ignore[arg-type]
     assert list(probe.run()) == []
     assert summary(probe) == "the probe failed, stage times stay estimates: out of memory"
 
@@ -161,7 +161,7 @@ def test_a_probe_that_fails_says_so_and_ends() -> None:
 def test_a_signal_ends_the_probe() -> None:
     tasks = probed(ledger(), Durations(), GPU)
     pool = FakePool((), done)
-    probe = Probe(tasks, pool, workforce(a=set(Stage)))  # type: ignore[arg-type]
+    probe = DurationProbe(tasks, pool, workforce(a=set(Stage)))  # type: ignore[arg-type]
     probe.stop("SIGTERM")
     assert list(probe.run()) == [] and probe.stopped_by == "SIGTERM"
     assert pool.calls == []

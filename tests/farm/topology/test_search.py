@@ -14,7 +14,7 @@ import pytest
 
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import simulate
-from farm.simulator.workload import H200, SLEEPS, Film, StageTimes, films, job
+from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from farm.topology.candidates import Footprint, Needs, candidates, fitting
 from farm.topology.memory import ModelSizes, Working, footprint_of
 from farm.topology.search import Found, SearchConfig, find_topology
@@ -42,7 +42,7 @@ def every_split(gpus: int) -> list[str]:
     return texts
 
 
-def search(some: list[Film], gpus: int, footprint: Footprint | None = None) -> Found:
+def search(some: list[SimulatedFilm], gpus: int, footprint: Footprint | None = None) -> Found:
     return find_topology(job(some), SearchConfig(Machine(gpus), footprint))
 
 
@@ -52,7 +52,7 @@ def search(some: list[Film], gpus: int, footprint: Footprint | None = None) -> F
 def test_never_three_percent_slower_than_the_best_of_all_splits(
     times: StageTimes, shape: tuple[int, int], gpus: int
 ) -> None:
-    some = films(shape[0], Film("v", shape[1], times, guided=True))
+    some = films(shape[0], SimulatedFilm("v", shape[1], times, guided=True))
     graph = ScheduleGraph(job(some))
     best_s = min(
         simulate(graph, parse_topology(text, Machine(gpus))).makespan_s for text in every_split(gpus)
@@ -61,13 +61,13 @@ def test_never_three_percent_slower_than_the_best_of_all_splits(
 
 
 def test_monoliths_win_with_films_enough_and_it_says_so() -> None:
-    found = search(films(32, Film("v", 1, SLEEPS)), 4)
+    found = search(films(32, SimulatedFilm("v", 1, SLEEPS)), 4)
     assert str(found.winner.topology) == "mono=4,segment=1"
     assert re.match(r"mono=4 takes 5\.[67] s; the best split \(.*\) takes [6-9]\.\d s", found.reason)
 
 
 def test_a_chain_alone_takes_the_gpus_that_help_and_no_more() -> None:
-    found = search([Film("v", 12, SLEEPS)], 8)
+    found = search([SimulatedFilm("v", 12, SLEEPS)], 8)
     assert found.winner.makespan_s == pytest.approx(5.1)
     assert found.winner.topology.gpus == 2
     assert "2 of 8 GPUs suffice" in found.reason
@@ -75,7 +75,7 @@ def test_a_chain_alone_takes_the_gpus_that_help_and_no_more() -> None:
 
 
 def test_twice_the_gpus_are_not_taken_for_one_percent() -> None:
-    found = search([Film("v", 100, StageTimes(10.0, 0.0, 0.1))], 8)
+    found = search([SimulatedFilm("v", 100, StageTimes(10.0, 0.0, 0.1))], 8)
     assert str(found.winner.topology) == "mono=1,segment=1"
     assert found.winner.makespan_s == pytest.approx(1010.0)
     assert "1 of 8 GPUs suffice and mono=8 would take 1000.1 s" in found.reason
@@ -96,7 +96,7 @@ def hosted_gib(found: Found, footprint: Footprint) -> float:
 
 
 def test_weights_that_do_not_fit_together_are_split() -> None:
-    some = films(8, Film("v", 6, WITH_PROMPTS))
+    some = films(8, SimulatedFilm("v", 6, WITH_PROMPTS))
     footprint = Footprint(40.0, MODELS, WORKING)
     found = search(some, 4, footprint)
     assert hosted_gib(found, footprint) <= 40.0
@@ -107,7 +107,7 @@ def test_weights_that_do_not_fit_together_are_split() -> None:
 
 
 def test_a_text_encoder_that_does_not_fit_beside_the_transformer_lives_elsewhere() -> None:
-    found = search(films(8, Film("v", 6, WITH_PROMPTS)), 4, Footprint(36.0, MODELS, WORKING))
+    found = search(films(8, SimulatedFilm("v", 6, WITH_PROMPTS)), 4, Footprint(36.0, MODELS, WORKING))
     (encoding,) = [pool for pool in found.winner.topology.pools if Stage.ENCODE in pool.stages]
     assert Stage.SAMPLE not in encoding.stages
     assert not found.winner.exchanges
@@ -118,26 +118,26 @@ def test_a_text_encoder_leaves_the_transformer_where_sample_and_upscale_then_sha
     sizes = ModelSizes(transformer=24.2, vae=2.5, text_encoder=9.1, upsampler=0.5)
     footprint = footprint_of(sizes, Working(WORKING), device_gib=40.0)
     assert footprint.together_gib((Stage.ENCODE, Stage.SAMPLE)) < 40.0
-    found = search(films(32, Film("v", 1, times)), 8, footprint)
+    found = search(films(32, SimulatedFilm("v", 1, times)), 8, footprint)
     assert str(found.winner.topology).startswith("encode+decode=1,sample+upscale=7")
 
 
 def test_one_small_gpu_exchanges_its_models() -> None:
-    found = search(films(8, Film("v", 1, WITH_PROMPTS)), 1, Footprint(36.0, MODELS, WORKING))
+    found = search(films(8, SimulatedFilm("v", 1, WITH_PROMPTS)), 1, Footprint(36.0, MODELS, WORKING))
     assert found.winner.exchanges
-    alone = search(films(8, Film("v", 1, WITH_PROMPTS)), 1)
+    alone = search(films(8, SimulatedFilm("v", 1, WITH_PROMPTS)), 1)
     assert found.winner.makespan_s > alone.winner.makespan_s + 10.0
 
 
 def test_a_stage_too_large_for_any_gpu_is_refused_with_its_remedy() -> None:
     with pytest.raises(CapacityError, match=r"upscale alone needs 35 GiB.*use larger GPUs"):
-        search(films(2, Film("v", 2, WITH_PROMPTS)), 4, Footprint(24.0, MODELS, WORKING))
+        search(films(2, SimulatedFilm("v", 2, WITH_PROMPTS)), 4, Footprint(24.0, MODELS, WORKING))
     with pytest.raises(CapacityError, match="0 GPUs"):
-        search(films(2, Film("v", 2, SLEEPS)), 0)
+        search(films(2, SimulatedFilm("v", 2, SLEEPS)), 0)
 
 
 def test_a_job_without_upscale_or_encode_gets_pools_for_what_it_has() -> None:
-    found = search(films(6, Film("v", 4, StageTimes(1.0, 0.0, 0.5))), 3)
+    found = search(films(6, SimulatedFilm("v", 4, StageTimes(1.0, 0.0, 0.5))), 3)
     found.winner.topology.require({Stage.SAMPLE, Stage.DECODE})
     pools = [pool.stages for pool in found.winner.topology.pools if pool.gpus]
     assert all(stages & {Stage.SAMPLE, Stage.DECODE} for stages in pools)
@@ -151,7 +151,7 @@ def test_a_resumed_job_with_only_segments_left_needs_no_gpu() -> None:
 
 
 def test_large_machines_are_searched_in_seconds() -> None:
-    found = search(films(100, Film("v", 12, H200["LTXV 13B"], guided=True)), 256)
+    found = search(films(100, SimulatedFilm("v", 12, H200["LTXV 13B"], guided=True)), 256)
     assert found.winner.makespan_s <= 1.03 * found.winner.bound.seconds
 
 
@@ -165,7 +165,7 @@ def test_the_same_job_gets_the_same_topology_in_every_process() -> None:
     """Names are hashed anew in each."""
     script = (
         "from farm.topology.search import *; from farm.simulator.workload import *\n"
-        "film = Film('film', 24, SLEEPS, guided=True)\n"
+        "film = SimulatedFilm('film', 24, SLEEPS, guided=True)\n"
         "print(find_topology(job([film]), SearchConfig(Machine(4, segment_workers=1))).winner.topology)"
     )
     found = {

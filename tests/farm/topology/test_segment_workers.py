@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from cluster.inventory import Inventory, NodeFacts
-from farm.estimates.durations import Durations, Place, keep_durations, read_durations
+from farm.estimates.durations import Durations, Hardware, keep_durations, read_durations
 from farm.scheduler.graph import ScheduleGraph
 from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.simulator.simulate import simulate
-from farm.simulator.workload import H200, Film, StageTimes, films, job
+from farm.simulator.workload import H200, SimulatedFilm, StageTimes, films, job
 from farm.topology.auto import choose_topology, remaining_facts, segment_warning
 from farm.topology.bound import JobFacts, job_facts
 from farm.topology.search import SearchConfig, find_topology
@@ -31,11 +31,11 @@ SMALL_2B = replace(H200["LTXV 2B"], segment_s=ENCODED_S)
 LARGE_13B = replace(H200["LTXV 13B"], segment_s=ENCODED_S)
 
 
-def many(times: StageTimes, count: int = 150, chunks: int = 5) -> list[Film]:
-    return films(count, Film("v", chunks, times, guided=True))
+def many(times: StageTimes, count: int = 150, chunks: int = 5) -> list[SimulatedFilm]:
+    return films(count, SimulatedFilm("v", chunks, times, guided=True))
 
 
-def facts_of(some: list[Film]) -> JobFacts:
+def facts_of(some: list[SimulatedFilm]) -> JobFacts:
     return job_facts(job(some))
 
 
@@ -134,7 +134,7 @@ def slow_segments(folder: Path, engine: str = "fake") -> LoadedSpec:
     tasks = JobSession(loaded, Scope(str(folder / "elsewhere"))).graph.tasks.values()
     for task in tasks:
         if task.stage is Stage.SEGMENT:
-            known.observe_step(Place(loaded.spec.engine, "cpu"), task, 3.0)
+            known.observe_step(Hardware(loaded.spec.engine, "cpu"), task, 3.0)
     keep_durations(str(folder / "runs"), known)
     return loaded
 
@@ -166,7 +166,7 @@ def test_nothing_is_told_on_times_of_another_device(
     assert bool(segment_warning(session.remaining_work, inventory, facts, topology, ())) == told
     known = read_durations(str(tmp_path / "runs"))
     sample = next(task for task in session.graph.tasks.values() if task.stage is Stage.SAMPLE)
-    known.observe_step(Place(session.plan.engine, device), sample, 0.5)
+    known.observe_step(Hardware(session.plan.engine, device), sample, 0.5)
     keep_durations(str(tmp_path / "runs"), known)
     assert segment_warning(
         session.remaining_work, inventory, remaining_facts(session.remaining_work, inventory), topology, ()

@@ -8,21 +8,21 @@ from farm.state.job_state import CANCELLED, INTERRUPTED, RUNNING
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store.documents import Request
+from jobs.store.documents import UserRequest
 
 
 def test_a_running_job_is_paused_and_goes_on(made) -> None:
     made.write(outcome=RUNNING)
     with made.store.lock():
         pause(made.runs, "harbor")
-        assert made.store.requests() == {Request.PAUSE}
+        assert made.store.requests() == {UserRequest.PAUSE}
         assert not resume(made.runs, "harbor").needs_driver
         assert made.store.requests() == frozenset()
 
 
 def test_a_job_without_a_driver_needs_one_to_resume(made) -> None:
-    made.store.request(Request.PAUSE)
-    made.store.request(Request.CANCEL)
+    made.store.request(UserRequest.PAUSE)
+    made.store.request(UserRequest.CANCEL)
     assert resume(made.runs, "harbor").needs_driver
     assert made.store.requests() == frozenset()
 
@@ -31,7 +31,7 @@ def test_a_running_job_is_asked_to_cancel(made) -> None:
     made.write(outcome=RUNNING)
     with made.store.lock():
         cancel(made.runs, "harbor")
-        assert made.store.requests() == {Request.CANCEL}
+        assert made.store.requests() == {UserRequest.CANCEL}
 
 
 def test_a_job_whose_driver_died_is_cancelled_at_once(made) -> None:

@@ -11,7 +11,7 @@ from farm.events import Event, TaskCommitted, TaskStarted, TaskSuperseded, to_re
 from farm.state.job_state import DONE, INTERRUPTED, PAUSED, RUNNING, FailedTask
 from farm.verbs.status import job_status
 from jobs.errors import UsageError
-from jobs.store.documents import STATE, Request
+from jobs.store.documents import STATE, UserRequest
 from jobs.store.lock import Driver
 
 
@@ -56,7 +56,7 @@ def test_a_driver_that_died_left_its_job_interrupted(made) -> None:
 
 
 def test_a_paused_job_says_what_it_waits_for(made) -> None:
-    made.store.request(Request.PAUSE)
+    made.store.request(UserRequest.PAUSE)
     made.write(outcome=PAUSED, reason="the disk is full", failed=(FailedTask("x", "bug", "boom"),))
     status = job_status(made.runs, "harbor")
     assert (status.outcome, status.reason, status.requests) == (PAUSED, "the disk is full", ("pause",))

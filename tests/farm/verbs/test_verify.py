@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.verbs.verify import Part, verify_job
+from farm.verbs.verify import DamagedPart, verify_job
 from jobs.errors import UsageError
 from jobs.store.documents import PLAN, STATE
 
@@ -34,7 +34,7 @@ def test_a_damaged_result_is_named_by_its_task(made, how: str) -> None:
     else:
         made.store.backend.replace(f"commits/{commit.digest}.json", b"{")
     report = verify_job(made.runs, "harbor")
-    assert [(damage.part, damage.place) for damage in report.damage] == [(Part.RESULT, task)]
+    assert [(damage.part, damage.place) for damage in report.damage] == [(DamagedPart.RESULT, task)]
     assert verify_job(made.runs, "harbor") == report
 
 
@@ -42,7 +42,7 @@ def test_a_damaged_result_is_named_by_its_task(made, how: str) -> None:
 def test_a_torn_document_is_named(made, name: str) -> None:
     made.store.backend.replace(name, b"{")
     report = verify_job(made.runs, "harbor")
-    assert [(damage.part, damage.place) for damage in report.damage] == [(Part.DOCUMENT, name)]
+    assert [(damage.part, damage.place) for damage in report.damage] == [(DamagedPart.DOCUMENT, name)]
 
 
 def test_torn_events_and_films_are_named(made) -> None:
@@ -54,8 +54,8 @@ def test_torn_events_and_films_are_named(made) -> None:
     film.write_bytes(b"another film")
     report = verify_job(made.runs, "harbor")
     assert [(damage.part, damage.place) for damage in report.damage] == [
-        (Part.EVENTS, f"events/{name}"),
-        (Part.FILM, str(film)),
+        (DamagedPart.EVENTS, f"events/{name}"),
+        (DamagedPart.FILM, str(film)),
     ]
     assert all(damage.cure for damage in report.damage)
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from actors.media.ffmpeg import media_fingerprint
-from cluster.failures import Failure
+from cluster.failures import CallFailure
 from cluster.inventory import Inventory, NodeFacts
 from cluster.local.cluster import LocalCluster
 from cluster.pool.events import Lost, Placed, PoolEvent, Ready
 from cluster.pool.shell import Placement
-from farm.estimates.durations import Place
+from farm.estimates.durations import Hardware
 from farm.events import Event, Notice, WorkerGone
 from farm.execution.render_loop import RenderLoop
 from farm.session.opening import Scope
@@ -73,7 +73,7 @@ class Scene:
         data = {**document(folder / "out", videos=8, count=2), "run": run}
         self.session = JobSession(load(data), Scope(str(folder / "runs")))
         self.workforce = arrange("mono", inventory, None, self.session.graph.stages)
-        self.place = Place(self.session.plan.engine, inventory.device)
+        self.place = Hardware(self.session.plan.engine, inventory.device)
 
     def placement(self, number: int) -> Placement:
         kind = self.kinds[number] if self.typed else None
@@ -183,7 +183,7 @@ def test_mixed_classes_begin_with_what_is_there(tmp_path: Path, clock: list[floa
 def test_what_the_workers_have_counts_not_what_the_cluster_has(tmp_path: Path) -> None:
     """Three workers found room on the A100s of a cluster that is H100 for the most part."""
     scene = Scene(tmp_path, [A100] * 3)
-    scene.place = Place(scene.session.plan.engine, H100)
+    scene.place = Hardware(scene.session.plan.engine, H100)
     loop = scene.run(scene.placed(0, 1, 2), scene.ready(0))
     assert scene.compute == A100
     assert loop.place.device == A100, "stage times are kept for what computed"
@@ -191,7 +191,7 @@ def test_what_the_workers_have_counts_not_what_the_cluster_has(tmp_path: Path) -
 
 def test_workers_that_do_not_start_are_waited_for_no_longer(tmp_path: Path) -> None:
     scene = Scene(tmp_path, [H100, H100, A100])
-    failure = Failure(FailureKind.WORKER_LOST, "the node is broken", worker_gone=True)
+    failure = CallFailure(FailureKind.WORKER_LOST, "the node is broken", worker_gone=True)
     lost: list[PoolEvent] = [Lost(f"mono-{n}", (), failure) for n in range(2)]
     loop = scene.run(scene.placed(0, 1, 2), scene.ready(2), lost, lost, lost)
     assert scene.compute == A100

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.capacity import check_capacity
 from cluster.inventory import Inventory, NodeFacts
-from farm.simulator.workload import Film, StageTimes, films, job
+from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import job_facts
 from farm.workers.workforce import arrange, gpus_named
 from jobs.errors import CapacityError
@@ -57,7 +57,7 @@ def test_gpus_that_a_text_names(text: str, gpus: int) -> None:
 
 def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:
     """Two seconds of encoding beside each on a GPU."""
-    facts = job_facts(job(films(400, Film("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
+    facts = job_facts(job(films(400, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
     nodes = tuple(NodeFacts(f"n{n}", f"node-{n}", gpus=8, cpus=24.5) for n in range(8))
     force = arrange("mono", Inventory(nodes), None, MADE, facts)
     assert len(force.hosts(Stage.SAMPLE)) == 64
@@ -70,7 +70,7 @@ def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:
 
 def test_what_an_autoscaler_may_bring_counts() -> None:
     head, worker = NodeFacts("h", "head", 0, 4), NodeFacts("w", "w", 1, 8, "H100")
-    clips = job_facts(job(films(40, Film("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
+    clips = job_facts(job(films(40, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
     for there in ((head,), (head, worker)):
         force = arrange("mono", Inventory(there, 16.0, 128.0), None, MADE, clips)
         check_capacity(Inventory(there, 16.0, 128.0), force.requests)
@@ -80,7 +80,7 @@ def test_what_an_autoscaler_may_bring_counts() -> None:
 
 
 def test_no_more_is_brought_than_the_job_has_use_for() -> None:
-    clips = job_facts(job(films(40, Film("v", 1, StageTimes(0.7, 0.0, 0.3)))))
+    clips = job_facts(job(films(40, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3)))))
     endless = Inventory((NodeFacts("h", "head", 0, 4),), math.inf, math.inf)
     assert len(arrange("mono", endless, None, MADE, clips).hosts(Stage.SAMPLE)) == 40
     there = Inventory((NodeFacts("n", "box", 64, 64),), math.inf)

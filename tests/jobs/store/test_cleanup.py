@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.store.cleanup import other_files, result_files, unreferenced_files
-from jobs.store.documents import STATE, Request
+from jobs.store.documents import STATE, UserRequest
 from jobs.store.store import LEFTOVER_S, Store
 
 WANTED, STALE, GONE, ORPHAN = ("ab" * 32, "cd" * 32, "ef" * 32, "01" * 32)
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
     made.write_json(STATE, {"outcome": "done"})
     made.override_seeds({("dawn", 3): 5})
     made.suspect([STALE])
-    made.request(Request.PAUSE)
+    made.request(UserRequest.PAUSE)
     made.append_event({"event": "paused"})
     return made
 

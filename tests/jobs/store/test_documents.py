@@ -11,7 +11,7 @@ import pytest
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.records import Form
 from jobs.store import documents
-from jobs.store.documents import STATE, Request, RequestNote
+from jobs.store.documents import STATE, RequestNote, UserRequest
 from jobs.store.store import Store
 
 
@@ -100,23 +100,23 @@ def test_seed_overrides_add_up_and_survive_a_torn_file(store: Store) -> None:
 
 def test_a_request_stands_until_it_is_cleared(store: Store, runs_url: str) -> None:
     assert store.requests() == frozenset()
-    store.request(Request.PAUSE, "lunch")
+    store.request(UserRequest.PAUSE, "lunch")
     driver = Store.open(runs_url, "harbor")
-    assert driver.requests() == {Request.PAUSE}
-    store.request(Request.CANCEL)
-    assert driver.requests() == {Request.PAUSE, Request.CANCEL}
-    assert driver.clear_request(Request.PAUSE)
-    assert not driver.clear_request(Request.PAUSE)
-    assert store.requests() == {Request.CANCEL}
+    assert driver.requests() == {UserRequest.PAUSE}
+    store.request(UserRequest.CANCEL)
+    assert driver.requests() == {UserRequest.PAUSE, UserRequest.CANCEL}
+    assert driver.clear_request(UserRequest.PAUSE)
+    assert not driver.clear_request(UserRequest.PAUSE)
+    assert store.requests() == {UserRequest.CANCEL}
 
 
 def test_what_a_newer_version_wrote_is_not_written_over(store: Store) -> None:
     form = Form(STATE, RequestNote)
     store.require_ours(form)
-    store.save(form, RequestNote(Request.PAUSE))
+    store.save(form, RequestNote(UserRequest.PAUSE))
     store.require_ours(form)
     store.write_json(STATE, {"format": 2, "farm": "9.9.9", "request": "pause"})
-    assert store.load(form, "") == RequestNote(Request.PAUSE)
+    assert store.load(form, "") == RequestNote(UserRequest.PAUSE)
     with pytest.raises(NewerFormat, match=r"state\.json was written by farm 9\.9\.9"):
         store.require_ours(form)
 

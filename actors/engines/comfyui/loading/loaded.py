@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.loading.loaders import (  # fmt: skip
-    ModelFiles,
+    ComfyModelFiles,
     load_audio_vae,
     load_model,
     load_upscale_model,
@@ -23,7 +23,7 @@ from jobs.tasks.task import Stage
 class Loaded:
     """ComfyUI objects of one job's model files."""
 
-    def __init__(self, core: Core, files: ModelFiles, dtype: str) -> None:
+    def __init__(self, core: Core, files: ComfyModelFiles, dtype: str) -> None:
         self.core = core
         self.files = files
         self.dtype = dtype

@@ -26,7 +26,7 @@ MODEL_PREFIX = "model.diffusion_model."
 
 
 @dataclass(frozen=True)
-class ModelFiles:
+class ComfyModelFiles:
     """Where every model of a job lies; None where the job has none of that kind."""
 
     checkpoint: Path | None
@@ -38,7 +38,7 @@ class ModelFiles:
     loras: tuple[tuple[Path, float], ...]
 
     @classmethod
-    def locate(cls, config: EngineConfig) -> ModelFiles:
+    def locate(cls, config: EngineConfig) -> ComfyModelFiles:
         """Resolve names through ComfyUI's folders; without any model the bundled tiny one. Links are left as
         they are: core tells formats by the suffix, which a cache of downloads gives to the link alone.
 
@@ -133,7 +133,7 @@ def _places(folder: str) -> list[str]:
     return folder_paths.get_folder_paths(folder) if folder in folder_paths.folder_names_and_paths else []
 
 
-def load_model(files: ModelFiles, dtype: str) -> Any:
+def load_model(files: ComfyModelFiles, dtype: str) -> Any:
     """MODEL with its LoRAs. `dtype` is `auto` (ComfyUI decides) or a torch name."""
     import comfy.sd
     import torch
@@ -153,7 +153,7 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
     return model
 
 
-def _count_frames(model: Any, files: ModelFiles) -> None:
+def _count_frames(model: Any, files: ComfyModelFiles) -> None:
     """Core takes every file without metadata for a model of before 0.9.5. Raises CannotRun where nothing
     tells whether it is one."""
     if files.transformer.suffix not in SAFE_SUFFIXES:
@@ -203,7 +203,7 @@ def _diffusion_model(path: Path, options: dict[str, Any]) -> Any:
     )[0]
 
 
-def load_vae(files: ModelFiles) -> Any:
+def load_vae(files: ComfyModelFiles) -> Any:
     """VAE of the video side. It refuses to fall back to tiles, which would change the film in silence."""
     path = files.vae or files.checkpoint
     if path is None:
@@ -251,7 +251,7 @@ def _no_tiles(*_: Any, **__: Any) -> Any:
     )
 
 
-def load_upscale_model(core: Core, files: ModelFiles) -> Any:
+def load_upscale_model(core: Core, files: ComfyModelFiles) -> Any:
     """LATENT_UPSCALE_MODEL: the file given, or the tiny model's own."""
     core.require("upscale")
     if files.upscale_model is not None:
@@ -273,7 +273,7 @@ def _upscale_model(core: Core, path: Path) -> Any:
     return _by_node(core, "LatentUpscaleModelLoader", "model_name", "latent_upscale_models", path)
 
 
-def load_audio_vae(core: Core, files: ModelFiles) -> Any:
+def load_audio_vae(core: Core, files: ComfyModelFiles) -> Any:
     """Audio VAE of LTX-2, from its own file or the checkpoint."""
     core.require("audio")
     path = files.audio_vae or files.checkpoint

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from actors.engines.comfyui.loading.loaders import ModelFiles
+from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.engines.comfyui.loading.model_kind import is_audio_video
 from jobs.errors import CannotRun
 
@@ -18,7 +18,7 @@ SEPARATE = f"audio{CONNECTOR}transformer_1d_blocks.2."
 had two blocks and no third, with the text encoder."""
 
 
-def load_text_encoder(files: ModelFiles) -> Any:
+def load_text_encoder(files: ComfyModelFiles) -> Any:
     """CLIP of the job's text encoder. Raises CannotRun where a part of it is in no file."""
     import comfy.sd
     import folder_paths
@@ -39,7 +39,7 @@ def _is_projected(weights: Iterable[str]) -> bool:
     return any(name.startswith(PROJECTION_PREFIX) for name in weights)
 
 
-def _projection_of(files: ModelFiles) -> Mapping[str, Any]:
+def _projection_of(files: ComfyModelFiles) -> Mapping[str, Any]:
     """The checkpoint's part of the text encoder. Where there is none, core would make a projection of zeros,
     and every prompt would mean the same."""
     part = _text_part(files.transformer)

@@ -53,12 +53,12 @@ class ShapeClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AttentionChoice:
     kernel: Kernel
     reason: str
 
 
-_choices: dict[ShapeClass, Choice] = {}
+_choices: dict[ShapeClass, AttentionChoice] = {}
 _warned: set[str] = set()
 
 
@@ -122,7 +122,7 @@ def resolve(model: Any, mode: AttentionMode, tokens: int) -> Kernel:
     return choice(shape).kernel
 
 
-def choice(shape: ShapeClass) -> Choice:
+def choice(shape: ShapeClass) -> AttentionChoice:
     """The faster kernel for a shape class: measured once per process, told in the log, remembered."""
     if shape not in _choices:
         _choices[shape] = _choose(shape)
@@ -158,19 +158,19 @@ def sage_fault(shape: ShapeClass) -> str:
     return "" if bool(torch.isfinite(out).all()) else "its output is not finite"
 
 
-def _choose(shape: ShapeClass) -> Choice:
+def _choose(shape: ShapeClass) -> AttentionChoice:
     if not shape.device.startswith("cuda"):
-        return Choice("default", f"no other kernel runs on {shape.device}")
+        return AttentionChoice("default", f"no other kernel runs on {shape.device}")
     fault = sage_fault(shape)
     if fault:
-        return Choice("default", f"sage cannot run: {fault}")
+        return AttentionChoice("default", f"sage cannot run: {fault}")
     try:
         return _measure(shape)
     except Exception as error:  # out of memory at this size, or a failure of the kernel's own
-        return Choice("default", f"sage could not be measured: {type(error).__name__}: {error}")
+        return AttentionChoice("default", f"sage could not be measured: {type(error).__name__}: {error}")
 
 
-def _measure(shape: ShapeClass) -> Choice:
+def _measure(shape: ShapeClass) -> AttentionChoice:
     from comfy.ldm.modules import attention
 
     q = _sample(shape, shape.tokens)
@@ -186,7 +186,7 @@ def _measure(shape: ShapeClass) -> Choice:
     )
     timing = f"default {default_s * 1e3:.2f} ms, sage {sage_s * 1e3:.2f} ms, relative difference {error:.4f}"
     fits = error <= MAX_ERROR and default_s / sage_s >= MIN_GAIN
-    return Choice("sage" if fits else "default", timing)
+    return AttentionChoice("sage" if fits else "default", timing)
 
 
 def _sample(shape: ShapeClass, tokens: int) -> torch.Tensor:
