@@ -81,8 +81,8 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
     too_little = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
-    return too_little or told
+    message = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    return too_little or message
 
 
 def _cause(error: Exception) -> str:

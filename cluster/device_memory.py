@@ -17,8 +17,8 @@ MIB_PER_GIB = 1024
 def local_memory_gib() -> float | None:
     """Memory of this machine's smallest GPU, GiB; None without one, or where its driver does not tell."""
     try:
-        told = subprocess.run(ASK, capture_output=True, text=True, timeout=TOOL_S, check=True).stdout
-        return min((float(line) / MIB_PER_GIB for line in told.splitlines()), default=None)
+        reported = subprocess.run(ASK, capture_output=True, text=True, timeout=TOOL_S, check=True).stdout
+        return min((float(line) / MIB_PER_GIB for line in reported.splitlines()), default=None)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 
@@ -31,16 +31,16 @@ def with_memory(inventory: Inventory, known: Inventory | None = None) -> Invento
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
 
     ask = ray.remote(num_cpus=0, max_retries=0)(local_memory_gib)
-    told = {node.id: node.device_gib for node in known.nodes} if known else {}
+    reported = {node.id: node.device_gib for node in known.nodes} if known else {}
     asked = {
         node.id: ask.options(scheduling_strategy=OnNode(node.id, soft=False)).remote()
         for node in inventory.nodes
-        if node.accelerator and node.id not in told
+        if node.accelerator and node.id not in reported
     }
     if asked:
         answered = set(ray.wait([*asked.values()], num_returns=len(asked), timeout=ANSWER_S)[0])
-        told |= {node: _answer(answer) for node, answer in asked.items() if answer in answered}
-    nodes = (replace(node, device_gib=told.get(node.id)) for node in inventory.nodes)
+        reported |= {node: _answer(answer) for node, answer in asked.items() if answer in answered}
+    nodes = (replace(node, device_gib=reported.get(node.id)) for node in inventory.nodes)
     return replace(inventory, nodes=tuple(nodes))
 
 

@@ -100,19 +100,19 @@ class Inventory:
     def device_gib(self, every: bool = False) -> float | None:
         """Memory of one GPU, GiB: of the type that most have, or of the smallest where `every` one counts;
         None where one of those is logical, or neither its node nor its type tells."""
-        device, told = self.device, self._told_gib()
+        device, reported = self.device, self._reported_gib()
         counted = [node for node in self.nodes if node.gpus and (every or node.accelerator == device)]
-        sizes = [node.device_gib or told.get(node.accelerator or "") for node in counted]
+        sizes = [node.device_gib or reported.get(node.accelerator or "") for node in counted]
         known = [size for size in sizes if size is not None]
         return min(known) if known and len(known) == len(sizes) else None
 
-    def _told_gib(self) -> dict[str, float]:
-        """Memory by type: the smallest that a node told of, or what such GPUs have at least."""
-        told: dict[str, float] = {}
+    def _reported_gib(self) -> dict[str, float]:
+        """Memory by type: the smallest that a node reported, or what such GPUs have at least."""
+        reported: dict[str, float] = {}
         for node in self.nodes:
             if node.accelerator and node.device_gib:
-                told[node.accelerator] = min(node.device_gib, told.get(node.accelerator, math.inf))
-        return {**DEVICE_GIB, **told}
+                reported[node.accelerator] = min(node.device_gib, reported.get(node.accelerator, math.inf))
+        return {**DEVICE_GIB, **reported}
 
     def node(self, node_id: str) -> NodeFacts | None:
         return next((node for node in self.nodes if node.id == node_id), None)

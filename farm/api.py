@@ -92,8 +92,8 @@ def _require_done(event: JobFinished, runs_url: str) -> None:
         f"{failed['task']} ({failed['kind']}): {said_of(failed['task'], failed['message'])}"
         for failed in event.state.get("failed", ())
     ]
-    told = "; ".join([reason, *causes[:MOST_CAUSES]])
-    message = f"job {event.job} ended {event.outcome}: {told}; `{more}` says more"
+    reasons = "; ".join([reason, *causes[:MOST_CAUSES]])
+    message = f"job {event.job} ended {event.outcome}: {reasons}; `{more}` says more"
     if EXIT_CODES[event.outcome] == JobCancelled.exit_code:
         raise JobCancelled(message)
     error = JobFailed(message)

@@ -119,8 +119,8 @@ class TaskCommitted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed(Event):
-    """One attempt failed; `then` says what happens next (retry, quarantine, pause). A task that is given up
-    without an attempt of its own has no worker."""
+    """One attempt failed; `then` says what happens next (retry, quarantine, pause). A task that is
+    quarantined without an attempt of its own has no worker."""
 
     name: ClassVar[str] = "task_failed"
     task: str

@@ -132,7 +132,7 @@ class JobBusy(CannotRun):
 class JobFailed(FarmError):
     """The job ended failed or partial.
 
-    `causes` are the tasks that were given up, each with the kind of its failure and what went wrong.
+    `causes` are the quarantined tasks, each with the kind of its failure and what went wrong.
     """
 
     causes: tuple[str, ...] = ()

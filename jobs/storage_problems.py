@@ -35,11 +35,11 @@ def storage_problem(
     numbers = [f"needs {need_bytes:,} bytes"] if full and need_bytes else []
     if full and free_bytes is not None:
         numbers.append(f"{free_bytes:,} bytes are free")
-    told = f"{cause} ({', '.join(numbers)})" if numbers else cause
+    because = f"{cause} ({', '.join(numbers)})" if numbers else cause
     cure = "Make space" if full else "Restore access"
     begun = f"{before}: " if before else ""
-    problem = StorageProblem(f"{begun}{path or 'storage'}: {told}. {cure} there, then resume the job.")
-    problem.path, problem.cause, problem.full = path, told, full
+    problem = StorageProblem(f"{begun}{path or 'storage'}: {because}. {cure} there, then resume the job.")
+    problem.path, problem.cause, problem.full = path, because, full
     problem.need_bytes, problem.free_bytes = need_bytes, free_bytes
     return problem
 

@@ -64,9 +64,9 @@ def _unreadable(path: str | Path, error: Exception) -> StageError:
     """What keeps an image from being read: storage, memory, or else the file itself."""
     if isinstance(error, OSError) and error.errno and not error.filename:
         error.filename = str(path)
-    told = classify(error, "could not read the image")
-    if not isinstance(told, StageBug):
-        return told
+    problem = classify(error, "could not read the image")
+    if not isinstance(problem, StageBug):
+        return problem
     return InvalidInput(f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file")
 
 

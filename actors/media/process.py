@@ -162,10 +162,10 @@ def _started(command: list[str], call: Call) -> Iterator[tuple[subprocess.Popen[
 
 
 def _does_not_start(command: list[str], call: Call, error: OSError) -> StageError:
-    told = f"could not {call.what}: {command[0]} does not start ({error})"
+    message = f"could not {call.what}: {command[0]} does not start ({error})"
     if error.errno == errno.ENOMEM:
-        return OutOfMemory(f"{told}; give the worker more memory")
-    return StageBug(f"{told}; reinstall ffmpeg")
+        return OutOfMemory(f"{message}; give the worker more memory")
+    return StageBug(f"{message}; reinstall ffmpeg")
 
 
 def _widen(pipe: IO[bytes]) -> None:
@@ -218,9 +218,9 @@ def explain(code: int, messages: str, call: Call) -> StageError:
     )
 
 
-def _source_refused(told: str, call: Call) -> StorageProblem:
-    told = f"{told} (replace the file if it is damaged)"
-    return storage_problem(OSError(told), str(call.reads), before=f"could not {call.what}")
+def _source_refused(message: str, call: Call) -> StorageProblem:
+    message = f"{message} (replace the file if it is damaged)"
+    return storage_problem(OSError(message), str(call.reads), before=f"could not {call.what}")
 
 
 def disk_full(call: Call) -> StorageProblem:

@@ -131,17 +131,17 @@ class StageWorker:
         task = lighten(order.task, order.rungs)
         clock = _Clock()
         inputs = self._inputs(order, cached)
-        clock.lap("read_s")
+        clock.note("read_s")
         with Scratch() as scratch:
             step = partial(self._work, order, task, inputs, scratch)
             result, step_s, short = self._device.run(step).landed()
             # The device may still have been busy with the step before, and the result took its way home.
-            clock.lap("wait_s", apart=("step_s", step_s))
+            clock.note("wait_s", apart=("step_s", step_s))
             warnings = verify_output(task, result, self.config.verify) + (_SHORT if short else ())
             commit = self._commit(order, result, self._provenance(order, step_s, warnings, exact=not short))
-        clock.lap("commit_s")
+        clock.note("commit_s")
         self._note("end", order)
-        return TaskResult(task.id, commit, clock.laps["step_s"], clock.laps)
+        return TaskResult(task.id, commit, clock.seconds_of["step_s"], clock.seconds_of)
 
     def _work(
         self,
@@ -278,17 +278,17 @@ def _opened(config: WorkerConfig) -> Store:
 
 
 class _Clock:
-    """Seconds between laps, by name."""
+    """Seconds between notes, by name."""
 
     def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
+        self.seconds_of: dict[str, float] = {}
         self._last = time.monotonic()
 
-    def lap(self, name: str, apart: tuple[str, float] = ("", 0.0)) -> None:
-        """Since the last lap; a part of it that was measured otherwise, `apart` by name, is not counted
+    def note(self, name: str, apart: tuple[str, float] = ("", 0.0)) -> None:
+        """Since the last note; a part of it that was measured otherwise, `apart` by name, is not counted
         twice."""
         now, (other, seconds) = time.monotonic(), apart
-        self.laps[name] = max(0.0, now - self._last - seconds)
+        self.seconds_of[name] = max(0.0, now - self._last - seconds)
         if other:
-            self.laps[other] = seconds
+            self.seconds_of[other] = seconds
         self._last = now

@@ -57,13 +57,13 @@ def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[di
     from cluster.pool.events import Placed, Ready
     from cluster.pool.pool import WorkerPool
     from cluster.pool.shell import Placement
-    from farm.workers.workforce import arrange
+    from farm.workers.workforce import make_workforce
     from jobs.tasks.task import Stage
 
     def configure(request: WorkerRequest, placement: Placement) -> None:
         return None
 
-    force = arrange(topology, cluster.inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
+    force = make_workforce(topology, cluster.inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
     requests = [request for request in force.requests if request.gpus]
     pool, rows = WorkerPool(cluster, Looker, configure), []
     placed: dict[str, Placement] = {}

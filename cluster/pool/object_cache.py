@@ -22,7 +22,7 @@ class _Item:
     size_bytes: int
 
 
-class Shelf:
+class ObjectCache:
     """References by task. `capacities` gives the bytes of every node's object store; it is asked again when a
     node is not known yet."""
 
@@ -33,7 +33,7 @@ class Shelf:
         self._items: dict[str, _Item] = {}
 
     def room(self, node: str, size_bytes: int) -> bool:
-        """Whether a payload of this size should go on the shelf of this node."""
+        """Whether a payload of this size fits into the cache of this node."""
         if node not in self._known:
             self._known = {node: math.inf, **self._capacities()}
         return self._used[node] + size_bytes <= SHARE * self._known[node]

@@ -18,7 +18,7 @@ from cluster.failures import CallFailure
 from cluster.inventory import WorkerRequest
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, TaskCall
 from cluster.pool.members import Member, homeless
-from cluster.pool.object_cache import Shelf
+from cluster.pool.object_cache import ObjectCache
 from cluster.pool.shell import Placement, WorkerClass
 from cluster.pool.waits import WaitNotices
 from cluster.storage import StorageProof, not_shared
@@ -67,7 +67,7 @@ class WorkerPool:
         self._members: dict[str, Member] = {}
         self._deferred: list[WorkerRequest] = []
         self._answers: Answers = queue.SimpleQueue()
-        self._shelf = Shelf(self._object_stores)
+        self._cache = ObjectCache(self._object_stores)
         self._accelerators: dict[str, str | None] = {}
         self._waits = WaitNotices(cluster, self._config.job, self._config.place_notice_s)
         self._gathered = False
@@ -95,9 +95,9 @@ class WorkerPool:
         if member.state == "gone":
             return
         assert member.placement is not None
-        share = call.share and self._shelf.room(member.placement.node_id, call.size_bytes)
+        share = call.share and self._cache.room(member.placement.node_id, call.size_bytes)
         member.calls[call.task] = call
-        values = call.task, call.order, self._shelf.refs(call.uses), share
+        values = call.task, call.order, self._cache.refs(call.uses), share
         self._call(member, f"run {call.task}", "run", *values)
 
     def wait(self, timeout_s: float) -> list[PoolEvent]:
@@ -161,18 +161,18 @@ class WorkerPool:
 
     def drop(self, task: str) -> None:
         """Forget the task's shared payload; the object store frees it when no call uses it any more."""
-        self._shelf.drop(task)
+        self._cache.drop(task)
 
     def shared(self) -> frozenset[str]:
         """The tasks whose payloads are held in the object store."""
-        return self._shelf.tasks()
+        return self._cache.tasks()
 
     def close(self) -> None:
         """Kill every worker and drop every payload."""
         for member in self._members.values():
             self._bury(member)
         self._deferred.clear()
-        self._shelf.clear()
+        self._cache.clear()
 
     def _create(self, request: WorkerRequest, incarnation: int) -> None:
         actor = self.cluster.start(request, incarnation, self._config.job)
@@ -266,7 +266,7 @@ class WorkerPool:
     def _done(self, member: Member, task: str, result: Any, shared: list[Any]) -> list[PoolEvent]:
         call = member.calls.pop(task)
         if shared and member.placement is not None:
-            self._shelf.put(task, shared[0], member.placement.node_id, call.size_bytes)
+            self._cache.put(task, shared[0], member.placement.node_id, call.size_bytes)
         return [Done(member.request.id, call, result)]
 
     def _housekeep(self) -> list[PoolEvent]:

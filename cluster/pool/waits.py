@@ -16,21 +16,21 @@ class WaitNotices:
 
     def __init__(self, cluster: Cluster, job: str, first_s: float) -> None:
         self._cluster, self._job, self._first_s = cluster, job, first_s
-        self._told_s = 0.0
+        self._reported_s = 0.0
 
     def due(self, members: Collection[Member], now_s: float) -> list[Waiting]:
         """The event, where it is time for one. `now_s` is of the cluster's clock."""
         waiting = [member for member in members if member.state == "placing"]
         if not waiting:
-            self._told_s = 0.0
+            self._reported_s = 0.0
             return []
         longest_s = now_s - min(member.since_s for member in waiting)
-        if longest_s < max(self._first_s, 2 * self._told_s):
+        if longest_s < max(self._first_s, 2 * self._reported_s):
             return []
         if not self._cluster.head_listens():
             # The questions below would hold the driver until the head is back.
             return []
-        self._told_s = longest_s
+        self._reported_s = longest_s
         return [self._event(members, waiting, longest_s)]
 
     def _event(self, members: Collection[Member], waiting: list[Member], longest_s: float) -> Waiting:

@@ -34,23 +34,23 @@ def get(
     recipe = require_recipe(name)
     record = read_record(to)
     repos = survey(recipe, record.pins)
-    standing = look(repos, to, record)
-    for line in _offer(recipe, repos, standing, to):
+    state = look(repos, to, record)
+    for line in _offer(recipe, repos, state, to):
         emit_note(line)
-    _require_token(repos, standing)
-    if standing.missing and not yes:
+    _require_token(repos, state)
+    if state.missing and not yes:
         _ask()
-    record = fetch(standing, to, record, emit_note)
-    result = _result(recipe, to, record, len(standing.missing))
+    record = fetch(state, to, record, emit_note)
+    result = _result(recipe, to, record, len(state.missing))
     if output is OutputFormat.JSON:
         emit_json(result)
     else:
-        emit_text(f"{len(standing.missing)} fetched, {len(standing.there)} there and verified; for the spec:")
+        emit_text(f"{len(state.missing)} fetched, {len(state.there)} there and verified; for the spec:")
         emit_text(_engine(recipe, result))
     return 0
 
 
-def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], standing: DownloadState, to: Path) -> Iterator[str]:
+def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], state: DownloadState, to: Path) -> Iterator[str]:
     from farm.models.fetch import size_text
 
     licence = recipe.licence
@@ -68,7 +68,7 @@ def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], standing: DownloadState, 
         for repo in repos
     ]
     yield from columns(head, rows)
-    missing = {file.key for file in standing.missing}
+    missing = {file.key for file in state.missing}
     files = [file for repo in repos for file in repo.files]
     yield from columns(
         ("file", "size", "hash", ""),
@@ -82,16 +82,16 @@ def _offer(recipe: Recipe, repos: tuple[HubRepo, ...], standing: DownloadState, 
             for file in files
         ],
     )
-    yield f"{size_text(standing.bytes_missing)} to fetch to {to}"
+    yield f"{size_text(state.bytes_missing)} to fetch to {to}"
 
 
-def _require_token(repos: tuple[HubRepo, ...], standing: DownloadState) -> None:
+def _require_token(repos: tuple[HubRepo, ...], state: DownloadState) -> None:
     """A gate is named before anything is asked."""
     from farm.models.survey import gate, hub
     from jobs.errors import CannotRun
 
     gated = [repo.repo for repo in repos if repo.gated]
-    if gated and standing.missing and hub().get_token() is None:
+    if gated and state.missing and hub().get_token() is None:
         raise CannotRun(gate(gated[0]))
 
 

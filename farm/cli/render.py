@@ -158,7 +158,7 @@ def _print(result: RenderResult, runs: str) -> None:
         emit_text(f"report {result.report}")
     if result.failed:
         why = job_command("why", result.job, runs)
-        emit_text(f"{amount(len(result.failed), 'task')} given up; `{why}` says why")
+        emit_text(f"{amount(len(result.failed), 'task')} quarantined; `{why}` says why")
     elif result.reason:
         emit_text(f"{result.outcome}: {result.reason}")
     if result.outcome == PAUSED:

@@ -122,7 +122,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
         does = "holds, queued," if busy.queued else "works on"
         rows.append(f"  {busy.worker} {does} {busy.task} since {clock(now_s - busy.since_s)}")
     for failed in found.failed:
-        rows.append(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
+        rows.append(f"  quarantined {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if found.requests:
         rows.append(f"  asked to {', '.join(found.requests)}")
     return rows
@@ -130,8 +130,8 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
 
 def _times(found: JobStatus) -> list[str]:
     known = [("elapsed", found.elapsed_s), ("ETA", found.eta_s)]
-    told = [f"{what} {clock(seconds)}" for what, seconds in known if seconds is not None]
-    return [f"  {', '.join(told)}"] if told else []
+    times = [f"{what} {clock(seconds)}" for what, seconds in known if seconds is not None]
+    return [f"  {', '.join(times)}"] if times else []
 
 
 def _film(video: VideoStatus) -> str:

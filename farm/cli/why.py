@@ -41,7 +41,7 @@ def _print_job(story: JobStory) -> None:
 
     emit_text(f"{story.job}: {story.outcome}{f', {story.reason}' if story.reason else ''}")
     for failed in story.failed:
-        emit_text(f"  given up {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
+        emit_text(f"  quarantined {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
     if story.blocked:
         emit_text(f"  {amount(story.blocked, 'task')} cannot run without those")
     _print_steps(story.notices)
@@ -49,7 +49,7 @@ def _print_job(story: JobStory) -> None:
 
 
 def _print_task(story: TaskStory) -> None:
-    emit_text(f"{story.task}: {story.standing}; {story.summary}")
+    emit_text(f"{story.task}: {story.state}; {story.summary}")
     for name in story.waits_for:
         emit_text(f"  waits for {name}")
     _print_steps(story.steps)

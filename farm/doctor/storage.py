@@ -88,8 +88,8 @@ def check_output(output: Output) -> Iterator[Finding]:
             yield ok("output", f"films go to {output.dir}")
         return
     folder = Path(output.dir)
-    standing = _nearest(folder)
-    if not standing.is_dir() or not os.access(standing, os.W_OK):
+    nearest = _nearest(folder)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         yield fail(
             "output", f"{folder} cannot be written", "choose another output.dir, or change its permissions"
         )

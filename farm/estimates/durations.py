@@ -66,7 +66,7 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True)
-class Laps:
+class TaskTimes:
     """Where one task's time went, seconds: reading its inputs, the stage step, writing the result."""
 
     step_s: float
@@ -112,12 +112,12 @@ class Durations:
             scheduler=SchedulerConfig(budget_bytes=budget_bytes(run)),
         )
 
-    def observe(self, place: Hardware, task: StageTask, laps: Laps) -> None:
+    def observe(self, place: Hardware, task: StageTask, times: TaskTimes) -> None:
         """A task of the job took so long there."""
-        if self.observe_step(place, task, laps.step_s):
+        if self.observe_step(place, task, times.step_s):
             where = place.key(task.stage)
-            self._add(f"{where}|{task.stage}|read", laps.read_s)
-            self._add(f"{where}|{task.stage}|commit", laps.commit_s)
+            self._add(f"{where}|{task.stage}|read", times.read_s)
+            self._add(f"{where}|{task.stage}|commit", times.commit_s)
 
     def observe_step(self, place: Hardware, task: StageTask, step_s: float) -> bool:
         """The stage step of such a task took so long there; False where that tells nothing."""

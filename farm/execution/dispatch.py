@@ -14,7 +14,7 @@ from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import schedule_graph
 from farm.session.session import JobSession
 from farm.state.job_state import PAUSED
-from farm.workers.membership import Crew
+from farm.workers.membership import Membership
 from farm.workers.workforce import Workforce
 from jobs.errors import FailureKind
 from jobs.failures import Rung
@@ -28,8 +28,10 @@ class Dispatch:
     `ending` is the outcome and reason of a job that ends, `pausing` why nothing more is handed out.
     """
 
-    def __init__(self, session: JobSession, pool: WorkerPool, workforce: Workforce, crew: Crew) -> None:
-        self.session, self.pool, self.workforce, self.crew = session, pool, workforce, crew
+    def __init__(
+        self, session: JobSession, pool: WorkerPool, workforce: Workforce, membership: Membership
+    ) -> None:
+        self.session, self.pool, self.workforce, self.membership = session, pool, workforce, membership
         self.scheduler: Scheduler | None = None
         self.ending: tuple[str, str] | None = None
         self.computed: tuple[str, str] | None = None
@@ -95,7 +97,7 @@ class Dispatch:
             yield from self._adopt(order, known)
             return
         ticket = session.ledger.order(order.task, order.attempt, tuple(Rung(name) for name in order.ladder))
-        if order.worker in self.crew.strangers:
+        if order.worker in self.membership.strangers:
             ticket = replace(ticket, exact=False)
         if not self.pool.busy(order.worker):
             # Behind another call it would wait for that one, too.
@@ -135,8 +137,10 @@ class Dispatch:
             yield self.session.gone(worker, "it did not answer when it was asked whether it serves")
 
     def _quarantine(self, order: commands.Quarantine) -> Event:
-        record = TaskFailed(order.task, "", 0, FailureKind.WORKER_LOST.value, str(order.reason), "given up")
-        return self.session.results.failed(record, given_up=True)
+        record = TaskFailed(
+            order.task, "", 0, FailureKind.WORKER_LOST.value, str(order.reason), "quarantined"
+        )
+        return self.session.results.failed(record, quarantined=True)
 
     def _outcome(self, order: commands.Finish) -> tuple[str, str]:
         if order.outcome is commands.Outcome.DONE:

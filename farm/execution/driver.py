@@ -27,7 +27,7 @@ from farm.topology.auto import choose_topology, memory_warning, remaining_facts,
 from farm.topology.memory import sizes_known
 from farm.topology.probe import PROBED, DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from farm.workers.outage import PATIENCE, Outage, Patience
-from farm.workers.workforce import Workforce, arrange, configure, gpus_named
+from farm.workers.workforce import Workforce, configure, gpus_named, make_workforce
 from jobs.commands import job_command
 from jobs.errors import StoreUnusable
 from jobs.scratch import sweep
@@ -81,8 +81,8 @@ def render_on_ray(
     del loaded
     with session:
         yield from session.begin()
-        if session.standing is not None:
-            yield from session.finish(*session.standing)
+        if session.requested_end is not None:
+            yield from session.finish(*session.requested_end)
             return
         if session.resolve() and session.complete:
             yield session.planned()
@@ -108,10 +108,10 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cl
     from farm.execution.render_loop import RenderLoop
     from farm.workers.waiting import RoomWatch
 
-    arranged = yield from _arranged(session, options, text, cluster)
-    if arranged is None:
+    settled = yield from _workforce(session, options, text, cluster)
+    if settled is None:
         return
-    workforce, place = arranged
+    workforce, place = settled
     proof = plant((session.store.url, session.plan.output.dir), sorted(input_files(session.graph)))
     config = replace(_pool_config(session, options), proof=proof)
     watch = RoomWatch(session, workforce.requests)
@@ -139,7 +139,7 @@ def _pool_config(session: JobSession, options: RayOptions) -> PoolConfig:
     )
 
 
-def _arranged(
+def _workforce(
     session: JobSession, options: RayOptions, text: str, cluster: Cluster
 ) -> Generator[Event, None, tuple[Workforce, Hardware] | None]:
     """The workers to ask for, and where they compute; None where a signal ended the job during the probe.
@@ -161,13 +161,13 @@ def _arranged(
         inventory = _with_memory(session, cluster, cluster.inventory(), before)
         found = choose_topology(session.remaining_work, inventory, options.gpus)
         text, compared = str(found.winner.topology), [each.topology for each in found.simulated]
-        session.arranged(text)
+        session.chose_topology(text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
         if short := memory_warning(session.remaining_work, inventory):
             yield session.record(Notice(short))
     work = session.remaining_work
     facts = remaining_facts(work, inventory)
-    workforce = arrange(text, inventory, options.gpus, session.ledger.stages_left, facts)
+    workforce = make_workforce(text, inventory, options.gpus, session.ledger.stages_left, facts)
     check_capacity(inventory, workforce.requests)
     if slow := segment_warning(work, inventory, facts, workforce.topology, compared):
         yield session.record(Notice(slow))
@@ -195,7 +195,9 @@ def _probed(
     if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
         return None
     guess = choose_topology(session.remaining_work, inventory, options.gpus).winner.topology
-    workforce = arrange(str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks))
+    workforce = make_workforce(
+        str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks)
+    )
     names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
     watch = RoomWatch(session, workforce.requests)

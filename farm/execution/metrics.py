@@ -16,8 +16,8 @@ from farm.session.session import JobSession
 from farm.state.attempts import Activity, Change, Holdings
 from jobs.planning.params import SegmentParams
 
-WAITING, READY, RUNNING, COMMITTED, GIVEN_UP = "waiting", "ready", "running", "committed", "given_up"
-STATES = (WAITING, READY, RUNNING, COMMITTED, GIVEN_UP)
+WAITING, READY, RUNNING, COMMITTED, QUARANTINED = "waiting", "ready", "running", "committed", "quarantined"
+STATES = (WAITING, READY, RUNNING, COMMITTED, QUARANTINED)
 
 
 class Instruments(Protocol):
@@ -59,8 +59,8 @@ class JobMetrics:
                 self._commit(event)
             case TaskFailed():
                 self.out.failed(self._stage(event.task), event.kind)
-                if event.then.startswith("given up"):
-                    self._move(event.task, GIVEN_UP)
+                if event.then.startswith("quarantined"):
+                    self._move(event.task, QUARANTINED)
         self._move_held(change)
         self._count_workers()
 

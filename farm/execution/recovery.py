@@ -26,7 +26,7 @@ class Recovery:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self.dispatch, self.session, self.pool = dispatch, dispatch.session, dispatch.pool
-        self.crew = dispatch.crew
+        self.membership = dispatch.membership
 
     def failed(self, event: Failed) -> Iterator[Event]:
         """An attempt failed; where it took its worker along, that is replaced."""
@@ -36,7 +36,7 @@ class Recovery:
             yield from self.lost(Lost(event.worker, (event.call, *others), failure))
             return
         call = event.call
-        told = events.AttemptFailed(
+        failed = events.AttemptFailed(
             call.task,
             event.worker,
             call.order.attempt,
@@ -45,7 +45,7 @@ class Recovery:
             getattr(failure.cause, "evidence", "") or None,
             self._lose_inputs(call.task, failure),
         )
-        yield from self._follow(event.worker, call, failure, self.dispatch.handle(told))
+        yield from self._follow(event.worker, call, failure, self.dispatch.handle(failed))
 
     def lost(self, event: Lost) -> Iterator[Event]:
         """A worker is gone, with all that it held."""
@@ -58,8 +58,8 @@ class Recovery:
         if failure.kind is FailureKind.OOM and event.calls:
             # The node ended the worker for the memory it took: its task needs less.
             call = event.calls[0]
-            told = events.WorkerDied(event.worker, failure.message, call.task, failure.kind)
-            yield from self._follow(event.worker, call, failure, self.dispatch.handle(told))
+            failed = events.WorkerDied(event.worker, failure.message, call.task, failure.kind)
+            yield from self._follow(event.worker, call, failure, self.dispatch.handle(failed))
             return
         died_of = event.calls[0].task if event.calls else ""
         yield from self.dispatch.tell(events.WorkerDied(event.worker, failure.message, died_of))
@@ -79,10 +79,10 @@ class Recovery:
         self, worker: str, call: TaskCall, failure: CallFailure, orders: list[commands.Command]
     ) -> Iterator[Event]:
         """The failure and its consequence go to the log before that is carried out."""
-        given_up, then = consequence(call.task, orders)
+        quarantined, then = consequence(call.task, orders)
         attempt, kind = call.order.attempt, failure.kind.value
         record = TaskFailed(call.task, worker, attempt, kind, failure.message, then)
-        yield self.session.results.failed(record, given_up)
+        yield self.session.results.failed(record, quarantined)
         yield from self.dispatch.perform(orders, explained=call.task)
 
     def _lose_inputs(self, task: str, failure: CallFailure) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Recovery:
         """A worker that never served is started again. What keeps the last one of a stage from its storage
         pauses the job."""
         try:
-            again = self.crew.tries_again(event.worker, event.failure.message)
+            again = self.membership.tries_again(event.worker, event.failure.message)
         except CannotRun:
             if isinstance(event.failure.cause, StorageProblem):
                 raise event.failure.cause from None
@@ -109,9 +109,9 @@ class Recovery:
             self.pool.replace(event.worker)
 
     def _raise_if_hopeless(self, failure: CallFailure) -> None:
-        """What every worker would answer is told to the user at once; a full disk pauses the job. Once
+        """What every worker would answer is reported to the user at once; a full disk pauses the job. Once
         workers serve, what another one lacks is a matter of its own node."""
-        cause, serving = failure.cause, self.dispatch.scheduler is not None or bool(self.crew.heard)
+        cause, serving = failure.cause, self.dispatch.scheduler is not None or bool(self.membership.heard)
         if isinstance(cause, StorageProblem) and (cause.full or not serving):
             raise cause
         if serving:
@@ -123,10 +123,10 @@ class Recovery:
 
 
 def consequence(task: str, orders: Iterable[commands.Command]) -> tuple[bool, str]:
-    """Whether the task is given up, and what happens next in words."""
+    """Whether the task is quarantined, and what happens next in words."""
     for order in orders:
         if isinstance(order, commands.Quarantine) and order.task == task:
-            return True, f"given up: {order.reason}"
+            return True, f"quarantined: {order.reason}"
         if isinstance(order, commands.PauseJob):
             return False, f"the job pauses: {order.reason}"
     return False, "tried again"

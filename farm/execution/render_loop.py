@@ -13,7 +13,7 @@ from dataclasses import replace
 from cluster.inventory import UNKNOWN
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
 from cluster.pool.pool import WorkerPool
-from farm.estimates.durations import Durations, Hardware, Laps, expected_s, keep_measured, read_durations
+from farm.estimates.durations import Durations, Hardware, TaskTimes, expected_s, keep_measured, read_durations
 from farm.events import (
     Event,
     Notice,
@@ -26,10 +26,10 @@ from farm.scheduler import events
 from farm.session.session import JobSession
 from farm.state.attempts import Activity
 from farm.state.job_state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED, PAUSED_BY_USER
-from farm.workers.membership import Crew
+from farm.workers.membership import Membership
 from farm.workers.outage import Outage
-from farm.workers.reference_worker import Speaker
-from farm.workers.stragglers import Pace
+from farm.workers.reference_worker import ReferenceWorker
+from farm.workers.stragglers import StragglerDetector
 from farm.workers.workforce import Workforce
 from jobs.errors import (
     StorageProblem,
@@ -58,10 +58,10 @@ class RenderLoop:
         self.ledger = session.ledger
         self.known = read_durations(session.scope.runs_url)
         self.measured = Durations(self.known.means)
-        self.crew = Crew(session, workforce)
-        self.speaker = Speaker(self.crew, place.device, session.plan.run.mixed_compute)
-        self.pace, self._expected_s = Pace(), expected_s(place.engine)
-        self.dispatch = Dispatch(session, pool, workforce, self.crew)
+        self.membership = Membership(session, workforce)
+        self.reference = ReferenceWorker(self.membership, place.device, session.plan.run.mixed_compute)
+        self.stragglers, self._expected_s = StragglerDetector(), expected_s(place.engine)
+        self.dispatch = Dispatch(session, pool, workforce, self.membership)
         self.recovery = Recovery(self.dispatch)
         self._stopped_by = ""
         self._polled_s = 0.0
@@ -106,7 +106,7 @@ class RenderLoop:
             self.recovery.require_hosts(self.ledger.todo, "a segment is damaged")
             dispatch.computed, dispatch.ending = dispatch.ending, None
             dispatch.schedule(self.known.estimate(self.place))
-            for worker in self.crew.members:
+            for worker in self.membership.members:
                 self.pool.probe(worker)
 
     def _wait_s(self) -> float:
@@ -131,11 +131,11 @@ class RenderLoop:
         if dispatch.scheduler is not None:
             if self._now_s() >= dispatch.scheduler.next_wake_s():
                 yield from dispatch.tell(events.Tick())
-            if dispatch.pausing and not any(self.pool.busy(worker) for worker in self.crew.ready):
+            if dispatch.pausing and not any(self.pool.busy(worker) for worker in self.membership.ready):
                 dispatch.ending = PAUSED, dispatch.pausing
         if dispatch.ending is None and not self.ledger.digests:
             yield from self._settle()
-        if left_out := self.speaker.left_out():
+        if left_out := self.reference.left_out():
             yield self.session.record(Notice(left_out))
         yield from self.session.delivered()
 
@@ -174,14 +174,14 @@ class RenderLoop:
                 yield from self.recovery.lost(event)
 
     def _placed(self, event: Placed) -> Event:
-        self.speaker.placed(event.placement)
+        self.reference.placed(event.placement)
         stages = self.workforce.stages[event.worker]
         named = tuple(stage.value for stage in Stage if stage in stages)
         node = f"{event.placement.host}/{event.placement.node_id[:8]}"
         return self.session.record(WorkerPlaced(event.worker, node, named))
 
     def _on_ready(self, event: Ready) -> Iterator[Event]:
-        self.crew.ready[event.worker] = event
+        self.membership.ready[event.worker] = event
         if self.place.device == UNKNOWN:
             self.place = replace(self.place, device=self.pool.cluster.inventory().device)
         device = event.placement.device
@@ -193,19 +193,19 @@ class RenderLoop:
         known = self.session.holdings.workers.get(worker)
         if known is not None and known.activity is Activity.SUSPENDED:
             yield self.session.record(WorkerReady(worker, known.device))
-        yield from self.dispatch.tell(self.crew.introduced(worker))
+        yield from self.dispatch.tell(self.membership.introduced(worker))
 
     def _settle(self) -> Iterator[Event]:
         """Begin once it is clear whose report the job takes."""
         now = self._now_s()
-        worker = self.speaker.choose(now)
+        worker = self.reference.choose(now)
         if worker is None:
-            if waiting := self.speaker.waiting(now):
+            if waiting := self.reference.waiting(now):
                 yield self.session.record(Notice(waiting))
             return
-        spoken = self.crew.ready[worker]
-        self.place = replace(self.place, device=spoken.placement.accelerator or self.place.device)
-        self.session.resolve(spoken.report)
+        report = self.membership.ready[worker]
+        self.place = replace(self.place, device=report.placement.accelerator or self.place.device)
+        self.session.resolve(report.report)
         yield from self._begin()
 
     def _begin(self) -> Iterator[Event]:
@@ -218,24 +218,24 @@ class RenderLoop:
             return
         self.dispatch.schedule(self.known.estimate(self.place))
         give_back_memory()
-        for worker in tuple(self.crew.ready):
+        for worker in tuple(self.membership.ready):
             yield from self._enlist(worker)
 
     def _enlist(self, worker: str) -> Iterator[Event]:
         """Let a ready worker serve, if what it makes has the job's bytes."""
-        difference = self.crew.difference(worker)
+        difference = self.membership.difference(worker)
         if difference and not self.session.plan.run.mixed_compute:
             yield from self._refuse(worker, difference)
             return
         if difference:
-            self.crew.strangers.add(worker)
-        yield from self.dispatch.tell(self.crew.introduced(worker))
+            self.membership.strangers.add(worker)
+        yield from self.dispatch.tell(self.membership.introduced(worker))
 
     def _refuse(self, worker: str, difference: str) -> Iterator[Event]:
         self.pool.kill(worker)
-        self.speaker.refused(worker, difference)
+        self.reference.refused(worker, difference)
         yield self.session.gone(worker, f"refused: its films would differ: {difference}")
-        self.crew.leave_out(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
+        self.membership.leave_out(worker, f"{difference}. Use equal machines, or set run.mixed_compute: true")
 
     def _on_done(self, event: Done) -> Iterator[Event]:
         result, attempt = event.result, event.call.order.attempt
@@ -248,10 +248,12 @@ class RenderLoop:
         yield from self.dispatch.tell(done)
         yield from self.session.settle(result.task)
         task = self.ledger.graph.tasks[result.task]
-        if slow := self.pace.observe(event.worker, task.stage, self._expected_s(task), result.seconds):
+        if slow := self.stragglers.observe(event.worker, task.stage, self._expected_s(task), result.seconds):
             yield self.session.record(Notice(slow))
-        laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
-        self.measured.observe(self.place, task, laps)
+        times = TaskTimes(
+            result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0)
+        )
+        self.measured.observe(self.place, task, times)
 
 
 def give_back_memory() -> None:

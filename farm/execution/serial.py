@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.estimates.durations import Durations, Hardware, Laps, keep_measured
+from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.session.opening import Scope
 from farm.session.session import JobSession
@@ -38,8 +38,8 @@ def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
     """
     with JobSession(loaded, scope) as session:
         yield from session.begin()
-        if session.standing is not None:
-            yield from session.finish(*session.standing)
+        if session.requested_end is not None:
+            yield from session.finish(*session.requested_end)
             return
         yield from _SerialRender(session).run()
 
@@ -50,7 +50,7 @@ class _SerialRender:
         self.worker: StageWorker | None = None
         self.failures: dict[str, list[Failure]] = {}
         self.attempts: dict[str, int] = {}
-        self.given_up: set[str] = set()
+        self.quarantined: set[str] = set()
         self.queue: deque[str] = deque()
         self.ended: tuple[str, str] | None = None
         self.place: Hardware | None = None
@@ -125,8 +125,8 @@ class _SerialRender:
 
     def _step(self, task: str) -> Iterator[Event]:
         needs = [need.task for need in self.ledger.graph.tasks[task].needs]
-        if task in self.ledger.commits or self.given_up.intersection(needs):
-            self.given_up |= {task} - self.ledger.commits.keys()
+        if task in self.ledger.commits or self.quarantined.intersection(needs):
+            self.quarantined |= {task} - self.ledger.commits.keys()
             return
         missing = [need for need in needs if need not in self.ledger.commits]
         if missing:
@@ -149,9 +149,11 @@ class _SerialRender:
         else:
             yield from self.session.results.take(result, WORKER, attempt)
             yield from self.session.settle(task)
-            laps = Laps(result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0))
+            times = TaskTimes(
+                result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0)
+            )
             assert self.place is not None
-            self.measured.observe(self.place, self.ledger.graph.tasks[task], laps)
+            self.measured.observe(self.place, self.ledger.graph.tasks[task], times)
 
     def _fail(self, task: str, attempt: int, error: StageError) -> Event:
         failure = _failure(error)
@@ -160,7 +162,7 @@ class _SerialRender:
         verdict = self._decide(history, self.ledger.graph.tasks[task].stage)
         self._follow(task, failure, verdict)
         event = TaskFailed(task, WORKER, attempt, error.kind.value, str(error), verdict.reason)
-        return self.session.results.failed(event, given_up=verdict.action is Action.QUARANTINE)
+        return self.session.results.failed(event, quarantined=verdict.action is Action.QUARANTINE)
 
     def _decide(self, failures: list[Failure], stage: Stage) -> Verdict:
         run = self.session.plan.run
@@ -177,7 +179,7 @@ class _SerialRender:
             case Action.RERENDER_INPUT:
                 self._lose_input(task, failure.corrupt_input)
             case Action.QUARANTINE:
-                self.given_up.add(task)
+                self.quarantined.add(task)
             case Action.PAUSE:
                 self.ended = PAUSED, verdict.reason
 
@@ -196,9 +198,11 @@ class _SerialRender:
         return self.ended is not None
 
     def _outcome(self) -> tuple[str, str]:
-        if not self.given_up:
+        if not self.quarantined:
             return self.session.final_outcome, ""
-        return (PARTIAL if self.ledger.commits else FAILED), f"{amount(len(self.given_up), 'task')} given up"
+        return (
+            PARTIAL if self.ledger.commits else FAILED
+        ), f"{amount(len(self.quarantined), 'task')} quarantined"
 
 
 def _failure(error: StageError) -> Failure:

@@ -107,16 +107,16 @@ def look(repos: Iterable[HubRepo], folder: Path, record: DownloadRecord) -> Down
 
 
 def fetch(
-    standing: DownloadState, folder: Path, record: DownloadRecord, said: Callable[[str], None]
+    state: DownloadState, folder: Path, record: DownloadRecord, said: Callable[[str], None]
 ) -> DownloadRecord:
     """Every missing file, one by one, each verified and recorded before the next.
 
     A transfer that stops goes on with the next call. Raises CannotRun where the hub, the disk or a hash
     fails; what was fetched before that stays.
     """
-    _require_room(standing.bytes_missing, folder)
-    files = {**record.files, **{f"{file.repo}/{file.path}": file for file in standing.there}}
-    for file in standing.missing:
+    _require_room(state.bytes_missing, folder)
+    files = {**record.files, **{f"{file.repo}/{file.path}": file for file in state.there}}
+    for file in state.missing:
         said(f"fetching {file.key} at {file.revision[:12]}, {size_text(file.size)}")
         files[file.key] = _fetched(file, folder)
         _write(folder, DownloadRecord(files))

@@ -37,18 +37,18 @@ class LocalOutlet:
     def address(self, name: str) -> str:
         return str(self.folder / name)
 
-    def standing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
+    def existing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
         found = ((name, self.find(name)) for name in names)
-        return {name: standing for name, standing in found if standing is not None}
+        return {name: existing for name, existing in found if existing is not None}
 
     def find(self, name: str) -> ExistingOutput | None:
         with self._using(name):
-            return _standing(self.folder / name)
+            return _existing_output(self.folder / name)
 
     def sha256(self, name: str, first_bytes: int | None = None) -> str:
         path = self.folder / name
         with self._using(name):
-            found = _standing(path)
+            found = _existing_output(path)
             if found is None or found.size == UNKNOWN_BYTES:
                 return ""
             if found.is_folder:
@@ -63,7 +63,7 @@ class LocalOutlet:
 
     def upload(self, temporary: str, name: str) -> ExistingOutput:
         with self._using(name):
-            found = _standing(self.folder / temporary)
+            found = _existing_output(self.folder / temporary)
             if found is None:
                 raise FileNotFoundError(f"{self.folder / temporary} is gone")
             return found
@@ -72,7 +72,7 @@ class LocalOutlet:
         source, target = self.folder / temporary, self.folder / name
         with self._using(name):
             if source.is_dir() or not _linked(source, target):
-                if _standing(target) is not None:
+                if _existing_output(target) is not None:
                     raise FileExistsError(str(target))
                 source.rename(target)
             sync(self.folder)
@@ -90,7 +90,7 @@ class LocalOutlet:
     def discard(self, temporary: str) -> None:
         path = self.folder / temporary
         with self._using(temporary):
-            found = _standing(path)
+            found = _existing_output(path)
             if found is None:
                 return
             if not found.is_folder:
@@ -118,7 +118,7 @@ class LocalOutlet:
             raise storage_problem(error, self.address(name), 0, free) from error
 
 
-def _standing(path: Path) -> ExistingOutput | None:
+def _existing_output(path: Path) -> ExistingOutput | None:
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):

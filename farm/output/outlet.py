@@ -44,7 +44,7 @@ class Outlet(Protocol):
         """Path or URL."""
         ...
 
-    def standing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
+    def existing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
         """What stands at those of `names` that are taken."""
         ...
 

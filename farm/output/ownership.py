@@ -49,12 +49,12 @@ def foreign_outputs(plan: Plan, store: Store) -> Iterator[Problem]:
     wanted = _wanted(plan)
     outlet = outlet_of(plan.output.dir)
     records = OutputRecords(store)
-    standing = outlet.standing(wanted)
-    taken = [name for name, found in standing.items() if not records.of(name).knows(outlet, name, found)]
+    existing = outlet.existing(wanted)
+    taken = [name for name, found in existing.items() if not records.of(name).knows(outlet, name, found)]
     owners = _owners(taken, plan, store) if taken else {}
     for name in taken:
         written = any(mark.address == outlet.address(name) for mark in records.of(name).marks)
-        rule, remedy = _told(owners.get(name), written, standing[name].is_folder)
+        rule, remedy = _refusal(owners.get(name), written, existing[name].is_folder)
         yield Problem(_place(wanted[name]), f"{outlet.address(name)} exists", rule, remedy)
     yield from _also_made(plan, wanted, store)
 
@@ -68,7 +68,7 @@ def _wanted(plan: Plan) -> dict[str, PlannedVideo]:
     }
 
 
-def _told(owner: str | None, written: bool, is_folder: bool) -> tuple[str, str]:
+def _refusal(owner: str | None, written: bool, is_folder: bool) -> tuple[str, str]:
     """Rule and remedy for something that is not this job's."""
     if owner is not None:
         return (

@@ -36,7 +36,7 @@ class RemoteOutlet:
     def address(self, name: str) -> str:
         return f"{self.url}/{name}"
 
-    def standing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
+    def existing(self, names: Iterable[str]) -> dict[str, ExistingOutput]:
         entries = self._medium.entries("")
         taken = ((name, entries.get(name)) for name in names)
         return {name: ExistingOutput(entry.size, entry.stamp) for name, entry in taken if entry is not None}

@@ -105,7 +105,7 @@ class Admission:
             self.held_bytes += change
 
     def over(self, task: int) -> list[int]:
-        """The task is committed or given up. Returns tasks that may wait behind the gate no longer."""
+        """The task is committed or quarantined. Returns tasks that may wait behind the gate no longer."""
         slot = self.graph.slot[task]
         self.left[slot] -= 1
         if self.left[slot]:

@@ -77,7 +77,7 @@ class Board:
         """Takes the task off its worker: the worker, the task, and how long it ran (0 if it never came to
         run).
 
-        None for a message about an attempt that was given up, or whose end was told before.
+        None for a message about a superseded attempt, or whose end was told before.
         """
         worker, task = self.roster.by_id.get(worker_id), self.graph.number.get(task_id, -1)
         key = (task, attempt)
@@ -150,16 +150,16 @@ class Board:
         if self.tasks.requeue(task):
             self.enqueue((task,))
         elif self.tasks.barred(task):
-            self.give_up(task, BLOCKED)
+            self.quarantine(task, BLOCKED)
 
-    def give_up(self, task: int, state: int = QUARANTINED) -> None:
+    def quarantine(self, task: int, state: int = QUARANTINED) -> None:
         """Takes the task out, and all that needs it."""
-        for taken in self.tasks.give_up(task, state):
+        for taken in self.tasks.quarantine(task, state):
             self.dequeue(taken)
             self.queues.ungate(self.admission.over(taken))
 
     def reopen(self, tasks: Iterable[int]) -> None:
-        """These tasks must run again, and whatever they need that was given up."""
+        """These tasks must run again, and whatever quarantined or blocked tasks they need."""
         for task in tasks:
             opened, demoted = self.tasks.reopen(task)
             for each in demoted:

@@ -73,7 +73,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The task is given up, and with it the tasks that need it; everything else goes on."""
+    """The task is quarantined, and with it the tasks that need it; everything else goes on."""
 
     task: str
     reason: Reason

@@ -31,7 +31,7 @@ class RestConfig:
     """How long a worker that failed gets no work: `base_s`, doubled with every further loss up to `most_s`.
 
     `forgive_s` after the last loss the count starts anew. `streak` failures in a row without a result suspend
-    a living worker. A worker lost `retire_after` times without a result in between is given up. A probe that
+    a living worker. A worker lost `retire_after` times without a result in between is retired. A probe that
     is not answered within `probe_s` counts as a loss.
     """
 

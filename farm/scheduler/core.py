@@ -133,8 +133,10 @@ class Scheduler:
 
     def _apply(self, task: int, verdict: Verdict) -> None:
         if verdict.action is Action.QUARANTINE:
-            self.board.give_up(task)
-            self._out.append(Quarantine(self.board.graph.ids[task], Reason(Why.GIVEN_UP, (verdict.reason,))))
+            self.board.quarantine(task)
+            self._out.append(
+                Quarantine(self.board.graph.ids[task], Reason(Why.QUARANTINED, (verdict.reason,)))
+            )
             return
         self.board.requeue(task)
         if verdict.action is Action.PAUSE and self.paused is None:
@@ -241,11 +243,11 @@ class Scheduler:
 
     def _outcome(self) -> tuple[Outcome, Reason]:
         tasks = self.board.tasks
-        given_up, blocked = tasks.state.count(QUARANTINED), tasks.state.count(BLOCKED)
-        if not given_up:
+        quarantined, blocked = tasks.state.count(QUARANTINED), tasks.state.count(BLOCKED)
+        if not quarantined:
             return Outcome.DONE, Reason(Why.ALL_DONE, (tasks.done,))
         outcome = Outcome.PARTIAL if tasks.delivered() else Outcome.FAILED
-        return outcome, Reason(Why.SOME_GIVEN_UP, (tasks.done, given_up, blocked))
+        return outcome, Reason(Why.SOME_QUARANTINED, (tasks.done, quarantined, blocked))
 
     def _finish(self, outcome: Outcome, reason: Reason) -> None:
         self.finished = Finish(outcome, reason)

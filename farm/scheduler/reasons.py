@@ -27,11 +27,11 @@ class Why(StrEnum):
     DEADLINE = "no result after {1:.0f} s, the deadline of this {0} task; such tasks take {2:.1f} s here"
 
     # Quarantine, PauseJob, Finish
-    GIVEN_UP = "{0}"
+    QUARANTINED = "{0}"
     STORAGE = "{0}"
     BY_USER = "{0}"
     ALL_DONE = "all {0} tasks are committed"
-    SOME_GIVEN_UP = "{0} tasks are committed; {1} were given up, and {2} that need them did not run"
+    SOME_QUARANTINED = "{0} tasks are committed; {1} are quarantined, and {2} that need them did not run"
     NO_WORKER = "no worker is left that can serve {0}; {1} tasks wait"
 
 

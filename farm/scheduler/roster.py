@@ -18,7 +18,7 @@ _UPSTREAM = {STAGE_NUMBER[Stage.ENCODE], STAGE_NUMBER[Stage.SAMPLE]}
 
 
 class Status(IntEnum):
-    """UP serves; RESTING is suspended; PROBING must answer; RETIRED is given up until it reports."""
+    """UP serves; RESTING is suspended; PROBING must answer; RETIRED gets no work until it reports."""
 
     UP = 0
     RESTING = 1
@@ -76,7 +76,7 @@ class Worker:
 class Roster:
     """All workers ever seen, grouped by the stages they host.
 
-    By stage: `had` counts them all, `hosts` those not given up, `up` those that serve now.
+    By stage: `had` counts them all, `hosts` those not retired, `up` those that serve now.
     """
 
     def __init__(self, config: SchedulerConfig) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable
 from farm.scheduler.graph import STAGES, ScheduleGraph
 
 WAITING, READY, RUNNING, DONE, QUARANTINED, BLOCKED = range(6)
-"""WAITING for needs; QUARANTINED: given up; BLOCKED: needs one that was given up."""
+"""WAITING for needs; QUARANTINED: failed too often; BLOCKED: needs a quarantined one."""
 
 OVER = frozenset((DONE, QUARANTINED, BLOCKED))
-GIVEN_UP = frozenset((QUARANTINED, BLOCKED))
+LEFT_OUT = frozenset((QUARANTINED, BLOCKED))
 
 NOBODY = -1
 
@@ -89,11 +89,11 @@ class TaskTable:
         return self.state[task] == READY
 
     def barred(self, task: int) -> bool:
-        """Whether a need of the task was given up."""
-        return any(self.state[need] in GIVEN_UP for need in self.graph.needs[task])
+        """Whether a need of the task is quarantined or blocked."""
+        return any(self.state[need] in LEFT_OUT for need in self.graph.needs[task])
 
     def reopen(self, task: int) -> tuple[list[int], list[int]]:
-        """The task must run (again), and whatever it needs that was given up.
+        """The task must run (again), and whatever quarantined or blocked tasks it needs.
 
         Returns the tasks opened, needs first, and those that were ready and now wait for one of them.
         """
@@ -105,7 +105,7 @@ class TaskTable:
             if self.state[current] in OVER:
                 demoted.extend(self._open(current))
                 opened.append(current)
-                stack.extend(need for need in self.graph.needs[current] if self.state[need] in GIVEN_UP)
+                stack.extend(need for need in self.graph.needs[current] if self.state[need] in LEFT_OUT)
         for current in opened:
             self.state[current] = READY if not self.missing[current] else WAITING
         return opened[::-1], demoted
@@ -130,7 +130,7 @@ class TaskTable:
                 demoted.append(dependent)
         return demoted
 
-    def give_up(self, task: int, state: int = QUARANTINED) -> list[int]:
+    def quarantine(self, task: int, state: int = QUARANTINED) -> list[int]:
         """Takes the task out and blocks all that needs it; returns every task taken out, itself first."""
         taken = [task]
         self._take_out(task, state)

@@ -1,7 +1,7 @@
 """Artifacts that nobody needs any more leave the store beside the rendering.
 
 Giving one up takes half a dozen requests, on an object store a quarter of a second: the loop that hands out
-tasks has no time for it. What is dropped before it was given up still has its commit record, so the next
+tasks has no time for it. What is dropped before it was evicted still has its commit record, so the next
 driver of the job finds it.
 """
 
@@ -37,7 +37,7 @@ class Evictions:
             self._settle_first()
 
     def wait(self) -> None:
-        """Return when all are given up. Raises as `check` does."""
+        """Return when all are evicted. Raises as `check` does."""
         while self._running:
             self._settle_first()
 

@@ -11,7 +11,7 @@ from farm.session.selection import to_compute, to_remake, within
 from farm.state.progress import split_task
 from jobs.store.commits import Commit
 from jobs.tasks.digest import Fingerprint, digests
-from jobs.tasks.duplicates import Twins, find_twins
+from jobs.tasks.duplicates import Duplicates, find_duplicates
 from jobs.tasks.retention import evictable
 from jobs.tasks.task import Stage, TaskGraph
 
@@ -26,7 +26,7 @@ NO_PROVENANCE: dict[str, Any] = {}
 class Ledger:
     """The tasks of one job. Nothing is known of them until `resolve`; `survey` then takes what the store has.
 
-    `commits` are by task, those of decoded frames that were given up left out; `todo` is in plan order and
+    `commits` are by task, those of evicted frames left out; `todo` is in plan order and
     names one of several equal tasks. `scoped` are the tasks that the render is asked for.
     """
 
@@ -34,7 +34,7 @@ class Ledger:
         self.graph = graph
         self.scoped = within(graph, until)
         self.digests: dict[str, str] = {}
-        self.twins = Twins()
+        self.duplicates = Duplicates()
         self.commits: dict[str, Commit] = {}
         self.todo: list[str] = []
         self._until = until
@@ -45,8 +45,8 @@ class Ledger:
         """Fixes every digest."""
         self._contents = fingerprint.files
         self.digests = digests(self.graph, fingerprint)
-        self.twins = find_twins(self.digests)
-        self.graph = self.twins.merged(self.graph)
+        self.duplicates = find_duplicates(self.digests)
+        self.graph = self.duplicates.merged(self.graph)
 
     def survey(self, committed: Mapping[str, Commit], evicted: Mapping[str, Commit]) -> tuple[str, ...]:
         """Takes what the store holds, by digest. Returns the decodes whose frames nobody needs any more."""
@@ -56,22 +56,22 @@ class Ledger:
             elif _is_inexact(evicted.get(digest)):
                 self._inexact.add(task)
         missing = to_compute(self.graph, self.digests, committed, evicted, self._until)
-        self.todo = self.twins.without(missing)
+        self.todo = self.duplicates.without(missing)
         return evictable(self.graph, self.commits)
 
     def keep(self, task: str, commit: Commit) -> tuple[str, ...]:
-        """Takes a commit for the task and its twins, which are returned; none of them where one was taken
-        before: an attempt that was given up may end all the same, and may have replaced the artifact."""
-        before, family = self.commits.get(task), self.twins.family(task)
+        """Takes a commit for the task and its duplicates, which are returned; none of them where one was
+        taken before: a superseded attempt may end all the same, and may have replaced the artifact."""
+        before, family = self.commits.get(task), self.duplicates.family(task)
         if before is None or before.file != commit.file:
             for one in family:
                 self._keep(one, commit)
         return family if before is None else ()
 
     def forget(self, task: str) -> None:
-        """Lets go of the commit of a task and its twins."""
-        for twin in self.twins.family(task):
-            self.commits.pop(twin, None)
+        """Lets go of the commit of a task and its duplicates."""
+        for duplicate in self.duplicates.family(task):
+            self.commits.pop(duplicate, None)
 
     def forget_artifact(self, digest: str) -> list[str]:
         """Lets go of an artifact; the tasks whose commit it was."""
@@ -82,12 +82,12 @@ class Ledger:
 
     def remake(self, tasks: Collection[str]) -> None:
         """Makes `todo` what it takes to have these again, and nothing else."""
-        self.todo = self.twins.without(to_remake(self.graph, tasks, self.commits))
+        self.todo = self.duplicates.without(to_remake(self.graph, tasks, self.commits))
 
     def retire(self, task: str) -> list[Commit]:
         """Lets go of decoded frames that the task shows, or is, once every segment that shows them is
         committed: their commits."""
-        first = self.twins.first.get(task, task)
+        first = self.duplicates.first.get(task, task)
         retired = []
         for name in (first, *(need.task for need in self.graph.tasks[task].needs)):
             shown = all(reader in self.commits for reader in self.graph.dependents[name])
@@ -130,8 +130,8 @@ class Ledger:
 
     @property
     def waiting(self) -> set[str]:
-        """The tasks that are not there yet: what has to be computed, and its twins."""
-        return {twin for task in self.todo for twin in self.twins.family(task)}
+        """The tasks that are not there yet: what has to be computed, and its duplicates."""
+        return {duplicate for task in self.todo for duplicate in self.duplicates.family(task)}
 
     def counts(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
         """By video and stage: how many tasks the render is asked for, and how many of them are there."""

@@ -51,8 +51,8 @@ class Results:
         return f"{amount(len(checked.damage), 'damaged artifact')} discarded and rendered again"
 
     def take(self, result: TaskResult, worker: str, attempt: int) -> Iterator[Event]:
-        """Takes a committed result, for the task and its twins: it counts, and orders may name it. `settle`
-        follows. One that is here already counts once."""
+        """Takes a committed result, for the task and its duplicates: it counts, and orders may name it.
+        `settle` follows. One that is here already counts once."""
         family = self._ledger.keep(result.task, result.commit)
         if not family:
             yield self._record(TaskSuperseded(result.task, worker, attempt))
@@ -64,16 +64,17 @@ class Results:
             yield self._record(TaskCommitted(task, worker, attempt, seconds, result.commit.size, exact))
 
     def settle(self, task: str) -> None:
-        """What follows from a result that was taken: frames that nobody needs are given up, complete films
+        """What follows from a result that was taken: frames that nobody needs are evicted, complete films
         go to delivery."""
-        for twin in self._ledger.twins.family(task):
-            self._retire(twin)
-            self._films.committed(twin)
+        for duplicate in self._ledger.duplicates.family(task):
+            self._retire(duplicate)
+            self._films.committed(duplicate)
 
-    def failed(self, failure: TaskFailed, given_up: bool) -> TaskFailed:
-        """Takes a failed attempt; with `given_up` the task and its twins count as failed in `state.json`."""
-        if given_up:
-            family = self._ledger.twins.family(failure.task)
+    def failed(self, failure: TaskFailed, quarantined: bool) -> TaskFailed:
+        """Takes a failed attempt; with `quarantined` the task and its duplicates count as failed in
+        `state.json`."""
+        if quarantined:
+            family = self._ledger.duplicates.family(failure.task)
             self._state.add_failed(FailedTask(task, failure.kind, failure.message) for task in family)
         recorded: TaskFailed = self._record(failure)
         return recorded

@@ -33,7 +33,7 @@ def to_compute(
 ) -> list[str]:
     """Tasks to run, in plan order.
 
-    Every task without a commit, except one whose artifact was given up on purpose (`evicted`) while nobody
+    Every task without a commit, except one whose artifact was evicted while nobody
     that still has to run reads it. `committed` and `evicted` hold digests.
     """
     missing = [name for name in within(graph, until) if digests[name] not in committed]

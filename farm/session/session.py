@@ -27,7 +27,7 @@ from farm.specs.cautions import cautions
 from farm.state.attempts import Holdings
 from farm.state.fingerprint import frozen_report, job_fingerprint, require_samplers
 from farm.state.job_state import COMPUTED, DONE, INTERRUPTED, PAUSED, STOPPED_EARLY, WaitingFor
-from farm.state.requests import standing
+from farm.state.requests import requested_end
 from farm.state.spec_origin import origin_of
 from jobs.errors import CannotRun, StorageProblem
 from jobs.file_digests import remember_beside
@@ -70,7 +70,7 @@ class JobSession:
             self.record,
             keep_frames=self.plan.run.keep == "all",
         )
-        self.standing: tuple[str, str] | None = None
+        self.requested_end: tuple[str, str] | None = None
         """Outcome and reason of a request that the driver before this one did not live to heed."""
         self._resumed = Resumed(None, begun, "", as_it_was=False)
 
@@ -79,19 +79,19 @@ class JobSession:
 
     def begin(self) -> Iterator[Event]:
         """Takes the job's lock, telling what that waits for and what the spec is warned of; call it first,
-        and finish at once where `standing` says how.
+        and finish at once where `requested_end` says how.
 
         Raises JobBusy, UsageError (a cancelled job, a film that would replace what this job did not write),
         and StoreUnusable where no film could be written.
 
-        The log of a job is its holder's: what was told before is written when the lock is held.
+        The log of a job is its holder's: what was said before is written when the lock is held.
         """
         require_renderable(self.store, self.plan, self.scope)
-        told = []
+        notices = []
         for message in self._lock.taking():
-            told.append(Notice(message))
-            yield told[-1]
-        for notice in told:
+            notices.append(Notice(message))
+            yield notices[-1]
+        for notice in notices:
             self.record(notice)
         if spec := self._take_up():
             yield self.record(Notice(spec))
@@ -103,8 +103,8 @@ class JobSession:
         store, resume = self.store, self.scope.resume
         before = known_state(store, resume)
         if not resume:
-            self.standing = standing(store.job_id, store.runs_url, before, store.requests())
-        if self.standing is not None:
+            self.requested_end = requested_end(store.job_id, store.runs_url, before, store.requests())
+        if self.requested_end is not None:
             self._state.now = before or self._state.now
             return ""
         self._state.take_back_requests()
@@ -153,7 +153,7 @@ class JobSession:
             self._notice(damage)
         return True
 
-    def arranged(self, topology: str) -> None:
+    def chose_topology(self, topology: str) -> None:
         """Notes on which topology the job renders, once `auto` is settled."""
         self._state.change(topology=topology)
 
@@ -179,7 +179,7 @@ class JobSession:
 
     def delivered(self) -> Iterator[Event]:
         """Films and previews finished since the last call, and notices. Raises StorageProblem where frames
-        could not be given up."""
+        could not be evicted."""
         yield from self._news()
         self._evictions.check()
         self._state.write_sometimes()
@@ -201,7 +201,7 @@ class JobSession:
         self._films.wait()
         yield from self.delivered()
         if self._films.damaged:
-            # What is made again must not go with what was given up before.
+            # What is made again must not go with what was evicted before.
             self._evictions.wait()
         self._films.remake()
 
@@ -218,7 +218,7 @@ class JobSession:
         yield self._end(outcome, reason)
 
     def _unsettled(self) -> StorageProblem | None:
-        """Waits for films, and for frames to be given up; what kept some of these from it."""
+        """Waits for films, and for frames to be evicted; what kept some of these from it."""
         self._films.wait()
         try:
             self._evictions.wait()

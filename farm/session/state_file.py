@@ -49,7 +49,7 @@ class StateFile:
         self.change(tasks=replace(counts, committed=counts.committed + 1, retried=retried))
 
     def add_failed(self, lost: Iterable[FailedTask]) -> None:
-        """Tasks that were given up."""
+        """Tasks that are quarantined."""
         self.change(failed=(*self.now.failed, *lost))
 
     def write(self) -> None:

@@ -210,10 +210,10 @@ class Simulation:
         zombie = events.TaskDone(task, worker.id, attempt)
         match fate:
             case Fail():
-                told = events.AttemptFailed(
+                failed = events.AttemptFailed(
                     task, worker.id, attempt, fate.kind, fate.message, fate.output_digest, fate.lost_inputs
                 )
-                self._at(fate.after_s, self._fail, worker, worker.life, told)
+                self._at(fate.after_s, self._fail, worker, worker.life, failed)
             case Crash():
                 for victim in self._victims(worker, fate):
                     self._at(fate.after_s, self._crash, victim, victim.life, fate)
@@ -223,8 +223,8 @@ class Simulation:
                 if fate.zombie_s is not None:
                     self._at(fate.zombie_s, self._send, zombie)
 
-    def _fail(self, worker: VirtualWorker, life: int, told: events.AttemptFailed) -> None:
-        self._send(told)
+    def _fail(self, worker: VirtualWorker, life: int, failed: events.AttemptFailed) -> None:
+        self._send(failed)
         self._next(worker, life)
 
     def _victims(self, worker: VirtualWorker, fate: Crash) -> list[VirtualWorker]:

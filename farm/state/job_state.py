@@ -63,7 +63,7 @@ class FilmState:
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """A task that was given up, and why."""
+    """A quarantined task, and why."""
 
     task: str
     kind: str = ""

@@ -30,7 +30,7 @@ def require_ours(store: Store) -> None:
     store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM)
 
 
-def standing(
+def requested_end(
     job: str, runs_url: str, known: JobState | None, asked: Set[UserRequest]
 ) -> tuple[str, str] | None:
     """Outcome and reason with which the job ends before it begins; None where nothing keeps it."""

@@ -73,6 +73,6 @@ def _job_of(spec: str, options: RenderOptions) -> str:
 
 def _in_one_line(error: FarmError) -> str:
     if isinstance(error, InputError):
-        told = (f"{each.place}: {each.value} ({each.rule}; {each.remedy})" for each in error.problems)
-        return "; ".join(told)
+        lines = (f"{each.place}: {each.value} ({each.rule}; {each.remedy})" for each in error.problems)
+        return "; ".join(lines)
     return " ".join(str(error).split())

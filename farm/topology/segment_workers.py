@@ -55,10 +55,10 @@ def workers_needed(topology: Topology, facts: JobFacts) -> int:
     if segments is None or not segments.work_s:
         return 1
     others_s, mean_s = facts.bound(topology, without=SEGMENTS).seconds, segments.work_s / segments.tasks
-    pace = segments.work_s / (others_s - segments.earliest_s)
+    needed = segments.work_s / (others_s - segments.earliest_s)
     rounds = 1 + int(_LAG * others_s / mean_s)
     ends = _LAST * min(topology.workers(Stage.DECODE), _busy(facts, others_s - mean_s))
-    return min(segments.tasks, _whole(max(_SPARE * pace, ends / rounds)))
+    return min(segments.tasks, _whole(max(_SPARE * needed, ends / rounds)))
 
 
 def _busy(facts: JobFacts, gpus_s: float) -> float:
@@ -76,7 +76,7 @@ def workers_carried(topology: Topology, machine: Machine) -> float:
 def bottleneck(topology: Topology, machine: Machine, facts: JobFacts, others: Iterable[Topology] = ()) -> str:
     """What to tell the user where GPUs wait for segments, and the way out; empty as a rule.
 
-    `others` are topologies that `auto` weighed: where segments bind it takes no more GPUs than they keep
+    `others` are topologies that `auto` compared: where segments bind it takes no more GPUs than they keep
     busy, and the fastest of the others shows what the GPUs could do.
     """
     if facts.stages.keys().isdisjoint(GPU_STAGES):

@@ -34,7 +34,7 @@ from jobs.spec.engine import EngineConfig
 from jobs.store.opening import check_job_id
 from jobs.store.store import Store
 from jobs.tasks.digest import Fingerprint, digests, input_files
-from jobs.tasks.duplicates import find_twins
+from jobs.tasks.duplicates import find_duplicates
 from jobs.tasks.graph import build_graph
 from jobs.tasks.retention import estimate_disk
 from jobs.tasks.task import Stage, StageTask, TaskGraph
@@ -67,35 +67,35 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     machine, text = _machine(request), (request.topology or loaded.spec.run.topology).strip()
     if text != AUTO:
         parse_topology(text, machine)
-    standing = _Standing(loaded, request)
-    graph, left = standing.left()
-    tasks = _tasks_left(graph, left, standing.duration_s)
+    job = _JobSoFar(loaded, request)
+    graph, left = job.left()
+    tasks = _tasks_left(graph, left, job.duration_s)
     facts = job_facts(tasks)
-    needed = _footprint(standing.plan.engine, (graph.tasks[task] for task in left), request)
-    found = _search(tasks, facts, standing, request, needed) if tasks else None
-    summary = plan_summary(standing.plan)
+    needed = _footprint(job.plan.engine, (graph.tasks[task] for task in left), request)
+    found = _search(tasks, facts, job, request, needed) if tasks else None
+    summary = plan_summary(job.plan)
     rows = topology_rows(found, request.gpu_hour_cost) if found else ()
     return PlanReport(
-        job=standing.job_id,
+        job=job.job_id,
         videos=summary.videos,
         chunks=summary.chunks,
         recipe=summary.recipe,
         passes=summary.passes,
-        stages=stage_rows(graph, left, standing.duration_s),
-        disk=estimate_disk(standing.graph, standing.plan.run.keep),
+        stages=stage_rows(graph, left, job.duration_s),
+        disk=estimate_disk(job.graph, job.plan.run.keep),
         gpus=request.gpus,
-        times_from=standing.times_from,
-        times_borrowed=standing.times_borrowed,
-        memory=_memory(standing.plan.engine, needed, request, text),
+        times_from=job.times_from,
+        times_borrowed=job.times_borrowed,
+        memory=_memory(job.plan.engine, needed, request, text),
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
         options=rows,
-        warnings=(*cautions(standing.plan, loaded.facts), *_bottleneck(found, machine, facts)),
+        warnings=(*cautions(job.plan, loaded.facts), *_bottleneck(found, machine, facts)),
     )
 
 
-class _Standing:
+class _JobSoFar:
     """The plan beside what an earlier render of the job left: results that stand, and how long they took."""
 
     def __init__(self, loaded: LoadedSpec, request: PlanRequest) -> None:
@@ -116,15 +116,15 @@ class _Standing:
         self.times_borrowed = not durations.tells(place)
 
     def left(self) -> tuple[TaskGraph, set[str]]:
-        """The tasks that a render would compute, and the graph in which twins need one of them."""
+        """The tasks that a render would compute, and the graph in which duplicates need one of them."""
         known = digests(self.graph, self._fingerprint())
-        twins = find_twins(known)
-        graph = twins.merged(self.graph)
+        duplicates = find_duplicates(known)
+        graph = duplicates.merged(self.graph)
         missing = list(graph.tasks)
         if self.store is not None and self.report is not None:
             evicted = self.store.evicted_digests()
             missing = to_compute(graph, known, self.store.committed_digests(), evicted)
-        return graph, set(twins.without(missing))
+        return graph, set(duplicates.without(missing))
 
     def _fingerprint(self) -> Fingerprint:
         """Before a first render, any: equal tasks have equal digests all the same."""
@@ -185,11 +185,11 @@ def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
 def _search(
     tasks: list[ScheduledTask],
     facts: JobFacts,
-    standing: _Standing,
+    job: _JobSoFar,
     request: PlanRequest,
     needed: Footprint | None,
 ) -> Found:
-    plan, overheads, machine = standing.plan, standing.overheads, _machine(request)
+    plan, overheads, machine = job.plan, job.overheads, _machine(request)
     text = (request.topology or plan.run.topology).strip()
     if text == AUTO:
         return find_topology(tasks, SearchConfig(machine, needed, overheads))
@@ -208,8 +208,8 @@ def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple
     """What is said where segments would hold up the GPUs."""
     if found is None:
         return ()
-    weighed = [each.topology for each in found.simulated]
-    said = bottleneck(found.winner.topology, machine, facts, weighed)
+    compared = [each.topology for each in found.simulated]
+    said = bottleneck(found.winner.topology, machine, facts, compared)
     return (said,) if said else ()
 
 

@@ -101,7 +101,7 @@ class JobDocuments:
 
     @cached_property
     def evicted(self) -> frozenset[str]:
-        """Tasks whose frames were given up after their segments were committed."""
+        """Tasks whose frames were evicted after their segments were committed."""
         found = self.store.evicted_digests()
         return frozenset(task for task, digest in self.digests.items() if digest in found)
 

@@ -19,7 +19,7 @@ from jobs.store.lock import Driver, Presence
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """Stage tasks of the whole job; frames that were given up after use count as committed."""
+    """Stage tasks of the whole job; evicted frames count as committed."""
 
     stage: str
     total: int

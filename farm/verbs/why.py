@@ -57,7 +57,7 @@ class TaskState(StrEnum):
     """How one task stands."""
 
     COMMITTED = "committed"
-    GIVEN_UP_AFTER_USE = "given up after use"
+    EVICTED = "evicted"
     FAILED = "failed"
     RUNNING = "running"
     BLOCKED = "blocked"
@@ -79,7 +79,7 @@ class TaskStory:
 
     job: str
     task: str
-    standing: TaskState
+    state: TaskState
     summary: str
     waits_for: tuple[str, ...]
     steps: tuple[HistoryEntry, ...]
@@ -89,7 +89,7 @@ class TaskStory:
 
 @dataclass(frozen=True, slots=True)
 class JobStory:
-    """One job: its outcome and cause, what was given up, how much hangs on that, and what to do."""
+    """One job: its outcome and cause, the quarantined tasks, how many are blocked by them, and what to do."""
 
     job: str
     outcome: str
@@ -152,12 +152,12 @@ def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:
     name = find_task(run, task)
     log = EventLog(run.store)
     steps, held = _story(log, name)
-    standing, summary, waits = _standing(run, name, held)
-    commit = run.store.commit(run.digests.get(name, "")) if standing is TaskState.COMMITTED else None
+    state, summary, waits = _state_of(run, name, held)
+    commit = run.store.commit(run.digests.get(name, "")) if state is TaskState.COMMITTED else None
     return TaskStory(
         job=run.job,
         task=name,
-        standing=standing,
+        state=state,
         summary=summary,
         waits_for=waits,
         steps=tuple(map(_step, steps)),
@@ -210,15 +210,15 @@ def _blocked(run: JobDocuments, failed: tuple[FailedTask, ...]) -> int:
     return len(closure - run.committed - run.evicted)
 
 
-def _standing(run: JobDocuments, name: str, held: Sequence[Held]) -> tuple[TaskState, str, tuple[str, ...]]:
+def _state_of(run: JobDocuments, name: str, held: Sequence[Held]) -> tuple[TaskState, str, tuple[str, ...]]:
     if name in run.committed:
         return TaskState.COMMITTED, "its result is in the store", ()
     if name in run.evicted:
-        return TaskState.GIVEN_UP_AFTER_USE, "its frames were deleted once every segment had them", ()
+        return TaskState.EVICTED, "its frames were deleted once every segment had them", ()
     failed = {task.task: task for task in (run.state.failed if run.state else ())}
     if name in failed:
         why = said_of(name, failed[name].message)
-        return TaskState.FAILED, f"given up, {failed[name].kind}: {why}", ()
+        return TaskState.FAILED, f"quarantined, {failed[name].kind}: {why}", ()
     if run.driver.driver is Driver.RUNNING and held:
         return TaskState.RUNNING, _in_work(name, held), ()
     return _held_up(run, name, set(failed))
@@ -237,7 +237,7 @@ def _in_work(name: str, held: Sequence[Held]) -> str:
 def _held_up(run: JobDocuments, name: str, failed: set[str]) -> tuple[TaskState, str, tuple[str, ...]]:
     blockers = tuple(task for task in _ancestors(run, name) if task in failed)
     if blockers:
-        return TaskState.BLOCKED, f"it needs what was given up: {', '.join(blockers[:5])}", blockers
+        return TaskState.BLOCKED, f"it needs what is quarantined: {', '.join(blockers[:5])}", blockers
     needs = dict.fromkeys(need.task for need in run.graph.tasks[name].needs)
     missing = tuple(need for need in needs if need not in run.committed)
     if missing:
@@ -260,10 +260,10 @@ def _ancestors(run: JobDocuments, name: str) -> list[str]:
 
 
 def _step(logged: Logged) -> HistoryEntry:
-    return HistoryEntry(logged.at_s, _told(logged.event))
+    return HistoryEntry(logged.at_s, _in_words(logged.event))
 
 
-def _told(event: Event) -> str:
+def _in_words(event: Event) -> str:
     """An event in words."""
     match event:
         case Notice():
@@ -274,7 +274,7 @@ def _told(event: Event) -> str:
             return f"committed by {event.worker} after {event.seconds:.2f} s"
         case TaskFailed():
             why = said_of(event.task, event.message)
-            where = f"attempt {event.attempt} on {event.worker} failed" if event.worker else "given up"
+            where = f"attempt {event.attempt} on {event.worker} failed" if event.worker else "quarantined"
             return f"{where}, {event.kind}: {why} -> {event.then}"
         case TaskSuperseded():
             return f"attempt {event.attempt} on {event.worker} ended when another one's result was here"

@@ -15,7 +15,7 @@ from jobs.tasks.task import Stage
 START_TRIES = 3
 
 
-class Crew:
+class Membership:
     """Knows the workers; starts and ends none. `ready` has every worker's newest report."""
 
     def __init__(self, session: JobSession, workforce: Workforce) -> None:
@@ -32,7 +32,7 @@ class Crew:
         return tuple(worker for worker in self.ready if worker not in self._out)
 
     @property
-    def speakers(self) -> frozenset[str]:
+    def candidates(self) -> frozenset[str]:
         """Workers, ready or not yet, whose report may settle what the spec calls `auto`: those that sample,
         where the job samples."""
         if Stage.SAMPLE in self.session.graph.stages:
@@ -43,8 +43,8 @@ class Crew:
     @property
     def heard(self) -> list[str]:
         """The workers that are ready and may speak, the first one first."""
-        speakers = self.speakers
-        return [worker for worker in self.ready if worker in speakers]
+        candidates = self.candidates
+        return [worker for worker in self.ready if worker in candidates]
 
     def introduced(self, worker: str) -> events.WorkerLoaded:
         """The worker as the scheduler is told of it."""

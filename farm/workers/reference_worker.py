@@ -11,25 +11,25 @@ from collections import Counter
 
 from cluster.inventory import TYPELESS
 from cluster.pool.shell import Placement
-from farm.workers.membership import Crew
+from farm.workers.membership import Membership
 
 WINDOW_S = 10.0
 """How long others may follow the first worker that is ready, where types of GPUs tell nothing."""
 
 
-class Speaker:
-    """Chooses among the workers of a crew that are ready.
+class ReferenceWorker:
+    """Chooses among the workers of a membership that are ready.
 
     `usual` is the type of most GPUs in the cluster: a worker without a place is taken to get one of those.
     With `mixed` no class is waited for: in the end all of them serve.
     """
 
-    def __init__(self, crew: Crew, usual: str, mixed: bool) -> None:
-        self.crew, self.usual, self.mixed = crew, usual, mixed
+    def __init__(self, membership: Membership, usual: str, mixed: bool) -> None:
+        self.membership, self.usual, self.mixed = membership, usual, mixed
         self._places: dict[str, Placement] = {}
         self._refused: dict[str, str] = {}
         self._since_s = 0.0
-        self._told, self._told_refused = False, 0
+        self._notified, self._notified_refused = False, 0
 
     def placed(self, placement: Placement) -> None:
         """A worker has found a place."""
@@ -37,13 +37,13 @@ class Speaker:
 
     def choose(self, now_s: float) -> str | None:
         """The worker whose report the job takes; None while that is open."""
-        heard = self.crew.heard
+        heard = self.membership.heard
         self._since_s = (self._since_s or now_s) if heard else 0.0
         wanted = self.wanted
         if wanted:
             return next((worker for worker in heard if self._type(worker) == wanted), None)
         reports = Counter(map(self._report, heard))
-        most, every = max(reports.values(), default=0), len(self.crew.speakers)
+        most, every = max(reports.values(), default=0), len(self.membership.candidates)
         if 2 * most <= every and len(heard) < every and now_s - self._since_s < WINDOW_S:
             return None
         return next((worker for worker in heard if reports[self._report(worker)] == most), None)
@@ -51,7 +51,7 @@ class Speaker:
     @property
     def wanted(self) -> str:
         """The type that most of the workers have; empty where types do not decide."""
-        kinds = Counter(self._type(worker) for worker in sorted(self.crew.speakers))
+        kinds = Counter(self._type(worker) for worker in sorted(self.membership.candidates))
         if self.mixed or not TYPELESS.isdisjoint(kinds):
             return ""
         most = max(kinds.values(), default=0)
@@ -59,14 +59,14 @@ class Speaker:
 
     def waiting(self, now_s: float) -> str:
         """What to tell the user, once, where workers are ready and another class is waited for."""
-        heard, wanted = self.crew.heard, self.wanted
-        if self._told or not heard or not wanted or now_s - self._since_s < WINDOW_S:
+        heard, wanted = self.membership.heard, self.wanted
+        if self._notified or not heard or not wanted or now_s - self._since_s < WINDOW_S:
             return ""
-        self._told = True
+        self._notified = True
         kinds = " and ".join(dict.fromkeys(self._type(worker) for worker in heard))
         return (
-            f"workers ready: {len(heard)} of {len(self.crew.speakers)}, on {kinds}. The job waits for "
-            f"{wanted}, which most are to have: films of different GPU models differ. "
+            f"workers ready: {len(heard)} of {len(self.membership.candidates)}, on {kinds}. The job waits "
+            f"for {wanted}, which most are to have: films of different GPU models differ. "
             "`run.mixed_compute: true` begins with what is there; the films are then marked `exact: false`"
         )
 
@@ -76,10 +76,10 @@ class Speaker:
 
     def left_out(self) -> str:
         """What to tell the user of GPUs that do nothing for the job; empty where there is nothing new."""
-        if len(self._refused) == self._told_refused:
+        if len(self._refused) == self._notified_refused:
             return ""
-        self._told_refused = len(self._refused)
-        gpus = {request.id: request.gpus for request in self.crew.workforce.requests}
+        self._notified_refused = len(self._refused)
+        gpus = {request.id: request.gpus for request in self.membership.workforce.requests}
         out, why = sum(gpus[worker] for worker in self._refused), dict.fromkeys(self._refused.values())
         if not out:
             return ""
@@ -89,9 +89,9 @@ class Speaker:
         )
 
     def _type(self, worker: str) -> str:
-        ready = self.crew.ready.get(worker)
+        ready = self.membership.ready.get(worker)
         placement = ready.placement if ready else self._places.get(worker)
         return self.usual if placement is None else placement.accelerator or ""
 
     def _report(self, worker: str) -> str:
-        return json.dumps(self.crew.ready[worker].report["fingerprint"], sort_keys=True)
+        return json.dumps(self.membership.ready[worker].report["fingerprint"], sort_keys=True)

@@ -36,23 +36,23 @@ class _Mean:
         return self.total / self.count
 
 
-class Pace:
+class StragglerDetector:
     """What each worker takes for tasks of a stage, in terms of what those are expected to take."""
 
     def __init__(self) -> None:
         self._means: dict[Stage, dict[str, _Mean]] = defaultdict(lambda: defaultdict(_Mean))
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def observe(self, worker: str, stage: Stage, expected_s: float, seconds: float) -> str | None:
         """A task is done. What to say of a worker that is `SLOW` against the others: once."""
-        if expected_s <= 0 or seconds < LEAST_S or worker in self._told or stage in UNEVEN:
+        if expected_s <= 0 or seconds < LEAST_S or worker in self._reported or stage in UNEVEN:
             return None
         mine = self._means[stage][worker]
         mine.add(seconds / expected_s)
         others = [mean.value for name, mean in self._means[stage].items() if name != worker and mean.enough]
         if not others or not mine.enough or mine.value < SLOW * median(others):
             return None
-        self._told.add(worker)
+        self._reported.add(worker)
         return (
             f"{worker} takes {mine.value / median(others):.1f} times as long as the others to {stage.value}: "
             "look for heat, a power limit or other processes on its device (`nvidia-smi -q -d PERFORMANCE`)"

@@ -37,7 +37,7 @@ class Workforce:
         return frozenset(worker for worker, stages in self.stages.items() if stage in stages)
 
 
-def arrange(
+def make_workforce(
     text: str,
     inventory: Inventory,
     gpus: int | None,

@@ -96,8 +96,10 @@ class Run(Model):
         max_length=200,
         description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`.",
     )
-    max_attempts: int = Field(3, ge=1, le=100, description="Attempts per task before its chunk is given up.")
-    max_losses: int = Field(5, ge=1, le=1000, description="Lost workers per task before it is given up.")
+    max_attempts: int = Field(
+        3, ge=1, le=100, description="Attempts per task before its chunk is quarantined."
+    )
+    max_losses: int = Field(5, ge=1, le=1000, description="Lost workers per task before it is quarantined.")
     threads: int = Field(2, ge=1, le=256, description="CPU threads per worker. They reach the bytes.")
     encode_threads: int = Field(
         1, ge=1, le=64, description="Threads per video encoder. They reach the bytes."

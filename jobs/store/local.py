@@ -173,7 +173,7 @@ class LocalBackend:
                 raise
 
     def free_reserve(self) -> bool:
-        """Give the held-back space up; False where it was given up before."""
+        """Release the held-back space; False where it was released before."""
         return remove(self.root / RESERVE)
 
     def _own(self, key: str) -> Path:

@@ -32,7 +32,7 @@ READ_TIMEOUT_S = 10
 TRIES = 2
 ANSWER_S, SILENT_S = 60.0, 5.0
 SLOWEST_BYTES_S = 256 * 1024
-"""An upload is given up where it is slower than this, beside the time that any call may take."""
+"""An upload is abandoned where it is slower than this, beside the time that any call may take."""
 
 _memory_lock = threading.Lock()
 
@@ -204,7 +204,7 @@ class RemoteBackend:
 
     def _ask(self, method: str, *values: Any, limit_s: float | None = ANSWER_S, **options: Any) -> Any:
         """What the driver's method gives. Raises TimeoutError where that takes longer than the limit, or than
-        a few seconds once a call was given up: whoever gives a silent store up has a few things to write yet.
+        a few seconds once a call was abandoned: whoever abandons a silent store has things to write yet.
 
         The client's own limits do not hold while it waits for leave to send.
         """

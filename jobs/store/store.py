@@ -124,7 +124,7 @@ class Store(Documents):
         return self._digests_in(COMMITS)
 
     def evicted_digests(self) -> frozenset[str]:
-        """Digests whose artifact was given up and not made again, by one listing."""
+        """Digests whose artifact was evicted and not made again, by one listing."""
         return self._digests_in(EVICTED) - self.committed_digests()
 
     def size_bytes(self) -> int:
@@ -233,7 +233,7 @@ class Store(Documents):
         self.backend.delete(commit.file)
 
     def evicted(self) -> dict[str, Commit]:
-        """Results that were committed once and whose artifact was given up, by digest."""
+        """Results that were committed once and whose artifact was evicted, by digest."""
         digests = self._digests_in(EVICTED)
         records = self.backend.read_many(evicted_key(digest) for digest in digests)
         decoded = ((digest, records.get(evicted_key(digest))) for digest in sorted(digests))
@@ -281,7 +281,7 @@ def record_key(digest: str) -> str:
 
 
 def evicted_key(digest: str) -> str:
-    """The key of a record whose artifact was given up."""
+    """The key of a record whose artifact was evicted."""
     return f"{EVICTED}/{digest}.json"
 
 

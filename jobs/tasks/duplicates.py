@@ -1,4 +1,4 @@
-"""Tasks with one digest have one result: the first of them is computed, its twins are given what it made.
+"""Tasks with one digest have one result: the first is computed, and its duplicates take what it made.
 
 Videos of a matrix share seeds, so all that comes before their first different prompt is the same.
 """
@@ -13,9 +13,9 @@ from jobs.tasks.task import StageTask, TaskGraph
 
 
 @dataclass(frozen=True)
-class Twins:
+class Duplicates:
     """`first` names, for each task that is not the first of its digest, the one that is; `others` is that
-    turned round. A task without a twin is in neither."""
+    turned round. A task without a duplicate is in neither."""
 
     first: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Twins:
         return (first, *self.others.get(first, ()))
 
     def merged(self, graph: TaskGraph) -> TaskGraph:
-        """The graph in which every need is the first of its twins: only those have to be computed."""
+        """The graph in which every need is the first of its duplicates: only those have to be computed."""
         if not self.first:
             return graph
         return link({name: self._relinked(task) for name, task in graph.tasks.items()})
@@ -40,13 +40,13 @@ class Twins:
         return task if needs == task.needs else replace(task, needs=needs)
 
 
-def find_twins(digests: Mapping[str, str]) -> Twins:
-    """The twins among tasks by their digests, which are in plan order."""
+def find_duplicates(digests: Mapping[str, str]) -> Duplicates:
+    """The duplicates among tasks by their digests, which are in plan order."""
     first = dict(_repeated(digests))
     others: dict[str, list[str]] = {}
     for task, leader in first.items():
         others.setdefault(leader, []).append(task)
-    return Twins(first, {leader: tuple(tasks) for leader, tasks in others.items()})
+    return Duplicates(first, {leader: tuple(tasks) for leader, tasks in others.items()})
 
 
 def _repeated(digests: Mapping[str, str]) -> Iterator[tuple[str, str]]:

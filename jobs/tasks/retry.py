@@ -50,7 +50,7 @@ class Retry:
     """What a retry does, task ids in plan order, and what was done about it.
 
     `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks outside
-    the closure that run once more because their artifact was given up and the closure reads it. `videos` are
+    the closure that run once more because their artifact was evicted and the closure reads it. `videos` are
     the films that change, `committed` counts the results that the closure has. Of these, `voided` are gone:
     none as long as `dry_run`.
     """
@@ -89,7 +89,7 @@ def plan_retry(
 ) -> Retry:
     """The closure of a selection, with nothing done yet.
 
-    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was given up,
+    `tasks_in_state` are the tasks that are in `selection.state`, `evicted` those whose artifact was evicted,
     `committed` those that have one.
     Raises UsageError for a video or chunk that is not in the plan, and where nothing matches.
     """

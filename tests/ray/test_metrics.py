@@ -45,5 +45,5 @@ def test_the_endpoint(head: Head, tmp_path: Path) -> None:
             time.sleep(0.5)
             seen = {**seen, **scraped(head.metrics_port)}
     states = {re.search(r'state="(\w+)"', line)[1] for line in seen["farm_tasks"]}  # type: ignore[index]
-    assert states == {"waiting", "ready", "running", "committed", "given_up"}
+    assert states == {"waiting", "ready", "running", "committed", "quarantined"}
     assert any('stage="sample"' in line for line in seen["farm_task_seconds_bucket"])

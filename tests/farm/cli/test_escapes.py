@@ -126,7 +126,7 @@ def poisoned(value: Any) -> Any:
     return value + EVIL if isinstance(value, str) else value
 
 
-KEPT = ("event", "outcome", "farm", "format", "kind", "task", "stages", "totals", "done", "standing")
+KEPT = ("event", "outcome", "farm", "format", "kind", "task", "stages", "totals", "done", "state")
 
 
 @pytest.fixture

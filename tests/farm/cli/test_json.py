@@ -66,7 +66,7 @@ def test_what_reads_a_run(farm: Farm, rendered: Rendered, command: str) -> None:
 
 def test_why_a_task(farm: Farm, rendered: Rendered) -> None:
     result = fits(farm("why", JOB, "dawn/1/sample", "--runs", rendered.runs, "-o", "json").json, "why")
-    assert result["standing"] == "committed"
+    assert result["state"] == "committed"
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []])

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from farm.estimates.durations import Durations, Hardware, Laps, expected_s, keep_durations, read_durations
+from farm.estimates.durations import (
+    Durations,
+    Hardware,
+    TaskTimes,
+    expected_s,
+    keep_durations,
+    read_durations,
+)
 from jobs.frames import ChunkSpan
 from jobs.planning.params import EncodeText, PlannedGuider, SampleParams, Sampling, SegmentParams
 from jobs.spec.engine import EngineConfig, FakeConfig
@@ -77,7 +84,7 @@ def test_the_fake_engine_takes_what_it_is_told() -> None:
 def test_a_measured_size_is_known_and_others_of_its_stage_follow() -> None:
     known = Durations()
     for _ in range(5):
-        known.observe(CPU, sample(), Laps(step_s=30.0))
+        known.observe(CPU, sample(), TaskTimes(step_s=30.0))
     assert known.estimate(CPU)(sample()) == pytest.approx(30.0)
     assert known.estimate(CPU)(sample(width=1536)) == pytest.approx(60.0)
     assert known.estimate(GPU)(sample()) == pytest.approx(expected_s(ENGINE)(sample()))
@@ -87,20 +94,20 @@ def test_a_measured_size_is_known_and_others_of_its_stage_follow() -> None:
 
 def test_a_stage_never_seen_takes_the_ratio_of_its_device() -> None:
     known = Durations()
-    known.observe(CPU, sample(), Laps(step_s=15 * expected_s(ENGINE)(sample())))
+    known.observe(CPU, sample(), TaskTimes(step_s=15 * expected_s(ENGINE)(sample())))
     text = StageTask("encode/text", Stage.ENCODE, "v", 0, 0, (), EncodeText("a", "b"), 1)
     assert known.estimate(CPU)(text) == pytest.approx(15 * expected_s(ENGINE)(text))
 
 
 def test_segments_take_the_same_on_any_machine_of_the_farm() -> None:
     known = Durations()
-    known.observe(CPU, segment(768, 512, 80), Laps(step_s=3.0))
+    known.observe(CPU, segment(768, 512, 80), TaskTimes(step_s=3.0))
     assert known.estimate(GPU)(segment(768, 512, 80)) == pytest.approx(3.0)
 
 
 def test_reading_occupies_the_device_and_writing_does_not() -> None:
     known = Durations()
-    known.observe(CPU, sample(), Laps(step_s=2.0, read_s=0.25, commit_s=0.5))
+    known.observe(CPU, sample(), TaskTimes(step_s=2.0, read_s=0.25, commit_s=0.5))
     assert known.estimate(CPU)(sample()) == pytest.approx(2.25)
     assert known.commit_s(CPU)[Stage.SAMPLE] == pytest.approx(0.5)
     assert known.commit_s(CPU)[Stage.DECODE] == 0.0
@@ -108,7 +115,7 @@ def test_reading_occupies_the_device_and_writing_does_not() -> None:
 
 def test_a_simulation_knows_what_writing_and_messages_cost() -> None:
     known = Durations()
-    known.observe(CPU, sample(), Laps(step_s=2.0, commit_s=0.5))
+    known.observe(CPU, sample(), TaskTimes(step_s=2.0, commit_s=0.5))
     known.observe_latency(0.008)
     config = known.simulation(CPU, Run())
     assert config.commit_s[Stage.SAMPLE] == pytest.approx(0.5)
@@ -119,11 +126,11 @@ def test_a_simulation_knows_what_writing_and_messages_cost() -> None:
 def test_newer_measurements_count_and_single_ones_do_not_throw_the_mean() -> None:
     known = Durations()
     for _ in range(200):
-        known.observe(CPU, sample(), Laps(step_s=1.0))
-    known.observe(CPU, sample(), Laps(step_s=11.0))
+        known.observe(CPU, sample(), TaskTimes(step_s=1.0))
+    known.observe(CPU, sample(), TaskTimes(step_s=11.0))
     assert known.estimate(CPU)(sample()) == pytest.approx(1.2)
     for _ in range(400):
-        known.observe(CPU, sample(), Laps(step_s=5.0))
+        known.observe(CPU, sample(), TaskTimes(step_s=5.0))
     assert known.estimate(CPU)(sample()) == pytest.approx(5.0, rel=0.01)
 
 
@@ -131,10 +138,10 @@ def test_they_are_kept_beside_the_runs_and_added_up(tmp_path: Path) -> None:
     runs = str(tmp_path / "runs")
     assert read_durations(runs).means == {}
     first, second = Durations(), Durations()
-    first.observe(CPU, sample(), Laps(step_s=3.0))
+    first.observe(CPU, sample(), TaskTimes(step_s=3.0))
     first.observe_latency(0.004)
     keep_durations(runs, first)
-    second.observe(GPU, sample(), Laps(step_s=1.0))
+    second.observe(GPU, sample(), TaskTimes(step_s=1.0))
     keep_durations(runs, second)
     known = read_durations(runs)
     assert known.estimate(CPU)(sample()) == pytest.approx(3.0)
@@ -144,7 +151,7 @@ def test_they_are_kept_beside_the_runs_and_added_up(tmp_path: Path) -> None:
 
 def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
     known = Durations()
-    known.observe(CPU, sample(), Laps(step_s=3.0))
+    known.observe(CPU, sample(), TaskTimes(step_s=3.0))
     keep_durations(str(tmp_path), known)
     (file,) = (path for path in tmp_path.rglob("*.json") if path.is_file())
     file.write_bytes(file.read_bytes()[:40])

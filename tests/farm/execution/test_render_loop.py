@@ -33,7 +33,7 @@ from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.attempts import Activity
 from farm.state.job_state import DONE
-from farm.workers.workforce import arrange, configure
+from farm.workers.workforce import configure, make_workforce
 from jobs.loading.load import load_spec
 from jobs.store.commits import Commit
 from jobs.store.store import Store
@@ -58,7 +58,7 @@ def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
         list(session.begin())
         session.resolve()
         with LocalCluster([one_node(gpus=3, cpus=4)]).connect(SessionConfig()) as cluster:
-            workforce = arrange(TOPOLOGY, cluster.inventory(), None, session.graph.stages)
+            workforce = make_workforce(TOPOLOGY, cluster.inventory(), None, session.graph.stages)
             pool = WorkerPool(cluster, StageWorker, configure(session, workforce))
             pool.start(workforce.requests)
             yield RenderLoop(session, pool, workforce, Hardware(session.plan.engine, "cpu"))

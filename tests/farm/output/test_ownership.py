@@ -43,13 +43,13 @@ def refused(data: dict[str, Any], runs: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("standing", "container"),
+    ("existing", "container"),
     [("dawn.mp4", "mp4"), ("dawn.preview.mp4", "mp4"), ("dawn/holiday.jpg", "png-sequence")],
 )
 def test_what_somebody_else_wrote_is_found_first_and_stays(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], standing: str, container: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], existing: str, container: str
 ) -> None:
-    foreign, runs = tmp_path / "out" / standing, tmp_path / "runs"
+    foreign, runs = tmp_path / "out" / existing, tmp_path / "runs"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"a holiday")
     data = spec(tmp_path / "out", container=container)

@@ -186,7 +186,7 @@ def test_other_chains_finish_and_the_job_is_partial(desk: MakeDesk) -> None:
         told.done(f"w/00000/{stage}")
     finish = told.of(Finish)[0]
     assert finish.outcome is Outcome.PARTIAL
-    assert str(finish.reason) == "3 tasks are committed; 1 were given up, and 5 that need them did not run"
+    assert str(finish.reason) == "3 tasks are committed; 1 are quarantined, and 5 that need them did not run"
 
 
 def test_what_is_given_up_is_no_work_left(desk: MakeDesk) -> None:

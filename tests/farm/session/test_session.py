@@ -50,7 +50,7 @@ def taken_over(store: Store) -> None:
     store.save(STATE_FORM, DONE_ELSEWHERE)
 
 
-def standing(store: Store) -> JobState | None:
+def requested_end(store: Store) -> JobState | None:
     return read_state(store)
 
 
@@ -60,7 +60,7 @@ def test_it_is_told_and_leaves_the_state_as_it_is(session: JobSession) -> None:
         taken_over(session.store)
         session._lock.beat()
         session.check_lock()
-    assert standing(session.store) == DONE_ELSEWHERE
+    assert requested_end(session.store) == DONE_ELSEWHERE
 
 
 def test_it_cannot_say_how_the_job_ended(session: JobSession) -> None:
@@ -69,7 +69,7 @@ def test_it_cannot_say_how_the_job_ended(session: JobSession) -> None:
         taken_over(session.store)
         session._lock.beat()
         list(session.finish(DONE))
-    assert standing(session.store) == DONE_ELSEWHERE
+    assert requested_end(session.store) == DONE_ELSEWHERE
 
 
 def test_it_does_not_wait_for_a_film_of_a_job_that_it_lost(
@@ -88,7 +88,7 @@ def test_an_ordinary_exception_leaves_the_job_interrupted(session: JobSession) -
     with pytest.raises(ValueError, match="what went wrong"), session:
         list(session.begin())
         raise ValueError("what went wrong")
-    state = standing(session.store)
+    state = requested_end(session.store)
     assert state is not None
     assert (state.outcome, state.reason) == ("interrupted", "what went wrong")
 
@@ -146,7 +146,7 @@ def test_a_state_that_cannot_be_read_is_replaced_on_purpose(session: JobSession)
     with session:
         list(session.begin())
         list(session.finish(DONE))
-    state = standing(session.store)
+    state = requested_end(session.store)
     assert state is not None and state.outcome == DONE
 
 

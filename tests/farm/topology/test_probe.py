@@ -134,8 +134,8 @@ def done(worker: str, call: TaskCall) -> Done:
 def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
     tasks = probed(ledger(), Durations(), GPU)
     pool = FakePool(("a", "b"), done)
-    crew = workforce(a={Stage.ENCODE, Stage.SAMPLE}, b={Stage.UPSCALE, Stage.DECODE})
-    probe = DurationProbe(tasks, pool, crew)  # type: ignore[arg-type]
+    force = workforce(a={Stage.ENCODE, Stage.SAMPLE}, b={Stage.UPSCALE, Stage.DECODE})
+    probe = DurationProbe(tasks, pool, force)  # type: ignore[arg-type]
     assert list(probe.run()) == []
     assert [call.task for _, call in pool.calls] == [task.id for task in tasks]
     assert pool.most_out == 1

@@ -19,7 +19,7 @@ from farm.topology.bound import JobFacts, job_facts
 from farm.topology.search import SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, staffed, topology_for
 from farm.verbs.plan import PlanRequest, plan_job
-from farm.workers.workforce import arrange
+from farm.workers.workforce import make_workforce
 from jobs.loading.load import LoadedSpec, load_spec
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, Topology, parse_topology
@@ -148,7 +148,7 @@ def test_plan_and_render_take_the_same_number(tmp_path: Path, text: str, cpus: i
     facts = remaining_facts(session.remaining_work, inventory)
     if text == "auto":
         text = str(choose_topology(session.remaining_work, inventory, None).winner.topology)
-    workers = arrange(text, inventory, None, session.graph.stages, facts).hosts(Stage.SEGMENT)
+    workers = make_workforce(text, inventory, None, session.graph.stages, facts).hosts(Stage.SEGMENT)
     assert planned.topology.endswith(f"segment={len(workers)}")
     assert (len(workers) == 5) if cpus == 6 else (len(workers) > 8)
     assert any("segments are the bottleneck" in said for said in planned.warnings) == (cpus == 6)
@@ -162,7 +162,7 @@ def test_nothing_is_told_on_times_of_another_device(
     session = JobSession(slow_segments(tmp_path, engine), Scope(str(tmp_path / "runs")))
     inventory = Inventory((NodeFacts("n", "box", 4, 2, None if device == "cpu" else device),))
     facts = remaining_facts(session.remaining_work, inventory)
-    topology = arrange("mono", inventory, None, session.graph.stages, facts).topology
+    topology = make_workforce("mono", inventory, None, session.graph.stages, facts).topology
     assert bool(segment_warning(session.remaining_work, inventory, facts, topology, ())) == told
     known = read_durations(str(tmp_path / "runs"))
     sample = next(task for task in session.graph.tasks.values() if task.stage is Stage.SAMPLE)

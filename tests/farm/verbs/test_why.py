@@ -1,4 +1,4 @@
-"""`farm why`: every standing a task can have, and the way out of each outcome."""
+"""`farm why`: every state a task can have, and the way out of each outcome."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def test_a_committed_task_tells_who_made_it(made) -> None:
          "reason": "the longest remaining path"}
     )  # fmt: skip
     story = why_task(made.runs, "harbor", "dawn/1/sample")
-    assert (story.task, story.standing) == ("dawn/00001/sample", TaskState.COMMITTED)
+    assert (story.task, story.state) == ("dawn/00001/sample", TaskState.COMMITTED)
     assert story.provenance["exact"] is True
     assert [step.what for step in story.steps] == ["attempt 1 on w1: the longest remaining path"]
 
 
-def test_frames_that_were_given_up_are_not_missing(made) -> None:
-    assert why_task(made.runs, "harbor", "dawn/0/decode").standing is TaskState.GIVEN_UP_AFTER_USE
+def test_evicted_frames_are_not_missing(made) -> None:
+    assert why_task(made.runs, "harbor", "dawn/0/decode").state is TaskState.EVICTED
 
 
 def test_a_waiting_task_names_its_inputs(made) -> None:
     made.lose("dawn/00001/sample", "dawn/00002/sample")
     story = why_task(made.runs, "harbor", "dawn/2/sample")
-    assert (story.standing, story.waits_for) == (TaskState.WAITING, ("dawn/00001/sample",))
-    assert why_task(made.runs, "harbor", "dawn/1/sample").standing is TaskState.READY
+    assert (story.state, story.waits_for) == (TaskState.WAITING, ("dawn/00001/sample",))
+    assert why_task(made.runs, "harbor", "dawn/1/sample").state is TaskState.READY
 
 
 def test_a_failed_task_and_what_it_blocks(made) -> None:
@@ -46,11 +46,11 @@ def test_a_failed_task_and_what_it_blocks(made) -> None:
          "kind": "bad_output", "message": black, "then": "quarantine"}
     )  # fmt: skip
     story = why_task(made.runs, "harbor", "dawn/1/sample")
-    assert story.standing is TaskState.FAILED
-    assert story.summary == "given up, bad_output: all frames are black"
+    assert story.state is TaskState.FAILED
+    assert story.summary == "quarantined, bad_output: all frames are black"
     assert "bad_output: all frames are black -> quarantine" in story.steps[0].what
     blocked = why_task(made.runs, "harbor", "dawn/2/segment")
-    assert (blocked.standing, blocked.waits_for) == (TaskState.BLOCKED, ("dawn/00001/sample",))
+    assert (blocked.state, blocked.waits_for) == (TaskState.BLOCKED, ("dawn/00001/sample",))
     job = why_job(made.runs, "harbor")
     retry = f"farm retry harbor --state failed --runs {made.runs}"
     assert (job.blocked, job.next_step) == (
@@ -67,7 +67,7 @@ def test_a_running_task_names_its_worker(made) -> None:
             {"event": "task_started", "at_s": 1.0, "task": "noon/00000/segment", "worker": "w1"}
         )
         story = why_task(made.runs, "harbor", "noon/0/segment")
-    assert (story.standing, story.summary) == (TaskState.RUNNING, "in work on w1")
+    assert (story.state, story.summary) == (TaskState.RUNNING, "in work on w1")
 
 
 def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(made) -> None:
@@ -85,7 +85,7 @@ def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(mad
         for at_s, event in enumerate(log):
             made.store.append_event(to_record(event, float(at_s)))
         story = why_task(made.runs, "harbor", "noon/0/segment")
-    assert (story.standing, story.summary) == (TaskState.RUNNING, f"handed to w2, behind {other}")
+    assert (story.state, story.summary) == (TaskState.RUNNING, f"handed to w2, behind {other}")
     assert "w1 is gone, and this with it: its node died" in [step.what for step in story.steps]
     assert len(story.steps) == 3
 
@@ -97,7 +97,7 @@ def test_a_task_whose_worker_is_gone_is_not_in_work(made) -> None:
         for event in (TaskStarted("noon/00000/segment", "w1", 1, ""), WorkerGone("w1", "its node died")):
             made.store.append_event(to_record(event, 1.0))
         story = why_task(made.runs, "harbor", "noon/0/segment")
-    assert story.standing is not TaskState.RUNNING
+    assert story.state is not TaskState.RUNNING
     assert len(story.steps) == 2
 
 

@@ -20,7 +20,7 @@ from farm.execution.render_loop import RenderLoop
 from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.workers.reference_worker import WINDOW_S
-from farm.workers.workforce import arrange
+from farm.workers.workforce import make_workforce
 from jobs.errors import FailureKind
 from tests.ray.kit.specs import document, load
 
@@ -72,7 +72,7 @@ class Scene:
         inventory = Inventory(tuple(nodes))
         data = {**document(folder / "out", videos=8, count=2), "run": run}
         self.session = JobSession(load(data), Scope(str(folder / "runs")))
-        self.workforce = arrange("mono", inventory, None, self.session.graph.stages)
+        self.workforce = make_workforce("mono", inventory, None, self.session.graph.stages)
         self.place = Hardware(self.session.plan.engine, inventory.device)
 
     def placement(self, number: int) -> Placement:
@@ -119,7 +119,7 @@ def test_the_odd_one_is_left_out_though_it_was_first(tmp_path: Path, typed: bool
     scene = Scene(tmp_path, SEVEN, typed)
     loop = scene.run(scene.placed(*EVERY), scene.ready(7), *(scene.ready(n) for n in range(7)))
     assert scene.compute == H100
-    assert set(loop.crew.members) == {f"mono-{n}" for n in range(7)}
+    assert set(loop.membership.members) == {f"mono-{n}" for n in range(7)}
     assert [event.worker for event in scene.said if isinstance(event, WorkerGone)] == ["mono-7"]
     (said,) = scene.notices
     assert said.startswith("GPUs left out: 1 of 8. Their films would differ: compute is A100 there and H100")
@@ -177,7 +177,7 @@ def test_mixed_classes_begin_with_what_is_there(tmp_path: Path, clock: list[floa
     scene = Scene(tmp_path, SEVEN, mixed_compute=True)
     loop = scene.run(scene.placed(7), scene.ready(7), *([[]] * int(WINDOW_S)), scene.ready(0))
     assert (scene.compute, scene.notices) == (A100, [])
-    assert set(loop.crew.members) == {"mono-7", "mono-0"}
+    assert set(loop.membership.members) == {"mono-7", "mono-0"}
 
 
 def test_what_the_workers_have_counts_not_what_the_cluster_has(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_workers_that_do_not_start_are_waited_for_no_longer(tmp_path: Path) -> N
     lost: list[PoolEvent] = [Lost(f"mono-{n}", (), failure) for n in range(2)]
     loop = scene.run(scene.placed(0, 1, 2), scene.ready(2), lost, lost, lost)
     assert scene.compute == A100
-    assert loop.crew.members == ("mono-2",)
+    assert loop.membership.members == ("mono-2",)
 
 
 def test_a_frozen_class_stays(tmp_path: Path) -> None:
@@ -204,5 +204,5 @@ def test_a_frozen_class_stays(tmp_path: Path) -> None:
     again = Scene(tmp_path, SEVEN)
     loop = again.run(again.placed(*EVERY), again.ready(*EVERY))
     assert again.compute == A100
-    assert loop.crew.members == ("mono-7",)
+    assert loop.membership.members == ("mono-7",)
     assert again.notices[-1].startswith("GPUs left out: 7 of 8")

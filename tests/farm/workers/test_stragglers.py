@@ -1,46 +1,48 @@
-"""A worker that is slower than its like is told of, once."""
+"""A worker that is slower than its like is reported, once."""
 
 from __future__ import annotations
 
-from farm.workers.stragglers import Pace
+from farm.workers.stragglers import StragglerDetector
 from jobs.tasks.task import Stage
 
 
-def told(pace: Pace, worker: str, *seconds: float, stage: Stage = Stage.SAMPLE) -> list[str]:
-    return [text for one in seconds if (text := pace.observe(worker, stage, 2.0, one))]
+def notices(
+    detector: StragglerDetector, worker: str, *seconds: float, stage: Stage = Stage.SAMPLE
+) -> list[str]:
+    return [text for one in seconds if (text := detector.observe(worker, stage, 2.0, one))]
 
 
 def test_a_worker_that_takes_twice_as_long_is_told_of_once() -> None:
-    pace = Pace()
-    assert told(pace, "a", 9.0, 2.0, 2.1, 1.9) == []
-    assert told(pace, "b", 9.0, 4.0, 4.0) == []
-    (text,) = told(pace, "b", 4.0, 4.0, 4.0)
+    detector = StragglerDetector()
+    assert notices(detector, "a", 9.0, 2.0, 2.1, 1.9) == []
+    assert notices(detector, "b", 9.0, 4.0, 4.0) == []
+    (text,) = notices(detector, "b", 4.0, 4.0, 4.0)
     assert text.startswith("b takes 2.0 times as long as the others to sample: ")
     assert "nvidia-smi" in text
 
 
 def test_the_first_task_compiles_and_does_not_count() -> None:
-    pace = Pace()
-    told(pace, "a", *(5 * [2.0]))
-    assert told(pace, "b", 60.0, *(5 * [2.0])) == []
+    detector = StragglerDetector()
+    notices(detector, "a", *(5 * [2.0]))
+    assert notices(detector, "b", 60.0, *(5 * [2.0])) == []
 
 
 def test_equal_workers_and_a_lone_one_are_not_told_of() -> None:
-    pace = Pace()
-    assert told(pace, "a", *(9 * [8.0])) == []
-    assert told(pace, "b", *(9 * [8.5])) == []
+    detector = StragglerDetector()
+    assert notices(detector, "a", *(9 * [8.0])) == []
+    assert notices(detector, "b", *(9 * [8.5])) == []
 
 
 def test_stages_are_compared_for_themselves_and_uneven_ones_not_at_all() -> None:
-    pace = Pace()
-    told(pace, "a", *(5 * [2.0]))
-    assert told(pace, "b", *(5 * [9.0]), stage=Stage.DECODE) == []
+    detector = StragglerDetector()
+    notices(detector, "a", *(5 * [2.0]))
+    assert notices(detector, "b", *(5 * [9.0]), stage=Stage.DECODE) == []
     for stage in (Stage.ENCODE, Stage.SEGMENT):
-        told(pace, "c", *(5 * [2.0]), stage=stage)
-        assert told(pace, "d", *(5 * [9.0]), stage=stage) == []
+        notices(detector, "c", *(5 * [2.0]), stage=stage)
+        assert notices(detector, "d", *(5 * [9.0]), stage=stage) == []
 
 
 def test_what_takes_next_to_no_time_says_nothing() -> None:
-    pace = Pace()
-    told(pace, "a", *(9 * [0.05]))
-    assert told(pace, "b", *(9 * [0.15])) == []
+    detector = StragglerDetector()
+    notices(detector, "a", *(9 * [0.05]))
+    assert notices(detector, "b", *(9 * [0.15])) == []

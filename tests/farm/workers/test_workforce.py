@@ -10,7 +10,7 @@ from cluster.capacity import check_capacity
 from cluster.inventory import Inventory, NodeFacts
 from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import job_facts
-from farm.workers.workforce import arrange, gpus_named
+from farm.workers.workforce import gpus_named, make_workforce
 from jobs.errors import CapacityError
 from jobs.tasks.task import Stage
 
@@ -20,7 +20,7 @@ BOX = Inventory((NodeFacts("n", "box", gpus=4, cpus=16),))
 
 
 def test_staged_pools() -> None:
-    force = arrange("sample=2,upscale+decode=1,segment=2", BOX, None, EVERY)
+    force = make_workforce("sample=2,upscale+decode=1,segment=2", BOX, None, EVERY)
     assert list(force.stages) == [
         "encode+sample-0",
         "encode+sample-1",
@@ -34,18 +34,18 @@ def test_staged_pools() -> None:
 
 
 def test_mono_takes_what_there_is_or_what_is_asked_for() -> None:
-    assert len(arrange("mono", BOX, None, EVERY).hosts(Stage.SAMPLE)) == 4
-    assert len(arrange("mono", BOX, 2, EVERY).hosts(Stage.SAMPLE)) == 2
+    assert len(make_workforce("mono", BOX, None, EVERY).hosts(Stage.SAMPLE)) == 4
+    assert len(make_workforce("mono", BOX, 2, EVERY).hosts(Stage.SAMPLE)) == 2
 
 
 def test_pools_that_the_job_does_not_need_are_left_out() -> None:
-    force = arrange("sample=1,upscale=1,decode=1", BOX, None, EVERY - {Stage.UPSCALE})
+    force = make_workforce("sample=1,upscale=1,decode=1", BOX, None, EVERY - {Stage.UPSCALE})
     assert not force.hosts(Stage.UPSCALE)
 
 
 def test_stage_without_a_host() -> None:
     with pytest.raises(CapacityError, match="upscale"):
-        arrange("sample=1,decode=1", BOX, None, EVERY)
+        make_workforce("sample=1,decode=1", BOX, None, EVERY)
 
 
 @pytest.mark.parametrize(
@@ -59,29 +59,29 @@ def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:
     """Two seconds of encoding beside each on a GPU."""
     facts = job_facts(job(films(400, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
     nodes = tuple(NodeFacts(f"n{n}", f"node-{n}", gpus=8, cpus=24.5) for n in range(8))
-    force = arrange("mono", Inventory(nodes), None, MADE, facts)
+    force = make_workforce("mono", Inventory(nodes), None, MADE, facts)
     assert len(force.hosts(Stage.SAMPLE)) == 64
     assert 128 <= len(force.hosts(Stage.SEGMENT)) <= 8 * 24 - 1
-    few = arrange("mono", Inventory(nodes[:1]), None, MADE, facts)
+    few = make_workforce("mono", Inventory(nodes[:1]), None, MADE, facts)
     assert len(few.hosts(Stage.SEGMENT)) == 20
     crowded = Inventory((NodeFacts("n", "node", gpus=8, cpus=4.5),))
-    assert len(arrange("mono", crowded, None, MADE, facts).hosts(Stage.SEGMENT)) == 3
+    assert len(make_workforce("mono", crowded, None, MADE, facts).hosts(Stage.SEGMENT)) == 3
 
 
 def test_what_an_autoscaler_may_bring_counts() -> None:
     head, worker = NodeFacts("h", "head", 0, 4), NodeFacts("w", "w", 1, 8, "H100")
     clips = job_facts(job(films(40, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))
     for there in ((head,), (head, worker)):
-        force = arrange("mono", Inventory(there, 16.0, 128.0), None, MADE, clips)
+        force = make_workforce("mono", Inventory(there, 16.0, 128.0), None, MADE, clips)
         check_capacity(Inventory(there, 16.0, 128.0), force.requests)
         assert len(force.hosts(Stage.SAMPLE)) == 16
         assert len(force.hosts(Stage.SEGMENT)) >= 32, "CPUs come along"
-        assert len(arrange("mono", Inventory(there, 16.0), 8, MADE, clips).hosts(Stage.SAMPLE)) == 8
+        assert len(make_workforce("mono", Inventory(there, 16.0), 8, MADE, clips).hosts(Stage.SAMPLE)) == 8
 
 
 def test_no_more_is_brought_than_the_job_has_use_for() -> None:
     clips = job_facts(job(films(40, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3)))))
     endless = Inventory((NodeFacts("h", "head", 0, 4),), math.inf, math.inf)
-    assert len(arrange("mono", endless, None, MADE, clips).hosts(Stage.SAMPLE)) == 40
+    assert len(make_workforce("mono", endless, None, MADE, clips).hosts(Stage.SAMPLE)) == 40
     there = Inventory((NodeFacts("n", "box", 64, 64),), math.inf)
-    assert len(arrange("mono", there, None, MADE, clips).hosts(Stage.SAMPLE)) == 64
+    assert len(make_workforce("mono", there, None, MADE, clips).hosts(Stage.SAMPLE)) == 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.digest import Fingerprint, digests, input_files
-from jobs.tasks.duplicates import Twins, find_twins
+from jobs.tasks.duplicates import Duplicates, find_duplicates
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, TaskGraph
 
@@ -32,8 +32,8 @@ def graph_of(*prompts: str) -> TaskGraph:
     return build_graph(make_plan(spec))
 
 
-def twins_of(graph: TaskGraph) -> Twins:
-    return find_twins(digests(graph, Fingerprint({}, {}, {path: path for path in input_files(graph)})))
+def duplicates_of(graph: TaskGraph) -> Duplicates:
+    return find_duplicates(digests(graph, Fingerprint({}, {}, {path: path for path in input_files(graph)})))
 
 
 def count(graph: TaskGraph, tasks: list[str], stage: Stage) -> int:
@@ -42,19 +42,21 @@ def count(graph: TaskGraph, tasks: list[str], stage: Stage) -> int:
 
 def test_what_is_equal_in_all_videos_is_computed_once() -> None:
     graph = graph_of("a", "b", "it ends {mood}")
-    twins = twins_of(graph)
-    todo = twins.without(list(graph.tasks))
+    duplicates = duplicates_of(graph)
+    todo = duplicates.without(list(graph.tasks))
     assert count(graph, todo, Stage.SAMPLE) == 2 + len(MOODS)
     assert count(graph, todo, Stage.SEGMENT) == 2 + len(MOODS)
-    assert twins.family("v-mood-wild/00000/sample") == tuple(f"v-mood-{mood}/00000/sample" for mood in MOODS)
-    assert twins.family("v-mood-wild/00002/sample") == ("v-mood-wild/00002/sample",)
+    assert duplicates.family("v-mood-wild/00000/sample") == tuple(
+        f"v-mood-{mood}/00000/sample" for mood in MOODS
+    )
+    assert duplicates.family("v-mood-wild/00002/sample") == ("v-mood-wild/00002/sample",)
 
 
 def test_needs_of_a_merged_graph_are_the_first_of_their_twins() -> None:
     graph = graph_of("a", "b", "it ends {mood}")
-    twins = twins_of(graph)
-    merged = twins.merged(graph)
-    computed = set(twins.without(list(merged.tasks)))
+    duplicates = duplicates_of(graph)
+    merged = duplicates.merged(graph)
+    computed = set(duplicates.without(list(merged.tasks)))
     assert list(merged.tasks) == list(graph.tasks)
     for task in merged.tasks.values():
         assert {need.task for need in task.needs} <= computed
@@ -67,7 +69,7 @@ def test_needs_of_a_merged_graph_are_the_first_of_their_twins() -> None:
 
 def test_nothing_changes_where_all_differ() -> None:
     graph = graph_of("so {mood}", "b")
-    twins = twins_of(graph)
-    assert twins == Twins()
-    assert twins.merged(graph) is graph
-    assert twins.without(list(graph.tasks)) == list(graph.tasks)
+    duplicates = duplicates_of(graph)
+    assert duplicates == Duplicates()
+    assert duplicates.merged(graph) is graph
+    assert duplicates.without(list(graph.tasks)) == list(graph.tasks)
