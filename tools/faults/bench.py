@@ -26,17 +26,21 @@ BOUND_S = 240.0
 LATER = 5
 """Commits before a fault strikes, so that there is something to lose and something to reuse."""
 
+LAST_WORDS = 300
+"""Characters that are kept of what a driver said before its longest silence."""
+
 SLOW = {"name": "fake", "fake": {"sample_s": 0.4, "decode_s": 0.2}}
 
 
 @dataclass
 class Bench:
     """A folder for each trial. `films` are those of the undisturbed serial render, `silence_s` is the longest
-    time in which a driver of this trial wrote nothing."""
+    time in which a driver of this trial wrote nothing, after `last_words`."""
 
     root: Path
     films: dict[str, str] = field(default_factory=dict)
     silence_s: float = 0.0
+    last_words: str = ""
     number: int = 0
 
     @property
@@ -59,7 +63,7 @@ class Bench:
         """A fresh folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.number += 1
-        self.silence_s = 0.0
+        self.silence_s, self.last_words = 0.0, ""
         self.folder.mkdir()
 
     def spec(self, **more: Any) -> dict[str, Any]:
@@ -104,7 +108,8 @@ class Bench:
             assert now - began_s < BOUND_S, f"hangs: {log.read_text()[-600:]}"
             if grown != size:
                 size, heard_s = grown, now
-            self.silence_s = max(self.silence_s, now - heard_s)
+            if now - heard_s > self.silence_s:
+                self.silence_s, self.last_words = now - heard_s, log.read_text()[-LAST_WORDS:]
             time.sleep(0.1)
         return process.returncode
 

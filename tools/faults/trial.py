@@ -19,6 +19,10 @@ class Trial:
     tried: int = 1
 
 
+LONGEST_SILENCE_S = 11.0
+"""Ten seconds, and what it takes to write a line."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of a trial. `silence_s`: the longest that a driver said nothing; `fault` why it failed."""
@@ -39,7 +43,8 @@ def attempt(trial: Trial, bench: Bench) -> Result:
     began_s = time.monotonic()
     try:
         trial.run(bench)
-        fault = ""
+        silent = bench.silence_s > LONGEST_SILENCE_S
+        fault = f"silent for {bench.silence_s:.0f} s after {bench.last_words!r}" if silent else ""
     except Exception as error:
         fault = f"{type(error).__name__}: {error}"
     return Result(trial, time.monotonic() - began_s, bench.silence_s, fault)
