@@ -1,4 +1,4 @@
-"""A store that takes connections and never answers is named within ten seconds, and given up in the end."""
+"""A store that takes connections and never answers is named within ten seconds, and abandoned in the end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_command_says_soon_that_the_store_does_not_answer(silence: Silence) ->
     assert f"{runs}/listing has not answered for 5 s; still trying" in line
 
 
-def test_a_silent_store_is_given_up_and_each_wait_is_told(
+def test_calls_to_a_silent_store_are_abandoned_and_each_wait_is_said(
     silence: Silence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(remote, "READ_TIMEOUT_S", 1)

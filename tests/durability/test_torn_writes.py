@@ -65,7 +65,7 @@ LOST: dict[str, dict[str, set[str]]] = {
         "dawn/00001/segment": {"dawn/00000/decode"},
     },
 }
-"""By run and lost task: what has to be made again besides it, because its frames were given up."""
+"""By run and lost task: what has to be made again besides it, because its frames were evicted."""
 
 RESULTS = [
     (run, task, file) for run, tasks in LOST.items() for task in tasks for file in ("artifact", "record")
@@ -159,7 +159,7 @@ def test_a_lost_film(workspace, runs, hurt: Callable[[Path], None]) -> None:
 
 
 @pytest.mark.parametrize("hurt", HURTS)
-def test_a_lost_note_of_frames_that_were_given_up(workspace, runs, hurt: Callable[[Path], None]) -> None:
+def test_a_lost_note_of_evicted_frames(workspace, runs, hurt: Callable[[Path], None]) -> None:
     workspace.restore("finished")
     store = workspace.store()
     digest = store.read_json(DIGESTS)["digests"]["dawn/00001/decode"]

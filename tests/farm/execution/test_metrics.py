@@ -91,5 +91,5 @@ def test_failures_and_lost_workers_put_tasks_back(tmp_path: Path) -> None:
         assert (board.now["sample", "ready"], board.now["sample", "running"]) == (1, 0)
         metrics.take(TaskStarted(task, "b", 2, ""))
         metrics.take(TaskFailed(task, "b", 2, "bad_output", "black", "quarantined: twice the same"))
-        assert (board.now["sample", "given_up"], board.sums["sample bad_output"]) == (1, 1)
+        assert (board.now["sample", "quarantined"], board.sums["sample bad_output"]) == (1, 1)
         assert board.workers == {"loading": 0, "idle": 1, "busy": 0, "suspended": 0}

@@ -115,7 +115,7 @@ def test_a_result_that_comes_twice_counts_once(tmp_path: Path, monkeypatch: pyte
     assert any(isinstance(event, TaskSuperseded) for event in events)
 
 
-def test_no_worker_waits_for_frames_to_be_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_worker_waits_for_frames_to_be_evicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here that takes until the last task of the film is done."""
     evict, all_done = Store.evict, threading.Event()
     in_time: list[bool] = []

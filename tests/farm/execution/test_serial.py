@@ -96,7 +96,7 @@ def test_equal_tasks_of_two_films_are_computed_once(tmp_path: Path) -> None:
         assert list(delivered(run(alone, tmp_path / f"runs-{mood}")).values()) == [found[f"v-mood-{mood}"]]
 
 
-def test_a_given_up_task_takes_its_twins_along(tmp_path: Path) -> None:
+def test_a_quarantined_task_takes_its_duplicates_along(tmp_path: Path) -> None:
     faults = tmp_path / "faults.json"
     faults.write_text(json.dumps({"faults": [{"task": "v-mood-calm/00001/sample", "do": "raise"}]}))
     job = {**matrix(tmp_path / "out"), "engine": {"name": "fake", "fake": {"faults": str(faults)}}}

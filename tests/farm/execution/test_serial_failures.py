@@ -65,7 +65,7 @@ def test_a_failure_is_retried_and_the_film_is_the_same(tmp_path: Path, fault: st
     assert last(events).state["videos"][0]["sha256"] == clean.sha256
 
 
-def test_a_hopeless_chunk_is_given_up_and_other_shots_finish(tmp_path: Path) -> None:
+def test_a_hopeless_chunk_is_quarantined_and_other_shots_finish(tmp_path: Path) -> None:
     script = tmp_path / "faults.json"
     script.write_text(json.dumps({"faults": [{"task": "v/00002/sample", "do": "raise"}]}))
     job = spec(tmp_path / "out", engine={"name": "fake", "fake": {"faults": str(script)}})

@@ -165,7 +165,7 @@ def test_a_lost_input_stops_its_other_readers_that_have_not_begun(desk: MakeDesk
     assert told.assigned() == [(SAMPLE, "b")]
 
 
-def test_a_bug_is_retried_once_elsewhere_then_its_chain_is_given_up(desk: MakeDesk) -> None:
+def test_a_bug_is_retried_once_elsewhere_then_its_chain_is_quarantined(desk: MakeDesk) -> None:
     told = desk([*chain("v", 2), *chain("w", 1)])
     told.worker("a", *ALL)
     told.worker("b", *ALL)
@@ -189,7 +189,7 @@ def test_other_chains_finish_and_the_job_is_partial(desk: MakeDesk) -> None:
     assert str(finish.reason) == "3 tasks are committed; 1 are quarantined, and 5 that need them did not run"
 
 
-def test_what_is_given_up_is_no_work_left(desk: MakeDesk) -> None:
+def test_what_is_quarantined_is_no_work_left(desk: MakeDesk) -> None:
     told = desk([*chain("v", 9), ScheduledTask("w", Stage.SAMPLE, video="w", duration_s=4.0)])
     told.worker("a", *ALL)
     told.failed(SAMPLE, FailureKind.INVALID)

@@ -58,7 +58,7 @@ def test_a_result_counts_once() -> None:
     assert found.keep(task, commit(found.digests[task])) == (task,)
 
 
-def test_frames_are_given_up_with_their_last_reader() -> None:
+def test_frames_are_evicted_with_their_last_reader() -> None:
     found = ledger()
     found.survey({}, {})
     for task in found.todo:

@@ -56,7 +56,7 @@ class Referee:
         self.attempts: dict[str, int] = {}
         self.failed_on: set[tuple[str, str]] = set()
         self.memory_failures: dict[str, list[str]] = {}
-        self.given_up: set[str] = set()
+        self.quarantined: set[str] = set()
         self.up: set[str] = set()
         self.finish: commands.Finish | None = None
         self.exchanges = 0
@@ -123,7 +123,7 @@ class Referee:
                 self.up.discard(order.worker)
             case commands.Quarantine():
                 assert order.task not in self.committed
-                self.given_up.add(order.task)
+                self.quarantined.add(order.task)
             case commands.Finish():
                 self.finish = order
         if not isinstance(order, commands.Release):
@@ -154,14 +154,14 @@ class Referee:
 
     def _ready(self) -> Iterator[ScheduledTask]:
         for task in self.tasks.values():
-            if task.id in self.committed or task.id in self.held or task.id in self.given_up:
+            if task.id in self.committed or task.id in self.held or task.id in self.quarantined:
                 continue
             if self.committed.issuperset(task.needs):
                 yield task
 
     def check_end(self) -> None:
         assert self.finish is not None, "no Finish"
-        lost = self._behind_given_up()
+        lost = self._behind_quarantined()
         missing = set(self.tasks) - self.committed - lost
         if self.finish.outcome is Outcome.DONE:
             assert not missing
@@ -179,8 +179,8 @@ class Referee:
         served = ready & stages
         assert not served or (self.budgeted and ready - stages), "a task was lost"
 
-    def _behind_given_up(self) -> set[str]:
-        lost = set(self.given_up) - self.committed
+    def _behind_quarantined(self) -> set[str]:
+        lost = set(self.quarantined) - self.committed
         for task in self.tasks.values():
             if lost.intersection(task.needs) and task.id not in self.committed:
                 lost.add(task.id)

@@ -74,7 +74,7 @@ def test_a_worker_takes_all_that_it_held_with_it() -> None:
     assert "w" not in holdings.workers
 
 
-def test_a_late_word_of_an_attempt_that_was_given_up_ends_nothing_else() -> None:
+def test_a_late_word_of_a_superseded_attempt_ends_nothing_else() -> None:
     holdings = after(
         TaskStarted(A, "w", 1), WorkerGone("w"), TaskStarted(A, "w", 2), TaskFailed(A, "w", 1, "bug")
     )

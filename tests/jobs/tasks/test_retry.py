@@ -54,7 +54,7 @@ def test_the_last_chunk_of_a_shot_stands_alone(plan: Plan, graph: TaskGraph) -> 
     assert set(retry.closure) == ids("dawn", "2", "sdg")
 
 
-def test_frames_that_were_given_up_are_decoded_again(plan: Plan, graph: TaskGraph) -> None:
+def test_evicted_frames_are_decoded_again(plan: Plan, graph: TaskGraph) -> None:
     evicted = ids("dawn", "01234", "d") | ids("noon", "01", "d")
     retry = plan_retry(plan, graph, Selection(frozenset({"dawn"}), frozenset({2})), evicted=evicted)
     assert retry.again == ("dawn/00001/decode",)
