@@ -77,7 +77,7 @@ def test_it_is_listed_and_read(golden: Golden) -> None:
         assert golden.json("why", job)["outcome"] == rows[job]["outcome"]
         assert {record["event"] for record in golden.json("logs", job)} > {"job_planned", "task_committed"}
     story = golden.json("why", DONE_JOB, f"{DONE_JOB}-dawn/1/sample")
-    assert (story["standing"], story["provenance"]["worker"]) == ("committed", "serial")
+    assert (story["state"], story["provenance"]["worker"]) == ("committed", "serial")
     assert any(
         "with a new seed" in step["what"]
         for step in golden.json("why", DONE_JOB, f"{DONE_JOB}-noon/0/sample")["steps"]

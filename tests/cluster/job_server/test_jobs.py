@@ -100,9 +100,7 @@ def test_output_goes_on_where_it_stopped(head: Head) -> None:
     assert list(JobServer(head.url).follow("harbor-1")) == ["one\n", "two\n", "three\n"]
 
 
-def test_a_server_that_stays_away_is_asked_ever_more_seldom_and_then_abandoned(
-    head: Head, clock: Any
-) -> None:
+def test_a_server_that_stays_away_is_asked_ever_more_seldom_and_abandoned(head: Head, clock: Any) -> None:
     head.answers["/api/jobs/harbor-1"] = [(503, "no upstream")]
     with pytest.raises(CannotRun) as caught:
         list(JobServer(head.url).follow("harbor-1"))

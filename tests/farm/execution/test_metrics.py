@@ -20,7 +20,7 @@ class Board:
         self.now: dict[tuple[str, str], int] = {}
         self.most: dict[tuple[str, str], int] = {}
         self.sums: Counter[str] = Counter()
-        self.workers: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
 
     def tasks(self, stage: str, state: str, count: int) -> None:
         assert count >= 0
@@ -34,7 +34,7 @@ class Board:
         self.sums[f"{stage} {kind}"] += 1
 
     def workers(self, state: str, count: int) -> None:
-        self.workers[state] = count
+        self.counts[state] = count
 
     def busy(self, worker: str, has_task: bool) -> None:
         self.sums["busy" if has_task else "free"] += 1
@@ -71,7 +71,7 @@ def test_a_whole_render(tmp_path: Path) -> None:
     assert {key: count for key, count in board.now.items() if count and key[1] != "committed"} == {}
     assert board.most["sample", "ready"] == 1, "a chain is ready one chunk at a time"
     assert board.most["sample", "waiting"] == 3
-    assert not any(board.workers.values()), "the job has ended"
+    assert not any(board.counts.values()), "the job has ended"
     assert board.sums["bytes"] > 0
 
 
@@ -92,4 +92,4 @@ def test_failures_and_lost_workers_put_tasks_back(tmp_path: Path) -> None:
         metrics.take(TaskStarted(task, "b", 2, ""))
         metrics.take(TaskFailed(task, "b", 2, "bad_output", "black", "quarantined: twice the same"))
         assert (board.now["sample", "quarantined"], board.sums["sample bad_output"]) == (1, 1)
-        assert board.workers == {"loading": 0, "idle": 1, "busy": 0, "suspended": 0}
+        assert board.counts == {"loading": 0, "idle": 1, "busy": 0, "suspended": 0}

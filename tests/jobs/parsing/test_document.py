@@ -115,10 +115,10 @@ def test_hostile_yaml_is_an_error_with_a_place(text: str, place: str) -> None:
 
 @pytest.mark.parametrize("text", [BOMB, MERGE_BOMB])
 def test_alias_bombs_are_refused_at_once(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(SpecError, match="too many values"):
         parse_yaml(text)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
 
 def test_a_number_that_could_only_be_slow_is_refused_at_once() -> None:
     """As YAML 1.1 reads it, to base 60, this takes a time that grows with its square."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse_yaml("seed: 1" + ":59" * 300_000).data["seed"].startswith("1:59:59")
     with pytest.raises(SpecError, match="a number of 900000 characters"):
         parse_yaml("seed: " + "9" * 900_000)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_a_number_that_could_only_be_slow_is_refused_at_once() -> None:
     ids=lambda text: text[:8],
 )
 def test_two_megabytes_of_anything_are_answered_soon(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(SpecError):
         parse_yaml(text)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_aliases_mean_the_anchor_before_them() -> None:
