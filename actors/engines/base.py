@@ -26,6 +26,11 @@ FreeLevel = Literal["cache", "resident", "offload"]
 next stage does not need, `offload` from now on also the model in use, loaded piece by piece while it runs.
 None of them changes a byte of any result."""
 
+AUDIO = "audio_latents"
+"""Name of a clip's sound beside its `latents`."""
+GIVEN = "given_sound"
+"""Metadata of latents whose sound was given and not made: a second pass leaves it alone."""
+
 
 class Landing(Protocol):
     """Frames on their way to host memory."""
@@ -109,10 +114,16 @@ class Engine(Protocol):
         `params.span.overlap` latents, the guide at position 0."""
 
     def upscale(
-        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        conditioning: Payload | None,
+        guides: list[Payload],
+        tail: Payload | None,
     ) -> Payload | Arriving:
-        """The raw clip at twice the width and height. `tail` holds latents of the 2x chain's end;
-        `conditioning` is None where nothing is re-sampled (`jobs.tasks.graph.resamples`)."""
+        """The raw clip at twice the width and height. `guides` are those of the first pass at this size,
+        `tail` holds latents of the 2x chain's end; `conditioning` is None where nothing is re-sampled
+        (`jobs.tasks.graph.resamples`)."""
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip, in host memory or still

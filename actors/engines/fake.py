@@ -109,11 +109,16 @@ class FakeEngine:
         return self._latents(latents, **extra)
 
     def upscale(
-        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        conditioning: Payload | None,
+        guides: list[Payload],
+        tail: Payload | None,
     ) -> Payload:
         time.sleep(self.config.upscale_s)
         double = latents["latents"].repeat(2, axis=3).repeat(2, axis=4)
-        inputs = [extra for extra in (conditioning, tail) if extra is not None]
+        inputs = [extra for extra in (conditioning, *guides, tail) if extra is not None]
         noise = _pattern(double.shape, params, latents, *inputs)
         extra = {name: array for name, array in latents.arrays.items() if name != "latents"}
         return self._latents(_continue(double + np.float32(0.1) * noise, tail), **extra)

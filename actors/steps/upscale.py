@@ -19,13 +19,19 @@ def upscale(
 ) -> Payload | Arriving:
     """The 2x artifact on the same span as the sampled one.
 
-    Roles: `latents`; `conditioning` where it is re-sampled; `previous` (the 2x artifact before it) where it
-    is guided: its trusted latents guide the re-sampling, and the chain passes over from it to the new clip.
-    An unguided chunk is joined by its pixels alone.
+    Roles: `latents`; `conditioning` and `guide` where it is re-sampled; `previous` (the 2x artifact before
+    it) where it is guided: its trusted latents guide the re-sampling, and the chain passes over from it to
+    the new clip. An unguided chunk is joined by its pixels alone.
     """
     params = cast(UpscaleParams, params)
     tail = previous_tail(inputs, params.span.overlap)
-    raw = engine.upscale(params, inputs["latents"][0], only(inputs, "conditioning"), _guide(tail, params))
+    raw = engine.upscale(
+        params,
+        inputs["latents"][0],
+        only(inputs, "conditioning"),
+        list(inputs.get("guide", ())),
+        _guide(tail, params),
+    )
     weights = blend_weights if params.trusted == params.span.overlap else takeover_weights
     return when_landed(raw, lambda raw: join(raw, tail, params.span, weights))
 

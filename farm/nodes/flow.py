@@ -10,7 +10,9 @@ import torch
 
 from actors.chain import Weights, extend_artifact, tail_of
 from actors.engines.comfyui.audio import (
+    AUDIO_RATE,
     Kept,
+    audio_format,
     carried_over,
     encode_track,
     generated_track,
@@ -21,7 +23,7 @@ from actors.engines.comfyui.audio import (
 from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.core.vram import free_vram, freed_on_error
 from actors.engines.comfyui.decode import black_image, decode_images
-from actors.engines.comfyui.sampling.denoise import Recipe, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.denoise import Clip, Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.sampling.guides import Guide, Pair, encode_image
 from actors.engines.comfyui.sampling.patches import Efficiency
 from actors.engines.comfyui.upscale import upsample
@@ -32,6 +34,7 @@ from jobs.frames import (
     SPATIAL,
     ChunkSpan,
     Span,
+    audio_sample,
     blend_weights,
     frames_of,
     informed,
@@ -52,21 +55,16 @@ def generate(inputs: Inputs) -> Outputs:
     core = Core.current()
     check_generate(core, inputs)
     frames = inputs["num_frames"]
+    whole = latents_of(frames)
     with torch.inference_mode(), freed_on_error():
-        start = empty_clip(core, inputs["width"], inputs["height"], latents_of(frames))
-        places = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
-        clip = sample_clip(
-            core,
-            inputs["model"],
-            _pair(inputs),
-            start,
-            _recipe(inputs),
-            _image_guides(core, inputs, start, places),
-            _track(core, inputs, Span(0, frames)),
-        )
-        whole = latents_of(frames)
-        latents, images = _finish(core, inputs, clip.video, [ChunkSpan(0, whole, whole)])
-        return {"samples": latents}, images, sound_output(clip.audio)
+        start = empty_clip(core, inputs["width"], inputs["height"], whole)
+        track = _track(core, inputs, Span(0, frames))
+        guides = _image_guides(core, inputs, start)
+        clip = sample_clip(core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides, track)
+        if inputs["upscale"]:
+            free_vram()
+            clip = _second_pass(core, inputs, clip, _made_anew(clip, track))
+        return {"samples": clip.video}, _images(inputs, clip.video), sound_output(clip.audio)
 
 
 def extend(inputs: Inputs) -> Outputs:
@@ -79,16 +77,20 @@ def extend(inputs: Inputs) -> Outputs:
         start = empty_clip(core, chain.shape[4] * SPATIAL, chain.shape[3] * SPATIAL, span.sampled)
         guides = [
             Guide.overlap(tail.clone(), inputs["overlap_strength"]),
-            *_image_guides(core, inputs, start, {"last": frames_of(span.sampled) - 1}),
+            *_image_guides(core, inputs, start),
         ]
         kept = None if sound is None else Kept(sound, frames_of(span.overlap))
         track = _track(core, inputs, span.sampled_frames, kept)
         clip = sample_clip(core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides, track)
-        windows = lay_windows(span.stop, span.overlap, span.new)
         video = join(chain, clip.video, span.overlap)
-        latents, images = _finish(core, inputs, video, windows)
         heard = _whole_sound(core, inputs, kept, clip.audio, frames_of(span.stop))
-        return longer_latent(inputs["latent"], latents, heard, span.new), images, sound_output(heard)
+        if inputs["upscale"]:
+            free_vram()
+            video = _second_passes(
+                core, inputs, Clip(video, heard), lay_windows(span.stop, span.overlap, span.new)
+            )
+        images = _images(inputs, video)
+        return longer_latent(inputs["latent"], video, heard, span.new), images, sound_output(heard)
 
 
 def _whole_sound(
@@ -115,51 +117,74 @@ def join(
     return torch.cat([kept, torch.from_numpy(artifact).to(kept)], dim=2)
 
 
-def _finish(
-    core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence[ChunkSpan]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The second pass and the decode that were asked for: latents and images."""
-    if inputs["upscale"]:
-        free_vram()
-        latents = _upscaled(core, inputs, latents, windows)
-    images = black_image()
+def _images(inputs: Inputs, latents: torch.Tensor) -> torch.Tensor:
+    """The frames where `decode` is on, else one that is black."""
     if inputs["decode"]:
         free_vram()
-        images = decode_images(inputs["vae"], latents)
+    images = decode_images(inputs["vae"], latents) if inputs["decode"] else black_image()
     if inputs["upscale"] or inputs["decode"]:
         free_vram()
-    return latents, images
+    return images
 
 
-def _upscaled(
-    core: Core, inputs: Inputs, latents: torch.Tensor, windows: Sequence[ChunkSpan]
-) -> torch.Tensor:
-    """Twice the size; the re-sampling then restores detail unless `upscale_denoise` is 0.
+def _made_anew(clip: Clip, track: Track | None) -> Track | None:
+    """The first pass's sound for the second: a soundtrack as it is, made sound to be made anew from it."""
+    if clip.audio is None or track is None or not track.mask.any():
+        return track
+    return Track(clip.audio, torch.ones_like(clip.audio))
+
+
+def _second_pass(core: Core, inputs: Inputs, clip: Clip, track: Track | None) -> Clip:
+    """Twice the size; the re-sampling then restores detail unless `upscale_denoise` is 0."""
+    start = upsample(core, inputs["upscale_model"], inputs["vae"], clip.video)
+    if inputs["upscale_denoise"] <= 0.0:
+        return Clip(start, clip.audio)
+    return _resampled(core, inputs, start, 0, _image_guides(core, inputs, start), track)
+
+
+def _second_passes(core: Core, inputs: Inputs, clip: Clip, windows: Sequence[ChunkSpan]) -> torch.Tensor:
+    """As `_second_pass`, of a chain whose sound stays.
 
     A long chain is re-sampled window by window, each guided by the 2x latents before it as in the farm:
     whole, it would outgrow the device, and the length that models were trained on.
     """
-    start = upsample(core, inputs["upscale_model"], inputs["vae"], latents)
+    start = upsample(core, inputs["upscale_model"], inputs["vae"], clip.video)
     if inputs["upscale_denoise"] <= 0.0:
         return start
-    first, *others = windows
-    chain = _resampled(core, inputs, start[:, :, : first.stop], 0, [])
-    for index, window in enumerate(others, 1):
-        tail = chain[:, :, -window.overlap :][:, :, : informed(window.overlap)].clone()
-        span = window.artifact
-        guides = [Guide.overlap(tail, inputs["overlap_strength"])]
-        clip = _resampled(core, inputs, start[:, :, span.start : span.stop], index, guides)
-        chain = join(chain, clip, window.overlap, takeover_weights)
+    chain = start[:, :, :0]
+    for index, window in enumerate(windows):
+        part = start[:, :, window.artifact.start : window.artifact.stop]
+        guides = []
+        if window.overlap:
+            tail = chain[:, :, -window.overlap :][:, :, : informed(window.overlap)].clone()
+            guides.append(Guide.overlap(tail, inputs["overlap_strength"]))
+        if window is windows[-1]:
+            guides += _image_guides(core, inputs, part)
+        track = _heard_in(core, inputs, clip.audio, window.sampled_frames)
+        made = _resampled(core, inputs, part, index, guides, track).video
+        chain = join(chain, made, window.overlap, takeover_weights) if window.overlap else made
     return chain
 
 
+def _heard_in(core: Core, inputs: Inputs, sound: torch.Tensor | None, frames: Span) -> Track | None:
+    """The part of a chain's sound that belongs to these frames of it."""
+    if inputs["audio"] is not None:
+        return _track(core, inputs, frames)
+    if sound is None:
+        return None
+    rate = inputs["frame_rate"]
+    start = audio_sample(frames.start, AUDIO_RATE, rate)
+    count = audio_format(core, inputs["audio_vae"], len(frames), rate).latents
+    return heard_track(sound[:, :, start : start + count].clone())
+
+
 def _resampled(
-    core: Core, inputs: Inputs, start: torch.Tensor, index: int, guides: Sequence[Guide]
-) -> torch.Tensor:
+    core: Core, inputs: Inputs, start: torch.Tensor, index: int, guides: Sequence[Guide], track: Track | None
+) -> Clip:
     """Window number `index` denoised from `start`; equal noise in every window would show as a pattern."""
     recipe = _upscale_recipe(inputs)
     recipe = replace(recipe, seed=(recipe.seed + index) % MAX_SEED)
-    return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides).video
+    return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides, track)
 
 
 def _pair(inputs: Inputs) -> Pair:
@@ -180,15 +205,18 @@ def _upscale_recipe(inputs: Inputs) -> Recipe:
         steps=inputs["upscale_steps"],
         cfg=inputs["upscale_cfg"],
         denoise=inputs["upscale_denoise"],
-        **{name: inputs[name] for name in ("seed", "frame_rate", "max_shift", "base_shift", "sampler")},
+        **{name: inputs[name] for name in ("seed", "frame_rate", "max_shift", "base_shift")},
+        **{name: inputs[name] for name in ("sampler", "guider")},
     )
 
 
-def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor, places: Mapping[str, int]) -> list[Guide]:
+def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor) -> list[Guide]:
+    """The images at their places in `clip`, encoded at its size."""
+    frames = frames_of(clip.shape[2])
     size = (clip.shape[4] * SPATIAL, clip.shape[3] * SPATIAL)
     guides = []
-    for name, frame in places.items():
-        image = inputs[f"{name}_image"]
+    for name, frame in {"first": 0, "middle": middle_frame(frames), "last": frames - 1}.items():
+        image = inputs.get(f"{name}_image")
         if image is not None:
             latents = encode_image(core, inputs["vae"], image, size, inputs["crf"])
             guides.append(Guide.image(latents, frame, inputs[f"{name}_strength"], inputs["image_strength"]))

@@ -70,10 +70,10 @@ FINISH: Table = {
 OVERRIDES: Table = {
     "guider": (
         "GUIDER",
-        {"tooltip": "Replaces cfg; keeps its own model and conditioning, receives the guides."},
+        {"tooltip": "Replaces cfg and upscale_cfg; keeps its model and conditioning, receives the guides."},
     ),
-    "sampler": ("SAMPLER", {"tooltip": "Replaces euler_ancestral."}),
-    "sigmas": ("SIGMAS", {"tooltip": "Replaces steps, max_shift and base_shift."}),
+    "sampler": ("SAMPLER", {"tooltip": "Replaces euler_ancestral, in both passes."}),
+    "sigmas": ("SIGMAS", {"tooltip": "Replaces steps, max_shift and base_shift of the first pass."}),
 }
 SCHEDULER: Table = {
     "max_shift": real(2.05, 100.0, tip="Shift at 4096 tokens; ignored with sigmas."),

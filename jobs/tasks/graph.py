@@ -159,7 +159,7 @@ class _ChunkTasks:
 
     def _sample(self, kind: Literal["generate", "extend"]) -> None:
         chunk, video = self.chunk, self.video
-        needs = [self._text(), *self._guide_needs()]
+        needs = [self._text(), *self._guide_needs(1)]
         if kind == "extend":
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.audio is not None:
@@ -172,7 +172,7 @@ class _ChunkTasks:
             frame_rate=video.frame_rate,
             seed=chunk.seed,
             sampling=chunk.sampling,
-            guides=tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in chunk.guides),
+            guides=self._guides(),
             overlap_strength=chunk.overlap_strength,
             attention_mode=self.attention_mode,
             ffn_chunks=chunk.ffn_chunks,
@@ -180,10 +180,15 @@ class _ChunkTasks:
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
-    def _guide_needs(self) -> list[Need]:
-        width, height = self.video.base_width, self.video.base_height
+    def _guides(self) -> tuple[GuideUse, ...]:
+        return tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in self.chunk.guides)
+
+    def _guide_needs(self, scale: int) -> list[Need]:
+        """The images at `scale` times the base size."""
+        width, height = self.video.base_width * scale, self.video.base_height * scale
         images = [EncodeImage(guide.path, width, height, guide.crf) for guide in self.chunk.guides]
-        return [Need("guide", self._encode("image", image, self._base_bytes(1))) for image in images]
+        size = latent_bytes(width, height, 1)
+        return [Need("guide", self._encode("image", image, size)) for image in images]
 
     def _audio_need(self) -> Need:
         chunk, audio = self.chunk, self.video.audio
@@ -206,7 +211,7 @@ class _ChunkTasks:
         needs = [Need("latents", self._latents_of(chunk.index))]
         sampling = plan.sampling if chunk.kind != "source" else replace(plan.sampling, steps=0, sigmas=None)
         if resamples(sampling):
-            needs.append(self._text())
+            needs += [self._text(), *self._guide_needs(UPSCALE)]
         if plan.guided and chunk.kind == "extend":
             needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
         params = UpscaleParams(
@@ -222,6 +227,7 @@ class _ChunkTasks:
             attention_mode=self.attention_mode,
             ffn_chunks=chunk.ffn_chunks,
             adain=plan.adain,
+            guides=self._guides() if resamples(sampling) else (),
         )
         self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
 

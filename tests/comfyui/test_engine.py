@@ -218,14 +218,14 @@ def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, need
     params = UpscaleParams(
         64, 64, ChunkSpan(2, 2, 5), 25.0, 1, sampling(steps=2, denoise=0.5), True, 1, 1.0, "auto", 0
     )
-    guided = upscaler.upscale(params, latents, conditioning, tail)["latents"]
-    free = upscaler.upscale(replace(params, guided=False), latents, conditioning, tail)["latents"]
-    plain = upscaler.upscale(params, latents, None, None)["latents"]
+    guided = upscaler.upscale(params, latents, conditioning, [], tail)["latents"]
+    free = upscaler.upscale(replace(params, guided=False), latents, conditioning, [], tail)["latents"]
+    plain = upscaler.upscale(params, latents, None, [], None)["latents"]
     assert guided.shape == free.shape == plain.shape == (1, 128, 4, 4, 4)
     assert not np.array_equal(guided, free)
     assert not np.array_equal(free, plain)
     by_sigmas = replace(params, sampling=sampling(steps=2, denoise=0.0, sigmas=(0.9, 0.5, 0.0)))
-    assert not np.array_equal(upscaler.upscale(by_sigmas, latents, conditioning, tail)["latents"], plain)
+    assert not np.array_equal(upscaler.upscale(by_sigmas, latents, conditioning, [], tail)["latents"], plain)
 
 
 @pytest.mark.parametrize(("steps", "tokens"), [(1, 192), (8, 8), (20, 5000), (40, 12_000)])

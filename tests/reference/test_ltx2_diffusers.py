@@ -162,36 +162,100 @@ def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
     assert torch.equal(made[3], half)
 
 
-def test_images_at_the_start_and_later(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LTX2ConditionPipeline does not mark the first frame; the farm does, as DFR and ltx-core do."""
-    import numpy as np
+OFF = dict.fromkeys(
+    ("guidance_scale", "modality_scale", "audio_guidance_scale", "audio_modality_scale"), 1.0
+) | dict.fromkeys(("stg_scale", "audio_stg_scale", "guidance_rescale", "audio_guidance_rescale"), 0.0)
+
+
+@pytest.fixture
+def conditioned(model: Model, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What `LTX2ConditionPipeline` makes under a still at frame 0 and one at frame 9, at a size.
+
+    It does not mark the first frame; the farm does, as DFR and ltx-core do. And it takes the whole level
+    where it computes what a held token shows; the farm and ltx-core take the token's own.
+    """
     import torch
     from diffusers import LTX2ConditionPipeline
     from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+
+    monkeypatch.setattr(type(model.transformer), "marks", False)
+
+    def run(size: int, sigmas: tuple[float, ...], strength: float = 1.0, **more: Any) -> Any:
+        conditions = [LTX2VideoCondition(still(size), index, strength, crf=0) for index in (0, 2)]
+        with torch.inference_mode():
+            return model.run(
+                LTX2ConditionPipeline, sigmas, conditions=conditions, height=size, width=size, num_frames=17,
+                spatio_temporal_guidance_blocks=None, negative_prompt_embeds=model.states, return_dict=False,
+                negative_prompt_attention_mask=model.mask, use_cross_timestep=True, **OFF, **more,
+            )  # fmt: skip
+
+    return run
+
+
+def still(size: int) -> Any:
+    import numpy as np
     from PIL import Image
+
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8))
+
+
+def pieces_of(model: Model, size: int, start: Any, strength: float = 1.0) -> list[Any]:
+    """The same as pieces."""
+    import numpy as np
 
     from actors.engines.diffusers.codec import VideoCodec
     from actors.engines.diffusers.ltx2.pieces import Piece
 
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
-    conditions = [LTX2VideoCondition(picture, 0, 1.0, crf=0), LTX2VideoCondition(picture, 2, 1.0, crf=0)]
-    off = dict.fromkeys(
-        ("guidance_scale", "modality_scale", "audio_guidance_scale", "audio_modality_scale"), 1.0
-    )
-    off |= dict.fromkeys(("stg_scale", "audio_stg_scale", "guidance_rescale", "audio_guidance_rescale"), 0.0)
-    monkeypatch.setattr(type(model.transformer), "marks", False)
+    image = VideoCodec(model.parts["vae"]).encode(np.array(still(size))[None])
+    return [Piece.clip(start, [(0, image, strength)]), Piece.image(image, 9, strength)]
+
+
+def test_images_at_the_start_and_later(model: Model, conditioned: Any) -> None:
+    import torch
+
+    wanted = conditioned(64, FIRST)
     with torch.inference_mode():
-        image = VideoCodec(model.parts["vae"]).encode(pixels[None])
-        wanted = model.run(
-            LTX2ConditionPipeline, FIRST, conditions=conditions, height=64, width=64, num_frames=17,
-            spatio_temporal_guidance_blocks=None, negative_prompt_embeds=model.states, return_dict=False,
-            negative_prompt_attention_mask=model.mask, use_cross_timestep=True, **off,
-        )  # fmt: skip
-        pieces = [Piece.clip(torch.zeros(1, 128, 3, 2, 2), [(0, image, 1.0)]), Piece.image(image, 9, 1.0)]
+        pieces = pieces_of(model, 64, torch.zeros(1, 128, 3, 2, 2))
         made, audio = model.denoise(pieces, empty_sound(18), FIRST)
     close(made[0], model.normalised(wanted[0]))
     close(audio, _normalised_sound(model, wanted[1]))
+
+
+def test_second_pass_with_the_images_and_the_sound(model: Model, conditioned: Any) -> None:
+    """Two stages: the first pass upsampled, its sound, and the images at twice the size."""
+    import torch
+
+    from actors.engines.diffusers.ltx2.pieces import Sound
+
+    big, heard = drawn(1, 128, 3, 4, 4, seed=7), drawn(1, 8, 18, 16, seed=8)
+    with torch.inference_mode():
+        raw = {"latents": _raw(model, big), "audio_latents": _raw_sound(model, heard)}
+        wanted = conditioned(128, SECOND, **raw)
+        pieces = pieces_of(model, 128, big)
+        made, audio = model.denoise(pieces, Sound(heard, torch.zeros(18)), SECOND)
+    close(made[0], model.normalised(wanted[0]))
+    close(audio, _normalised_sound(model, wanted[1]))
+
+
+def test_images_that_hold_in_part(model: Model, conditioned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal once diffusers takes a token's own noise level, as ltx-core does."""
+    import torch
+    from diffusers import LTX2ConditionPipeline
+
+    def own_level(self: Any, sample: Any, velocity: Any, step: int, scheduler: Any = None) -> Any:
+        sigma = (scheduler or self.scheduler).sigmas[step]
+        if sample.shape[1] != 18:
+            hold = torch.zeros(1, sample.shape[1], 1)
+            hold[:, :4], hold[:, 12:] = 0.9, 0.9
+            sigma = sigma * (1 - hold)
+        return sample - velocity * sigma
+
+    with torch.inference_mode():
+        made, _ = model.denoise(
+            pieces_of(model, 64, torch.zeros(1, 128, 3, 2, 2), 0.9), empty_sound(18), FIRST
+        )
+    monkeypatch.setattr(LTX2ConditionPipeline, "convert_velocity_to_x0", own_level)
+    close(made[0], model.normalised(conditioned(64, FIRST, 0.9)[0]))
 
 
 def _raw(model: Model, latents: Any) -> Any:

@@ -16,6 +16,8 @@ from jobs.errors import InvalidInput
 from jobs.frames import Span, audio_sample
 
 CHANNELS = 2
+AUDIO_RATE = 25
+"""Audio latents a second."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,21 @@ def heard_track(latents: torch.Tensor) -> Track:
 
 
 def generated_track(
-    core: Core, audio_vae: Any, frames: int, frame_rate: float, previous: Kept | None = None
+    core: Core,
+    audio_vae: Any,
+    frames: int,
+    frame_rate: float,
+    previous: Kept | None = None,
+    start: torch.Tensor | None = None,
 ) -> Track:
-    """Empty audio latents to be denoised beside a clip of `frames`; those carried over stand at the start."""
+    """Audio latents to be denoised beside a clip of `frames`, from `start` or from nothing; what is carried
+    over stands at their head."""
     core.require("audio")
     form = audio_format(core, audio_vae, frames, frame_rate)
-    latents = torch.zeros(1, form.channels, form.latents, form.bins)
+    latents = torch.zeros(1, form.channels, form.latents, form.bins) if start is None else start.clone()
     mask = torch.ones_like(latents)
     if previous is not None:
-        kept = min(carried_over(core, audio_vae, previous, frame_rate), form.latents)
+        kept = min(carried_over(core, audio_vae, previous, frame_rate), latents.shape[2])
         latents[:, :, :kept] = previous.latents[:, :, previous.latents.shape[2] - kept :]
         mask[:, :, :kept] = 0.0
     return Track(latents, mask)

@@ -34,7 +34,7 @@ SOURCES = (
 )
 """The core's own modules on the way from a prompt to pixels and sound."""
 
-VERSION = 1
+VERSION = 2
 """Raised when this engine's own code changes what it makes."""
 
 PACKAGES = ("torch", "torchaudio", "transformers", "sageattention", "comfy-kitchen", "comfy-aimdo")

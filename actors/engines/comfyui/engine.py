@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from actors.engines.base import FramesElsewhere, FreeLevel
+from actors.engines.base import AUDIO, GIVEN, FramesElsewhere, FreeLevel
 from actors.engines.comfyui.audio import (
     Kept,
     decode_track,
@@ -29,7 +29,7 @@ from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.loading.loaded import Loaded
 from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.engines.comfyui.sampling.attention import job_kernel
-from actors.engines.comfyui.sampling.denoise import Recipe, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.denoise import Clip, Recipe, Track, empty_clip, sample_clip
 from actors.engines.comfyui.sampling.guides import Guide
 from actors.engines.comfyui.sampling.recipes import guided_model, recipe_of, sampler_names
 from actors.engines.comfyui.text import pack_pair, unpack_pair
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
         UpscaleParams,
     )
     from jobs.spec.engine import EngineConfig
-
-AUDIO = "audio_latents"
 
 
 class ComfyEngine:
@@ -154,24 +152,34 @@ class ComfyEngine:
                 [*_overlap(tail, params.overlap_strength), *_images(params, guides)],
                 self._track(params, tail, audio),
             )
-            heard = {AUDIO: clip.audio} if params.audio_mode == "generate" and clip.audio is not None else {}
-            return _packed({"latents": clip.video, **heard})
+            return _packed_clip(clip, params.audio_mode == "condition")
 
     def upscale(
-        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        conditioning: Payload | None,
+        guides: list[Payload],
+        tail: Payload | None,
     ) -> Payload:
         core = self.loaded.core
         with torch.inference_mode():
             before = to_torch(latents, "latents")
             start = upsample(core, self.loaded.upscale_model, self.loaded.vae, before)
             start = with_statistics_of(before.to(start), start, params.adain)
-            if conditioning is not None and resamples(params.sampling):
-                model = guided_model(core, self.loaded.model, params.sampling.guider)
-                guides = _overlap(tail, params.overlap_strength) if params.guided else []
-                pair = unpack_pair(conditioning)
-                start = sample_clip(core, model, pair, start, self._recipe(params), guides).video
-            sound = {AUDIO: to_torch(latents, AUDIO)} if AUDIO in latents else {}
-            return _packed({"latents": start, **sound})
+            if conditioning is None or not resamples(params.sampling):
+                sound = to_torch(latents, AUDIO) if AUDIO in latents else None
+                return _packed_clip(Clip(start, sound), GIVEN in latents.meta)
+            clip = sample_clip(
+                core,
+                guided_model(core, self.loaded.model, params.sampling.guider),
+                unpack_pair(conditioning),
+                start,
+                self._recipe(params),
+                [*_overlap(tail, params.overlap_strength), *_images(params, guides)],
+                self._second_track(params, latents, tail),
+            )
+            return _packed_clip(clip, GIVEN in latents.meta)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         vae, clip = self.loaded.vae, to_torch(latents, "latents")
@@ -213,20 +221,43 @@ class ComfyEngine:
             return None if audio is None else heard_track(to_torch(audio, AUDIO))
         if params.audio_mode is None:
             return None
+        return self._made_track(params, tail)
+
+    def _second_track(self, params: UpscaleParams, latents: Payload, tail: Payload | None) -> Track | None:
+        """The sound of the first pass: made anew from it where it was made and its chunks are chained."""
+        if AUDIO not in latents:
+            return None
+        sound = to_torch(latents, AUDIO)
+        if GIVEN in latents.meta or not params.guided:
+            return heard_track(sound)
+        return self._made_track(params, tail, sound)
+
+    def _made_track(
+        self, params: SampleParams | UpscaleParams, tail: Payload | None, start: torch.Tensor | None = None
+    ) -> Track:
         frames, overlap = frames_of(params.span.sampled), frames_of(params.span.overlap)
         kept = Kept(to_torch(tail, AUDIO), overlap) if tail is not None and AUDIO in tail else None
-        return generated_track(self.loaded.core, self.loaded.audio_vae, frames, params.frame_rate, kept)
+        core, vae = self.loaded.core, self.loaded.audio_vae
+        return generated_track(core, vae, frames, params.frame_rate, kept, start)
 
 
 def _overlap(tail: Payload | None, strength: float) -> list[Guide]:
     return [] if tail is None else [Guide.overlap(to_torch(tail, "latents"), strength)]
 
 
-def _images(params: SampleParams, guides: list[Payload]) -> list[Guide]:
+def _images(params: SampleParams | UpscaleParams, guides: list[Payload]) -> list[Guide]:
     return [
         Guide.image(to_torch(payload, "latents"), use.frame, use.strength, use.image_strength)
         for use, payload in zip(params.guides, guides, strict=True)
     ]
+
+
+def _packed_clip(clip: Clip, given: bool) -> Payload:
+    """`given`: its sound was not made."""
+    if clip.audio is None:
+        return _packed({"latents": clip.video})
+    packed = _packed({"latents": clip.video, AUDIO: clip.audio})
+    return Payload(packed.arrays, {**packed.meta, GIVEN: "yes"}) if given else packed
 
 
 def _packed(tensors: dict[str, torch.Tensor]) -> Payload:

@@ -118,9 +118,14 @@ class DiffusersEngine:
         return self._with_sound().sample(params, conditioning, guides, tail, audio)
 
     def upscale(
-        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        conditioning: Payload | None,
+        guides: list[Payload],
+        tail: Payload | None,
     ) -> Payload | Arriving:
-        return self._ready().upscale(params, latents, conditioning, tail)
+        return self._ready().upscale(params, latents, conditioning, guides, tail)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         return self._ready().decode(params, latents)

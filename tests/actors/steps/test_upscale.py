@@ -18,13 +18,21 @@ NEW = 2
 
 
 class Recorder:
-    """An engine that answers with ones and keeps the tail that it was given."""
+    """An engine that answers with ones and keeps the guides and the tail that it was given."""
 
     def __init__(self) -> None:
+        self.guides: list[Payload] = []
         self.tail: Payload | None = None
 
-    def upscale(self, params: UpscaleParams, latents: Payload, words: Any, tail: Payload | None) -> Payload:
-        self.tail = tail
+    def upscale(
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        words: Any,
+        guides: list[Payload],
+        tail: Payload | None,
+    ) -> Payload:
+        self.guides, self.tail = guides, tail
         return Payload({"latents": np.ones((1, 1, params.span.sampled, 1, 1), np.float32)})
 
 
@@ -59,6 +67,14 @@ def test_the_trusted_latents_guide_and_the_rest_gives_way(
     assert tail is not None and "audio_latents" in tail
     assert tail["latents"].ravel().tolist() == guide
     assert made == chain
+
+
+def test_images_reach_the_second_pass() -> None:
+    image = Payload({"latents": _numbers(5)})
+    params = UpscaleParams(64, 64, ChunkSpan(0, 2, 2), 25.0, 1, SAMPLING, True, 0, 1.0, "auto", 0)
+    engine = Recorder()
+    upscale(params, {"latents": [Payload({"latents": _numbers(0)})], "guide": [image]}, cast(Engine, engine))
+    assert engine.guides == [image]
 
 
 def test_an_unguided_chunk_stays_as_it_is() -> None:

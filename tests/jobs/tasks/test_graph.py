@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,8 +142,19 @@ def test_upscaling_without_guidance_breaks_the_second_chain() -> None:
 
 @pytest.mark.parametrize("upscale", [{"steps": 0}, {"denoise": 0.0}])
 def test_upscaling_without_sampling_needs_no_prompt(upscale: dict[str, Any]) -> None:
-    graph = graph_of(generate(), upscale=upscale)
-    assert "conditioning" not in dict(roles(graph.tasks["dawn/00000/upscale"]))
+    graph = graph_of(generate(first_image="a.png"), upscale=upscale)
+    assert [role for role, _ in roles(graph.tasks["dawn/00000/upscale"])] == ["latents"]
+
+
+def test_a_second_pass_has_the_images_at_its_size() -> None:
+    graph = graph_of(generate(first_image="a.png"), extend(last_image="b.png"), upscale={})
+    for chunk, path in ((0, "a.png"), (1, "b.png")):
+        sample, upscale = (graph.tasks[f"dawn/0000{chunk}/{stage}"] for stage in ("sample", "upscale"))
+        small, large = (graph.tasks[dict(roles(task))["guide"]].params for task in (sample, upscale))
+        assert isinstance(small, EncodeImage) and isinstance(large, EncodeImage)
+        assert large == replace(small, width=2 * small.width, height=2 * small.height)
+        assert small.path.endswith(path)
+        assert upscale.params.guides == sample.params.guides  # type: ignore[union-attr]
 
 
 def test_chains_follow_the_shots() -> None:

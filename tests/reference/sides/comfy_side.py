@@ -43,7 +43,7 @@ class ComfyFarm(Farm):
         return self.engine.sample(params, self.conditioning, guides, tail, None)
 
     def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
-        return self.engine.upscale(params, latents, self.conditioning, None)
+        return self.engine.upscale(params, latents, self.conditioning, [], None)
 
     @contextmanager
     def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:

@@ -128,7 +128,7 @@ class DiffusersFarm(Farm):
         return self.runner.sample(params, self.conditioning, guides, tail)
 
     def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
-        return self.runner.upscale(params, latents, self.conditioning, None)
+        return self.runner.upscale(params, latents, self.conditioning, [], None)
 
     @contextmanager
     def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.engines.base import Arriving, when_landed
+from actors.engines.base import AUDIO, GIVEN, Arriving, when_landed
 from actors.engines.diffusers import kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
 from actors.engines.diffusers.files import ModelFiles
@@ -34,9 +34,6 @@ from jobs.planning.params import (
 )
 from jobs.tasks.graph import resamples
 
-AUDIO = "audio_latents"
-GIVEN = "given_sound"
-"""Metadata of latents whose sound was given and not made: a second pass leaves it alone."""
 SCHEDULE_TOKENS = 4096
 """LTX-2's schedule is that of a clip of so many tokens, whatever its size (ltx-core's `LTX2Scheduler`)."""
 
@@ -94,7 +91,12 @@ class Ltx2Runner(Runner):
 
     @torch.inference_mode()
     def upscale(
-        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        conditioning: Payload | None,
+        guides: Sequence[Payload],
+        tail: Payload | None,
     ) -> Payload | Arriving:
         """The second pass hears the sound of the first. It makes it anew, as Lightricks' pipelines do, where
         its chunks are chained; where they are not, nothing would join their sounds, and it is left alone."""
@@ -105,7 +107,7 @@ class Ltx2Runner(Runner):
         heard = {AUDIO: self._tensor(latents, AUDIO)} if AUDIO in latents else {}
         if conditioning is None or not resamples(params.sampling):
             return bring_home({"latents": start, **heard})
-        pieces = self._pieces(start, params.overlap_strength, tail, (), ())
+        pieces = self._pieces(start, params.overlap_strength, tail, guides, params.guides)
         place = heard_of(params.span, params.frame_rate)
         if heard and (GIVEN in latents.meta or not params.guided):
             sound = Sound(heard[AUDIO], torch.ones(heard[AUDIO].shape[2]), place.shift_s)

@@ -100,16 +100,16 @@ class Runner:
             (1, LATENT_CHANNELS, params.span.sampled, params.height // SPATIAL, params.width // SPATIAL),
             device=self.device,
         )
-        held = self._overlap(tail, params.overlap_strength)
-        held += [
-            self._image(payload, use, clip.shape[2])
-            for payload, use in zip(guides, params.guides, strict=True)
-        ]
-        return self._denoise(params, conditioning, clip, held)
+        return self._denoise(params, conditioning, clip, guides, tail)
 
     @torch.inference_mode()
     def upscale(
-        self, params: UpscaleParams, latents: Payload, conditioning: Payload | None, tail: Payload | None
+        self,
+        params: UpscaleParams,
+        latents: Payload,
+        conditioning: Payload | None,
+        guides: Sequence[Payload],
+        tail: Payload | None,
     ) -> Payload | Arriving:
         codec: VideoCodec = self.residents.get("codec")
         start = upsample(
@@ -117,7 +117,7 @@ class Runner:
         )
         if conditioning is None or not resamples(params.sampling):
             return bring_home({"latents": start})
-        return self._denoise(params, conditioning, start, self._overlap(tail, params.overlap_strength))
+        return self._denoise(params, conditioning, start, guides, tail)
 
     @torch.inference_mode()
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | DeviceFrames:
@@ -137,9 +137,19 @@ class Runner:
                 self.residents.stream()
 
     def _denoise(
-        self, params: SampleParams | UpscaleParams, conditioning: Payload, clip: Tensor, held: list[Guide]
+        self,
+        params: SampleParams | UpscaleParams,
+        conditioning: Payload,
+        clip: Tensor,
+        guides: Sequence[Payload],
+        tail: Payload | None,
     ) -> Payload | Arriving:
-        """Noise `clip`, which may be empty, and sample it under the guides."""
+        """Noise `clip`, which may be empty, and sample it under the chain's tail and the guides."""
+        held = self._overlap(tail, params.overlap_strength)
+        held += [
+            self._image(payload, use, clip.shape[2])
+            for payload, use in zip(guides, params.guides, strict=True)
+        ]
         model: Denoising = self.residents.get("denoising")
         sequence = build_sequence(clip, held, params.frame_rate, model.causal)
         model.attention.kernel = self._kernel(params.attention_mode, sequence.latents[0, 0].numel())

@@ -139,13 +139,29 @@ def test_an_extend_depends_on_its_tail(engine: Engine, conditioning: Payload) ->
 
 def test_upscale_doubles(engine: Engine, conditioning: Payload) -> None:
     latents = Payload({"latents": _sampled(engine, GENERATE, conditioning)})
-    double = engine.upscale(UPSCALE, latents, conditioning, None)["latents"]
+    double = engine.upscale(UPSCALE, latents, conditioning, [], None)["latents"]
     assert double.shape == (1, 128, 3, 4, 4)
-    plain = engine.upscale(UPSCALE, latents, None, None)["latents"]
+    plain = engine.upscale(UPSCALE, latents, None, [], None)["latents"]
     assert not np.array_equal(double, plain)
     tail = Payload({"latents": np.ascontiguousarray(double[:, :, -2:-1])})
     extend = replace(UPSCALE, span=ChunkSpan(2, 1, 4), trusted=1)
-    assert not np.array_equal(engine.upscale(extend, latents, conditioning, tail)["latents"], double)
+    assert not np.array_equal(engine.upscale(extend, latents, conditioning, [], tail)["latents"], double)
+
+
+def test_a_second_pass_has_the_images(engine: Engine, conditioning: Payload) -> None:
+    """At its own size: what holds an image comes nearer to it than what does not."""
+    latents = Payload({"latents": _sampled(engine, GENERATE, conditioning)})
+    pixels = np.random.default_rng(1).integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    image = engine.encode_image(EncodeImage("still.png", 128, 128, 0), pixels)
+    made = {
+        strength: engine.upscale(
+            replace(UPSCALE, guides=(GuideUse(0, strength, 1.0),)), latents, conditioning, [image], None
+        )["latents"]
+        for strength in (0.5, 1.0)
+    }
+    free = engine.upscale(UPSCALE, latents, conditioning, [], None)["latents"]
+    assert made[1.0].shape == free.shape == (1, 128, 3, 4, 4)
+    assert not np.array_equal(made[1.0], free) and not np.array_equal(made[1.0], made[0.5])
 
 
 def test_decode_is_uint8_and_tiles(engine: Engine, conditioning: Payload) -> None:

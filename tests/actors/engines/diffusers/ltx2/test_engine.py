@@ -106,12 +106,25 @@ def test_given_sound_comes_back_and_is_heard(engine: Engine, conditioning: Paylo
 
 
 def test_a_second_pass_hears_the_sound(engine: Engine, conditioning: Payload, first: Any) -> None:
-    upscaled = engine.upscale(UPSCALE, first, conditioning, None)
+    upscaled = engine.upscale(UPSCALE, first, conditioning, [], None)
     assert upscaled["latents"].shape == (1, 128, 3, 4, 4)
     assert upscaled["audio_latents"].shape == first["audio_latents"].shape
     other = Payload({**first.arrays, "audio_latents": -first["audio_latents"]}, first.meta)
-    changed = engine.upscale(UPSCALE, other, conditioning, None)
+    changed = engine.upscale(UPSCALE, other, conditioning, [], None)
     assert not np.array_equal(changed["latents"], upscaled["latents"])
+
+
+@pytest.mark.parametrize("frame", [0, 8, 16])
+def test_a_second_pass_has_the_images(engine: Engine, conditioning: Payload, first: Any, frame: int) -> None:
+    """At its own size and at their places; one at frame 0 is what the clip starts with."""
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    image = engine.encode_image(EncodeImage("x.png", 128, 128, 0), pixels)
+    params = replace(UPSCALE, guides=(GuideUse(frame, 1.0, 1.0),))
+    held = engine.upscale(params, first, conditioning, [image], None)
+    free = engine.upscale(UPSCALE, first, conditioning, [], None)
+    assert held["latents"].shape == free["latents"].shape
+    assert not np.array_equal(held["latents"], free["latents"])
+    assert np.array_equal(held["latents"][:, :, :1], image["latents"]) == (frame == 0)
 
 
 def test_a_second_pass_leaves_sound_alone_that_was_given_or_has_no_chain(
@@ -120,7 +133,7 @@ def test_a_second_pass_leaves_sound_alone_that_was_given_or_has_no_chain(
     given = Payload(dict(first.arrays), {**first.meta, "given_sound": "yes"})
     alone = replace(UPSCALE, guided=False)
     for params, latents in ((UPSCALE, given), (alone, first)):
-        upscaled = engine.upscale(params, latents, conditioning, None)
+        upscaled = engine.upscale(params, latents, conditioning, [], None)
         assert np.array_equal(upscaled["audio_latents"], first["audio_latents"])
 
 
