@@ -6,15 +6,18 @@ import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.payload import Payload
 from jobs.errors import BadOutput
 from jobs.frames import SPATIAL, UPSCALE, latents_of
 from jobs.planning.params import DecodeParams, EncodeImage, EncodeSource, SampleParams, UpscaleParams
-from jobs.spec.run import Verify
-from jobs.tasks.task import StageTask
+
+if TYPE_CHECKING:
+    from actors.payload import Payload
+    from jobs.spec.run import Verify
+    from jobs.tasks.task import StageTask
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from cluster.inventory import WorkerRequest
 from cluster.pool.events import PoolEvent, Ready
 from cluster.pool.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from cluster.inventory import WorkerRequest
 
 
 class GatheredPool(WorkerPool):

@@ -11,13 +11,16 @@ import time
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from farm.scheduler import events
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import Simulation
 from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from jobs.tasks.topology import Machine, parse_topology
+
+if TYPE_CHECKING:
+    from farm.scheduler import events
 
 TIMES = StageTimes(2.0, 3.2, 1.4, segment_s=0.6)
 FRAME_BYTES = 400 * 10**6

@@ -15,12 +15,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actors.chain import gather
-from actors.engines.base import Engine
 from actors.engines.make import make_engine
 from actors.payload import Payload
 from actors.steps.run import run_stage
@@ -28,11 +27,14 @@ from actors.steps.segment import owned_blocks
 from jobs.frames import DecodeWindow, Span, frames_of
 from jobs.planning.params import DecodeParams, SegmentParams
 from jobs.planning.plan import make_plan
-from jobs.planning.planned import PlannedVideo
 from jobs.spec.engine import EngineConfig
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask, TaskGraph
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
+    from jobs.planning.planned import PlannedVideo
 
 PROMPTS = (
     "a red ball bounces over a teal background",

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.workloads import Workload
 from farm.events import Notice, TaskCommitted, TaskStarted
 from farm.state.event_log import EventLog, Logged
+
+if TYPE_CHECKING:
+    from benchmarks.workloads import Workload
 
 STORE_BYTES = 512 * 2**20
 CPUS_PER_GPU = 4

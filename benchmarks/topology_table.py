@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import simulate
 from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
-from farm.topology.candidates import Footprint
 from farm.topology.memory import ModelSizes, footprint_of, working_for
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec
@@ -23,6 +22,9 @@ from jobs.planning.plan import make_plan
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import GPU_STAGES, Machine, Topology, parse_topology
+
+if TYPE_CHECKING:
+    from farm.topology.candidates import Footprint
 
 PAGE = Path(__file__).parent.parent / "docs" / "topology.md"
 GPUS = (2, 4, 8, 16)

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cluster.failures import CallFailure
-from cluster.inventory import Inventory, WorkerRequest
+if TYPE_CHECKING:
+    from cluster.failures import CallFailure
+    from cluster.inventory import Inventory, WorkerRequest
 
 Answer = tuple[str, int, str, Future]
 """Worker, incarnation, which call, and its outcome."""

@@ -7,9 +7,12 @@ exists.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from cluster.inventory import Inventory, NodeFacts, WorkerRequest
 from jobs.errors import CapacityError
+
+if TYPE_CHECKING:
+    from cluster.inventory import Inventory, NodeFacts, WorkerRequest
 
 EPSILON = 1e-6
 

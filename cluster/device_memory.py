@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.inventory import Inventory
+if TYPE_CHECKING:
+    from cluster.inventory import Inventory
 
 ASK = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 TOOL_S, ANSWER_S = 10.0, 20.0

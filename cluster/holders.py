@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
-from cluster.inventory import WorkerRequest
 from cluster.ray_private import names_of_living_actors
+
+if TYPE_CHECKING:
+    from cluster.inventory import WorkerRequest
 
 MARK = "ltx-farm"
 

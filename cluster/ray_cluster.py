@@ -8,12 +8,11 @@ import socket
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import exceptions
 
-from cluster.base import Answer, Answers
 from cluster.device_memory import with_memory
 from cluster.failures import CallFailure, raised
 from cluster.holders import actor_name, other_jobs
@@ -22,6 +21,9 @@ from cluster.local_gpus import has_gpu
 from cluster.metrics import RayInstruments
 from cluster.pool.shell import PayloadLost, Placement, WorkerShell
 from jobs.errors import CannotRun, FailureKind
+
+if TYPE_CHECKING:
+    from cluster.base import Answer, Answers
 
 CALLS_AT_ONCE = 2
 """So that a worker's device computes the next task while the result of the one before is written."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from actors.payload import Payload
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from actors.payload import Payload
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,

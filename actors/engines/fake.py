@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import FreeLevel
 from actors.engines.faults import PlannedFault, read_script, spoil, strike
 from actors.payload import Payload
 from jobs.frames import SPATIAL, frames_of
 
 if TYPE_CHECKING:
+    from actors.engines.base import FreeLevel
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from jobs.planning.params import DecodeParams
+if TYPE_CHECKING:
+    from jobs.planning.params import DecodeParams
 
 _STEEPEST, _MOST = 4.0, 0.8
 _FULL = 0.75

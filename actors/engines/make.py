@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.engines.base import Engine
-
 if TYPE_CHECKING:
+    from actors.engines.base import Engine
     from jobs.spec.engine import EngineConfig
 
 

@@ -10,16 +10,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.media.codecs import Options
 from actors.media.opening import media_input
 from actors.media.probe import AudioFact, probe_audio, require_whole_sound
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
 from jobs.planning.facts import SoundFact
+
+if TYPE_CHECKING:
+    from actors.media.codecs import Options
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_BITS_PER_CHANNEL = 96_000

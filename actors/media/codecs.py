@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
-from jobs.planning.params import SegmentParams
+
+if TYPE_CHECKING:
+    from jobs.planning.params import SegmentParams
 
 Options = dict[str, str | int]
 

@@ -20,10 +20,11 @@ from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
 from jobs.frames import TEMPORAL, exact_rate, frames_within, source_frame
-from jobs.planning.facts import ClipPart
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from jobs.planning.facts import ClipPart
 
 EXACT_RESIZING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 CHECKED_SIDE = 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from actors.media.process import Call, compile_command, refused, run
 from jobs.errors import BadOutput, StageBug, StageError
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
-from jobs.planning.params import SegmentParams
+
+if TYPE_CHECKING:
+    from jobs.planning.params import SegmentParams
 
 BLOCK_BYTES = 1 << 17
 """Samples blended at a time: small enough that the 16-bit sums stay in the processor's cache."""

@@ -10,17 +10,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from actors.engines.diffusers.ltx_video.tokens import tokens_of
-from actors.payload import Payload
 from actors.selftest.judge import JUDGED_CFG, judged_sigmas
-from actors.selftest.subject import ModelUnderTest
 from jobs.frames import frames_of
 from jobs.planning.params import PlannedGuider, Sampling
+
+if TYPE_CHECKING:
+    from actors.payload import Payload
+    from actors.selftest.subject import ModelUnderTest
 
 
 def moving_ball(width: int, height: int, frames: int) -> np.ndarray:

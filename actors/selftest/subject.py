@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from actors.engines.diffusers.engine import DiffusersEngine
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
 from jobs.planning.params import EncodeText, SampleParams, Sampling
-from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig
 
 SEED = 11
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from actors.payload import Payload
 from actors.steps.sound import SoundSamples
 from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents
-from jobs.planning.params import DecodeParams, StageParams
+
+if TYPE_CHECKING:
+    from jobs.planning.params import DecodeParams, StageParams
 
 FIRST_FRAME_KEY = "first_frame"
 """Metadata of decoded frames: the number of the first one in its shot."""
@@ -27,7 +29,7 @@ def decode(
 
     Role: `latents`, in chain order, one per entry of `params.spans`.
     """
-    params = cast(DecodeParams, params)
+    params = cast("DecodeParams", params)
     window = params.window
     artifacts = inputs["latents"]
     clip = gather([payload["latents"] for payload in artifacts], params.spans, window.context)

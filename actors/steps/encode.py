@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.engines.base import Engine
 from actors.media.audio import CHANNELS, Listen, read_audio
 from actors.media.frames import Cut, read_video
 from actors.media.images import read_image
@@ -16,6 +16,9 @@ from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
 from jobs.frames import first_sample, latents_of
 from jobs.planning.params import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
 
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
 """Names under which a latent file may keep its latents; `latent_tensor` is ComfyUI's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from actors.engines.base import Arriving, Engine, when_landed
 from actors.payload import Payload
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights
-from jobs.planning.params import SampleParams, StageParams
+
+if TYPE_CHECKING:
+    from jobs.planning.params import SampleParams, StageParams
 
 
 def sample(
@@ -22,7 +24,7 @@ def sample(
 
     Roles: `conditioning`, `guide` in the order of `params.guides`, `previous` for an extend, `audio`.
     """
-    params = cast(SampleParams, params)
+    params = cast("SampleParams", params)
     tail = previous_tail(inputs, params.span.overlap)
     raw = engine.sample(
         params,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
-
-import numpy as np
+from typing import TYPE_CHECKING, cast
 
 from actors.media.segment import crossfade, encode_segment
-from actors.payload import Payload
 from actors.steps.decode import FIRST_FRAME_KEY
 from actors.steps.sample import only
 from actors.steps.sound import SoundSamples
 from jobs.errors import StageBug
 from jobs.formats import CODECS
 from jobs.frames import Span
-from jobs.planning.params import SegmentParams, StageParams
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.payload import Payload
+    from jobs.planning.params import SegmentParams, StageParams
 
 
 def segment(params: StageParams, inputs: Mapping[str, Sequence[Payload]], scratch: Path) -> Path:
@@ -24,7 +26,7 @@ def segment(params: StageParams, inputs: Mapping[str, Sequence[Payload]], scratc
 
     Roles: `frames` (this chunk's decode) and, where `fade_frames` > 0, `previous` (the decode before it).
     """
-    params = cast(SegmentParams, params)
+    params = cast("SegmentParams", params)
     out = scratch / f"segment{CODECS[params.codec].segment_suffix}"
     if params.owned_frames == 0:
         return encode_segment([], params, out)

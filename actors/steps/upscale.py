@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from actors.engines.base import Arriving, Engine, when_landed
 from actors.payload import Payload
 from actors.steps.sample import join, only, previous_tail
 from jobs.frames import blend_weights, takeover_weights
-from jobs.planning.params import StageParams, UpscaleParams
+
+if TYPE_CHECKING:
+    from jobs.planning.params import StageParams, UpscaleParams
 
 
 def upscale(
@@ -23,7 +25,7 @@ def upscale(
     it) where it is guided: its trusted latents guide the re-sampling, and the chain passes over from it to
     the new clip. An unguided chunk is joined by its pixels alone.
     """
-    params = cast(UpscaleParams, params)
+    params = cast("UpscaleParams", params)
     tail = previous_tail(inputs, params.span.overlap)
     raw = engine.upscale(
         params,

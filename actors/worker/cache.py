@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from actors.payload import Payload
+if TYPE_CHECKING:
+    from actors.payload import Payload
 
 
 class PayloadCache:

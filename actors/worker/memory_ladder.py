@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from actors.engines.base import Engine, FreeLevel
 from jobs.failures import Rung
 from jobs.planning.params import SMALL_TILES, DecodeParams, SampleParams, Tiles, UpscaleParams
 from jobs.tasks.task import Stage, StageTask
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine, FreeLevel
 
 _FREES: dict[Rung, FreeLevel] = {
     Rung.EMPTY_CACHE: "cache",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from actors.device import DeviceThread, failed_allocations
 from actors.engines.base import Arriving, Engine, ManySamplers
@@ -30,9 +30,11 @@ from actors.worker.order import TaskOrder, TaskResult, WorkerConfig
 from jobs.errors import InvalidInput, OutOfMemory, StorageProblem, StoreUnusable
 from jobs.file_digests import file_digest, remember_beside
 from jobs.scratch import Scratch, sweep
-from jobs.store.commits import Commit
 from jobs.store.store import Store
 from jobs.tasks.task import Need, Stage, StageTask
+
+if TYPE_CHECKING:
+    from jobs.store.commits import Commit
 
 # Read once, when OpenMP starts with torch. Threads that spin while they wait slow every other worker of the
 # machine down: beside other work, two threads on two cores sample 6 to 17 times faster without.

@@ -13,10 +13,12 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.workloads import Workload
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from benchmarks.workloads import Workload
 
 SETUP_DEADLINE_S = 180.0
 

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.films import (
     Film,
     graph_of,
@@ -18,6 +17,9 @@ from benchmarks.gpu.films import (
 )
 from benchmarks.gpu.watch import wait
 from benchmarks.gpu.weights import checkpoint, upsampler_beside
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
 
 STAGES = ("encode", "sample", "upscale", "decode")
 TIGHT, MARGIN_GIB = 0.8, 0.25

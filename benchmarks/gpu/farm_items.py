@@ -11,13 +11,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.decode_items import STAGES, engine_settings
 from benchmarks.gpu.films import Film, Looped, Rendered, bare_loop, median, open_engine, render, watched
 from benchmarks.gpu.ray_here import has_ray, one_ray, quiet_ray
 from benchmarks.gpu.watch import Watch, card
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
 
 OVERHEAD_BAR, BUSY_BAR = 1.02, 0.97
 SPLIT = "sample=1@0.34,upscale=1@0.33,decode=1@0.33"

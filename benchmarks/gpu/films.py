@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.gpu.bench import Bench, Clip
 from benchmarks.gpu.ray_here import has_ray
 from benchmarks.gpu.watch import EventClock, Watch, wait
+from farm.events import WorkerPlaced
 from jobs.file_digests import CACHE
+from jobs.store.commits import Commit
 
 if TYPE_CHECKING:
-    from farm.events import Event, WorkerPlaced
-    from jobs.store.commits import Commit
+    from farm.events import Event
     from jobs.tasks.task import StageTask, TaskGraph
 
 WORDS = "a red ball moves right over a teal background "

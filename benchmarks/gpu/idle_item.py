@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.decode_items import STAGES, engine_settings, made_tasks
 from benchmarks.gpu.films import Film, inputs_of, open_engine
 from benchmarks.gpu.watch import wait
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
 
 LONG_GAP_US = 200.0
 """Gaps from here on are listed: shorter ones are the host launching kernel after kernel."""

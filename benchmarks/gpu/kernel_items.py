@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.watch import Peak, seconds
 from benchmarks.gpu.weights import HEADS, REAL_VAE, configs_of
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
 
 FFN_CHUNKS = (0, 2, 4, 8, 16)
 FEW_LAYERS = 4

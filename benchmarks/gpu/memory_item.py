@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.device import DeviceThread, failed_allocations
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.decode_items import MARGIN_GIB, STAGES, TIGHT, engine_settings, known_tasks, whole_decode
 from benchmarks.gpu.films import (
     Film,
@@ -18,6 +17,9 @@ from benchmarks.gpu.films import (
     stage_of,
 )
 from benchmarks.gpu.watch import GIB, Peak, wait
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
 
 
 def out_of_memory(bench: Bench) -> None:

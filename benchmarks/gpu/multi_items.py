@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.decode_items import STAGES, engine_settings
 from benchmarks.gpu.farm_items import Killer, compared
 from benchmarks.gpu.films import (
@@ -34,6 +33,7 @@ from jobs.errors import CapacityError
 from jobs.file_digests import CACHE
 
 if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
     from farm.scheduler.graph import ScheduledTask
     from jobs.tasks.topology import Topology
 

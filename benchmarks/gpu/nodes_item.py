@@ -7,13 +7,15 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.decode_items import engine_settings
 from benchmarks.gpu.films import REPEATS, WORDS, open_engine
 from benchmarks.gpu.kernel_items import FFN_CHUNKS
 from benchmarks.gpu.watch import GIB, Peak, seconds
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
 
 STEPS = 2
 HAND_OVERS = ("generated, upscale next", "re-sampled, decode next", "decoded")

@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.ray_here import gpus_of, one_ray
 
 if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
     from cluster.base import Cluster
+    from cluster.inventory import WorkerRequest
+    from cluster.pool.shell import Placement
 
 
 def pinning(bench: Bench) -> None:
@@ -53,10 +55,8 @@ class Looker:
 
 
 def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[dict[str, Any]]:
-    from cluster.inventory import WorkerRequest
     from cluster.pool.events import Placed, Ready
     from cluster.pool.pool import WorkerPool
-    from cluster.pool.shell import Placement
     from farm.workers.workforce import make_workforce
     from jobs.tasks.task import Stage
 

@@ -8,14 +8,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu.bench import Bench
 from jobs.errors import CapacityError
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
-    pass
+    from benchmarks.gpu.bench import Bench
 
 
 @contextmanager

@@ -12,11 +12,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from actors.engines.base import Engine
 from actors.engines.make import make_engine
 from actors.steps.seeding import seed_everything
 from benchmarks.tiny.detector import Reading, read
@@ -25,6 +24,11 @@ from jobs.frames import ChunkSpan, DecodeWindow, Span, frames_of
 from jobs.planning.params import DecodeParams, EncodeText, PlannedGuider, SampleParams, Sampling
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.engines.base import Engine
 
 HELD_OUT = Path(__file__).with_name("held_out.json")
 SIDE, LATENTS, STEPS = 128, 13, 16

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cluster.base import Answer, Answers
 from cluster.capacity import Room
 from cluster.failures import CallFailure, raised
 from cluster.inventory import Inventory, NodeFacts, WorkerRequest
 from cluster.local.clock import VirtualClock
 from cluster.local.faults import Fate, Fates
 from cluster.local.process import LocalProcess, ProcessLost
-from cluster.session import SessionConfig
+
+if TYPE_CHECKING:
+    from cluster.base import Answer, Answers
+    from cluster.session import SessionConfig
 
 FIRST_PID = 10_000_000
 """No process of a machine has such a number."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cluster.inventory import NodeFacts, WorkerRequest
 from cluster.local.faults import Crash, Fail, Fate, Hang
 from cluster.pool.shell import PayloadLost, Placement, WorkerShell
 from jobs.errors import (
@@ -23,6 +22,7 @@ from jobs.errors import (
 )
 
 if TYPE_CHECKING:
+    from cluster.inventory import NodeFacts, WorkerRequest
     from cluster.local.cluster import LocalCluster
 
 RAISED: dict[FailureKind, type[StageError]] = {

@@ -11,9 +11,8 @@ import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.base import Answers, Cluster
 from cluster.failures import CallFailure
 from cluster.inventory import WorkerRequest
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, TaskCall
@@ -23,6 +22,9 @@ from cluster.pool.shell import Placement, WorkerClass
 from cluster.pool.waits import WaitNotices
 from cluster.storage import StorageProof, not_shared
 from jobs.errors import FailureKind
+
+if TYPE_CHECKING:
+    from cluster.base import Answers, Cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from cluster.base import Cluster
 from cluster.pool.events import Waiting
 from cluster.pool.members import Member, homeless
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 MOST_NAMED = 3
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.engines.comfyui.core.probe import CoreReport, probe
 from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
@@ -14,9 +15,11 @@ from farm.doctor.finding import Finding, fail, ok, warn
 from farm.models.comfy_folders import find_model
 from jobs.errors import CannotRun
 from jobs.rules.files import IMAGE_FIELDS
-from jobs.spec.chunk import Chunk
 from jobs.spec.engine import COMFYUI_PATH, EngineConfig
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.spec.chunk import Chunk
+    from jobs.spec.job import JobSpec
 
 FOUND_BY = "name it with --comfyui FOLDER, or in the environment variable COMFYUI_PATH"
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.topology.candidates import Footprint
 from farm.topology.memory import engine_footprint, in_tiles, memory_notice
 from jobs.extras import INSTALL_RENDER, lacking
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage, TaskGraph
+
+if TYPE_CHECKING:
+    from farm.topology.candidates import Footprint
 
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from actors.media.colors import FILTERS
 from actors.media.ffmpeg import find_ffmpeg
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import MissingFFmpeg
 from jobs.formats import CODECS, CONTAINERS, usual_codec
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 INSTALL = "install an ffmpeg that has it, or point FARM_FFMPEG at one"
 

@@ -7,18 +7,21 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farm.doctor.finding import Finding, fail, ok, warn
 from farm.output.outlets import outlet_of
 from farm.output.ownership import foreign_outputs
 from jobs.errors import FarmError
-from jobs.planning.planned import Plan
-from jobs.spec.job import JobSpec
-from jobs.spec.run import Output
 from jobs.store.opening import open_backend, probe
 from jobs.store.store import Store
 from jobs.tasks.retention import estimate_disk
-from jobs.tasks.task import TaskGraph
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
+    from jobs.spec.job import JobSpec
+    from jobs.spec.run import Output
+    from jobs.tasks.task import TaskGraph
 
 GIB = 2**30
 PROBE_JOB = "farm-doctor-probe"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
@@ -20,11 +21,13 @@ from jobs.errors import FarmError, StorageProblem
 from jobs.planning.params import DecodeParams, SampleParams, SegmentParams, UpscaleParams
 from jobs.records import Form
 from jobs.spec.engine import EngineConfig, FakeConfig
-from jobs.spec.run import Run
 from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
-from jobs.store.store import Store
 from jobs.tasks.task import Stage, StageTask
+
+if TYPE_CHECKING:
+    from jobs.spec.run import Run
+    from jobs.store.store import Store
 
 STEP_S_PER_TOKEN = 2.0e-5
 REFINE_S_PER_TOKEN = 3.2e-5

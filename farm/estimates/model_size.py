@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farm.models.comfy_folders import find_model
 from farm.models.tensor_sizes import SUFFIX
 from farm.simulator.workload import H200
-from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 from jobs.weights.header import read_weights
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig
 
 SMALL, LARGE, WITH_SOUND = "LTXV 2B", "LTXV 13B", "LTX-2"
 AUDIO_KEY = "audio_adaln_single.linear.weight"

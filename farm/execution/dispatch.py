@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cluster.pool.events import TaskCall
-from cluster.pool.pool import WorkerPool
 from farm.events import Event, TaskFailed, TaskStarted, WorkerSuspended
 from farm.scheduler import commands, events
 from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import schedule_graph
-from farm.session.session import JobSession
 from farm.state.job_state import PAUSED
-from farm.workers.membership import Membership
-from farm.workers.workforce import Workforce
 from jobs.errors import FailureKind
 from jobs.failures import Rung
-from jobs.store.commits import Commit
-from jobs.tasks.task import Stage, StageTask
+
+if TYPE_CHECKING:
+    from cluster.pool.pool import WorkerPool
+    from farm.session.session import JobSession
+    from farm.workers.membership import Membership
+    from farm.workers.workforce import Workforce
+    from jobs.store.commits import Commit
+    from jobs.tasks.task import Stage, StageTask
 
 
 class Dispatch:

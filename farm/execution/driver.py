@@ -14,13 +14,11 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from cluster.capacity import check_capacity, require_gpu
-from cluster.inventory import Inventory
 from cluster.local_gpus import has_gpu
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
 from farm.estimates.durations import Hardware, read_durations
 from farm.events import Event, Notice
 from farm.execution.metrics import metered
-from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.job_state import INTERRUPTED
 from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
@@ -37,7 +35,9 @@ from jobs.tasks.topology import AUTO
 
 if TYPE_CHECKING:
     from cluster.base import Cluster
+    from cluster.inventory import Inventory
     from cluster.pool.pool import PoolConfig
+    from farm.session.opening import Scope
     from jobs.loading.load import LoadedSpec
     from jobs.tasks.topology import Topology
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from farm.events import (
     Event,
@@ -12,9 +12,11 @@ from farm.events import (
     TaskCommitted,
     TaskFailed,
 )
-from farm.session.session import JobSession
 from farm.state.attempts import Activity, Change, Holdings
 from jobs.planning.params import SegmentParams
+
+if TYPE_CHECKING:
+    from farm.session.session import JobSession
 
 WAITING, READY, RUNNING, COMMITTED, QUARANTINED = "waiting", "ready", "running", "committed", "quarantined"
 STATES = (WAITING, READY, RUNNING, COMMITTED, QUARANTINED)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from cluster.failures import CallFailure
 from cluster.pool.events import Failed, Lost, TaskCall
 from farm.events import Event, TaskFailed
-from farm.execution.dispatch import Dispatch
 from farm.scheduler import commands, events
 from jobs.commands import job_command
 from jobs.errors import (
@@ -19,6 +18,10 @@ from jobs.errors import (
     StorageProblem,
     StoreUnusable,
 )
+
+if TYPE_CHECKING:
+    from cluster.failures import CallFailure
+    from farm.execution.dispatch import Dispatch
 
 
 class Recovery:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cluster.inventory import UNKNOWN
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from cluster.pool.pool import WorkerPool
 from farm.estimates.durations import Durations, Hardware, TaskTimes, expected_s, keep_measured, read_durations
 from farm.events import (
     Event,
@@ -23,19 +23,22 @@ from farm.events import (
 from farm.execution.dispatch import Dispatch
 from farm.execution.recovery import Recovery
 from farm.scheduler import events
-from farm.session.session import JobSession
 from farm.state.attempts import Activity
 from farm.state.job_state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED, PAUSED_BY_USER
 from farm.workers.membership import Membership
-from farm.workers.outage import Outage
 from farm.workers.reference_worker import ReferenceWorker
 from farm.workers.stragglers import StragglerDetector
-from farm.workers.workforce import Workforce
 from jobs.errors import (
     StorageProblem,
 )
 from jobs.store.documents import UserRequest
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from cluster.pool.pool import WorkerPool
+    from farm.session.session import JobSession
+    from farm.workers.outage import Outage
+    from farm.workers.workforce import Workforce
 
 LONGEST_WAIT_S = 1.0
 POLL_S = 2.0

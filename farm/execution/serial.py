@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
-from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
@@ -25,6 +24,7 @@ from jobs.wording import amount
 
 if TYPE_CHECKING:
     from actors.worker.worker import StageWorker
+    from farm.session.opening import Scope
     from jobs.loading.load import LoadedSpec
 
 WORKER = "serial"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
 from jobs.spec.base import is_there
-from jobs.spec.engine import EngineConfig
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig
 
 OLDER_NAMES: Mapping[str, tuple[str, ...]] = {"diffusion_models": ("unet",), "text_encoders": ("clip",)}
 """Kinds of folders that once had other names, which still count."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from actors.engines.comfyui.audio import hears
-from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.sampling.guides import GUIDE_KEYS
 from farm.nodes.latents import parts_of
 from farm.nodes.tables import MAX_SEED
 from jobs.errors import InvalidInput
 from jobs.frames import SPATIAL, TEMPORAL, ChunkSpan, frames_of, latents_of
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
 
 Inputs = Mapping[str, Any]
 

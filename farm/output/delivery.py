@@ -13,6 +13,7 @@ from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.media.ffmpeg import find_ffmpeg
 from farm.output.outlets import outlet_of
@@ -26,9 +27,11 @@ from jobs.file_digests import file_digest
 from jobs.planning.output_names import preview_name
 from jobs.planning.planned import Plan, PlannedVideo
 from jobs.scratch import Scratch
-from jobs.store.commits import Commit
-from jobs.store.store import Store
 from jobs.tasks.task import Stage, TaskGraph, task_id
+
+if TYPE_CHECKING:
+    from jobs.store.commits import Commit
+    from jobs.store.store import Store
 
 PREVIEW_INTERVAL_S = 15.0
 PREVIEW_SHARE = 0.02

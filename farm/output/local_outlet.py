@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.media.codecs import png_name
 from actors.media.process import sync
@@ -15,9 +16,11 @@ from farm.output.outlet import HASH_BLOCK_BYTES, UNKNOWN_BYTES, ExistingOutput
 from farm.output.png_sequences import sequence_sha256
 from jobs.errors import StorageProblem
 from jobs.hashing import sha256_of_blocks
-from jobs.scratch import Scratch
 from jobs.storage_problems import free_bytes_at, storage_problem
 from jobs.store.local import NO_HARD_LINKS
+
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
 
 
 class LocalOutlet:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from jobs.scratch import Scratch
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
 
 UNKNOWN_BYTES = -1
 HASH_BLOCK_BYTES = 1 << 20

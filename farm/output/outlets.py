@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from farm.output.outlet import Outlet
+if TYPE_CHECKING:
+    from farm.output.outlet import Outlet
 
 
 def outlet_of(url: str) -> Outlet:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from farm.output.outlets import outlet_of
 from farm.output.records import OutputRecords
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
 from jobs.planning.output_names import film_name, output_names, same_name
-from jobs.planning.planned import Plan, PlannedVideo
 from jobs.store.documents import PLAN
 from jobs.store.lock import Driver, presence
 from jobs.store.opening import JOB_ID
 from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan, PlannedVideo
 
 
 def require_output(plan: Plan, store: Store) -> None:

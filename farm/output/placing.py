@@ -13,15 +13,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from farm.output.outlet import ExistingOutput, Outlet
 from farm.output.outlets import locate
 from farm.output.records import Mark, OutputRecord, OutputRecords
 from jobs.errors import StorageProblem, StoreUnusable
 from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import temporary_name
 from jobs.scratch import Scratch
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from farm.output.outlet import ExistingOutput, Outlet
+    from jobs.store.store import Store
 
 Make = Callable[[Path], str]
 """Makes a film at the path; gives its SHA-256 (of a PNG sequence, that of its manifest)."""

@@ -12,16 +12,18 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from actors.media.boxes import box_header, box_offsets, top_level
 from actors.media.codecs import Options, frame_ticks, time_scale
 from actors.media.process import Call, compile_command, exchange, refused
-from farm.output.placing import Screen
 from farm.output.stitch import FilmSegment, check_segments, write_list
 from jobs.frames import Span
-from jobs.planning.planned import PlannedVideo
 from jobs.scratch import Scratch
+
+if TYPE_CHECKING:
+    from farm.output.placing import Screen
+    from jobs.planning.planned import PlannedVideo
 
 COPY_BLOCK_BYTES = 1 << 20
 WHOLE_FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof+skip_trailer"

@@ -12,13 +12,16 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from actors.media.process import sync
-from farm.output.outlet import ExistingOutput, Outlet
 from farm.state.job_state import STATE_FORM
 from jobs.planning.output_names import is_temporary
 from jobs.records import Form, Unreadable
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from farm.output.outlet import ExistingOutput, Outlet
+    from jobs.store.store import Store
 
 OUTPUTS = "outputs"
 MOST_REMEMBERED = 32

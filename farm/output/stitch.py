@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_options, track_rate
 from actors.media.boxes import MovieTrack, read_movie
@@ -32,7 +32,9 @@ from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
 from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import PNG_SEQUENCE
-from jobs.planning.planned import PlannedVideo
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import PlannedVideo
 
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
 MICROSECONDS = 1_000_000

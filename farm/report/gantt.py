@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from farm.report.timeline import Bar, Timeline, Wait
+if TYPE_CHECKING:
+    from farm.report.timeline import Bar, Timeline, Wait
 
 WIDTH, ROW, LEFT, TOP = 1100, 26, 176, 24
 MOST_BARS = 6000

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.events import FilmDelivered
 from farm.output.outlets import locate, outlet_of
@@ -25,9 +25,11 @@ from jobs.planning.output_names import preview_name
 from jobs.planning.planned import Plan, PlannedVideo
 from jobs.scratch import Scratch
 from jobs.store.documents import SPEC
-from jobs.store.store import Store
-from jobs.tasks.task import TaskGraph
 from jobs.version import VERSION
+
+if TYPE_CHECKING:
+    from jobs.store.store import Store
+    from jobs.tasks.task import TaskGraph
 
 REPORT = "report.html"
 MOST_WAITS, MOST_TROUBLES = 20, 200

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 from farm.scheduler.admission import Admission
 from farm.scheduler.commands import Assign, Release
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.deadlines import StageDeadlines
-from farm.scheduler.events import TaskDone
 from farm.scheduler.graph import SAMPLE, ScheduleGraph
 from farm.scheduler.queues import Queues
-from farm.scheduler.reasons import Reason
 from farm.scheduler.recovery import FailureHandling
 from farm.scheduler.roster import Roster, Worker
 from farm.scheduler.tasks import BLOCKED, QUARANTINED, READY, TaskTable
+
+if TYPE_CHECKING:
+    from farm.scheduler.events import TaskDone
+    from farm.scheduler.reasons import Reason
 
 
 class Board:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from jobs.spec.run import Run
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from jobs.spec.run import Run
 
 INFINITE_S = float("inf")
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from farm.scheduler.config import HangConfig
+from typing import TYPE_CHECKING
+
 from farm.scheduler.graph import STAGES
+
+if TYPE_CHECKING:
+    from farm.scheduler.config import HangConfig
 
 _WEIGHT = 0.2
 """Of the newest measurement in the running mean."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from farm.scheduler.commands import Command, Probe, Suspend
 from farm.scheduler.config import INFINITE_S, RestConfig
 from farm.scheduler.graph import STAGES
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import Roster, Status, Worker
-from farm.scheduler.tasks import TaskTable
+
+if TYPE_CHECKING:
+    from farm.scheduler.tasks import TaskTable
 
 
 class Health:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from farm.scheduler.board import Board
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.graph import SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.queues import NONE
 from farm.scheduler.reasons import Reason, Why
-from farm.scheduler.roster import Group, Worker
+
+if TYPE_CHECKING:
+    from farm.scheduler.board import Board
+    from farm.scheduler.roster import Group, Worker
 
 _ASKED = 4
 """Workers that are looked at before none is taken to be patient."""

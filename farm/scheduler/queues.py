@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from farm.scheduler.admission import Admission
 from farm.scheduler.graph import SAMPLE, STAGES, ScheduleGraph
+
+if TYPE_CHECKING:
+    from farm.scheduler.admission import Admission
 
 NONE = -1
 NUMBER_BITS = 32

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from bisect import insort
+from typing import TYPE_CHECKING
 
-from farm.scheduler.config import SchedulerConfig
 from farm.scheduler.graph import STAGES
 from farm.scheduler.roster import Roster, Status
-from farm.scheduler.tasks import TaskTable
 from jobs.errors import FailureKind
 from jobs.failures import Failure, Verdict, decide
+
+if TYPE_CHECKING:
+    from farm.scheduler.config import SchedulerConfig
+    from farm.scheduler.tasks import TaskTable
 
 
 class FailureHandling:

@@ -8,20 +8,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import Engine
 from actors.payload import Payload
 from actors.steps.run import run_stage
 from actors.steps.segment import owned_blocks
 from jobs.loading.load import load_spec
 from jobs.planning.params import SegmentParams
 from jobs.planning.plan import make_plan
-from jobs.planning.planned import Plan
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
+    from jobs.planning.planned import Plan
 
 EXTENDS = 5
 REACH_FRAMES = 8

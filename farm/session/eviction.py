@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from jobs.store.commits import Commit
-from jobs.store.store import Store
+if TYPE_CHECKING:
+    from jobs.store.commits import Commit
+    from jobs.store.store import Store
 
 AT_ONCE = 4
 """Artifacts on their way out: so many keep up with a farm that commits a dozen chunks a second."""

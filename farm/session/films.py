@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from farm.output.delivery import Delivery
-from farm.session.ledger import Ledger
-from farm.state.job_state import FilmState, JobState
 from jobs.errors import CorruptArtifact, StageError
 from jobs.failures import CORRUPT_INPUT_CAP
-from jobs.planning.planned import Plan
-from jobs.store.lock import JobLock
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from farm.session.ledger import Ledger
+    from farm.state.job_state import FilmState, JobState
+    from jobs.planning.planned import Plan
+    from jobs.store.lock import JobLock
+    from jobs.store.store import Store
 
 
 class Films:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from farm.session.selection import to_compute, to_remake, within
 from farm.state.progress import split_task
-from jobs.store.commits import Commit
 from jobs.tasks.digest import Fingerprint, digests
 from jobs.tasks.duplicates import Duplicates, find_duplicates
 from jobs.tasks.retention import evictable
@@ -18,6 +17,7 @@ from jobs.tasks.task import Stage, TaskGraph
 if TYPE_CHECKING:
     from actors.worker.order import TaskOrder
     from jobs.failures import Rung
+    from jobs.store.commits import Commit
 
 NO_PROVENANCE: dict[str, Any] = {}
 """Shared by all commits in memory: there may be a hundred thousand of them; the store has the real one."""

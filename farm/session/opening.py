@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from farm.events import JobPlanned
 from farm.output.ownership import refuse_foreign_outputs, require_output
-from farm.session.ledger import Ledger
 from farm.session.resuming import known_state
 from farm.state.job_state import JobState, TaskCounts
 from farm.state.requests import require_not_cancelled, require_ours
-from farm.state.spec_origin import SpecOrigin
-from jobs.planning.planned import Plan
-from jobs.store.store import Store
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from farm.session.ledger import Ledger
+    from farm.state.spec_origin import SpecOrigin
+    from jobs.planning.planned import Plan
+    from jobs.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

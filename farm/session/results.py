@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from farm.events import Event, TaskCommitted, TaskFailed, TaskSuperseded
-from farm.session.eviction import Evictions
-from farm.session.films import Films
-from farm.session.ledger import Ledger
-from farm.session.state_file import StateFile
 from farm.state.job_state import FailedTask, TaskCounts
-from jobs.store.store import Store
 from jobs.wording import amount
 
 if TYPE_CHECKING:
     from actors.worker.order import TaskResult
+    from farm.session.eviction import Evictions
+    from farm.session.films import Films
+    from farm.session.ledger import Ledger
+    from farm.session.state_file import StateFile
+    from jobs.store.store import Store
 
 
 class Results:

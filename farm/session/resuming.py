@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.state.fingerprint import DIGESTS_FORM, changed_since, frozen_now
 from farm.state.job_state import JobState, read_state
 from farm.state.spec_origin import which_spec
 from jobs.commands import render_command
 from jobs.errors import CannotRun, DamagedDocument
-from jobs.planning.planned import Plan
 from jobs.store.documents import SPEC
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
+    from jobs.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.estimates.remaining_work import RemainingWork
 from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, WorkerGone, to_record
@@ -31,12 +31,14 @@ from farm.state.requests import requested_end
 from farm.state.spec_origin import origin_of
 from jobs.errors import CannotRun, StorageProblem
 from jobs.file_digests import remember_beside
-from jobs.loading.load import LoadedSpec
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan, reseeded
 from jobs.store.documents import REFUSED, SPEC
 from jobs.store.store import Store
 from jobs.tasks.graph import build_graph
-from jobs.tasks.task import TaskGraph
+
+if TYPE_CHECKING:
+    from jobs.loading.load import LoadedSpec
+    from jobs.tasks.task import TaskGraph
 
 RecordedEvent = TypeVar("RecordedEvent", bound=Event)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.state.job_state import (
     INTERRUPTED,
@@ -18,8 +18,10 @@ from farm.state.job_state import (
 from farm.state.requests import ANSWERED
 from jobs.errors import StorageProblem
 from jobs.store.documents import UserRequest
-from jobs.store.lock import JobLock
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.store.lock import JobLock
+    from jobs.store.store import Store
 
 INTERVAL_S = 2.0
 

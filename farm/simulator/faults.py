@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cluster.local.faults import Fates
-from farm.scheduler.events import Event
+
+if TYPE_CHECKING:
+    from farm.scheduler.events import Event
 
 
 class Faults(Fates, Protocol):

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
 from cluster.local.faults import Crash, Fail, Fate, Hang
 from farm.scheduler import events
@@ -19,10 +20,12 @@ from farm.scheduler.commands import Assign, Command, Finish, Kill, PauseJob, Pro
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import STAGES, ScheduleGraph
-from farm.simulator.faults import Faults
 from farm.simulator.timeline import SimulatedTimeline
 from jobs.tasks.task import Stage
-from jobs.tasks.topology import Topology
+
+if TYPE_CHECKING:
+    from farm.simulator.faults import Faults
+    from jobs.tasks.topology import Topology
 
 _WORKERS_PER_HOST = 8
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from farm.scheduler.graph import STAGES, ScheduleGraph
 from jobs.tasks.task import Stage
-from jobs.tasks.topology import Topology
+
+if TYPE_CHECKING:
+    from jobs.tasks.topology import Topology
 
 _HOUR_S = 3600.0
 

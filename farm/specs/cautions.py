@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.models.t5_words import SERIALIZED, T5_TOKENS, VOCABULARY, cut_of, tokenizer_in
 from jobs.advice.advice import NO_FACTS, advice
 from jobs.advice.prompts import texts
 from jobs.places import shown
-from jobs.planning.facts import SourceFacts
-from jobs.planning.planned import Plan
-from jobs.spec.engine import EngineConfig
+
+if TYPE_CHECKING:
+    from jobs.planning.facts import SourceFacts
+    from jobs.planning.planned import Plan
+    from jobs.spec.engine import EngineConfig
 
 SHOWN_WORDS = 8
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from farm.options import RenderOptions
 from jobs.errors import Problem, UsageError
 from jobs.loading.load import LoadedSpec, load_spec
 from jobs.planning.facts import Probes
+
+if TYPE_CHECKING:
+    from farm.options import RenderOptions
 
 SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
 

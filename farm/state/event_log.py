@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from farm.events import Event, from_line
 from jobs.errors import NewerFormat
 from jobs.records import Unreadable
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.store.store import Store
 
 MOST_NAMED = 20
 

@@ -11,21 +11,23 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.media.ffmpeg import media_fingerprint
 from actors.packages import installed_versions
 from jobs.errors import CannotRun
 from jobs.file_digests import file_digest
 from jobs.planning.params import SampleParams, UpscaleParams
-from jobs.planning.planned import Plan
 from jobs.records import Form
 from jobs.store.documents import DIGESTS
 from jobs.store.names import Digest
-from jobs.store.store import Store
 from jobs.tasks.digest import STAGE_VERSION, Fingerprint, input_files
-from jobs.tasks.task import TaskGraph
 from jobs.version import VERSION
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
+    from jobs.store.store import Store
+    from jobs.tasks.task import TaskGraph
 
 SAMPLED = (SampleParams, UpscaleParams)
 MOST_SHOWN = 40

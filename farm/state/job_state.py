@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.state.spec_origin import SpecOrigin
 from jobs.commands import job_command
 from jobs.records import Form
 from jobs.store.documents import STATE
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.store.store import Store
 
 RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
 PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"

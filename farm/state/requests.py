@@ -8,6 +8,7 @@ starts a dead driver again would undo it. Beside a job that has ended, it came t
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING
 
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, JobState
@@ -15,7 +16,9 @@ from jobs.commands import job_command
 from jobs.errors import Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
 from jobs.store.documents import SEEDS_FORM, UserRequest
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.store.store import Store
 
 ANSWERED: Mapping[str, tuple[UserRequest, ...]] = {
     CANCELLED: (UserRequest.CANCEL, UserRequest.PAUSE),

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from farm.options import RenderOptions
 from farm.state.job_state import read_state
 from farm.submission.submit import job_name
 from jobs.errors import CannotRun, DamagedDocument, FarmError, InputError
@@ -22,6 +22,9 @@ from jobs.spec.base import safe_name
 from jobs.store.documents import REFUSED
 from jobs.store.opening import JOB_ID, open_backend
 from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from farm.options import RenderOptions
 
 SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """What Ray's job server sets for the commands that it runs."""

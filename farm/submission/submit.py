@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from farm.options import RenderOptions
 from farm.specs.load import load
 from farm.state.job_state import EXIT_CODES, INTERRUPTED
 from jobs.errors import JobFailed, Problem, SpecError
@@ -30,6 +29,7 @@ from jobs.store.opening import check_job_id
 
 if TYPE_CHECKING:
     from cluster.job_server.jobs import JobEnd, JobServer
+    from farm.options import RenderOptions
 
 STOPPED = "STOPPED"
 SUCCEEDED = "SUCCEEDED"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from cluster.inventory import Inventory
 from farm.estimates.durations import Durations, Hardware, read_durations
-from farm.estimates.remaining_work import RemainingWork
 from farm.scheduler.graph import ScheduledTask, scheduled
 from farm.topology.bound import JobFacts, job_facts
-from farm.topology.candidates import Footprint
 from farm.topology.machine import machine_of
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck
-from jobs.tasks.task import StageTask
-from jobs.tasks.topology import Topology
+
+if TYPE_CHECKING:
+    from cluster.inventory import Inventory
+    from farm.estimates.remaining_work import RemainingWork
+    from farm.topology.candidates import Footprint
+    from jobs.tasks.task import StageTask
+    from jobs.tasks.topology import Topology
 
 
 def choose_topology(work: RemainingWork, inventory: Inventory, gpus: int | None) -> Found:

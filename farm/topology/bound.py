@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
-from farm.scheduler.graph import ScheduledTask
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import GPU_STAGES, Topology
+
+if TYPE_CHECKING:
+    from farm.scheduler.graph import ScheduledTask
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from cluster.inventory import Inventory
-from farm.topology.bound import JobFacts
+from typing import TYPE_CHECKING
+
 from jobs.tasks.topology import Machine
+
+if TYPE_CHECKING:
+    from cluster.inventory import Inventory
+    from farm.topology.bound import JobFacts
 
 
 def machine_of(inventory: Inventory, facts: JobFacts | None = None) -> Machine:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import SMALL, model_like
 from farm.models.comfy_folders import find_model
@@ -13,12 +14,14 @@ from farm.models.tensor_sizes import tensor_bytes
 from farm.topology.candidates import Footprint
 from jobs.frames import frames_of
 from jobs.planning.params import SMALL_TILES, DecodeParams, SampleParams, Tiles, UpscaleParams
-from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage, StageTask
 from jobs.weights.describe import transformer_prefix
 from jobs.weights.header import WeightsFault, read_weights
 from jobs.weights.numbers import quantisation
 from jobs.weights.use import folder_of
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig
 
 GIB = 2**30
 

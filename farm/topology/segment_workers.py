@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from farm.topology.bound import JobFacts
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import GPU_STAGES, Machine, Topology, parse_topology
+
+if TYPE_CHECKING:
+    from farm.topology.bound import JobFacts
 
 SEGMENTS = frozenset({Stage.SEGMENT})
 """The stages of a pool that encodes segments and does nothing else."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.estimates.durations import BUNDLED_ON_CPU, Hardware, read_durations
 from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like
@@ -20,17 +20,13 @@ from farm.simulator.workload import H200
 from farm.specs.cautions import cautions
 from farm.state.fingerprint import frozen_report, job_fingerprint
 from farm.topology.bound import JobFacts, job_facts
-from farm.topology.candidates import Footprint
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
 from farm.verbs.plan_report import PlanReport, stage_rows, topology_rows
 from jobs.errors import UsageError
-from jobs.loading.load import LoadedSpec
 from jobs.planning.plan import make_plan, reseeded
-from jobs.planning.planned import Plan
 from jobs.planning.summary import plan_summary
-from jobs.spec.engine import EngineConfig
 from jobs.store.opening import check_job_id
 from jobs.store.store import Store
 from jobs.tasks.digest import Fingerprint, digests, input_files
@@ -39,6 +35,12 @@ from jobs.tasks.graph import build_graph
 from jobs.tasks.retention import estimate_disk
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import AUTO, Machine, parse_topology
+
+if TYPE_CHECKING:
+    from farm.topology.candidates import Footprint
+    from jobs.loading.load import LoadedSpec
+    from jobs.planning.planned import Plan
+    from jobs.spec.engine import EngineConfig
 
 
 @dataclass(frozen=True, slots=True)

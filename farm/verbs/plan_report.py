@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from farm.topology.search import Candidate, Found
 from jobs.planning.summary import ChunkRow, PassRow, VideoRow
 from jobs.tasks.retention import DiskEstimate
 from jobs.tasks.task import Stage, TaskGraph
-from jobs.tasks.topology import Topology
+
+if TYPE_CHECKING:
+    from farm.topology.search import Candidate, Found
+    from jobs.tasks.topology import Topology
 
 HOUR_S = 3600.0
 

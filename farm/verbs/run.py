@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
@@ -11,12 +12,14 @@ from farm.submission.refusal import REFUSED_FORM, Refusal
 from jobs.commands import job_command, render_command
 from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
-from jobs.planning.planned import Plan
 from jobs.store.lock import Driver, Presence, presence
 from jobs.store.store import Store
 from jobs.tasks.graph import build_graph
-from jobs.tasks.task import TaskGraph
 from jobs.wording import amount, clock
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
+    from jobs.tasks.task import TaskGraph
 
 UNKNOWN = "unknown"
 """The outcome of a job whose `state.json` is missing or damaged while nobody renders it."""

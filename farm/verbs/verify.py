@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.output.outlets import locate
 from farm.output.records import OutputRecords
@@ -15,9 +15,11 @@ from farm.state.job_state import STATE_FORM, FilmState
 from farm.verbs.run import JobDocuments
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.planning.plan import PLAN_FORM
-from jobs.records import Form
 from jobs.store.documents import SEEDS, SEEDS_COPY, SEEDS_FORM
 from jobs.wording import amount
+
+if TYPE_CHECKING:
+    from jobs.records import Form
 
 
 class DamagedPart(StrEnum):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from cluster.pool.events import Ready
 from farm.scheduler import events
-from farm.session.session import JobSession
 from farm.state.fingerprint import difference
-from farm.workers.workforce import Workforce
 from jobs.errors import CannotRun
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from cluster.pool.events import Ready
+    from farm.session.session import JobSession
+    from farm.workers.workforce import Workforce
 
 START_TRIES = 3
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from cluster.inventory import TYPELESS
-from cluster.pool.shell import Placement
-from farm.workers.membership import Membership
+
+if TYPE_CHECKING:
+    from cluster.pool.shell import Placement
+    from farm.workers.membership import Membership
 
 WINDOW_S = 10.0
 """How long others may follow the first worker that is ready, where types of GPUs tell nothing."""

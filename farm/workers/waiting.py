@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from cluster.inventory import WorkerRequest
 from cluster.pool.events import Lost, Placed, PoolEvent, Waiting
-from farm.session.session import JobSession
 from farm.state.job_state import WaitingFor
 from jobs.wording import amount
+
+if TYPE_CHECKING:
+    from cluster.inventory import WorkerRequest
+    from farm.session.session import JobSession
 
 
 class RoomWatch:

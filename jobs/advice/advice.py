@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jobs.advice.models import distilled_advice
 from jobs.advice.notices import notices
 from jobs.advice.prompts import weight_advice
 from jobs.planning.facts import SourceFacts
-from jobs.planning.planned import Plan
 from jobs.recipes.recipe import find_recipe
-from jobs.spec.engine import EngineConfig
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
+    from jobs.spec.engine import EngineConfig
 
 NO_FACTS = SourceFacts()
 TINY_LEAST, TINY_MOST = 128, 256

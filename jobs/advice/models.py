@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.planning.params import Sampling
-from jobs.planning.planned import Plan
 from jobs.recipes.recipe import recipe_for
-from jobs.spec.engine import EngineConfig
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault, read_weights
+
+if TYPE_CHECKING:
+    from jobs.planning.params import Sampling
+    from jobs.planning.planned import Plan
+    from jobs.spec.engine import EngineConfig
 
 LEVEL_DIGITS = 4
 """Digits of the noise levels that published files list."""

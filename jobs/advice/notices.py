@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.formats import CONTAINERS
 from jobs.frames import TEMPORAL, exact_rate
-from jobs.planning.facts import SourceFacts, VideoFact
-from jobs.planning.planned import Plan, PlannedSource, PlannedVideo
+
+if TYPE_CHECKING:
+    from jobs.planning.facts import SourceFacts, VideoFact
+    from jobs.planning.planned import Plan, PlannedSource, PlannedVideo
 
 
 def notices(plan: Plan, facts: SourceFacts) -> tuple[str, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from jobs.advice.models import described
-from jobs.planning.planned import Plan
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
 
 WEIGHTED = re.compile(r"(?<!\\)\([^()]+:\s*\d*\.?\d+\s*\)")
 BRACKETED = re.compile(r"(?<!\\)\([^()]+\)")

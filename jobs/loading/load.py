@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -16,7 +16,6 @@ from jobs.loading.sources import probe_sources
 from jobs.parsing.document import Document, from_mapping, read_document
 from jobs.parsing.overrides import apply_overrides, for_shell
 from jobs.parsing.yaml_events import yaml_text
-from jobs.places import Location
 from jobs.planning.facts import NO_PROBES, Probes, SourceFacts
 from jobs.recipes.fill import fill_recipe
 from jobs.rules.explain import MAX_PROBLEMS, explain, meant_places, with_lines
@@ -31,6 +30,9 @@ from jobs.rules.prompts import check_prompts, uses_bundled_words
 from jobs.rules.recipes import check_recipe_model
 from jobs.spec.engine import NO_CODE, Code
 from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.places import Location
 
 MAX_REPAIRS = 5
 STAND_IN_CHUNK = {"generate": {"prompt": "-"}}

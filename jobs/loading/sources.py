@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import FarmError
 from jobs.frames import LATENT_CHANNELS, SPATIAL, TEMPORAL, frames_of, latents_of
@@ -15,9 +15,11 @@ from jobs.planning.plan import source_plan
 from jobs.rules.findings import BrokenRule
 from jobs.rules.media import intact_films, said
 from jobs.spec.base import MAX_FRAMES
-from jobs.spec.job import JobSpec
-from jobs.spec.video import Source
 from jobs.weights.safetensors_header import read_header
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
+    from jobs.spec.video import Source
 
 LATENT_NAMES = ("latents", "latent_tensor", "samples")
 

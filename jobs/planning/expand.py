@@ -7,12 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.frames import latents_of
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
-from jobs.spec.job import JobSpec
 from jobs.spec.video import Video
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 LONGEST_WORD = 24
 """Characters of a matrix value that still stands in a name as it is."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
 from jobs.frames import (
@@ -36,8 +37,10 @@ from jobs.planning.planned import (
 )
 from jobs.planning.seeds import derive_seed
 from jobs.records import Form
-from jobs.spec.chunk import Defaults, Extend, Generate, Guider
-from jobs.spec.job import JobSpec, Upscale
+
+if TYPE_CHECKING:
+    from jobs.spec.chunk import Defaults, Extend, Generate, Guider
+    from jobs.spec.job import JobSpec, Upscale
 
 GUIDED = ("first", "middle", "last")
 SEEDED_STAGES = ("sample", "upscale", "decode")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.planning.params import Sampling
-from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+if TYPE_CHECKING:
+    from jobs.planning.params import Sampling
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from jobs.frames import TEMPORAL, latents_of
 from jobs.places import Location, place_of
 from jobs.planning.expand import Variant, setting, variants
 from jobs.rules.findings import BrokenRule
-from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
+    from jobs.spec.job import JobSpec
 
 MAX_FILM_FRAMES = 20_000_000
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from jobs.places import Location, shown
 from jobs.rules.findings import BrokenRule
 from jobs.rules.guiders import check_guider
 from jobs.spec.fields import all_settings
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "res_2s")
 

@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import Problem
 from jobs.places import Location, nearest, place_of, shown
 from jobs.spec.fields import field_at, homes, model_at
 from jobs.spec.versions import NEWEST, REMOVED, REMOVED_RULE
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Advice = tuple[str, str]
 Context = Mapping[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from jobs.errors import UsageError
 from jobs.formats import CONTAINERS, containers_of
@@ -14,10 +15,12 @@ from jobs.rules.findings import BrokenRule
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_names, check_output_url
 from jobs.rules.recipes import check_recipe
-from jobs.spec.chunk import Chunk
 from jobs.spec.job import JobSpec
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, Machine, parse_topology
+
+if TYPE_CHECKING:
+    from jobs.spec.chunk import Chunk
 
 MAX_VIDEOS = 10_000
 MAX_CHUNKS = 100_000

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.places import Location, shown
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 WEIGHTS = (".safetensors", ".sft", ".gguf", *PICKLED)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.places import Location, nearest, shown
 from jobs.planning.params import COMFYUI_PARAMS, GUIDER_PARAMS
 from jobs.rules.findings import BrokenRule
-from jobs.spec.chunk import Guider
+
+if TYPE_CHECKING:
+    from jobs.spec.chunk import Guider
 
 SPACES = ("denoised", "velocity")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,7 +14,9 @@ from jobs.rules.explain import explain
 from jobs.rules.findings import BrokenRule
 from jobs.spec.chunk import MAX_PROMPT, Defaults
 from jobs.spec.fields import all_settings
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,63})\}")
 

@@ -8,17 +8,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jobs.errors import FarmError
 from jobs.places import Location, shown
 from jobs.planning.expand import Variant, variants
-from jobs.planning.facts import ImageFact, Probes, SoundFact, SourceFacts
 from jobs.planning.plan import source_plan
 from jobs.rules.chains import frames_at_most
 from jobs.rules.files import IMAGE_FIELDS, input_paths
 from jobs.rules.findings import BrokenRule
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.planning.facts import ImageFact, Probes, SoundFact, SourceFacts
+    from jobs.spec.job import JobSpec
 
 MOST_SAID = 300
 AN_IMAGE = "an image: PNG, JPEG or WebP, whole"

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.places import Location, shown
 from jobs.rules.files import model_references
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
-from jobs.spec.engine import EngineConfig
-from jobs.spec.job import JobSpec
 from jobs.weights.describe import describe
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
 from jobs.weights.use import PARTS, folder_of, lora_misuse, misuse
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig
+    from jobs.spec.job import JobSpec
 
 ENGINE: Location = ("engine", "name")
 

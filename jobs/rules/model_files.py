@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.places import shown
 from jobs.rules.files import PARTS, PICKLED, model_references, pickled_weights
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
-from jobs.spec.job import JobSpec
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights, shards
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 RULE = "a whole model file, .safetensors or .gguf, or a folder of them"
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.places import Location, place_of, shown
 from jobs.planning.expand import variants
@@ -13,9 +14,11 @@ from jobs.planning.output_names import PNG_SEQUENCE, OutputName, output_names, s
 from jobs.rules.files import input_paths
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import SAFE_NAME, is_there
-from jobs.spec.job import JobSpec
 from jobs.store.remote import EXCLUSIVE
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 LONGEST_NAME = 200
 FOLDER: Location = ("output", "dir")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
-from jobs.places import Location
 from jobs.planning.expand import Variant, variants
-from jobs.planning.facts import PromptFault, PromptReader
 from jobs.rules.findings import BrokenRule
-from jobs.spec.chunk import Extend, Generate
-from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.places import Location
+    from jobs.planning.facts import PromptFault, PromptReader
+    from jobs.spec.chunk import Extend, Generate
+    from jobs.spec.job import JobSpec
 
 FIELDS = ("prompt", "negative")
 ENGINE: Location = ("engine",)

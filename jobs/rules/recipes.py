@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.places import nearest, shown
 from jobs.recipes.recipe import find_recipe, recipes
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
-from jobs.spec.job import JobSpec
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault
+
+if TYPE_CHECKING:
+    from jobs.spec.job import JobSpec
 
 
 def check_recipe_model(spec: JobSpec) -> Iterator[BrokenRule]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from jobs.places import Location
 from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from jobs.places import Location
 
 ModelType = type[BaseModel]
 

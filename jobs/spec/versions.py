@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.places import Location
 from jobs.spec.engine import COMFYUI_PATH
+
+if TYPE_CHECKING:
+    from jobs.places import Location
 
 NEWEST = 2
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.errors import CorruptArtifact
 from jobs.hashing import sha256_of_bytes, sha256_of_file
-from jobs.scratch import Scratch
 from jobs.storage_problems import free_bytes_at, storage_problem
-from jobs.store.backend import Backend, Entry
-from jobs.store.commits import Commit
 from jobs.store.documents import ARTIFACTS
+
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
+    from jobs.store.backend import Backend, Entry
+    from jobs.store.commits import Commit
 
 
 class Artifacts:

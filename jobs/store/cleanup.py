@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jobs.store.backend import LOCK, RESERVE, Entry
 from jobs.store.commits import SUSPECTS_FORM
@@ -21,8 +22,10 @@ from jobs.store.documents import (
     SPEC,
     STATE,
 )
-from jobs.store.lock import JobLock
 from jobs.store.store import ARTIFACT_NAME, LEFTOVER_S, Store
+
+if TYPE_CHECKING:
+    from jobs.store.lock import JobLock
 
 OUTPUTS, REPORT = "outputs", "report.html"
 RECORD_NAME = re.compile(r"([0-9a-f]{64})\.json\Z")

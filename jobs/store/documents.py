@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.commands import command_at
 from jobs.errors import DamagedDocument, Problem, StorageProblem
 from jobs.records import Form, Unreadable, newer_than, seal, unseal
-from jobs.store.backend import Backend
+
+if TYPE_CHECKING:
+    from jobs.store.backend import Backend
 
 SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.errors import StorageProblem
 from jobs.storage_problems import storage_problem
-from jobs.store.backend import Backend, Entry, Place
 from jobs.store.names import require_inside
 from jobs.store.patience import watch
+
+if TYPE_CHECKING:
+    from jobs.errors import StorageProblem
+    from jobs.store.backend import Backend, Entry, Place
 
 
 class Medium:

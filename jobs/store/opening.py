@@ -7,12 +7,15 @@ import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
 from jobs.storage_problems import storage_problem
-from jobs.store.backend import Backend
 from jobs.store.local import LocalBackend
 from jobs.store.medium import Medium
+
+if TYPE_CHECKING:
+    from jobs.store.backend import Backend
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 

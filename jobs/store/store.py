@@ -15,11 +15,10 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import StorageProblem, StoreUnusable
 from jobs.hashing import sha256_of_bytes, sha256_of_file
-from jobs.scratch import Scratch
 from jobs.storage_problems import storage_problem
 from jobs.store.artifacts import Artifacts
 from jobs.store.backend import LOCK, Backend
@@ -27,6 +26,9 @@ from jobs.store.commits import SUSPECTS_FORM, Commit, Suspects, decode_commit, e
 from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
 from jobs.store.lock import JobLock, LockTiming
 from jobs.store.opening import JOB_ID, open_backend, probe, unknown_job
+
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
 
 ARTIFACT_NAME = re.compile(r"[0-9a-f]{64}\.\d+-[0-9a-f]+\.[a-z0-9.]+\Z")
 SUFFIX = re.compile(r"[a-z0-9][a-z0-9.]{0,31}\Z")

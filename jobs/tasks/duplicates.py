@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from jobs.tasks.graph import link
-from jobs.tasks.task import StageTask, TaskGraph
+
+if TYPE_CHECKING:
+    from jobs.tasks.task import StageTask, TaskGraph
 
 
 @dataclass(frozen=True)

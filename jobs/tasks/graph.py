@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
@@ -25,8 +25,10 @@ from jobs.planning.params import (
     Tiles,
     UpscaleParams,
 )
-from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
 
 TEXT_BYTES = 2 * 256 * 4096 * 4
 AUDIO_BYTES_PER_FRAME = 16 * 1024

@@ -7,11 +7,14 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from jobs.errors import Problem, UsageError
-from jobs.planning.planned import Plan, PlannedChunk
 from jobs.planning.seeds import derive_seed
 from jobs.tasks.task import Stage, TaskGraph
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan, PlannedChunk
 
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?\Z")
 

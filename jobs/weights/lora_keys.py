@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.weights.header import Tensor, Weights
+if TYPE_CHECKING:
+    from jobs.weights.header import Tensor, Weights
 
 ENDINGS: Mapping[str, str] = {
     ".lora_down.weight": "down",

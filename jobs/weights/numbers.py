@@ -6,9 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
+from typing import TYPE_CHECKING
 
 from jobs.weights.gguf import QUANTISED as GGUF_TYPES
-from jobs.weights.header import Tensor, Weights
+
+if TYPE_CHECKING:
+    from jobs.weights.header import Tensor, Weights
 
 PLAIN = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 FP8 = {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,6 @@ from actors.payload import Payload, unpack
 from actors.worker.order import TaskOrder, WorkerConfig
 from actors.worker.worker import StageWorker
 from jobs.file_digests import file_digest
-from jobs.planning.facts import SourceFacts
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.store.commits import Commit
@@ -22,6 +21,9 @@ from jobs.store.store import Store
 from jobs.tasks.digest import Fingerprint, digests, input_files
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, TaskGraph
+
+if TYPE_CHECKING:
+    from jobs.planning.facts import SourceFacts
 
 
 @dataclass

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from comfyui_kit import FRAMES, HEIGHT, WIDTH, Kit, sample_params, sampling
+
+if TYPE_CHECKING:
+    from actors.payload import Payload
 
 pytestmark = pytest.mark.comfyui
 
@@ -33,7 +36,6 @@ def test_nodes_and_engine_give_the_same_bits(
 ) -> None:
     import numpy as np
 
-    from actors.payload import Payload
     from actors.steps.sample import sample
     from jobs.frames import ChunkSpan
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from comfyui_farm import artifacts, render_serial, sampled_chain
-from comfyui_kit import Kit
+
+if TYPE_CHECKING:
+    from comfyui_kit import Kit
 
 pytestmark = pytest.mark.comfyui
 

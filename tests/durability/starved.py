@@ -11,15 +11,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from actors.engines.diffusers.engine import DiffusersEngine
-from actors.payload import Payload
 from farm.api import render
 from farm.events import JobFinished, TaskCommitted, TaskFailed
-from jobs.planning.params import DecodeParams
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.payload import Payload
+    from jobs.planning.params import DecodeParams
 
 DATA = 5
 """The column of `statm` that `RLIMIT_DATA` bounds, in pages."""

@@ -9,11 +9,13 @@ import sys
 import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from jobs.store import remote
 from jobs.store.store import LEFTOVER_S, Store
+
+if TYPE_CHECKING:
+    import pytest
 
 DIGEST = "ab" * 32
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,10 +17,12 @@ from farm.api import render
 from farm.state.job_state import DONE, PAUSED
 from farm.verbs.verify import DamagedPart, verify_job
 from jobs.errors import DamagedDocument, UsageError
-from jobs.scratch import Scratch
-from jobs.store.commits import Commit
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
+    from jobs.store.commits import Commit
 
 HALF = 9
 """Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""

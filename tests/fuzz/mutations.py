@@ -6,12 +6,14 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from jobs.places import Location
 from jobs.spec.fields import field_at, model_at
+
+if TYPE_CHECKING:
+    from jobs.places import Location
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ("batch", "continue_clip", "demo", "long_take", "multi_shot", "one_shot")

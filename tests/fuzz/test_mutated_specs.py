@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -34,9 +34,11 @@ from farm.specs.load import load
 from jobs.errors import InputError
 from jobs.loading.load import LoadedSpec, load_spec
 from jobs.places import place_of
-from jobs.planning.facts import Probes
 from jobs.planning.plan import make_plan
 from tests.fuzz.mutations import FAULTS, ROOT, all_bases, mutate_structure, mutate_text
+
+if TYPE_CHECKING:
+    from jobs.planning.facts import Probes
 
 CASES = 5_000
 ONE_FAULT, STRUCTURE = 2_000, 2_000

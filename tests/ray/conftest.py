@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.base import Cluster
 from cluster.session import SessionConfig, open_session
 from tests.ray.kit.head import Head, ray_head
 from tests.ray.kit.nodes import Nodes, head_and_nodes
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.base import Cluster
 from farm.events import JobFinished, TaskCommitted
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
 from tests.ray.kit.specs import chunks, document, load
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 ALLOWED_BYTES = 100_000_000
 

@@ -8,10 +8,13 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.ray.kit.commands import started, write_spec
-from tests.ray.kit.head import Head
 from tests.ray.kit.specs import document
+
+if TYPE_CHECKING:
+    from tests.ray.kit.head import Head
 
 JOB = "metered"
 

@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.ray.kit.commands import committed, environment, farm, started, write_spec
 from tests.ray.kit.head import tool
-from tests.ray.kit.nodes import Nodes
 from tests.ray.kit.processes import until
 from tests.ray.kit.specs import JOB, document, records
+
+if TYPE_CHECKING:
+    from tests.ray.kit.nodes import Nodes
 
 TOPOLOGY = "sample=1,upscale=1,decode=1,segment=1"
 

@@ -10,17 +10,19 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.base import Cluster
 from farm.scheduler.graph import ScheduledTask
 from farm.topology.bound import job_facts
 from jobs.planning.plan import make_plan
 from jobs.tasks.graph import build_graph
 from jobs.tasks.topology import Machine, parse_topology
 from tests.ray.kit.specs import document, load, records, render
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 SECONDS = {"sample_s": 0.4, "upscale_s": 0.1, "decode_s": 0.2}
 ALLOWED = 1.05

@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.base import Cluster
 from cluster.device_memory import local_memory_gib
 from cluster.inventory import Inventory, NodeFacts, WorkerRequest, read_inventory
 from cluster.pool.events import Done, Failed, Lost, PoolEvent, Ready, TaskCall, Waiting
 from cluster.pool.pool import PoolConfig, WorkerPool
 from jobs.errors import FailureKind
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 
 def worker_class() -> type:

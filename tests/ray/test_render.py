@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.base import Cluster
 from farm.events import TaskCommitted, TaskStarted, WorkerPlaced, WorkerReady
 from tests.ray.kit.specs import document, render
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 
 @pytest.mark.parametrize("topology", ["sample=2,upscale=1,decode=1,segment=1", "mono=2@0.5"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.base import Cluster
 from tests.ray.kit.specs import render, render_alone, tiny_document
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 TOPOLOGIES = (
     "mono=1",

@@ -7,11 +7,13 @@ of three.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fidelity import MODULES, STEPS, Measured, difference
-from test_steps import Sides
+
+if TYPE_CHECKING:
+    from test_steps import Sides
 
 pytestmark = pytest.mark.reference
 TABLE = "recipes"

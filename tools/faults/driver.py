@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING
 
 from jobs.store.store import Store
 from tests.durability.conftest import JOB
 from tests.ray.kit.commands import ROOT, farm, write_spec
-from tools.faults.bench import Bench
 from tools.faults.trial import Trial
+
+if TYPE_CHECKING:
+    from tools.faults.bench import Bench
 
 STAGES = {"encode": 1, "sample": 3, "decode": 6, "segment": 10}
 """About how much is committed when the stage is at work."""

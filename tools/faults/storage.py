@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farm.verbs.verify import verify_job
 from tests.durability.conftest import JOB
 from tests.faulty_s3 import Answer, LostAnswers, Silence, faulty_s3, ignoring_the_condition
 from tests.ray.kit.commands import farm, write_spec
-from tools.faults.bench import Bench
 from tools.faults.trial import Trial
+
+if TYPE_CHECKING:
+    from tools.faults.bench import Bench
 
 DOCUMENTS = ("plan.json", "digests.json", "spec.yaml", "events", "commits")
 HARMS = ("cut short", "changed, time stamp new", "changed, size and time stamp kept", "deleted", "emptied")

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo
 
 from actors.models import TINY_CHECKPOINT
 from tools.train_tiny.audio_vae import train_audio_vae
@@ -31,6 +31,9 @@ from tools.train_tiny.training import Run, State, stored
 from tools.train_tiny.upsampler import KINDS, train_upsampler
 from tools.train_tiny.vae import fuse_norms, train_vae
 from tools.train_tiny.vocoder import train_vocoder
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo
 
 Stage = Callable[[Run, argparse.Namespace], object]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from diffusers import AutoencoderKLLTX2Audio
 
 from tools.train_tiny.modules import new_audio_vae
 from tools.train_tiny.optim import Optimiser
 from tools.train_tiny.sound import mel_of, random_notes
 from tools.train_tiny.training import Average, Clock, Recorder, Run, cosine, save
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLLTX2Audio
 
 LATENTS, BATCH = 40, 24
 """Audio latents per piece (1.6 s), pieces per step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo
@@ -11,8 +12,10 @@ from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo
 from tools.train_tiny.audio_vae import encode_mel
 from tools.train_tiny.prompts import UNNAMED
 from tools.train_tiny.sound import WORLD_FRAMES_PER_S, audio_latents, bounces, mel_of
-from tools.train_tiny.training import Recorder, Run
 from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+
+if TYPE_CHECKING:
+    from tools.train_tiny.training import Recorder, Run
 
 NAMED = 0.75
 """Share of the films whose heading is one of the eight directions."""

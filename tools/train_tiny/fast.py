@@ -7,14 +7,17 @@ broadcast.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from diffusers import LTX2VideoTransformer3DModel
-from diffusers.models.transformers.transformer_ltx2 import LTX2Attention, LTX2VideoTransformerBlock
 from torch import nn
 
 from tools.train_tiny.geometry import to_latents, to_tokens
+
+if TYPE_CHECKING:
+    from diffusers import LTX2VideoTransformer3DModel
+    from diffusers.models.transformers.transformer_ltx2 import LTX2Attention, LTX2VideoTransformerBlock
 
 Rope = tuple[torch.Tensor, torch.Tensor]
 

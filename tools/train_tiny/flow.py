@@ -5,15 +5,19 @@ like, with known parts as its makers hand them over.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import LTX2VideoTransformer3DModel
 from torch import nn
 
 from tools.train_tiny import fast
-from tools.train_tiny.layout import Example, Plan
 from tools.train_tiny.modules import new_connectors, new_text_encoder
-from tools.train_tiny.training import Run
+
+if TYPE_CHECKING:
+    from diffusers import LTX2VideoTransformer3DModel
+
+    from tools.train_tiny.layout import Example, Plan
+    from tools.train_tiny.training import Run
 
 
 class Words(nn.Module):

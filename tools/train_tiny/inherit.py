@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
 from actors.engines.diffusers.ltx_video.names import TRANSFORMER_NAMES, rename
-from actors.models.tiny_text import TinyTextEncoder
 from tools.train_tiny.modules import (
     HEAD_DIM,
     HEADS,
@@ -29,6 +29,9 @@ from tools.train_tiny.modules import (
 from tools.train_tiny.prompts import UNNAMED, continuation, sentence, tokenizer
 from tools.train_tiny.training import State, save
 from tools.train_tiny.world import BACKGROUNDS, COLOURS, SHAPES
+
+if TYPE_CHECKING:
+    from actors.models.tiny_text import TinyTextEncoder
 
 KEPT = (0, 2, 4, 5, 6, 7)
 """Layers of the LTX-Video model that stay: what is lost without 1 and 3 is least, on clips of the world."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKLLTXVideo
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 
 from tools.train_tiny.bank import decode, encode
@@ -16,6 +16,9 @@ from tools.train_tiny.optim import Optimiser
 from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
 from tools.train_tiny.vae import psnr
 from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLLTXVideo
 
 PAIRS, PAIRS_PER_REFRESH = 1024, 16
 PIXELS_FROM = 0.4

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import random
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKLLTXVideo
 from diffusers.models.normalization import RMSNorm
 
 from tools.train_tiny.modules import new_vae
 from tools.train_tiny.optim import Optimiser
 from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
 from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLLTXVideo
 
 SHAPES = (((128, 128), 33, 12, 0.65), ((256, 256), 17, 7, 0.35))
 """(height, width), frames, batch, share of the steps."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from tools.train_tiny.modules import new_vocoder
 from tools.train_tiny.optim import Optimiser
@@ -17,6 +18,9 @@ from tools.train_tiny.sound import (
     synthesise,
 )
 from tools.train_tiny.training import Average, Clock, Recorder, Run, cosine, save
+
+if TYPE_CHECKING:
+    from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 LATENTS, BATCH = 20, 24
 """Audio latents per piece (0.8 s), pieces per step."""

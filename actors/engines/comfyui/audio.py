@@ -6,14 +6,16 @@ An AUDIO is `{"waveform": [B, channels, samples], "sample_rate": int}`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.sampling.denoise import Track
 from jobs.errors import InvalidInput
 from jobs.frames import Span, audio_sample
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
 
 CHANNELS = 2
 AUDIO_RATE = 25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from actors.engines.latents import DecodeSettings, tone_mapped
 from actors.engines.transfer import DeviceFrames, deliver
 from jobs.errors import InvalidInput
 from jobs.frames import Span, frames_of_latents
-from jobs.planning.params import Tiles
+
+if TYPE_CHECKING:
+    from jobs.planning.params import Tiles
 
 TIMESTEP, NOISE_SCALE = 0.05, 0.025
 """What cores without attributes for them decode with."""

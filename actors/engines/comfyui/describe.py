@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from actors.compute import compute_class
-from actors.engines.comfyui.core.nodes import Core
-from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.packages import installed_versions
 from jobs.file_digests import file_digest
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 
 SOURCES = (
     "comfyui_version.py",

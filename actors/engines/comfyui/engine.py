@@ -41,7 +41,6 @@ from jobs.file_digests import digest_ahead
 from jobs.frames import frames_of
 from jobs.spec.engine import COMFYUI_PATH
 from jobs.tasks.graph import resamples
-from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
     from jobs.planning.params import (
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
         UpscaleParams,
     )
     from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
 
 
 class ComfyEngine:

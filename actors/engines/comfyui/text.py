@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.engines.comfyui.core.nodes import Core
-from actors.engines.comfyui.sampling.guides import Conditioning, Pair
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun
+
+if TYPE_CHECKING:
+    import torch
+
+    from actors.engines.comfyui.sampling.guides import Conditioning, Pair
 
 MASK = "attention_mask"
 SIDES = ("positive", "negative")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from actors.engines.comfyui.core.nodes import Core
+    from actors.engines.comfyui.core.nodes import Core
 
 
 def upsample(core: Core, upscale_model: Any, vae: Any, latents: torch.Tensor) -> torch.Tensor:

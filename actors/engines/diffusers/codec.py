@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 from actors.engines.latents import AS_TRAINED, DecodeSettings, tone_mapped, with_statistics_of
 from actors.engines.transfer import DeviceFrames, deliver, to_device
 from jobs.frames import Span, frames_of_latents
-from jobs.planning.params import Tiles
+
+if TYPE_CHECKING:
+    from jobs.planning.params import Tiles
 
 DECODE_TIMESTEP, DECODE_NOISE = 0.05, 0.025
 """What timestep-conditioned VAEs (0.9.1 and later) decode with when their config is silent."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from actors.compute import compute_class
-from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
 from actors.engines.diffusers.files import ModelFiles, find_files
 from actors.packages import installed_versions
-from actors.payload import Payload
 from jobs.errors import InvalidInput
 from jobs.file_digests import digest_ahead, file_digest
-from jobs.spec.engine import EngineConfig
-from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
     from actors.engines.diffusers.ltx2.runner import Ltx2Runner
     from actors.engines.diffusers.ltx_video.runner import Runner
+    from actors.payload import Payload
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
         SampleParams,
         UpscaleParams,
     )
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
 
 VERSION = 2
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "sentencepiece", "sageattention")

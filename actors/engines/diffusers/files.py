@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.file_digests import file_digest
-from jobs.spec.engine import EngineConfig
 from jobs.weights.describe import describe
 from jobs.weights.header import WeightsFault
 from jobs.weights.positions import counts_causally
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig
 
 FOLDERS = (
     "transformer",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.errors import InvalidInput
 from jobs.planning.params import LTX_VIDEO_PARAMS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Pass(StrEnum):

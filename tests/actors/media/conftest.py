@@ -7,11 +7,14 @@ import wave
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from actors.media.ffmpeg import find_ffmpeg
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TIMED_TICKS = 90_000
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
-
-import pytest
+from typing import TYPE_CHECKING
 
 from actors.steps import timing
 from actors.steps.timing import StepTimer
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_hosts_clock_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 
-from actors.engines.base import Engine
 from actors.payload import Payload
 from actors.steps.upscale import upscale
 from jobs.frames import ChunkSpan
 from jobs.planning.params import PlannedGuider, Sampling, UpscaleParams
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
 
 SAMPLING = Sampling(3, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95, 0.5)
 NEW = 2
@@ -46,7 +48,7 @@ def _joined(overlap: int, trusted: int, previous: Payload | None) -> tuple[list[
     )
     engine = Recorder()
     inputs = {"latents": [Payload({"latents": _numbers(0)})]} | ({"previous": [previous]} if previous else {})
-    made = upscale(params, inputs, cast(Engine, engine))
+    made = upscale(params, inputs, cast("Engine", engine))
     return made["latents"].ravel().tolist(), engine.tail
 
 
@@ -73,7 +75,9 @@ def test_images_reach_the_second_pass() -> None:
     image = Payload({"latents": _numbers(5)})
     params = UpscaleParams(64, 64, ChunkSpan(0, 2, 2), 25.0, 1, SAMPLING, True, 0, 1.0, "auto", 0)
     engine = Recorder()
-    upscale(params, {"latents": [Payload({"latents": _numbers(0)})], "guide": [image]}, cast(Engine, engine))
+    upscale(
+        params, {"latents": [Payload({"latents": _numbers(0)})], "guide": [image]}, cast("Engine", engine)
+    )
     assert engine.guides == [image]
 
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import actors.worker.probe as module
 from actors.engines.fake import FakeEngine
-from actors.payload import Payload
 from actors.steps import timing
 from actors.worker.order import WorkerConfig
 from actors.worker.probe import ProbeOrder, ProbeWorker
 from jobs.errors import StageError
-from jobs.planning.params import SampleParams
 from jobs.planning.plan import make_plan
 from jobs.spec.engine import EngineConfig
 from jobs.spec.job import JobSpec
 from jobs.store.store import Store
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, TaskGraph
+
+if TYPE_CHECKING:
+    from actors.payload import Payload
+    from jobs.planning.params import SampleParams
 
 STEP_S, ONCE_S = 0.5, 3.0
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from actors.engines.base import Arriving
 from actors.engines.fake import FakeEngine
-from actors.payload import Payload
 from tests.actors.worker.fake_jobs import MakeBench, job_spec
+
+if TYPE_CHECKING:
+    import pytest
+
+    from actors.payload import Payload
 
 
 def test_the_next_step_begins_while_the_last_ones_result_arrives(

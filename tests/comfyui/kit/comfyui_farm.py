@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
-from actors.payload import Payload
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.payload import Payload
 
 ROOT = Path(__file__).resolve().parents[3]
 

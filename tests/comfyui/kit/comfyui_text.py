@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 import torch
 from comfyui_checkpoints import _random, _write
 from safetensors.torch import save_file
+
+if TYPE_CHECKING:
+    import pytest
 
 WIDTH, LAYERS = 64, 48
 SENTENCES = ("a red ball bounces over a teal background", "ugly low quality film", "the green triangle moves")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.farm.cli.conftest import Farm
+if TYPE_CHECKING:
+    from tests.farm.cli.conftest import Farm
 
 
 def write(folder: Path, text: str) -> Path:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import typer
 
 import farm as package
 from farm.cli.main import app, run
 from farm.cli.results import RESULTS
-from tests.farm.cli.conftest import Farm, Rendered
+
+if TYPE_CHECKING:
+    from tests.farm.cli.conftest import Farm, Rendered
 
 COMMANDS = {
     "init": "commented spec",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jobs.loading.load import load_spec
-from tests.farm.cli.conftest import Farm
+
+if TYPE_CHECKING:
+    from tests.farm.cli.conftest import Farm
 
 
 @pytest.mark.parametrize("file", ["a.yaml", "b.json", "2026.yaml", "no.yaml"])

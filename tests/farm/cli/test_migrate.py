@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.farm.cli.conftest import Farm, Rendered
+if TYPE_CHECKING:
+    from tests.farm.cli.conftest import Farm, Rendered
 
 OLD = """\
 version: 1

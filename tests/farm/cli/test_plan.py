@@ -7,6 +7,7 @@ import re
 import struct
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -15,9 +16,11 @@ from farm.cli.plan import _eta
 from farm.options import RenderOptions
 from farm.specs.load import load
 from farm.verbs.plan import PlanRequest, plan_job
-from farm.verbs.plan_report import PlanReport
 from jobs.errors import UsageError
 from tests.farm.cli.conftest import GENERATE, JOB, Farm, Rendered, document
+
+if TYPE_CHECKING:
+    from farm.verbs.plan_report import PlanReport
 
 FAKE = {"encode_s": 0.1, "sample_s": 4.0, "decode_s": 1.0}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -13,7 +14,9 @@ from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.event_log import EventLog
 from jobs.loading.load import load_spec
-from tests.farm.cli.conftest import Farm
+
+if TYPE_CHECKING:
+    from tests.farm.cli.conftest import Farm
 
 LINE = "dawn: 768x512, but the bundled tiny model films 128 to 256 pixels a side"
 Write = Callable[[int, int], Path]

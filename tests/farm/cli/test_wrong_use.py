@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
 from farm.cli.results import result_schema
-from tests.farm.cli.conftest import Farm, Rendered
+
+if TYPE_CHECKING:
+    from tests.farm.cli.conftest import Farm, Rendered
 
 WRONG = {
     "init": ["init", "film.yaml"],

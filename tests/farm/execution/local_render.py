@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.local.cluster import LocalCluster
 from farm.events import Event
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
-from jobs.tasks.task import Stage
 from tests.ray.kit.specs import Rendered, collected, load
+
+if TYPE_CHECKING:
+    from jobs.tasks.task import Stage
 
 Meanwhile = Callable[[Event], object]
 

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from actors.worker.worker import StageWorker
 from cluster.local.cluster import LocalCluster, one_node
@@ -35,9 +34,13 @@ from farm.state.attempts import Activity
 from farm.state.job_state import DONE
 from farm.workers.workforce import configure, make_workforce
 from jobs.loading.load import load_spec
-from jobs.store.commits import Commit
 from jobs.store.store import Store
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    import pytest
+
+    from jobs.store.commits import Commit
 
 TOPOLOGY = "sample=1,upscale+decode=1,segment=1"
 

@@ -11,7 +11,6 @@ import fsspec
 import pytest
 
 from actors.media.codecs import png_name
-from farm.output.outlet import Outlet
 from farm.output.outlets import outlet_of
 from farm.output.placing import Placing
 from farm.output.png_sequences import sequence_sha256
@@ -32,11 +31,7 @@ class Place:
 
     def placing(self, job: str = "harbor", confirm: Callable[[], None] = lambda: None) -> Placing:
         """What a new driver of the job puts things in place with."""
-        return Placing(Store.open(str(self.runs), job), self.outlet, confirm)
-
-    @property
-    def outlet(self) -> Outlet:
-        return outlet_of(self.url)
+        return Placing(Store.open(str(self.runs), job), outlet_of(self.url), confirm)
 
     def put(self, name: str, content: bytes) -> None:
         """What somebody else does."""
@@ -268,21 +263,19 @@ def test_a_folder_named_like_a_sequence_stays(folder: Place) -> None:
     assert folder.all() == {"dawn/holiday.jpg": b"a holiday"}
 
 
-def test_a_sequence_that_was_set_aside_comes_back(folder: Place) -> None:
+def test_a_sequence_that_was_set_aside_comes_back(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that dies between the two renames of a folder."""
     folder.placing().put("dawn", pictures(3, b"a"))
     before = folder.all()
     dying = folder.placing()
-    replaced = dying.outlet.replace
 
     def dies(temporary: str, name: str, aside: str) -> None:
         (Path(folder.url) / name).rename(Path(folder.url) / aside)
         raise KeyboardInterrupt
 
-    dying.outlet.replace = dies
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(dying.outlet, "replace", dies)
         dying.put("dawn", pictures(2, b"b"))
-    dying.outlet.replace = replaced
     assert not (Path(folder.url) / "dawn").exists()
     folder.placing().take_over()
     assert folder.all() == before

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fsspec
 import pytest
@@ -15,8 +16,10 @@ from farm.output.placing import Placing, Screen
 from farm.output.preview import Preview
 from jobs.errors import CorruptArtifact, StorageProblem
 from jobs.frames import exact_rate
-from jobs.planning.planned import PlannedVideo
 from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import PlannedVideo
 
 LENGTHS = (33, 24, 0, 1, 60, 3)
 

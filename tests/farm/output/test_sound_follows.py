@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import wave
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,11 +19,13 @@ from jobs.frames import audio_sample
 from jobs.planning.facts import SourceFacts
 from jobs.planning.params import EncodeAudio, EncodeSource
 from jobs.planning.plan import make_plan
-from jobs.planning.planned import PlannedVideo
 from jobs.spec.engine import FakeConfig
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from tests.farm.output.test_stitch_sound import decoded_sound
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import PlannedVideo
 
 RATE, FRAMES, SAMPLE_RATE = 25.0, 79, 48_000
 

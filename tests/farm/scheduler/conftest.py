@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,8 +13,10 @@ from farm.scheduler.commands import Assign, Command
 from farm.scheduler.config import SchedulerConfig
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
-from jobs.errors import FailureKind
-from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from jobs.errors import FailureKind
+    from jobs.tasks.task import Stage
 
 
 @dataclass

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,9 +15,11 @@ from farm.events import JobFinished, TaskCommitted
 from farm.session.eviction import AT_ONCE, Evictions
 from farm.state.job_state import DONE, PAUSED
 from jobs.errors import JobBusy, StorageProblem
-from jobs.store.commits import Commit
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.store.commits import Commit
 
 REQUEST_S = 0.04
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,9 @@ from jobs.planning.plan import make_plan
 from jobs.store.commits import Commit
 from jobs.tasks.digest import Fingerprint
 from jobs.tasks.graph import build_graph
-from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from jobs.tasks.task import Stage
 
 
 def ledger(until: Stage | None = None, **more: Any) -> Ledger:

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,9 @@ from jobs.store import lock as lock_module
 from jobs.store.documents import STATE
 from jobs.store.lock import LockTiming
 from jobs.store.lock_file import read_holder
-from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from jobs.store.store import Store
 
 DONE_ELSEWHERE = JobState(job="harbor", outcome=DONE)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cluster.local.faults import Crash, Fail, Fate, Hang
-from farm.scheduler.events import Event
 from jobs.errors import FailureKind
+
+if TYPE_CHECKING:
+    from farm.scheduler.events import Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from actors.media.ffmpeg import find_ffmpeg
@@ -16,6 +15,9 @@ from farm.specs.load import load
 from jobs.advice.advice import advice
 from jobs.errors import Problem, SpecError
 from jobs.planning.plan import make_plan
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXTEND = {"extend": {"prompt": "p", "num_new_frames": 24, "overlap_frames": 16}}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.planning.facts import SourceFacts
 from jobs.planning.plan import make_plan
-from jobs.planning.planned import PlannedVideo
 from jobs.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from jobs.planning.facts import SourceFacts
+    from jobs.planning.planned import PlannedVideo
 
 
 def spec_of(*chunks: dict[str, Any], video: dict[str, Any] | None = None, **job: Any) -> JobSpec:

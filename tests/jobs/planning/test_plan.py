@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from jobs.frames import Span, frames_of_latents
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan, reseeded
-from jobs.planning.planned import Plan
 from jobs.planning.seeds import derive_seed
 from tests.jobs.planning.plan_specs import extend, generate, only_video, spec_of
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
 
 
 @st.composite

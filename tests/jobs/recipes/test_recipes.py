@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -11,12 +11,14 @@ import yaml
 from jobs.errors import SpecError
 from jobs.loading.load import load_spec
 from jobs.planning.plan import make_plan
-from jobs.planning.planned import Plan
 from jobs.recipes import recipe as module
 from jobs.recipes.fill import fill_recipe
 from jobs.recipes.recipe import Recipe, find_recipe, recipes
 from jobs.tasks.digest import Fingerprint, digests
 from jobs.tasks.graph import build_graph
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "recipes"
 DISTILLED = "ltxv-13b-0.9.8-distilled"

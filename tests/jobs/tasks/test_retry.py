@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobs.errors import UsageError
 from jobs.planning.plan import make_plan, reseeded
-from jobs.planning.planned import Plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.retry import RetryState, Selection, parse_chunks, plan_retry
-from jobs.tasks.task import TaskGraph
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan
+    from jobs.tasks.task import TaskGraph
 
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 32, "overlap_frames": 16}}
 GENERATE = {"generate": {"prompt": "a", "num_frames": 33}}

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.base import Cluster
 from farm.events import WorkerGone
 from farm.state.job_state import DONE
 from tests.ray.kit.commands import farm, write_spec
 from tests.ray.kit.head import ray_head
 from tests.ray.kit.processes import alive, until
 from tests.ray.kit.specs import document, records, render
+
+if TYPE_CHECKING:
+    from cluster.base import Cluster
 
 TOPOLOGY = "mono=1,segment=1"
 TASK = "take0/00001/decode"

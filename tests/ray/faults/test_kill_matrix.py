@@ -9,16 +9,18 @@ every stage on a cluster that is made up, `tests/durability` a driver that is dr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ray.kit.head import Head
 from tests.ray.kit.kills import BOUNDARY, MID, STAGED, Cell, Job, strike, verify
-from tests.ray.kit.nodes import Nodes
 from tests.ray.kit.specs import COLOURS, WAYS, render_alone, tiny_chunks, tiny_document
+
+if TYPE_CHECKING:
+    from tests.ray.kit.head import Head
+    from tests.ray.kit.nodes import Nodes
 
 STAGES = ("encode", "sample", "upscale", "decode", "segment")
 HALVES = "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +14,11 @@ from farm.events import JobPlanned, TaskCommitted
 from jobs.store.documents import STATE
 from jobs.store.store import Store
 from tests.ray.kit.commands import committed, started, wait_for_commits, write_spec
-from tests.ray.kit.head import Head
 from tests.ray.kit.processes import alive, descendants, farm_workers, until
 from tests.ray.kit.specs import JOB, Rendered, document, render_alone
+
+if TYPE_CHECKING:
+    from tests.ray.kit.head import Head
 
 
 @pytest.fixture(scope="module")

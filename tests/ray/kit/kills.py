@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.ray.kit.commands import farm, started, write_spec
-from tests.ray.kit.nodes import Nodes
 from tests.ray.kit.processes import alive, state, until
 from tests.ray.kit.specs import records
+
+if TYPE_CHECKING:
+    from tests.ray.kit.nodes import Nodes
 
 MID, BOUNDARY = "mid", "boundary"
 LOG_NAMES = {"driver": "task_started", "worker": "worker_gone", "raylet": "worker_gone"}

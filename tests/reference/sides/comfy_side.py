@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from farm_side import Farm, conditioning_of
-from lightricks import Words
 from torch import Tensor
 
-from actors.engines.base import Arriving
 from actors.engines.comfyui.engine import ComfyEngine
 from actors.payload import Payload, to_torch
-from jobs.planning.params import SampleParams, UpscaleParams
 from jobs.spec.engine import EngineConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from lightricks import Words
+
+    from actors.engines.base import Arriving
+    from jobs.planning.params import SampleParams, UpscaleParams
 
 
 @dataclass

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from lightricks import Words
 from torch import Tensor
 
 from actors.engines.base import Arriving
@@ -21,6 +19,10 @@ from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
 from jobs.planning.params import GuideUse, PlannedGuider, SampleParams, Sampling, UpscaleParams
 from jobs.spec.engine import EngineConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from lightricks import Words
 
 CHANNELS = 128
 SEED = 11

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.loading.loaders import (  # fmt: skip
     ComfyModelFiles,
     load_audio_vae,
@@ -18,6 +17,9 @@ from actors.engines.comfyui.loading.text_encoders import load_text_encoder
 from actors.engines.comfyui.loading.tiny import TinyText, has_own_text
 from actors.engines.comfyui.text import ClipText, TextEncoder
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
 
 
 class Loaded:

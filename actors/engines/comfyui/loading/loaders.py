@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
 from actors.engines.comfyui.loading.completeness import require_whole_transformer, require_whole_vae
 from actors.engines.comfyui.loading.loras import add_lora
@@ -20,6 +19,7 @@ from jobs.file_digests import file_digest
 from jobs.weights.positions import counts_causally
 
 if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
     from jobs.spec.engine import EngineConfig
 
 MODEL_PREFIX = "model.diffusion_model."

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.engines.comfyui.loading.model_kind import is_audio_video
 from jobs.errors import CannotRun
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 
 PROJECTION_PREFIX = "text_embedding_projection."
 CONNECTOR = "_embeddings_connector."

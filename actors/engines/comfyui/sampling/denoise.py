@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Guide, Pair, add_guides
 from actors.engines.comfyui.sampling.patches import Efficiency, patched
 from actors.engines.schedule import truncated
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
 
 DEFAULT_SAMPLER = "euler_ancestral"
 

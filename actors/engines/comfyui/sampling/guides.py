@@ -6,12 +6,14 @@ Conditioning is ComfyUI's `[[tensor, options], ...]`; a pair is (positive, negat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from actors.engines.comfyui.core.nodes import Core
 from jobs.frames import SPATIAL, TEMPORAL
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
 
 Conditioning = list[Any]
 Pair = tuple[Conditioning, Conditioning]

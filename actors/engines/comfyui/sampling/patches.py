@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from actors.engines.comfyui.sampling.attention import AttentionMode, patch_attention
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger("ltx-farm")
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from actors.engines.comfyui.core.nodes import Core
-from actors.engines.comfyui.sampling.attention import AttentionMode
 from actors.engines.comfyui.sampling.denoise import Recipe
 from actors.engines.comfyui.sampling.patches import Efficiency
 from jobs.errors import InvalidInput
 from jobs.planning.params import LTX_VIDEO_PARAMS, PlannedGuider, SampleParams, UpscaleParams
+
+if TYPE_CHECKING:
+    from actors.engines.comfyui.core.nodes import Core
+    from actors.engines.comfyui.sampling.attention import AttentionMode
 
 
 def recipe_of(core: Core, params: SampleParams | UpscaleParams) -> Recipe:
@@ -29,7 +31,7 @@ def recipe_of(core: Core, params: SampleParams | UpscaleParams) -> Recipe:
         denoise=sampling.denoise,
         sampler=_sampler(core, sampling.sampler),
         sigmas=None if sampling.sigmas is None else torch.tensor(sampling.sigmas, dtype=torch.float32),
-        efficiency=Efficiency(cast(AttentionMode, params.attention_mode), params.ffn_chunks),
+        efficiency=Efficiency(cast("AttentionMode", params.attention_mode), params.ffn_chunks),
     )
 
 

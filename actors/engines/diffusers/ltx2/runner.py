@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from actors.engines.base import AUDIO, GIVEN, Arriving, when_landed
 from actors.engines.diffusers import kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
-from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.ltx2.denoise import Context, Pass, denoise
 from actors.engines.diffusers.ltx2.guider import Forward, Guider
 from actors.engines.diffusers.ltx2.loading import Denoising, Ltx2Loader
@@ -24,15 +22,20 @@ from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import bring_home
 from actors.payload import Payload, from_torch
 from jobs.frames import LATENT_CHANNELS, SPATIAL, frames_of
-from jobs.planning.params import (
-    DecodeParams,
-    EncodeAudio,
-    GuideUse,
-    SampleParams,
-    Sampling,
-    UpscaleParams,
-)
 from jobs.tasks.graph import resamples
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.engines.diffusers.files import ModelFiles
+    from jobs.planning.params import (
+        DecodeParams,
+        EncodeAudio,
+        GuideUse,
+        SampleParams,
+        Sampling,
+        UpscaleParams,
+    )
 
 SCHEDULE_TOKENS = 4096
 """LTX-2's schedule is that of a clip of so many tokens, whatever its size (ltx-core's `LTX2Scheduler`)."""

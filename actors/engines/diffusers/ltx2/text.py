@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from actors.engines.diffusers.ltx2.denoise import Context
-from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput, Problem, SpecError
 from jobs.places import shown
 from jobs.rules.files import pickled_weights
+
+if TYPE_CHECKING:
+    from actors.models.tiny_text import TinyTextEncoder
 
 GEMMA_TOKENS = 1024
 """Every prompt is padded on the left to as many, of which the connectors make registers."""

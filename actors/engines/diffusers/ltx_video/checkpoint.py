@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
-
 from actors.engines.diffusers.checkpoint import Checkpoint, Component
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.ltx_video.architecture import build_transformer, build_upsampler, build_vae
@@ -26,6 +24,7 @@ from jobs.weights.describe import transformer_prefix, vae_prefix
 from jobs.weights.header import Tensor, component_config
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
     from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actors.engines.base import Arriving, FreeLevel
 from actors.engines.diffusers import feedforward, kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
-from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.guidance import Pass, make_guidance
 from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
@@ -27,9 +24,15 @@ from actors.engines.transfer import DeviceFrames, bring_home, to_device
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput
 from jobs.frames import LATENT_CHANNELS, SPATIAL, frames_of
-from jobs.planning.params import DecodeParams, GuideUse, SampleParams, Sampling, UpscaleParams
 from jobs.tasks.graph import resamples
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.engines.base import Arriving, FreeLevel
+    from actors.engines.diffusers.files import ModelFiles
+    from jobs.planning.params import DecodeParams, GuideUse, SampleParams, Sampling, UpscaleParams
 
 log = logging.getLogger(__name__)
 

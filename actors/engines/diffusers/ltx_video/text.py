@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from actors.models.t5_words import T5_TOKENS
-from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput, Problem, SpecError
 from jobs.places import shown
 from jobs.rules.files import pickled_weights
+
+if TYPE_CHECKING:
+    from actors.models.tiny_text import TinyTextEncoder
 
 
 class PromptEncoder(Protocol):

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from actors.engines.base import Engine
 from actors.engines.make import make_engine
 from actors.payload import Payload
 from jobs.errors import InvalidInput, SpecError
@@ -32,6 +31,9 @@ from jobs.planning.params import (
 )
 from jobs.spec.engine import EngineConfig, Lora
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
 
 MakeBench = Callable[..., Any]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.engines.base import Engine
 from actors.engines.make import make_engine
-from actors.payload import Payload
 from jobs.planning.params import EncodeText
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 from tests.official.ltx2_files import write_small
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
+    from actors.payload import Payload
 
 
 @pytest.fixture(scope="session")

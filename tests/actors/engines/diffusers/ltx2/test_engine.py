@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from actors.engines.base import Engine
 from actors.engines.make import make_engine
 from actors.payload import Payload
 from actors.steps.sample import join
@@ -28,6 +27,9 @@ from jobs.planning.params import (
 )
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from actors.engines.base import Engine
 
 SIGMAS = (1.0, 0.725, 0.421875, 0.0)
 SAMPLING = Sampling(3, 1.0, "euler", SIGMAS, PlannedGuider(), 2.05, 0.95)
