@@ -122,7 +122,7 @@ def _way_out(case: Case) -> str:
     if case.films > 1:
         return "More films, or hard cuts inside them (every `generate` begins a new chain), use more GPUs."
     cut = "Each hard cut (a `generate`) splits the chain, and the pieces render at the same time."
-    free = "`upscale.guided: false` frees upscaling from its chain and gives up the guide across its seams. "
+    free = "`upscale.guided: false` frees upscaling from its chain and loses the guide across its seams. "
     return (free if case.guided else "") + cut
 
 

@@ -15,7 +15,7 @@ Answer = tuple[str, int, str, Future]
 """Worker, incarnation, which call, and its outcome."""
 
 Answers = SimpleQueue[Answer | None]
-"""None asks whoever waits to look around."""
+"""None lets the caller look around."""
 
 
 class Actor(Protocol):

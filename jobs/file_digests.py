@@ -155,7 +155,7 @@ def file_digest(path: str | Path) -> str:
 def digest_ahead(paths: Iterable[Path]) -> None:
     """Reads the files' digests in a thread of its own, while models are loaded from them.
 
-    What cannot be read is told by the `file_digest` that needs it.
+    A file that cannot be read raises in the `file_digest` that needs it.
     """
 
     def read() -> None:

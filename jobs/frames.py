@@ -95,7 +95,7 @@ class ChunkSpan:
 
     @property
     def sampled_frames(self) -> Span:
-        """Frames that the sampled clip shows, slot 0 standing for the last frame of its latent."""
+        """Frames that the sampled clip shows, slot 0 as the last frame of its latent."""
         start = self.stop - self.sampled
         return Span(TEMPORAL * start, frames_of(self.stop))
 
@@ -211,7 +211,7 @@ def informed(overlap: int) -> int:
 
 def takeover_weights(blend: int) -> tuple[float, ...]:
     """Weight of the re-sampled latent for each of `blend` latents: (i+1)/b. The last one, which is not
-    `informed`, gives way whole."""
+    `informed`, is replaced whole."""
     return tuple((i + 1) / blend for i in range(blend))
 
 

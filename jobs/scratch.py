@@ -1,7 +1,7 @@
 """Temporary folders that no process leaves behind for long.
 
 A process that is killed cannot clean up. Each folder therefore holds a file on which its process keeps a
-lock, and the system lets go of the lock when the process ends: what is not locked any more, `sweep` deletes.
+lock, and the system releases the lock when the process ends: what is not locked any more, `sweep` deletes.
 That holds across containers that share the folder, where a process id says nothing.
 """
 

@@ -65,7 +65,7 @@ class FakeEngine:
         return {"packages": {"numpy": np.__version__}, "files": {}}
 
     def begin(self, task: StageTask, attempt: int) -> None:
-        """Told by the worker before each task; failures that strike in mid-stage happen here."""
+        """The worker calls it before each task; failures that strike in mid-stage happen here."""
         self._faults = tuple(fault for fault in self._script if fault.strikes(task.id, attempt))
         strike(self._faults)
 

@@ -29,7 +29,7 @@ FLAC_BITS = 24
 CHANNELS = 2
 CHECKED_BYTES = 1 << 20
 MOST_DECODED_S = 1800.0
-"""Of a file's sound, so much is decoded while a spec is checked."""
+"""Seconds of a sound file that are decoded while a spec is checked."""
 HEADER_ROUNDING_S = 0.1
 """What encoders add to and take from a file's ends: a few frames of the codec."""
 SAME_ON_EVERY_CPU = ("-cpuflags", "0")

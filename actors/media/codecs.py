@@ -1,8 +1,8 @@
-"""Encoder settings: what ffmpeg is told for each codec so that equal frames give equal bytes on any machine.
+"""Encoder settings: ffmpeg's options for each codec, so that equal frames give equal bytes on any machine.
 
 Three things would make bytes differ and are fixed here. Thread counts are always given, because x264 and
 x265 write other bytes for other counts and otherwise ask the machine. x265's stream header lists the CPU's
-instruction sets and is left out; x264 is told to choose the same algorithms on every CPU. The RGB to YUV
+instruction sets and is left out; x264 has to choose the same algorithms on every CPU. The RGB to YUV
 conversion uses swscale's exact paths. There are no B-frames: every segment then starts and ends on its own
 first and last picture, needs no edit list, and decodes in display order.
 """

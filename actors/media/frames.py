@@ -31,7 +31,7 @@ CHECKED_SIDE = 32
 ONE_THREAD = ("-threads", "1")
 """Each of a decoder's threads holds frames of its own."""
 MOST_CHECKED_FRAMES, MOST_CHECKED_S = 1500, 5.0
-"""Of a source, so much is decoded while a spec is checked: a minute of 25 frames a second."""
+"""Frames of a source that are decoded while a spec is checked: a minute of 25 frames a second."""
 FINE_TICK_S = Fraction(1, 1_200_000)
 """Every usual rate has a whole number of these in a frame."""
 FINE_ENOUGH = Fraction(1, 2)

@@ -39,7 +39,7 @@ MAX_PIXELS = 36_000_000
 MAX_WEBP_PIXELS = 12_000_000
 """Pillow holds such an image in four copies."""
 MAX_VIDEO_PIXELS = 10_000_000
-"""Pixels of a frame, a little more than 4K: decoders hold up to seventeen."""
+"""Pixels of a frame, a little more than 4K: decoders keep as many as seventeen."""
 MOVIES = "mp4, mov, mkv, webm, avi, mpg, ts and others that hold their own data"
 REFUSED = re.compile(r"Format not on whitelist")
 

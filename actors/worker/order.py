@@ -1,4 +1,4 @@
-"""What a worker is, what it is told to do, and what it answers."""
+"""What a worker is, what it is ordered to do, and what it answers."""
 
 from __future__ import annotations
 

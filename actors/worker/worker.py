@@ -53,7 +53,7 @@ class _Step:
     short: bool
 
     def landed(self) -> tuple[Payload | Path, float, bool]:
-        """The result in host memory, the seconds it took, and `short`. Let go of the step: then nothing of it
+        """The result in host memory, the seconds it took, and `short`. Drop the step: then nothing of it
         is held on the device."""
         result = self.made.land() if isinstance(self.made, Arriving) else self.made
         return result, self.timer.seconds(), self.short

@@ -15,7 +15,7 @@ from jobs.errors import CannotRun
 
 POLL_S = 1.0
 QUIET = 9
-"""The log comes whole each time: between two requests passes so many times what the last one took."""
+"""The log comes whole each time: between two requests passes this many times what the last one took."""
 LOCAL_URL = "http://127.0.0.1:8265"
 RAY_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 PATIENCE_S = 120.0
@@ -133,7 +133,7 @@ class JobServer:
         return JobEnd(details["status"], details.get("driver_exit_code"), details.get("message") or "")
 
     def _ask(self, submission_id: str, what: str = "") -> Mapping[str, Any]:
-        """The server's answer; while there is none it is asked again, ever more seldom. Raises CannotRun."""
+        """The server's answer; without one it is asked again, less and less often. Raises CannotRun."""
         until, pause_s = time.monotonic() + PATIENCE_S, POLL_S
         while True:
             try:

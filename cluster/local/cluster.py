@@ -57,7 +57,7 @@ class LocalCluster:
 
     `seconds(worker, task)` is what a task takes; `start_s` passes until a process that has room runs, and
     `load_s` until it has loaded. `fates` decides what breaks. `listening` is whether the head takes
-    connections, `reach` the GPUs and CPUs that an autoscaler may bring; whoever made the cluster brings them.
+    connections, `reach` the GPUs and CPUs that an autoscaler may bring; the maker of the cluster brings them.
     """
 
     def __init__(

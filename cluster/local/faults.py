@@ -49,4 +49,4 @@ class Fates(Protocol):
     """Decides what breaks. Asked in the order of virtual time, so a seeded plan replays exactly."""
 
     def fate(self, worker: str, task: str, attempt: int, duration_s: float) -> Fate | None:
-        """What becomes of an attempt that would take so long; None when it succeeds."""
+        """What happens to an attempt of that duration; None when it succeeds."""

@@ -136,7 +136,7 @@ class LocalProcess:
             self._cluster.clock.after(noticed_s, partial(self._fail, ProcessLost(reason, kind)))
 
     def end(self) -> None:
-        """Give back what it held; nothing is told."""
+        """Give back what it held; nothing is reported."""
         if self.gone:
             return
         self.gone = True

@@ -2,7 +2,7 @@
 
 Nothing restarts them. A worker that dies is reported once, with the calls that died with it, and only
 `replace` makes its successor, under the next incarnation number; what an older incarnation still says is
-dropped. So whoever schedules knows at each moment which process a task belongs to.
+dropped. So the scheduler knows at each moment which process a task belongs to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PoolConfig:
 
     `gather_s`: how long workers that have a place wait for the others before they load: so a node that does
     not share the storage is found before anything is rendered, and a busy cluster starts with what it has.
-    `place_notice_s`: how long a wait for resources stays silent; it is told again each time it has doubled.
+    `place_notice_s`: how long a wait for resources stays silent; it is reported each time it has doubled.
     `load_deadline_s`: how long loading models may take. `ping_s`: how often idle workers give a sign.
     `job`: whose workers they are, for others that wait.
     """

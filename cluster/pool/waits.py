@@ -1,4 +1,4 @@
-"""What the user is told while workers wait for room in the cluster."""
+"""Notices to the user while workers wait for room in the cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_NAMED = 3
 
 
 class WaitNotices:
-    """One event for all workers without a process: after `first_s`, then ever more seldom."""
+    """One event for all workers without a process: after `first_s`, then less and less often."""
 
     def __init__(self, cluster: Cluster, job: str, first_s: float) -> None:
         self._cluster, self._job, self._first_s = cluster, job, first_s

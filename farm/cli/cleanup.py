@@ -51,7 +51,9 @@ def delete(
 def prune(
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="AGE", help="Whole jobs that ended so long ago: 12h, 30d, 4w."),
+        typer.Option(
+            "--older-than", metavar="AGE", help="Whole jobs that ended that long ago: 12h, 30d, 4w."
+        ),
     ] = None,
     results: Annotated[
         bool, typer.Option("--results", help="Results of jobs that are done and whose films all stand.")

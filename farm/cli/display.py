@@ -30,7 +30,8 @@ from farm.state.progress import STAGES, Progress, said_of, split_task
 from jobs.wording import amount, clock, one_line, printable
 
 BAR_CELLS = 24
-PLAIN_INTERVAL_S = 10.0
+PLAIN_INTERVAL_S = 8.0
+"""A line is due after it and comes with the next event: with tasks of two seconds every ten."""
 
 
 def bar(done: int, total: int, cells: int = BAR_CELLS) -> str:

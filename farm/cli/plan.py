@@ -27,11 +27,13 @@ MOST_GPUS = 4096
 
 GpusOption = Annotated[
     int | None,
-    typer.Option("--gpus", min=1, max=MOST_GPUS, help="Plan for so many GPUs; those of this machine."),
+    typer.Option("--gpus", min=1, max=MOST_GPUS, help="GPUs to plan for; those of this machine."),
 ]
 CpusOption = Annotated[
     int | None,
-    typer.Option("--cpus", min=1, help="CPUs for segments; those of this machine, with --gpus all it takes."),
+    typer.Option(
+        "--cpus", min=1, help="CPUs for segments; those of this machine, with --gpus as many as needed."
+    ),
 ]
 DeviceOption = Annotated[
     str | None,

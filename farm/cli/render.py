@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jobs.store.store import Store
     from jobs.tasks.task import Stage
 
-"""Whoever stopped the driver wants it gone at once."""
+"""A user who stops the driver wants it to end immediately."""
 
 
 SerialOption = Annotated[bool, typer.Option("--serial", help="One process, no Ray: the reference.")]
@@ -125,7 +125,7 @@ def _result(finished: JobFinished, runs: str) -> RenderResult:
 
 
 def _write_report(store: Store) -> str:
-    """The report's address; what keeps it from being written is told, and does not undo a finished render."""
+    """The report's address; an error on the way is reported, and does not undo a finished render."""
     from farm.report.write import write_report
     from jobs.errors import FarmError
 

@@ -1,4 +1,4 @@
-"""`farm retry`: render chosen chunks again, after saying what hangs on them."""
+"""`farm retry`: render chosen chunks again, after saying what depends on them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _require_choice(everything: bool, chosen: bool) -> None:
         return
     rule = "--videos, --chunks or --state, or --all for the whole job"
     value = "--all beside a choice" if everything else "nothing chosen"
-    raise UsageError([Problem("farm retry", value, rule, "say which; --dry-run shows what hangs on it")])
+    raise UsageError([Problem("farm retry", value, rule, "say which; --dry-run shows what depends on it")])
 
 
 def _state(name: str | None) -> RetryState | None:

@@ -1,4 +1,4 @@
-"""A command line that does not parse, told like every other mistake: place, value, rule, remedy."""
+"""A command line that does not parse, reported like every other mistake: place, value, rule, remedy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How long a stage task is expected to take: rates per model and device, corrected by what was measured.
 
 The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
-of output; that of segments is one CPU core's. Larger models, told from their files, take as much longer as
+of output; that of segments is one CPU core's. Larger models, known by their files, take as much longer as
 was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
 expected time, by engine, model, device, stage and size; a size never seen takes the ratio of its stage, a
 stage never seen that of its device.
@@ -45,7 +45,7 @@ BUNDLED_ON_CPU: Mapping[str, float] = {
 
 FOLDER, FILE = "durations", "durations.json"
 MOST_COUNTED = 50
-"""Measurements that one mean remembers: a newer one never weighs less than one in so many."""
+"""Measurements that one mean remembers: a new one has at least the weight of one of them."""
 
 
 def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
@@ -116,14 +116,14 @@ class Durations:
         )
 
     def observe(self, place: Hardware, task: StageTask, times: TaskTimes) -> None:
-        """A task of the job took so long there."""
+        """A task of the job took `times` there."""
         if self.observe_step(place, task, times.step_s):
             where = place.key(task.stage)
             self._add(f"{where}|{task.stage}|read", times.read_s)
             self._add(f"{where}|{task.stage}|commit", times.commit_s)
 
     def observe_step(self, place: Hardware, task: StageTask, step_s: float) -> bool:
-        """The stage step of such a task took so long there; False where that tells nothing."""
+        """The stage step of such a task took `step_s` seconds; False where that says nothing."""
         usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
         if usual_s <= 0 or step_s < 0:
             return False
@@ -132,7 +132,7 @@ class Durations:
         return True
 
     def observe_latency(self, seconds: float) -> None:
-        """A message to a worker and its answer took so long, the work itself not counted."""
+        """A message to a worker and its answer took `seconds`, the work itself not counted."""
         self._add("latency", max(0.0, seconds))
 
     def knows(self, place: Hardware, task: StageTask) -> bool:

@@ -1,4 +1,4 @@
-"""Which of the measured models a job's diffusion model is like, told from the header of its file."""
+"""Which of the measured models a job's diffusion model is like, from the header of its file."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class RenderLoop:
             yield from self._mend()
 
     def _mend(self) -> Iterator[Event]:
-        """A film that met a damaged segment: those alone are made again, by whoever still lives."""
+        """A film that met a damaged segment: those alone are made again, by a worker that still lives."""
         dispatch = self.dispatch
         if dispatch.ending is None or dispatch.ending[0] not in COMPUTED:
             return

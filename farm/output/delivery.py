@@ -168,7 +168,7 @@ class Delivery:
         return FilmState(video.name, address, facts[0].sha256, facts[0].frames, video.frame_rate, key)
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
-        """Nothing hangs on a preview: one that cannot be written is tried again with the next segments."""
+        """Nothing depends on a preview: one that cannot be written is tried again with the next segments."""
         assert reel.preview is not None and reel.screen is not None
         started = time.monotonic()
         try:

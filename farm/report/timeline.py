@@ -138,7 +138,7 @@ class _Reader:
         self._read(Logged(logged.at_s - self.skipped_s, event))
 
     def close(self) -> None:
-        """Whoever is idle at the end has been so since its last task."""
+        """A worker that is idle at the end has been idle since its last task."""
         stop_s = self.timeline.span[1]
         for worker in self.timeline.workers:
             since_s = self.idle_since.get(worker)

@@ -80,7 +80,7 @@ class Board:
         """Takes the task off its worker: the worker, the task, and how long it ran (0 if it never came to
         run).
 
-        None for a message about a superseded attempt, or whose end was told before.
+        None for a message about a superseded attempt, or one whose end was reported before.
         """
         worker, task = self.roster.by_id.get(worker_id), self.graph.number.get(task_id, -1)
         key = (task, attempt)

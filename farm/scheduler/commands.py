@@ -22,7 +22,7 @@ class Assign:
 
     `attempt` grows with every assignment of the task; messages about it carry it back. `ladder` names the
     measures against running out of memory that this attempt must apply, mildest first (see `jobs.failures`);
-    empty as a rule.
+    usually empty.
     """
 
     task: str

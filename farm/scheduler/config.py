@@ -54,7 +54,7 @@ class SchedulerConfig:
     the payloads that are made and not yet delivered; None allows `payloads_per_worker` chunks' worth for each
     worker. A worker may hold `depth` tasks, the one it runs included, while that is of a stage behind sample
     or a sample that is nearly done: `lead` of its usual duration are left, at most `lead_s`, and what its
-    result takes to be written and told. `swap_s` gives the seconds that loading a model costs on workers that
+    result takes to be written and sent. `swap_s` gives the seconds that loading a model costs on workers that
     cannot hold all of theirs; empty where all fit.
     """
 

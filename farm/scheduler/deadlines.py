@@ -34,7 +34,7 @@ class StageDeadlines:
         return (self.ratio[stage] or 1.0) * expected_s
 
     def allowance_s(self, stage: int, expected_s: float, hangs: int) -> float:
-        """Seconds from the start of a task to its deadline, after so many hangs of the same task."""
+        """Seconds from the start of a task to its deadline, after `hangs` hangs of the same task."""
         fixed_s = self.config.fixed_s.get(STAGES[stage])
         if fixed_s is not None:
             return fixed_s

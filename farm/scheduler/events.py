@@ -1,4 +1,4 @@
-"""What the scheduler is told. Each executor (driver, simulator) turns what it sees into these values.
+"""What the scheduler reacts to. Each executor (driver, simulator) turns what it sees into these values.
 
 `worker` and `task` are ids, `attempt` is the number that the matching `Assign` carried: a message with any
 other number is from a retired worker, and changes nothing. Messages may come late, twice or out of

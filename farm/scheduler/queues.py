@@ -88,7 +88,7 @@ class Queues:
         self.gated = [Pile(self.where, GATED) for _ in STAGES]
 
     def widen(self, chains: int) -> None:
-        """So many chains can be worked on at once. Rare: batches only ever double."""
+        """Note that this many chains can be worked on at the same time. Rare: batches only ever double."""
         if chains <= self.breadth:
             return
         while self.breadth < chains:

@@ -13,7 +13,7 @@ class Why(StrEnum):
     """Codes; the value is the sentence, with the numbers' places."""
 
     # Assign
-    CRITICAL = "the longest remaining path: {0:.1f} s hang on it, and all workers are busy for {1:.1f} s more"
+    CRITICAL = "the longest remaining path: {0:.1f} s follow it, and all workers are busy for {1:.1f} s more"
     DOWNSTREAM = "{0} is furthest downstream; the longest path has {1:.1f} s to spare"
     LEFTOVER = "nothing but {0} is ready that this worker can do"
     RESIDENT = "the worker holds {0}; loading it elsewhere costs {1:.1f} s"

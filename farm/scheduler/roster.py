@@ -110,7 +110,7 @@ class Roster:
         return group
 
     def set_status(self, worker: Worker, status: Status) -> None:
-        """Changes the status and every count that hangs on it."""
+        """Changes the status and every count that depends on it."""
         for stage in worker.group.stages:
             self.up[stage] += (status == Status.UP) - (worker.status == Status.UP)
             self.hosts[stage] += (status != Status.RETIRED) - (worker.status != Status.RETIRED)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXTENDS = 5
 REACH_FRAMES = 8
-"""A seam is felt so many frames before and after its cross-fade."""
+"""Frames before and after a cross-fade that count as its seam."""
 
 
 @dataclass(frozen=True)

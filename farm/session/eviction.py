@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobs.store.store import Store
 
 AT_ONCE = 4
-"""Artifacts on their way out: so many keep up with a farm that commits a dozen chunks a second."""
+"""Deletions at the same time: enough to keep up with a farm that commits a dozen chunks a second."""
 
 
 class Evictions:

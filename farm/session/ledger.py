@@ -69,12 +69,12 @@ class Ledger:
         return family if before is None else ()
 
     def forget(self, task: str) -> None:
-        """Lets go of the commit of a task and its duplicates."""
+        """Forgets the commit of a task and its duplicates."""
         for duplicate in self.duplicates.family(task):
             self.commits.pop(duplicate, None)
 
     def forget_artifact(self, digest: str) -> list[str]:
-        """Lets go of an artifact; the tasks whose commit it was."""
+        """Forgets an artifact; the tasks whose commit it was."""
         lost = [task for task, commit in self.commits.items() if commit.digest == digest]
         for task in lost:
             del self.commits[task]
@@ -85,7 +85,7 @@ class Ledger:
         self.todo = self.duplicates.without(to_remake(self.graph, tasks, self.commits))
 
     def retire(self, task: str) -> list[Commit]:
-        """Lets go of decoded frames that the task shows, or is, once every segment that shows them is
+        """Forgets decoded frames that the task shows, or is, once every segment that shows them is
         committed: their commits."""
         first = self.duplicates.first.get(task, task)
         retired = []

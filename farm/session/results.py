@@ -85,7 +85,7 @@ class Results:
         self._ledger.forget(task)
 
     def _retire(self, task: str) -> None:
-        """Gives up decoded frames once every segment that shows them is committed."""
+        """Evicts decoded frames once every segment that shows them is committed."""
         if not self._keep_frames:
             for commit in self._ledger.retire(task):
                 self._evictions.add(commit)

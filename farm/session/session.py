@@ -73,7 +73,7 @@ class JobSession:
             keep_frames=self.plan.run.keep == "all",
         )
         self.requested_end: tuple[str, str] | None = None
-        """Outcome and reason of a request that the driver before this one did not live to heed."""
+        """Outcome and reason of a request that the driver before this one ended before it could act on."""
         self._resumed = Resumed(None, begun, "", as_it_was=False)
 
     def __enter__(self) -> JobSession:
@@ -199,7 +199,7 @@ class JobSession:
 
     def mend(self) -> Iterator[Event]:
         """Call when all is computed: waits for the films. Where one met a damaged segment, the ledger lists
-        what makes it again, and nothing else; `complete` as a rule."""
+        what makes it again, and nothing else; usually `complete`."""
         self._films.wait()
         yield from self.delivered()
         if self._films.damaged:

@@ -78,7 +78,7 @@ class StateFile:
             self._take_back(ANSWERED.get(outcome, ()))
 
     def take_back_requests(self) -> None:
-        """Whoever takes the job up has heeded all that was asked."""
+        """The driver that takes the job over has acted on every request."""
         for request in UserRequest:
             self._store.clear_request(request)
 

@@ -97,7 +97,7 @@ RESIDENT = {
 
 
 def films(count: int, film: SimulatedFilm) -> list[SimulatedFilm]:
-    """So many equal films, numbered."""
+    """`count` equal films, numbered."""
     return [replace(film, name=f"{film.name}{number}") for number in range(count)]
 
 

@@ -126,7 +126,7 @@ def _short(value: Any) -> str:
 
 def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     """How the software that a worker reports differs from what a job's digests stand for, `engine` being the
-    job's fingerprint; empty as a rule. A worker that hosts no models reports no engine."""
+    job's fingerprint; usually empty. A worker that hosts no models reports no engine."""
     wanted = {**media_fingerprint(), **engine}
     own = {**report.get("media", {}), **report["fingerprint"]}
     keys = [key for key in wanted if key in own and own[key] != wanted[key]]

@@ -1,7 +1,7 @@
 """What a user asked of a job before this driver took it up.
 
 A driver that acts on a request takes it back with the outcome that it writes. One that stands beside an
-unfinished job was made of a driver that died before it could act: the next one has to heed it, else whatever
+unfinished job was made of a driver that died before it could act: the next one acts on it, else whatever
 starts a dead driver again would undo it. Beside a job that has ended, it came too late.
 """
 

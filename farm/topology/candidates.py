@@ -55,7 +55,7 @@ class Footprint:
 class Needs:
     """What a job asks of a topology: seconds of work by stage, and whether encode must live with sample.
 
-    It does as a rule; where not all models fit on one device, encode may join any pool or have its own. A
+    It usually does; where not all models fit on one device, encode may join any pool or have its own. A
     text encoder beside the transformer would take the room that lets sample and upscale share their workers.
     """
 

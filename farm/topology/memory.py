@@ -137,7 +137,7 @@ def _decode_gib(params: DecodeParams, tiling: Tiles | None) -> float:
 
 
 def sizes_known(engine: EngineConfig) -> bool:
-    """Whether the engine has models that may not fit, and the size of each can be told."""
+    """Whether the engine has models that may not fit, and the size of each is known."""
     return _has_models(engine) and not unknown_sizes(engine)
 
 

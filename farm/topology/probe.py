@@ -25,7 +25,7 @@ PROBED = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 
 MOST_TASKS = 24
 LEAST_SHARE = 2
-"""A probe of more than one in so many of a job's tasks would do the job rather than tell of it."""
+"""A probe takes at most one in this many of a job's tasks: more would do the job rather than measure it."""
 
 WAIT_S = 1.0
 

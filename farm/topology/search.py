@@ -29,7 +29,7 @@ _HARDLY = 1.001
 """A candidate that could be faster by no more than this is not simulated."""
 
 _WORTH_HALF = 1.02
-"""A makespan so much longer is taken where half the GPUs or fewer reach it."""
+"""A makespan longer by this factor is taken where half the GPUs or fewer reach it."""
 
 _LAST_TRIES = 2
 """Smaller topologies that are simulated even where the search has used up its events."""
@@ -128,8 +128,8 @@ class _Search:
         return self._within(best.makespan_s * _WORTH_HALF, lean.topology.gpus / 2) or lean
 
     def _within(self, allowed_s: float, most_gpus: float) -> Candidate | None:
-        """The fastest of the candidates with the fewest GPUs, at most so many, that take no longer than
-        that."""
+        """The fastest of the candidates with the fewest GPUs, at most `most_gpus`, that take no
+        longer than `allowed_s`."""
         near = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
         # In the order of their finding: a set of topologies has another one in every process.
         smaller = dict.fromkeys(each for c in near for each in self._smaller(c.topology, allowed_s))
@@ -167,7 +167,7 @@ class _Search:
         return topology
 
     def _allows(self, topology: Topology, at: int, allowed_s: float, count: int) -> bool:
-        """Whether the bound allows that makespan with so many workers in one pool; more never take longer."""
+        """Whether the bound allows that makespan with `count` workers in one pool; more never take longer."""
         return self.facts.bound(_with_count(topology, at, count)).seconds <= allowed_s
 
     def _staffed(self, topology: Topology) -> Topology:

@@ -27,10 +27,10 @@ _LAST = 2
 """Chunks that a GPU ends with: the last, and the one whose decode was kept to follow it."""
 
 _LAG = 0.02
-"""Of the time that the GPUs take: so much later those may be encoded."""
+"""The share of the GPUs' time by which segments may end later."""
 
 _BINDS, _BINDS_S = 1.05, 10.0
-"""Segments that take so many times as long as all the rest, and so many seconds more, are worth a word."""
+"""Factor and seconds by which segments must take longer than all the rest to be mentioned."""
 
 
 def topology_for(text: str, machine: Machine, facts: JobFacts) -> Topology:
@@ -53,7 +53,7 @@ def staffed(topology: Topology, machine: Machine, facts: JobFacts) -> Topology:
 
 def workers_needed(topology: Topology, facts: JobFacts) -> int:
     """How many segment workers keep up with the GPUs: the work over the time that all else takes, and some to
-    spare; where that time is short, so many that what all GPUs end with is encoded soon after."""
+    spare; where that time is short, enough that what all GPUs end with is encoded soon after."""
     segments = facts.stages.get(Stage.SEGMENT)
     if segments is None or not segments.work_s:
         return 1
@@ -77,7 +77,7 @@ def workers_carried(topology: Topology, machine: Machine) -> float:
 
 
 def bottleneck(topology: Topology, machine: Machine, facts: JobFacts, others: Iterable[Topology] = ()) -> str:
-    """What to tell the user where GPUs wait for segments, and the way out; empty as a rule.
+    """What to tell the user where GPUs wait for segments, and the way out; usually empty.
 
     `others` are topologies that `auto` compared: where segments bind it takes no more GPUs than they keep
     busy, and the fastest of the others shows what the GPUs could do.

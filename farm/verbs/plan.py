@@ -207,7 +207,7 @@ def _machine(request: PlanRequest) -> Machine:
 
 
 def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple[str, ...]:
-    """What is said where segments would hold up the GPUs."""
+    """What is said where the GPUs would wait for segments."""
     if found is None:
         return ()
     compared = [each.topology for each in found.simulated]

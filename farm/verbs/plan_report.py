@@ -22,7 +22,7 @@ MOST_OPTIONS = 8
 
 
 NEARLY = 1.05
-"""Makespans so much longer are worth a mention when they save GPU-hours."""
+"""By how much a makespan may be longer and still be mentioned, where it saves GPU-hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ def _state_of(run: JobDocuments, name: str, held: Sequence[Held]) -> tuple[TaskS
         return TaskState.FAILED, f"quarantined, {failed[name].kind}: {why}", ()
     if run.driver.driver is Driver.RUNNING and held:
         return TaskState.RUNNING, _in_work(name, held), ()
-    return _held_up(run, name, set(failed))
+    return _blocked_by(run, name, set(failed))
 
 
 def _in_work(name: str, held: Sequence[Held]) -> str:
@@ -234,7 +234,7 @@ def _in_work(name: str, held: Sequence[Held]) -> str:
     return f"handed to {own[0].worker}, behind {ahead}"
 
 
-def _held_up(run: JobDocuments, name: str, failed: set[str]) -> tuple[TaskState, str, tuple[str, ...]]:
+def _blocked_by(run: JobDocuments, name: str, failed: set[str]) -> tuple[TaskState, str, tuple[str, ...]]:
     blockers = tuple(task for task in _ancestors(run, name) if task in failed)
     if blockers:
         return TaskState.BLOCKED, f"it needs what is quarantined: {', '.join(blockers[:5])}", blockers

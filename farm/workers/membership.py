@@ -50,13 +50,13 @@ class Membership:
         return [worker for worker in self.ready if worker in candidates]
 
     def introduced(self, worker: str) -> events.WorkerLoaded:
-        """The worker as the scheduler is told of it."""
+        """The worker as the scheduler knows it."""
         return events.WorkerLoaded(
             worker, self.workforce.stages[worker], self.ready[worker].placement.node_id
         )
 
     def difference(self, worker: str) -> str:
-        """How this worker's software differs from what the job's digests stand for; empty as a rule."""
+        """How this worker's software differs from what the job's digests stand for; usually empty."""
         return difference(self.ready[worker].report, self.session.engine)
 
     def leave_out(self, worker: str, why: str) -> None:

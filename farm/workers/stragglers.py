@@ -9,7 +9,7 @@ from statistics import median
 from jobs.tasks.task import Stage
 
 SLOW = 1.5
-"""From here on a worker is told of: equal cards differ by a few percent."""
+"""The ratio from which a worker is reported: equal cards differ by a few percent."""
 ENOUGH = 3
 """Tasks of a stage, the first one not counted: it compiles kernels."""
 LEAST_S = 0.2

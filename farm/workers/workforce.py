@@ -1,4 +1,4 @@
-"""The workers of a render: from a topology to what each asks of the cluster, and what it is told to be."""
+"""The workers of a render: from a topology to what each asks of the cluster, and how it is configured."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _name(pool: Pool) -> str:
 
 
 def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequest, Placement], Any]:
-    """What a placed worker is told: its stages, its device, the job's store and thread counts."""
+    """The configuration of a placed worker: its stages, its device, the job's store and thread counts."""
     from actors.worker.order import WorkerConfig
 
     run = session.plan.run

@@ -1,4 +1,4 @@
-"""What becomes of sources, sounds and images that nobody asked for in so many words: said before the render.
+"""What happens to sources, sounds and images without being asked for: said before the render.
 
 Each line names the file, what happens to it, and what to write to have it otherwise.
 """

@@ -1,4 +1,4 @@
-"""What planning must know about files and models, measured by whoever loads the spec: plans do no I/O."""
+"""What planning must know about files and models, measured when the spec is loaded: plans do no I/O."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class UpscaleParams:
     """One chunk's 2x upscale and re-sampling; `width` and `height` are those before it.
 
     `trusted` of the 2x chain's last `span.overlap` latents guide the re-sampling and count in the blend; what
-    is left of them gives way to it. `guides` stand where they stood in the first pass.
+    is left of them makes room for it. `guides` stand where they stood in the first pass.
     """
 
     width: int

@@ -51,7 +51,7 @@ class VideoRow:
 
 @dataclass(frozen=True, slots=True)
 class PassRow:
-    """One way in which chunks are denoised, in numbers; `chunks` are so many. `name` is that of the stage,
+    """One way in which chunks are denoised, in numbers; `chunks` counts them. `name` is that of the stage,
     `sigmas` is None where they follow from `steps` and the size of the clip."""
 
     name: str

@@ -133,7 +133,7 @@ class Generate(Settings):
     last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
     shot: Name | None = Field(
         None,
-        description="Name of the shot. Its seeds hang on it, so they stay while you edit the prompt. "
+        description="Name of the shot. Its seeds depend on it, so they stay while you edit the prompt. "
         "Left out: the prompt itself names the shot.",
     )
 

@@ -102,7 +102,7 @@ class Backend(Protocol):
     def stat(self, key: str) -> Entry | None: ...
 
     def leftovers(self, older_s: float) -> list[str]:
-        """Temporary files of writers that were killed: those that were last written so long before the newest
+        """Temporary files of writers that were killed: those that were last written long before the newest
         file that is there."""
         ...
 

@@ -23,7 +23,7 @@ from jobs.store.process import alive, this_process
 
 BEAT_S = 5.0
 STALE_S = 60.0
-_LET_GO: set[str] = set()
+_RELEASED: set[str] = set()
 """Tokens of locks whose release could not be written."""
 
 
@@ -74,7 +74,7 @@ class JobLock:
         found = read_holder(self.backend)
         if found is not None:
             generation = found.generation + 1
-            if not found.released and found.token not in _LET_GO:
+            if not found.released and found.token not in _RELEASED:
                 yield from self._require_dead(found)
         mine = self._claim(generation)
         created = self._create(mine)
@@ -98,11 +98,11 @@ class JobLock:
             return self.backend.create(lock_key(mine.generation), encode_holder(mine))
         except StorageProblem:
             # It may stand there all the same, and must not keep this process from its next try.
-            _LET_GO.add(mine.token)
+            _RELEASED.add(mine.token)
             raise
 
     def release(self) -> None:
-        """Let go; the file stays and says so. Nothing happens where the lock was lost or not held.
+        """Release the lock; the file stays and says so. Nothing happens where the lock was lost or not held.
 
         Never raises: where the medium refuses, this process remembers, and others see that it has ended.
         """
@@ -117,10 +117,10 @@ class JobLock:
                     lock_key(holder.generation), encode_holder(replace(holder, released=True))
                 )
             except StorageProblem:
-                _LET_GO.add(holder.token)
+                _RELEASED.add(holder.token)
 
     def remove(self) -> None:
-        """Let go and leave no lock behind, where the whole job is deleted. Raises JobBusy, StorageProblem."""
+        """Release the lock and delete its file, with the whole job. Raises JobBusy, StorageProblem."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,4 +1,4 @@
-"""A backend whose every refusal is told in the words of the failure table."""
+"""A backend whose errors are worded as in the failure table."""
 
 from __future__ import annotations
 

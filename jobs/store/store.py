@@ -247,7 +247,7 @@ class Store(Documents):
         once the damage is void, before anything is handed out. Returns how many.
 
         A worker of an earlier driver that commits such a file all the same has a record without an artifact,
-        which gives way to the next attempt's.
+        which the next attempt's replaces.
         """
         self.backend.delete(SUSPECTS_FORM.name)
         stale = self.backend.leftovers(LEFTOVER_S)

@@ -76,7 +76,7 @@ def _needs_first(tasks: dict[str, StageTask]) -> dict[str, StageTask]:
 
 
 def link(tasks: Mapping[str, StageTask]) -> TaskGraph:
-    """The graph of these tasks, each standing behind its needs."""
+    """The graph of these tasks, each after its needs."""
     dependents: dict[str, list[str]] = {task: [] for task in tasks}
     for task in tasks.values():
         for name in dict.fromkeys(need.task for need in task.needs):

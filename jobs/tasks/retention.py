@@ -1,4 +1,4 @@
-"""What a run directory keeps, what it gives up, and how large it grows. Pure.
+"""What a run directory keeps, what it evicts, and how large it grows. Pure.
 
 Latents and segments are kept; decoded frames, by far the largest, only until every segment that shows them is
 committed. `run.keep: all` keeps them too.

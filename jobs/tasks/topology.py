@@ -29,8 +29,8 @@ _REMEDY = "write for example `mono`, `sample=2,upscale=1,decode=1` or `sample=3,
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is there to be arranged. `segment_workers` are those of a topology that names none, before anybody
-    asked what the job needs."""
+    """What there is to make workers of. `segment_workers` are those of a topology that names none, before
+    it is known what the job needs."""
 
     gpus: float
     segment_workers: int = 1

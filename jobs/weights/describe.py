@@ -36,7 +36,7 @@ VERSION = re.compile(r"(?<![\d.])(0\.9(?:\.\d)?|2\.\d)(?![\d])")
 @dataclass(frozen=True)
 class Description:
     """`version` is `0.9.0` to `0.9.8` or `2.0` and later; where neither metadata nor name say it, the first
-    one with this layout; empty for what cannot be told. `numbers` are the number types of the transformer, or
+    one with this layout; empty where that is unknown. `numbers` are the number types of the transformer, or
     of the whole file where it has none.
     """
 
@@ -154,7 +154,7 @@ def _size(family: Family, transformer: Mapping[str, Tensor]) -> Literal["2b", "1
 
 
 def _variant(weights: Weights, name: str, transformer: bool) -> Variant:
-    """Distilled files list the only noise levels that they know; those that do not are told by their name."""
+    """Distilled files list the only noise levels that they know; the others are known by their name."""
     if not transformer:
         return ""
     listed = weights.config.get("allowed_inference_steps") or ()

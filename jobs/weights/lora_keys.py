@@ -124,7 +124,7 @@ class LoraFit:
 
     @property
     def fault(self) -> str:
-        """Why the file cannot be used, as a rule it breaks; empty where it can."""
+        """The rule that the file breaks; empty where it can be used."""
         if self.misshapen:
             return self.misshapen
         total = len(self.unmatched) + len(self.for_text) + sum(len(patch.keys) for patch in self.patches)

@@ -10,7 +10,7 @@ from jobs.errors import MissingCoreApi
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A node, by its id, or a dotted function, as this project calls it: so many values by position, then
+    """A node, by its id, or a dotted function, as this project calls it: how many values by position, then
     these inputs by name."""
 
     name: str

@@ -123,7 +123,7 @@ def resolve(model: Any, mode: AttentionMode, tokens: int) -> Kernel:
 
 
 def choice(shape: ShapeClass) -> AttentionChoice:
-    """The faster kernel for a shape class: measured once per process, told in the log, remembered."""
+    """The faster kernel for a shape class: measured once per process, logged, remembered."""
     if shape not in _choices:
         _choices[shape] = _choose(shape)
         log.info("attention auto: %s on %s (%s)", _choices[shape].kernel, shape, _choices[shape].reason)

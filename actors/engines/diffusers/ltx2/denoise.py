@@ -44,7 +44,7 @@ class Context:
 class Transformer:
     """The transformer with the traits of its version.
 
-    `clean_frozen_sound`: 2.5 is told that given sound is clean; 2.0 and 2.3 hear of the picture's noise level
+    `clean_frozen_sound`: 2.5 takes given sound as clean; 2.0 and 2.3 take it at the picture's noise level
     (`denoise_video_only` of ltx-pipelines 1.0.0).
     """
 

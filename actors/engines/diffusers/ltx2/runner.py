@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
 
 SCHEDULE_TOKENS = 4096
-"""LTX-2's schedule is that of a clip of so many tokens, whatever its size (ltx-core's `LTX2Scheduler`)."""
+"""LTX-2's schedule is that of a clip of this many tokens, at every size (ltx-core's `LTX2Scheduler`)."""
 
 
 class Ltx2Runner(Runner):
