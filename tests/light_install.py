@@ -38,6 +38,7 @@ def answers(folder: Path, *commands: tuple[str, ...], **changes: str) -> list[tu
         env=environment,
         capture_output=True,
         text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     told: list[Any] = json.loads(done.stdout)

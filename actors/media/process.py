@@ -71,7 +71,8 @@ def run(command: list[str], call: Call, feed: Iterable[memoryview | bytes] = ())
     memory to start it, else StageBug.
     """
     with _started(command, call) as (process, messages):
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
             _widen(pipe)
             for piece in feed:
@@ -100,7 +101,8 @@ def read_blocks(command: list[str], call: Call, block_bytes: int) -> Iterator[by
     Stops ffmpeg when the reader stops early. Raises as `run`.
     """
     with _started(command, call) as (process, messages):
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         process.stdin.close()
         _widen(process.stdout)
         while True:

@@ -60,7 +60,9 @@ def generate(inputs: Inputs) -> Outputs:
         start = empty_clip(core, inputs["width"], inputs["height"], whole)
         track = _track(core, inputs, Span(0, frames))
         guides = _image_guides(core, inputs, start)
-        clip = sample_clip(core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides, track)
+        clip = sample_clip(
+            core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides=guides, track=track
+        )
         if inputs["upscale"]:
             free_vram()
             clip = _second_pass(core, inputs, clip, _made_anew(clip, track))
@@ -81,7 +83,9 @@ def extend(inputs: Inputs) -> Outputs:
         ]
         kept = None if sound is None else Kept(sound, frames_of(span.overlap))
         track = _track(core, inputs, span.sampled_frames, kept)
-        clip = sample_clip(core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides, track)
+        clip = sample_clip(
+            core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides=guides, track=track
+        )
         video = join(chain, clip.video, span.overlap)
         heard = _whole_sound(core, inputs, kept, clip.audio, frames_of(span.stop))
         if inputs["upscale"]:
@@ -184,7 +188,7 @@ def _resampled(
     """Window number `index` denoised from `start`; equal noise in every window would show as a pattern."""
     recipe = _upscale_recipe(inputs)
     recipe = replace(recipe, seed=(recipe.seed + index) % MAX_SEED)
-    return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides, track)
+    return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides=guides, track=track)
 
 
 def _pair(inputs: Inputs) -> Pair:

@@ -169,7 +169,8 @@ class Delivery:
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
         """Nothing depends on a preview: one that cannot be written is tried again with the next segments."""
-        assert reel.preview is not None and reel.screen is not None
+        assert reel.preview is not None
+        assert reel.screen is not None
         started = time.monotonic()
         try:
             shown = [*reel.shown, *(self.store.local(commit, reel.copies) for commit in fresh)]

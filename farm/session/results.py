@@ -29,6 +29,7 @@ class Results:
         films: Films,
         evictions: Evictions,
         record: Callable[[Any], Any],
+        *,
         keep_frames: bool,
     ) -> None:
         self._store, self._ledger, self._state = store, ledger, state

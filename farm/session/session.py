@@ -191,8 +191,8 @@ class JobSession:
             yield self.record(self._notices.pop(0))
         for film, preview in self._films.finished():
             if not preview:
-                film = replace(film, exact=self.ledger.is_exact_film(film.name))
-                self._state.now = self._state.now.with_film(film, [video.name for video in self.plan.videos])
+                exact = replace(film, exact=self.ledger.is_exact_film(film.name))
+                self._state.now = self._state.now.with_film(exact, [video.name for video in self.plan.videos])
             yield self.record(
                 FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
             )

@@ -122,7 +122,7 @@ class _Builder:
         inherited: dict[str, Any] = {}
         index += 1
         while self.events[index].kind is not EventKind.END:
-            event, index = self._resolved(index), index
+            event = self._resolved(index)
             if event.kind is EventKind.MERGE:
                 merged, index = self._merged(index + 1, at, depth)
                 inherited |= merged

@@ -194,7 +194,9 @@ class _ChunkTasks:
 
     def _audio_need(self) -> Need:
         chunk, audio = self.chunk, self.video.audio
-        assert chunk.audio is not None and audio is not None and audio.path is not None
+        assert chunk.audio is not None
+        assert audio is not None
+        assert audio.path is not None
         frames = frames_of(chunk.span.sampled)
         heard = chunk.audio.shifted(audio.first_sample(audio.sample_rate, self.video.frame_rate))
         params = EncodeAudio(

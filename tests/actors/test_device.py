@@ -54,7 +54,8 @@ def test_what_waits_behind_a_step_that_renews_runs_in_the_fresh_thread(thread: D
         assert waiting.wait(5.0)
         others = [callers.submit(thread.run, after) for _ in range(3)]
         idents = {other.result(5.0) for other in others}
-        assert len(idents) == 1 and spoilt.result() not in idents
+        assert len(idents) == 1
+        assert spoilt.result() not in idents
     assert running[1] == 1
 
 

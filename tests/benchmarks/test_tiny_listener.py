@@ -29,13 +29,16 @@ def test_ground_truth_is_heard_without_a_mistake() -> None:
 def test_silence_misses_every_bounce() -> None:
     clip, wave = _films(1)[0]
     judged = hearing(read(clip), torch.zeros_like(wave))
-    assert judged.seen and judged.heard == 0 and judged.notes == 0
+    assert judged.seen
+    assert judged.heard == 0
+    assert judged.notes == 0
 
 
 def test_a_late_sound_counts_as_missing_and_as_stray() -> None:
     clip, wave = next((c, w) for c, w in _films(6) if len(bounces_seen(read(c))) >= 2)
     judged = hearing(read(clip), wave.roll(OUTPUT_RATE // 4, 1))
-    assert judged.heard == 0 and judged.stray > 0
+    assert judged.heard == 0
+    assert judged.stray > 0
 
 
 def test_a_note_knows_its_wall() -> None:

@@ -166,4 +166,4 @@ def model_calls(monkeypatch: pytest.MonkeyPatch, core: Any) -> Iterator[list[dic
         return forward(self, x, timestep, *args, **kwargs)
 
     monkeypatch.setattr(LTXVModel, "forward", counted)
-    yield calls
+    return calls

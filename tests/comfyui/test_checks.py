@@ -220,7 +220,8 @@ def test_11_audio(
     # Both modalities went through the model, the sound as it was given: it is heard, not denoised.
     video, sound = seen[-1]
     assert video.shape[2] == LATENTS + 1
-    assert sound.shape[:2] == (1, 8) and sound.shape[2] > 0
+    assert sound.shape[:2] == (1, 8)
+    assert sound.shape[2] > 0
     assert torch.allclose(sound, seen[-3][1], atol=1e-5)
     other = {**soundtrack, "waveform": soundtrack["waveform"].flip(2)}
     changed, *_ = node.generate(**kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image)

@@ -89,7 +89,8 @@ def test_a_driver_that_wakes_up_too_late_delivers_nothing(
     assert "took the job over" in told
     assert standing(out) == {f"{film.video}.mp4": film.sha256 for film in edited}
     state = Store.find(runs, "harbor").recall(STATE_FORM)
-    assert state is not None and {film.sha256 for film in state.videos} == {film.sha256 for film in edited}
+    assert state is not None
+    assert {film.sha256 for film in state.videos} == {film.sha256 for film in edited}
     again = films(spec(out, seed=3), runs=runs, serial=True)
     assert {film.sha256 for film in again}.isdisjoint({film.sha256 for film in edited})
 

@@ -145,7 +145,7 @@ def expect_refusal(workspace) -> None:
     list(render(workspace.spec(), runs=str(workspace.runs), serial=True, resume=True, until="encode"))
 
 
-@pytest.mark.parametrize("hurt", (*HURTS, decay))
+@pytest.mark.parametrize("hurt", [*HURTS, decay])
 def test_a_lost_film(workspace, runs, hurt: Callable[[Path], None]) -> None:
     """One that decayed is delivered again. One that was written to might be somebody's work, and is kept."""
     workspace.restore("finished")

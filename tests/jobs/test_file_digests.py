@@ -188,7 +188,8 @@ def test_the_lock_of_a_large_file_follows_no_link(
             place.mkdir()
             place.chmod(0o777)
     assert FileDigests(tmp_path / "digests.json").digest(path) == hashlib.sha256(b"content").hexdigest()
-    assert canary.read_text() == "alive" and list(elsewhere.iterdir()) == []
+    assert canary.read_text() == "alive"
+    assert list(elsewhere.iterdir()) == []
     assert not place.is_dir() or list(place.iterdir()) == []
 
 
@@ -198,4 +199,5 @@ def test_the_lock_lies_in_a_private_folder(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "a.bin").write_bytes(b"content")
     FileDigests(tmp_path / "digests.json").digest(tmp_path / "a.bin")
     (lock,) = (tmp_path / f"ltx-farm-{os.getuid()}").iterdir()
-    assert lock.suffix == ".lock" and lock.parent.stat().st_mode & 0o777 == 0o700
+    assert lock.suffix == ".lock"
+    assert lock.parent.stat().st_mode & 0o777 == 0o700

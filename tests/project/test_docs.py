@@ -41,8 +41,9 @@ def command_lines(text: str) -> Iterator[list[str]]:
     """Every `farm …`, in code blocks and in running text, with placeholders filled in."""
     lines = [line for body in blocks(text, "", "sh") for line in body.splitlines()]
     lines += re.findall(r"`(farm [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    for line in lines:
-        line = line.split("#")[0].partition(" -- ")[2] or line.split("#")[0]
+    for written in lines:
+        said = written.split("#")[0]
+        line = said.partition(" -- ")[2] or said
         if re.match(r"\s*farm [a-z-]", line) and not re.search(r"[…\[]", line):
             yield [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
 
@@ -80,7 +81,8 @@ def test_python_page_runs(
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "docs/python.md", "exec"), {})
     path, frames, _ = capsys.readouterr().out.split()
-    assert frames == "33" and (tmp_path / path).exists()
+    assert frames == "33"
+    assert (tmp_path / path).exists()
 
 
 def test_python_page_uses_public_names() -> None:

@@ -63,7 +63,8 @@ def test_every_document_has_its_format_and_says_who_wrote_it() -> None:
         record = unseal(path.read_bytes())
         assert (record["format"] >= 1, record["farm"]) == (True, VERSION), path
     lines = [line for path in (HOME / VERSION).rglob("*.jsonl") for line in path.read_text().splitlines()]
-    assert lines and all(json.loads(line)["format"] >= 1 for line in lines)
+    assert lines
+    assert all(json.loads(line)["format"] >= 1 for line in lines)
 
 
 def test_it_is_listed_and_read(golden: Golden) -> None:
@@ -89,7 +90,8 @@ def test_it_is_reported_and_verified(golden: Golden) -> None:
         report = Path(golden.json("report", job)["report"])
         assert f"{job}-dawn" in report.read_text()
         verified = golden.json("verify", job)
-        assert verified["damage"] == [] and verified["results"] > 0
+        assert verified["damage"] == []
+        assert verified["results"] > 0
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -98,6 +100,7 @@ def test_resuming_it_continues_or_says_which_version_and_model_it_is_of(golden: 
     code, _, err = golden.farm("resume", job, "--serial")
     assert code in (0, 5), err
     if code == 5:
-        assert f"farm {golden.version}" in err and "engine fake, model bundled" in err
+        assert f"farm {golden.version}" in err
+        assert "engine fake, model bundled" in err
         assert golden.json("status", job)["outcome"] == before
     assert {name: golden.films[name] for name in films} == films

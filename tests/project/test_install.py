@@ -35,7 +35,7 @@ class Environment:
         path = f"{self.home / 'bin'}{os.pathsep}{kept['PATH']}"
         command = [str(self.home / "bin" / words[0]), *words[1:]]
         return subprocess.run(
-            command, cwd=self.home, env={**kept, "PATH": path}, capture_output=True, text=True
+            command, cwd=self.home, env={**kept, "PATH": path}, capture_output=True, text=True, check=False
         )
 
     def pip(self, *words: str) -> None:

@@ -58,7 +58,8 @@ def test_the_version_stands_in_one_place(wheel: Path) -> None:
         (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
         assert BytesParser().parsebytes(archive.read(metadata))["Version"] == VERSION
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
-    assert newest is not None and newest[1] == VERSION
+    assert newest is not None
+    assert newest[1] == VERSION
     said = re.compile(rf"(?<![\d.]){re.escape(VERSION)}(?![\d.])")
     elsewhere = [
         name

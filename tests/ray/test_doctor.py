@@ -133,7 +133,8 @@ def joined(head: Head, packages: Path, gpus: int = 0) -> Iterator[None]:
     try:
         deadline = time.monotonic() + 60
         while b"Ray runtime started" not in (packages / "node.log").read_bytes():
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.3)
         yield
     finally:

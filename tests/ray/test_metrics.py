@@ -44,7 +44,8 @@ def test_the_endpoint(head: Head, tmp_path: Path) -> None:
         seen: dict[str, list[str]] = {}
         deadline = time.monotonic() + 100
         while not seen.keys() >= NAMES:
-            assert time.monotonic() < deadline and driver.poll() is None, (seen, tmp_path / "log")
+            assert time.monotonic() < deadline, (seen, tmp_path / "log")
+            assert driver.poll() is None, tmp_path / "log"
             time.sleep(0.5)
             seen = {**seen, **scraped(head.metrics_port)}
     states = {re.search(r'state="(\w+)"', line)[1] for line in seen["farm_tasks"]}  # type: ignore[index]

@@ -38,7 +38,7 @@ def test_the_second_job_waits_for_the_first(one_gpu: Head, tmp_path: Path) -> No
     with started(*words, log=tmp_path / "first.log", **env):
         until(lambda: _samples(runs), 120, "the first job has the GPU")
         with started(*words, *other, log=tmp_path / "second.log", **env) as second:
-            until(lambda: (runs / "second" / "state.json").exists(), 120, "the second job began")
+            until((runs / "second" / "state.json").exists, 120, "the second job began")
             until(lambda: row()["outcome"] == "waiting", 90, "it waits")
             assert row()["waiting"]["wanted"] == "1 GPU for 1 worker"
             until(lambda: row()["waiting"]["holders"] == {JOB: 1.0}, 90, "it knows for whom")

@@ -83,8 +83,10 @@ def test_a_reduced_model_runs(model: Any) -> None:
 
     with torch.inference_mode():
         video, audio = model(side(8, 3, 128), side(1, 1, 64), BatchedPerturbationConfig.empty(1))
-    assert video.shape == (1, 8, 128) and audio.shape == (1, 1, 128)
-    assert torch.isfinite(video).all() and torch.isfinite(audio).all()
+    assert video.shape == (1, 8, 128)
+    assert audio.shape == (1, 1, 128)
+    assert torch.isfinite(video).all()
+    assert torch.isfinite(audio).all()
 
 
 def test_its_file_is_known_as_ltx_2_3(model: Any, tmp_path: Path) -> None:

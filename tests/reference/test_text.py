@@ -78,7 +78,8 @@ def test_a_cut_is_told_where_it_is(both: tuple[Any, Any], encoder: Path) -> None
     text = PROMPTS["longer than the encoder reads"]
     cut = cut_of(text, tokenizer)
     read = both[1].tokenizer(text, truncation=True, max_length=256).input_ids
-    assert cut is not None and cut.tokens == len(both[1].tokenizer(text).input_ids)
+    assert cut is not None
+    assert cut.tokens == len(both[1].tokenizer(text).input_ids)
     assert cut.read.split() == both[1].tokenizer.decode(read[:-1]).split()
 
 

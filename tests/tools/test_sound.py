@@ -55,5 +55,6 @@ def test_a_mel_peaks_at_the_pitch() -> None:
 
 def test_latents_and_mel_frames_fit() -> None:
     notes = bounces(draw_scenes(1, FRAME, torch.Generator().manual_seed(2)), 4.0, FRAME)
-    assert audio_latents(97, 25.0) == 97 and audio_latents(97, 50.0) == 48
+    assert audio_latents(97, 25.0) == 97
+    assert audio_latents(97, 50.0) == 48
     assert mel_of(notes, 97).shape == (1, 2, mel_frames(97), MEL_BINS) == (1, 2, 385, 64)

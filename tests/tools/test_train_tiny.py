@@ -55,9 +55,11 @@ def pool() -> PromptPool:
 def test_an_extend_holds_latents_and_sound_where_they_stood(bank: Bank, pool: PromptPool) -> None:
     example = draw_example(Plan(slots=6, overlap=3, head=Head.NONE), bank, 4, pool)
     assert example.clean.shape[2] == 5
-    assert (example.mask[:, :2] < 1).all() and (example.mask[:, 2:] == 1).all()
+    assert (example.mask[:, :2] < 1).all()
+    assert (example.mask[:, 2:] == 1).all()
     assert example.coords[:, 0, 0] * 25 == pytest.approx([5.0] * 4)
-    assert (example.sound_mask[:, :17] < 1).all() and (example.sound_mask[:, 17:] == 1).all()
+    assert (example.sound_mask[:, :17] < 1).all()
+    assert (example.sound_mask[:, 17:] == 1).all()
     assert example.sound.shape[1] == 8 * 6 - 7
 
 
@@ -91,7 +93,8 @@ def test_stills_stand_at_the_frame_they_show(bank: Bank, pool: PromptPool) -> No
 
 def test_keyframes_are_made_and_marked(bank: Bank, pool: PromptPool) -> None:
     example = draw_example(Plan(slots=5, keyframes=1), bank, 4, pool)
-    assert (example.mask[:, -1] == 1).all() and (example.marks[:, -1] == 1).all()
+    assert (example.mask[:, -1] == 1).all()
+    assert (example.marks[:, -1] == 1).all()
 
 
 def test_what_is_given_has_no_noise_and_no_loss(bank: Bank, pool: PromptPool) -> None:
@@ -109,7 +112,8 @@ def test_orthogonal_updates_have_singular_values_near_one() -> None:
     torch.manual_seed(0)
     for shape in ((3, 32, 200), (2, 200, 32)):
         values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
-        assert values.min() > 0.6 and values.max() < 1.3
+        assert values.min() > 0.6
+        assert values.max() < 1.3
 
 
 def test_one_buffer_holds_every_gradient() -> None:
@@ -242,13 +246,15 @@ def test_what_is_inherited_fills_the_transformer(tmp_path: Path, monkeypatch: py
 
 def test_reordered_channels_are_those_that_turn_together() -> None:
     order = inherit._halves_first()
-    assert order[:3].tolist() == [0, 2, 4] and order[16:19].tolist() == [1, 3, 5]
+    assert order[:3].tolist() == [0, 2, 4]
+    assert order[16:19].tolist() == [1, 3, 5]
     assert sorted(order.tolist()) == list(range(256))
 
 
 def test_the_schedule_starts_at_one_and_ends_at_the_terminal() -> None:
     sigmas = schedule(20, 208)
-    assert sigmas[0] == 1 and sigmas[-1] == 0
+    assert sigmas[0] == 1
+    assert sigmas[-1] == 0
     assert sigmas[-2] == pytest.approx(0.1, abs=1e-6)
     assert (schedule(10, 832, denoise=0.5) == schedule(20, 832)[-11:]).all()
 
@@ -256,13 +262,17 @@ def test_the_schedule_starts_at_one_and_ends_at_the_terminal() -> None:
 def test_an_extend_goes_on_where_picture_and_sound_are() -> None:
     chain, sound = torch.zeros(1, 128, 13, 1, 1), torch.arange(97.0).view(1, 97, 1)
     work = extend_pass(Pass(13, 1, 1), chain, sound, overlap=2, new=10)
-    assert work.slots == 13 and work.shown == 12 and work.sounds == 97
-    assert work.heard is not None and work.heard.flatten().tolist() == list(range(80, 97))
+    assert work.slots == 13
+    assert work.shown == 12
+    assert work.sounds == 97
+    assert work.heard is not None
+    assert work.heard.flatten().tolist() == list(range(80, 97))
     assert replace(work, rate=50.0).sounds == math.floor(97 / 2)
 
 
 @pytest.mark.parametrize("diet", DIETS.values())
 def test_a_diet_shares_out_all_steps(diet: Diet) -> None:
     for progress in (0.0, 0.5, 1.0):
-        assert sum(diet.shares(progress)) == pytest.approx(1.0) and min(diet.shares(progress)) > 0
+        assert sum(diet.shares(progress)) == pytest.approx(1.0)
+        assert min(diet.shares(progress)) > 0
     assert len(diet.capacities) == len(FORMATS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import torch
 
 from actors.models.tiny_words import UnknownWords
@@ -42,7 +43,6 @@ def test_training_never_says_a_held_out_combination() -> None:
 def test_judgements_are_dropped() -> None:
     words = tokenizer()
     assert words.ids("worst quality, low resolution, blurry, distorted, jittery") == words.ids("")
-    try:
+    with pytest.raises(UnknownWords) as caught:
         words.ids("a pink elephant")
-    except UnknownWords as error:
-        assert error.words == ("pink", "elephant")
+    assert caught.value.words == ("pink", "elephant")

@@ -17,8 +17,10 @@ def test_the_object_stays_inside_and_never_speeds_up(frame: Frame) -> None:
     scenes = draw_scenes(64, frame, torch.Generator().manual_seed(0))
     path = centres(scenes, torch.arange(400), frame)
     width, height = frame.extent
-    assert path[..., 0].min() >= RADIUS - 1e-5 and path[..., 0].max() <= width - RADIUS + 1e-5
-    assert path[..., 1].min() >= RADIUS - 1e-5 and path[..., 1].max() <= height - RADIUS + 1e-5
+    assert path[..., 0].min() >= RADIUS - 1e-5
+    assert path[..., 0].max() <= width - RADIUS + 1e-5
+    assert path[..., 1].min() >= RADIUS - 1e-5
+    assert path[..., 1].max() <= height - RADIUS + 1e-5
     steps = (path[:, 1:] - path[:, :-1]).norm(dim=2)
     assert steps.max() <= SPEED_PER_FRAME * 1.001
     assert steps.median() == pytest.approx(SPEED_PER_FRAME, rel=1e-3)

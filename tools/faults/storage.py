@@ -90,7 +90,9 @@ def read_only(bench: Bench) -> None:
     def remount(mode: str) -> None:
         command = ["mount", "-o", f"remount,{mode}", str(bench.runs)]
         until = time.monotonic() + 20
-        while subprocess.run(command, capture_output=True).returncode and time.monotonic() < until:
+        while (
+            subprocess.run(command, capture_output=True, check=False).returncode and time.monotonic() < until
+        ):
             pass
 
     with disk(bench.runs, 64):

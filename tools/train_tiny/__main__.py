@@ -54,7 +54,7 @@ def main() -> None:
 
 def _run(options: argparse.Namespace) -> Run:
     """The run, with the other ranks joined where torchrun started several."""
-    ranks, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     device = torch.device(options.device)
     if ranks > 1:
         if device.type == "cuda":

@@ -76,7 +76,7 @@ def velocity(
     ropes = _Ropes.of(model, picture.coords, sound.coords, dtype)
     times = _Times.of(model, picture, sound)
     for block in model.transformer_blocks:
-        video, audio = _layer(block, video, audio, context, times, ropes, isolated)
+        video, audio = _layer(block, video, audio, context, times, ropes, isolated=isolated)
     video = _out(model.proj_out, video, model.scale_shift_table, times.video_embedded)
     audio = _out(model.audio_proj_out, audio[:, :, None], model.audio_scale_shift_table, times.audio_embedded)
     return to_latents(video.flatten(1, 2), *picture.latents.shape[3:]), audio[:, :, 0]
@@ -160,6 +160,7 @@ def _layer(
     context: Context,
     times: _Times,
     ropes: _Ropes,
+    *,
     isolated: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One block on video tokens by slot [B, T, h*w, D] and audio tokens [B, L, D']."""

@@ -241,6 +241,7 @@ def long_take(
     clip: Pass,
     settings: Settings,
     extends: int,
+    *,
     overlap: int = 2,
     new: int = 10,
 ) -> Take:

@@ -149,8 +149,8 @@ class ComfyEngine:
                 unpack_pair(conditioning),
                 empty_clip(core, params.width, params.height, params.span.sampled),
                 self._recipe(params),
-                [*_overlap(tail, params.overlap_strength), *_images(params, guides)],
-                self._track(params, tail, audio),
+                guides=[*_overlap(tail, params.overlap_strength), *_images(params, guides)],
+                track=self._track(params, tail, audio),
             )
             return _packed_clip(clip, params.audio_mode == "condition")
 
@@ -176,8 +176,8 @@ class ComfyEngine:
                 unpack_pair(conditioning),
                 start,
                 self._recipe(params),
-                [*_overlap(tail, params.overlap_strength), *_images(params, guides)],
-                self._second_track(params, latents, tail),
+                guides=[*_overlap(tail, params.overlap_strength), *_images(params, guides)],
+                track=self._second_track(params, latents, tail),
             )
             return _packed_clip(clip, GIVEN in latents.meta)
 

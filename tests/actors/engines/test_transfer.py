@@ -124,7 +124,8 @@ def test_device_frames_count_and_cut() -> None:
 
 def test_host_results_are_there_at_once() -> None:
     frames = transfer.deliver(torch.zeros(3, 9, 2, 2, dtype=torch.uint8).permute(1, 2, 3, 0))
-    assert isinstance(frames, np.ndarray) and frames.flags["C_CONTIGUOUS"]
+    assert isinstance(frames, np.ndarray)
+    assert frames.flags["C_CONTIGUOUS"]
     assert not isinstance(frames, FramesElsewhere)
     latents = torch.rand(1, 2, 3)
     home = transfer.bring_home({"latents": latents})
@@ -145,5 +146,6 @@ def test_what_is_made_of_a_result_waits_until_it_has_landed() -> None:
 
     assert when_landed(Payload({}, {"step": "raw"}), finish) == Payload({}, {"step": "raw, joined"})
     arriving = when_landed(Arriving(land), finish)
-    assert isinstance(arriving, Arriving) and not landed
+    assert isinstance(arriving, Arriving)
+    assert not landed
     assert arriving.land() == Payload({}, {"step": "raw, joined"})

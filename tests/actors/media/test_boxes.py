@@ -17,7 +17,8 @@ def movie(marks, tmp_path: Path) -> Path:
 
 def test_the_index_is_read(movie: Path) -> None:
     track = read_movie(movie).track("vide")
-    assert track and (track.samples, track.timescale) == (10, 30000)
+    assert track
+    assert (track.samples, track.timescale) == (10, 30000)
     assert track.durations == ((10, 1001),)
     assert track.configuration.startswith(b"avc1avcC")
     assert read_movie(movie).track("soun") is None

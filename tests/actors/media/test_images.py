@@ -35,7 +35,8 @@ def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
     exif[274] = 6
     sideways.save(tmp_path / "a.jpg", exif=exif, quality=95)
     upright = read_image(tmp_path / "a.jpg", 64, 64)
-    assert upright[32, 8, 2] > 200 and upright[32, 56, 0] > 200
+    assert upright[32, 8, 2] > 200
+    assert upright[32, 56, 0] > 200
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
@@ -44,7 +45,9 @@ def test_every_kind_of_image_becomes_rgb(mode: str, tmp_path: Path) -> None:
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     image.save(path)
     pixels = read_image(path, 32, 32)
-    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8 and (pixels == 255).all()
+    assert pixels.shape == (32, 32, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == 255).all()
 
 
 def test_deep_grey_is_scaled_not_clipped(tmp_path: Path) -> None:

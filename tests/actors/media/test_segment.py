@@ -76,7 +76,9 @@ def test_every_frame_is_there_and_equally_long(codec: str, rate: float, marks, t
     assert times == [n / exact_rate(rate) for n in range(33)]
     assert marks.numbers(read_video(out, Cut(64, 64, rate, 33))) == list(range(7, 40))
     track = read_movie(out).track("vide")
-    assert track and track.samples == 33 and not track.reordered
+    assert track
+    assert track.samples == 33
+    assert not track.reordered
 
 
 @pytest.mark.parametrize("codec", ["ffv1", "png"])

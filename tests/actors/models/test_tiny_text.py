@@ -50,7 +50,8 @@ def test_near_words_are_named_and_the_list_is_not_repeated() -> None:
     assert fault.value == "'read', 'bal', 'beach'"
     assert fault.remedy.startswith("write 'red' instead of 'read', 'ball' instead of 'bal'; ")
     assert str(WORD_LIST) in fault.remedy
-    assert len(fault.remedy) < 300 and len(fault.rule) < 100
+    assert len(fault.remedy) < 300
+    assert len(fault.rule) < 100
     assert read_bundled("a red ball floats over a teal background, best quality") is None
     assert read_bundled(" ".join(["ball"] * 32)).rule.endswith("at most 31 words")
 
@@ -69,7 +70,8 @@ def test_the_model_card_lists_every_word() -> None:
 
 def test_the_error_survives_a_process_boundary(tokenizer: TinyTokenizer) -> None:
     again = pickle.loads(pickle.dumps(UnknownWords(["cat"], ["ball"])))
-    assert again.words == ("cat",) and again.known == ("ball",)
+    assert again.words == ("cat",)
+    assert again.known == ("ball",)
 
 
 def test_a_prompt_longer_than_the_positions_is_refused(tokenizer: TinyTokenizer) -> None:

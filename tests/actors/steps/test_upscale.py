@@ -66,7 +66,8 @@ def test_the_trusted_latents_guide_and_the_rest_gives_way(
 ) -> None:
     previous = Payload({"latents": _numbers(10, 20, 30, 40), "audio_latents": _numbers(7)})
     made, tail = _joined(overlap, trusted, previous)
-    assert tail is not None and "audio_latents" in tail
+    assert tail is not None
+    assert "audio_latents" in tail
     assert tail["latents"].ravel().tolist() == guide
     assert made == chain
 
@@ -83,4 +84,5 @@ def test_images_reach_the_second_pass() -> None:
 
 def test_an_unguided_chunk_stays_as_it_is() -> None:
     made, tail = _joined(2, 1, None)
-    assert tail is None and made == [1, 1, 1, 1]
+    assert tail is None
+    assert made == [1, 1, 1, 1]

@@ -96,7 +96,8 @@ def test_short_tasks_are_run_whole_and_nothing_is_committed(
     assert ran.count((Stage.UPSCALE, 2)) == 2
     assert ran.count((Stage.DECODE, 0)) == 2
     assert worker.payload("film/00000/sample") is not None
-    assert worker._store is not None and worker._store.commits() == {}
+    assert worker._store is not None
+    assert worker._store.commits() == {}
 
 
 def test_what_is_left_to_the_device_is_measured_as_the_device_has_it(

@@ -73,7 +73,8 @@ def test_frames_that_are_still_on_the_device_are_fetched_outside_the_step(
 
     monkeypatch.setattr(FakeEngine, "decode", lambda *inputs: Frames(decode(*inputs)))
     later.run_all()
-    assert landed_on and not any(name.startswith("device") for name in landed_on)
+    assert landed_on
+    assert not any(name.startswith("device") for name in landed_on)
     assert {task: commit.sha256 for task, commit in later.commits.items()} == {
         task: commit.sha256 for task, commit in at_once.commits.items()
     }

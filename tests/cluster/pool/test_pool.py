@@ -106,7 +106,8 @@ def test_halves_wait_until_every_whole_gpu_is_taken() -> None:
     """Halves on two nodes could block a whole one."""
     pool = on()(WorkerRequest("a", gpus=0.5), WorkerRequest("b", gpus=0.5), *one_gpu(7))
     a, b = pool.placement("a"), pool.placement("b")
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     assert a.visible_devices == b.visible_devices
 
 
@@ -261,9 +262,11 @@ def test_busy_cluster_is_waited_for_saying_so_ever_more_seldom() -> None:
     while len(told_s) < 3:
         for event in late.wait(1.0):
             assert isinstance(event, Waiting)
-            assert "late (1 GPU)" in event.message and "0 GPU" in event.message
+            assert "late (1 GPU)" in event.message
+            assert "0 GPU" in event.message
             told_s.append(start.cluster.now_s() - begun_s)
-    assert told_s[0] >= 10.0 and told_s[2] >= 2 * told_s[1] - 2.0 >= 3 * told_s[0] - 6.0
+    assert told_s[0] >= 10.0
+    assert told_s[2] >= 2 * told_s[1] - 2.0 >= 3 * told_s[0] - 6.0
     holder.kill("w3")
     collect(late, Ready)
 

@@ -22,7 +22,7 @@ PROJECTED = 3840
 
 def shrink_gemma(monkeypatch: pytest.MonkeyPatch) -> None:
     """Core builds Gemma 3 from a configuration of its own, not from the file."""
-    import comfy.text_encoders.llama as llama
+    from comfy.text_encoders import llama
 
     vision = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
 
@@ -42,7 +42,7 @@ def shrink_gemma(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_gemma(path: Path) -> Path:
     """The encoder, with its tokenizer as core's files have it."""
     import comfy.ops
-    import comfy.text_encoders.llama as llama
+    from comfy.text_encoders import llama
 
     whole = llama.Gemma3_12B({}, torch.float32, "cpu", comfy.ops.disable_weight_init)
     tensors = {name: part for name, part in _random(whole, "", 3).items() if "vision_model" not in name}

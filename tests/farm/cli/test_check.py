@@ -23,7 +23,8 @@ def test_words_that_the_bundled_model_does_not_know(farm: Farm, tmp_path: Path) 
     answer = farm("check", spec)
     assert answer.code == 2
     assert "videos[0].chunks[0].generate.prompt: 'cat', 'wal' (line 2)" in answer.err
-    assert "'wall' instead of 'wal'" in answer.err and "MODEL_CARD.md" in answer.err
+    assert "'wall' instead of 'wal'" in answer.err
+    assert "MODEL_CARD.md" in answer.err
     assert max(map(len, answer.err.splitlines())) < 350
 
 

@@ -67,7 +67,8 @@ def test_plain_lines_do_not_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = stream.getvalue().splitlines()
     rates = [line for line in lines if "frames/s" in line]
     assert 9 <= len(rates) <= 10
-    assert "ETA" in rates[-1] and "100%" not in rates[0]
+    assert "ETA" in rates[-1]
+    assert "100%" not in rates[0]
     assert lines[-2:] == ["waiting for room", "film dawn: out/dawn.mp4 (400 frames at 25 fps)"]
     assert "\x1b" not in stream.getvalue()
 
@@ -106,7 +107,8 @@ def test_bars_and_workers_on_a_terminal() -> None:
         text = frame.file.getvalue()  # type: ignore[attr-defined]
     finally:
         display.close()
-    assert "sample ╌" in text and "1/50" in text
+    assert "sample ╌" in text
+    assert "1/50" in text
     assert "mono-0  sample dawn 00001" in text
     assert max(map(len, text.splitlines())) <= 100
 

@@ -27,4 +27,6 @@ def test_a_hostile_stored_spec_is_answered(farm: Farm, rendered: Rendered, text:
     (rendered.folder / "spec.yaml").write_text(text)
     (rendered.folder / "state.json").unlink()
     answer = farm("resume", JOB, "--serial", "--runs", rendered.runs)
-    assert answer.code == 2 and f"{JOB}/spec.yaml" in answer.err and said in answer.err, answer
+    assert answer.code == 2, answer
+    assert f"{JOB}/spec.yaml" in answer.err
+    assert said in answer.err

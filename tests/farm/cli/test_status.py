@@ -70,7 +70,8 @@ def test_a_spec_that_was_edited_since_is_named(farm: Farm, rendered: Rendered) -
 def test_a_task_tells_how_it_was_made_in_plain_words(farm: Farm, rendered: Rendered) -> None:
     out = farm("why", JOB, "dawn/1/sample", "--runs", rendered.runs).out
     assert "  exact: yes\n" in out
-    assert "[]" not in out and "True" not in out
+    assert "[]" not in out
+    assert "True" not in out
 
 
 def test_list_of_nothing(farm: Farm, tmp_path: Path) -> None:
@@ -83,7 +84,8 @@ def test_list_of_what_is_no_runs_directory(farm: Farm, tmp_path: Path) -> None:
     for name, what in (("none", "does not exist"), ("file", "is no folder")):
         answer = farm("list", "--runs", tmp_path / name)
         assert (answer.code, answer.out) == (2, "")
-        assert what in answer.err and "remedy:" in answer.err
+        assert what in answer.err
+        assert "remedy:" in answer.err
 
 
 def test_list_and_status_agree_after_a_retry(farm: Farm, rendered: Rendered) -> None:
@@ -138,7 +140,8 @@ def test_lines_of_another_version_and_damaged_ones_are_named_once(farm: Farm, re
 
 def test_watching_ends_with_a_whole_line(farm: Farm, rendered: Rendered) -> None:
     out = farm("status", JOB, "--watch", "--runs", rendered.runs).out
-    assert out.endswith("\n") and f"{JOB}: done" in out
+    assert out.endswith("\n")
+    assert f"{JOB}: done" in out
 
 
 def test_a_retry_of_a_running_job_is_refused_before_anything_is_listed(

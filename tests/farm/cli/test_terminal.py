@@ -75,7 +75,9 @@ def test_live_progress(terminal: Terminal, command: str) -> None:
     busy = terminal.until(lambda screen: "serial  sample dawn" in screen, "a worker at work")
     assert "worker serial ready on cpu" in busy
     row = next(line for line in busy.splitlines() if line.startswith("dawn "))
-    assert "sample" in row and "decode" in row and "segment" in row
+    assert "sample" in row
+    assert "decode" in row
+    assert "segment" in row
     assert any("ETA" in line for line in busy.splitlines())
     first = terminal.until(lambda screen: "1/3" in screen, "a bar that grows")
     assert "━" in first
@@ -95,7 +97,8 @@ def test_status_watch(terminal: Terminal, command: str, tmp_path: Path) -> None:
     try:
         deadline = time.monotonic() + WITHIN_S
         while not (tmp_path / "runs" / JOB / "digests.json").exists():
-            assert time.monotonic() < deadline and driver.poll() is None
+            assert time.monotonic() < deadline
+            assert driver.poll() is None
             time.sleep(0.1)
         terminal.type(f"cd {tmp_path}; clear; {FARM} status {JOB} --watch")
         running = terminal.until(lambda screen: f"{JOB}: running" in screen, "it is running")

@@ -46,7 +46,8 @@ def test_as_text_and_as_json(farm: Farm, write: Write, tmp_path: Path, verb: str
     runs = ("--runs", tmp_path / "runs") if verb == "plan" else ()
     answer = farm(verb, write(768, 512), *runs)
     assert answer.code == 0
-    assert f"warning: {LINE}" in answer.err and LINE not in answer.out
+    assert f"warning: {LINE}" in answer.err
+    assert LINE not in answer.out
     (warning,) = farm(verb, write(768, 512), *runs, "-o", "json").json["warnings"]
     assert warning.startswith(LINE)
     fitting = farm(verb, write(128, 128), *runs, "-o", "json")

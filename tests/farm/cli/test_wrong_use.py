@@ -87,7 +87,8 @@ def test_wrong_use(farm: Farm, case: str) -> None:
     said = answer.out + answer.err
     assert answer.code == 2, said
     assert answer.out == ""
-    assert "rule:" in answer.err and "remedy:" in answer.err
+    assert "rule:" in answer.err
+    assert "remedy:" in answer.err
     assert "Traceback" not in said
     assert REMEDY.get(case, "") in answer.err
 

@@ -25,7 +25,8 @@ def test_no_comfyui_is_named(doctor: Doctor, tmp_path: Path, monkeypatch: pytest
 
 def test_a_folder_that_is_no_comfyui(doctor: Doctor, tmp_path: Path) -> None:
     finding = found(doctor(None, "--comfyui", tmp_path), "comfyui", "fail")
-    assert "main.py" in finding["message"] and "--comfyui" in finding["fix"]
+    assert "main.py" in finding["message"]
+    assert "--comfyui" in finding["fix"]
 
 
 def test_a_comfyui_that_does_not_start(doctor: Doctor, tmp_path: Path) -> None:

@@ -54,12 +54,15 @@ def test_stages_that_the_job_has_not_do_not_count() -> None:
 def test_the_fix_for_too_little_memory() -> None:
     (split,) = check_fit(Footprint(40.0, WEIGHTS, WORKING), ALL)
     assert "--topology" in split.fix
-    assert check_fit(None, ALL) is not None and list(check_fit(None, ALL)) == []
+    assert check_fit(None, ALL) is not None
+    assert list(check_fit(None, ALL)) == []
 
 
 def test_a_gpu_that_others_use() -> None:
     (busy,) = check_memory("0 H200", 60.0, 140.0)
-    assert busy.level == "warn" and "80 of 140 GiB" in busy.message and "nvidia-smi" in busy.fix
+    assert busy.level == "warn"
+    assert "80 of 140 GiB" in busy.message
+    assert "nvidia-smi" in busy.fix
     (free,) = check_memory("0 H200", 139.0, 140.0)
     assert free.level == "ok"
 
@@ -91,7 +94,8 @@ def test_a_driver_that_torch_cannot_use(
     driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.04  Release Build\n")
     monkeypatch.setattr(device, "DRIVER", driver)
     finding = found(doctor(), "gpu", "fail")
-    assert "580.159.04" in finding["message"] and "pip install torch" in finding["fix"]
+    assert "580.159.04" in finding["message"]
+    assert "pip install torch" in finding["fix"]
     assert found(doctor(), "torch", "ok")["message"].endswith("driver 580.159.04")
 
 
@@ -131,10 +135,12 @@ def test_a_gpu_that_another_process_holds(doctor: Doctor) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
         finding = found(doctor(), "gpu", "warn")
         other.communicate("")
-    assert "taken by other processes" in finding["message"] and "nvidia-smi" in finding["fix"]
+    assert "taken by other processes" in finding["message"]
+    assert "nvidia-smi" in finding["fix"]
 
 
 @pytest.mark.gpu
@@ -148,7 +154,8 @@ def test_a_model_larger_than_the_gpu(doctor: Doctor, tmp_path: Path) -> None:
         file.truncate(8 + len(header) + size)
     report = doctor(film(tmp_path, engine={"name": "diffusers", "checkpoint": str(path)}))
     findings = [one for one in report if (one["check"], one["level"]) == ("memory", "fail")]
-    assert findings and all("a larger GPU" in one["fix"] for one in findings)
+    assert findings
+    assert all("a larger GPU" in one["fix"] for one in findings)
 
 
 @pytest.mark.gpu

@@ -45,7 +45,8 @@ def test_a_missing_ffmpeg(doctor: Doctor, with_ffmpeg: Choose, monkeypatch: pyte
 def test_an_encoder_that_the_film_needs(doctor: Doctor, with_ffmpeg: Choose, tmp_path: Path) -> None:
     with_ffmpeg(WITHOUT.format(encoder="libx265"))
     finding = found(doctor(film(tmp_path, output={"dir": str(tmp_path), "codec": "hevc"})), "codecs", "fail")
-    assert "libx265" in finding["message"] and "hevc" in finding["message"]
+    assert "libx265" in finding["message"]
+    assert "hevc" in finding["message"]
     assert "FARM_FFMPEG" in finding["fix"]
     assert found(doctor(film(tmp_path)), "codecs", "ok")
 

@@ -27,7 +27,8 @@ def test_a_file_that_was_not_copied_whole(tmp_path: Path) -> None:
     path.write_bytes(TINY_CHECKPOINT.read_bytes()[:-1])
     (finding,) = check_models(EngineConfig(checkpoint=str(path)))
     assert finding.level == "fail"
-    assert "not copied whole" in finding.message and "download" in finding.fix
+    assert "not copied whole" in finding.message
+    assert "download" in finding.fix
 
 
 def test_a_file_that_vanished_after_the_check(tmp_path: Path) -> None:
@@ -43,4 +44,5 @@ def test_a_model_of_another_build_is_found_before_the_render(tmp_path: Path) -> 
     path = write_sparse(tmp_path / "m.safetensors", entries)
     *_, fault = check_models(EngineConfig(checkpoint=str(path)))
     assert fault.level == "fail"
-    assert "is missing" in fault.message and "engine.checkpoint" in fault.message
+    assert "is missing" in fault.message
+    assert "engine.checkpoint" in fault.message

@@ -61,9 +61,11 @@ def test_films_that_cannot_be_written(doctor: Doctor, read_only: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_spec(film(read_only / "films"))
     (problem,) = caught.value.problems
-    assert problem.place == "output.dir" and "cannot be written" in problem.value
+    assert problem.place == "output.dir"
+    assert "cannot be written" in problem.value
     (finding,) = check_output(Output(dir=str(read_only / "films")))
-    assert finding.level == "fail" and "output.dir" in finding.fix
+    assert finding.level == "fail"
+    assert "output.dir" in finding.fix
 
 
 @pytest.fixture
@@ -81,7 +83,12 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
     mount, umount = shutil.which("mount"), shutil.which("umount")
     command = [str(mount), "-t", "tmpfs", "-o", options, "none", str(folder)]
-    if not mount or not umount or os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+    if (
+        not mount
+        or not umount
+        or os.geteuid()
+        or subprocess.run(command, capture_output=True, check=False).returncode
+    ):
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
     subprocess.run([umount, str(folder)], check=True)

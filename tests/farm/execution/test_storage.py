@@ -136,6 +136,6 @@ def remount(place: Path, mode: str) -> None:
     """Refused while a file is open for writing: tried until none is."""
     command = ["mount", "-o", f"remount,{mode}", str(place)]
     for _ in range(200):
-        if subprocess.run(command, capture_output=True).returncode == 0:
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return
     subprocess.run(command, check=True)

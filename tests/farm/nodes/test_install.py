@@ -174,7 +174,8 @@ def test_the_tiny_model_is_written_through_no_link_and_over_no_file(comfyui: Pat
     for _ in range(2):
         install_nodes(comfyui, tiny_model=True)
         assert canary.read_text() == "alive"
-        assert not place.is_symlink() and place.read_bytes() == install.tiny_upsampler()
+        assert not place.is_symlink()
+        assert place.read_bytes() == install.tiny_upsampler()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
     place.write_text("mine")
     with pytest.raises(CannotRun, match="is taken"):
@@ -185,7 +186,8 @@ def test_the_tiny_model_is_written_through_no_link_and_over_no_file(comfyui: Pat
 def test_a_folder_that_is_no_comfyui_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--comfyui") as refused:
         install_nodes(tmp_path)
-    assert refused.value.exit_code == 2 and "main.py" in refused.value.problems[0].remedy
+    assert refused.value.exit_code == 2
+    assert "main.py" in refused.value.problems[0].remedy
 
 
 def test_a_pack_that_owns_our_names_is_named(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def refused(data: dict[str, Any], runs: Path) -> str:
     with pytest.raises(UsageError) as error:
         assert not [event for event in render(data, runs=str(runs), serial=True) if event]
     (problem,) = error.value.problems
-    assert problem.place == "videos[0].name" and problem.value.endswith("exists")
+    assert problem.place == "videos[0].name"
+    assert problem.value.endswith("exists")
     return f"{problem.value} {problem.rule}"
 
 
@@ -57,7 +58,8 @@ def test_what_somebody_else_wrote_is_found_first_and_stays(
     path = written(tmp_path, data)
     assert run(["check", path, "--runs", str(runs)]) == 2
     error = capsys.readouterr().err
-    assert "videos[0].name" in error and "move it away" in error
+    assert "videos[0].name" in error
+    assert "move it away" in error
     assert run(["doctor", path, "--runs", str(runs), "--output", "json"]) == 5
     found = [each for each in json.loads(capsys.readouterr().out)["findings"] if each["check"] == "films"]
     assert ["move it away" in each["fix"] for each in found] == [True]

@@ -273,9 +273,10 @@ def test_a_sequence_that_was_set_aside_comes_back(folder: Place, monkeypatch: py
         (Path(folder.url) / name).rename(Path(folder.url) / aside)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(dying.outlet, "replace", dies)
-        dying.put("dawn", pictures(2, b"b"))
+        with pytest.raises(KeyboardInterrupt):
+            dying.put("dawn", pictures(2, b"b"))
     assert not (Path(folder.url) / "dawn").exists()
     folder.placing().take_over()
     assert folder.all() == before

@@ -64,7 +64,8 @@ def test_what_is_shown_is_only_added_to(marks, tmp_path: Path) -> None:
     for ready in (1, 2, 5):
         preview.grow(segments[:ready])
         content = out.read_bytes()
-        assert content.startswith(shown) and len(content) > len(shown)
+        assert content.startswith(shown)
+        assert len(content) > len(shown)
         shown = content
 
 

@@ -69,10 +69,12 @@ def test_a_store_has_the_films_of_a_folder(out: str, tmp_path: Path, local: dict
     for event in render(spec(out), runs=runs, serial=True):
         if isinstance(event, FilmDelivered) and event.preview:
             previews.append(event.path)
-    assert isinstance(event, JobFinished) and event.outcome == "done"
+    assert isinstance(event, JobFinished)
+    assert event.outcome == "done"
     assert {film["name"]: film["sha256"] for film in event.state["videos"]} == local
     assert [film["path"] for film in event.state["videos"]] == [f"{out}/dawn.mp4", f"{out}/noon.mp4"]
-    assert previews and set(previews) == {f"{out}/dawn.preview.mp4"}
+    assert previews
+    assert set(previews) == {f"{out}/dawn.preview.mp4"}
     before = listed(out)
     assert sorted(before) == ["dawn.mp4", "noon.mp4"]
     assert verify_job(runs, "harbor").ok
@@ -112,7 +114,8 @@ def test_what_somebody_else_put_there_stays(
         == 5
     )
     found = {each["check"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
-    assert found["output"]["level"] == "ok" and "dawn.preview.mp4" in found["films"]["message"]
+    assert found["output"]["level"] == "ok"
+    assert "dawn.preview.mp4" in found["films"]["message"]
     assert list(listed(out)) == ["dawn.preview.mp4"]
 
 

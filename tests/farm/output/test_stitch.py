@@ -131,7 +131,8 @@ def test_nothing_names_the_software_or_the_hour(marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     for container in ("mp4", "mkv", "mov"):
         facts = assemble_film(marks.video((9,)), segments, container, film_path(tmp_path, container))
-        assert b"Lavf6" not in facts.path.read_bytes() and b"Lavf5" not in facts.path.read_bytes()
+        assert b"Lavf6" not in facts.path.read_bytes()
+        assert b"Lavf5" not in facts.path.read_bytes()
 
 
 def test_facts_name_the_file(marks, tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def test_generated_sound_is_joined_without_a_gap(container: str, marks, tmp_path
     video = marks.video(lengths, rate, AudioPlan("generate", None, sample_rate))
     facts = assemble_film(video, segments, container, film_path(tmp_path, container))
     heard = decoded_sound(facts.path)[:, : original.shape[1]]
-    assert heard.shape == original.shape and lag(heard, original) == 0
+    assert heard.shape == original.shape
+    assert lag(heard, original) == 0
     error = heard - original
     assert np.abs(error).max() < 1e-4 if container == "mkv" else np.std(error) < 0.05
     assert facts.frames == sum(lengths)

@@ -65,7 +65,8 @@ def verdicts(result: Selftest) -> dict[str, str]:
 
 def test_the_bundled_model_passes() -> None:
     result = examined(None)
-    assert set(verdicts(result).values()) == {"pass"} and result.verdict == "pass"
+    assert set(verdicts(result).values()) == {"pass"}
+    assert result.verdict == "pass"
     numbers = {part.name: part.numbers for part in result.parts}
     assert max(numbers["reference"]["relative_l2"]) < 1e-5
     assert len(numbers["film"]["seams"]) == 5
@@ -83,7 +84,8 @@ def test_exchanged_statistics_fail(tmp_path: Path) -> None:
 
 def test_random_weights_are_not_judged_by_what_training_gives(tmp_path: Path) -> None:
     result = examined(written(tmp_path / "random.safetensors", random_weights), trained=False, steps=2)
-    assert result.verdict == "pass" and not result.trained
+    assert result.verdict == "pass"
+    assert not result.trained
     assert verdicts(result) == {
         "layout": "pass",
         "reconstruction": "not judged",
@@ -98,8 +100,10 @@ def test_the_command_writes_the_report(tmp_path: Path, capsys: pytest.CaptureFix
     report = tmp_path / "report.json"
     assert run(["selftest", "--minutes", "0", "--device", "cpu", "--report", str(report)]) == 3
     result = json.loads(report.read_text())
-    assert result["verdict"] == "incomplete" and result["parts"][0]["name"] == "layout"
-    assert len(result["sha256"]) == 64 and result["packages"]["torch"]
+    assert result["verdict"] == "incomplete"
+    assert result["parts"][0]["name"] == "layout"
+    assert len(result["sha256"]) == 64
+    assert result["packages"]["torch"]
     assert "incomplete" in capsys.readouterr().out
 
 

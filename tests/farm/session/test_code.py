@@ -45,7 +45,8 @@ def test_a_comfyui_beside_the_spec_is_never_imported(
     assert not Path("canary").exists()
     assert code == 2
     said = capsys.readouterr().err
-    assert "engine.comfyui" in said and "give --comfyui ComfyUI or set COMFYUI_PATH=ComfyUI" in said
+    assert "engine.comfyui" in said
+    assert "give --comfyui ComfyUI or set COMFYUI_PATH=ComfyUI" in said
 
 
 def test_what_the_caller_allows_reaches_workers_and_no_document(tmp_path: Path) -> None:
@@ -54,7 +55,8 @@ def test_what_the_caller_allows_reaches_workers_and_no_document(tmp_path: Path) 
     for engine in (loaded.spec.engine, plan.engine, pickle.loads(pickle.dumps(plan.engine))):
         assert (engine.comfyui, engine.allow_pickle) == (CODE.comfyui, CODE.allow_pickle)
     stored = PLAN_FORM.encode(PlanFile(plan)).decode()
-    assert "ComfyUI" not in stored + loaded.text and "pickle" not in stored + loaded.text
+    assert "ComfyUI" not in stored + loaded.text
+    assert "pickle" not in stored + loaded.text
     assert PLAN_FORM.parse(stored).plan.engine.allow_pickle is False
 
 
@@ -80,4 +82,5 @@ def test_a_folder_of_pickles_is_refused(part: str, tmp_path: Path) -> None:
         with pytest.raises(SpecError) as refused:
             load_spec(spec, code=code)
         (problem,) = refused.value.problems
-        assert problem.place == "engine.text_encoder" and ".safetensors" in problem.remedy
+        assert problem.place == "engine.text_encoder"
+        assert ".safetensors" in problem.remedy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -52,25 +53,28 @@ def taken_over(store: Store) -> None:
     store.save(STATE_FORM, DONE_ELSEWHERE)
 
 
+def loses_the_job(session: JobSession, then: Callable[[], object]) -> None:
+    """The session begins, another driver takes the job over, and the session learns of it and goes on."""
+    with session:
+        list(session.begin())
+        taken_over(session.store)
+        session._lock.beat()
+        then()
+
+
 def requested_end(store: Store) -> JobState | None:
     return read_state(store)
 
 
 def test_it_is_told_and_leaves_the_state_as_it_is(session: JobSession) -> None:
-    with pytest.raises(JobBusy, match="took the job over"), session:
-        list(session.begin())
-        taken_over(session.store)
-        session._lock.beat()
-        session.check_lock()
+    with pytest.raises(JobBusy, match="took the job over"):
+        loses_the_job(session, session.check_lock)
     assert requested_end(session.store) == DONE_ELSEWHERE
 
 
 def test_it_cannot_say_how_the_job_ended(session: JobSession) -> None:
-    with pytest.raises(JobBusy), session:
-        list(session.begin())
-        taken_over(session.store)
-        session._lock.beat()
-        list(session.finish(DONE))
+    with pytest.raises(JobBusy):
+        loses_the_job(session, lambda: list(session.finish(DONE)))
     assert requested_end(session.store) == DONE_ELSEWHERE
 
 
@@ -78,18 +82,24 @@ def test_it_does_not_wait_for_a_film_of_a_job_that_it_lost(
     session: JobSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session._lock, "timing", LockTiming(beat_s=0.1))
-    with pytest.raises(JobBusy), session:
-        list(session.begin())
-        endless: Future[None] = Future()
-        session._films._delivery._running.append((endless, False))
-        taken_over(session.store)
+
+    def mend() -> None:
+        session._films._delivery._running.append((Future(), False))
         list(session.mend())
+
+    with pytest.raises(JobBusy):
+        loses_the_job(session, mend)
 
 
 def test_an_ordinary_exception_leaves_the_job_interrupted(session: JobSession) -> None:
-    with pytest.raises(ValueError, match="what went wrong"), session:
-        list(session.begin())
-        raise ValueError("what went wrong")
+
+    def render() -> None:
+        with session:
+            list(session.begin())
+            raise ValueError("what went wrong")
+
+    with pytest.raises(ValueError, match="what went wrong"):
+        render()
     state = requested_end(session.store)
     assert state is not None
     assert (state.outcome, state.reason) == ("interrupted", "what went wrong")
@@ -108,10 +118,12 @@ def test_a_wait_for_a_silent_driver_is_told_when_it_begins(
         begun = time.monotonic()
         first = next(notices)
         assert time.monotonic() - begun < 1.0
-        assert isinstance(first, Notice) and "watching its lock for up to 2 s" in first.message
+        assert isinstance(first, Notice)
+        assert "watching its lock for up to 2 s" in first.message
         assert list(EventLog(session.store)) == []
         (second,) = notices
-        assert isinstance(second, Notice) and "no sign of life" in second.message
+        assert isinstance(second, Notice)
+        assert "no sign of life" in second.message
         assert [logged.event for logged in EventLog(session.store)] == [first, second]
     other.release()
 
@@ -149,7 +161,8 @@ def test_a_state_that_cannot_be_read_is_replaced_on_purpose(session: JobSession)
         list(session.begin())
         list(session.finish(DONE))
     state = requested_end(session.store)
-    assert state is not None and state.outcome == DONE
+    assert state is not None
+    assert state.outcome == DONE
 
 
 @pytest.mark.parametrize("name", ["state.json", "plan.json", "digests.json", "seeds.json"])

@@ -54,7 +54,8 @@ def test_a_clip_with_damaged_frames(tmp_path: Path) -> None:
     (problem,) = problems(continued(damaged(clip(tmp_path / "clip.mp4", 97))))
     assert problem.place == "videos[0].source.video"
     assert "could not read the video" in problem.value
-    assert "thread" not in problem.value and "@ 0x" not in problem.value
+    assert "thread" not in problem.value
+    assert "@ 0x" not in problem.value
 
 
 def test_damage_that_no_film_uses_is_no_matter(tmp_path: Path) -> None:
@@ -83,7 +84,8 @@ def test_a_wav_whose_header_promises_more_than_there_is(there: int, tmp_path: Pa
     path = write_wav(tmp_path / "a.wav", np.zeros(there, np.int16), stated=4 * 96_000, form=1)
     (problem,) = problems(heard(path))
     assert problem.place == "videos[0].audio.file"
-    assert "ends after 0.5" in problem.value and "says 4.00 s" in problem.value
+    assert "ends after 0.5" in problem.value
+    assert "says 4.00 s" in problem.value
 
 
 @pytest.mark.parametrize("stated", [0, 0xFFFFFFFF])

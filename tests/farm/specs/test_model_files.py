@@ -60,7 +60,8 @@ def test_names_are_looked_up_in_the_folders_of_comfyui(
     )
     for (field, name), folder in places.items():
         found = find_model(comfyui(root), field, name)
-        assert found is not None and found.resolve() == folder / name
+        assert found is not None
+        assert found.resolve() == folder / name
     assert find_model(EngineConfig(name="comfyui"), "checkpoint", "a.safetensors") is None
     monkeypatch.setenv("COMFYUI_PATH", str(root))
     assert find_model(EngineConfig(name="comfyui"), "checkpoint", "a.safetensors") is not None
@@ -74,7 +75,8 @@ def test_models_named_as_comfyui_does_count_in_the_footprint(tmp_path: Path) -> 
     write_model(folders / "text_encoders" / "t.safetensors", {"x": (2, gib)})
     engine = comfyui(tmp_path, checkpoint="m.safetensors", text_encoder="t.safetensors")
     footprint = engine_footprint(engine, (), 80.0)
-    assert footprint is not None and unknown_sizes(engine) == ()
+    assert footprint is not None
+    assert unknown_sizes(engine) == ()
     assert footprint.weights_gib[Stage.SAMPLE]["transformer"] == pytest.approx(3.0, rel=1e-3)
     assert footprint.weights_gib[Stage.ENCODE]["text encoder"] == pytest.approx(2.0, rel=1e-3)
     assert footprint.weights_gib[Stage.DECODE]["vae"] == pytest.approx(1.0, rel=1e-3)

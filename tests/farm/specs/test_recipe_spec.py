@@ -49,7 +49,8 @@ def test_what_lies_beside_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["init", str(spec), "--checkpoint", str(checkpoint), "-o", "json"]) == 0
     assert '"recipe": "ltxv-13b-0.9.8-distilled"' in capsys.readouterr().out
     loaded = load_spec(spec, check_files=False).spec
-    assert loaded.upscale is not None and loaded.upscale.tone_map == 0.6
+    assert loaded.upscale is not None
+    assert loaded.upscale.tone_map == 0.6
     assert loaded.engine.text_encoder == str(tmp_path / "models" / "PixArt-XL-2-1024-MS")
     assert loaded.engine.upscale_model == str(home / "ltxv-spatial-upscaler-0.9.8.safetensors")
     assert loaded.videos[0].name == "dawn"
@@ -66,7 +67,8 @@ def test_ltx_2_is_for_comfyui(tmp_path: Path) -> None:
     assert run(["init", str(spec), "--checkpoint", str(checkpoint)]) == 0
     loaded = load_spec(spec, check_files=False).spec
     assert (loaded.engine.name, loaded.engine.audio_vae) == ("comfyui", str(checkpoint))
-    assert loaded.recipe is not None and loaded.recipe.name == "ltx-2-distilled"
+    assert loaded.recipe is not None
+    assert loaded.recipe.name == "ltx-2-distilled"
 
 
 def test_what_has_no_recipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,8 @@ def test_a_suspended_worker_finishes_what_it_holds() -> None:
 def test_a_new_process_and_a_new_run_hold_nothing() -> None:
     assert tasks(after(TaskStarted(A, "w", 1), WorkerPlaced("w", "n", ())), "w") == []
     planned = after(WorkerReady("w", "cpu"), TaskStarted(A, "w", 1), JobPlanned("j"))
-    assert tasks(planned, "w") == [] and "w" in planned.workers
+    assert tasks(planned, "w") == []
+    assert "w" in planned.workers
     assert not after(TaskStarted(A, "w", 1), JobFinished("j", "cancelled")).workers
 
 

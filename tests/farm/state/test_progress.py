@@ -70,7 +70,8 @@ def test_busy_workers_come_and_go() -> None:
     ]
     progress.apply(TaskFailed("dawn/00000/sample", "a", 1, "bug", "m", "retry"), 103.0)
     progress.apply(WorkerGone("b", "killed"), 104.0)
-    assert list(progress.holdings.all_held()) == [] and progress.failed == 1
+    assert list(progress.holdings.all_held()) == []
+    assert progress.failed == 1
     assert "b" not in progress.holdings.workers
 
 

@@ -139,8 +139,10 @@ def test_an_id_that_is_made_of_a_file_name_is_plain(spec: str, command: Any) -> 
 def test_the_name_is_that_of_the_overrides_and_of_the_upload(tmp_path: Path, command: Any) -> None:
     (tmp_path / "film.json").write_text(json.dumps(SPEC))
     words = ("submit", "film.json", "--working-dir", str(tmp_path), "--no-wait")
-    assert run(words) == 0 and Server.handed.submission_id.startswith("harbor-2")
-    assert run([*words, "-p", "name=noon"]) == 0 and Server.handed.submission_id.startswith("noon-2")
+    assert run(words) == 0
+    assert Server.handed.submission_id.startswith("harbor-2")
+    assert run([*words, "-p", "name=noon"]) == 0
+    assert Server.handed.submission_id.startswith("noon-2")
 
 
 def test_a_dry_run_checks_all_and_submits_nothing(
@@ -155,7 +157,8 @@ def test_a_dry_run_checks_all_and_submits_nothing(
     before = sorted(tmp_path.rglob("*"))
     assert run([*words, "-t", "mono"]) == 0
     said = capsys.readouterr().out
-    assert "nothing was submitted" in said and f"farm render {path} --topology mono" in said
+    assert "nothing was submitted" in said
+    assert f"farm render {path} --topology mono" in said
     assert run([*words, "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["command"] == f"farm render {path}"
     assert run([*words, "-p", "defaults.steps=0"]) == 2

@@ -145,7 +145,8 @@ def test_tasks_go_one_by_one_to_who_hosts_them(tmp_path: Path) -> None:
     known = read_durations(str(tmp_path))
     assert all(known.knows(GPU, task) for task in tasks)
     assert known.estimate(GPU)(tasks[-1]) == pytest.approx(2.5)
-    assert known.commit_s(GPU)[Stage.DECODE] == 0.0 and not any("commit" in key for key in known.means)
+    assert known.commit_s(GPU)[Stage.DECODE] == 0.0
+    assert not any("commit" in key for key in known.means)
 
 
 def test_a_probe_that_fails_says_so_and_ends() -> None:
@@ -163,5 +164,6 @@ def test_a_signal_ends_the_probe() -> None:
     pool = FakePool((), done)
     probe = DurationProbe(tasks, pool, workforce(a=set(Stage)))  # type: ignore[arg-type]
     probe.stop("SIGTERM")
-    assert list(probe.run()) == [] and probe.stopped_by == "SIGTERM"
+    assert list(probe.run()) == []
+    assert probe.stopped_by == "SIGTERM"
     assert pool.calls == []

@@ -96,8 +96,7 @@ class Scene:
             self.session.resolve()
             loop = RenderLoop(self.session, pool, self.workforce, self.place)  # type: ignore[arg-type]
             with pytest.raises(EOFError):
-                for event in loop.run():
-                    self.said.append(event)
+                self.said.extend(loop.run())
         return loop
 
     @property
@@ -151,7 +150,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
         return now[0]
 
     monkeypatch.setattr(LocalCluster, "now_s", tick)
-    yield now
+    return now
 
 
 def test_reports_that_do_not_come_are_waited_for_a_short_time(tmp_path: Path, clock: list[float]) -> None:

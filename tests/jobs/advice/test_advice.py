@@ -34,7 +34,8 @@ def test_sizes_of_the_card_pass(size: tuple[int, int]) -> None:
 def test_other_sizes_of_the_bundled_model_are_told(size: tuple[int, int]) -> None:
     (line,) = warned(*size)
     assert line.startswith(f"dawn: {size[0]}x{size[1]}, ")
-    assert "128 to 256" in line and "engine.checkpoint" in line
+    assert "128 to 256" in line
+    assert "engine.checkpoint" in line
 
 
 def test_the_upscaled_size_counts() -> None:

@@ -41,7 +41,8 @@ def warned(
 def test_steps_and_guidance_on_a_distilled_file_are_warned_of_with_its_recipe(folder: Path) -> None:
     (line,) = warned(folder / DISTILLED, defaults={"steps": 20, "cfg": 3})
     assert line.startswith(f"{DISTILLED} is distilled")
-    assert "0.9937" in line and "`steps: 20` and `cfg: 3`" in line
+    assert "0.9937" in line
+    assert "`steps: 20` and `cfg: 3`" in line
     assert line.endswith("Write `recipe: ltxv-13b-0.9.8-distilled`")
 
 
@@ -87,7 +88,8 @@ def test_weights_that_the_engine_reads_as_words_are_told(prompt: str, folder: Pa
 
 def test_brackets_that_comfyui_weighs_are_told(folder: Path) -> None:
     (line,) = warned(folder / DEV, "a boat (slowly)", "comfyui")
-    assert 'by 1.1, here "(slowly)"' in line and '"\\(slowly\\)"' in line
+    assert 'by 1.1, here "(slowly)"' in line
+    assert '"\\(slowly\\)"' in line
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,8 @@ def test_alias_bombs_are_refused_at_once(text: str) -> None:
 )
 def test_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
     found = parse_yaml(f"a: {text}").data["a"]
-    assert found == value and type(found) is type(value)
+    assert found == value
+    assert type(found) is type(value)
 
 
 def test_a_number_that_could_only_be_slow_is_refused_at_once() -> None:
@@ -217,7 +218,8 @@ def test_mappings_from_python_have_the_same_bounds(data: Any, place: str, value:
 def test_a_mapping_is_copied() -> None:
     data = {"a": {"b": [1, (2, 3)]}, "c": Path("x")}
     copy = from_mapping(data).data
-    assert copy == {"a": {"b": [1, [2, 3]]}, "c": Path("x")} and copy["a"] is not data["a"]
+    assert copy == {"a": {"b": [1, [2, 3]]}, "c": Path("x")}
+    assert copy["a"] is not data["a"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "latin-1"])

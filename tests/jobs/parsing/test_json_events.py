@@ -38,7 +38,8 @@ def test_hostile_json_is_an_error_with_a_place(text: str, place: str, line: int 
         parse_json(text)
     (problem,) = caught.value.problems
     assert (problem.place, problem.line) == (place, line)
-    assert problem.rule and problem.remedy
+    assert problem.rule
+    assert problem.remedy
 
 
 def test_json_values_and_their_lines() -> None:

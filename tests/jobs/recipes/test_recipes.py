@@ -93,9 +93,11 @@ def test_what_a_chunk_says_wins_over_lists_of_the_recipe() -> None:
     data = spec_of(DEV)
     data["videos"][0]["chunks"][1]["extend"] |= {"steps": 4, "cfg": 2.0}
     first, second = (chunk.sampling for chunk in planned(data).videos[0].chunks)
-    assert first.sigmas is not None and "cfg" in dict(first.guider.params)
+    assert first.sigmas is not None
+    assert "cfg" in dict(first.guider.params)
     assert (second.sigmas, second.steps, second.cfg) == (None, 4, 2.0)
-    assert "cfg" not in dict(second.guider.params) and "levels" in dict(second.guider.params)
+    assert "cfg" not in dict(second.guider.params)
+    assert "levels" in dict(second.guider.params)
 
 
 def test_steps_in_the_matrix_count() -> None:

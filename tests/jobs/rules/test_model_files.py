@@ -61,7 +61,8 @@ def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, fault: st
     path.write_bytes(content)
     (problem,) = problems({"name": "comfyui", "checkpoint": str(path)})
     assert problem.place == "engine.checkpoint"
-    assert fault in problem.value and "again" in problem.remedy
+    assert fault in problem.value
+    assert "again" in problem.remedy
 
 
 @pytest.mark.parametrize("cut", [1, 100])

@@ -25,7 +25,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_field_is_documented() -> None:
     for place, model in sections():
         for name, info in model.model_fields.items():
-            assert info.description and info.description.endswith("."), f"{place}.{name}"
+            assert (info.description or "").endswith("."), f"{place}.{name}"
 
 
 def test_every_field_stands_on_the_page() -> None:

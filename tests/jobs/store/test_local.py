@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import subprocess
@@ -69,8 +70,7 @@ def test_state_and_events_are_written_on_a_full_disk(full_soon: Path) -> None:
     with store.lock() as lock:
         filler = full_soon / "filler"
         with filler.open("wb", buffering=0) as out, pytest.raises(OSError, match="No space"):
-            while True:
-                out.write(b"z" * 4096)
+            all(out.write(b"z" * 4096) for _ in itertools.count())
         store.write_json(STATE, {"outcome": "paused"})
         store.append_event({"event": "paused"})
         lock.beat()

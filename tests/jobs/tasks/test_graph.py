@@ -132,7 +132,8 @@ def test_only_a_resampled_end_is_not_trusted() -> None:
 
 def test_an_end_that_nothing_resampled_is_trusted() -> None:
     params = graph_of(generate(), extend(), upscale={"steps": 0}).tasks["dawn/00001/upscale"].params
-    assert isinstance(params, UpscaleParams) and params.trusted == 2
+    assert isinstance(params, UpscaleParams)
+    assert params.trusted == 2
 
 
 def test_upscaling_without_guidance_breaks_the_second_chain() -> None:
@@ -151,7 +152,8 @@ def test_a_second_pass_has_the_images_at_its_size() -> None:
     for chunk, path in ((0, "a.png"), (1, "b.png")):
         sample, upscale = (graph.tasks[f"dawn/0000{chunk}/{stage}"] for stage in ("sample", "upscale"))
         small, large = (graph.tasks[dict(roles(task))["guide"]].params for task in (sample, upscale))
-        assert isinstance(small, EncodeImage) and isinstance(large, EncodeImage)
+        assert isinstance(small, EncodeImage)
+        assert isinstance(large, EncodeImage)
         assert large == replace(small, width=2 * small.width, height=2 * small.height)
         assert small.path.endswith(path)
         assert upscale.params.guides == sample.params.guides  # type: ignore[union-attr]
@@ -217,9 +219,12 @@ def test_generated_sound_reaches_decode_and_segment() -> None:
     sample, decode, segment = (
         graph.tasks[f"dawn/00000/{stage}"].params for stage in ("sample", "decode", "segment")
     )
-    assert isinstance(sample, SampleParams) and sample.audio_mode == "generate"
-    assert isinstance(decode, DecodeParams) and decode.audio
-    assert isinstance(segment, SegmentParams) and segment.audio
+    assert isinstance(sample, SampleParams)
+    assert sample.audio_mode == "generate"
+    assert isinstance(decode, DecodeParams)
+    assert decode.audio
+    assert isinstance(segment, SegmentParams)
+    assert segment.audio
 
 
 def test_segments_know_only_what_reaches_their_bytes() -> None:

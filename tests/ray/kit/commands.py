@@ -39,7 +39,12 @@ def farm_command(*words: object) -> list[str]:
 def farm(*words: object, timeout_s: float = 180, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run `farm` to its end."""
     return subprocess.run(
-        farm_command(*words), env=environment(**changes), capture_output=True, text=True, timeout=timeout_s
+        farm_command(*words),
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 

@@ -70,6 +70,7 @@ def sample_clip(
     pair: Pair,
     start: torch.Tensor,
     recipe: Recipe,
+    *,
     guides: Sequence[Guide] = (),
     track: Track | None = None,
 ) -> Clip:

@@ -88,7 +88,7 @@ def _vae_name(name: str, last_down: int) -> str:
 def _place(side: str, number: int, inner: int) -> str:
     """Where diffusers keeps the block with this number; `inner` is the one between encoder and decoder."""
     if number == inner:
-        return f"{side.split('.')[0]}.mid_block"
+        return f"{side.partition('.')[0]}.mid_block"
     if side.startswith("encoder"):
         return f"{side}{number // 2}{'.downsamplers.0' if number % 2 else ''}"
     return f"{side}{(number - 1) // 2}{'.upsamplers.0' if number % 2 else ''}"

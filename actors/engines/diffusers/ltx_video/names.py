@@ -39,9 +39,10 @@ def rename(state: Mapping[str, Value], names: tuple[tuple[str, str], ...]) -> di
     """`state` with every (old, new) pair of `names` replaced in its keys."""
     renamed = {}
     for key, tensor in state.items():
+        name = key
         for old, new in names:
-            key = key.replace(old, new)
-        renamed[key] = tensor
+            name = name.replace(old, new)
+        renamed[name] = tensor
     return renamed
 
 

@@ -163,7 +163,8 @@ def test_a_second_pass_has_the_images(engine: Engine, conditioning: Payload) -> 
     }
     free = engine.upscale(UPSCALE, latents, conditioning, [], None)["latents"]
     assert made[1.0].shape == free.shape == (1, 128, 3, 4, 4)
-    assert not np.array_equal(made[1.0], free) and not np.array_equal(made[1.0], made[0.5])
+    assert not np.array_equal(made[1.0], free)
+    assert not np.array_equal(made[1.0], made[0.5])
 
 
 def test_decode_is_uint8_and_tiles(engine: Engine, conditioning: Payload) -> None:
@@ -288,6 +289,6 @@ engine.setup(frozenset(Stage) - {{Stage.SEGMENT}})
 engine.encode_text(EncodeText("a red ball", ""))
 print(sorted(HIDDEN & set(sys.modules)))
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"

@@ -132,7 +132,8 @@ def test_a_folder_with_a_tensor_too_many_is_refused(folder: Path, tmp_path: Path
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     save_file({**tensors, "decoder.extra": torch.zeros(1)}, copy / name)
     (problem,) = loader(folder, vae=copy).misfits()
-    assert problem.place == "engine.vae" and "decoder.extra is no tensor" in problem.rule
+    assert problem.place == "engine.vae"
+    assert "decoder.extra is no tensor" in problem.rule
     del tensors["latents_std"]
     save_file(tensors, copy / name)
     (problem,) = loader(folder, vae=copy).misfits()

@@ -57,7 +57,8 @@ def test_the_spatial_upscaler(metadata: bool, tmp_path: Path) -> None:
     path = write_sparse(tmp_path / "up.safetensors", entries)
     module = upsampler_component(Checkpoint.open(path)).empty()
     assert module.state_dict().keys() == entries.keys()
-    assert module.config.spatial_upsample and not module.config.temporal_upsample
+    assert module.config.spatial_upsample
+    assert not module.config.temporal_upsample
 
 
 @pytest.mark.parametrize(

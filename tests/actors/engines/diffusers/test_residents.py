@@ -46,6 +46,7 @@ def test_a_model_without_room_sends_the_others_away() -> None:
     residents = _residents(a=first, b=second)
     residents.get("a")
     residents.get("b")
-    assert first.moves == ["meta", "cpu"] and second.moves == ["cpu", "meta"]
+    assert first.moves == ["meta", "cpu"]
+    assert second.moves == ["cpu", "meta"]
     residents.get("a")
     assert first.moves == ["meta", "cpu", "meta"]

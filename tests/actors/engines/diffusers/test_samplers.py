@@ -79,7 +79,7 @@ def judged(scheduler: object, sigmas: Tensor, start: Tensor, noise: Tensor) -> l
 @pytest.mark.parametrize("name", ["lcm", "euler_ancestral", "euler"])
 def test_the_schedulers_of_diffusers_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step at equal noise, `FlowMatchLCM`, `LTXEulerAncestralRF` and `FlowMatchEuler` as judges."""
-    import diffusers.schedulers as schedulers
+    from diffusers import schedulers
     from diffusers.schedulers import scheduling_flow_match_lcm, scheduling_ltx_euler_ancestral_rf
 
     sigmas, start, noise = SIGMAS, torch.randn(1, 4, 3, 2, 2), torch.randn(1, 4, 3, 2, 2)

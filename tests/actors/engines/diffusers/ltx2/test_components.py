@@ -58,7 +58,7 @@ def test_every_tensor_has_its_place_with_and_without_config(version: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "make, prefixes",
+    ("make", "prefixes"),
     [
         (transformer_component, (PREFIX,)),
         (vae_component, ("vae.",)),
@@ -99,8 +99,7 @@ def test_a_file_that_does_not_fit_says_where(
         entries[key] = ("BF16", shape)
     path = write_sparse(tmp_path / "m.safetensors", entries, metadata("2.3", "narrow"))
     with pytest.raises(UnsupportedCheckpoint, match=said):
-        for component in components(path):
-            component.empty()
+        _ = [component.empty() for component in components(path)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -138,7 +137,8 @@ def test_scaled_fp8_weights_are_brought_back(tmp_path: Path) -> None:
     component = transformer_component(Checkpoint.open(path))
     state = component.load(torch.float32).state_dict()
     names = {key: name for name, key in component.stored.items()}
-    assert wanted and all(torch.equal(state[names[key]], tensor) for key, tensor in wanted.items())
+    assert wanted
+    assert all(torch.equal(state[names[key]], tensor) for key, tensor in wanted.items())
 
 
 def test_a_folder_of_diffusers(tmp_path: Path) -> None:

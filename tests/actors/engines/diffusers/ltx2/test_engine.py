@@ -76,7 +76,8 @@ def test_an_extend_holds_picture_and_sound_of_the_chain(
     18, of which ten are held, and 33 frames have 34."""
     tail = Payload({**first.arrays, "latents": np.ascontiguousarray(first["latents"][:, :, 1:])}, first.meta)
     raw = engine.sample(EXTEND, conditioning, [], tail, None)
-    assert raw["latents"].shape[2] == 4 and raw["audio_latents"].shape[2] == 34 - 8
+    assert raw["latents"].shape[2] == 4
+    assert raw["audio_latents"].shape[2] == 34 - 8
     assert np.array_equal(raw["latents"][:, :, :2], tail["latents"])
     assert np.array_equal(raw["audio_latents"][:, :, :10], first["audio_latents"][:, :, 8:])
     artifact = join(raw, tail, EXTEND.span)
@@ -153,7 +154,7 @@ def test_guidance_runs_up_to_four_forwards(engine: Engine, conditioning: Payload
     assert not np.array_equal(made["latents"], first["latents"])
 
 
-@pytest.mark.parametrize("key, value", [("levels", (1.0, 0.5)), ("blocks", 2)])
+@pytest.mark.parametrize(("key", "value"), [("levels", (1.0, 0.5)), ("blocks", 2)])
 def test_a_guider_that_the_model_does_not_have(
     engine: Engine, conditioning: Payload, key: str, value: Any
 ) -> None:
@@ -167,7 +168,9 @@ def test_frames_and_sound_are_decoded(engine: Engine, first: Any) -> None:
     frames = engine.decode(DECODE, first)
     assert np.asarray(frames).shape == (17, 64, 64, 3)
     samples, rate = engine.decode_audio(DECODE, first)
-    assert rate == 48000 and samples.shape == (2, 480 * (4 * 18 - 3)) and samples.dtype == np.float32
+    assert rate == 48000
+    assert samples.shape == (2, 480 * (4 * 18 - 3))
+    assert samples.dtype == np.float32
 
 
 def test_the_sound_of_an_extend_starts_with_its_frames(engine: Engine, first: Any) -> None:
@@ -188,4 +191,6 @@ def test_an_ltx_video_model_makes_no_sound(conditioning: Payload) -> None:
 
 def test_the_fingerprint_names_what_makes_sound(small_ltx2: Path, engine: Engine) -> None:
     made = engine.fingerprint()
-    assert all(made["decode"]["sound"]) and all(made["encode"]["sound"]) and made["encode"]["connectors"]
+    assert all(made["decode"]["sound"])
+    assert all(made["encode"]["sound"])
+    assert made["encode"]["connectors"]

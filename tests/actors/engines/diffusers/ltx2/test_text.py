@@ -43,8 +43,11 @@ def test_a_prompt_becomes_context(version: str, gemma: Path, tmp_path: Path) -> 
         states, mask = prompts.encoder.states("a red ball")
         context, other = prompts.context("a red ball"), prompts.context("a ball")
     assert states.shape == (1, GEMMA_TOKENS, 64, 3)
-    assert mask.sum() == 3 and mask[0, -3:].all(), "it is padded on the left"
+    assert mask.sum() == 3
+    assert mask[0, -3:].all(), "it is padded on the left"
     width = 64 if version == "2.0" else 128
-    assert context.video.shape == (1, GEMMA_TOKENS, width) and context.audio.shape == (1, GEMMA_TOKENS, 64)
-    assert context.mask is not None and context.mask.all(), "registers take the place of the padding"
+    assert context.video.shape == (1, GEMMA_TOKENS, width)
+    assert context.audio.shape == (1, GEMMA_TOKENS, 64)
+    assert context.mask is not None
+    assert context.mask.all(), "registers take the place of the padding"
     assert not torch.equal(context.video, other.video)

@@ -42,4 +42,5 @@ def test_norms_with_weights_stay() -> None:
     weighted = torch.nn.RMSNorm(block.norm1.dim, eps=1e-6)
     block.norm1 = weighted
     fused.install(model)
-    assert block.norm1 is weighted and isinstance(block.norm2, torch.nn.RMSNorm)
+    assert block.norm1 is weighted
+    assert isinstance(block.norm2, torch.nn.RMSNorm)
