@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from actors.media.ffmpeg import find_ffmpeg
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, render
+from tools.train_tiny.procedural.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, render
 
 ASSETS = Path(__file__).parents[1] / "examples" / "assets"
 SIDE = 128

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import torch
 
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, DIRECTIONS, RADIUS, SHAPES, Frame, backdrop, distance
+from tools.train_tiny.procedural.world import (
+    BACKGROUNDS,
+    COLOURS,
+    DIRECTIONS,
+    RADIUS,
+    SHAPES,
+    Frame,
+    backdrop,
+    distance,
+)
 
 FOREGROUND = 0.27
 """RGB distance from the empty background above which a pixel belongs to the object; shadows stay below."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tools.train_tiny.sound import OUTPUT_RATE, WALLS
+from tools.train_tiny.procedural.sound import OUTPUT_RATE, WALLS
 
 WINDOW, HOP = 480, 96
 """Samples at 24 kHz: 20 ms, every 4 ms."""

@@ -21,7 +21,7 @@ from PIL import Image
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.engines import held_out
 from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, draw_scenes, render
+from tools.train_tiny.procedural.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, draw_scenes, render
 
 Films = Mapping[str, torch.Tensor]
 """Films by video name, [F, 3, H, W] in [0, 1]."""

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.tiny.detector import Reading, read
 from benchmarks.tiny.listener import Heard, notes
-from tools.train_tiny.world import SPEED_PER_FRAME
+from tools.train_tiny.procedural.world import SPEED_PER_FRAME
 
 
 @dataclass(frozen=True)

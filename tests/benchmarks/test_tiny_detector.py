@@ -7,7 +7,15 @@ import torch
 
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.scores import motion
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES, Frame, draw_scenes, render
+from tools.train_tiny.procedural.world import (
+    BACKGROUNDS,
+    COLOURS,
+    DIRECTIONS,
+    SHAPES,
+    Frame,
+    draw_scenes,
+    render,
+)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import torch
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.listener import notes
 from benchmarks.tiny.scores import Hearing, bounces_seen, hearing
-from tools.train_tiny.sound import OUTPUT_RATE, bounces, synthesise
-from tools.train_tiny.world import Frame, draw_scenes, render
+from tools.train_tiny.procedural.sound import OUTPUT_RATE, bounces, synthesise
+from tools.train_tiny.procedural.world import Frame, draw_scenes, render
 
 FRAME = Frame(128, 128)
 

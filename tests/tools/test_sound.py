@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tools.train_tiny.sound import (
+from tools.train_tiny.procedural.sound import (
     HOP,
     MEL_BINS,
     OUTPUT_RATE,
@@ -17,7 +17,7 @@ from tools.train_tiny.sound import (
     mel_of,
     synthesise,
 )
-from tools.train_tiny.world import SPEED_PER_FRAME, Frame, centres, draw_scenes
+from tools.train_tiny.procedural.world import SPEED_PER_FRAME, Frame, centres, draw_scenes
 
 FRAME = Frame(128, 192)
 

@@ -11,13 +11,7 @@ import torch
 from safetensors import safe_open
 
 from actors.models import TINY_CHECKPOINT
-from tools.train_tiny import dit, fast, inherit
-from tools.train_tiny.bank import FRAMES, SLOTS, Bank, Format
-from tools.train_tiny.dit import DIETS, FORMATS, Diet
 from tools.train_tiny.export import PARTS, export, unpack
-from tools.train_tiny.flow import Both, Words
-from tools.train_tiny.geometry import grid, slot_middle, sound_middle, still_middle, to_tokens
-from tools.train_tiny.layout import PLANS, Head, Plan, draw_example
 from tools.train_tiny.modules import (
     new_audio_vae,
     new_connectors,
@@ -29,10 +23,16 @@ from tools.train_tiny.modules import (
     new_vocoder,
 )
 from tools.train_tiny.optim import Optimiser, orthogonal
-from tools.train_tiny.prompts import PromptPool
+from tools.train_tiny.procedural.prompts import PromptPool
+from tools.train_tiny.procedural.world import Frame
 from tools.train_tiny.sampler import Pass, extend_pass, schedule
 from tools.train_tiny.training import Run, save, stored
-from tools.train_tiny.world import Frame
+from tools.train_tiny.transformer import dit, fast, inherit
+from tools.train_tiny.transformer.bank import FRAMES, SLOTS, Bank, Format
+from tools.train_tiny.transformer.dit import DIETS, FORMATS, Diet
+from tools.train_tiny.transformer.flow import Both, Words
+from tools.train_tiny.transformer.geometry import grid, slot_middle, sound_middle, still_middle, to_tokens
+from tools.train_tiny.transformer.layout import PLANS, Head, Plan, draw_example
 
 PER_SLOT = 2 * 3
 

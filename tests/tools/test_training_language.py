@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from actors.models.tiny_words import UnknownWords
-from tools.train_tiny.prompts import (
+from tools.train_tiny.procedural.prompts import (
     UNNAMED,
     PromptPool,
     choose_held_out,

@@ -7,7 +7,15 @@ import math
 import pytest
 import torch
 
-from tools.train_tiny.world import FREE_FRAMES, RADIUS, SPEED_PER_FRAME, Frame, centres, draw_scenes, render
+from tools.train_tiny.procedural.world import (
+    FREE_FRAMES,
+    RADIUS,
+    SPEED_PER_FRAME,
+    Frame,
+    centres,
+    draw_scenes,
+    render,
+)
 
 SIZES = [Frame(128, 128), Frame(256, 256), Frame(128, 192)]
 

@@ -21,16 +21,16 @@ import torch
 import torch.distributed as dist
 
 from actors.models import TINY_CHECKPOINT
-from tools.train_tiny.audio_vae import train_audio_vae
-from tools.train_tiny.bank import Codecs
-from tools.train_tiny.dit import DIETS, train_dit
+from tools.train_tiny.coders.audio_vae import train_audio_vae
+from tools.train_tiny.coders.upsampler import KINDS, train_upsampler
+from tools.train_tiny.coders.vae import fuse_norms, train_vae
+from tools.train_tiny.coders.vocoder import train_vocoder
 from tools.train_tiny.export import export, unpack
-from tools.train_tiny.inherit import inherit
 from tools.train_tiny.modules import new_audio_vae, new_vae
 from tools.train_tiny.training import Run, State, stored
-from tools.train_tiny.upsampler import KINDS, train_upsampler
-from tools.train_tiny.vae import fuse_norms, train_vae
-from tools.train_tiny.vocoder import train_vocoder
+from tools.train_tiny.transformer.bank import Codecs
+from tools.train_tiny.transformer.dit import DIETS, train_dit
+from tools.train_tiny.transformer.inherit import inherit
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo

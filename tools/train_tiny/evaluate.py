@@ -14,10 +14,10 @@ import torch
 from actors.models.tiny_words import TinyTokenizer
 from benchmarks.tiny.detector import Reading, read
 from benchmarks.tiny.scores import Hearing, Wanted, hearing, motion, prompt_scores, psnr, rate
-from tools.train_tiny.audio_vae import encode_mel
-from tools.train_tiny.bank import encode
+from tools.train_tiny.coders.audio_vae import encode_mel
+from tools.train_tiny.coders.upsampler import SPATIAL, TEMPORAL, upsampler_gain
+from tools.train_tiny.coders.vae import held_out_psnr
 from tools.train_tiny.export import unpacked
-from tools.train_tiny.flow import Words
 from tools.train_tiny.modules import (
     new_audio_vae,
     new_temporal_upsampler,
@@ -27,13 +27,9 @@ from tools.train_tiny.modules import (
     new_vocoder,
     text_config,
 )
-from tools.train_tiny.prompts import UNNAMED, HeldOut, held_out
-from tools.train_tiny.sampler import Models, Pass, Settings, extend_pass, long_take
-from tools.train_tiny.sound import bounces, mel_of
-from tools.train_tiny.training import Run
-from tools.train_tiny.upsampler import SPATIAL, TEMPORAL, upsampler_gain
-from tools.train_tiny.vae import held_out_psnr
-from tools.train_tiny.world import (
+from tools.train_tiny.procedural.prompts import UNNAMED, HeldOut, held_out
+from tools.train_tiny.procedural.sound import bounces, mel_of
+from tools.train_tiny.procedural.world import (
     BACKGROUNDS,
     COLOURS,
     DIRECTIONS,
@@ -43,6 +39,10 @@ from tools.train_tiny.world import (
     draw_scenes,
     render,
 )
+from tools.train_tiny.sampler import Models, Pass, Settings, extend_pass, long_take
+from tools.train_tiny.training import Run
+from tools.train_tiny.transformer.bank import encode
+from tools.train_tiny.transformer.flow import Words
 
 SMALL, LARGE = Pass(13, 4, 4), Pass(13, 8, 8)
 CHUNK_FRAMES = 80

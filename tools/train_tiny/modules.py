@@ -12,7 +12,7 @@ from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from actors.engines.diffusers.ltx_video.architecture import build_vae
 from actors.models.tiny_text import TinyTextEncoder
-from tools.train_tiny.prompts import DROPPED, MAX_TOKENS, vocabulary
+from tools.train_tiny.procedural.prompts import DROPPED, MAX_TOKENS, vocabulary
 
 TEXT_DIM = 128
 

@@ -15,12 +15,19 @@ from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from actors.models.tiny_words import TinyTokenizer
-from tools.train_tiny.audio_vae import decode_mel
-from tools.train_tiny.bank import decode, encode
-from tools.train_tiny.flow import Words
-from tools.train_tiny.geometry import grid, slot_middle, sound_middle, still_middle, to_latents, to_tokens
-from tools.train_tiny.sound import audio_latents
-from tools.train_tiny.upsampler import upsample
+from tools.train_tiny.coders.audio_vae import decode_mel
+from tools.train_tiny.coders.upsampler import upsample
+from tools.train_tiny.procedural.sound import audio_latents
+from tools.train_tiny.transformer.bank import decode, encode
+from tools.train_tiny.transformer.flow import Words
+from tools.train_tiny.transformer.geometry import (
+    grid,
+    slot_middle,
+    sound_middle,
+    still_middle,
+    to_latents,
+    to_tokens,
+)
 
 RATE = 25.0
 

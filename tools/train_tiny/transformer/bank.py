@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo
 
-from tools.train_tiny.audio_vae import encode_mel
-from tools.train_tiny.prompts import UNNAMED
-from tools.train_tiny.sound import WORLD_FRAMES_PER_S, audio_latents, bounces, mel_of
-from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+from tools.train_tiny.coders.audio_vae import encode_mel
+from tools.train_tiny.procedural.prompts import UNNAMED
+from tools.train_tiny.procedural.sound import WORLD_FRAMES_PER_S, audio_latents, bounces, mel_of
+from tools.train_tiny.procedural.world import Frame, Scenes, draw_scenes, render
 
 if TYPE_CHECKING:
     from tools.train_tiny.training import Recorder, Run

@@ -26,9 +26,9 @@ from tools.train_tiny.modules import (
     new_text_encoder,
     new_transformer,
 )
-from tools.train_tiny.prompts import UNNAMED, continuation, sentence, tokenizer
+from tools.train_tiny.procedural.prompts import UNNAMED, continuation, sentence, tokenizer
+from tools.train_tiny.procedural.world import BACKGROUNDS, COLOURS, SHAPES
 from tools.train_tiny.training import State, save
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, SHAPES
 
 if TYPE_CHECKING:
     from actors.models.tiny_text import TinyTextEncoder

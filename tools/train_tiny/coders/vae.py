@@ -13,8 +13,8 @@ from diffusers.models.normalization import RMSNorm
 
 from tools.train_tiny.modules import new_vae
 from tools.train_tiny.optim import Optimiser
+from tools.train_tiny.procedural.world import Frame, Scenes, draw_scenes, render
 from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
-from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLLTXVideo

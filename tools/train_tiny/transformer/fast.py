@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tools.train_tiny.geometry import to_latents, to_tokens
+from tools.train_tiny.transformer.geometry import to_latents, to_tokens
 
 if TYPE_CHECKING:
     from diffusers import LTX2VideoTransformer3DModel

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tools.train_tiny import fast
 from tools.train_tiny.modules import new_connectors, new_text_encoder
+from tools.train_tiny.transformer import fast
 
 if TYPE_CHECKING:
     from diffusers import LTX2VideoTransformer3DModel
 
-    from tools.train_tiny.layout import Example, Plan
     from tools.train_tiny.training import Run
+    from tools.train_tiny.transformer.layout import Example, Plan
 
 
 class Words(nn.Module):

@@ -9,10 +9,10 @@ from enum import Enum
 
 import torch
 
-from tools.train_tiny.bank import SLOTS, SWAYING, Bank
-from tools.train_tiny.geometry import grid, slot_middle, sound_middle, still_middle
-from tools.train_tiny.prompts import UNNAMED, PromptPool
-from tools.train_tiny.sound import LATENTS_PER_S, audio_latents
+from tools.train_tiny.procedural.prompts import UNNAMED, PromptPool
+from tools.train_tiny.procedural.sound import LATENTS_PER_S, audio_latents
+from tools.train_tiny.transformer.bank import SLOTS, SWAYING, Bank
+from tools.train_tiny.transformer.geometry import grid, slot_middle, sound_middle, still_middle
 
 MARKED = 0.6
 """Share of the examples that mark single frames: engines without the marker must do as well."""

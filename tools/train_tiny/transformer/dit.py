@@ -10,14 +10,14 @@ from functools import partial
 import torch
 import torch.distributed as dist
 
-from tools.train_tiny.bank import Bank, Codecs, Format
-from tools.train_tiny.flow import Both, Words, flow_loss
-from tools.train_tiny.layout import PLANS, Plan, draw_example
 from tools.train_tiny.modules import new_transformer
 from tools.train_tiny.optim import Optimiser
-from tools.train_tiny.prompts import PromptPool
+from tools.train_tiny.procedural.prompts import PromptPool
+from tools.train_tiny.procedural.world import Frame
 from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
-from tools.train_tiny.world import Frame
+from tools.train_tiny.transformer.bank import Bank, Codecs, Format
+from tools.train_tiny.transformer.flow import Both, Words, flow_loss
+from tools.train_tiny.transformer.layout import PLANS, Plan, draw_example
 
 SMALL, LARGE = Format(Frame(128, 128)), Format(Frame(256, 256))
 OTHERS: tuple[tuple[Format, float], ...] = (

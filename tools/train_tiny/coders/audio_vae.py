@@ -8,7 +8,7 @@ import torch
 
 from tools.train_tiny.modules import new_audio_vae
 from tools.train_tiny.optim import Optimiser
-from tools.train_tiny.sound import mel_of, random_notes
+from tools.train_tiny.procedural.sound import mel_of, random_notes
 from tools.train_tiny.training import Average, Clock, Recorder, Run, cosine, save
 
 if TYPE_CHECKING:

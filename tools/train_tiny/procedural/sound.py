@@ -12,7 +12,7 @@ from functools import cache
 
 import torch
 
-from tools.train_tiny.world import SPEED_PER_FRAME, Frame, Scenes, fold, unfolded
+from tools.train_tiny.procedural.world import SPEED_PER_FRAME, Frame, Scenes, fold, unfolded
 
 WALLS: dict[str, float] = {"left": 350.0, "right": 470.0, "top": 640.0, "bottom": 260.0}
 """Fundamental frequency of each wall in Hz, in the order that `Notes.wall` counts."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from actors.models.tiny_words import PAD, START, TinyTokenizer
-from tools.train_tiny.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES
+from tools.train_tiny.procedural.world import BACKGROUNDS, COLOURS, DIRECTIONS, SHAPES
 
 MAX_TOKENS = 32
-HELD_OUT_FILE = Path(__file__).parents[2] / "benchmarks" / "tiny" / "held_out.json"
+HELD_OUT_FILE = Path(__file__).parents[3] / "benchmarks" / "tiny" / "held_out.json"
 UNNAMED = len(DIRECTIONS)
 """Index of 'the sentence names no direction'."""
 

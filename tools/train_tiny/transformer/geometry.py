@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from tools.train_tiny.sound import HOP, MEL_PER_LATENT, SAMPLE_RATE
+from tools.train_tiny.procedural.sound import HOP, MEL_PER_LATENT, SAMPLE_RATE
 
 
 def slot_middle(slot: torch.Tensor) -> torch.Tensor:

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 
-from tools.train_tiny.bank import decode, encode
+from tools.train_tiny.coders.vae import psnr
 from tools.train_tiny.modules import new_temporal_upsampler, new_upsampler
 from tools.train_tiny.optim import Optimiser
+from tools.train_tiny.procedural.world import Frame, Scenes, draw_scenes, render
 from tools.train_tiny.training import Average, Clock, Recorder, Run, State, cosine, save
-from tools.train_tiny.vae import psnr
-from tools.train_tiny.world import Frame, Scenes, draw_scenes, render
+from tools.train_tiny.transformer.bank import decode, encode
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLLTXVideo

@@ -8,7 +8,7 @@ import torch
 
 from tools.train_tiny.modules import new_vocoder
 from tools.train_tiny.optim import Optimiser
-from tools.train_tiny.sound import (
+from tools.train_tiny.procedural.sound import (
     HOP,
     OUTPUT_RATE,
     SAMPLE_RATE,

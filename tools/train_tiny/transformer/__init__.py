@@ -1,0 +1,1 @@
+"""The stage that trains the transformer, on banks of encoded films."""
