@@ -61,7 +61,7 @@ def releases(folder: Path) -> Iterator[tuple[str, ...]]:
         found = []
         for metadata in (True, False):
             path = files.write_release(folder, name, metadata)
-            found.append((_fills_diffusers(path), _fills_core(path, name, metadata)))
+            found.append((_fills_diffusers(path), _fills_core(name, metadata)))
             path.unlink()
         yield (f"`{name}`", *map(_both, *found))
 
@@ -80,7 +80,7 @@ def _fills_diffusers(path: Path) -> str:
     return LOADS
 
 
-def _fills_core(path: Path, name: str, metadata: bool) -> str:
+def _fills_core(name: str, metadata: bool) -> str:
     """Core's modules on the meta device, chosen by core itself."""
     import comfy.model_detection
     import comfy.ops

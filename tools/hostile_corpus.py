@@ -202,7 +202,7 @@ PLACES: Mapping[str, Callable[[Path], None]] = {
     "a link to nothing.yaml": link("nowhere"),
     "20 MB of holes.yaml": holes(LARGE),
     "1 TB of holes.yaml": holes(1 << 40),
-    "no file.yaml": lambda path: None,
+    "no file.yaml": lambda _: None,
     "a program.yaml": lambda path: path.write_bytes(Path(sys.executable).read_bytes()[:LARGE]) and None,
 }
 

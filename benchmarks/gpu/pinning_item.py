@@ -60,7 +60,7 @@ def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[di
     from farm.workers.workforce import make_workforce
     from jobs.tasks.task import Stage
 
-    def configure(request: WorkerRequest, placement: Placement) -> None:
+    def configure(_request: WorkerRequest, _placement: Placement) -> None:
         return None
 
     force = make_workforce(topology, cluster.inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})

@@ -63,7 +63,7 @@ class LocalCluster:
     def __init__(
         self,
         nodes: Iterable[NodeFacts] = (one_node(8),),
-        seconds: Callable[[str, str], float] = lambda worker, task: 1.0,
+        seconds: Callable[[str, str], float] = lambda _worker, _task: 1.0,
         fates: Fates | None = None,
         *,
         start_s: float = 0.5,

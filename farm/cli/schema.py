@@ -13,7 +13,7 @@ def schema(
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[COMMAND]", help="The schema of what it prints as JSON.")
     ] = None,
-    output: Output = OutputFormat.JSON,
+    output: Output = OutputFormat.JSON,  # noqa: ARG001  as every command has it
 ) -> int:
     """Print the JSON Schema of job specs, or of what COMMAND prints with `--output json`."""
     from jobs.spec.schema import json_schema

@@ -94,7 +94,7 @@ def extend(inputs: Inputs) -> Outputs:
                 core, inputs, Clip(video, heard), lay_windows(span.stop, span.overlap, span.new)
             )
         images = _images(inputs, video)
-        return longer_latent(inputs["latent"], video, heard, span.new), images, sound_output(heard)
+        return longer_latent(inputs["latent"], video, heard), images, sound_output(heard)
 
 
 def _whole_sound(

@@ -30,7 +30,7 @@ def sound_output(latents: torch.Tensor | None) -> Any:
 
 
 def longer_latent(
-    given: Mapping[str, Any], video: torch.Tensor, sound: torch.Tensor | None, new: int
+    given: Mapping[str, Any], video: torch.Tensor, sound: torch.Tensor | None
 ) -> dict[str, Any]:
     """LATENT `given` with other contents: of pictures and sound where it was of both, its masks grown by what
     is new, which they leave free."""

@@ -161,7 +161,7 @@ class ScheduleGraph:
 def schedule_graph(
     graph: TaskGraph,
     duration_s: Callable[[StageTask], float],
-    resident: Callable[[StageTask], str] = lambda task: "",
+    resident: Callable[[StageTask], str] = lambda _: "",
 ) -> ScheduleGraph:
     """The scheduler's view of a job's task graph."""
     return ScheduleGraph(scheduled(task, duration_s(task), resident(task)) for task in graph.tasks.values())

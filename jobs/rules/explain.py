@@ -150,7 +150,7 @@ def _example(location: Location) -> str:
     return f", for example {shown(info.default)}" if info.default != "" else ""
 
 
-def _missing(location: Location, context: Context) -> Advice:
+def _missing(location: Location, _context: Context) -> Advice:
     return "this field is required", f"add `{location[-1]}`"
 
 
@@ -186,14 +186,14 @@ def _bound(words: str, key: str) -> Callable[[Location, Context], Advice]:
 
 
 def _length(words: str, key: str, unit: str) -> Callable[[Location, Context], Advice]:
-    def advise(location: Location, context: Context) -> Advice:
+    def advise(_location: Location, context: Context) -> Advice:
         rule = f"{words} {context[key]} {unit}{'s' if context[key] != 1 else ''}"
         return rule, f"write {rule}"
 
     return advise
 
 
-def _own_rule(location: Location, context: Context) -> Advice:
+def _own_rule(_location: Location, context: Context) -> Advice:
     return context["rule"], context["remedy"]
 
 

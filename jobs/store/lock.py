@@ -45,7 +45,7 @@ class JobLock:
         self, backend: Backend, timing: LockTiming | None = None, tell: Callable[[str], None] | None = None
     ) -> None:
         self.backend, self.timing = backend, timing or LockTiming()
-        self._tell = tell or (lambda message: None)
+        self._tell = tell or (lambda _: None)
         self._holder: Holder | None = None
         self._usurper: Holder | None = None
         self._stop = threading.Event()

@@ -92,7 +92,7 @@ def _of_shards(folder: Path) -> Weights:
 
 
 @lru_cache(maxsize=32)
-def _of_file(path: Path, size: int, changed_ns: int) -> Weights:
+def _of_file(path: Path, _size: int, _changed_ns: int) -> Weights:
     """Size and time of change are there for the cache: a file that changed is read again."""
     if path.suffix.lower() == GGUF:
         return _of_gguf(path)

@@ -62,7 +62,7 @@ def test_what_waits_behind_a_step_that_renews_runs_in_the_fresh_thread(thread: D
 def test_only_failures_that_nobody_made_good_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert failed_allocations("cpu") == 0
     stats = {"num_ooms": 3}
-    cuda = SimpleNamespace(is_initialized=lambda: True, memory_stats=lambda name: stats)
+    cuda = SimpleNamespace(is_initialized=lambda: True, memory_stats=lambda _: stats)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     monkeypatch.setattr(device, "_overcome", 0)
     assert failed_allocations("cuda") == 3

@@ -118,7 +118,8 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("cause", [MemoryError("no room"), BadOutput("black; try again")])
-def test_what_a_failed_step_held_goes_with_its_error(cause: Exception, no_collector: None) -> None:
+@pytest.mark.usefixtures("no_collector")
+def test_what_a_failed_step_held_goes_with_its_error(cause: Exception) -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 
     def step() -> None:

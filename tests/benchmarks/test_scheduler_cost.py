@@ -18,7 +18,7 @@ def calls_per_event(chunks: int) -> float:
     simulation = Simulation(ScheduleGraph(job(some)), parse_topology("mono=16", Machine(16, 2)))
     handle, calls = simulation.scheduler.handle, 0
 
-    def count(frame: FrameType, event: str, argument: object) -> None:
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal calls
         calls += event in ("call", "c_call")
 

@@ -55,6 +55,6 @@ def test_nothing_is_taken_before_it_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_doctor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_says_so() -> None:
     with pytest.raises(CannotRun, match="submit the spec"):
         cluster_health("ray://head.farm:10001")

@@ -63,7 +63,7 @@ def _is_check(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def folder(core: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(core: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  for its effect
     """Holds the generated files, and is one of ComfyUI's model folders."""
     import folder_paths
 
@@ -74,7 +74,7 @@ def folder(core: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ltxv(core: Any, folder: Path) -> Kit:
+def ltxv(folder: Path) -> Kit:
     from comfyui_checkpoints import TEXT_DIM, write_ltxv
 
     return _kit(write_ltxv(folder / "ltxv.safetensors"), TEXT_DIM)
@@ -137,7 +137,7 @@ def extend(ltxv: Kit) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def image(core: Any) -> Any:
+def image() -> Any:
     """IMAGE of another size than the clip's."""
     import torch
 
@@ -154,7 +154,7 @@ def soundtrack() -> dict[str, Any]:
 
 
 @pytest.fixture
-def model_calls(monkeypatch: pytest.MonkeyPatch, core: Any) -> Iterator[list[dict[str, Any]]]:
+def model_calls(monkeypatch: pytest.MonkeyPatch, core: Any) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG001  for its effect
     """The keyword arguments of every call of the diffusion model."""
     from comfy.ldm.lightricks.model import LTXVModel
 

@@ -19,7 +19,7 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def attention(core: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def attention(core: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ARG001  for its effect
     """The module as in a fresh process."""
     from actors.engines.comfyui.sampling import attention
 
@@ -29,12 +29,12 @@ def attention(core: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def kernels(attention: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def kernels(attention: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:  # noqa: ARG001  for its effect
     """Puts stand-ins for core's two kernels that take `default_s` and `sage_s`."""
     from comfy.ldm.modules import attention as cores
 
     def kernel(seconds: float, scale: float) -> Callable[..., Any]:
-        def run(q: Any, k: Any, v: Any, heads: int) -> Any:
+        def run(q: Any, _k: Any, _v: Any, _heads: int) -> Any:
             time.sleep(seconds)
             return q * scale
 
@@ -63,8 +63,9 @@ def test_the_faster_kernel_within_the_tolerance_wins(attention: Any, kernels: Ru
     assert attention._measure(shape_of(attention)).kernel == "default"
 
 
+@pytest.mark.usefixtures("kernels")
 def test_each_device_and_shape_class_is_measured_once_and_told(
-    attention: Any, kernels: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    attention: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     measured: list[Any] = []
 
@@ -72,7 +73,7 @@ def test_each_device_and_shape_class_is_measured_once_and_told(
         measured.append(shape)
         return attention.AttentionChoice("sage", "default 2.00 ms, sage 1.00 ms")
 
-    monkeypatch.setattr(attention, "sage_fault", lambda shape: "")
+    monkeypatch.setattr(attention, "sage_fault", lambda _: "")
     monkeypatch.setattr(attention, "_measure", measure)
     shapes = [shape_of(attention, device, tokens) for device in ("cuda:0", "cuda:1") for tokens in (64, 128)]
     with caplog.at_level(logging.INFO, logger="ltx-farm"):
@@ -89,10 +90,10 @@ def test_a_kernel_that_fails_at_the_real_size_is_not_taken(
 ) -> None:
     import torch
 
-    def fails(shape: Any) -> Any:
+    def fails(_shape: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(attention, "sage_fault", lambda shape: "")
+    monkeypatch.setattr(attention, "sage_fault", lambda _: "")
     monkeypatch.setattr(attention, "_measure", fails)
     chosen = attention.choice(shape_of(attention, "cuda"))
     assert chosen.kernel == "default"

@@ -20,7 +20,7 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def engine(ltxv: Kit, folder: Path) -> Any:
+def engine(ltxv: Kit) -> Any:  # noqa: ARG001  for its effect
     from actors.engines.make import make_engine
     from jobs.spec.engine import EngineConfig
     from jobs.tasks.task import Stage
@@ -55,9 +55,8 @@ def test_nodes_and_engine_give_the_same_bits(
     assert np.array_equal(chain, by_node["samples"].numpy())
 
 
-def test_guide_images_and_decode_match_the_node(
-    generate: Run, engine: Any, conditioning: Any, ltxv: Kit
-) -> None:
+@pytest.mark.usefixtures("ltxv")
+def test_guide_images_and_decode_match_the_node(generate: Run, engine: Any, conditioning: Any) -> None:
     import numpy as np
     import torch
 
@@ -167,7 +166,8 @@ def test_fingerprint_names_the_core_and_its_files(engine: Any, core: Any, folder
     assert described["packages"] == engine.sources()["packages"]
 
 
-def test_missing_models_are_named(core: Any, folder: Path) -> None:
+@pytest.mark.usefixtures("core")
+def test_missing_models_are_named(folder: Path) -> None:
     from actors.engines.make import make_engine
     from jobs.errors import CannotRun
     from jobs.spec.engine import EngineConfig
@@ -183,7 +183,8 @@ def test_missing_models_are_named(core: Any, folder: Path) -> None:
     refuse("--allow-pickle", checkpoint="old.ckpt")
 
 
-def test_another_comfyui_in_one_process_is_refused(core: Any, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("core")
+def test_another_comfyui_in_one_process_is_refused(tmp_path: Path) -> None:
     from actors.engines.comfyui.core.boot import BootOptions, boot
     from jobs.errors import CannotRun
 
@@ -195,7 +196,8 @@ def test_another_comfyui_in_one_process_is_refused(core: Any, tmp_path: Path) ->
         boot(BootOptions(tmp_path, "cpu"))
 
 
-def test_upscale_keeps_the_overlap_as_guide(engine: Any, conditioning: Any, needs: Run, folder: Path) -> None:
+@pytest.mark.usefixtures("engine")
+def test_upscale_keeps_the_overlap_as_guide(conditioning: Any, needs: Run, folder: Path) -> None:
     import numpy as np
 
     from actors.engines.make import make_engine

@@ -44,7 +44,7 @@ def models(comfyui: Path, request: pytest.FixtureRequest, tmp_path_factory: Any)
     return {"engine": {**checkpoint, "upscale_model": str(upsampler)}, "upscale": upscale}
 
 
-def spec(comfyui: Path, models: dict[str, Any], folder: Path) -> dict[str, Any]:
+def spec(models: dict[str, Any], folder: Path) -> dict[str, Any]:
     def video(name: str, seed: int) -> dict[str, Any]:
         extend = {"prompt": "the red ball keeps bouncing", "num_new_frames": 16, "overlap_frames": 16}
         generate = {"prompt": PROMPT, "num_frames": 25, "seed": seed}
@@ -81,12 +81,12 @@ def films(document: dict[str, Any], folder: Path, *how: str) -> dict[str, str]:
 
 @pytest.mark.timeout(1800)
 def test_two_topologies_and_the_serial_reference_give_equal_films(
-    comfyui: Path, models: dict[str, Any], tmp_path: Path
+    models: dict[str, Any], tmp_path: Path
 ) -> None:
     def rendered(name: str, *how: str) -> dict[str, str]:
         folder = tmp_path / name
         folder.mkdir()
-        return films(spec(comfyui, models, folder), folder, *how)
+        return films(spec(models, folder), folder, *how)
 
     serial = rendered("serial", "--serial")
     assert set(serial) == {"one", "two"}

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from comfyui_kit import Kit, sample_params
 
-pytestmark = pytest.mark.comfyui
+pytestmark = [pytest.mark.comfyui, pytest.mark.usefixtures("ltxv")]
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def sampled(engine: Any, words: Any) -> Any:
     return engine.sample(sample_params(), words, [], None, None)["latents"]
 
 
-def test_parts_make_what_the_checkpoint_makes(ltxv: Kit, folder: Path, conditioning: Any) -> None:
+def test_parts_make_what_the_checkpoint_makes(folder: Path, conditioning: Any) -> None:
     import numpy as np
     from comfyui_checkpoints import write_parts
 
@@ -55,7 +55,7 @@ def test_parts_make_what_the_checkpoint_makes(ltxv: Kit, folder: Path, condition
     assert np.array_equal(parts.decode(params, clip), whole.decode(params, clip))
 
 
-def test_a_diffusion_model_alone_names_what_it_lacks(ltxv: Kit, folder: Path) -> None:
+def test_a_diffusion_model_alone_names_what_it_lacks(folder: Path) -> None:
     from comfyui_checkpoints import write_parts
 
     from jobs.errors import CannotRun
@@ -89,7 +89,7 @@ def test_loras_of_the_job_are_those_applied_outside(
 
 
 def test_a_job_with_loras_has_the_same_bytes_however_little_fits(
-    ltxv: Kit, folder: Path, conditioning: Any, monkeypatch: pytest.MonkeyPatch
+    folder: Path, conditioning: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Core adds a LoRA in another number type to weights that stay behind."""
     import comfy.model_management as management
@@ -118,7 +118,7 @@ def test_a_job_with_loras_has_the_same_bytes_however_little_fits(
 
 
 def test_a_link_in_a_cache_of_downloads_is_loaded_by_its_own_name(
-    ltxv: Kit, folder: Path, tmp_path: Path, conditioning: Any
+    folder: Path, tmp_path: Path, conditioning: Any
 ) -> None:
     """The cache keeps files under their digest, without a suffix."""
     import numpy as np
@@ -133,7 +133,7 @@ def test_a_link_in_a_cache_of_downloads_is_loaded_by_its_own_name(
 
 
 def test_an_audio_vae_by_path_is_the_one_by_name(
-    core: Any, needs: Run, request: pytest.FixtureRequest, folder: Path, tmp_path: Path, soundtrack: Any
+    needs: Run, request: pytest.FixtureRequest, folder: Path, tmp_path: Path, soundtrack: Any
 ) -> None:
     """Its own file or the checkpoint, wherever it lies."""
     import numpy as np
@@ -155,7 +155,7 @@ def test_an_audio_vae_by_path_is_the_one_by_name(
     assert np.array_equal(*heard)
 
 
-def test_a_core_without_audio_refuses_an_audio_job_at_the_start(core: Any, ltxv: Kit) -> None:
+def test_a_core_without_audio_refuses_an_audio_job_at_the_start(core: Any) -> None:
     from jobs.errors import MissingCoreApi
 
     config = {"checkpoint": "ltxv.safetensors", "audio_vae": "ltxv.safetensors"}
@@ -166,7 +166,7 @@ def test_a_core_without_audio_refuses_an_audio_job_at_the_start(core: Any, ltxv:
         engine_of("sample", **config)
 
 
-def test_a_deaf_model_is_named(core: Any, ltxv: Kit, needs: Run, conditioning: Any) -> None:
+def test_a_deaf_model_is_named(needs: Run, conditioning: Any) -> None:
     from jobs.errors import InvalidInput
 
     needs("audio")
@@ -175,7 +175,7 @@ def test_a_deaf_model_is_named(core: Any, ltxv: Kit, needs: Run, conditioning: A
         engine.sample(sample_params(audio_mode="generate"), conditioning, [], None, None)
 
 
-def test_decode_noise_comes_from_the_seed(core: Any, folder: Path) -> None:
+def test_decode_noise_comes_from_the_seed(folder: Path) -> None:
     """Decoders that are conditioned on a timestep draw noise from the global generator."""
     import numpy as np
     from comfyui_checkpoints import write_noisy_vae
@@ -200,7 +200,7 @@ def test_decode_noise_comes_from_the_seed(core: Any, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_paths(core: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def with_paths(core: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:  # noqa: ARG001  for its effect
     """The checkout under test with an `extra_model_paths.yaml` of its own, and the folder that it names."""
     checkout = Path(os.environ["COMFYUI_PATH"])
     root, models = tmp_path_factory.mktemp("ComfyUI"), tmp_path_factory.mktemp("shared")
@@ -267,9 +267,7 @@ def test_the_doctor_looks_where_the_core_looks(with_paths: tuple[Path, Path]) ->
         ("decode", "vae.", "decoder.conv_out.conv.weight"),
     ],
 )
-def test_a_model_that_is_not_whole_is_refused(
-    ltxv: Kit, folder: Path, stage: str, part: str, key: str
-) -> None:
+def test_a_model_that_is_not_whole_is_refused(folder: Path, stage: str, part: str, key: str) -> None:
     """Core would go on with what memory happens to hold."""
     from safetensors import safe_open
     from safetensors.torch import save_file

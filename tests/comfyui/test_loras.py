@@ -94,7 +94,8 @@ def _under_cores_names(path: Path, target: Path) -> Path:
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("engine", ["comfyui", "diffusers"])
-def test_neither_engine_drops_a_key(engine: str, name: str, ltxv: Any, folder: Path, layers: Any) -> None:
+@pytest.mark.usefixtures("ltxv")
+def test_neither_engine_drops_a_key(engine: str, name: str, folder: Path, layers: Any) -> None:
     from jobs.errors import SpecError
 
     path = write_lora(folder / "bad.safetensors", name, layers)

@@ -120,7 +120,8 @@ def test_extend_refuses_what_cannot_be_extended(extend: Run) -> None:
         extend({"samples": torch.zeros(2, 128, 3, 3, 4)})
 
 
-def test_a_failing_prompt_frees_the_device(generate: Run, ltxv: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("ltxv")
+def test_a_failing_prompt_frees_the_device(generate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import comfy.model_management
 
     def broken(*_: Any, **__: Any) -> Any:
@@ -207,7 +208,8 @@ def test_a_single_step_is_finite(generate: Run) -> None:
     assert torch.isfinite(generate(steps=1)[0]["samples"]).all()
 
 
-def test_images_are_cropped_not_stretched(core: Any) -> None:
+@pytest.mark.usefixtures("core")
+def test_images_are_cropped_not_stretched() -> None:
     import torch
 
     from actors.engines.comfyui.sampling.guides import fit

@@ -45,7 +45,8 @@ def by_farm(path: Path, dtype: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", READ)
-def test_weights_are_those_of_core(kind: str, dtype: str, ltxv: Any, folder: Path) -> None:
+@pytest.mark.usefixtures("ltxv")
+def test_weights_are_those_of_core(kind: str, dtype: str, folder: Path) -> None:
     path = write_quantised(folder / "ltxv.safetensors", folder / f"{kind}.safetensors", kind)
     wanted, found = by_core(path, dtype), by_farm(path, dtype)
     scales_of_activations = {name for name in wanted if name.endswith(".input_scale")}

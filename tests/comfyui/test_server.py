@@ -70,9 +70,7 @@ def checkpoint(server: Server, comfyui: Path, request: pytest.FixtureRequest) ->
     return write_prompted(server.base / "models" / "checkpoints" / "random.safetensors")
 
 
-def test_its_latents_are_the_farms(
-    server: Server, comfyui: Path, checkpoint: Path | None, tmp_path: Path
-) -> None:
+def test_its_latents_are_the_farms(server: Server, checkpoint: Path | None, tmp_path: Path) -> None:
     workflow = json.loads(WORKFLOW.read_text())
     if checkpoint is not None:
         workflow["1"]["inputs"]["ckpt_name"] = checkpoint.name
@@ -81,7 +79,7 @@ def test_its_latents_are_the_farms(
     outputs = server.run(workflow)
     by_server = _saved_latent(server)
     assert outputs["7"]["images"]
-    runs = render_serial(_spec(workflow, comfyui, checkpoint, tmp_path), tmp_path)
+    runs = render_serial(_spec(workflow, checkpoint, tmp_path), tmp_path)
     by_farm = sampled_chain(runs, "from-workflow", "take", overlap=2)
     assert by_server.shape == by_farm.shape == (1, 128, 11, 4, 4)
     assert np.array_equal(by_server, by_farm)
@@ -100,7 +98,7 @@ def _saved_latent(server: Server) -> np.ndarray:
     return load_file(path)["latent_tensor"]
 
 
-def _spec(workflow: dict[str, Any], comfyui: Path, checkpoint: Path | None, folder: Path) -> dict[str, Any]:
+def _spec(workflow: dict[str, Any], checkpoint: Path | None, folder: Path) -> dict[str, Any]:
     nodes = {name: node["inputs"] for name, node in workflow.items()}
     prompt, first = nodes["2"]["prompt"], nodes["3"]
     extends = [

@@ -50,7 +50,7 @@ def made_rate(core: Any, av: tuple[Kit, Any]) -> int:
 
 
 @pytest.fixture(scope="module")
-def job(av: Any, made_rate: int, folder: Path, score: tuple[Path, np.ndarray], tmp_path_factory: Any) -> Path:
+def job(made_rate: int, folder: Path, score: tuple[Path, np.ndarray], tmp_path_factory: Any) -> Path:
     """The folder in which both films were rendered, upscaled too."""
     from comfyui_checkpoints import write_upsampler
 

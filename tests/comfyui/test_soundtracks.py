@@ -69,7 +69,8 @@ def test_generated_sound_carries_the_previous_tail(needs: Run, request: Any) -> 
     assert seconds == pytest.approx(1.0, abs=0.1)
 
 
-def test_every_soundtrack_slice_is_whole(core: Any) -> None:
+@pytest.mark.usefixtures("core")
+def test_every_soundtrack_slice_is_whole() -> None:
     import torch
 
     from actors.engines.comfyui.audio import soundtrack_slice

@@ -16,7 +16,7 @@ PROMPT = "a red ball bounces"
 
 
 @pytest.fixture
-def gemma(core: Any, needs: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def gemma(needs: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001  for its effect
     import comfy.text_encoders.lt
 
     needs("audio")
@@ -61,7 +61,8 @@ def test_the_projection_may_stand_in_a_file_of_its_own_or_in_the_checkpoint(
             assert torch.equal(encoded(core, clip, PROMPT), wanted)
 
 
-def test_a_projection_that_is_in_no_file_is_refused(core: Any, gemma: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("core")
+def test_a_projection_that_is_in_no_file_is_refused(gemma: Path, tmp_path: Path) -> None:
     """Core would make one of zeros: every prompt gives the same film."""
     from jobs.errors import CannotRun
 
@@ -72,7 +73,8 @@ def test_a_projection_that_is_in_no_file_is_refused(core: Any, gemma: Path, tmp_
         loaded(str(gemma), bare)
 
 
-def test_of_a_checkpoint_only_the_text_part_is_read(core: Any, gemma: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("core")
+def test_of_a_checkpoint_only_the_text_part_is_read(gemma: Path, tmp_path: Path) -> None:
     """A transformer of 46 GB stays on the disk; here it is a hole of 12 in the file."""
     import resource
 

@@ -152,7 +152,8 @@ def test_the_upscaler_that_is_installed_is_the_models_own(core: Any, tiny: Any, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_text_adherence_is_that_of_the_diffusers_engine(tiny: tuple[Any, Any]) -> None:
+@pytest.mark.usefixtures("tiny")
+def test_text_adherence_is_that_of_the_diffusers_engine() -> None:
     from benchmarks.tiny.engines import adherence, held_out, open_engine
 
     theirs = adherence(open_engine("diffusers", 1), held_out())
@@ -162,7 +163,8 @@ def test_text_adherence_is_that_of_the_diffusers_engine(tiny: tuple[Any, Any]) -
         assert ours[name] >= share - 0.03, name
 
 
-def test_both_engines_draw_the_same_latents(tiny: tuple[Any, Any]) -> None:
+@pytest.mark.usefixtures("tiny")
+def test_both_engines_draw_the_same_latents() -> None:
     """Text, image guides at two strengths, and an extend: whole sampling runs, not single passes."""
     import numpy as np
 

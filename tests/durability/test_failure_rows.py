@@ -56,7 +56,7 @@ def undisturbed(workspace) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(workspace, undisturbed) -> None:
+def fresh(workspace, undisturbed) -> None:  # noqa: ARG001  for its effect
     for child in workspace.root.iterdir():
         shutil.rmtree(child) if child.is_dir() else child.unlink()
 
@@ -128,7 +128,8 @@ def test_memory_that_runs_out_twice_changes_no_byte(workspace, undisturbed) -> N
     assert all(film["exact"] for film in story.films.values())
 
 
-def test_memory_that_runs_out_on_every_exact_rung_ends_in_tiling(workspace, undisturbed) -> None:
+@pytest.mark.usefixtures("undisturbed")
+def test_memory_that_runs_out_on_every_exact_rung_ends_in_tiling(workspace) -> None:
     rungs = ladder("decode")
     attempts = list(range(1, len(rungs) + 1))
     story = Story(workspace, [{"task": TASK, "attempts": attempts, "do": "oom"}])

@@ -65,13 +65,14 @@ def spec(out: str, seed: int) -> dict[str, Any]:
 @pytest.fixture
 def other_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process cannot tell whether the first driver lives, and watches its lock for a second."""
-    monkeypatch.setattr(lock_module, "alive", lambda process: None)
+    monkeypatch.setattr(lock_module, "alive", lambda _: None)
     monkeypatch.setattr(Store, "lock", lambda store: JobLock(store.backend, LockTiming(0.2, 1.0)))
 
 
 @pytest.mark.parametrize("point", [ASSEMBLING, NAMING, COPYING], ids=["assembling", "naming", "copying"])
+@pytest.mark.usefixtures("other_machine")
 def test_a_driver_that_wakes_up_too_late_delivers_nothing(
-    tmp_path: Path, request: pytest.FixtureRequest, other_machine: None, point: tuple[str, str]
+    tmp_path: Path, request: pytest.FixtureRequest, point: tuple[str, str]
 ) -> None:
     remote = point == COPYING
     out = f"{request.getfixturevalue('s3_url')}/late" if remote else str(tmp_path / "out")

@@ -49,7 +49,7 @@ def films(workspace) -> dict[str, str]:
 
 
 @pytest.fixture
-def job(workspace, films: dict[str, str]) -> Store:
+def job(workspace, films: dict[str, str]) -> Store:  # noqa: ARG001  for its effect
     workspace.restore("whole")
     return workspace.store()
 
@@ -73,8 +73,9 @@ def test_the_next_render_mends_what_verify_found(
     assert workspace.render().computed == []
 
 
+@pytest.mark.usefixtures("films")
 def test_verify_deletes_nothing_and_says_where_it_could_not_leave_a_note(
-    workspace, job: Store, films: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    workspace, job: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rot(job, "dawn/00001/sample")
     before = {path for path in workspace.job_dir.rglob("*") if path.is_file()}
@@ -94,7 +95,8 @@ def test_verify_deletes_nothing_and_says_where_it_could_not_leave_a_note(
     assert not (workspace.job_dir / "suspects.json").exists()
 
 
-def test_one_torn_copy_of_the_seeds_is_written_again(workspace, job: Store, films: dict[str, str]) -> None:
+@pytest.mark.usefixtures("films")
+def test_one_torn_copy_of_the_seeds_is_written_again(workspace, job: Store) -> None:
     job.override_seeds({("dawn", 1): 5})
     whole = job.read_json("seeds.json")
     for name in ("seeds.json", "seeds.copy.json"):

@@ -48,7 +48,7 @@ def load(folder: Path, spec: Any, *overrides: str, **options: Any) -> LoadedSpec
     path.write_text(
         spec if isinstance(spec, str) else yaml.safe_dump(spec, sort_keys=False), encoding="utf-8"
     )
-    options.setdefault("probes", Probes(lambda path: VideoFact(120, 640, 480, 25.0)))
+    options.setdefault("probes", Probes(lambda _: VideoFact(120, 640, 480, 25.0)))
     return load_spec(path, overrides, **options)
 
 

@@ -122,7 +122,7 @@ def test_what_is_being_made_or_is_none_of_ours_is_left_alone(
 
 
 def test_without_locks_nothing_is_swept(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(mark: object, how: int) -> None:
+    def refused(_mark: object, _how: int) -> None:
         raise OSError("no locks available")
 
     monkeypatch.setattr(scratch.fcntl, "flock", refused)

@@ -110,7 +110,7 @@ def _with(ending: str, shape: Callable[[int, int], tuple[int, ...]], base: Calla
     return make
 
 
-def _nothing(layers: Layers, draw: Draw) -> Tensors:
+def _nothing(_layers: Layers, _draw: Draw) -> Tensors:
     return {}
 
 
@@ -187,7 +187,7 @@ def _half(layers: Layers, draw: Draw) -> Tensors:
     return tensors
 
 
-def _another_model(layers: Layers, draw: Draw) -> Tensors:
+def _another_model(_layers: Layers, draw: Draw) -> Tensors:
     return _AB({"double_blocks.0.img_attn.qkv": (24, 8)}, draw)
 
 
@@ -211,10 +211,10 @@ KINDS: dict[str, Kind] = {
         )
     ),
     "ranks and alphas by layer": Kind(_ranks),
-    "A, B and diff_b": Kind(_with(".diff_b", lambda out, into: (out,))),
+    "A, B and diff_b": Kind(_with(".diff_b", lambda out, _: (out,))),
     "diff": Kind(_with(".diff", lambda out, into: (out, into), _nothing)),
     "diff and diff_b": Kind(
-        _with(".diff_b", lambda out, into: (out,), _with(".diff", lambda out, into: (out, into), _nothing))
+        _with(".diff_b", lambda out, _: (out,), _with(".diff", lambda out, into: (out, into), _nothing))
     ),
     "set_weight": Kind(_with(".set_weight", lambda out, into: (out, into), _nothing)),
     "diff of a table": Kind(_table),
@@ -228,7 +228,7 @@ KINDS: dict[str, Kind] = {
     "GLoRA": Kind(_glora, diffusers=False),
     "OFT": Kind(_oft, diffusers=False),
     "PEFT's DoRA": Kind(
-        _with(".lora_magnitude_vector", lambda out, into: (out,)), diffusers=False, comfyui=False
+        _with(".lora_magnitude_vector", lambda out, _: (out,)), diffusers=False, comfyui=False
     ),
     "one layer too many": Kind(_one_unknown, diffusers=False, comfyui=False),
     "half a pair": Kind(_half, diffusers=False, comfyui=False),

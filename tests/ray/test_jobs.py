@@ -49,9 +49,7 @@ def test_stopped_job_gets_sigterm(head: Head) -> None:
     assert server.status("stop-1") == "STOPPED"
 
 
-def test_a_cluster_with_a_token_takes_jobs_of_those_who_have_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_with_a_token_takes_jobs_of_those_who_have_it(tmp_path: Path) -> None:
     """From an install without Ray: a job with its folder, followed to its end; and a stranger's."""
     token = "3f" * 32
     (tmp_path / "film.yaml").write_text("name: [harbor]\n")

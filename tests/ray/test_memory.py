@@ -42,20 +42,22 @@ def growth_bytes(folder: Path, count: int) -> tuple[int, int]:
 
 
 @pytest.fixture
-def warm(ray_session: Cluster, tmp_path: Path) -> None:
+def warm(ray_session: Cluster, tmp_path: Path) -> None:  # noqa: ARG001  for its effect
     """What is imported and cached by any job, however short."""
     growth_bytes(tmp_path / "warm", 3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_ten_thousand_chunks(warm: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("warm")
+def test_ten_thousand_chunks(tmp_path: Path) -> None:
     grown, commits = growth_bytes(tmp_path, 10_000)
     print(f"{commits} commits, driver RSS grew by {grown / 1e6:.1f} MB")
     assert commits >= 30_000
     assert grown < ALLOWED_BYTES
 
 
-def test_a_hundred_chunks(warm: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("warm")
+def test_a_hundred_chunks(tmp_path: Path) -> None:
     grown, _ = growth_bytes(tmp_path, 100)
     assert grown < ALLOWED_BYTES / 10

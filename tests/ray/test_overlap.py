@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,9 +20,6 @@ from jobs.planning.plan import make_plan
 from jobs.tasks.graph import build_graph
 from jobs.tasks.topology import Machine, parse_topology
 from tests.ray.kit.specs import document, load, records, render
-
-if TYPE_CHECKING:
-    from cluster.base import Cluster
 
 SECONDS = {"sample_s": 0.4, "upscale_s": 0.1, "decode_s": 0.2}
 ALLOWED = 1.05
@@ -74,7 +71,8 @@ def bound_s(data: dict[str, Any], topology: str, seconds: dict[str, float]) -> f
     ("videos", "count", "topology"),
     [(1, 12, "sample=1,upscale=1,decode=1"), (4, 8, "sample=2,upscale=1,decode=1")],
 )
-def test_makespan(ray_session: Cluster, memory: Path, videos: int, count: int, topology: str) -> None:
+@pytest.mark.usefixtures("ray_session")
+def test_makespan(memory: Path, videos: int, count: int, topology: str) -> None:
     """A machine that does something else besides gets more than one try."""
     best = Run(float("inf"), 1.0)
     for attempt in range(TRIES):

@@ -76,7 +76,7 @@ def pools(cluster: Cluster) -> Iterator[Started]:
         *requests: WorkerRequest, ready: bool = True, worker: dict | None = None, **config: Any
     ) -> WorkerPool:
         pool = WorkerPool(
-            cluster, worker_class(), lambda request, placement: worker or {}, PoolConfig(**config)
+            cluster, worker_class(), lambda _request, _placement: worker or {}, PoolConfig(**config)
         )
         begun.append(pool)
         pool.start(requests)
@@ -221,7 +221,8 @@ def _continue(pid: int) -> None:
         return
 
 
-def test_busy_cluster_is_waited_for_saying_so(crowd: WorkerPool, start: Started) -> None:
+@pytest.mark.usefixtures("crowd")
+def test_busy_cluster_is_waited_for_saying_so(start: Started) -> None:
     """The crowd has three GPUs of eight."""
     holder = start(WorkerRequest("holder", gpus=5))
     second = start(WorkerRequest("late", gpus=1), ready=False, place_notice_s=0.5)

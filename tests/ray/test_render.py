@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from farm.events import TaskCommitted, TaskStarted, WorkerPlaced, WorkerReady
 from tests.ray.kit.specs import document, render
 
-if TYPE_CHECKING:
-    from cluster.base import Cluster
-
 
 @pytest.mark.parametrize("topology", ["sample=2,upscale=1,decode=1,segment=1", "mono=2@0.5"])
+@pytest.mark.usefixtures("ray_session")
 def test_films_are_those_of_the_serial_reference(
-    ray_session: Cluster, tmp_path: Path, serial_films: Callable[..., dict[str, str]], topology: str
+    tmp_path: Path, serial_films: Callable[..., dict[str, str]], topology: str
 ) -> None:
     rendered = render(tmp_path / "runs", document(tmp_path / "out", videos=2, count=3), topology)
     assert rendered.outcome == "done"

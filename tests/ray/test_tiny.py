@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.ray.kit.specs import render, render_alone, tiny_document
-
-if TYPE_CHECKING:
-    from cluster.base import Cluster
 
 TOPOLOGIES = (
     "mono=1",
@@ -21,7 +17,8 @@ TOPOLOGIES = (
 )
 
 
-def test_one_topology(ray_session: Cluster, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_session")
+def test_one_topology(tmp_path: Path) -> None:
     alone = render_alone(tmp_path / "serial", tiny_document(tmp_path / "a", 1, 2))
     spread = render(tmp_path / "ray", tiny_document(tmp_path / "b", 1, 2), "sample=1,upscale+decode=1")
     assert spread.outcome == alone.outcome == "done"
@@ -30,7 +27,8 @@ def test_one_topology(ray_session: Cluster, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_topology(ray_session: Cluster, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_session")
+def test_every_topology(tmp_path: Path) -> None:
     """Three videos of six chunks."""
     films = {
         topology: render(tmp_path / topology, tiny_document(tmp_path / topology, 3, 6), topology).films

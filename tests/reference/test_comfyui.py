@@ -40,7 +40,7 @@ def core() -> Any:
 
 
 @pytest.fixture(scope="module")
-def comfy(core: Any, file_of: Any, upsampler_file: Path, sides: Sides, words: Any) -> Sides:
+def comfy(core: Any, file_of: Any, upsampler_file: Path, sides: Sides, words: Any) -> Sides:  # noqa: ARG001  for its effect
     """Lightricks' code and the comfyui engine on the same file."""
     from comfy_side import ComfyFarm
 
@@ -101,7 +101,8 @@ def test_two_passes_distilled(name: str, comfy: Sides, words: Any, note: Any) ->
     scenarios.test_two_passes_distilled(name, comfy, words, note)
 
 
-def test_a_file_without_metadata_counts_frames_as_its_release_did(core: Any, bare: Any) -> None:
+@pytest.mark.usefixtures("core")
+def test_a_file_without_metadata_counts_frames_as_its_release_did(bare: Any) -> None:
     """Core takes every file without metadata for one of before 0.9.5."""
     from comfy_side import ComfyFarm
     from farm_side import noise
@@ -144,7 +145,8 @@ def test_the_decoder_pads_by_reflection(name: str, comfy: Sides, measured: Measu
     assert zeros <= MODULES < own
 
 
-def test_how_far_the_padding_reaches(core: Any, measured: Measured) -> None:
+@pytest.mark.usefixtures("core")
+def test_how_far_the_padding_reaches(measured: Measured) -> None:
     """On the bundled model, which is trained and pads with zeros: its own picture, padded by reflection."""
     import torch
     from comfy_side import ComfyEngine

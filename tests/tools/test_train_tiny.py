@@ -178,7 +178,7 @@ def test_places_are_those_of_the_reference() -> None:
 def test_a_batch_teaches_both_streams_and_the_words(
     bank: Bank, pool: PromptPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dit, "PromptPool", lambda device: pool)
+    monkeypatch.setattr(dit, "PromptPool", lambda _: pool)
     monkeypatch.setattr(dit, "TOKENS_PER_BATCH", 1)
     torch.manual_seed(0)
     both = Both(new_transformer(), Words())
@@ -218,7 +218,7 @@ def test_the_export_loads_as_it_was_trained(tmp_path: Path) -> None:
         unpack(path, tmp_path / "again")
 
 
-def test_the_export_has_the_names_of_published_files(tmp_path: Path) -> None:
+def test_the_export_has_the_names_of_published_files() -> None:
     modules = {"transformer": new_transformer(), "audio_vae": new_audio_vae(), "vocoder": new_vocoder()}
     names = {part: set(PARTS[part].to_file(module.state_dict())) for part, module in modules.items()}
     assert {

@@ -78,7 +78,7 @@ def stopped(bench: Bench) -> None:
 def clock(bench: Bench, seconds: int) -> None:
     (bench.folder / "sitecustomize.py").write_text(JUMP.format(seconds=seconds))
     path = os.pathsep.join([str(bench.folder), str(ROOT)])
-    bench.drive(lambda driver: None, (0,), PYTHONPATH=path)
+    bench.drive(lambda _: None, (0,), PYTHONPATH=path)
     bench.require_whole()
 
 
@@ -102,7 +102,7 @@ def torn_lock(bench: Bench) -> None:
 
 def copied(bench: Bench) -> None:
     copy = bench.folder / "copy"
-    bench.drive(lambda driver: shutil.copytree(bench.runs, copy), (0,))
+    bench.drive(lambda _: shutil.copytree(bench.runs, copy), (0,))
     # Where the films stand, those of the original do.
     last = bench.render(str(copy), output={"dir": str(bench.folder / "films"), "preset": "ultrafast"})
     assert last.outcome == "done", last.state

@@ -42,7 +42,7 @@ def noise_source(like: Tensor, seed: int) -> Noise:
     return draw
 
 
-def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     for sigma, sigma_next in pairwise(sigmas):
         slope = (x - denoise(x, sigma)) / sigma
         x = x + slope * (sigma_next - sigma)
@@ -64,7 +64,7 @@ def euler_ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -
     return x
 
 
-def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     for sigma, sigma_next in pairwise(sigmas):
         slope = (x - denoise(x, sigma)) / sigma
         ahead = x + slope * (sigma_next - sigma)
@@ -74,7 +74,7 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Second order multistep in log sigma; the first and the last step are first order."""
     previous: tuple[Tensor, Tensor] | None = None
     for sigma, sigma_next in pairwise(sigmas):

@@ -31,12 +31,12 @@ class Device:
 
     def module(self) -> Any:
         @contextlib.contextmanager
-        def within(stream: Any) -> Iterator[None]:
+        def within(_stream: Any) -> Iterator[None]:
             self.calls.append("copy")
             yield
 
         cuda = SimpleNamespace(
-            current_stream=lambda device: "decoder", Stream=lambda device: self.stream(), stream=within
+            current_stream=lambda _: "decoder", Stream=lambda _: self.stream(), stream=within
         )
         return SimpleNamespace(
             empty=self.lock, uint8=torch.uint8, cuda=cuda, inference_mode=torch.inference_mode

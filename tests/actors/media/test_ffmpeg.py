@@ -40,7 +40,8 @@ def test_release_numbers(version: str, major: int | None) -> None:
     assert FFmpeg("ffmpeg", f"ffmpeg version {version} Copyright").major == major
 
 
-def test_the_environment_variable_wins(fresh_search, monkeypatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fresh_search")
+def test_the_environment_variable_wins(monkeypatch, tmp_path: Path) -> None:
     real = find_ffmpeg().path
     link = tmp_path / "my-ffmpeg"
     link.symlink_to(real)
@@ -57,15 +58,15 @@ def test_the_environment_variable_wins(fresh_search, monkeypatch, tmp_path: Path
         ("ffmpeg version 7.0 x", "no libx264"),
     ],
 )
-def test_an_unfit_choice_is_refused(
-    fresh_search, monkeypatch, tmp_path: Path, banner: str, problem: str
-) -> None:
+@pytest.mark.usefixtures("fresh_search")
+def test_an_unfit_choice_is_refused(monkeypatch, tmp_path: Path, banner: str, problem: str) -> None:
     monkeypatch.setenv("FARM_FFMPEG", str(script(tmp_path / "ffmpeg", banner)))
     with pytest.raises(MissingFFmpeg, match=problem):
         find_ffmpeg()
 
 
-def test_an_old_system_ffmpeg_gives_way_to_the_wheel(fresh_search, monkeypatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fresh_search")
+def test_an_old_system_ffmpeg_gives_way_to_the_wheel(monkeypatch, tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     monkeypatch.delenv("FARM_FFMPEG", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

@@ -128,7 +128,7 @@ def one_bit_png(path: Path, side: int) -> Path:
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch, recwarn) -> None:
     path = one_bit_png(tmp_path / "huge.png", 13_000)
     assert path.stat().st_size < 1 << 20
-    monkeypatch.setattr(images, "_is_transparent", lambda image: pytest.fail("it was decoded"))
+    monkeypatch.setattr(images, "_is_transparent", lambda _: pytest.fail("it was decoded"))
     for read in (lambda: probe_image(path), lambda: read_image(path, 64, 64)):
         with pytest.raises(InvalidInput, match=r"13000x13000 pixels, 169 million.*scale it down"):
             read()

@@ -68,7 +68,8 @@ def test_the_model_card_lists_every_word() -> None:
     assert listed == sorted(config["words"][2:])
 
 
-def test_the_error_survives_a_process_boundary(tokenizer: TinyTokenizer) -> None:
+@pytest.mark.usefixtures("tokenizer")
+def test_the_error_survives_a_process_boundary() -> None:
     again = pickle.loads(pickle.dumps(UnknownWords(["cat"], ["ball"])))
     assert again.words == ("cat",)
     assert again.known == ("ball",)

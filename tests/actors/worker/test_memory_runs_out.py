@@ -33,7 +33,7 @@ def test_memory_that_runs_out_without_an_error_is_an_error(
     for task in bench.graph.tasks:
         if task not in decodes and not task.endswith("/segment"):
             bench.run(task)
-    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda device: next(counted))
+    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda _: next(counted))
     room = (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS)
     for rungs in ((), room[:1]):
         with pytest.raises(OutOfMemory, match="film/00001/decode: memory of cpu ran out within the step"):
@@ -42,6 +42,6 @@ def test_memory_that_runs_out_without_an_error_is_an_error(
     assert taken["exact"] is False
     assert "memory ran out within the step" in taken["warnings"][0]
     assert bench.run(decodes[1]).provenance["exact"] is False, "what was in vain once is tried again"
-    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda device: 7)
+    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda _: 7)
     bench.store.void([bench.digests[decodes[1]]])
     assert bench.run(decodes[1]).provenance["exact"] is True

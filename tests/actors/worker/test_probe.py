@@ -111,7 +111,7 @@ def test_what_is_left_to_the_device_is_measured_as_the_device_has_it(
         return real(self, params, *inputs)
 
     monkeypatch.setattr(FakeEngine, "sample", sample)
-    monkeypatch.setattr(FakeEngine, "modes", lambda self: {"attention_mode": "flash"})
+    monkeypatch.setattr(FakeEngine, "modes", lambda _: {"attention_mode": "flash"})
     assert graph.tasks["film/00000/sample"].params.attention_mode == "auto"  # type: ignore[union-attr]
     measure(worker, graph, "film/00000/sample")
     assert modes == {"flash"}

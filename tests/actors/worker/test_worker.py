@@ -197,7 +197,7 @@ def test_a_worker_that_cannot_write_says_why(
 ) -> None:
     bench = make_bench(job_spec())
 
-    def refused(*values: Any) -> None:
+    def refused(*_: Any) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(LocalBackend, "create", refused)

@@ -119,7 +119,7 @@ def test_a_long_log_is_asked_for_a_tenth_of_the_time(head: Head, monkeypatch: py
     monkeypatch.setattr(jobs, "time", clock)
     states = iter(["RUNNING", "RUNNING", "SUCCEEDED"])
     monkeypatch.setattr(
-        server, "_ask", lambda job, what="": {"logs": LOG} if what else {"status": next(states)}
+        server, "_ask", lambda _, what="": {"logs": LOG} if what else {"status": next(states)}
     )
     assert "".join(server.follow("harbor-1")) == LOG
     assert naps == [4.5, jobs.LONGEST_PAUSE_S]

@@ -50,7 +50,7 @@ class Started:
         self.cluster = cluster
 
     def __call__(self, *requests: WorkerRequest, ready: bool = True, **config: Any) -> WorkerPool:
-        pool = WorkerPool(self.cluster, Trivial, lambda request, placement: {}, PoolConfig(**config))
+        pool = WorkerPool(self.cluster, Trivial, lambda _request, _placement: {}, PoolConfig(**config))
         pool.start(requests)
         if ready:
             collect(pool, Ready, len(requests))

@@ -88,7 +88,7 @@ def stg_guider(model: Any, positive: Any, negative: Any) -> Any:
             guided = super().predict_noise(x, timestep, model_options=model_options, seed=seed)
             skipping = comfy.model_patcher.set_model_options_patch_replace(
                 comfy.model_patcher.create_model_options_clone(model_options),
-                lambda args, extra: args,
+                lambda args, _: args,
                 "dit",
                 "double_block",
                 1,

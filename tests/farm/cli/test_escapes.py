@@ -182,9 +182,11 @@ def test_of_a_job_server(farm: Farm, film: Path, monkeypatch: pytest.MonkeyPatch
         status, exit_code, message = "FAILED", 3, EVIL
 
     monkeypatch.setattr("cluster.job_server.jobs.JobServer", Server)
-    monkeypatch.setattr("farm.submission.submit.follow", lambda server, submission: iter([EVIL, EVIL + "\n"]))
+    monkeypatch.setattr(
+        "farm.submission.submit.follow", lambda _server, _submission: iter([EVIL, EVIL + "\n"])
+    )
     monkeypatch.setattr("farm.submission.submit.JobServer", Server, raising=False)
-    monkeypatch.setattr(Server, "end", lambda self, submission: End, raising=False)
+    monkeypatch.setattr(Server, "end", lambda _self, _submission: End, raising=False)
     for form in ("text", "json"):
         said = assert_plain(farm, "submit", film, "-o", form, code=3)
         assert "\\x1b[31m" in said

@@ -61,7 +61,7 @@ def test_what_check_says_of_an_old_spec_names_it(farm: Farm, old: Path) -> None:
 
 
 def test_a_file_that_cannot_be_replaced_stays(farm: Farm, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> int:
+    def full(_path: Path, _data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)

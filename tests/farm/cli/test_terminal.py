@@ -88,7 +88,8 @@ def test_live_progress(terminal: Terminal, command: str) -> None:
     assert [line for line in lines if line.endswith("dawn.mp4")]
 
 
-def test_status_watch(terminal: Terminal, command: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("command")
+def test_status_watch(terminal: Terminal, tmp_path: Path) -> None:
     log = (tmp_path / "log").open("wb")
     driver = subprocess.Popen(
         [*FARM.split(), "render", "film.yaml", "--serial"],

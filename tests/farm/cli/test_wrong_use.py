@@ -77,7 +77,7 @@ REMEDY = {
 
 
 @pytest.fixture(autouse=True)
-def place(rendered: Rendered, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def place(rendered: Rendered, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  for its effect
     monkeypatch.chdir(spec.parent)
 
 

@@ -56,7 +56,8 @@ def test_films_under_tmp(doctor: Doctor) -> None:
     assert "may vanish" in found(doctor(film(Path("/tmp/films"))), "output", "warn")["fix"]
 
 
-def test_films_that_cannot_be_written(doctor: Doctor, read_only: Path) -> None:
+@pytest.mark.usefixtures("doctor")
+def test_films_that_cannot_be_written(read_only: Path) -> None:
     """A spec that names it is refused while it is checked; it may also freeze afterwards."""
     with pytest.raises(SpecError) as caught:
         load_spec(film(read_only / "films"))

@@ -105,7 +105,7 @@ def test_the_loss_of_the_renders_own_cluster_pauses_the_job_at_once(tmp_path: Pa
 
 
 def test_a_head_that_falls_silent_pauses_the_job(tmp_path: Path, serial_films: Callable[..., Films]) -> None:
-    cluster = LocalCluster(nodes(1), local=False, seconds=lambda worker, task: 10.0)
+    cluster = LocalCluster(nodes(1), local=False, seconds=lambda _worker, _task: 10.0)
 
     def silent() -> None:
         cluster.listening = False

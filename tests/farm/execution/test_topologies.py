@@ -45,7 +45,7 @@ STAGED = "sample=1,upscale=1,decode=1,segment=1"
 TWO_SAMPLERS = "sample=2,upscale=1,decode=1,segment=1"
 
 
-def slow_samplers(worker: str, task: str) -> float:
+def slow_samplers(_worker: str, task: str) -> float:
     """Seconds of a task, where sampling is what takes the time."""
     return 6.0 if task.endswith("/sample") else 0.1
 

@@ -118,7 +118,8 @@ def test_other_bytes_than_the_hub_names_are_removed(
     assert get(tmp_path, "--yes") == 0
 
 
-def test_a_damaged_file_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("hub")
+def test_a_damaged_file_is_fetched_again(tmp_path: Path) -> None:
     assert get(tmp_path, "--yes") == 0
     checkpoint(tmp_path).write_bytes(b"x" * len(WEIGHTS))
     assert get(tmp_path) == 2
@@ -126,7 +127,8 @@ def test_a_damaged_file_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
     assert checkpoint(tmp_path).read_bytes() == WEIGHTS
 
 
-def test_a_file_that_is_not_ours_stays(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("hub")
+def test_a_file_that_is_not_ours_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint(tmp_path).parent.mkdir()
     checkpoint(tmp_path).write_bytes(b"mine")
     assert get(tmp_path, "--yes") == 2
@@ -182,7 +184,8 @@ def test_without_room(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert transfers(hub) == []
 
 
-def test_a_damaged_record_is_refused(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("hub")
+def test_a_damaged_record_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / RECORD).write_text("{")
     assert get(tmp_path, "--yes") == 2
     assert RECORD in capsys.readouterr().err

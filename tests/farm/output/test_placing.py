@@ -126,7 +126,7 @@ def test_unfinished_things_go_and_others_hidden_files_stay(place: Place) -> None
     place.put(".dawn.mp4.partial", b"somebody else's")
     left: list[str] = []
 
-    def dies(path: Path) -> str:
+    def dies(_path: Path) -> str:
         record = OutputRecords(Store.at(str(place.runs), "harbor")).of(FILM)
         left.append(record.temporary[0].rpartition("/")[2])
         raise KeyboardInterrupt
@@ -269,7 +269,7 @@ def test_a_sequence_that_was_set_aside_comes_back(folder: Place, monkeypatch: py
     before = folder.all()
     dying = folder.placing()
 
-    def dies(temporary: str, name: str, aside: str) -> None:
+    def dies(_temporary: str, name: str, aside: str) -> None:
         (Path(folder.url) / name).rename(Path(folder.url) / aside)
         raise KeyboardInterrupt
 

@@ -119,7 +119,8 @@ def test_what_somebody_else_put_there_stays(
     assert list(listed(out)) == ["dawn.preview.mp4"]
 
 
-def test_a_bucket_that_is_not_there_is_said_first(s3_url: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("s3_url")
+def test_a_bucket_that_is_not_there_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "film.yaml").write_text(yaml.safe_dump(spec("s3://no-such-bucket/films")))
     options = [str(tmp_path / "film.yaml"), "--runs", str(tmp_path / "runs")]
     assert run(["render", *options, "--serial"]) == 5

@@ -135,7 +135,8 @@ def test_another_file_starts_with_the_film_and_its_offset(
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.5, -0.5])
-def test_chunks_hear_what_the_film_plays_there(offset: float, clip: Path, marks) -> None:
+@pytest.mark.usefixtures("marks")
+def test_chunks_hear_what_the_film_plays_there(offset: float, clip: Path) -> None:
     video, params = planned(clip, {}, {"file": str(clip), "mode": "condition", "offset": offset})
     (listening,) = [each for each in params if isinstance(each, EncodeAudio)]
     hears = video.chunks[1].audio

@@ -31,7 +31,7 @@ def peak_bytes(some: list[SimulatedFilm], text: str, budget: int | None) -> tupl
     simulation = Simulation(graph, parse_topology(text, Machine(100, 2)), config)
     held, peak = 0, 0
 
-    def watch(now: float, event: events.Event, orders: list[Any]) -> None:
+    def watch(_now: float, event: events.Event, orders: list[Any]) -> None:
         nonlocal held, peak
         if isinstance(event, events.TaskDone):
             number = graph.number[event.task]

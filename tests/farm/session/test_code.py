@@ -49,7 +49,7 @@ def test_a_comfyui_beside_the_spec_is_never_imported(
     assert "give --comfyui ComfyUI or set COMFYUI_PATH=ComfyUI" in said
 
 
-def test_what_the_caller_allows_reaches_workers_and_no_document(tmp_path: Path) -> None:
+def test_what_the_caller_allows_reaches_workers_and_no_document() -> None:
     loaded = load_spec(film(name="comfyui", checkpoint="ltxv.safetensors"), code=CODE)
     plan = make_plan(loaded.spec, loaded.facts)
     for engine in (loaded.spec.engine, plan.engine, pickle.loads(pickle.dumps(plan.engine))):

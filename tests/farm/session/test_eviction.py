@@ -112,7 +112,7 @@ def test_a_problem_is_told_once_and_the_rest_waits_for_the_next_driver(
     commits = committed(store, 40)
     refused = threading.Event()
 
-    def refuse(_self: Store, commit: Commit) -> None:
+    def refuse(_self: Store, _commit: Commit) -> None:
         refused.wait(5)
         raise StorageProblem("the bucket does not answer")
 

@@ -109,7 +109,7 @@ def test_a_wait_for_a_silent_driver_is_told_when_it_begins(
     session: JobSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine cannot be asked, so its lock is watched; only the holder writes the job's log."""
-    monkeypatch.setattr(lock_module, "alive", lambda process: None)
+    monkeypatch.setattr(lock_module, "alive", lambda _: None)
     monkeypatch.setattr(session._lock, "timing", LockTiming(beat_s=0.2, stale_s=2.0))
     other = session.store.lock(LockTiming(beat_s=1000.0))
     other.acquire()

@@ -262,7 +262,7 @@ def test_every_decision_says_why_in_a_whole_sentence() -> None:
     for seed in range(300):
         simulation, _ = make_schedule(seed)
 
-        def watch(now: float, event: events.Event, orders: list[commands.Command]) -> None:
+        def watch(_now: float, _event: events.Event, orders: list[commands.Command]) -> None:
             found = [order.reason for order in orders if not isinstance(order, commands.Release)]
             seen.update({reason.why: reason for reason in found})
 

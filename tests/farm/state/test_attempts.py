@@ -193,7 +193,7 @@ def test_it_knows_what_the_simulated_workers_hold(seed: int, worse: float) -> No
 def test_it_knows_all_that_the_scheduler_counts_on_whatever_comes_late_or_twice(seed: int) -> None:
     simulation, _ = make_schedule(seed)
 
-    def check(told: Told, event: events.Event) -> None:
+    def check(told: Told, _event: events.Event) -> None:
         board = simulation.scheduler.board
         for worker in board.roster.workers:
             believed = [(board.graph.ids[task], attempt) for task, attempt in worker.held]

@@ -131,12 +131,14 @@ def test_a_name_that_is_none_never_becomes_an_id(
 
 
 @pytest.mark.parametrize("spec", ["/nowhere/fi lm;x.yaml", "/nowhere/\x1b[31m.yaml", "/nowhere/..yaml"])
-def test_an_id_that_is_made_of_a_file_name_is_plain(spec: str, command: Any) -> None:
+@pytest.mark.usefixtures("command")
+def test_an_id_that_is_made_of_a_file_name_is_plain(spec: str) -> None:
     assert run(["submit", spec, "--no-wait"]) == 0
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", Server.handed.submission_id)
 
 
-def test_the_name_is_that_of_the_overrides_and_of_the_upload(tmp_path: Path, command: Any) -> None:
+@pytest.mark.usefixtures("command")
+def test_the_name_is_that_of_the_overrides_and_of_the_upload(tmp_path: Path) -> None:
     (tmp_path / "film.json").write_text(json.dumps(SPEC))
     words = ("submit", "film.json", "--working-dir", str(tmp_path), "--no-wait")
     assert run(words) == 0

@@ -145,7 +145,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Every look at it is a second later."""
     now = [1000.0]
 
-    def tick(cluster: LocalCluster) -> float:
+    def tick(_cluster: LocalCluster) -> float:
         now[0] += 1.0
         return now[0]
 
@@ -153,16 +153,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     return now
 
 
-def test_reports_that_do_not_come_are_waited_for_a_short_time(tmp_path: Path, clock: list[float]) -> None:
+@pytest.mark.usefixtures("clock")
+def test_reports_that_do_not_come_are_waited_for_a_short_time(tmp_path: Path) -> None:
     scene = Scene(tmp_path, SEVEN, typed=False)
     scene.run(scene.ready(0, 7, 1), *([[]] * int(WINDOW_S)))
     assert scene.compute == H100
     assert "GPUs left out: 1 of 8" in scene.notices[0]
 
 
-def test_a_class_that_most_workers_will_have_is_waited_for_and_the_wait_is_told(
-    tmp_path: Path, clock: list[float]
-) -> None:
+@pytest.mark.usefixtures("clock")
+def test_a_class_that_most_workers_will_have_is_waited_for_and_the_wait_is_told(tmp_path: Path) -> None:
     """The cluster is busy: only the one A100 had room."""
     scene = Scene(tmp_path, SEVEN)
     scene.run(scene.placed(7), scene.ready(7), *([[]] * 60))
@@ -172,7 +172,8 @@ def test_a_class_that_most_workers_will_have_is_waited_for_and_the_wait_is_told(
     assert "`run.mixed_compute: true`" in said
 
 
-def test_mixed_classes_begin_with_what_is_there(tmp_path: Path, clock: list[float]) -> None:
+@pytest.mark.usefixtures("clock")
+def test_mixed_classes_begin_with_what_is_there(tmp_path: Path) -> None:
     scene = Scene(tmp_path, SEVEN, mixed_compute=True)
     loop = scene.run(scene.placed(7), scene.ready(7), *([[]] * int(WINDOW_S)), scene.ready(0))
     assert (scene.compute, scene.notices) == (A100, [])

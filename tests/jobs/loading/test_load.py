@@ -58,7 +58,7 @@ def test_the_text_of_a_loaded_spec_loads_to_the_same_spec(folder: Path, tmp_path
     elsewhere = tmp_path / "runs" / "spec.yaml"
     elsewhere.parent.mkdir()
     elsewhere.write_text(loaded.text, encoding="utf-8")
-    assert load_spec(elsewhere, probes=Probes(lambda path: VideoFact(120, 640, 480, 25.0))) == loaded
+    assert load_spec(elsewhere, probes=Probes(lambda _: VideoFact(120, 640, 480, 25.0))) == loaded
 
 
 def test_json_and_mappings_load_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_a_source_that_is_no_video_is_named(folder: Path) -> None:
 
 
 def test_a_long_reason_is_not_cut_in_a_word(folder: Path) -> None:
-    def probe(path: str) -> VideoFact:
+    def probe(_path: str) -> VideoFact:
         raise InvalidInput("words " * 100)
 
     (problem,) = problems(folder, SPEC, probes=Probes(probe))
@@ -175,7 +175,7 @@ def test_text_on_the_command_line_is_quoted_for_the_shell(folder: Path, written:
 
 
 def test_a_source_shorter_than_nine_frames_is_named(folder: Path) -> None:
-    (problem,) = problems(folder, SPEC, probes=Probes(lambda path: VideoFact(8, 640, 480, 25.0)))
+    (problem,) = problems(folder, SPEC, probes=Probes(lambda _: VideoFact(8, 640, 480, 25.0)))
     assert problem.place == "videos[1].source.video"
     assert "at least 9" in problem.rule
 
@@ -242,11 +242,11 @@ def test_sections_may_be_switched_off(folder: Path, change: Callable[[dict[str, 
 def test_a_picture_and_a_sound_that_are_none_are_named(folder: Path) -> None:
     seen: list[str] = []
 
-    def probe(path: str, seconds: float = 0.0) -> object:
+    def probe(path: str, _seconds: float = 0.0) -> object:
         seen.append(path)
         raise InvalidInput(f"{Path(path).name} is something else; name another\nand more")
 
-    found = problems(folder, SPEC, probes=Probes(lambda path: VideoFact(120, 640, 480, 25.0), probe, probe))
+    found = problems(folder, SPEC, probes=Probes(lambda _: VideoFact(120, 640, 480, 25.0), probe, probe))
     named = {problem.place.rpartition(".")[2] for problem in found}
     assert {"first_image", "file"} <= named
     assert all(problem.rule.startswith(("an image", "a file with sound")) for problem in found)
@@ -256,7 +256,7 @@ def test_a_picture_and_a_sound_that_are_none_are_named(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["1e3", "0o17", "+1.", "12:30", "off", "1_000", "a: b", "\x85\u2028", "- x"])
 def test_text_that_looks_like_something_else_is_stored_as_text(folder: Path, text: str) -> None:
     (folder / "spec.json").write_text(json.dumps(changed(f"{FIRST}.prompt", text)))
-    probes = Probes(lambda path: VideoFact(120, 640, 480, 25.0))
+    probes = Probes(lambda _: VideoFact(120, 640, 480, 25.0))
     loaded = load_spec(folder / "spec.json", probes=probes)
     assert load_spec(parse_yaml(loaded.text).data, probes=probes) == loaded
 

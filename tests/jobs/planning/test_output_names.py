@@ -164,7 +164,7 @@ def test_inputs_are_not_where_a_film_goes(tmp_path: Path, container: str, file: 
 def test_places_that_hold_no_films_are_refused(
     place: str, container: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.rules.outputs.find_spec", lambda package: None)
+    monkeypatch.setattr("jobs.rules.outputs.find_spec", lambda _: None)
     data = spec("dawn", container=container)
     data["output"]["dir"] = place
     with pytest.raises(SpecError) as refused:

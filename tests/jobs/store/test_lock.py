@@ -66,7 +66,7 @@ def other_holder(runs: Path) -> Iterator[subprocess.Popen[str]]:
 
 def as_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this host unable to tell whether the holder's process lives, as for another machine."""
-    monkeypatch.setattr(lock_module, "alive", lambda process: None)
+    monkeypatch.setattr(lock_module, "alive", lambda _: None)
 
 
 def test_one_at_a_time(store: Store) -> None:

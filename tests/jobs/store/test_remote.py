@@ -32,7 +32,8 @@ def test_a_server_that_ignores_the_condition_is_refused() -> None:
         Store.open(runs, "harbor")
 
 
-def test_a_bucket_that_is_not_there_is_refused(s3_url: str) -> None:
+@pytest.mark.usefixtures("s3_url")
+def test_a_bucket_that_is_not_there_is_refused() -> None:
     with pytest.raises(StoreUnusable, match="Cannot write"):
         Store.open("s3://no-such-bucket/runs", "harbor")
 

@@ -154,7 +154,7 @@ def test_a_lost_answer_to_our_own_create_is_not_a_defeat(
 def test_a_record_that_can_neither_be_created_nor_read_is_a_storage_problem(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store.backend, "create", lambda key, data: False)
+    monkeypatch.setattr(store.backend, "create", lambda _key, _data: False)
     with pytest.raises(StorageProblem, match=f"commits/{DIGEST}.json: .* cannot be created or read"):
         put(store)
     assert store.backend.entries("artifacts") == {}
@@ -209,7 +209,7 @@ def test_an_unknown_job_names_the_nearest(store: Store, runs_url: str) -> None:
 def test_a_medium_that_refuses_in_its_own_words_is_quoted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(key: str, data: bytes) -> bool:
+    def refuse(_key: str, _data: bytes) -> bool:
         raise StorageProblem("closed for maintenance")
 
     monkeypatch.setattr(store.backend, "create", refuse)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +17,6 @@ from tests.ray.kit.commands import farm, write_spec
 from tests.ray.kit.head import ray_head
 from tests.ray.kit.processes import alive, until
 from tests.ray.kit.specs import document, records, render
-
-if TYPE_CHECKING:
-    from cluster.base import Cluster
 
 TOPOLOGY = "mono=1,segment=1"
 TASK = "take0/00001/decode"
@@ -33,8 +29,9 @@ def reference(serial_films: Callable[..., dict[str, str]]) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
 def test_a_stopped_worker_is_replaced_at_its_deadline(
-    ray_session: Cluster, tmp_path: Path, reference: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, reference: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next attempt runs in another process, and the stopped one is ended."""
     monkeypatch.setenv("FARM_TRACE", str(tmp_path / "trace"))

@@ -30,7 +30,7 @@ def resumed(runs: Path, out: Path) -> Rendered:
     return render_alone(runs, document(out, count=4, sample_s=0.4))
 
 
-def assert_continued(runs: Path, before: list[str], after: Rendered, reference: dict[str, str]) -> None:
+def assert_continued(before: list[str], after: Rendered, reference: dict[str, str]) -> None:
     again = {event.task for event in after.of(TaskCommitted)}
     (planned,) = after.of(JobPlanned)
     assert planned.reused >= len(before) > 0
@@ -63,7 +63,7 @@ def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.
         assert "SIGTERM" in state["reason"]
         assert list(node.glob("ltx-farm-*/")) == []
     before = committed(runs)
-    assert_continued(runs, before, resumed(runs, out), reference)
+    assert_continued(before, resumed(runs, out), reference)
 
 
 @pytest.mark.slow
@@ -80,4 +80,4 @@ def test_driver_of_a_shared_cluster(head: Head, tmp_path: Path, reference: dict[
         assert len(workers) == 4
         os.kill(driver.pid, signal.SIGKILL)
         until(lambda: not alive(workers), 20, "no worker outlives its driver")
-    assert_continued(runs, committed(runs), resumed(runs, out), reference)
+    assert_continued(committed(runs), resumed(runs, out), reference)

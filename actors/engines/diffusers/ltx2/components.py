@@ -56,7 +56,7 @@ def transformer_component(checkpoint: Checkpoint) -> Component:
     if prefix is None:
         raise _absent(checkpoint, "transformer")
     own = _without(_below(checkpoint, prefix), CONNECTOR_KEYS + PROJECTION_KEYS)
-    stored = _stored(own, prefix, by_new_name(own, TRANSFORMER))
+    stored = _stored(prefix, by_new_name(own, TRANSFORMER))
     arguments = transformer_arguments(_shapes(checkpoint, stored), checkpoint.configs.get("transformer", {}))
     return _component(checkpoint, "transformer", lambda: _transformer(arguments), stored)
 
@@ -95,7 +95,7 @@ def vae_component(checkpoint: Checkpoint) -> Component:
     arguments = vae_arguments(
         {name: checkpoint.weights.tensors[prefix + name] for name in own}, checkpoint.configs.get("vae", {})
     )
-    return _component(checkpoint, "vae", lambda: _vae(arguments), _stored(own, prefix, vae_names(own)))
+    return _component(checkpoint, "vae", lambda: _vae(arguments), _stored(prefix, vae_names(own)))
 
 
 def audio_vae_component(checkpoint: Checkpoint) -> Component:
@@ -106,7 +106,7 @@ def audio_vae_component(checkpoint: Checkpoint) -> Component:
     if prefix is None:
         raise _absent(checkpoint, "audio VAE")
     own = [name for name in _below(checkpoint, prefix) if _of_audio_vae(name)]
-    stored = _stored(own, prefix, {LATENTS.get(name, name): name for name in own})
+    stored = _stored(prefix, {LATENTS.get(name, name): name for name in own})
     shapes = _shapes(checkpoint, stored)
     arguments = audio_vae_arguments(shapes, checkpoint.configs.get("audio_vae", {}))
     return _component(checkpoint, "audio VAE", lambda: _audio_vae(arguments, shapes), stored)
@@ -132,7 +132,7 @@ def vocoder_component(checkpoint: Checkpoint) -> Component:
         raise _absent(checkpoint, "vocoder")
     prefix, inner = found[0]
     own = _below(checkpoint, prefix)
-    stored = _stored(own, prefix, by_new_name(own, VOCODER))
+    stored = _stored(prefix, by_new_name(own, VOCODER))
     build = _wide_vocoder if inner else _vocoder
     shapes, config = _shapes(checkpoint, stored), checkpoint.configs.get("vocoder", {})
     return _component(checkpoint, "vocoder", lambda: build(shapes, config), stored)
@@ -153,7 +153,7 @@ def upsampler_component(checkpoint: Checkpoint) -> Component:
     if prefix is None:
         raise _absent(checkpoint, "latent upsampler")
     own = _below(checkpoint, prefix)
-    stored = _stored(own, prefix, {name: name for name in own})
+    stored = _stored(prefix, {name: name for name in own})
     arguments = upsampler_arguments(_shapes(checkpoint, stored))
     return _component(checkpoint, "latent upsampler", lambda: _upsampler(arguments), stored)
 
@@ -170,7 +170,7 @@ def _without(names: list[str], starts: tuple[str, ...]) -> list[str]:
     return [name for name in names if not name.startswith(starts)]
 
 
-def _stored(own: Iterable[str], prefix: str, names: Mapping[str, str]) -> dict[str, str]:
+def _stored(prefix: str, names: Mapping[str, str]) -> dict[str, str]:
     return {new: prefix + name for new, name in names.items()}
 
 

@@ -52,7 +52,7 @@ def test_a_size_takes_the_kernel_of_its_class(tokens: int, name: str) -> None:
 
 
 def test_measuring_reports_errors_and_faults_instead_of_failing() -> None:
-    def fails(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    def fails(_query: torch.Tensor, _key: torch.Tensor, _value: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("no available kernel\nmore")
 
     kernels = {
@@ -75,7 +75,7 @@ def test_a_cpu_has_one_kernel() -> None:
 def test_every_class_is_measured_with_the_model_s_own_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def record(kernels: object, shape: tuple[int, ...], *_: object) -> list[Measured]:
+    def record(_kernels: object, shape: tuple[int, ...], *_: object) -> list[Measured]:
         seen.append(shape)
         return [Measured(DEFAULT, 1.0, 0.0), Measured("cudnn", 0.5 if shape[2] == CLASSES[1] else 1.0, 0.0)]
 

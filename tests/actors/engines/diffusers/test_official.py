@@ -51,8 +51,7 @@ def test_a_vae_is_built_alike_with_and_without_a_config(version: str, tmp_path: 
     assert told == inferred
 
 
-@pytest.mark.parametrize("metadata", [True, False], ids=["config", "no config"])
-def test_the_spatial_upscaler(metadata: bool, tmp_path: Path) -> None:
+def test_the_spatial_upscaler(tmp_path: Path) -> None:
     entries = {key: ("BF16", shape) for key, shape in upsampler_shapes("spatial").items()}
     path = write_sparse(tmp_path / "up.safetensors", entries)
     module = upsampler_component(Checkpoint.open(path)).empty()

@@ -15,7 +15,7 @@ SIGMAS = torch.tensor([1.0, 0.8, 0.55, 0.3, 0.1, 0.0])
 def test_a_known_clip_is_reached(name: str) -> None:
     """A denoiser that always answers with the same clip must end there."""
     clip, start = torch.randn(2, 3), torch.randn(2, 3)
-    ended = SAMPLERS[name](lambda x, sigma: clip, start, SIGMAS, noise_source(start, 1))
+    ended = SAMPLERS[name](lambda _x, _sigma: clip, start, SIGMAS, noise_source(start, 1))
     torch.testing.assert_close(ended, clip)
 
 
@@ -45,7 +45,7 @@ def test_ancestral_steps_keep_the_variance_of_the_flow() -> None:
     """Under a perfect denoiser of a point mass, the noise left at sigma is sigma."""
     start = torch.randn(200_000)
     ended = SAMPLERS["euler_ancestral"](
-        lambda x, sigma: torch.zeros_like(x), start, torch.tensor([1.0, 0.7, 0.4]), noise_source(start, 3)
+        lambda x, _: torch.zeros_like(x), start, torch.tensor([1.0, 0.7, 0.4]), noise_source(start, 3)
     )
     assert float(ended.std()) == pytest.approx(0.4, rel=0.01)
 
@@ -56,7 +56,7 @@ def test_samplers_with_fresh_noise_keep_the_flow(name: str) -> None:
     loses by its midpoint."""
     start = torch.randn(200_000)
     ended = SAMPLERS[name](
-        lambda x, sigma: torch.zeros_like(x), start, torch.tensor([1.0, 0.7, 0.4]), noise_source(start, 3)
+        lambda x, _: torch.zeros_like(x), start, torch.tensor([1.0, 0.7, 0.4]), noise_source(start, 3)
     )
     assert float(ended.std()) == pytest.approx(0.4, rel=0.05 if name == "res_2s" else 0.01)
 
@@ -66,8 +66,8 @@ def curved(x: Tensor, sigma: Tensor) -> Tensor:
     return torch.tanh(x) * (1 - 0.6 * float(sigma)) + 0.2
 
 
-def judged(scheduler: object, sigmas: Tensor, start: Tensor, noise: Tensor) -> list[Tensor]:
-    """The steps of a diffusers scheduler that draws `noise`."""
+def judged(scheduler: object, sigmas: Tensor, start: Tensor) -> list[Tensor]:
+    """The steps of a diffusers scheduler."""
     steps, x = [], start
     for sigma, timestep in zip(sigmas, scheduler.timesteps, strict=False):
         velocity = (x - curved(x, sigma)) / sigma
@@ -94,7 +94,7 @@ def test_the_schedulers_of_diffusers_agree(name: str, monkeypatch: pytest.Monkey
         )
         judge = kind()
         judge.set_timesteps(sigmas=sigmas[:-1].tolist())
-    for count, theirs in enumerate(judged(judge, sigmas, start, noise), 1):
+    for count, theirs in enumerate(judged(judge, sigmas, start), 1):
         ours = SAMPLERS[name](curved, start, sigmas[: count + 1], lambda: noise)
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-6)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,7 +188,8 @@ def test_an_ltx_video_model_makes_no_sound(conditioning: Payload) -> None:
     engine.close()
 
 
-def test_the_fingerprint_names_what_makes_sound(small_ltx2: Path, engine: Engine) -> None:
+@pytest.mark.usefixtures("small_ltx2")
+def test_the_fingerprint_names_what_makes_sound(engine: Engine) -> None:
     made = engine.fingerprint()
     assert all(made["decode"]["sound"])
     assert all(made["encode"]["sound"])
