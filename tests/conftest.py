@@ -18,14 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.media import process
 from actors.media.segment import encode_segment
 from jobs.formats import CODECS
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
 from jobs.planning.planned import AudioPlan, PlannedChunk, PlannedVideo
+from tests.encoded_once import encoded_once
 
 ROOT = Path(__file__).parents[1]
 ON_RAY = Path(__file__).parent / "ray"
+ROOM_BYTES = 4 << 30
+"""Of a session's temporary files, with what Ray keeps beside them."""
 
 
 SIDE = 64
@@ -42,14 +46,26 @@ class PlainRoot:
         return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for one process: several of them share the cores. Each has temporary files of its own."""
+    """One thread for one process: several of them share the cores. Each has temporary files of its own, in
+    memory where there is room; the interpreters that tests start compile the farm once."""
     config.pluginmanager.register(PlainRoot())
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if process := os.environ.get("PYTEST_XDIST_WORKER"):
-        place = tempfile.mkdtemp(prefix=f"farm-{process}-")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if name := os.environ.get("PYTEST_XDIST_WORKER"):
+        place = tempfile.mkdtemp(prefix=f"farm-{name}-", dir=_memory())
         os.environ["TMPDIR"] = tempfile.tempdir = place
+        config.option.basetemp = f"{place}/tests"
         config.add_cleanup(partial(shutil.rmtree, place, ignore_errors=True))
+
+
+def _memory() -> Path | None:
+    """A file system in memory that holds what a session writes, where programs may be started; else None."""
+    place = Path("/dev/shm")
+    if not place.is_dir() or shutil.disk_usage(place).free < ROOM_BYTES:
+        return None
+    return None if os.statvfs(place).f_flag & os.ST_NOEXEC else place
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -152,6 +168,15 @@ def _chunk(index: int, owned: Span) -> PlannedChunk:
 def marks() -> Marks:
     """Numbered frames, and segments and plans made of them."""
     return Marks()
+
+
+@pytest.fixture(scope="session")
+def encode_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of equal segments one is encoded; the others are copies (`tests/encoded_once.py`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        run = encoded_once(process.run, tmp_path_factory.mktemp("encoded"))
+        patch.setattr("actors.media.segment.run", run)
+        yield
 
 
 @pytest.fixture(scope="session")

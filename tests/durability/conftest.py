@@ -114,3 +114,8 @@ def workspace() -> Iterator[Workspace]:
     (Path(place) / "work").mkdir()
     yield Workspace(Path(place) / "work")
     shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def encoded(encode_once: None) -> None:
+    """Of equal segments one is encoded."""

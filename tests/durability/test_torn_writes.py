@@ -50,6 +50,9 @@ def delete(path: Path) -> None:
 
 
 HURTS = (truncate, corrupt, delete)
+"""What is done to a file. The store looks at the file alone: each file of each task meets one of them, and
+each kind of file of each run all of them."""
+
 LOST: dict[str, dict[str, set[str]]] = {
     "finished": {
         "encode": set(),
@@ -71,13 +74,14 @@ LOST: dict[str, dict[str, set[str]]] = {
 """By run and lost task: what has to be made again besides it, because its frames were evicted."""
 
 RESULTS = [
-    (run, task, file) for run, tasks in LOST.items() for task in tasks for file in ("artifact", "record")
+    (run, task, file, HURTS[(index + shift) % len(HURTS)])
+    for run, tasks in LOST.items()
+    for index, task in enumerate(tasks)
+    for shift, file in enumerate(("artifact", "record"))
 ]
-OTHERS = [
-    (run, name)
-    for run in LOST
-    for name in ("state.json", "plan.json", "digests.json", "spec.yaml", "events", "outputs")
-    if (run, name) != ("half", "outputs")
+NAMES = ("state.json", "plan.json", "digests.json", "spec.yaml", "events", "outputs")
+OTHERS = [("finished", name, hurt) for name in NAMES for hurt in HURTS] + [
+    ("half", name, HURTS[index % len(HURTS)]) for index, name in enumerate(NAMES[:-1])
 ]
 
 
@@ -116,8 +120,7 @@ def expect_repair(workspace, runs, run: str, lost: set[str]) -> None:
     assert workspace.render().computed == []
 
 
-@pytest.mark.parametrize("hurt", HURTS)
-@pytest.mark.parametrize(("run", "task", "file"), RESULTS)
+@pytest.mark.parametrize(("run", "task", "file", "hurt"), RESULTS)
 def test_a_lost_result(workspace, runs, run: str, task: str, file: str, hurt: Callable[[Path], None]) -> None:
     workspace.restore(run)
     name, path = path_of(workspace, task, file)
@@ -125,8 +128,7 @@ def test_a_lost_result(workspace, runs, run: str, task: str, file: str, hurt: Ca
     expect_repair(workspace, runs, run, {name} | LOST[run][task])
 
 
-@pytest.mark.parametrize("hurt", HURTS)
-@pytest.mark.parametrize(("run", "name"), OTHERS)
+@pytest.mark.parametrize(("run", "name", "hurt"), OTHERS)
 def test_a_lost_document(workspace, runs, run: str, name: str, hurt: Callable[[Path], None]) -> None:
     workspace.restore(run)
     path = workspace.job_dir / name
