@@ -36,7 +36,7 @@ def checkout(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     weights = shutil.ignore_patterns("__pycache__", "*.safetensors")
     for package in ("actors", "cluster", "farm", "jobs"):
         shutil.copytree(ROOT / package, folder / package, ignore=weights)
-    for name in ("__init__.py", "pyproject.toml", "tests/conftest.py"):
+    for name in ("__init__.py", "pyproject.toml", "tests/conftest.py", "tests/encoded_once.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "tests" / "test_names.py").write_text(TOLD.format(name=request.param))

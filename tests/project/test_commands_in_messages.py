@@ -75,7 +75,9 @@ output: {dir: out, preset: ultrafast}
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Store:
+def job(
+    encode_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Store:
     """A rendered job in a runs directory that is not the usual one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FARM_RUNS", raising=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from actors.media.audio import Listen, read_audio
+from farm.cli.main import run
+
+if TYPE_CHECKING:
+    import pytest
 
 FILM: dict[str, Any] = {
     "name": "sea",
@@ -41,22 +43,14 @@ FILM: dict[str, Any] = {
 }
 
 
-def test_a_film_of_two_chunks_has_sound_as_long_as_its_pictures(small_ltx2: Path, tmp_path: Path) -> None:
+def test_a_film_of_two_chunks_has_sound_as_long_as_its_pictures(
+    small_ltx2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = {**FILM, "engine": {"checkpoint": str(small_ltx2)}}
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(spec))
-    command = [
-        sys.executable,
-        "-m",
-        "farm",
-        "render",
-        str(path),
-        "--serial",
-        "--runs",
-        str(tmp_path / "runs"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=500, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    monkeypatch.chdir(tmp_path)
+    assert run(["render", str(path), "--serial", "--runs", str(tmp_path / "runs")]) == 0
     (film,) = tmp_path.glob("out/dawn.mkv")
     samples = read_audio(str(film), Listen(0, 2 * 48000 + 18000, 48000))
     # 57 frames are 2.375 s; 59 latents are 4 x 59 - 3 mel frames, 2.33 s, and silence is the rest.
