@@ -75,9 +75,7 @@ output: {dir: out, preset: ultrafast}
 
 
 @pytest.fixture
-def job(
-    encode_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Store:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Store:
     """A rendered job in a runs directory that is not the usual one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FARM_RUNS", raising=False)
@@ -143,6 +141,7 @@ CASES: list[tuple[Callable[[Store], None], list[str]]] = [
 ]
 
 
+@pytest.mark.usefixtures("encode_once")
 @pytest.mark.parametrize(
     ("prepare", "command"),
     CASES,

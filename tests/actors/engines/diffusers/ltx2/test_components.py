@@ -42,7 +42,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch import nn
 
     for kind in (nn.Linear, nn.modules.conv._ConvNd):
-        monkeypatch.setattr(kind, "reset_parameters", lambda module: None)
+        monkeypatch.setattr(kind, "reset_parameters", lambda _: None)
 
 
 def components(path: Path) -> Iterator[Component]:
