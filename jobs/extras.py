@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from jobs.errors import CannotRun
 
+INSTALL_PAGE = "pip install 'ltx-farm[page]'"
 INSTALL_RENDER = "pip install 'ltx-farm[render]'"
 
 
@@ -18,3 +19,9 @@ def require_render(*packages: str) -> None:
     """Raises CannotRun, with the command to type, where one of the packages is not installed."""
     if missing := lacking(*packages):
         raise CannotRun(f"this needs {', '.join(missing)}, which a light install lacks: {INSTALL_RENDER}")
+
+
+def require_page() -> None:
+    """Raises CannotRun, with the command to type, where the page's server is not installed."""
+    if missing := lacking("aiohttp"):
+        raise CannotRun(f"this needs {', '.join(missing)}, which a light install lacks: {INSTALL_PAGE}")

@@ -12,22 +12,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from farm.events import (
-    Event,
-    FilmDelivered,
-    JobFinished,
-    JobPlanned,
-    Notice,
-    TaskCommitted,
-    TaskFailed,
-    TaskVoided,
-    WorkerGone,
-    WorkerPlaced,
-    WorkerReady,
-    WorkerSuspended,
-)
-from farm.state.progress import STAGES, Progress, said_of, split_task
-from jobs.wording import amount, clock, one_line, printable
+from farm.events import Event, JobFinished, TaskCommitted
+from farm.state.event_lines import event_line
+from farm.state.progress import STAGES, Progress, split_task
+from jobs.wording import clock, one_line, printable
 
 BAR_CELLS = 24
 PLAIN_INTERVAL_S = 8.0
@@ -38,39 +26,6 @@ def bar(done: int, total: int, cells: int = BAR_CELLS) -> str:
     """A bar of `cells` characters."""
     filled = cells * done // total if total else cells
     return "━" * filled + "╌" * (cells - filled)
-
-
-def event_line(event: Event) -> str | None:
-    """The line an event deserves in a plain log; None for events that only move counters."""
-    match event:
-        case JobPlanned():
-            reused = f", {event.reused} already done" if event.reused else ""
-            return (
-                f"job {event.job}: {amount(len(event.videos), 'film')}, {event.frames} frames, "
-                f"{amount(event.tasks, 'task')}{reused}\nrun directory {event.run_dir}"
-            )
-        case WorkerPlaced():
-            return f"worker {event.worker} placed on {event.node}; it loads {', '.join(event.stages)}"
-        case WorkerReady():
-            after = f" after {event.seconds:.1f} s" if event.seconds else ""
-            return f"worker {event.worker} ready on {event.device}{after}"
-        case WorkerGone():
-            during = f" during {', '.join(lost.task for lost in event.lost)}" if event.lost else ""
-            return f"worker {event.worker} gone{during}: {event.reason}"
-        case WorkerSuspended():
-            return f"worker {event.worker} gets nothing for a while: {event.reason}"
-        case TaskFailed():
-            why = said_of(event.task, event.message)
-            return f"{event.task} attempt {event.attempt} failed ({event.kind}): {why}; {event.then}"
-        case TaskVoided():
-            return f"voided {event.task}: {event.reason}"
-        case Notice():
-            return event.message
-        case FilmDelivered(preview=False):
-            return f"film {event.video}: {event.path} ({event.frames} frames at {event.fps:g} fps)"
-        case JobFinished():
-            return f"job {event.job}: {event.outcome}"
-    return None
 
 
 def status_line(progress: Progress, now_s: float) -> str:

@@ -34,6 +34,7 @@ from farm.cli import (
     retry,
     schema,
     selftest,
+    serve,
     status,
     submit,
     verify,
@@ -81,6 +82,7 @@ VERBS = (
     verify,
     cleanup,
     report,
+    serve,
     nodes,
 )
 for module in VERBS:

@@ -125,6 +125,13 @@ class ReportResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeResult:
+    """`farm serve`: the page's address, which holds its token."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstallResult:
     """`farm nodes install`: what was linked or copied."""
 
@@ -193,6 +200,7 @@ RESULTS: dict[str, str] = {
     "delete": "farm.verbs.cleanup:DeleteResult",
     "prune": "farm.verbs.cleanup:PruneResult",
     "report": "farm.cli.results:ReportResult",
+    "serve": "farm.cli.results:ServeResult",
     "nodes": "farm.cli.results:InstallResult",
     "error": "farm.cli.results:ErrorResult",
 }

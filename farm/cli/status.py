@@ -14,7 +14,6 @@ from jobs.commands import DEFAULT_RUNS
 from jobs.wording import clock, printable, size
 
 if TYPE_CHECKING:
-    from farm.events import Event
     from farm.verbs.listing import JobRow
     from farm.verbs.status import JobStatus, VideoStatus
 
@@ -73,8 +72,8 @@ def logs(
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Print the event log of a job, all runs, oldest first."""
-    from farm.cli.display import event_line
     from farm.events import to_record
+    from farm.state.event_lines import log_line
     from farm.state.event_log import EventLog
     from farm.verbs.run import JobDocuments
     from farm.verbs.why import find_task, of_task
@@ -89,22 +88,8 @@ def logs(
         return 0
     for logged in found:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(logged.at_s))
-        emit_text(f"{stamp} {event_line(logged.event) or _task_line(logged.event)}")
+        emit_text(f"{stamp} {log_line(logged.event)}")
     return 0
-
-
-def _task_line(event: Event) -> str:
-    """The line of an event that only moves counters."""
-    from farm.events import FilmDelivered, TaskCommitted, TaskStarted, TaskSuperseded
-
-    match event:
-        case FilmDelivered():
-            return f"preview of {event.video} {event.path}"
-        case TaskCommitted():
-            return f"committed {event.task} on {event.worker} {event.seconds:.2f} s"
-        case TaskStarted() | TaskSuperseded():
-            return f"{event.name.removeprefix('task_')} {event.task} on {event.worker}"
-    return event.name.replace("_", " ")
 
 
 def lines(found: JobStatus, now_s: float) -> list[str]:

@@ -14,15 +14,15 @@ MOST_LETTERS = 18
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
-def gantt(timeline: Timeline) -> str:
-    """An SVG element; empty where nothing ran. Of more than `MOST_BARS` attempts the longest are drawn."""
+def gantt(timeline: Timeline, most: int = MOST_BARS) -> str:
+    """An SVG element; empty where nothing ran. Of more than `most` attempts the longest are drawn."""
     if not timeline.bars:
         return ""
     start, stop = timeline.span
     scale = (WIDTH - LEFT - 10) / max(stop - start, 1e-3)
     rows = {worker: number for number, worker in enumerate(timeline.workers)}
     height = TOP + ROW * len(rows) + 6
-    bars = sorted(timeline.bars, key=lambda bar: bar.start_s - bar.stop_s)[:MOST_BARS]
+    bars = sorted(timeline.bars, key=lambda bar: bar.start_s - bar.stop_s)[:most]
     parts = [
         f'<svg class="gantt" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each worker did">'
     ]
@@ -75,7 +75,10 @@ def _resumed(at_s: float, start_s: float, scale: float, height: int) -> str:
 def _bar(bar: Bar, row: int, start_s: float, scale: float) -> str:
     x, width = LEFT + (bar.start_s - start_s) * scale, max((bar.stop_s - bar.start_s) * scale, 0.6)
     kind = f"bar {bar.stage}" if bar.ok else "bar failed"
-    title = f"{bar.task}\n{bar.stop_s - bar.start_s:.2f} s\n{bar.reason}"
+    if bar.running:
+        kind += " running"
+    so_far = " so far" if bar.running else ""
+    title = f"{bar.task}\n{bar.stop_s - bar.start_s:.2f} s{so_far}\n{bar.reason}"
     return (
         f'<rect class="{kind}" x="{x:.2f}" y="{TOP + ROW * row + 3}" width="{width:.2f}" height="{ROW - 8}">'
         f"<title>{escape(title)}</title></rect>"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from farm.events import (
     JobPlanned,
@@ -20,6 +20,9 @@ from farm.state.attempts import Held, Holdings
 from farm.state.event_log import Logged
 from farm.state.progress import split_task
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 GAP_S = 0.25
 """Waits shorter than this are hand-over, not waiting."""
 
@@ -31,7 +34,8 @@ REST_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One attempt of one task on one worker; times are seconds since the epoch."""
+    """One attempt of one task on one worker; times are seconds since the epoch. One that is `running` stops
+    where the chart does."""
 
     task: str
     stage: str
@@ -40,6 +44,7 @@ class Bar:
     stop_s: float
     ok: bool
     reason: str
+    running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +101,21 @@ class Timeline:
         return busy_s / max(stop - start, 1e-3)
 
 
-def read_timeline(log: Iterable[Logged]) -> Timeline:
-    """The timeline of stored events (`farm.state.event_log`)."""
+def read_timeline(log: Iterable[Logged], now_s: float | None = None) -> Timeline:
+    """The timeline of stored events (`farm.state.event_log`). With `now_s` (epoch seconds) what workers hold
+    is drawn up to then."""
     reader = _Reader()
     for logged in log:
         reader.take(logged)
+    if now_s is not None:
+        reader.draw_running(now_s)
     reader.close()
     return reader.timeline
 
 
 def explain_waits(timeline: Timeline, needs: Callable[[str], Iterable[str]]) -> None:
     """Says of each wait what it was for: the last of the task's needs to be finished, where it came late."""
-    ended = {bar.task: bar for bar in timeline.bars if bar.ok}
+    ended = {bar.task: bar for bar in timeline.bars if bar.ok and not bar.running}
     for at, wait in enumerate(timeline.waits):
         if not wait.task:
             continue
@@ -144,6 +152,15 @@ class _Reader:
             since_s = self.idle_since.get(worker)
             if since_s is not None and not self.holdings.held(worker) and stop_s - since_s >= GAP_S:
                 self.timeline.waits.append(Wait(worker, since_s, stop_s, "", NOTHING_LEFT))
+
+    def draw_running(self, now_s: float) -> None:
+        """What runs at `now_s` has not ended yet."""
+        stop_s = now_s - self.skipped_s
+        for held in self.holdings.all_held():
+            if held.began_s is not None:
+                self._wait(held, held.began_s)
+                self._draw(held, held.began_s, stop_s, ok=True)
+                self.timeline.bars[-1] = replace(self.timeline.bars[-1], running=True)
 
     def _begin_run(self, at_s: float) -> None:
         """What an earlier run left unfinished is gone, and so is the time since its last task."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from jobs.errors import NewerFormat
 from jobs.records import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from jobs.store.store import Store
 
 MOST_NAMED = 20
@@ -36,6 +37,11 @@ class PassedOver:
 
     def __str__(self) -> str:
         return f"{self.file} line {self.line}: {self.fault}; passed over"
+
+
+def newest_of(log: Sequence[Logged]) -> list[Logged]:
+    """The events of the newest driver run."""
+    return [logged for logged in log if logged.run == log[-1].run]
 
 
 class EventLog:

@@ -41,10 +41,11 @@ def list_runs(runs_url: str) -> JobRows:
         what = "is no folder" if Path(runs_url).expanduser().exists() else "does not exist"
         remedy = "name the runs directory of a render with --runs or FARM_RUNS; a render makes it"
         raise UsageError([Problem("--runs", f"{runs_url!r} {what}", "the folder of run directories", remedy)])
-    return tuple(_row(JobDocuments(store)) for store in Store.every(runs_url))
+    return tuple(row_of(JobDocuments(store)) for store in Store.every(runs_url))
 
 
-def _row(run: JobDocuments) -> JobRow:
+def row_of(run: JobDocuments) -> JobRow:
+    """The row of one job."""
     state = run.state or JobState(run.job)
     outcome, reason = run.outcome
     done, total = state.tasks.committed + state.tasks.reused, state.tasks.total

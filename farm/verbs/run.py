@@ -19,6 +19,7 @@ from jobs.wording import amount, clock
 
 if TYPE_CHECKING:
     from jobs.planning.planned import Plan
+    from jobs.store.backend import Entry
     from jobs.tasks.task import TaskGraph
 
 UNKNOWN = "unknown"
@@ -26,10 +27,11 @@ UNKNOWN = "unknown"
 
 
 class JobDocuments:
-    """One job's documents, each read when it is asked for first."""
+    """One job's documents, each read when it is asked for first. Of `before`, what was read of the same job
+    earlier, the plan is taken where it is the same file still."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, before: JobDocuments | None = None) -> None:
+        self.store, self._before = store, before
 
     @classmethod
     def open(cls, runs_url: str, job_id: str) -> JobDocuments:
@@ -109,19 +111,34 @@ class JobDocuments:
         return frozenset(task for task, digest in self.digests.items() if digest in found)
 
     @cached_property
+    def _plan_file(self) -> Entry | None:
+        return self.store.backend.stat(PLAN_FORM.name)
+
+    @cached_property
+    def _planned(self) -> tuple[Plan, TaskGraph]:
+        before, self._before = self._before, None
+        if before is not None and self._plan_file is not None and before._plan_file == self._plan_file:
+            return before._planned
+        plan = self._read_plan()
+        return plan, build_graph(plan)
+
+    @property
     def plan(self) -> Plan:
         """The stored plan; raises UsageError where it is missing, DamagedDocument, NewerFormat."""
+        return self._planned[0]
+
+    @property
+    def graph(self) -> TaskGraph:
+        """The stage tasks of the stored plan."""
+        return self._planned[1]
+
+    def _read_plan(self) -> Plan:
         again = render_command(self.job, self.job, self.store.runs_url)
         remedy = f"run `{again}` once more: it plans again and keeps results"
         found = self.store.load(PLAN_FORM, remedy)
         if found is None:
             raise UsageError([Problem(PLAN_FORM.name, "is missing", "a planned job", remedy)])
         return found.plan
-
-    @cached_property
-    def graph(self) -> TaskGraph:
-        """The stage tasks of the stored plan."""
-        return build_graph(self.plan)
 
     def _why_interrupted(self) -> str:
         if self.driver.driver is Driver.ELSEWHERE:

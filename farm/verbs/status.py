@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from farm.events import SHARED, FilmDelivered
 from farm.output.outlets import locate
@@ -15,6 +15,9 @@ from farm.state.progress import STAGES, Progress, split_task
 from farm.verbs.run import JobDocuments
 from jobs.errors import FarmError
 from jobs.store.lock import Driver, Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,16 @@ class JobStatus:
 def job_status(runs_url: str, job_id: str) -> JobStatus:
     """Reads a run directory; raises UsageError for an unknown job."""
     run = JobDocuments.open(runs_url, job_id)
-    outcome, reason = run.outcome
-    state, live = run.state or JobState(job=run.job), run.driver.driver is Driver.RUNNING
     log = EventLog(run.store, newest_run=True)
     entries = list(log)
-    progress = _progress(entries)
+    return status_of(run, entries, log.warnings)
+
+
+def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, ...] = ()) -> JobStatus:
+    """How the job stands; `newest` are the events of its newest driver run."""
+    outcome, reason = run.outcome
+    state, live = run.state or JobState(job=run.job), run.driver.driver is Driver.RUNNING
+    progress = _progress(newest)
     return JobStatus(
         job=run.job,
         run_dir=run.store.url,
@@ -92,7 +100,7 @@ def job_status(runs_url: str, job_id: str) -> JobStatus:
         reason=reason,
         driver=run.driver,
         stages=_stages(run),
-        videos=_videos(run, state, _previews(entries)),
+        videos=_videos(run, state, _previews(newest)),
         busy=_busy(progress) if live else (),
         failed=state.failed,
         requests=tuple(sorted(request.value for request in run.store.requests())),
@@ -100,7 +108,7 @@ def job_status(runs_url: str, job_id: str) -> JobStatus:
         waiting=state.waiting if outcome == WAITING else None,
         elapsed_s=_elapsed_s(state, live),
         eta_s=progress.eta_s() if live and progress.totals else None,
-        warnings=log.warnings,
+        warnings=warnings,
     )
 
 

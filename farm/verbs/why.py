@@ -107,10 +107,16 @@ Story = JobStory | TaskStory
 def why_job(runs_url: str, job_id: str) -> JobStory:
     """Raises UsageError for an unknown job."""
     run = JobDocuments.open(runs_url, job_id)
+    log = EventLog(run.store, newest_run=True)
+    entries = list(log)
+    return story_of(run, entries, log.warnings)
+
+
+def story_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, ...] = ()) -> JobStory:
+    """The story of the job; `newest` are the events of its newest driver run."""
     outcome, reason = run.outcome
     failed = run.state.failed if run.state else ()
-    log = EventLog(run.store, newest_run=True)
-    notices = [_step(logged) for logged in log if isinstance(logged.event, Notice)]
+    notices = [_step(logged) for logged in newest if isinstance(logged.event, Notice)]
     return JobStory(
         job=run.job,
         outcome=outcome,
@@ -119,7 +125,7 @@ def why_job(runs_url: str, job_id: str) -> JobStory:
         blocked=_blocked(run, failed),
         notices=(*notices[-NOTICES:], *_refused(run)),
         next_step=_next_step(run, failed),
-        warnings=log.warnings,
+        warnings=warnings,
     )
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from farm.cli.display import LiveDisplay, PlainDisplay, bar, event_line, status_line
+from farm.cli.display import LiveDisplay, PlainDisplay, bar, status_line
 from farm.events import (
     FilmDelivered,
     JobFinished,
@@ -21,6 +21,7 @@ from farm.events import (
     WorkerPlaced,
     WorkerReady,
 )
+from farm.state.event_lines import event_line
 from farm.state.progress import Progress
 from jobs.wording import clock, duration
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "delete": "films stay",
     "prune": "no job needs any more",
     "report": "while it runs or afterwards",
+    "serve": "holds the token",
     "nodes install": "custom_nodes",
     "models get": "nothing without a yes",
     "selftest": "beside diffusers",

@@ -48,7 +48,7 @@ def test_page_and_player(page: Path, dark: bool) -> None:
     assert seen.errors == []
     assert (seen.value["width"], seen.value["seconds"]) == (256, pytest.approx(267 / 25, abs=0.05))
     assert seen.value["at"] >= 0.3
-    assert seen.value["pictures"] == 5 + 2 * 3
+    assert seen.value["pictures"] == 5 + 2 * 3 + 1
     assert seen.value["wide"] is False
     assert (seen.value["back"] == "rgb(20, 21, 23)") is dark
     assert page.stat().st_size < MOST_BYTES
@@ -74,5 +74,5 @@ def test_page_survives_a_copy_to_another_machine(page: Path, tmp_path: Path) -> 
     load = "(picture) => (picture.loading = 'eager', picture.decode())"
     count = f"Promise.all([...document.images].map({load})).then((all) => all.length)"
     seen = visit(Visit(copied.as_uri(), script=count))
-    assert seen.value == 11
+    assert seen.value == 12
     assert all("ERR_FILE_NOT_FOUND" in error for error in seen.errors)

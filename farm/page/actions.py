@@ -1,0 +1,177 @@
+"""What can be done with a job from the page: each action says what it would cost, and then does it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.state.event_log import EventLog
+from farm.state.job_state import DONE, LIVE
+from farm.verbs import control
+from farm.verbs.cleanup import delete_job, survey_delete
+from farm.verbs.costs import tasks_left, work_of
+from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
+from farm.verbs.status import status_of
+from jobs.errors import Problem, UsageError
+from jobs.tasks.retry import Retry, Selection, parse_chunks
+from jobs.wording import amount, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.page.drivers import Drivers
+    from farm.page.reading import Reader
+    from farm.verbs.run import JobDocuments
+
+MOST_NAMED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the page asked for: `videos` and `chunks` choose (empty: all), `reseed` samples these with new
+    seeds, `films` deletes them too."""
+
+    videos: tuple[str, ...] = ()
+    chunks: str = ""
+    reseed: bool = False
+    films: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Wish:
+        """A JSON object of these fields. Raises UsageError for anything else."""
+        try:
+            record = json.loads(text)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            record = {"": record}
+        videos, chunks = record.get("videos", []), record.get("chunks", "")
+        flags = {name: record.get(name, False) for name in ("reseed", "films")}
+        right = isinstance(videos, list) and all(isinstance(name, str) for name in videos)
+        right = right and isinstance(chunks, str) and all(isinstance(flag, bool) for flag in flags.values())
+        if not right or set(record) - {"videos", "chunks", *flags}:
+            rule, remedy = "videos, chunks, reseed and films, each of its type", "reload the page"
+            raise UsageError([Problem("request", "something else", rule, remedy)])
+        return cls(tuple(videos), chunks, **flags)
+
+    @property
+    def selection(self) -> Selection:
+        """As `farm retry` takes it. Raises UsageError where nothing is chosen."""
+        if not self.videos and not self.chunks.strip():
+            rule = "videos, chunks or both"
+            raise UsageError([Problem("retry", "nothing chosen", rule, "say which to render again")])
+        return Selection(frozenset(self.videos), parse_chunks(self.chunks), reseed=self.reseed)
+
+
+class Actions:
+    """Each of `NAMES` on one job: `ask` says in lines what it would do and cost, `do` does it and says what
+    happens now. Both raise FarmError."""
+
+    def __init__(self, reader: Reader, drivers: Drivers) -> None:
+        self._reader, self._drivers = reader, drivers
+        self._asks: dict[str, Callable[[JobDocuments, Wish], list[str]]] = {
+            "pause": self._ask_pause,
+            "cancel": self._ask_cancel,
+            "resume": self._ask_resume,
+            "retry": self._ask_retry,
+            "delete": self._ask_delete,
+        }
+        self._deeds: dict[str, Callable[[JobDocuments, Wish], str]] = {
+            "pause": lambda run, _: control.pause(self._reader.runs, run.job).message,
+            "cancel": lambda run, _: control.cancel(self._reader.runs, run.job).message,
+            "resume": lambda run, _: self._resume(run),
+            "retry": self._retry,
+            "delete": self._delete,
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The actions."""
+        return tuple(self._asks)
+
+    def offered(self, outcome: str) -> tuple[str, ...]:
+        """Those that make sense for a job that stands so."""
+        if outcome in LIVE:
+            return ("pause", "resume", "cancel")
+        again = () if outcome == DONE else ("resume",)
+        return (*again, "retry", "delete")
+
+    def ask(self, name: str, job: str, wish: Wish) -> list[str]:
+        """What it would do and cost, a line each."""
+        return self._asks[name](self._reader.open(job), wish)
+
+    def do(self, name: str, job: str, wish: Wish) -> str:
+        """Does it; what happens now."""
+        return self._deeds[name](self._reader.open(job), wish)
+
+    def _ask_pause(self, run: JobDocuments, _: Wish) -> list[str]:
+        busy = _in_work(run)
+        return [
+            f"{busy} finished first, then the workers are given back." if busy else "Nothing is in work.",
+            f"Left for later: {work_of(run, tasks_left(run))}.",
+        ]
+
+    def _ask_cancel(self, run: JobDocuments, _: Wish) -> list[str]:
+        busy = _in_work(run)
+        lost = f"{busy} lost." if busy else "Nothing is in work, so nothing is lost."
+        return [lost, f"{amount(len(run.committed), 'result')} stay, and a resume goes on from there."]
+
+    def _ask_resume(self, run: JobDocuments, _: Wish) -> list[str]:
+        if run.outcome[0] in LIVE:
+            return ["Takes back what was asked of its driver; nothing else is started."]
+        self._drivers.require_place(run.job)
+        left = work_of(run, tasks_left(run))
+        return [f"Renders {left}, {self._drivers.place}.", "What is committed is not rendered again."]
+
+    def _ask_retry(self, run: JobDocuments, wish: Wish) -> list[str]:
+        return _retry_lines(run, retry_closure(self._reader.runs, run.job, wish.selection))
+
+    def _ask_delete(self, run: JobDocuments, wish: Wish) -> list[str]:
+        found = survey_delete(self._reader.runs, run.job, wish.films)
+        lines = [f"{amount(found.files, 'file')}, {size_text(found.bytes)}, for good."]
+        lines += [f"The film {path} goes, too." for path in found.films[:MOST_NAMED]]
+        lines += [f"The film {path} stays." for path in found.staying[:MOST_NAMED]]
+        more = len(found.films) + len(found.staying) - MOST_NAMED
+        return [*lines, f"And {amount(more, 'more film')}."] if more > 0 else lines
+
+    def _resume(self, run: JobDocuments) -> str:
+        if run.outcome[0] in LIVE or self._drivers.starting(run.job):
+            return control.resume(self._reader.runs, run.job).message
+        self._drivers.require_place(run.job)
+        if control.resume(self._reader.runs, run.job).needs_driver:
+            self._drivers.start(run.job)
+        return f"a driver was started {self._drivers.place}"
+
+    def _retry(self, run: JobDocuments, wish: Wish) -> str:
+        refuse_while_rendered(self._reader.runs, run.job)
+        report = apply_retry(
+            self._reader.runs, run.job, retry_closure(self._reader.runs, run.job, wish.selection)
+        )
+        again = f"{amount(len(report.closure), 'task')} to be rendered again"
+        if not self._drivers.place:
+            return f"{again}; `{run.command('resume')}` renders them"
+        self._drivers.start(run.job)
+        return f"{again}; a driver was started {self._drivers.place}"
+
+    def _delete(self, run: JobDocuments, wish: Wish) -> str:
+        done = delete_job(self._reader.runs, run.job, wish.films)
+        return f"{size_text(done.bytes)} freed"
+
+
+def _in_work(run: JobDocuments) -> str:
+    """`dawn/00003/sample is`, `2 tasks are`; empty where nothing is in work."""
+    status = status_of(run, list(EventLog(run.store, newest_run=True)))
+    busy = [each.task for each in status.busy if not each.queued]
+    return f"{busy[0]} is" if len(busy) == 1 else f"{len(busy)} tasks are" if busy else ""
+
+
+def _retry_lines(run: JobDocuments, report: Retry) -> list[str]:
+    lines = [f"Renders again {work_of(run, (*report.closure, *report.again))}."]
+    lines.append(f"{amount(report.committed, 'result')} that are there now go.")
+    if report.seeds:
+        lines.append(
+            f"New seeds: {', '.join(f'chunk {new.chunk} {new.seed}' for new in report.seeds[:MOST_NAMED])}."
+        )
+    lines.append(f"Films that change: {', '.join(report.videos[:MOST_NAMED])}.")
+    return lines
