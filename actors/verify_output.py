@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.errors import BadOutput
-from jobs.frames import SPATIAL, UPSCALE, latents_of
-from jobs.planning.params import DecodeParams, EncodeImage, EncodeSource, SampleParams, UpscaleParams
+from jobs.frames import SPATIAL, latents_of
+from jobs.planning.params import DecodeParams, EncodeImage, EncodeSource, PassParams
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -55,10 +55,8 @@ def latent_shape(task: StageTask) -> tuple[int, int, int] | None:
             return 1, height // SPATIAL, width // SPATIAL
         case EncodeSource(width=width, height=height, frames=frames):
             return latents_of(frames), height // SPATIAL, width // SPATIAL
-        case SampleParams(width=width, height=height, span=span):
+        case PassParams(width=width, height=height, span=span):
             return span.sampled, height // SPATIAL, width // SPATIAL
-        case UpscaleParams(width=width, height=height, span=span):
-            return span.sampled, UPSCALE * height // SPATIAL, UPSCALE * width // SPATIAL
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -11,14 +11,15 @@ from actors.payload import Payload
 if TYPE_CHECKING:
     import numpy as np
 
+    from actors.engines.pieces import PassSound, Piece
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
         EncodeSource,
         EncodeText,
-        SampleParams,
-        UpscaleParams,
+        PassParams,
+        Upsampling,
     )
     from jobs.tasks.task import Stage
 
@@ -29,8 +30,6 @@ None of them changes a byte of any result."""
 
 AUDIO = "audio_latents"
 """Name of a clip's sound beside its `latents`."""
-GIVEN = "given_sound"
-"""Metadata of latents whose sound was given and not made: a second pass leaves it alone."""
 
 
 class Landing(Protocol):
@@ -63,6 +62,14 @@ class FramesElsewhere(Protocol):
     def __getitem__(self, which: slice) -> FramesElsewhere: ...
 
     def send(self) -> Landing:
+        """Start the copy to host memory; the device is free for the next step."""
+
+
+@runtime_checkable
+class LatentsElsewhere(Protocol):
+    """Latents that are still on a device, for a piece of the same engine's next pass."""
+
+    def send(self) -> Payload | Arriving:
         """Start the copy to host memory; the device is free for the next step."""
 
 
@@ -103,34 +110,20 @@ class Engine(Protocol):
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
         """float32 `[channels, samples]` -> `audio_latents`."""
 
-    def sample(
-        self,
-        params: SampleParams,
-        conditioning: Payload,
-        guides: list[Payload],
-        tail: Payload | None,
-        audio: Payload | None,
-    ) -> Payload | Arriving:
-        """The raw sampled clip, `params.span.sampled` latents. `tail` holds the chain's last
-        `params.span.overlap` latents, the guide at position 0."""
+    def upsample(self, latents: Payload, how: Upsampling) -> Payload | LatentsElsewhere:
+        """Twice the width and height: `latents` `[1, C, T, 2h, 2w]`."""
 
-    def upscale(
-        self,
-        params: UpscaleParams,
-        latents: Payload,
-        conditioning: Payload | None,
-        guides: list[Payload],
-        tail: Payload | None,
+    def denoise(
+        self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
-        """The raw clip at twice the width and height. `guides` are those of the first pass at this size,
-        `tail` holds latents of the 2x chain's end; `conditioning` is None where nothing is re-sampled
-        (`jobs.tasks.graph.resamples`)."""
+        """`latents` of the first piece, `run.span.sampled` of them, and `audio_latents` where the model makes
+        or hears sound."""
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip, in host memory or still
         on the device."""
 
-    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+    def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """The sound of the last chunk's sampled clip, float32 `[2, samples]`, and its rate; called where
         `params.audio` is set. `latents` is that chunk's artifact, with `audio_latents`."""
 

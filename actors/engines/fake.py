@@ -9,32 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actors.engines.base import AUDIO, FreeLevel
 from actors.engines.faults import PlannedFault, read_script, spoil, strike
 from actors.payload import Payload
 from jobs.frames import SPATIAL, frames_of
 
 if TYPE_CHECKING:
-    from actors.engines.base import FreeLevel
+    from actors.engines.pieces import PassSound, Piece
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
         EncodeSource,
         EncodeText,
-        SampleParams,
+        PassParams,
         StageParams,
-        UpscaleParams,
+        Upsampling,
     )
     from jobs.spec.engine import FakeConfig
     from jobs.tasks.task import Stage, StageTask
 
-VERSION = 1
+VERSION = 2
 CHANNELS = 4
 AUDIO_RATE = 16_000
 _TEXT_SHAPE = (1, 4, 8)
@@ -91,37 +93,29 @@ class FakeEngine:
 
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
         time.sleep(self.config.encode_s)
-        return Payload({"audio_latents": _pattern((1, 2, 8, 4), params, samples)})
+        return Payload({AUDIO: _pattern((1, 2, 8, 4), params, samples)})
 
-    def sample(
-        self,
-        params: SampleParams,
-        conditioning: Payload,
-        guides: list[Payload],
-        tail: Payload | None,
-        audio: Payload | None,
-    ) -> Payload:
-        time.sleep(self.config.sample_s)
-        inputs = [conditioning, *guides, *(extra for extra in (tail, audio) if extra is not None)]
-        shape = (1, CHANNELS, params.span.sampled, params.height // SPATIAL, params.width // SPATIAL)
-        latents = _continue(_pattern(shape, params, *inputs), tail)
-        extra = {"audio_latents": _pattern((1, 2, 8, 4), params, *inputs)} if params.audio_mode else {}
-        return self._latents(latents, **extra)
-
-    def upscale(
-        self,
-        params: UpscaleParams,
-        latents: Payload,
-        conditioning: Payload | None,
-        guides: list[Payload],
-        tail: Payload | None,
-    ) -> Payload:
+    def upsample(self, latents: Payload, how: Upsampling) -> Payload:
         time.sleep(self.config.upscale_s)
-        double = latents["latents"].repeat(2, axis=3).repeat(2, axis=4)
-        inputs = [extra for extra in (conditioning, *guides, tail) if extra is not None]
-        noise = _pattern(double.shape, params, latents, *inputs)
-        extra = {name: array for name, array in latents.arrays.items() if name != "latents"}
-        return self._latents(_continue(double + np.float32(0.1) * noise, tail), **extra)
+        return Payload({"latents": latents["latents"].repeat(2, axis=3).repeat(2, axis=4)})
+
+    def denoise(
+        self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
+    ) -> Payload:
+        """Noise of all inputs, or where there is a start a little of it over that; the chain's end shows."""
+        time.sleep(0.0 if run.upsampling else self.config.sample_s)
+        start, *held = pieces
+        heard = [array for array in (sound.latents, sound.before) if array is not None]
+        inputs = [conditioning, *(piece.latents for piece in held), *heard]
+        shape = (1, CHANNELS, run.span.sampled, run.height // SPATIAL, run.width // SPATIAL)
+        if start.latents is None:
+            made = _pattern(shape, run, *inputs)
+        else:
+            first = start.latents
+            made = first["latents"] + np.float32(0.1) * _pattern(shape, run, first, *inputs)
+        kept = sound.latents if sound.held else _pattern((1, 2, 8, 4), run, *inputs)
+        extra = {AUDIO: kept} if run.audio_mode and kept is not None else {}
+        return self._latents(_continue(made, held[0].latents if run.span.overlap and held else None), **extra)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
         time.sleep(self.config.decode_s)
@@ -133,11 +127,11 @@ class FakeEngine:
         rows, columns = params.height // clip.shape[3], params.width // clip.shape[4]
         return spoil(pixels.repeat(rows, axis=1).repeat(columns, axis=2), self._faults, 0)
 
-    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+    def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A hum for as long as the clip: float32 `[2, samples]` and its rate."""
         seconds = frames_of(len(params.spans[params.own])) / params.frame_rate
         times = np.arange(round(seconds * AUDIO_RATE)) / AUDIO_RATE
-        pitch = 200 + 20 * float(np.tanh(latents["audio_latents"].mean()))
+        pitch = 200 + 20 * float(np.tanh(latents[AUDIO].mean()))
         hum = (0.1 * np.sin(2 * np.pi * pitch * times)).astype(np.float32)
         return np.stack([hum, hum]), AUDIO_RATE
 

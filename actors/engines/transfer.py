@@ -60,6 +60,21 @@ class DeviceFrames:
         return InFlight(self._frames)
 
 
+def keep(latents: Tensor) -> Payload | DeviceLatents:
+    """What an engine's `upsample` answers with: host arrays on a CPU, latents to be gone on with on a GPU."""
+    return from_torch({"latents": latents}) if latents.device.type == "cpu" else DeviceLatents(latents)
+
+
+class DeviceLatents:
+    """`tensor` `[1, C, T, h, w]`, still on a CUDA device. Implements `LatentsElsewhere`."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def send(self) -> Payload | Arriving:
+        return bring_home({"latents": self.tensor})
+
+
 class InFlight:
     """A contiguous tensor's copy into page-locked memory, on a stream of its own behind what computes it."""
 

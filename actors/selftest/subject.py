@@ -10,9 +10,11 @@ from torch import Tensor
 
 from actors.engines.base import Arriving
 from actors.engines.diffusers.engine import DiffusersEngine
+from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
-from jobs.planning.params import EncodeText, SampleParams, Sampling
+from jobs.planning.params import EncodeText, PassParams, Sampling
+from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
@@ -75,8 +77,7 @@ class ModelUnderTest:
 
     def sample(self, words: Payload, sampling: Sampling) -> Tensor:
         """A clip `[1, C, T, h, w]` on the CPU."""
-        params = SampleParams(
-            kind="generate",
+        run = PassParams(
             width=self.width,
             height=self.height,
             span=ChunkSpan(0, self.latents, self.latents),
@@ -88,7 +89,7 @@ class ModelUnderTest:
             attention_mode="default",
             ffn_chunks=0,
         )
-        return _landed(self.engine.sample(params, words, [], None, None))
+        return _landed(self.engine.denoise(run, [Piece(None)], PassSound(), words))
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> Tensor:

@@ -56,7 +56,7 @@ def _with_sound(
     payload: Payload, params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
 ) -> Payload:
     """The chunk's own audio latents span its sampled clip, slot 0 included."""
-    samples, rate = engine.decode_audio(params, artifacts[params.own])
+    samples, rate = engine.decode_sound(params, artifacts[params.own])
     clip_start = TEMPORAL * params.spans[params.own].start
     sound = SoundSamples.of_clip(samples, rate, clip_start, params.frame_rate)
     return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)

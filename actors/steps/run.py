@@ -9,10 +9,9 @@ from actors.engines.base import Arriving, Engine
 from actors.payload import Payload
 from actors.steps.decode import decode
 from actors.steps.encode import encode
-from actors.steps.sample import sample
+from actors.steps.passes import run_pass
 from actors.steps.seeding import seed_everything
 from actors.steps.segment import segment
-from actors.steps.upscale import upscale
 from jobs.tasks.task import Stage, StageTask
 
 Inputs = Mapping[str, Sequence[Payload]]
@@ -36,10 +35,8 @@ def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) 
     match task.stage:
         case Stage.ENCODE:
             return encode(task.params, engine)
-        case Stage.SAMPLE:
-            return sample(task.params, inputs, engine)
-        case Stage.UPSCALE:
-            return upscale(task.params, inputs, engine)
+        case Stage.SAMPLE | Stage.UPSCALE:
+            return run_pass(task.params, inputs, engine)
         case Stage.DECODE:
             return decode(task.params, inputs, engine)
         case Stage.SEGMENT:

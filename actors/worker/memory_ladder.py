@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.failures import Rung
-from jobs.planning.params import SMALL_TILES, DecodeParams, SampleParams, Tiles, UpscaleParams
+from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.tasks.task import Stage, StageTask
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def lighten(task: StageTask, rungs: Sequence[Rung]) -> StageTask:
     params = task.params
     if Rung.TILE_DECODE in rungs and isinstance(params, DecodeParams):
         return replace(task, params=replace(params, tiling=_smaller(params.tiling)))
-    if Rung.MORE_FFN_CHUNKS in rungs and isinstance(params, SampleParams | UpscaleParams):
+    if Rung.MORE_FFN_CHUNKS in rungs and isinstance(params, PassParams):
         return replace(task, params=replace(params, ffn_chunks=MANY_FFN_CHUNKS))
     return task
 

@@ -19,7 +19,7 @@ from actors.steps.run import begin_stage
 from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.worker.worker import StageWorker
-from jobs.planning.params import SampleParams, UpscaleParams
+from jobs.planning.params import PassParams
 from jobs.scratch import Scratch
 from jobs.tasks.task import StageTask
 
@@ -80,7 +80,7 @@ class ProbeWorker(StageWorker):
     def _resolved(self, task: StageTask) -> StageTask:
         """The task with this device's attention kernel, where the spec leaves the choice."""
         params = task.params
-        if not isinstance(params, SampleParams | UpscaleParams) or params.attention_mode != AUTO:
+        if not isinstance(params, PassParams) or params.attention_mode != AUTO:
             return task
         mode = self._ready().modes().get("attention_mode", AUTO)
         return replace(task, params=replace(params, attention_mode=mode))
@@ -106,12 +106,12 @@ class ProbeWorker(StageWorker):
 
 def _steps(task: StageTask) -> int:
     """The sampler's steps; 0 for a task without, or whose noise levels are given one by one."""
-    if isinstance(task.params, SampleParams | UpscaleParams) and task.params.sampling.sigmas is None:
+    if isinstance(task.params, PassParams) and task.params.sampling.sigmas is None:
         return task.params.sampling.steps
     return 0
 
 
 def _with_steps(task: StageTask, steps: int) -> StageTask:
-    assert isinstance(task.params, SampleParams | UpscaleParams)
+    assert isinstance(task.params, PassParams)
     sampling = replace(task.params.sampling, steps=steps)
     return replace(task, params=replace(task.params, sampling=sampling))

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from actors.engines.make import make_engine
+from actors.engines.pieces import PassSound, Piece
 from actors.steps.seeding import seed_everything
 from benchmarks.tiny.detector import Reading, read
 from benchmarks.tiny.scores import Wanted, prompt_scores
 from jobs.frames import ChunkSpan, DecodeWindow, Span, frames_of
-from jobs.planning.params import DecodeParams, EncodeText, PlannedGuider, SampleParams, Sampling
+from jobs.planning.params import DecodeParams, EncodeText, PassParams, PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
@@ -48,10 +49,9 @@ def open_engine(name: str, threads: int) -> Engine:
     return engine
 
 
-def sample_params(seed: int) -> SampleParams:
+def pass_params(seed: int) -> PassParams:
     """One clip from text alone."""
-    return SampleParams(
-        kind="generate",
+    return PassParams(
         width=SIDE,
         height=SIDE,
         span=ChunkSpan(0, LATENTS, LATENTS),
@@ -76,7 +76,7 @@ def clip(engine: Engine, prompt: str, seed: int) -> np.ndarray:
     """uint8 `[97, 128, 128, 3]`."""
     conditioning = engine.encode_text(EncodeText(prompt, ""))
     seed_everything(seed)
-    latents = engine.sample(sample_params(seed), conditioning, [], None, None)
+    latents = engine.denoise(pass_params(seed), [Piece(None)], PassSound(), conditioning)
     return engine.decode(decode_params(), latents)
 
 

@@ -18,7 +18,7 @@ from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulator.simulate import SimulationConfig
 from jobs.errors import FarmError, StorageProblem
-from jobs.planning.params import DecodeParams, SampleParams, SegmentParams, UpscaleParams
+from jobs.planning.params import DecodeParams, PassParams, SegmentParams
 from jobs.records import Form
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.store.documents import Documents
@@ -214,10 +214,9 @@ def _fake_s(task: StageTask, fake: FakeConfig) -> float:
 def _model_s(task: StageTask) -> float:
     params = task.params
     match params:
-        case SampleParams():
-            return _passes(params) * params.tokens * STEP_S_PER_TOKEN
-        case UpscaleParams():
-            return _passes(params) * 4 * params.tokens * REFINE_S_PER_TOKEN
+        case PassParams():
+            each_s = REFINE_S_PER_TOKEN if params.upsampling else STEP_S_PER_TOKEN
+            return _passes(params) * params.tokens * each_s
         case DecodeParams():
             return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
         case SegmentParams():
@@ -225,6 +224,6 @@ def _model_s(task: StageTask) -> float:
     return ENCODE_S
 
 
-def _passes(params: SampleParams | UpscaleParams) -> float:
+def _passes(params: PassParams) -> float:
     """Steps; without guidance the model runs once in each, not twice."""
     return params.sampling.steps_run * (0.5 if params.sampling.cfg == 1.0 else 1.0)

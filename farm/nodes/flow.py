@@ -23,10 +23,11 @@ from actors.engines.comfyui.audio import (
 from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.core.vram import free_vram, freed_on_error
 from actors.engines.comfyui.decode import black_image, decode_images
-from actors.engines.comfyui.sampling.denoise import Clip, Recipe, Track, empty_clip, sample_clip
-from actors.engines.comfyui.sampling.guides import Guide, Pair, encode_image
+from actors.engines.comfyui.sampling.denoise import Clip, Settings, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.guides import Pair, encode_image
 from actors.engines.comfyui.sampling.patches import Efficiency
 from actors.engines.comfyui.upscale import upsample
+from actors.engines.pieces import Piece
 from farm.nodes.checks import check_extend, check_generate, sampled_model, span_of
 from farm.nodes.latents import longer_latent, sound_output
 from farm.nodes.tables import MAX_SEED
@@ -61,7 +62,7 @@ def generate(inputs: Inputs) -> Outputs:
         track = _track(core, inputs, Span(0, frames))
         guides = _image_guides(core, inputs, start)
         clip = sample_clip(
-            core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides=guides, track=track
+            core, inputs["model"], _pair(inputs), start, _settings(inputs), guides=guides, track=track
         )
         if inputs["upscale"]:
             free_vram()
@@ -78,13 +79,13 @@ def extend(inputs: Inputs) -> Outputs:
         tail = chain[:, :, -span.overlap :]
         start = empty_clip(core, chain.shape[4] * SPATIAL, chain.shape[3] * SPATIAL, span.sampled)
         guides = [
-            Guide.overlap(tail.clone(), inputs["overlap_strength"]),
+            _overlap(inputs, tail),
             *_image_guides(core, inputs, start),
         ]
         kept = None if sound is None else Kept(sound, frames_of(span.overlap))
         track = _track(core, inputs, span.sampled_frames, kept)
         clip = sample_clip(
-            core, inputs["model"], _pair(inputs), start, _recipe(inputs), guides=guides, track=track
+            core, inputs["model"], _pair(inputs), start, _settings(inputs), guides=guides, track=track
         )
         video = join(chain, clip.video, span.overlap)
         heard = _whole_sound(core, inputs, kept, clip.audio, frames_of(span.stop))
@@ -160,8 +161,8 @@ def _second_passes(core: Core, inputs: Inputs, clip: Clip, windows: Sequence[Chu
         part = start[:, :, window.artifact.start : window.artifact.stop]
         guides = []
         if window.overlap:
-            tail = chain[:, :, -window.overlap :][:, :, : informed(window.overlap)].clone()
-            guides.append(Guide.overlap(tail, inputs["overlap_strength"]))
+            tail = chain[:, :, -window.overlap :][:, :, : informed(window.overlap)]
+            guides.append(_overlap(inputs, tail))
         if window is windows[-1]:
             guides += _image_guides(core, inputs, part)
         track = _heard_in(core, inputs, clip.audio, window.sampled_frames)
@@ -183,28 +184,28 @@ def _heard_in(core: Core, inputs: Inputs, sound: torch.Tensor | None, frames: Sp
 
 
 def _resampled(
-    core: Core, inputs: Inputs, start: torch.Tensor, index: int, guides: Sequence[Guide], track: Track | None
+    core: Core, inputs: Inputs, start: torch.Tensor, index: int, guides: Sequence[Piece], track: Track | None
 ) -> Clip:
     """Window number `index` denoised from `start`; equal noise in every window would show as a pattern."""
-    recipe = _upscale_recipe(inputs)
-    recipe = replace(recipe, seed=(recipe.seed + index) % MAX_SEED)
-    return sample_clip(core, inputs["model"], _pair(inputs), start, recipe, guides=guides, track=track)
+    how = _upscale_settings(inputs)
+    how = replace(how, seed=(how.seed + index) % MAX_SEED)
+    return sample_clip(core, inputs["model"], _pair(inputs), start, how, guides=guides, track=track)
 
 
 def _pair(inputs: Inputs) -> Pair:
     return inputs["positive"], inputs["negative"]
 
 
-def _recipe(inputs: Inputs) -> Recipe:
-    return Recipe(
+def _settings(inputs: Inputs) -> Settings:
+    return Settings(
         efficiency=Efficiency(inputs["attention_mode"], inputs["ffn_chunks"]),
         **{name: inputs[name] for name in ("seed", "frame_rate", "steps", "cfg", "max_shift", "base_shift")},
         **{name: inputs[name] for name in ("sampler", "sigmas", "guider")},
     )
 
 
-def _upscale_recipe(inputs: Inputs) -> Recipe:
-    return Recipe(
+def _upscale_settings(inputs: Inputs) -> Settings:
+    return Settings(
         efficiency=Efficiency(inputs["attention_mode"], inputs["ffn_chunks"]),
         steps=inputs["upscale_steps"],
         cfg=inputs["upscale_cfg"],
@@ -214,7 +215,7 @@ def _upscale_recipe(inputs: Inputs) -> Recipe:
     )
 
 
-def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor) -> list[Guide]:
+def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor) -> list[Piece]:
     """The images at their places in `clip`, encoded at its size."""
     frames = frames_of(clip.shape[2])
     size = (clip.shape[4] * SPATIAL, clip.shape[3] * SPATIAL)
@@ -223,8 +224,14 @@ def _image_guides(core: Core, inputs: Inputs, clip: torch.Tensor) -> list[Guide]
         image = inputs.get(f"{name}_image")
         if image is not None:
             latents = encode_image(core, inputs["vae"], image, size, inputs["crf"])
-            guides.append(Guide.image(latents, frame, inputs[f"{name}_strength"], inputs["image_strength"]))
+            strength = inputs[f"{name}_strength"]
+            guides.append(Piece(latents, frame, strength * inputs["image_strength"], strength))
     return guides
+
+
+def _overlap(inputs: Inputs, tail: torch.Tensor) -> Piece:
+    """The chain's last latents at the head of the clip."""
+    return Piece(tail.clone(), 0, inputs["overlap_strength"], inputs["overlap_strength"])
 
 
 def _track(core: Core, inputs: Inputs, frames: Span, kept: Kept | None = None) -> Track | None:

@@ -17,7 +17,7 @@ from actors.media.ffmpeg import media_fingerprint
 from actors.packages import installed_versions
 from jobs.errors import CannotRun
 from jobs.file_digests import file_digest
-from jobs.planning.params import SampleParams, UpscaleParams
+from jobs.planning.params import PassParams
 from jobs.records import Form
 from jobs.store.documents import DIGESTS
 from jobs.store.names import Digest
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from jobs.store.store import Store
     from jobs.tasks.task import TaskGraph
 
-SAMPLED = (SampleParams, UpscaleParams)
 MOST_SHOWN = 40
 
 
@@ -139,7 +138,7 @@ def require_samplers(graph: TaskGraph, known: Sequence[str]) -> None:
     `known` is empty for engines whose samplers were checked with the spec.
     """
     for name, task in graph.tasks.items():
-        sampler = task.params.sampling.sampler if isinstance(task.params, SAMPLED) else None
+        sampler = task.params.sampling.sampler if isinstance(task.params, PassParams) else None
         if known and sampler is not None and sampler not in known:
             near = difflib.get_close_matches(sampler, known, n=1) or known[:1]
             raise CannotRun(

@@ -13,7 +13,8 @@ from farm.models.comfy_folders import find_model
 from farm.models.tensor_sizes import tensor_bytes
 from farm.topology.candidates import Footprint
 from jobs.frames import frames_of
-from jobs.planning.params import SMALL_TILES, DecodeParams, SampleParams, Tiles, UpscaleParams
+from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
+from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage, StageTask
 from jobs.weights.describe import transformer_prefix
 from jobs.weights.header import WeightsFault, read_weights
@@ -117,10 +118,9 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
     tiled_gib = 0.0
     for task in tasks:
         match task.params:
-            case SampleParams() | UpscaleParams() as params:
+            case PassParams() as params:
                 passes = 2 if batches and params.sampling.cfg != 1.0 else 1
-                tokens = params.tokens * (4 if task.stage is Stage.UPSCALE else 1)
-                activations = PASS_GIB_PER_TOKEN * width * passes * tokens
+                activations = PASS_GIB_PER_TOKEN * width * passes * params.tokens
             case DecodeParams() as params:
                 activations = _decode_gib(params, params.tiling)
                 tiled_gib = max(tiled_gib, RUNTIME_GIB + _decode_gib(params, params.tiling or SMALL_TILES))

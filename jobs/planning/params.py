@@ -62,6 +62,11 @@ class Sampling:
         """Steps from noise level to noise level; some samplers look at the clip twice in each."""
         return self.steps if self.sigmas is None else len(self.sigmas) - 1
 
+    @property
+    def denoises(self) -> bool:
+        """False where a second pass only upsamples."""
+        return self.sigmas is not None or (self.steps > 0 and self.denoise > 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
@@ -136,10 +141,23 @@ class GuideUse:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleParams:
-    """One chunk's sampling at base size (pixels)."""
+class Upsampling:
+    """What brings the latents of the pass before to the size of this one. `adain` is the share by which mean
+    and spread of each channel are brought back to theirs."""
 
-    kind: Literal["generate", "extend"]
+    adain: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PassParams:
+    """One pass over a chunk's clip of `width` x `height` pixels: denoised from noise, or where there is an
+    `upsampling` from what the pass before made.
+
+    The chain's last `span.overlap` latents stand at the clip's head; the last `replaced` of them neither
+    guide nor count in the blend, the new clip takes their place. `audio_mode` says what becomes of the sound:
+    `condition` hears a file, `generate` makes it (over that of the pass before), `hold` leaves that alone.
+    """
+
     width: int
     height: int
     span: ChunkSpan
@@ -150,39 +168,13 @@ class SampleParams:
     overlap_strength: float
     attention_mode: str
     ffn_chunks: int
-    audio_mode: Literal["condition", "generate"] | None = None
+    audio_mode: Literal["condition", "generate", "hold"] | None = None
+    replaced: int = 0
+    upsampling: Upsampling | None = None
 
     @property
     def tokens(self) -> int:
         """Latent tokens of the clip."""
-        return self.span.sampled * (self.width // SPATIAL) * (self.height // SPATIAL)
-
-
-@dataclass(frozen=True, slots=True)
-class UpscaleParams:
-    """One chunk's 2x upscale and re-sampling; `width` and `height` are those before it.
-
-    `trusted` of the 2x chain's last `span.overlap` latents guide the re-sampling and count in the blend; what
-    is left of them makes room for it. `guides` stand where they stood in the first pass.
-    """
-
-    width: int
-    height: int
-    span: ChunkSpan
-    frame_rate: float
-    seed: int
-    sampling: Sampling
-    guided: bool
-    trusted: int
-    overlap_strength: float
-    attention_mode: str
-    ffn_chunks: int
-    adain: float = 0.0
-    guides: tuple[GuideUse, ...] = ()
-
-    @property
-    def tokens(self) -> int:
-        """Latent tokens of the clip before the upscale."""
         return self.span.sampled * (self.width // SPATIAL) * (self.height // SPATIAL)
 
 
@@ -224,12 +216,5 @@ class SegmentParams:
 
 
 StageParams = (
-    EncodeText
-    | EncodeImage
-    | EncodeSource
-    | EncodeAudio
-    | SampleParams
-    | UpscaleParams
-    | DecodeParams
-    | SegmentParams
+    EncodeText | EncodeImage | EncodeSource | EncodeAudio | PassParams | DecodeParams | SegmentParams
 )

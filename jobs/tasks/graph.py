@@ -18,12 +18,12 @@ from jobs.planning.params import (
     EncodeSource,
     EncodeText,
     GuideUse,
-    SampleParams,
+    PassParams,
     Sampling,
     SegmentParams,
     StageParams,
     Tiles,
-    UpscaleParams,
+    Upsampling,
 )
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
 
@@ -101,7 +101,7 @@ class _ChunkTasks:
         if self.chunk.kind == "source":
             self._encode_source()
         else:
-            self._sample(self.chunk.kind)
+            self._sample()
         if self.plan.upscale is not None:
             self._upscale()
         self._decode()
@@ -159,31 +159,36 @@ class _ChunkTasks:
             return self._latents_of(index)
         return task_id(self.video.name, index, Stage.UPSCALE)
 
-    def _sample(self, kind: Literal["generate", "extend"]) -> None:
-        chunk, video = self.chunk, self.video
+    def _sample(self) -> None:
+        chunk, audio = self.chunk, self.video.audio
         needs = [self._text(), *self._guide_needs(1)]
-        if kind == "extend":
+        if chunk.kind == "extend":
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.audio is not None:
             needs.append(self._audio_need())
-        params = SampleParams(
-            kind=kind,
-            width=video.base_width,
-            height=video.base_height,
-            span=chunk.span,
-            frame_rate=video.frame_rate,
+        params = replace(
+            self._pass(1),
             seed=chunk.seed,
             sampling=chunk.sampling,
-            guides=self._guides(),
-            overlap_strength=chunk.overlap_strength,
-            attention_mode=self.attention_mode,
-            ffn_chunks=chunk.ffn_chunks,
-            audio_mode=video.audio.mode if video.audio and video.audio.mode != "mux" else None,
+            audio_mode=audio.mode if audio and audio.mode != "mux" else None,
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
-    def _guides(self) -> tuple[GuideUse, ...]:
-        return tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in self.chunk.guides)
+    def _pass(self, scale: int) -> PassParams:
+        """What the passes of a chunk have in common, at `scale` times the base size."""
+        chunk, video = self.chunk, self.video
+        return PassParams(
+            width=video.base_width * scale,
+            height=video.base_height * scale,
+            span=chunk.span,
+            frame_rate=video.frame_rate,
+            seed=chunk.upscale_seed,
+            sampling=chunk.sampling,
+            guides=tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in chunk.guides),
+            overlap_strength=chunk.overlap_strength,
+            attention_mode=self.attention_mode,
+            ffn_chunks=chunk.ffn_chunks,
+        )
 
     def _guide_needs(self, scale: int) -> list[Need]:
         """The images at `scale` times the base size."""
@@ -210,37 +215,39 @@ class _ChunkTasks:
         return Need("audio", self._encode("audio", params, frames * AUDIO_BYTES_PER_FRAME))
 
     def _upscale(self) -> None:
-        chunk, video, plan = self.chunk, self.video, self.plan.upscale
+        chunk, plan = self.chunk, self.plan.upscale
         assert plan is not None
         needs = [Need("latents", self._latents_of(chunk.index))]
         sampling = plan.sampling if chunk.kind != "source" else replace(plan.sampling, steps=0, sigmas=None)
-        if resamples(sampling):
+        again = sampling.denoises
+        if again:
             needs += [self._text(), *self._guide_needs(UPSCALE)]
         if plan.guided and chunk.kind == "extend":
             needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
-        params = UpscaleParams(
-            width=video.base_width,
-            height=video.base_height,
-            span=chunk.span,
-            frame_rate=video.frame_rate,
-            seed=chunk.upscale_seed,
+        common = self._pass(UPSCALE)
+        params = replace(
+            common,
             sampling=sampling,
-            guided=plan.guided,
-            trusted=self._trusted(sampling),
-            overlap_strength=chunk.overlap_strength,
-            attention_mode=self.attention_mode,
-            ffn_chunks=chunk.ffn_chunks,
-            adain=plan.adain,
-            guides=self._guides() if resamples(sampling) else (),
+            guides=common.guides if again else (),
+            audio_mode=self._second_sound(plan.guided),
+            replaced=self._replaced(sampling),
+            upsampling=Upsampling(plan.adain),
         )
         self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
 
-    def _trusted(self, sampling: Sampling) -> int:
+    def _second_sound(self, chained: bool) -> Literal["generate", "hold"] | None:
+        """Sound is made anew where its chunks are chained: nothing else would join their sounds."""
+        audio = self.video.audio
+        if audio is None or audio.mode == "mux":
+            return None
+        return "generate" if audio.mode == "generate" and chained else "hold"
+
+    def _replaced(self, sampling: Sampling) -> int:
         """Real material, and what is upsampled alone, is as good at its end as anywhere."""
         overlap = self.chunk.span.overlap
         before = self.video.chunks[self.chunk.index - 1] if overlap else None
-        made_up = before is not None and before.kind != "source" and resamples(sampling)
-        return informed(overlap) if made_up else overlap
+        made_up = before is not None and before.kind != "source" and sampling.denoises
+        return overlap - informed(overlap) if made_up else 0
 
     def _decode(self) -> None:
         chunk, video, decode = self.chunk, self.video, self.plan.decode
@@ -291,8 +298,3 @@ class _ChunkTasks:
         )
         size = int(len(chunk.owned) * video.width * video.height * CODECS[codec].pixel_bytes)
         self._add(Stage.SEGMENT, needs if chunk.owned else [], params, size)
-
-
-def resamples(sampling: Sampling) -> bool:
-    """True when the upscale stage samples again after the upsampler."""
-    return sampling.sigmas is not None or (sampling.steps > 0 and sampling.denoise > 0)

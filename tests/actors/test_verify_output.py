@@ -12,12 +12,12 @@ from actors.payload import Payload, from_torch
 from actors.verify_output import is_black, is_frozen, verify_output
 from jobs.errors import BadOutput
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.planning.params import DecodeParams, EncodeText, PlannedGuider, SampleParams, Sampling, StageParams
+from jobs.planning.params import DecodeParams, EncodeText, PassParams, PlannedGuider, Sampling, StageParams
 from jobs.spec.run import Verify
 from jobs.tasks.task import Stage, StageTask
 
 SAMPLING = Sampling(1, 1.0, "euler", None, PlannedGuider(), 2.05, 0.95)
-SAMPLE = SampleParams("generate", 64, 32, ChunkSpan(0, 2, 2), 25.0, 0, SAMPLING, (), 1.0, "auto", 0)
+SAMPLE = PassParams(64, 32, ChunkSpan(0, 2, 2), 25.0, 0, SAMPLING, (), 1.0, "auto", 0)
 WINDOW = DecodeWindow(Span(0, 2), Span(0, 2), Span(0, 9))
 DECODE = DecodeParams(64, 32, (Span(0, 2),), WINDOW, 0, 25.0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from comfyui_kit import FRAMES, HEIGHT, WIDTH, Kit, sample_params, sampling
+from comfyui_kit import FRAMES, HEIGHT, WIDTH, Kit, pass_params, sampled, sampling
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -36,7 +36,7 @@ def test_nodes_and_engine_give_the_same_bits(
 ) -> None:
     import numpy as np
 
-    from actors.steps.sample import sample
+    from actors.steps.passes import run_pass
     from jobs.frames import ChunkSpan
 
     by_node = generate()[0]
@@ -44,11 +44,11 @@ def test_nodes_and_engine_give_the_same_bits(
         by_node = extend(by_node, seed=seed)[0]
 
     def step(params: Any, previous: list[Payload]) -> Payload:
-        return sample(params, {"conditioning": [conditioning], "previous": previous}, engine)
+        return run_pass(params, {"conditioning": [conditioning], "previous": previous}, engine)
 
-    first = step(sample_params(), [])
-    second = step(sample_params(kind="extend", span=ChunkSpan(2, 2, 5), seed=12), [first])
-    third = step(sample_params(kind="extend", span=ChunkSpan(2, 2, 7), seed=13), [second])
+    first = step(pass_params(), [])
+    second = step(pass_params(span=ChunkSpan(2, 2, 5), seed=12), [first])
+    third = step(pass_params(span=ChunkSpan(2, 2, 7), seed=13), [second])
     chain = np.concatenate(
         [first["latents"][:, :, :1], second["latents"][:, :, :2], third["latents"]], axis=2
     )
@@ -61,7 +61,7 @@ def test_guide_images_and_decode_match_the_node(generate: Run, engine: Any, cond
     import torch
 
     from actors.engines.comfyui.decode import to_image, to_uint8
-    from actors.steps.sample import sample
+    from actors.steps.passes import run_pass
     from jobs.frames import DecodeWindow, Span
     from jobs.planning.params import DecodeParams, EncodeImage, GuideUse
 
@@ -69,8 +69,8 @@ def test_guide_images_and_decode_match_the_node(generate: Run, engine: Any, cond
     node_latent, node_images, _ = generate(first_image=to_image(pixels[None]), crf=0, decode=True)
     guide = engine.encode_image(EncodeImage("x.png", WIDTH, HEIGHT, 0), pixels)
     assert guide["latents"].shape == (1, 128, 1, HEIGHT // 32, WIDTH // 32)
-    params = sample_params(guides=(GuideUse(0, 1.0, 0.95),))
-    made = sample(params, {"conditioning": [conditioning], "guide": [guide]}, engine)
+    params = pass_params(guides=(GuideUse(0, 1.0, 0.95),))
+    made = run_pass(params, {"conditioning": [conditioning], "guide": [guide]}, engine)
     assert np.array_equal(made["latents"], node_latent["samples"].numpy())
 
     window = DecodeWindow(Span(0, 3), Span(0, 3), Span(0, FRAMES))
@@ -131,9 +131,7 @@ def test_samplers_sigmas_and_guiders_by_name(engine: Any, conditioning: Any) -> 
     from jobs.planning.params import PlannedGuider
 
     def made(**changes: Any) -> Any:
-        return engine.sample(sample_params(sampling=sampling(**changes)), conditioning, [], None, None)[
-            "latents"
-        ]
+        return sampled(engine, conditioning, sampling=sampling(**changes))
 
     plain = made()
     stg = PlannedGuider("stg", (("blocks", (1,)), ("stg_scale", 2.0)))
@@ -201,9 +199,10 @@ def test_upscale_keeps_the_overlap_as_guide(conditioning: Any, needs: Run, folde
     import numpy as np
 
     from actors.engines.make import make_engine
+    from actors.engines.pieces import PassSound, Piece
     from actors.payload import Payload
     from jobs.frames import ChunkSpan
-    from jobs.planning.params import UpscaleParams
+    from jobs.planning.params import Upsampling
     from jobs.spec.engine import EngineConfig
     from jobs.tasks.task import Stage
 
@@ -219,17 +218,23 @@ def test_upscale_keeps_the_overlap_as_guide(conditioning: Any, needs: Run, folde
     upscaler.setup(frozenset({Stage.UPSCALE}))
     latents = Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
     tail = Payload({"latents": np.zeros((1, 128, 1, 4, 4), dtype="f4")})
-    params = UpscaleParams(
-        64, 64, ChunkSpan(2, 2, 5), 25.0, 1, sampling(steps=2, denoise=0.5), True, 1, 1.0, "auto", 0
+    run = pass_params(
+        width=128, height=128, span=ChunkSpan(2, 2, 5), seed=1, sampling=sampling(steps=2, denoise=0.5)
     )
-    guided = upscaler.upscale(params, latents, conditioning, [], tail)["latents"]
-    free = upscaler.upscale(replace(params, guided=False), latents, conditioning, [], tail)["latents"]
-    plain = upscaler.upscale(params, latents, None, [], None)["latents"]
+
+    def made(settings: Any, *pieces: Piece) -> Any:
+        start = upscaler.upsample(latents, Upsampling())
+        return upscaler.denoise(settings, [Piece(start, hold=0.0), *pieces], PassSound(), conditioning)[
+            "latents"
+        ]
+
+    guided, free = made(run, Piece(tail)), made(run)
+    plain = upscaler.upsample(latents, Upsampling())["latents"]
     assert guided.shape == free.shape == plain.shape == (1, 128, 4, 4, 4)
     assert not np.array_equal(guided, free)
     assert not np.array_equal(free, plain)
-    by_sigmas = replace(params, sampling=sampling(steps=2, denoise=0.0, sigmas=(0.9, 0.5, 0.0)))
-    assert not np.array_equal(upscaler.upscale(by_sigmas, latents, conditioning, [], tail)["latents"], plain)
+    by_sigmas = replace(run, sampling=sampling(steps=2, denoise=0.0, sigmas=(0.9, 0.5, 0.0)))
+    assert not np.array_equal(made(by_sigmas, Piece(tail)), plain)
 
 
 @pytest.mark.parametrize(("steps", "tokens"), [(1, 192), (8, 8), (20, 5000), (40, 12_000)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from comfyui_kit import Kit, sample_params
+from comfyui_kit import Kit, sampled
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.usefixtures("ltxv")]
 
@@ -30,10 +30,6 @@ def engine_of(*stages: str, **config: Any) -> Any:
     engine = make_engine(EngineConfig.model_validate(described), "cpu", 1)
     engine.setup(frozenset(map(Stage, stages)))
     return engine
-
-
-def sampled(engine: Any, words: Any) -> Any:
-    return engine.sample(sample_params(), words, [], None, None)["latents"]
 
 
 def test_parts_make_what_the_checkpoint_makes(folder: Path, conditioning: Any) -> None:
@@ -172,7 +168,7 @@ def test_a_deaf_model_is_named(needs: Run, conditioning: Any) -> None:
     needs("audio")
     engine = engine_of("sample", checkpoint="ltxv.safetensors")
     with pytest.raises(InvalidInput, match="LTX-2"):
-        engine.sample(sample_params(audio_mode="generate"), conditioning, [], None, None)
+        sampled(engine, conditioning, audio_mode="generate")
 
 
 def test_decode_noise_comes_from_the_seed(folder: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_given_soundtrack_is_heard_and_not_changed(needs: Run, request: Any, s
     import torch
 
     from actors.engines.comfyui.audio import encode_track, heard_track, soundtrack_slice
-    from actors.engines.comfyui.sampling.denoise import Recipe, empty_clip, sample_clip
+    from actors.engines.comfyui.sampling.denoise import Settings, empty_clip, sample_clip
     from jobs.frames import Span
 
     needs("audio")
@@ -40,7 +40,7 @@ def test_a_given_soundtrack_is_heard_and_not_changed(needs: Run, request: Any, s
             kit.model,
             (kit.positive, kit.negative),
             empty_clip(core, WIDTH, HEIGHT, 3),
-            Recipe(seed=1, frame_rate=25.0, steps=2),
+            Settings(seed=1, frame_rate=25.0, steps=2),
             track=track,
         )
     assert clip.audio is not None

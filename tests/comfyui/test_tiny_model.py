@@ -168,8 +168,8 @@ def test_both_engines_draw_the_same_latents() -> None:
     """Text, image guides at two strengths, and an extend: whole sampling runs, not single passes."""
     import numpy as np
 
-    from actors.steps.sample import sample
-    from benchmarks.tiny.engines import open_engine, sample_params
+    from actors.steps.passes import run_pass
+    from benchmarks.tiny.engines import open_engine, pass_params
     from jobs.frames import ChunkSpan
     from jobs.planning.params import EncodeImage, EncodeText, GuideUse
 
@@ -182,13 +182,13 @@ def test_both_engines_draw_the_same_latents() -> None:
         image = engine.encode_image(EncodeImage("still.png", SIDE, SIDE, 0), pixels)
 
         def step(params: Any, **inputs: Any) -> Any:
-            return sample(params, {"conditioning": [words], **inputs}, engine)
+            return run_pass(params, {"conditioning": [words], **inputs}, engine)
 
         def guided(strength: float) -> Any:
-            return step(replace(sample_params(6), guides=(GuideUse(0, strength, 0.95),)), guide=[image])
+            return step(replace(pass_params(6), guides=(GuideUse(0, strength, 0.95),)), guide=[image])
 
-        first = step(sample_params(3))
-        extend = replace(sample_params(5), kind="extend", span=ChunkSpan(2, 10, 23))
+        first = step(pass_params(3))
+        extend = replace(pass_params(5), span=ChunkSpan(2, 10, 23))
         return {
             "text": first["latents"],
             "extend": step(extend, previous=[first])["latents"],

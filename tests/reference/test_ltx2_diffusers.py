@@ -36,8 +36,8 @@ class Model:
         return Transformer(self.parts["transformer"], clean_frozen_sound=True)
 
     def words(self) -> dict[Any, Any]:
+        from actors.engines.diffusers.guidance import Forward
         from actors.engines.diffusers.ltx2.denoise import Context
-        from actors.engines.diffusers.ltx2.guider import Forward
 
         video, audio, _ = self.parts["connectors"](self.states, self.mask, padding_side="left")
         return {Forward.POSITIVE: Context(video, audio)}
@@ -70,7 +70,7 @@ class Model:
         from actors.engines.diffusers.samplers import euler
 
         generator = torch.Generator().manual_seed(1)
-        sizes = (sum(piece.tokens for piece in pieces), sound.latents.shape[2])
+        sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), sound.latents.shape[2])
         noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
         run = Pass(torch.tensor((*sigmas, 0.0)), RATE, 0, euler)
         return denoise(self.transformer, run, pieces, sound, self.words(), noise)
@@ -112,11 +112,9 @@ def empty_sound(count: int) -> Any:
 
 def slot(latents: Any, frame: int) -> Any:
     """A single frame that the transformer makes."""
-    import torch
+    from actors.engines.pieces import Piece
 
-    from actors.engines.diffusers.ltx2.pieces import Piece
-
-    return Piece(latents, torch.zeros(1), frame, still=True, marked=True)
+    return Piece(latents, frame, 0.0, marked=True)
 
 
 def test_first_pass_with_slots(model: Model) -> None:
@@ -124,11 +122,11 @@ def test_first_pass_with_slots(model: Model) -> None:
     import torch
     from diffusers import LTX2DFRPipeline
 
-    from actors.engines.diffusers.ltx2.pieces import Piece
+    from actors.engines.pieces import Piece
 
     with torch.inference_mode():
         wanted = model.run(LTX2DFRPipeline, FIRST, height=64, width=64, num_frames=FRAMES)
-        pieces = [Piece.clip(torch.zeros(1, 128, 7, 2, 2))]
+        pieces = [Piece(torch.zeros(1, 128, 7, 2, 2), hold=0.0)]
         pieces += [slot(torch.zeros(1, 128, 1, 2, 2), frame) for frame in SLOTS]
         made, audio = model.denoise(pieces, empty_sound(51), FIRST)
     close(made[0], model.normalised(wanted.frames))
@@ -141,7 +139,8 @@ def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
     import torch
     from diffusers import LTX2DFRPipeline
 
-    from actors.engines.diffusers.ltx2.pieces import Piece, Sound
+    from actors.engines.diffusers.ltx2.pieces import Sound
+    from actors.engines.pieces import Piece
 
     half, big = drawn(1, 128, 7, 2, 2, seed=2), drawn(1, 128, 7, 4, 4, seed=3)
     stills, heard = drawn(1, 128, 2, 4, 4, seed=4), drawn(1, 8, 51, 16, seed=6)
@@ -152,9 +151,9 @@ def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
             keyframes_latents=raw[1], keyframe_positions=list(SLOTS), reference_latents=raw[2],
             audio_latents=_raw_sound(model, heard),
         )  # fmt: skip
-        pieces = [Piece.clip(big)]
+        pieces = [Piece(big, hold=0.0)]
         pieces += [slot(stills[:, :, i : i + 1], frame) for i, frame in enumerate(SLOTS)]
-        pieces.append(Piece(half, torch.ones(7), causal=True, scale=2))
+        pieces.append(Piece(half, scale=2))
         made, audio = model.denoise(pieces, Sound(heard, torch.zeros(51)), SECOND)
     close(made[0], model.normalised(wanted.frames))
     close(torch.cat(made[1:3], dim=2), model.normalised(wanted.keyframes))
@@ -204,10 +203,11 @@ def pieces_of(model: Model, size: int, start: Any, strength: float = 1.0) -> lis
     import numpy as np
 
     from actors.engines.diffusers.codec import VideoCodec
-    from actors.engines.diffusers.ltx2.pieces import Piece
+    from actors.engines.diffusers.ltx2.pieces import with_guides
+    from actors.engines.pieces import Piece
 
     image = VideoCodec(model.parts["vae"]).encode(np.array(still(size))[None])
-    return [Piece.clip(start, [(0, image, strength)]), Piece.image(image, 9, strength)]
+    return with_guides(start, [Piece(image, 0, strength), Piece(image, 9, strength)])
 
 
 def test_images_at_the_start_and_later(model: Model, conditioned: Any) -> None:

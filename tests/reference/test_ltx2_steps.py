@@ -104,20 +104,22 @@ def contexts(version: str) -> dict[str, tuple[Any, Any]]:
 def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> list[Any]:
     import torch
 
+    from actors.engines.diffusers.guidance import Forward, Guidance, GuiderStep
     from actors.engines.diffusers.ltx2.denoise import Context, Pass, denoise
-    from actors.engines.diffusers.ltx2.guider import Forward, Guider
-    from actors.engines.diffusers.ltx2.pieces import Piece, Sound
+    from actors.engines.diffusers.ltx2.pieces import Sound, with_guides
     from actors.engines.diffusers.samplers import euler
+    from actors.engines.pieces import Piece
 
     clip, heard = starts(case)
-    pieces = [Piece.clip(clip, case.held)]
-    pieces += [Piece.image(latents, frame, strength) for frame, latents, strength in case.beside]
+    guides = [Piece(latents, frame, strength) for frame, latents, strength in (*case.held, *case.beside)]
+    pieces = with_guides(clip, guides)
     generator = torch.Generator().manual_seed(11)
-    sizes = (sum(piece.tokens for piece in pieces), HEARD)
+    sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), HEARD)
     noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
     seen: list[Any] = []
-    guider = Guider(3.0, 7.0, 1.0, 3.0, 0.7, (1,)) if case.guided else Guider()
-    run = Pass(torch.tensor(case.sigmas), RATE, 0, euler, guider, seen.append)
+    four = Guidance((GuiderStep((3.0, 7.0), 1.0, 3.0, 0.7, frozenset({1})),))
+    guidance = four if case.guided else Guidance.plain(1.0, 1.0)
+    run = Pass(torch.tensor(case.sigmas), RATE, 0, euler, guidance, seen.append)
     with torch.inference_mode():
         denoise(
             model, run, pieces, Sound(heard, torch.full((HEARD,), float(case.frozen))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from actors.engines.base import AUDIO, GIVEN, FramesElsewhere, FreeLevel
+from actors.engines.base import AUDIO, FramesElsewhere, FreeLevel
 from actors.engines.comfyui.audio import (
     Kept,
     decode_track,
@@ -29,9 +30,8 @@ from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.loading.loaded import Loaded
 from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.engines.comfyui.sampling.attention import job_kernel
-from actors.engines.comfyui.sampling.denoise import Clip, Recipe, Track, empty_clip, sample_clip
-from actors.engines.comfyui.sampling.guides import Guide
-from actors.engines.comfyui.sampling.recipes import guided_model, recipe_of, sampler_names
+from actors.engines.comfyui.sampling.denoise import Settings, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.settings import guided_model, sampler_names, settings_of
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.latents import DecodeSettings, with_statistics_of
@@ -40,17 +40,17 @@ from jobs.errors import CannotRun, InvalidInput
 from jobs.file_digests import digest_ahead
 from jobs.frames import frames_of
 from jobs.spec.engine import COMFYUI_PATH
-from jobs.tasks.graph import resamples
 
 if TYPE_CHECKING:
+    from actors.engines.pieces import PassSound, Piece
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
         EncodeImage,
         EncodeSource,
         EncodeText,
-        SampleParams,
-        UpscaleParams,
+        PassParams,
+        Upsampling,
     )
     from jobs.spec.engine import EngineConfig
     from jobs.tasks.task import Stage
@@ -133,53 +133,33 @@ class ComfyEngine:
             latents = encode_track(self.loaded.core, vae, audio, params.frames, params.frame_rate)
             return _packed({AUDIO: latents})
 
-    def sample(
-        self,
-        params: SampleParams,
-        conditioning: Payload,
-        guides: list[Payload],
-        tail: Payload | None,
-        audio: Payload | None,
-    ) -> Payload:
-        core = self.loaded.core
-        with torch.inference_mode():
-            clip = sample_clip(
-                core,
-                guided_model(core, self.loaded.model, params.sampling.guider),
-                unpack_pair(conditioning),
-                empty_clip(core, params.width, params.height, params.span.sampled),
-                self._recipe(params),
-                guides=[*_overlap(tail, params.overlap_strength), *_images(params, guides)],
-                track=self._track(params, tail, audio),
-            )
-            return _packed_clip(clip, params.audio_mode == "condition")
-
-    def upscale(
-        self,
-        params: UpscaleParams,
-        latents: Payload,
-        conditioning: Payload | None,
-        guides: list[Payload],
-        tail: Payload | None,
-    ) -> Payload:
-        core = self.loaded.core
+    def upsample(self, latents: Payload, how: Upsampling) -> Payload:
         with torch.inference_mode():
             before = to_torch(latents, "latents")
-            start = upsample(core, self.loaded.upscale_model, self.loaded.vae, before)
-            start = with_statistics_of(before.to(start), start, params.adain)
-            if conditioning is None or not resamples(params.sampling):
-                sound = to_torch(latents, AUDIO) if AUDIO in latents else None
-                return _packed_clip(Clip(start, sound), GIVEN in latents.meta)
-            clip = sample_clip(
+            larger = upsample(self.loaded.core, self.loaded.upscale_model, self.loaded.vae, before)
+            return _packed({"latents": with_statistics_of(before.to(larger), larger, how.adain)})
+
+    def denoise(
+        self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
+    ) -> Payload:
+        core = self.loaded.core
+        start, *held = pieces
+        with torch.inference_mode():
+            if start.latents is None:
+                clip = empty_clip(core, run.width, run.height, run.span.sampled)
+            else:
+                clip = to_torch(start.latents, "latents")
+            made = sample_clip(
                 core,
-                guided_model(core, self.loaded.model, params.sampling.guider),
+                guided_model(core, self.loaded.model, run.sampling.guider),
                 unpack_pair(conditioning),
-                start,
-                self._recipe(params),
-                guides=[*_overlap(tail, params.overlap_strength), *_images(params, guides)],
-                track=self._second_track(params, latents, tail),
+                clip,
+                self._settings(run),
+                guides=[replace(piece, latents=to_torch(piece.latents, "latents")) for piece in held],
+                track=self._track(run, sound),
             )
-            return _packed_clip(clip, GIVEN in latents.meta)
+            heard = {} if made.audio is None else {AUDIO: made.audio}
+            return _packed({"latents": made.video, **heard})
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         vae, clip = self.loaded.vae, to_torch(latents, "latents")
@@ -188,7 +168,7 @@ class ComfyEngine:
                 return decode_tiles(vae, prepared, params.tiling)
             return to_frames(decode_images(vae, prepared))
 
-    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+    def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A clip's generated sound: float32 `[2, samples]` and its rate."""
         with torch.inference_mode():
             audio = decode_track(self.loaded.core, self.loaded.audio_vae, to_torch(latents, AUDIO))
@@ -209,55 +189,25 @@ class ComfyEngine:
             del self.loaded
             free_vram()
 
-    def _recipe(self, params: SampleParams | UpscaleParams) -> Recipe:
-        if params.attention_mode == "auto":
-            params = replace(params, attention_mode=self.attention_kernel)
-        return recipe_of(self.loaded.core, params)
+    def _settings(self, run: PassParams) -> Settings:
+        if run.attention_mode == "auto":
+            run = replace(run, attention_mode=self.attention_kernel)
+        return settings_of(self.loaded.core, run)
 
-    def _track(self, params: SampleParams, tail: Payload | None, audio: Payload | None) -> Track | None:
-        if params.audio_mode is not None and not hears(self.loaded.model):
+    def _track(self, run: PassParams, sound: PassSound) -> Track | None:
+        """None where the job has no sound."""
+        if run.audio_mode is None:
+            return None
+        if not hears(self.loaded.model):
             raise InvalidInput("the job has sound and the model has no audio side: use an LTX-2 checkpoint.")
-        if params.audio_mode == "condition":
-            return None if audio is None else heard_track(to_torch(audio, AUDIO))
-        if params.audio_mode is None:
-            return None
-        return self._made_track(params, tail)
-
-    def _second_track(self, params: UpscaleParams, latents: Payload, tail: Payload | None) -> Track | None:
-        """The sound of the first pass: made anew from it where it was made and its chunks are chained."""
-        if AUDIO not in latents:
-            return None
-        sound = to_torch(latents, AUDIO)
-        if GIVEN in latents.meta or not params.guided:
-            return heard_track(sound)
-        return self._made_track(params, tail, sound)
-
-    def _made_track(
-        self, params: SampleParams | UpscaleParams, tail: Payload | None, start: torch.Tensor | None = None
-    ) -> Track:
-        frames, overlap = frames_of(params.span.sampled), frames_of(params.span.overlap)
-        kept = Kept(to_torch(tail, AUDIO), overlap) if tail is not None and AUDIO in tail else None
-        core, vae = self.loaded.core, self.loaded.audio_vae
-        return generated_track(core, vae, frames, params.frame_rate, kept, start)
-
-
-def _overlap(tail: Payload | None, strength: float) -> list[Guide]:
-    return [] if tail is None else [Guide.overlap(to_torch(tail, "latents"), strength)]
-
-
-def _images(params: SampleParams | UpscaleParams, guides: list[Payload]) -> list[Guide]:
-    return [
-        Guide.image(to_torch(payload, "latents"), use.frame, use.strength, use.image_strength)
-        for use, payload in zip(params.guides, guides, strict=True)
-    ]
-
-
-def _packed_clip(clip: Clip, given: bool) -> Payload:
-    """`given`: its sound was not made."""
-    if clip.audio is None:
-        return _packed({"latents": clip.video})
-    packed = _packed({"latents": clip.video, AUDIO: clip.audio})
-    return Payload(packed.arrays, {**packed.meta, GIVEN: "yes"}) if given else packed
+        latents = None if sound.latents is None else torch.from_numpy(np.array(sound.latents))
+        if sound.held:
+            return None if latents is None else heard_track(latents)
+        kept = None
+        if sound.before is not None:
+            kept = Kept(torch.from_numpy(np.array(sound.before)), frames_of(run.span.overlap))
+        core, vae, frames = self.loaded.core, self.loaded.audio_vae, frames_of(run.span.sampled)
+        return generated_track(core, vae, frames, run.frame_rate, kept, latents)
 
 
 def _packed(tensors: dict[str, torch.Tensor]) -> Payload:

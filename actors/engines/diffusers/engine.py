@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.compute import compute_class
@@ -14,9 +15,10 @@ from jobs.file_digests import digest_ahead, file_digest
 if TYPE_CHECKING:
     import numpy as np
 
-    from actors.engines.base import Arriving, FramesElsewhere, FreeLevel
+    from actors.engines.base import Arriving, FramesElsewhere, FreeLevel, LatentsElsewhere
     from actors.engines.diffusers.ltx2.runner import Ltx2Runner
     from actors.engines.diffusers.ltx_video.runner import Runner
+    from actors.engines.pieces import PassSound, Piece
     from actors.payload import Payload
     from jobs.planning.params import (
         DecodeParams,
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
         EncodeImage,
         EncodeSource,
         EncodeText,
-        SampleParams,
-        UpscaleParams,
+        PassParams,
+        Upsampling,
     )
     from jobs.spec.engine import EngineConfig
     from jobs.tasks.task import Stage
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "sentencepiece", "sageattention")
 """Those whose kernels, models or tokenizers reach the bytes."""
 """Raised when this engine's code changes what it makes."""
@@ -105,33 +107,19 @@ class DiffusersEngine:
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
         return self._with_sound().encode_audio(params, samples)
 
-    def sample(
-        self,
-        params: SampleParams,
-        conditioning: Payload,
-        guides: list[Payload],
-        tail: Payload | None,
-        audio: Payload | None,
-    ) -> Payload | Arriving:
-        if audio is None and params.audio_mode is None:
-            return self._ready().sample(params, conditioning, guides, tail)
-        return self._with_sound().sample(params, conditioning, guides, tail, audio)
+    def upsample(self, latents: Payload, how: Upsampling) -> Payload | LatentsElsewhere:
+        return self._ready().upsample(latents, how)
 
-    def upscale(
-        self,
-        params: UpscaleParams,
-        latents: Payload,
-        conditioning: Payload | None,
-        guides: list[Payload],
-        tail: Payload | None,
+    def denoise(
+        self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
-        return self._ready().upscale(params, latents, conditioning, guides, tail)
+        return self._ready().denoise(run, pieces, sound, conditioning)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         return self._ready().decode(params, latents)
 
-    def decode_audio(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
-        return self._with_sound().decode_audio(params, latents)
+    def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
+        return self._with_sound().decode_sound(params, latents)
 
     def free(self, level: FreeLevel) -> None:
         if self._runner is not None:
@@ -144,10 +132,11 @@ class DiffusersEngine:
 
     def _with_sound(self) -> Ltx2Runner:
         from actors.engines.diffusers.ltx2.runner import Ltx2Runner
+        from actors.engines.diffusers.ltx_video.runner import NO_SOUND
 
         runner = self._ready()
         if not isinstance(runner, Ltx2Runner):
-            raise _no_sound()
+            raise InvalidInput(NO_SOUND)
         return runner
 
     def _ready(self) -> Runner:
@@ -165,7 +154,3 @@ def _runner_for(files: ModelFiles) -> type[Runner]:
     from actors.engines.diffusers.ltx_video.runner import Runner
 
     return Runner
-
-
-def _no_sound() -> InvalidInput:
-    return InvalidInput("LTX-Video makes no sound; name an LTX-2 checkpoint, or write `mode: mux`")

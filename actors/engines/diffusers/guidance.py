@@ -1,111 +1,132 @@
-"""Guiders: how conditional, unconditional and perturbed predictions become one."""
+"""Guiders: how predictions with and without the prompt, with blocks skipped and with picture and sound apart
+become one.
+
+On what is denoised, as ComfyUI's core and `MultiModalGuider` of Lightricks' ltx-core have it:
+negative + cfg (positive - negative) + stg (positive - perturbed) + (modality - 1)(positive - apart), then
+scaled so that its deviation comes near that of the positive one by the share `rescale`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from jobs.errors import InvalidInput
-from jobs.planning.params import LTX_VIDEO_PARAMS
+from jobs.planning.params import LTX2_PARAMS, LTX_VIDEO_PARAMS, Sampling
 
-if TYPE_CHECKING:
-    from torch import Tensor
+Sides = tuple[Tensor, ...]
+"""The picture, and behind it the sound where the model makes it."""
 
 
-class Pass(StrEnum):
-    """One run of the transformer within a step."""
+class Forward(StrEnum):
+    """One run of the transformer within a step: with the prompt, with the negative one, with self-attention
+    skipped in some blocks (STG), and with picture and sound apart from each other."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
     PERTURBED = "perturbed"
+    APART = "apart"
 
 
 class Predict(Protocol):
-    """Denoised clips `[1, C, T, h, w]` of the passes asked for, in that order."""
+    """What is denoised by the forwards that are asked for, in that order."""
 
-    def __call__(self, *passes: Pass) -> list[Tensor]: ...
-
-
-class Guider(Protocol):
-    """Guides one step: `x` is the noisy clip `[1, C, T, h, w]`, `sigma` `[]` its noise level on the CPU."""
-
-    def __call__(self, predict: Predict, x: Tensor, sigma: Tensor) -> Tensor: ...
+    def __call__(self, *which: Forward) -> list[Sides]: ...
 
 
 @dataclass(frozen=True)
-class CfgGuider:
-    """Classifier-free guidance (Ho and Salimans, 2022): negative + scale x (positive - negative)."""
+class GuiderStep:
+    """What guidance does at one noise level.
 
-    scale: float
-
-    def __call__(self, predict: Predict, x: Tensor, sigma: Tensor) -> Tensor:
-        if self.scale == 1.0:
-            return predict(Pass.POSITIVE)[0]
-        return _guided(self.scale, *predict(Pass.POSITIVE, Pass.NEGATIVE))
-
-
-@dataclass(frozen=True)
-class StgStep:
-    """What spatio-temporal guidance does at one noise level.
-
-    `cfg` scales the prompt, `stg` the push away from the prediction whose self-attention passes its values
-    through in `blocks`; `rescale` in [0, 1] pulls the standard deviation back to that of the positive
-    prediction.
+    `cfg` scales the prompt, for each side on its own (Ho and Salimans, 2022), `stg` the push away from the
+    prediction whose self-attention passes its values through in `blocks` (Hyung et al., 2024), `modality` the
+    push away from the one whose sides do not hear of each other; `rescale` in [0, 1] pulls the standard
+    deviation back to that of the positive prediction.
     """
 
-    cfg: float
-    stg: float
-    rescale: float
-    blocks: frozenset[int]
+    cfg: tuple[float, ...]
+    stg: float = 0.0
+    modality: float = 1.0
+    rescale: float = 0.0
+    blocks: frozenset[int] = frozenset()
+
+    @property
+    def asked(self) -> tuple[Forward, ...]:
+        """The forwards with a prompt."""
+        guided = any(scale != 1.0 for scale in self.cfg)
+        return (Forward.POSITIVE, Forward.NEGATIVE) if guided else (Forward.POSITIVE,)
 
 
 @dataclass(frozen=True)
-class StgGuider:
-    """Spatio-temporal guidance (Hyung et al., 2024) on top of CFG, with other scales from level to level.
+class Guidance:
+    """A guider with other scales from level to level: `steps[i]` counts from the first of `levels` that is
+    not above sigma.
 
-    `steps[i]` counts from the first of `levels` that is not above sigma. Standard deviation and projection
-    are those of the denoised clip, or of its velocity where `velocity` is set, as at Lightricks. `star`
-    projects the negative prediction onto the positive one first (CFG-Zero*, Fan et al., 2025).
+    Standard deviation and projection are those of what is denoised, or of its velocity where `velocity` is
+    set, as in Lightricks' LTX-Video. `star` projects the negative prediction onto the positive one first
+    (CFG-Zero*, Fan et al., 2025).
     """
 
-    steps: tuple[StgStep, ...]
+    steps: tuple[GuiderStep, ...]
     levels: tuple[float, ...] = ()
     velocity: bool = False
     star: bool = False
 
-    def at(self, sigma: Tensor) -> StgStep:
+    @classmethod
+    def plain(cls, *cfg: float) -> Guidance:
+        """Classifier-free guidance, one scale a side; 1 is none."""
+        return cls((GuiderStep(cfg),))
+
+    def at(self, sigma: Tensor | float) -> GuiderStep:
         """What holds at `sigma`; below the last level, the last."""
         reached = (i for i, level in enumerate(self.levels) if level <= sigma)
         return self.steps[next(reached, -1)]
 
-    def __call__(self, predict: Predict, x: Tensor, sigma: Tensor) -> Tensor:
+    def __call__(self, predict: Predict, x: Sides, sigma: Tensor) -> Sides:
+        """Guides one step: `x` is what is noisy, `sigma` `[]` its noise level on the CPU."""
         step = self.at(sigma)
         if not self.velocity:
             return self._combined(step, predict)
 
-        def velocities(*passes: Pass) -> list[Tensor]:
-            return [(x - denoised) / sigma for denoised in predict(*passes)]
+        def velocities(*which: Forward) -> list[Sides]:
+            found = predict(*which)
+            return [tuple((a - b) / sigma for a, b in zip(x, each, strict=True)) for each in found]
 
-        return x - sigma * self._combined(step, velocities)
+        slopes = self._combined(step, velocities)
+        return tuple(a - sigma * slope for a, slope in zip(x, slopes, strict=True))
 
-    def _combined(self, step: StgStep, predict: Predict) -> Tensor:
-        positive, *negative = predict(Pass.POSITIVE, *([Pass.NEGATIVE] if step.cfg != 1.0 else []))
-        guided = positive
-        if negative:
-            other = _projected(negative[0], positive) if self.star else negative[0]
-            guided = _guided(step.cfg, positive, other)
+    def _combined(self, step: GuiderStep, predict: Predict) -> Sides:
+        others = dict(zip(step.asked, predict(*step.asked), strict=True))
+        positive = others[Forward.POSITIVE]
         if step.stg:
-            guided = guided + step.stg * (positive - predict(Pass.PERTURBED)[0])
+            others[Forward.PERTURBED] = predict(Forward.PERTURBED)[0]
+        if step.modality != 1.0:
+            others[Forward.APART] = predict(Forward.APART)[0]
+        return tuple(
+            self._guided(step, cfg, positive[side], {which: sides[side] for which, sides in others.items()})
+            for side, cfg in enumerate(step.cfg)
+        )
+
+    def _guided(
+        self, step: GuiderStep, cfg: float, positive: Tensor, others: Mapping[Forward, Tensor]
+    ) -> Tensor:
+        guided = positive
+        if Forward.NEGATIVE in others:
+            negative = others[Forward.NEGATIVE]
+            negative = _projected(negative, positive) if self.star else negative
+            guided = negative + (positive - negative) * cfg
+        if Forward.PERTURBED in others:
+            guided = guided + step.stg * (positive - others[Forward.PERTURBED])
+        if Forward.APART in others:
+            guided = guided + (step.modality - 1.0) * (positive - others[Forward.APART])
         if step.rescale:
             ratio = positive.std() / guided.std()
             guided = guided * (step.rescale * ratio + (1 - step.rescale))
         return guided
-
-
-def _guided(scale: float, positive: Tensor, negative: Tensor) -> Tensor:
-    return negative + (positive - negative) * scale
 
 
 def _projected(negative: Tensor, positive: Tensor) -> Tensor:
@@ -113,44 +134,47 @@ def _projected(negative: Tensor, positive: Tensor) -> Tensor:
     return negative * ((positive * negative).sum() / ((negative**2).sum() + 1e-8))
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """A guider, and where it has one, the spatio-temporal one whose perturbed pass skips blocks."""
+def make_guidance(sampling: Sampling, layers: int, sound: bool = False) -> Guidance:
+    """The guider of a job spec: `cfg`, or `stg` with the parameters of `LTX_VIDEO_PARAMS`, or of
+    `LTX2_PARAMS` for a model that makes `sound`.
 
-    guider: Guider
-
-    def skipped_at(self, sigma: Tensor) -> frozenset[int]:
-        """Blocks that the perturbed pass skips at this noise level."""
-        return self.guider.at(sigma).blocks if isinstance(self.guider, StgGuider) else frozenset()
-
-
-def make_guidance(name: str, cfg: float, params: Mapping[str, object], layers: int) -> Guidance:
-    """The guider of a job spec: `cfg`, or `stg` with the parameters of `LTX_VIDEO_PARAMS`.
-
-    A scale is a number, or a list with one for each of `levels`; `blocks` a list of transformer blocks, or a
-    list of such lists (default: the middle). Raises `InvalidInput` for a name, parameter or block that does
-    not exist, or a list of another length.
+    With LTX-Video a scale is a number, or a list with one for each of `levels`; `blocks` a list of
+    transformer blocks, or a list of such lists (default: the middle). Raises `InvalidInput` for a name,
+    parameter or block that does not exist, or a list of another length.
     """
+    name, cfg, params = sampling.guider.name, sampling.cfg, dict(sampling.guider.params)
     if name == "cfg":
         _only(name, params, ())
-        return Guidance(CfgGuider(cfg))
-    if name == "stg":
-        _only(name, params, LTX_VIDEO_PARAMS)
-        return Guidance(_stg(cfg, params, layers))
-    raise InvalidInput(f"there is no guider {name!r} in the diffusers engine; use cfg or stg")
+        return Guidance.plain(cfg, cfg) if sound else Guidance.plain(cfg)
+    if name != "stg":
+        raise InvalidInput(f"there is no guider {name!r} in the diffusers engine; use cfg or stg")
+    _only(name, params, LTX2_PARAMS if sound else LTX_VIDEO_PARAMS)
+    return _stg_with_sound(cfg, params, layers) if sound else _stg(cfg, params, layers)
 
 
-def _stg(cfg: float, params: Mapping[str, object], layers: int) -> StgGuider:
+def _stg(cfg: float, params: Mapping[str, object], layers: int) -> Guidance:
     levels = _numbers(params, "levels", ())
     count = len(levels) or 1
-    scales = [
+    cfgs, stgs, rescales = (
         _each(count, key, _numbers(params, key, default))
         for key, default in (("cfg", cfg), ("stg_scale", 1.0), ("rescale", 0.7))
-    ]
+    )
     blocks = _each(count, "blocks", _block_lists(params.get("blocks", layers // 2), layers))
-    steps = tuple(StgStep(*step) for step in zip(*scales, blocks, strict=True))
+    steps = tuple(
+        GuiderStep((scale,), stg, rescale=rescale, blocks=skipped)
+        for scale, stg, rescale, skipped in zip(cfgs, stgs, rescales, blocks, strict=True)
+    )
     velocity, star = params.get("space") == "velocity", params.get("cfg_star_rescale") is True
-    return StgGuider(steps, levels, velocity, star)
+    return Guidance(steps, levels, velocity, star)
+
+
+def _stg_with_sound(cfg: float, params: Mapping[str, object], layers: int) -> Guidance:
+    scales = {"audio_cfg": cfg, "stg_scale": 1.0, "modality": 1.0, "rescale": 0.7}
+    audio, stg, modality, rescale = (
+        _each(1, key, _numbers(params, key, default))[0] for key, default in scales.items()
+    )
+    blocks = _blocks(params.get("blocks", layers * 3 // 5), layers)
+    return Guidance((GuiderStep((cfg, audio), stg, modality, rescale, blocks),))
 
 
 def _each(count: int, key: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -166,7 +190,7 @@ def _only(name: str, params: Mapping[str, object], allowed: tuple[str, ...]) -> 
     for key in params:
         if key not in allowed:
             known = ", ".join(allowed) or "none"
-            raise InvalidInput(f"guider {name} has no parameter {key!r}; its parameters: {known}")
+            raise InvalidInput(f"guider {name} has no parameter {key!r} here; its parameters: {known}")
 
 
 def _numbers(params: Mapping[str, object], key: str, default: float | tuple[float, ...]) -> tuple[float, ...]:
@@ -187,7 +211,7 @@ def _block_lists(value: object, layers: int) -> tuple[frozenset[int], ...]:
 def _blocks(value: object, layers: int) -> frozenset[int]:
     indices = value if isinstance(value, list | tuple) else [value]
     for index in indices:
-        if not isinstance(index, int) or not 0 <= index < layers:
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < layers:
             raise InvalidInput(
                 f"guider parameter blocks names {index!r}; this model has blocks 0 to {layers - 1}"
             )

@@ -24,7 +24,7 @@ from jobs.tasks.task import Stage, TaskGraph
 
 if TYPE_CHECKING:
     from actors.payload import Payload
-    from jobs.planning.params import SampleParams
+    from jobs.planning.params import PassParams
 
 STEP_S, ONCE_S = 0.5, 3.0
 
@@ -68,13 +68,13 @@ def test_a_few_steps_tell_of_twenty(
     ran: list[int] = []
     clock = SimpleNamespace(now_s=0.0)
 
-    def sample(self: FakeEngine, params: SampleParams, *inputs: Any) -> Payload:
+    def denoise(self: FakeEngine, params: PassParams, *inputs: Any) -> Payload:
         clock.now_s += (50.0 if not ran else 0.0) + ONCE_S + params.sampling.steps * STEP_S
         ran.append(params.sampling.steps)
         return real(self, params, *inputs)
 
-    real = FakeEngine.sample
-    monkeypatch.setattr(FakeEngine, "sample", sample)
+    real = FakeEngine.denoise
+    monkeypatch.setattr(FakeEngine, "denoise", denoise)
     monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
     seconds = measure(worker, graph, "film/00000/sample")["film/00000/sample"]
     assert ran == [2, 2, 4]
@@ -104,13 +104,13 @@ def test_what_is_left_to_the_device_is_measured_as_the_device_has_it(
     worker: ProbeWorker, graph: TaskGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modes: set[str] = set()
-    real = FakeEngine.sample
+    real = FakeEngine.denoise
 
-    def sample(self: FakeEngine, params: SampleParams, *inputs: Any) -> Payload:
+    def denoise(self: FakeEngine, params: PassParams, *inputs: Any) -> Payload:
         modes.add(params.attention_mode)
         return real(self, params, *inputs)
 
-    monkeypatch.setattr(FakeEngine, "sample", sample)
+    monkeypatch.setattr(FakeEngine, "denoise", denoise)
     monkeypatch.setattr(FakeEngine, "modes", lambda _: {"attention_mode": "flash"})
     assert graph.tasks["film/00000/sample"].params.attention_mode == "auto"  # type: ignore[union-attr]
     measure(worker, graph, "film/00000/sample")

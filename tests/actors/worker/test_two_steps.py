@@ -23,7 +23,7 @@ def test_the_next_step_begins_while_the_last_ones_result_arrives(
 ) -> None:
     at_once, later = make_bench(job_spec()), make_bench(job_spec())
     at_once.run_all()
-    sample, second = FakeEngine.sample, threading.Event()
+    sample, second = FakeEngine.denoise, threading.Event()
     begun: list[int] = []
 
     def arriving(self: FakeEngine, params: Any, *inputs: Any) -> Arriving:
@@ -41,7 +41,7 @@ def test_the_next_step_begins_while_the_last_ones_result_arrives(
     first, other = "film/00000/sample", "film/00003/sample"
     for task in (*later.graph.tasks[first].needs, *later.graph.tasks[other].needs):
         later.run(task.task)
-    monkeypatch.setattr(FakeEngine, "sample", arriving)
+    monkeypatch.setattr(FakeEngine, "denoise", arriving)
     with ThreadPoolExecutor(2) as threads:
         results = list(threads.map(later.worker.run, [later.order(first), later.order(other)]))
     assert [one.commit.sha256 for one in results] == [at_once.commits[task].sha256 for task in (first, other)]

@@ -57,13 +57,12 @@ def sampling(**changes: Any) -> Any:
     return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
 
 
-def sample_params(**changes: Any) -> Any:
+def pass_params(**changes: Any) -> Any:
     """The engine's task for what `GENERATE` says."""
     from jobs.frames import ChunkSpan
-    from jobs.planning.params import SampleParams
+    from jobs.planning.params import PassParams
 
-    params = SampleParams(
-        kind="generate",
+    params = PassParams(
         width=WIDTH,
         height=HEIGHT,
         span=ChunkSpan(0, 3, 3),
@@ -76,6 +75,13 @@ def sample_params(**changes: Any) -> Any:
         ffn_chunks=0,
     )
     return replace(params, **changes)
+
+
+def sampled(engine: Any, words: Any, **changes: Any) -> Any:
+    """The clip of `pass_params`."""
+    from actors.engines.pieces import PassSound, Piece
+
+    return engine.denoise(pass_params(**changes), [Piece(None)], PassSound(), words)["latents"]
 
 
 def stg_guider(model: Any, positive: Any, negative: Any) -> Any:

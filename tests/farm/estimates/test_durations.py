@@ -15,7 +15,7 @@ from farm.estimates.durations import (
     read_durations,
 )
 from jobs.frames import ChunkSpan
-from jobs.planning.params import EncodeText, PlannedGuider, SampleParams, Sampling, SegmentParams
+from jobs.planning.params import EncodeText, PassParams, PlannedGuider, Sampling, SegmentParams
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.spec.run import Run
 from jobs.tasks.task import Stage, StageTask
@@ -37,8 +37,7 @@ def sampling(steps: int = 20, cfg: float = 3.0) -> Sampling:
 
 
 def sample(width: int = 768, height: int = 512, **more: float) -> StageTask:
-    params = SampleParams(
-        kind="generate",
+    params = PassParams(
         width=width,
         height=height,
         span=ChunkSpan(0, 13, 13),
@@ -49,7 +48,6 @@ def sample(width: int = 768, height: int = 512, **more: float) -> StageTask:
         overlap_strength=1.0,
         attention_mode="sdpa",
         ffn_chunks=0,
-        audio_mode="off",
     )
     return StageTask("v/00000/sample", Stage.SAMPLE, "v", 0, 0, (), params, 1)
 

@@ -168,4 +168,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "a4804f0b5d0bb0b8fa49ea5c62d0a2d539e47252315aa66f71c6cb6dd008c000"
+    assert found["v/00000/sample"] == "1e969a249a4f620a9c8c4c132274e30b3ecadea452fe5e71c545940261536b09"

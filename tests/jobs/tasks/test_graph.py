@@ -15,9 +15,8 @@ from jobs.planning.params import (
     EncodeAudio,
     EncodeImage,
     EncodeSource,
-    SampleParams,
+    PassParams,
     SegmentParams,
-    UpscaleParams,
 )
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
@@ -98,7 +97,7 @@ def test_guides_come_in_the_order_of_their_frames() -> None:
     graph = graph_of(generate(**images, image_strength=0.8))
     task = graph.tasks["dawn/00000/sample"]
     params = task.params
-    assert isinstance(params, SampleParams)
+    assert isinstance(params, PassParams)
     assert [(guide.frame, guide.image_strength) for guide in params.guides] == [
         (0, 0.8),
         (48, 0.8),
@@ -114,26 +113,36 @@ def test_a_source_stands_where_a_sample_would() -> None:
     assert ("previous", source.id) in roles(graph.tasks["dawn/00001/sample"])
     upscale = graph.tasks["dawn/00000/upscale"]
     assert roles(upscale) == [("latents", source.id)]
-    assert isinstance(upscale.params, UpscaleParams)
+    assert isinstance(upscale.params, PassParams)
     assert upscale.params.sampling.steps == 0
     assert "dawn/00000/sample" not in graph.tasks
 
 
-def test_only_a_resampled_end_is_not_trusted() -> None:
+def test_only_a_resampled_end_replaced() -> None:
     """Two latents of overlap: real material guides with both, what was made up with one."""
     graph = graph_of(extend(), extend(), video={"source": {"video": "shot.mp4"}}, upscale={})
-    trusted = []
-    for number in (1, 2):
-        params = graph.tasks[f"dawn/0000{number}/upscale"].params
-        assert isinstance(params, UpscaleParams)
-        trusted.append(params.trusted)
-    assert trusted == [2, 1]
+    runs = [graph.tasks[f"dawn/0000{number}/upscale"].params for number in (1, 2)]
+    assert [run.replaced for run in runs if isinstance(run, PassParams)] == [0, 1]
 
 
-def test_an_end_that_nothing_resampled_is_trusted() -> None:
-    params = graph_of(generate(), extend(), upscale={"steps": 0}).tasks["dawn/00001/upscale"].params
-    assert isinstance(params, UpscaleParams)
-    assert params.trusted == 2
+def test_an_end_that_nothing_resampled_stays() -> None:
+    run = graph_of(generate(), extend(), upscale={"steps": 0}).tasks["dawn/00001/upscale"].params
+    assert isinstance(run, PassParams)
+    assert run.replaced == 0
+
+
+@pytest.mark.parametrize(
+    ("audio", "guided", "second"),
+    [("generate", True, "generate"), ("generate", False, "hold"), (None, True, None)],
+)
+def test_a_second_pass_makes_sound_anew_where_chunks_are_chained(
+    audio: str | None, guided: bool, second: str | None
+) -> None:
+    video = {"audio": audio} if audio else {}
+    graph = graph_of(generate(), video=video, engine={"name": "fake"}, upscale={"guided": guided})
+    run = graph.tasks["dawn/00000/upscale"].params
+    assert isinstance(run, PassParams)
+    assert run.audio_mode == second
 
 
 def test_upscaling_without_guidance_breaks_the_second_chain() -> None:
@@ -219,7 +228,7 @@ def test_generated_sound_reaches_decode_and_segment() -> None:
     sample, decode, segment = (
         graph.tasks[f"dawn/00000/{stage}"].params for stage in ("sample", "decode", "segment")
     )
-    assert isinstance(sample, SampleParams)
+    assert isinstance(sample, PassParams)
     assert sample.audio_mode == "generate"
     assert isinstance(decode, DecodeParams)
     assert decode.audio
@@ -245,7 +254,7 @@ def test_a_frozen_attention_mode_replaces_auto_alone() -> None:
     modes = [
         p.attention_mode
         for p in (t.params for t in build_graph(plan).tasks.values())
-        if isinstance(p, SampleParams)
+        if isinstance(p, PassParams)
     ]
     assert modes == ["default", "sage"]
 

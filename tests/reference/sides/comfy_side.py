@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from lightricks import Words
 
-    from actors.engines.base import Arriving
-    from jobs.planning.params import SampleParams, UpscaleParams
-
 
 @dataclass
 class ComfyFarm(Farm):
@@ -39,14 +36,6 @@ class ComfyFarm(Farm):
 
     def encode(self, frames: np.ndarray) -> Tensor:
         return to_torch(self.engine.encode_video(None, frames), "latents")  # type: ignore[arg-type]
-
-    def run_sample(
-        self, params: SampleParams, guides: list[Payload], tail: Payload | None
-    ) -> Payload | Arriving:
-        return self.engine.sample(params, self.conditioning, guides, tail, None)
-
-    def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
-        return self.engine.upscale(params, latents, self.conditioning, [], None)
 
     @contextmanager
     def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:

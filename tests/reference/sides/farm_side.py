@@ -15,9 +15,10 @@ from actors.engines.base import Arriving
 from actors.engines.diffusers.files import find_files
 from actors.engines.diffusers.ltx_video import runner as runner_module
 from actors.engines.diffusers.ltx_video.runner import Runner
+from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
-from jobs.planning.params import GuideUse, PlannedGuider, SampleParams, Sampling, UpscaleParams
+from jobs.planning.params import PassParams, PlannedGuider, Sampling, Upsampling
 from jobs.spec.engine import EngineConfig
 
 if TYPE_CHECKING:
@@ -30,6 +31,18 @@ FRAME_RATE = 24.0
 TAIL = 2
 
 SAMPLING = Sampling(6, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95)
+PASS = PassParams(
+    width=128,
+    height=128,
+    span=ChunkSpan(0, 3, 3),
+    frame_rate=FRAME_RATE,
+    seed=SEED,
+    sampling=SAMPLING,
+    guides=(),
+    overlap_strength=1.0,
+    attention_mode="default",
+    ffn_chunks=0,
+)
 
 
 def noise(latents: int, height: int, width: int, seed: int = SEED) -> Tensor:
@@ -40,19 +53,15 @@ def noise(latents: int, height: int, width: int, seed: int = SEED) -> Tensor:
 class Farm:
     """An engine of the farm, and how a clip of 3 latents of 4 x 4 is sampled by it."""
 
+    engine: Any
     conditioning: Payload
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """uint8 `[F, H, W, 3]` -> latents."""
         raise NotImplementedError
 
-    def run_sample(
-        self, params: SampleParams, guides: list[Payload], tail: Payload | None
-    ) -> Payload | Arriving:
-        raise NotImplementedError
-
-    def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
-        raise NotImplementedError
+    def run_pass(self, run: PassParams, pieces: list[Piece]) -> Payload | Arriving:
+        return self.engine.denoise(run, pieces, PassSound(), self.conditioning)
 
     def watching(self, seen: list[Tensor], sampler: str) -> AbstractContextManager[None]:
         """Inside, the sampler puts what it gives the model into `seen`."""
@@ -63,41 +72,25 @@ class Farm:
     ) -> list[Tensor]:
         """The clip after every step, first with its start. Guides are (latents, frame)."""
         overlap = 0 if tail is None else TAIL
-        params = SampleParams(
-            kind="generate" if tail is None else "extend",
-            width=128,
-            height=128,
+        run = replace(
+            PASS,
             span=ChunkSpan(overlap, 3 - overlap, 3),
-            frame_rate=FRAME_RATE,
-            seed=SEED,
             sampling=replace(SAMPLING, **sampling),
-            guides=tuple(GuideUse(frame, 1.0, 1.0) for _, frame in guides),
-            overlap_strength=1.0,
-            attention_mode="default",
-            ffn_chunks=0,
         )
-        images = [from_torch({"latents": latents}) for latents, _ in guides]
-        held = None if tail is None else from_torch({"latents": tail})
-        return self.steps(lambda: self.run_sample(params, images, held), params.sampling.sampler)
+        pieces = [Piece(None)] if tail is None else [Piece(None), Piece(from_torch({"latents": tail}))]
+        pieces += [Piece(from_torch({"latents": latents}), frame) for latents, frame in guides]
+        return self.steps(lambda: self.run_pass(run, pieces), run.sampling.sampler)
 
     def upscale(self, latents: Tensor, adain: float, **sampling: Any) -> list[Tensor]:
         """The 2x clip after every step of its second pass, first with its start."""
-        params = UpscaleParams(
-            width=128,
-            height=128,
-            span=ChunkSpan(0, 3, 3),
-            frame_rate=FRAME_RATE,
-            seed=SEED,
-            sampling=replace(SAMPLING, **sampling),
-            guided=False,
-            trusted=0,
-            overlap_strength=1.0,
-            attention_mode="default",
-            ffn_chunks=0,
-            adain=adain,
-        )
+        run = replace(PASS, width=256, height=256, sampling=replace(SAMPLING, **sampling))
         first = from_torch({"latents": latents})
-        return self.steps(lambda: self.run_upscale(params, first), params.sampling.sampler)
+
+        def second() -> Payload | Arriving:
+            start = self.engine.upsample(first, Upsampling(adain))
+            return self.run_pass(run, [Piece(start, hold=0.0)])
+
+        return self.steps(second, run.sampling.sampler)
 
     def steps(self, run: Callable[[], Payload | Arriving], sampler: str) -> list[Tensor]:
         """What `run` passes through the sampler, cut to the clip; the last is what it answers with."""
@@ -112,7 +105,7 @@ class Farm:
 class DiffusersFarm(Farm):
     """The diffusers engine."""
 
-    runner: Runner
+    engine: Runner
     conditioning: Payload
 
     @classmethod
@@ -122,15 +115,7 @@ class DiffusersFarm(Farm):
         return cls(Runner(find_files(config), "cpu", "float32", 1), conditioning)
 
     def encode(self, frames: np.ndarray) -> Tensor:
-        return to_torch(self.runner.encode_frames(frames), "latents")
-
-    def run_sample(
-        self, params: SampleParams, guides: list[Payload], tail: Payload | None
-    ) -> Payload | Arriving:
-        return self.runner.sample(params, self.conditioning, guides, tail)
-
-    def run_upscale(self, params: UpscaleParams, latents: Payload) -> Payload | Arriving:
-        return self.runner.upscale(params, latents, self.conditioning, [], None)
+        return to_torch(self.engine.encode_frames(frames), "latents")
 
     @contextmanager
     def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Guide, Pair, add_guides
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Pair, add_guides
 from actors.engines.comfyui.sampling.patches import Efficiency, patched
 from actors.engines.schedule import truncated
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
+    from actors.engines.pieces import Piece
 
 DEFAULT_SAMPLER = "euler_ancestral"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Settings:
     """How a clip is denoised.
 
     `sigmas`, `sampler` and `guider` are ComfyUI objects; each replaces what the numbers would give.
@@ -69,36 +71,36 @@ def sample_clip(
     model: Any,
     pair: Pair,
     start: torch.Tensor,
-    recipe: Recipe,
+    how: Settings,
     *,
-    guides: Sequence[Guide] = (),
+    guides: Sequence[Piece] = (),
     track: Track | None = None,
 ) -> Clip:
     """Denoise `start` `[1, C, T, h, w]` with MODEL under the guides, which are cropped from the result."""
-    pair = core.call("LTXVConditioning", positive=pair[0], negative=pair[1], frame_rate=recipe.frame_rate)[:2]
-    pair, latent = add_guides(core, pair, start, list(guides))
+    pair = core.call("LTXVConditioning", positive=pair[0], negative=pair[1], frame_rate=how.frame_rate)[:2]
+    pair, latent = add_guides(core, pair, start, guides)
     tokens = latent["samples"][0, 0].numel()
     schedule = {"samples": start}
-    guider = _guider(core, model, pair, schedule, recipe, tokens)
+    guider = _guider(core, model, pair, schedule, how, tokens)
     sampled = core.call(
         "SamplerCustomAdvanced",
-        noise=core.call("RandomNoise", noise_seed=recipe.seed)[0],
+        noise=core.call("RandomNoise", noise_seed=how.seed)[0],
         guider=guider,
-        sampler=recipe.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0],
-        sigmas=schedule_sigmas(start, recipe) if recipe.sigmas is None else recipe.sigmas,
+        sampler=how.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0],
+        sigmas=schedule_sigmas(start, how) if how.sigmas is None else how.sigmas,
         latent_image=join_track(core, latent, track),
     )[0]
     return _separate(core, sampled, start.shape[2])
 
 
-def schedule_sigmas(clip: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def schedule_sigmas(clip: torch.Tensor, how: Settings) -> torch.Tensor:
     """LTXVScheduler's sigmas for the clip `[1, C, T, h, w]`; with `denoise` < 1 the last `steps` of a
     schedule of steps / denoise.
 
     Guides add tokens but no length, so the schedule is that of the clip without them.
     """
-    shifts = recipe.max_shift, recipe.base_shift
-    return truncated(recipe.steps, recipe.denoise, clip[0, 0].numel(), shifts)
+    shifts = how.max_shift, how.base_shift
+    return truncated(how.steps, how.denoise, clip[0, 0].numel(), shifts)
 
 
 def join_track(core: Core, latent: dict[str, Any], track: Track | None) -> dict[str, Any]:
@@ -119,32 +121,32 @@ def _separate(core: Core, sampled: dict[str, Any], latents: int) -> Clip:
     return Clip(video["samples"][:, :, :latents], audio["samples"])
 
 
-def _guider(core: Core, model: Any, pair: Pair, latent: dict[str, Any], recipe: Recipe, tokens: int) -> Any:
-    if recipe.guider is not None:
-        return _guided(core, recipe.guider, pair, latent, recipe, tokens)
-    ready = _prepared(core, model, latent, recipe, tokens)
-    return core.call("CFGGuider", model=ready, positive=pair[0], negative=pair[1], cfg=recipe.cfg)[0]
+def _guider(core: Core, model: Any, pair: Pair, latent: dict[str, Any], how: Settings, tokens: int) -> Any:
+    if how.guider is not None:
+        return _guided(core, how.guider, pair, latent, how, tokens)
+    ready = _prepared(core, model, latent, how, tokens)
+    return core.call("CFGGuider", model=ready, positive=pair[0], negative=pair[1], cfg=how.cfg)[0]
 
 
-def _prepared(core: Core, model: Any, latent: dict[str, Any], recipe: Recipe, tokens: int) -> Any:
+def _prepared(core: Core, model: Any, latent: dict[str, Any], how: Settings, tokens: int) -> Any:
     return core.call(
         "ModelSamplingLTXV",
-        model=patched(model, recipe.efficiency, tokens),
-        max_shift=recipe.max_shift,
-        base_shift=recipe.base_shift,
+        model=patched(model, how.efficiency, tokens),
+        max_shift=how.max_shift,
+        base_shift=how.base_shift,
         latent=latent,
     )[0]
 
 
-def _guided(core: Core, guider: Any, pair: Pair, latent: dict[str, Any], recipe: Recipe, tokens: int) -> Any:
+def _guided(core: Core, guider: Any, pair: Pair, latent: dict[str, Any], how: Settings, tokens: int) -> Any:
     """A copy of the user's guider that keeps its model and conditioning, and learns of the guides."""
     mine = copy.copy(guider)
-    mine.model_patcher = _prepared(core, guider.model_patcher, latent, recipe, tokens)
+    mine.model_patcher = _prepared(core, guider.model_patcher, latent, how, tokens)
     mine.model_options = mine.model_patcher.model_options
     options = pair[0][0][1]
     guides = {key: options[key] for key in GUIDE_KEYS if options.get(key) is not None}
     mine.original_conds = {
-        name: [{"frame_rate": recipe.frame_rate, **cond, **guides} for cond in conds]
+        name: [{"frame_rate": how.frame_rate, **cond, **guides} for cond in conds]
         for name, conds in guider.original_conds.items()
     }
     return mine

@@ -5,15 +5,18 @@ Conditioning is ComfyUI's `[[tensor, options], ...]`; a pair is (positive, negat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from actors.engines.comfyui.core.nodes import Core
 from jobs.frames import SPATIAL, TEMPORAL
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
+    from actors.engines.pieces import Piece
 
 Conditioning = list[Any]
 Pair = tuple[Conditioning, Conditioning]
@@ -22,29 +25,6 @@ SCALE = (TEMPORAL, SPATIAL, SPATIAL)
 
 GUIDE_KEYS = ("keyframe_idxs", "guide_attention_entries")
 """Options that LTXVAddGuide puts on conditioning."""
-
-
-@dataclass(frozen=True)
-class Guide:
-    """`latents` `[1, C, g, h, w]` at `frame` of the clip.
-
-    `strength` is the guide's attention strength, `hold` how firmly its latents are kept while denoising:
-    their denoise mask is 1 - hold.
-    """
-
-    latents: torch.Tensor
-    frame: int
-    strength: float
-    hold: float
-
-    @classmethod
-    def image(cls, latents: torch.Tensor, frame: int, strength: float, image_strength: float) -> Guide:
-        return cls(latents, frame, strength, strength * image_strength)
-
-    @classmethod
-    def overlap(cls, tail: torch.Tensor, strength: float) -> Guide:
-        """The chain's last latents, at position 0."""
-        return cls(tail, 0, strength, strength)
 
 
 def encode_image(core: Core, vae: Any, image: torch.Tensor, size: tuple[int, int], crf: int) -> torch.Tensor:
@@ -69,7 +49,7 @@ def preprocess(core: Core, image: torch.Tensor, crf: int) -> torch.Tensor:
     return core.call("LTXVPreprocess", image=image, img_compression=crf)[0] if crf else image
 
 
-def add_guides(core: Core, pair: Pair, clip: torch.Tensor, guides: list[Guide]) -> tuple[Pair, dict]:
+def add_guides(core: Core, pair: Pair, clip: torch.Tensor, guides: Sequence[Piece]) -> tuple[Pair, dict]:
     """Append the guides to `clip` `[1, C, T, h, w]`.
 
     Returns the conditioning that knows them and a LATENT whose samples are `[1, C, T + sum(g), h, w]`. The
@@ -78,11 +58,12 @@ def add_guides(core: Core, pair: Pair, clip: torch.Tensor, guides: list[Guide]) 
     latent: dict[str, Any] = {"samples": clip}
     for guide in guides:
         pair, latent = _add(core, pair, latent, guide)
-        latent["noise_mask"][:, :, -guide.latents.shape[2] :] = min(1.0, max(0.0, 1.0 - guide.hold))
+        masks = torch.tensor([min(1.0, max(0.0, 1.0 - hold)) for hold in guide.holds])
+        latent["noise_mask"][:, :, -len(masks) :] = masks.to(latent["noise_mask"]).view(1, 1, -1, 1, 1)
     return pair, latent
 
 
-def _add(core: Core, pair: Pair, latent: dict[str, Any], guide: Guide) -> tuple[Pair, dict[str, Any]]:
+def _add(core: Core, pair: Pair, latent: dict[str, Any], guide: Piece) -> tuple[Pair, dict[str, Any]]:
     if guide.latents.shape[2] > 1:
         return _append(core, pair, latent, guide)
     positive, negative, latent = core.call(
@@ -93,12 +74,12 @@ def _add(core: Core, pair: Pair, latent: dict[str, Any], guide: Guide) -> tuple[
         latent=latent,
         image=torch.zeros(1, 32, 32, 3),
         frame_idx=guide.frame,
-        strength=guide.strength,
+        strength=guide.attention,
     )
     return (positive, negative), latent
 
 
-def _append(core: Core, pair: Pair, latent: dict[str, Any], guide: Guide) -> tuple[Pair, dict[str, Any]]:
+def _append(core: Core, pair: Pair, latent: dict[str, Any], guide: Piece) -> tuple[Pair, dict[str, Any]]:
     """A guide of several latents. The node would encode it again, and older ones keep only part of it."""
     node = core.node("LTXVAddGuide")
     clip = latent["samples"]
@@ -106,20 +87,20 @@ def _append(core: Core, pair: Pair, latent: dict[str, Any], guide: Guide) -> tup
     if mask is None:
         mask = torch.ones((clip.shape[0], 1, clip.shape[2], 1, 1), dtype=torch.float32, device=clip.device)
     positive, negative, samples, mask = node.append_keyframe(
-        *pair, guide.frame, clip, mask.clone(), guide.latents, guide.strength, SCALE
+        *pair, guide.frame, clip, mask.clone(), guide.latents, guide.attention, SCALE
     )
     pair = _track(core, (positive, negative), guide)
     return pair, {"samples": samples, "noise_mask": mask}
 
 
-def _track(core: Core, pair: Pair, guide: Guide) -> Pair:
+def _track(core: Core, pair: Pair, guide: Piece) -> Pair:
     """Cores that attenuate attention per guide count its tokens in `guide_attention_entries`."""
     node = core.node("LTXVAddGuide")
     if not _keeps_entries(node):
         return pair
     entry = {
         "pre_filter_count": guide.latents[0, 0].numel(),
-        "strength": guide.strength,
+        "strength": guide.attention,
         "pixel_mask": None,
         "latent_shape": list(guide.latents.shape[2:]),
     }

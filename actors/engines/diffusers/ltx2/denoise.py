@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from actors.engines.diffusers.ltx2.guider import Denoised, Forward, Guider
+from actors.engines.diffusers.guidance import Forward, Guidance, Sides
 from actors.engines.diffusers.ltx2.pieces import (
-    Piece,
     Sound,
     Tokens,
     latents_of_pieces,
@@ -26,8 +25,11 @@ from actors.engines.diffusers.ltx2.pieces import (
 )
 from actors.engines.diffusers.samplers import Sampler, noise_source
 
+if TYPE_CHECKING:
+    from actors.engines.pieces import Piece
+
 TIMESTEPS = 1000.0
-UNGUIDED = Guider()
+UNGUIDED = Guidance.plain(1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,37 +44,40 @@ class Context:
 
 @dataclass(frozen=True)
 class Transformer:
-    """The transformer with the traits of its version.
+    """A transformer that is ready to sample, with the traits of its version.
 
     `clean_frozen_sound`: 2.5 takes given sound as clean; 2.0 and 2.3 take it at the picture's noise level
     (`denoise_video_only` of ltx-pipelines 1.0.0).
     """
 
-    module: Any
+    transformer: Any
     clean_frozen_sound: bool = False
+
+    def to(self, device: torch.device) -> None:
+        self.transformer.to(device)
 
     @property
     def marks(self) -> bool:
         """Whether it marks single frames that it makes itself (2.5)."""
-        return bool(self.module.config.use_keyframes_abs_pos_embedding)
+        return bool(self.transformer.config.use_keyframes_abs_pos_embedding)
 
     @property
     def layers(self) -> int:
-        return len(self.module.transformer_blocks)
+        return len(self.transformer.transformer_blocks)
 
 
 @dataclass(frozen=True)
 class Pass:
     """How a pass runs: noise levels `[n + 1]` on the CPU, and what integrates and guides it.
 
-    `watch`, where given, sees the tokens after each call of the transformer's guider (tests compare steps).
+    `watch`, where given, sees the tokens after each call of the guider (tests compare steps).
     """
 
     sigmas: Tensor
     frame_rate: float
     seed: int
     sampler: Sampler
-    guider: Guider = UNGUIDED
+    guidance: Guidance = UNGUIDED
     watch: Callable[[Tensor], None] | None = None
 
 
@@ -89,9 +94,9 @@ def denoise(
     `conditioning` has `POSITIVE`, and `NEGATIVE` where the guider asks for it. `noise` `[1, N + t, 128]`, of
     all pieces and then the sound, is drawn from the seed on the CPU where it is not given.
     """
-    device = model.module.device
+    device = model.transformer.device
     picture, heard = picture_tokens(pieces, run.frame_rate).to(device), sound_tokens(sound).to(device)
-    denoiser = Denoiser(model, run, picture, heard, sound.frozen, conditioning)
+    denoiser = JointDenoiser(model, run, picture, heard, sound.frozen, conditioning)
     known, mask = denoiser.known, denoiser.mask
     if noise is None:
         noise = noise_source(known, run.seed)()
@@ -105,7 +110,7 @@ def denoise(
     return latents_of_pieces(made, pieces), latents_of_sound(audio, sound)
 
 
-class Denoiser:
+class JointDenoiser:
     """Denoises the tokens of picture and sound `[1, N + t, 128]`; callable as a sampler wants it."""
 
     def __init__(
@@ -125,24 +130,31 @@ class Denoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         x = torch.where(self.mask == 0, self.known, x)
-        video, audio = self.run.guider(lambda which: self._denoised(x, sigma, which))
-        denoised = torch.cat([video, audio], dim=1)
+
+        def predict(*asked: Forward) -> list[Sides]:
+            """One by one: at these sizes a batch gains nothing."""
+            return [self._denoised(x, sigma, which) for which in asked]
+
+        denoised = torch.cat(self.run.guidance(predict, self._sides(x), sigma), dim=1)
         denoised = denoised * self.mask + self.known * (1.0 - self.mask)
         if self.run.watch is not None:
             self.run.watch(denoised)
         return denoised
 
-    def _denoised(self, x: Tensor, sigma: Tensor, which: Forward) -> Denoised:
-        video, audio = x.split([self.picture.known.shape[1], self.heard.known.shape[1]], dim=1)
+    def _sides(self, x: Tensor) -> Sides:
+        return x.split([self.picture.known.shape[1], self.heard.known.shape[1]], dim=1)
+
+    def _denoised(self, x: Tensor, sigma: Tensor, which: Forward) -> Sides:
         level = float(sigma)
+        video, audio = self._sides(x)
         velocities = self._velocities(video, audio, level, which)
         return (
             video - velocities[0].float() * (self.picture.mask * level),
             audio - velocities[1].float() * (self.heard.mask * level),
         )
 
-    def _velocities(self, video: Tensor, audio: Tensor, sigma: float, which: Forward) -> Denoised:
-        module, dtype = self.model.module, self.model.module.dtype
+    def _velocities(self, video: Tensor, audio: Tensor, sigma: float, which: Forward) -> Sides:
+        module, dtype = self.model.transformer, self.model.transformer.dtype
         negative = which is Forward.NEGATIVE
         context = self.conditioning[Forward.NEGATIVE if negative else Forward.POSITIVE]
         clean = self.frozen and self.model.clean_frozen_sound
@@ -160,14 +172,14 @@ class Denoiser:
             video_coords=self.picture.coords,
             audio_coords=self.heard.coords,
             video_keyframes_mask=self.picture.marks if self.model.marks else None,
-            spatio_temporal_guidance_blocks=self._skipped(which),
+            spatio_temporal_guidance_blocks=self._skipped(which, sigma),
             isolate_modalities=which is Forward.APART,
             use_cross_timestep=True,
             return_dict=False,
         )
 
-    def _skipped(self, which: Forward) -> list[int] | None:
-        return list(self.run.guider.blocks) if which is Forward.PERTURBED else None
+    def _skipped(self, which: Forward, sigma: float) -> list[int] | None:
+        return sorted(self.run.guidance.at(sigma).blocks) if which is Forward.PERTURBED else None
 
 
 def _timesteps(tokens: Tokens, sigma: float) -> Tensor:

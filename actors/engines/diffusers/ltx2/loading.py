@@ -32,34 +32,20 @@ Make = Callable[[Checkpoint], Component]
 
 
 @dataclass(frozen=True)
-class Denoising:
-    """A transformer that is ready to sample, its LoRAs merged."""
-
-    model: Transformer
-
-    @property
-    def transformer(self) -> Any:
-        return self.model.module
-
-    def to(self, device: torch.device) -> None:
-        self.transformer.to(device)
-
-
-@dataclass(frozen=True)
 class Ltx2Loader:
     """Loads components one by one, so that a worker holds only what its stages need."""
 
     files: ModelFiles
     dtype: torch.dtype
 
-    def denoising(self) -> Denoising:
-        """The transformer."""
+    def denoising(self) -> Transformer:
+        """The transformer, its LoRAs merged."""
         component = self._component("transformer", self.files.transformer, components.transformer_component)
         loras = self._open_loras(component)
         module = self._loaded("transformer", component, self.dtype)
         lora.merge(module, loras, lambda target: renamed(target, TRANSFORMER))
         marks = bool(module.config.use_keyframes_abs_pos_embedding)
-        return Denoising(Transformer(module, clean_frozen_sound=marks))
+        return Transformer(module, clean_frozen_sound=marks)
 
     def codec(self) -> VideoCodec:
         """The video VAE."""
@@ -133,7 +119,7 @@ class Ltx2Loader:
         encoder.float().eval().requires_grad_(False)
         return TinyStates(TinyTokenizer.from_config(config), encoder)
 
-    def _open_loras(self, component: Component) -> list[lora.Lora]:
+    def _open_loras(self, component: Component) -> list[lora.OpenLora]:
         """Matched with the tensors by their published names."""
         prefix = transformer_prefix(component.checkpoint.weights) or ""
         found = component.checkpoint.weights.tensors

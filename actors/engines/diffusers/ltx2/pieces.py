@@ -6,54 +6,17 @@ Every latent of 128 values is one token: of the picture `[C]`, of the sound `[ch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from actors.engines.pieces import Piece
 from actors.engines.transfer import to_device
 from jobs.frames import SPATIAL, TEMPORAL
 
 _MEL_S, _MELS = 160 / 16000, 4
 """Seconds of a mel frame, and mel frames of a latent."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Latents `[1, C, t, h, w]` at a place of a pass's timeline.
-
-    `hold` `[t]` says how firmly each stays what it is: 1 is given, 0 is made (from noise over these latents).
-    `frame` is the first frame shown; a latent shows eight, the first one of a `causal` piece one, each of a
-    `still` one one. `marked` stills get the transformer's mark of keyframes that it makes itself. `scale` are
-    latents of the pass per latent of the piece, where it is smaller than the clip.
-    """
-
-    latents: Tensor
-    hold: Tensor
-    frame: int = 0
-    causal: bool = False
-    still: bool = False
-    marked: bool = False
-    scale: int = 1
-
-    @property
-    def tokens(self) -> int:
-        return self.latents[0, 0].numel()
-
-    @classmethod
-    def clip(cls, latents: Tensor, held: Sequence[tuple[int, Tensor, float]] = ()) -> Piece:
-        """The clip itself; `held` are (first latent, latents, strength) that stand in it."""
-        filled, hold = latents.clone(), torch.zeros(latents.shape[2])
-        for start, given, strength in held:
-            stop = start + given.shape[2]
-            filled[:, :, start:stop] = given.to(latents)
-            hold[start:stop] = strength
-        return cls(filled, hold, causal=True)
-
-    @classmethod
-    def image(cls, latents: Tensor, frame: int, strength: float) -> Piece:
-        """A still `[1, C, 1, h, w]` that the clip has to show at `frame`."""
-        return cls(latents, torch.full((latents.shape[2],), strength), frame, still=True)
 
 
 @dataclass(frozen=True)
@@ -95,9 +58,9 @@ class Tokens:
 
 
 def picture_tokens(pieces: Sequence[Piece], frame_rate: float) -> Tokens:
-    """The pieces one after the other. Lengths are those of `Piece.tokens`."""
+    """The pieces one after the other."""
     known = torch.cat([piece.latents.float().flatten(2).transpose(1, 2) for piece in pieces], dim=1)
-    mask = torch.cat([_for_each_token(1.0 - piece.hold, piece) for piece in pieces])
+    mask = torch.cat([_for_each_token([1.0 - hold for hold in piece.holds], piece) for piece in pieces])
     marks = torch.cat([_for_each_token(_marks(piece), piece) for piece in pieces])
     coords = torch.cat([picture_coords(piece, frame_rate) for piece in pieces], dim=2)
     return Tokens(known, mask[None, :, None], coords, marks[None, :, None])
@@ -113,11 +76,11 @@ def picture_coords(piece: Piece, frame_rate: float) -> Tensor:
     times, rows, columns = piece.latents.shape[2:]
     starts = torch.arange(times, dtype=torch.float32) * TEMPORAL
     ends = starts + TEMPORAL
-    if piece.causal:
+    if piece.frame == 0:
         # The first latent is one frame: everything moves up by seven, and nothing starts below zero.
         starts, ends = ((edge + 1 - TEMPORAL).clamp(min=0) for edge in (starts, ends))
     starts, ends = starts + piece.frame, ends + piece.frame
-    if piece.still:
+    if times == 1:
         ends = starts + 1
     seconds = torch.stack([starts, ends], dim=-1) / frame_rate
     across = [_edges(size) * piece.scale for size in (rows, columns)]
@@ -139,7 +102,7 @@ def sound_coords(latents: int, shift_s: float) -> Tensor:
 
 def latents_of_pieces(tokens: Tensor, pieces: Sequence[Piece]) -> list[Tensor]:
     """`[1, N, C]` -> latents of each piece."""
-    parts = tokens.split([piece.tokens for piece in pieces], dim=1)
+    parts = tokens.split([piece.latents[0, 0].numel() for piece in pieces], dim=1)
     return [
         part.transpose(1, 2).reshape(piece.latents.shape) for part, piece in zip(parts, pieces, strict=True)
     ]
@@ -150,15 +113,27 @@ def latents_of_sound(tokens: Tensor, sound: Sound) -> Tensor:
     return tokens.unflatten(2, (sound.latents.shape[1], -1)).transpose(1, 2)
 
 
-def _for_each_token(values: Tensor, piece: Piece) -> Tensor:
+def with_guides(clip: Tensor, guides: Sequence[Piece]) -> list[Piece]:
+    """The clip, with what starts at frame 0 in it, and all other guides beside it."""
+    filled, holds = clip.clone(), [0.0] * clip.shape[2]
+    for guide in guides:
+        if guide.frame == 0:
+            count = guide.latents.shape[2]
+            filled[:, :, :count] = guide.latents.to(clip)
+            holds[:count] = guide.holds
+    beside = [replace(guide, latents=guide.latents.to(clip)) for guide in guides if guide.frame != 0]
+    return [Piece(filled, hold=tuple(holds)), *beside]
+
+
+def _for_each_token(values: Sequence[float], piece: Piece) -> Tensor:
     """One value a latent -> one a token."""
-    return values.float().repeat_interleave(piece.tokens // piece.latents.shape[2])
+    return torch.tensor(values).repeat_interleave(piece.latents[0, 0, 0].numel())
 
 
-def _marks(piece: Piece) -> Tensor:
+def _marks(piece: Piece) -> list[float]:
     """Which latents are single frames that the transformer makes."""
-    marks = torch.full((piece.latents.shape[2],), float(piece.marked))
-    if piece.causal and piece.frame == 0 and piece.scale == 1:
+    marks = [float(piece.marked)] * piece.latents.shape[2]
+    if piece.frame == 0 and piece.scale == 1:
         marks[0] = 1.0
     return marks
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actors.engines.diffusers.guidance import Guidance, Pass
+from actors.engines.diffusers.guidance import Forward, Guidance, Sides
 from actors.engines.diffusers.ltx_video.attention import AttentionState, log_weights
 from actors.engines.diffusers.ltx_video.tokens import Sequence5D, latents_of, tokens_of
 from actors.engines.diffusers.samplers import Sampler, noise_source
@@ -39,7 +39,7 @@ class Denoiser:
     transformer: Any
     attention: AttentionState
     sequence: Sequence5D
-    text: Mapping[Pass, Text]
+    text: Mapping[Forward, Text]
     guidance: Guidance
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -47,24 +47,24 @@ class Denoiser:
         mask, known = self.sequence.mask, self.sequence.latents
         if mask is not None:
             x = x * mask + known * (1.0 - mask)
-        denoised = self.guidance.guider(partial(self._denoised, x, sigma), x, sigma)
+        denoised = self.guidance(partial(self._denoised, x, sigma), (x,), sigma)[0]
         if mask is not None:
             denoised = denoised * mask + known * (1.0 - mask)
         return denoised
 
-    def _denoised(self, x: Tensor, sigma: Tensor, *passes: Pass) -> list[Tensor]:
-        """The passes in one run of the transformer: a batch fills the device where single clips do not."""
-        return [x - velocity * sigma for velocity in self._velocities(x, sigma, passes).split(1)]
+    def _denoised(self, x: Tensor, sigma: Tensor, *asked: Forward) -> list[Sides]:
+        """The forwards in one run of the transformer: a batch fills the device where single clips do not."""
+        return [(x - velocity * sigma,) for velocity in self._velocities(x, sigma, asked).split(1)]
 
-    def _velocities(self, x: Tensor, sigma: Tensor, passes: Sequence[Pass]) -> Tensor:
-        """`[len(passes), C, T + G, h, w]` float32. A perturbed pass comes alone: it skips blocks."""
-        perturbed = Pass.PERTURBED in passes
-        self.attention.passthrough = self.guidance.skipped_at(sigma) if perturbed else frozenset()
+    def _velocities(self, x: Tensor, sigma: Tensor, asked: Sequence[Forward]) -> Tensor:
+        """`[len(asked), C, T + G, h, w]` float32. A perturbed forward comes alone: it skips blocks."""
+        perturbed = Forward.PERTURBED in asked
+        self.attention.passthrough = self.guidance.at(sigma).blocks if perturbed else frozenset()
         weights = self.sequence.attention
         self.attention.guides = None if weights is None else log_weights(weights)
-        texts = [self.text[Pass.POSITIVE if which is Pass.PERTURBED else which] for which in passes]
+        texts = [self.text[Forward.POSITIVE if which is Forward.PERTURBED else which] for which in asked]
         embeddings, mask = _batched(texts)
-        timesteps, dtype, count = self._timesteps(sigma), self.transformer.dtype, len(passes)
+        timesteps, dtype, count = self._timesteps(sigma), self.transformer.dtype, len(asked)
         tokens = self.transformer(
             hidden_states=tokens_of(x).to(dtype).expand(count, -1, -1),
             encoder_hidden_states=embeddings.to(dtype),

@@ -142,7 +142,7 @@ class Loader:
         checkpoint = self.files.checkpoint
         return checkpoint.is_file() and part in read_weights(checkpoint).config
 
-    def _open_loras(self, transformer: Component) -> list[lora.Lora]:
+    def _open_loras(self, transformer: Component) -> list[lora.OpenLora]:
         shapes = transformer.shapes()
         return [lora.open_lora(path, strength, shapes) for path, strength in self.files.loras]
 

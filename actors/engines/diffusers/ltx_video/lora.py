@@ -29,7 +29,7 @@ Parts = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Lora:
+class OpenLora:
     """A LoRA file that fits its model, and how strongly it counts."""
 
     path: Path
@@ -37,7 +37,7 @@ class Lora:
     patches: tuple[Patch, ...]
 
 
-def open_lora(path: Path, strength: float, model: Mapping[str, Entry]) -> Lora:
+def open_lora(path: Path, strength: float, model: Mapping[str, Entry]) -> OpenLora:
     """A LoRA file, its keys matched with the tensors of `model`. Raises `SpecError` where one fits none."""
     try:
         found = fit(read_weights(path), model)
@@ -47,18 +47,18 @@ def open_lora(path: Path, strength: float, model: Mapping[str, Entry]) -> Lora:
         raise SpecError([_misfit(path, found.fault)])
     if found.for_text:
         log.warning("LoRA %s: %d keys are for a text encoder, and not used", path.name, len(found.for_text))
-    return Lora(path, strength, found.patches)
+    return OpenLora(path, strength, found.patches)
 
 
 def _named(target: str) -> str:
     return next(iter(rename({target: target}, TRANSFORMER_NAMES)))
 
 
-def merge(transformer: Any, loras: Sequence[Lora], named: Callable[[str], str] = _named) -> int:
+def merge(transformer: Any, loras: Sequence[OpenLora], named: Callable[[str], str] = _named) -> int:
     """Change the weights of `transformer`; returns the number of tensors changed. `named` says what the
     module calls a tensor of a file."""
     patches = [(patch, lora) for lora in loras for patch in lora.patches]
-    by_target: dict[str, list[tuple[Patch, Lora]]] = {}
+    by_target: dict[str, list[tuple[Patch, OpenLora]]] = {}
     for patch, lora in patches:
         by_target.setdefault(patch.target, []).append((patch, lora))
     names = {named(target): target for target in by_target}

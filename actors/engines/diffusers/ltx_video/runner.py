@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -12,19 +13,18 @@ from torch import Tensor
 
 from actors.engines.diffusers import feedforward, kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
-from actors.engines.diffusers.guidance import Pass, make_guidance
+from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
-from actors.engines.diffusers.ltx_video.tokens import Guide, build_sequence
+from actors.engines.diffusers.ltx_video.tokens import build_sequence
 from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
 from actors.engines.latents import DecodeSettings
 from actors.engines.schedule import explicit, truncated
-from actors.engines.transfer import DeviceFrames, bring_home, to_device
+from actors.engines.transfer import DeviceFrames, DeviceLatents, bring_home, keep, to_device
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput
-from jobs.frames import LATENT_CHANNELS, SPATIAL, frames_of
-from jobs.tasks.graph import resamples
+from jobs.frames import LATENT_CHANNELS, SPATIAL
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
@@ -32,16 +32,19 @@ if TYPE_CHECKING:
 
     from actors.engines.base import Arriving, FreeLevel
     from actors.engines.diffusers.files import ModelFiles
-    from jobs.planning.params import DecodeParams, GuideUse, SampleParams, Sampling, UpscaleParams
+    from actors.engines.pieces import PassSound, Piece
+    from jobs.planning.params import DecodeParams, PassParams, Sampling, Upsampling
 
 log = logging.getLogger(__name__)
+
+NO_SOUND = "LTX-Video makes no sound; name an LTX-2 checkpoint, or write `mode: mux`"
 
 
 class Runner:
     """Models on one device. Every method runs in inference mode.
 
-    `sample`, `upscale` and `decode` do not wait for the device: on a GPU what they answer with is on its way.
-    They must where a model is brought over piece by piece, or a kernel is still to be chosen.
+    `denoise`, `upsample` and `decode` do not wait for the device: on a GPU what they answer with is on its
+    way. They must where a model is brought over piece by piece, or a kernel is still to be chosen.
     """
 
     needs: ClassVar[dict[Stage, tuple[str, ...]]] = {
@@ -96,31 +99,31 @@ class Runner:
         return from_torch({"latents": self.residents.get("codec").encode(frames)})
 
     @torch.inference_mode()
-    def sample(
-        self, params: SampleParams, conditioning: Payload, guides: Sequence[Payload], tail: Payload | None
-    ) -> Payload | Arriving:
-        clip = torch.zeros(
-            (1, LATENT_CHANNELS, params.span.sampled, params.height // SPATIAL, params.width // SPATIAL),
-            device=self.device,
-        )
-        return self._denoise(params, conditioning, clip, guides, tail)
+    def upsample(self, latents: Payload, how: Upsampling) -> Payload | DeviceLatents:
+        codec: VideoCodec = self.residents.get("codec")
+        start = self._tensor(latents, "latents")
+        return keep(upsample(codec, self.residents.get("upsampler"), start, how.adain))
 
     @torch.inference_mode()
-    def upscale(
-        self,
-        params: UpscaleParams,
-        latents: Payload,
-        conditioning: Payload | None,
-        guides: Sequence[Payload],
-        tail: Payload | None,
+    def denoise(
+        self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
-        codec: VideoCodec = self.residents.get("codec")
-        start = upsample(
-            codec, self.residents.get("upsampler"), self._tensor(latents, "latents"), params.adain
+        if run.audio_mode is not None:
+            raise InvalidInput(NO_SOUND)
+        clip, guides = self._clip(run, pieces[0]), self._here(pieces[1:])
+        model: Denoising = self.residents.get("denoising")
+        sequence = build_sequence(clip, guides, run.frame_rate, model.causal)
+        model.attention.kernel = self._kernel(run.attention_mode, sequence.latents[0, 0].numel())
+        feedforward.set_chunks(model.transformer, run.ffn_chunks)
+        denoiser = Denoiser(
+            transformer=model.transformer,
+            attention=model.attention,
+            sequence=sequence,
+            text=self._text(conditioning),
+            guidance=make_guidance(run.sampling, len(model.transformer.transformer_blocks)),
         )
-        if conditioning is None or not resamples(params.sampling):
-            return bring_home({"latents": start})
-        return self._denoise(params, conditioning, start, guides, tail)
+        sigmas = sigmas_of(run.sampling, clip[0, 0].numel())
+        return bring_home({"latents": run_sampler(sampler_of(run.sampling), denoiser, sigmas, run.seed)})
 
     @torch.inference_mode()
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | DeviceFrames:
@@ -139,52 +142,27 @@ class Runner:
             case "offload":
                 self.residents.stream()
 
-    def _denoise(
-        self,
-        params: SampleParams | UpscaleParams,
-        conditioning: Payload,
-        clip: Tensor,
-        guides: Sequence[Payload],
-        tail: Payload | None,
-    ) -> Payload | Arriving:
-        """Noise `clip`, which may be empty, and sample it under the chain's tail and the guides."""
-        held = self._overlap(tail, params.overlap_strength)
-        held += [
-            self._image(payload, use, clip.shape[2])
-            for payload, use in zip(guides, params.guides, strict=True)
-        ]
-        model: Denoising = self.residents.get("denoising")
-        sequence = build_sequence(clip, held, params.frame_rate, model.causal)
-        model.attention.kernel = self._kernel(params.attention_mode, sequence.latents[0, 0].numel())
-        feedforward.set_chunks(model.transformer, params.ffn_chunks)
-        sampling, layers = params.sampling, len(model.transformer.transformer_blocks)
-        denoiser = Denoiser(
-            transformer=model.transformer,
-            attention=model.attention,
-            sequence=sequence,
-            text=self._text(conditioning),
-            guidance=make_guidance(sampling.guider.name, sampling.cfg, dict(sampling.guider.params), layers),
-        )
-        sigmas = sigmas_of(sampling, clip[0, 0].numel())
-        return bring_home({"latents": run_sampler(sampler_of(sampling), denoiser, sigmas, params.seed)})
+    def _clip(self, run: PassParams, start: Piece) -> Tensor:
+        """What the clip is made over, `[1, C, T, h, w]`; zeros where that is nothing."""
+        if start.latents is not None:
+            return self._latents(start)
+        rows, columns = run.height // SPATIAL, run.width // SPATIAL
+        return torch.zeros((1, LATENT_CHANNELS, run.span.sampled, rows, columns), device=self.device)
 
-    def _overlap(self, tail: Payload | None, strength: float) -> list[Guide]:
-        """The chain's tail as the guide at position 0."""
-        if tail is None:
-            return []
-        return [Guide(self._tensor(tail, "latents"), 0, strength, _mask(strength))]
+    def _here(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces with tensors on the device."""
+        return [replace(piece, latents=self._latents(piece)) for piece in pieces]
 
-    def _image(self, payload: Payload, use: GuideUse, latents: int) -> Guide:
-        frame = use.frame if use.frame >= 0 else frames_of(latents) + use.frame
-        mask = _mask(use.strength * use.image_strength)
-        return Guide(self._tensor(payload, "latents"), frame, use.strength, mask)
+    def _latents(self, piece: Piece) -> Tensor:
+        held = piece.latents
+        return held.tensor if isinstance(held, DeviceLatents) else self._tensor(held, "latents")
 
-    def _text(self, conditioning: Payload) -> dict[Pass, Text]:
+    def _text(self, conditioning: Payload) -> dict[Forward, Text]:
         return {
             which: Text(
                 self._tensor(conditioning, which.value), self._tensor(conditioning, f"{which.value}_mask")
             )
-            for which in (Pass.POSITIVE, Pass.NEGATIVE)
+            for which in (Forward.POSITIVE, Forward.NEGATIVE)
         }
 
     def _tensor(self, payload: Payload, name: str) -> Tensor:
@@ -226,11 +204,6 @@ def sampler_of(sampling: Sampling) -> Sampler:
         known = ", ".join(SAMPLERS)
         raise InvalidInput(f"there is no sampler {sampling.sampler!r} in the diffusers engine; use {known}")
     return SAMPLERS[sampling.sampler]
-
-
-def _mask(hold: float) -> float:
-    """The share of the noise that reaches a guide held this firmly."""
-    return min(1.0, max(0.0, 1.0 - hold))
 
 
 def _be_deterministic() -> None:

@@ -9,29 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from actors.engines.transfer import to_device
 
+if TYPE_CHECKING:
+    from actors.engines.pieces import Piece
+
 TEMPORAL, SPATIAL = 8, 32
 """Pixels per latent along time and along height and width."""
-
-
-@dataclass(frozen=True)
-class Guide:
-    """Latents that the clip must follow.
-
-    `latents` `[1, C, t, h, w]`; `frame` is the first frame they show, already resolved (never negative);
-    `attention` weighs the attention between clip and guide (1 = as trained); `mask` is the part of the noise
-    that reaches the guide, 0 for a guide that is held.
-    """
-
-    latents: Tensor
-    frame: int
-    attention: float
-    mask: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class Sequence5D:
     attention: Tensor | None
 
 
-def build_sequence(clip: Tensor, guides: Sequence[Guide], frame_rate: float, causal: bool) -> Sequence5D:
+def build_sequence(clip: Tensor, guides: Sequence[Piece], frame_rate: float, causal: bool) -> Sequence5D:
     """Append `guides` to `clip` `[1, C, T, h, w]`.
 
     `causal` tells whether the model counts the first latent as one frame (LTX-Video 0.9.5 and later) or as
@@ -90,18 +79,17 @@ def latents_of(tokens: Tensor, shape: Sequence[int]) -> Tensor:
     return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *shape[2:])
 
 
-def _guide_coords(guide: Guide) -> Tensor:
+def _guide_coords(guide: Piece) -> Tensor:
     shape = guide.latents.shape[2:]
     return pixel_coords(shape, guide.frame, causal=guide.frame == 0 or shape[0] == 1)
 
 
-def _mask(clip: int, guides: Sequence[Guide]) -> Tensor:
-    parts = [torch.ones(clip)]
-    parts += [torch.full((guide.latents.shape[2],), guide.mask) for guide in guides]
-    return torch.cat(parts).view(1, 1, -1, 1, 1)
+def _mask(clip: int, guides: Sequence[Piece]) -> Tensor:
+    held = [1.0 - hold for guide in guides for hold in guide.holds]
+    return torch.tensor([1.0] * clip + held).view(1, 1, -1, 1, 1)
 
 
-def _attention(guides: Sequence[Guide], clip: Tensor) -> Tensor | None:
+def _attention(guides: Sequence[Piece], clip: Tensor) -> Tensor | None:
     if all(guide.attention == 1.0 for guide in guides):
         return None
     sizes = [guide.latents[0, 0].numel() for guide in guides]

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from actors.engines.make import make_engine
+from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload
 from jobs.errors import InvalidInput, SpecError
 from jobs.frames import ChunkSpan, DecodeWindow, Span
@@ -22,12 +23,11 @@ from jobs.planning.params import (
     DecodeParams,
     EncodeImage,
     EncodeText,
-    GuideUse,
+    PassParams,
     PlannedGuider,
-    SampleParams,
     Sampling,
     Tiles,
-    UpscaleParams,
+    Upsampling,
 )
 from jobs.spec.engine import EngineConfig, Lora
 from jobs.tasks.task import Stage
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 MakeBench = Callable[..., Any]
 
 SAMPLING = Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95)
-GENERATE = SampleParams("generate", 64, 64, ChunkSpan(0, 3, 3), 25.0, 7, SAMPLING, (), 1.0, "auto", 0)
-EXTEND = replace(GENERATE, kind="extend", span=ChunkSpan(2, 2, 5))
-UPSCALE = UpscaleParams(
-    64, 64, ChunkSpan(0, 3, 3), 25.0, 7, replace(SAMPLING, denoise=0.5), True, 0, 1.0, "auto", 0
+GENERATE = PassParams(64, 64, ChunkSpan(0, 3, 3), 25.0, 7, SAMPLING, (), 1.0, "auto", 0)
+EXTEND = replace(GENERATE, span=ChunkSpan(2, 2, 5))
+UPSCALE = replace(
+    GENERATE, width=128, height=128, sampling=replace(SAMPLING, denoise=0.5), upsampling=Upsampling()
 )
 DECODE = DecodeParams(64, 64, (Span(0, 3),), DecodeWindow(Span(0, 3), Span(0, 3), Span(0, 17)), 1, 25.0)
 
@@ -68,8 +68,13 @@ def still(engine: Engine) -> Payload:
     return engine.encode_image(EncodeImage("still.png", 64, 64, 0), pixels)
 
 
-def _sampled(engine: Engine, params: SampleParams, conditioning: Payload, *guides: Payload) -> np.ndarray:
-    return engine.sample(params, conditioning, list(guides), None, None)["latents"]
+def _sampled(engine: Engine, run: PassParams, conditioning: Payload, *pieces: Piece) -> np.ndarray:
+    return engine.denoise(run, [Piece(None), *pieces], PassSound(), conditioning)["latents"]
+
+
+def _second(engine: Engine, latents: Payload, conditioning: Payload, *pieces: Piece) -> np.ndarray:
+    start = Piece(engine.upsample(latents, Upsampling()), hold=0.0)
+    return engine.denoise(UPSCALE, [start, *pieces], PassSound(), conditioning)["latents"]
 
 
 def test_the_same_seed_gives_the_same_bits(engine: Engine, conditioning: Payload) -> None:
@@ -104,8 +109,8 @@ def test_switches_leave_no_trace_on_the_next_chunk(
 ) -> None:
     plain = _sampled(engine, GENERATE, conditioning)
     stg = replace(SAMPLING, guider=PlannedGuider("stg", ()))
-    weak = (GuideUse(0, 0.5, 0.9),)
-    _sampled(engine, replace(GENERATE, sampling=stg, guides=weak, ffn_chunks=4), conditioning, still)
+    weak = Piece(still, 0, 0.45, 0.5)
+    _sampled(engine, replace(GENERATE, sampling=stg, ffn_chunks=4), conditioning, weak)
     np.testing.assert_array_equal(_sampled(engine, GENERATE, conditioning), plain)
 
 
@@ -117,54 +122,41 @@ def test_ffn_chunks_change_nothing_but_rounding(engine: Engine, conditioning: Pa
 
 def test_guides_pull(engine: Engine, conditioning: Payload, still: Payload) -> None:
     plain = _sampled(engine, GENERATE, conditioning)
-    guided = _sampled(engine, replace(GENERATE, guides=(GuideUse(0, 1.0, 0.95),)), conditioning, still)
+    guided = _sampled(engine, GENERATE, conditioning, Piece(still, 0, 0.95))
     assert guided.shape == plain.shape
-    weak = _sampled(engine, replace(GENERATE, guides=(GuideUse(0, 0.5, 0.95),)), conditioning, still)
-    last = _sampled(engine, replace(GENERATE, guides=(GuideUse(-1, 1.0, 0.95),)), conditioning, still)
+    weak = _sampled(engine, GENERATE, conditioning, Piece(still, 0, 0.475, 0.5))
+    last = _sampled(engine, GENERATE, conditioning, Piece(still, 16, 0.95))
     assert not np.array_equal(guided, weak)
     assert not np.array_equal(guided, last)
-
-
-def test_a_negative_frame_counts_from_the_end(engine: Engine, conditioning: Payload, still: Payload) -> None:
-    named = _sampled(engine, replace(GENERATE, guides=(GuideUse(16, 1.0, 1.0),)), conditioning, still)
-    counted = _sampled(engine, replace(GENERATE, guides=(GuideUse(-1, 1.0, 1.0),)), conditioning, still)
-    np.testing.assert_array_equal(named, counted)
 
 
 def test_an_extend_depends_on_its_tail(engine: Engine, conditioning: Payload) -> None:
     chain = _sampled(engine, GENERATE, conditioning)
     tails = [Payload({"latents": np.ascontiguousarray(chain[:, :, start : start + 2])}) for start in (0, 1)]
-    clips = [engine.sample(EXTEND, conditioning, [], tail, None)["latents"] for tail in tails]
+    clips = [_sampled(engine, EXTEND, conditioning, Piece(tail)) for tail in tails]
     assert clips[0].shape[2] == 4
     assert not np.array_equal(clips[0], clips[1])
 
 
-def test_upscale_doubles(engine: Engine, conditioning: Payload) -> None:
+def test_a_second_pass_doubles(engine: Engine, conditioning: Payload) -> None:
     latents = Payload({"latents": _sampled(engine, GENERATE, conditioning)})
-    double = engine.upscale(UPSCALE, latents, conditioning, [], None)["latents"]
+    double = _second(engine, latents, conditioning)
     assert double.shape == (1, 128, 3, 4, 4)
-    plain = engine.upscale(UPSCALE, latents, None, [], None)["latents"]
-    assert not np.array_equal(double, plain)
+    assert not np.array_equal(double, engine.upsample(latents, Upsampling())["latents"])
     tail = Payload({"latents": np.ascontiguousarray(double[:, :, -2:-1])})
-    extend = replace(UPSCALE, span=ChunkSpan(2, 1, 4), trusted=1)
-    assert not np.array_equal(engine.upscale(extend, latents, conditioning, [], tail)["latents"], double)
+    assert not np.array_equal(_second(engine, latents, conditioning, Piece(tail)), double)
 
 
 def test_a_second_pass_has_the_images(engine: Engine, conditioning: Payload) -> None:
-    """At its own size: what holds an image comes nearer to it than what does not."""
+    """At its own size."""
     latents = Payload({"latents": _sampled(engine, GENERATE, conditioning)})
     pixels = np.random.default_rng(1).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     image = engine.encode_image(EncodeImage("still.png", 128, 128, 0), pixels)
-    made = {
-        strength: engine.upscale(
-            replace(UPSCALE, guides=(GuideUse(0, strength, 1.0),)), latents, conditioning, [image], None
-        )["latents"]
-        for strength in (0.5, 1.0)
-    }
-    free = engine.upscale(UPSCALE, latents, conditioning, [], None)["latents"]
-    assert made[1.0].shape == free.shape == (1, 128, 3, 4, 4)
-    assert not np.array_equal(made[1.0], free)
-    assert not np.array_equal(made[1.0], made[0.5])
+    firm, weak = (_second(engine, latents, conditioning, Piece(image, 0, hold)) for hold in (1.0, 0.5))
+    free = _second(engine, latents, conditioning)
+    assert firm.shape == free.shape == (1, 128, 3, 4, 4)
+    assert not np.array_equal(firm, free)
+    assert not np.array_equal(firm, weak)
 
 
 def test_decode_is_uint8_and_tiles(engine: Engine, conditioning: Payload) -> None:

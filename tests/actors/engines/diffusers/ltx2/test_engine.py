@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from actors.engines.base import AUDIO, Engine
 from actors.engines.make import make_engine
+from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload
-from actors.steps.sample import join
+from actors.steps.passes import join
 from jobs.errors import InvalidInput
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import (
@@ -18,11 +20,10 @@ from jobs.planning.params import (
     EncodeAudio,
     EncodeImage,
     EncodeText,
-    GuideUse,
+    PassParams,
     PlannedGuider,
-    SampleParams,
     Sampling,
-    UpscaleParams,
+    Upsampling,
 )
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
@@ -32,20 +33,34 @@ if TYPE_CHECKING:
 
 SIGMAS = (1.0, 0.725, 0.421875, 0.0)
 SAMPLING = Sampling(3, 1.0, "euler", SIGMAS, PlannedGuider(), 2.05, 0.95)
-GENERATE = SampleParams(
-    "generate", 64, 64, ChunkSpan(0, 3, 3), 24.0, 7, SAMPLING, (), 1.0, "auto", 0, "generate"
-)
-EXTEND = replace(GENERATE, kind="extend", span=ChunkSpan(2, 2, 5))
+GENERATE = PassParams(64, 64, ChunkSpan(0, 3, 3), 24.0, 7, SAMPLING, (), 1.0, "auto", 0, "generate")
+EXTEND = replace(GENERATE, span=ChunkSpan(2, 2, 5))
 SECOND = replace(SAMPLING, sigmas=(0.725, 0.421875, 0.0))
-UPSCALE = UpscaleParams(64, 64, ChunkSpan(0, 3, 3), 24.0, 7, SECOND, True, 0, 1.0, "auto", 0)
+UPSCALE = replace(GENERATE, width=128, height=128, sampling=SECOND, upsampling=Upsampling())
 DECODE = DecodeParams(
     64, 64, (Span(0, 3),), DecodeWindow(Span(0, 3), Span(0, 3), Span(0, 17)), 1, 24.0, audio=True
 )
 
 
+SILENT = PassSound()
+
+
+def denoised(
+    engine: Engine, run: PassParams, words: Payload, *pieces: Piece, sound: PassSound = SILENT
+) -> Any:
+    return engine.denoise(run, [Piece(None), *pieces], sound, words)
+
+
+def second(engine: Engine, words: Payload, first: Payload, *pieces: Piece, held: bool = False) -> Any:
+    """A second pass over what the first made."""
+    start = engine.upsample(first, Upsampling())
+    sound = PassSound(first[AUDIO], held)
+    return engine.denoise(UPSCALE, [Piece(start, hold=0.0), *pieces], sound, words)
+
+
 @pytest.fixture(scope="module")
 def first(engine: Engine, conditioning: Payload) -> Any:
-    return engine.sample(GENERATE, conditioning, [], None, None)
+    return denoised(engine, GENERATE, conditioning)
 
 
 def test_a_clip_comes_with_its_sound(first: Any) -> None:
@@ -56,14 +71,14 @@ def test_a_clip_comes_with_its_sound(first: Any) -> None:
 
 
 def test_the_same_seed_makes_the_same_bytes(engine: Engine, conditioning: Payload, first: Any) -> None:
-    again = engine.sample(GENERATE, conditioning, [], None, None)
+    again = denoised(engine, GENERATE, conditioning)
     for name in ("latents", "audio_latents"):
         assert np.array_equal(again[name], first[name])
 
 
 def test_the_prompt_is_read(engine: Engine, first: Any) -> None:
     other = engine.encode_text(EncodeText("a blue cube", ""))
-    changed = engine.sample(GENERATE, other, [], None, None)
+    changed = denoised(engine, GENERATE, other)
     for name in ("latents", "audio_latents"):
         assert not np.array_equal(changed[name], first[name])
 
@@ -74,7 +89,7 @@ def test_an_extend_holds_picture_and_sound_of_the_chain(
     """The clip starts at frame 8, a third of a second: 8.33 latents of sound, so at the eighth; the chain has
     18, of which ten are held, and 33 frames have 34."""
     tail = Payload({**first.arrays, "latents": np.ascontiguousarray(first["latents"][:, :, 1:])}, first.meta)
-    raw = engine.sample(EXTEND, conditioning, [], tail, None)
+    raw = denoised(engine, EXTEND, conditioning, Piece(tail), sound=PassSound(before=first[AUDIO]))
     assert raw["latents"].shape[2] == 4
     assert raw["audio_latents"].shape[2] == 34 - 8
     assert np.array_equal(raw["latents"][:, :, :2], tail["latents"])
@@ -86,11 +101,9 @@ def test_an_extend_holds_picture_and_sound_of_the_chain(
 def test_images_hold_at_the_start_and_elsewhere(engine: Engine, conditioning: Payload) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     image = engine.encode_image(EncodeImage("x.png", 64, 64, 0), pixels)
-    still = replace(GENERATE, guides=(GuideUse(0, 1.0, 1.0),))
-    made = engine.sample(still, conditioning, [image], None, None)
+    made = denoised(engine, GENERATE, conditioning, Piece(image))
     assert np.array_equal(made["latents"][:, :, :1], image["latents"])
-    later = replace(GENERATE, guides=(GuideUse(8, 1.0, 1.0),))
-    guided = engine.sample(later, conditioning, [image], None, None)
+    guided = denoised(engine, GENERATE, conditioning, Piece(image, 8))
     assert guided["latents"].shape == made["latents"].shape
     assert not np.array_equal(guided["latents"], made["latents"])
 
@@ -102,18 +115,18 @@ def test_given_sound_comes_back_and_is_heard(engine: Engine, conditioning: Paylo
         sound = engine.encode_audio(EncodeAudio("a.wav", 0, 34000, 48000, 24.0, 17), samples)
         assert sound["audio_latents"].shape == (1, 8, 18, 16)
         params = replace(GENERATE, audio_mode="condition")
-        made.append(engine.sample(params, conditioning, [], None, sound))
+        heard = PassSound(sound[AUDIO], held=True)
+        made.append(denoised(engine, params, conditioning, sound=heard))
         assert np.array_equal(made[-1]["audio_latents"], sound["audio_latents"])
     assert not np.array_equal(made[0]["latents"], made[1]["latents"])
 
 
 def test_a_second_pass_hears_the_sound(engine: Engine, conditioning: Payload, first: Any) -> None:
-    upscaled = engine.upscale(UPSCALE, first, conditioning, [], None)
+    upscaled = second(engine, conditioning, first)
     assert upscaled["latents"].shape == (1, 128, 3, 4, 4)
-    assert upscaled["audio_latents"].shape == first["audio_latents"].shape
-    other = Payload({**first.arrays, "audio_latents": -first["audio_latents"]}, first.meta)
-    changed = engine.upscale(UPSCALE, other, conditioning, [], None)
-    assert not np.array_equal(changed["latents"], upscaled["latents"])
+    assert upscaled[AUDIO].shape == first[AUDIO].shape
+    other = Payload({**first.arrays, AUDIO: -first[AUDIO]}, first.meta)
+    assert not np.array_equal(second(engine, conditioning, other)["latents"], upscaled["latents"])
 
 
 @pytest.mark.parametrize("frame", [0, 8, 16])
@@ -121,22 +134,16 @@ def test_a_second_pass_has_the_images(engine: Engine, conditioning: Payload, fir
     """At its own size and at their places; one at frame 0 is what the clip starts with."""
     pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     image = engine.encode_image(EncodeImage("x.png", 128, 128, 0), pixels)
-    params = replace(UPSCALE, guides=(GuideUse(frame, 1.0, 1.0),))
-    held = engine.upscale(params, first, conditioning, [image], None)
-    free = engine.upscale(UPSCALE, first, conditioning, [], None)
+    held = second(engine, conditioning, first, Piece(image, frame))
+    free = second(engine, conditioning, first)
     assert held["latents"].shape == free["latents"].shape
     assert not np.array_equal(held["latents"], free["latents"])
     assert np.array_equal(held["latents"][:, :, :1], image["latents"]) == (frame == 0)
 
 
-def test_a_second_pass_leaves_sound_alone_that_was_given_or_has_no_chain(
-    engine: Engine, conditioning: Payload, first: Any
-) -> None:
-    given = Payload(dict(first.arrays), {**first.meta, "given_sound": "yes"})
-    alone = replace(UPSCALE, guided=False)
-    for params, latents in ((UPSCALE, given), (alone, first)):
-        upscaled = engine.upscale(params, latents, conditioning, [], None)
-        assert np.array_equal(upscaled["audio_latents"], first["audio_latents"])
+def test_a_second_pass_leaves_held_sound_alone(engine: Engine, conditioning: Payload, first: Any) -> None:
+    upscaled = second(engine, conditioning, first, held=True)
+    assert np.array_equal(upscaled[AUDIO], first[AUDIO])
 
 
 def test_guidance_runs_up_to_four_forwards(engine: Engine, conditioning: Payload, first: Any) -> None:
@@ -146,7 +153,7 @@ def test_guidance_runs_up_to_four_forwards(engine: Engine, conditioning: Payload
     handle = module.register_forward_hook(lambda *_: calls.append(1))
     try:
         guided = replace(GENERATE, sampling=replace(SAMPLING, cfg=3.0, guider=PlannedGuider("stg", params)))
-        made = engine.sample(guided, conditioning, [], None, None)
+        made = denoised(engine, guided, conditioning)
     finally:
         handle.remove()
     assert len(calls) == 4 * 3
@@ -160,13 +167,13 @@ def test_a_guider_that_the_model_does_not_have(
     guider = PlannedGuider("stg", ((key, value),))
     params = replace(GENERATE, sampling=replace(SAMPLING, guider=guider))
     with pytest.raises(InvalidInput, match=key):
-        engine.sample(params, conditioning, [], None, None)
+        denoised(engine, params, conditioning)
 
 
 def test_frames_and_sound_are_decoded(engine: Engine, first: Any) -> None:
     frames = engine.decode(DECODE, first)
     assert np.asarray(frames).shape == (17, 64, 64, 3)
-    samples, rate = engine.decode_audio(DECODE, first)
+    samples, rate = engine.decode_sound(DECODE, first)
     assert rate == 48000
     assert samples.shape == (2, 480 * (4 * 18 - 3))
     assert samples.dtype == np.float32
@@ -175,8 +182,8 @@ def test_frames_and_sound_are_decoded(engine: Engine, first: Any) -> None:
 def test_the_sound_of_an_extend_starts_with_its_frames(engine: Engine, first: Any) -> None:
     """Frame 8 is shown at 333.3 ms, the eighth latent starts at 320: 13.3 ms are left out."""
     params = replace(DECODE, spans=(Span(1, 4),))
-    samples, rate = engine.decode_audio(params, first)
-    whole, _ = engine.decode_audio(DECODE, first)
+    samples, rate = engine.decode_sound(params, first)
+    whole, _ = engine.decode_sound(DECODE, first)
     assert np.array_equal(samples, whole[:, round(rate / 75) :])
 
 
@@ -184,7 +191,7 @@ def test_an_ltx_video_model_makes_no_sound(conditioning: Payload) -> None:
     engine = make_engine(EngineConfig(), "cpu", 1)
     engine.setup(frozenset({Stage.SAMPLE}))
     with pytest.raises(InvalidInput, match="LTX-Video makes no sound"):
-        engine.sample(GENERATE, conditioning, [], None, None)
+        denoised(engine, GENERATE, conditioning)
     engine.close()
 
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from actors.engines.diffusers.ltx_video.tokens import (
-    Guide,
     build_sequence,
     latents_of,
     pixel_coords,
     tokens_of,
 )
+from actors.engines.pieces import Piece
 
 
-def _guide(latents: int, frame: int, attention: float = 1.0, mask: float = 0.0) -> Guide:
-    return Guide(torch.randn(1, 4, latents, 2, 3), frame, attention, mask)
+def _guide(latents: int, frame: int, attention: float = 1.0, hold: float = 1.0) -> Piece:
+    return Piece(torch.randn(1, 4, latents, 2, 3), frame, hold, attention)
 
 
 def test_the_first_latent_is_one_frame_for_causal_models_only() -> None:
@@ -38,7 +38,7 @@ def test_tokens_and_latents_are_inverse() -> None:
 
 def test_guides_are_appended_with_their_own_time() -> None:
     clip = torch.zeros(1, 4, 3, 2, 3)
-    overlap, still = _guide(2, 0), _guide(1, 16, mask=0.25)
+    overlap, still = _guide(2, 0), _guide(1, 16, hold=0.75)
     sequence = build_sequence(clip, [overlap, still], frame_rate=8.0, causal=True)
     assert sequence.clip == 3
     assert torch.equal(sequence.latents[:, :, 3:5], overlap.latents)

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from actors.engines.comfyui.sampling.denoise import Recipe
+from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.attention import AttentionMode
+from actors.engines.comfyui.sampling.denoise import Settings
 from actors.engines.comfyui.sampling.patches import Efficiency
 from jobs.errors import InvalidInput
-from jobs.planning.params import LTX_VIDEO_PARAMS, PlannedGuider, SampleParams, UpscaleParams
+from jobs.planning.params import LTX_VIDEO_PARAMS, PassParams, PlannedGuider
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
     from actors.engines.comfyui.sampling.attention import AttentionMode
 
 
-def recipe_of(core: Core, params: SampleParams | UpscaleParams) -> Recipe:
+def settings_of(core: Core, params: PassParams) -> Settings:
     """How the task's clip is denoised. Raises InvalidInput for a sampler this core does not have."""
     sampling = params.sampling
-    return Recipe(
+    return Settings(
         seed=params.seed,
         frame_rate=params.frame_rate,
         steps=sampling.steps,
