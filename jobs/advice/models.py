@@ -50,7 +50,8 @@ def distilled_advice(plan: Plan) -> Iterator[str]:
 def _levels(path: Path) -> tuple[float, ...]:
     """The noise levels that the file lists, falling; empty where it lists none."""
     listed = read_weights(path).config.get("allowed_inference_steps") if path.is_file() else None
-    return tuple(sorted((float(level) for level in listed or ()), reverse=True))
+    numbers = listed if isinstance(listed, list) else []
+    return tuple(sorted((float(level) for level in numbers if isinstance(level, int | float)), reverse=True))
 
 
 def _passes(plan: Plan) -> Iterator[tuple[str, Sampling]]:

@@ -150,7 +150,7 @@ def _first_version(family: Family, transformer: Mapping[str, Tensor], vae: Mappi
 def _size(family: Family, transformer: Mapping[str, Tensor]) -> Literal["2b", "13b", ""]:
     if family != "ltx-video" or not transformer:
         return ""
-    return "13b" if transformer[BLOCK_KEY].shape[0] >= LARGE_WIDTH else "2b"
+    return "13b" if transformer[BLOCK_KEY].shape[:1] >= (LARGE_WIDTH,) else "2b"
 
 
 def _variant(weights: Weights, name: str, transformer: bool) -> Variant:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -70,7 +70,7 @@ def read_gguf(path: Path) -> tuple[dict[str, Info], dict[str, str]]:
             raise ValueError("is no whole GGUF file")
         metadata = dict(_field(reader) for _ in range(fields))
         infos = list(_infos(reader, tensors))
-        _check_size(infos, file.tell(), int(metadata.get("general.alignment", DEFAULT_ALIGNMENT)), size)
+        _check_size(infos, file.tell(), _alignment(metadata), size)
     texts = {name: value for name, value in metadata.items() if isinstance(value, str)}
     return {name: info for name, info, *_ in infos}, texts
 
@@ -100,6 +100,13 @@ class _Reader:
         if self.file.tell() + count > self.size:
             raise ValueError("is no whole GGUF file")
         self.file.seek(count, 1)
+
+
+def _alignment(metadata: Mapping[str, Any]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    if type(alignment) is not int:
+        raise ValueError("is no whole GGUF file")
+    return max(1, alignment)
 
 
 def _field(reader: _Reader) -> tuple[str, Any]:
@@ -142,7 +149,7 @@ def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int, int]]:
 
 
 def _check_size(infos: list[tuple[str, Info, int, int]], header: int, alignment: int, size: int) -> None:
-    start = -(-header // max(1, alignment)) * alignment
+    start = -(-header // alignment) * alignment
     wanted = start + max((offset + length for _, _, offset, length in infos), default=0)
     if infos and size < wanted:
         raise ValueError(f"has {size} bytes where its header says {wanted}: it was not copied whole")

@@ -68,7 +68,10 @@ def shards(folder: Path) -> list[Path]:
     index = next(iter(sorted(folder.glob(INDEX))), None)
     if index is None:
         return sorted(path for suffix in SAFE for path in folder.glob(f"*{suffix}"))
-    listed = sorted(set(map(str, _json(index.read_text(encoding="utf-8")).get("weight_map", {}).values())))
+    places = _json(index.read_text(encoding="utf-8")).get("weight_map", {})
+    if not isinstance(places, dict):
+        raise WeightsFault(f"{folder.name}: {index.name} lists no files")
+    listed = sorted(set(map(str, places.values())))
     missing = [name for name in listed if not (folder / name).is_file()]
     if missing:
         raise WeightsFault(f"{folder.name}: {index.name} lists {missing[0]}, which is not there")

@@ -235,10 +235,11 @@ def _declared_scale(lora: Weights, base: str, keys: Mapping[str, str]) -> float:
     if "alpha" in keys or "down" not in keys:
         return 1.0
     config = _adapter_config(lora)
-    rank = lora.tensors[keys["down"]].shape[0]
-    patterns = config.get("alpha_pattern") or {}
-    alpha = next((a for end, a in patterns.items() if base.endswith(end)), config.get("lora_alpha"))
-    if not isinstance(alpha, int | float):
+    rank = next(iter(lora.tensors[keys["down"]].shape), 0)
+    patterns = config.get("alpha_pattern")
+    by_layer = patterns.items() if isinstance(patterns, dict) else ()
+    alpha = next((a for end, a in by_layer if base.endswith(end)), config.get("lora_alpha"))
+    if not isinstance(alpha, int | float) or not rank:
         return 1.0
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)
 
@@ -249,7 +250,8 @@ def _adapter_config(lora: Weights) -> dict[str, Any]:
         config = json.loads(lora.metadata.get(ADAPTER_METADATA, "{}"))
     except (ValueError, RecursionError):
         return {}
-    return {name.removeprefix("transformer."): value for name, value in config.items()}
+    found = config.items() if isinstance(config, dict) else ()
+    return {name.removeprefix("transformer."): value for name, value in found}
 
 
 def _misshapen(patch: Patch, lora: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> str:
@@ -292,4 +294,4 @@ def _shape_of(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...] | None:
 def _product(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape of a matrix product; trailing ones are those of a convolution of one value."""
     a, b = (shape[:2] if all(n == 1 for n in shape[2:]) else shape for shape in (left, right))
-    return (a[0], b[1]) if len(a) == len(b) == 2 and a[1] == b[0] else None
+    return (a[0], b[1]) if len(a) == len(b) == 2 and a[1] == b[0] > 0 else None

@@ -20,7 +20,7 @@ def counts_causally(transformer: Path, vae: Path) -> bool | None:
     it. Raises OSError, or WeightsFault for a damaged file.
     """
     config = read_weights(transformer).config.get("transformer")
-    if config is not None:
+    if isinstance(config, dict):
         return bool(config.get("causal_temporal_positioning", False))
     found = describe(transformer)
     if found.family == "ltx-2" or found.size == "13b":
@@ -35,6 +35,6 @@ def _vae_version(path: Path) -> str:
         config = component_config(path)
         if config.get("_class_name") != VAE_CLASS:
             return ""
-        return CAUSAL_SINCE if CAUSAL_BLOCK in config.get("down_block_types", ()) else "0.9.0"
+        return CAUSAL_SINCE if CAUSAL_BLOCK in str(config.get("down_block_types")) else "0.9.0"
     weights = read_weights(path)
     return vae_version(weights.below(vae_prefix(weights) or ""))

@@ -11,6 +11,8 @@ from typing import Any
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 8 << 20
 """Those of published models have about one."""
+MOST_DIMENSIONS, LARGEST_COUNT = 16, (1 << 63) - 1
+"""Products of more, or of larger ones, would take longer to multiply than to read."""
 BITS = re.compile(r"\d+")
 """The first number in a number type's name is its width: `F32`, `BF16`, `F8_E4M3`, `F4`; `BOOL` has none."""
 LFS_POINTER = b"version https://git-lfs"
@@ -60,9 +62,14 @@ def _parsed(raw: bytes) -> dict[str, Any]:
         header = json.loads(raw)
     except (ValueError, RecursionError):
         raise ValueError("is no safetensors file") from None
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or not _is_metadata(header.get("__metadata__", {})):
         raise ValueError("is no safetensors file")
     return header
+
+
+def _is_metadata(value: Any) -> bool:
+    """Texts by name."""
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def _check_layout(header: dict[str, Any], before: int, size: int) -> None:
@@ -84,12 +91,14 @@ def _check_layout(header: dict[str, Any], before: int, size: int) -> None:
 def _extent(name: str, entry: dict[str, Any]) -> tuple[int, int, int, str]:
     """Start, stop and length in bytes of one tensor."""
     start, stop = map(_count, entry["data_offsets"])
-    width = BITS.search(entry["dtype"])
-    bits = math.prod(map(_count, entry["shape"])) * (int(width.group()) if width else 8)
+    width, shape = BITS.search(entry["dtype"]), entry["shape"]
+    if len(shape) > MOST_DIMENSIONS:
+        raise ValueError
+    bits = math.prod(map(_count, shape)) * (int(width.group()) if width else 8)
     return start, stop, -(-bits // 8), name
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
         raise ValueError
     return value

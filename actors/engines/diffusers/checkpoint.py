@@ -7,6 +7,7 @@ the file with its shape, and nothing else is there but what is known to be harml
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ class Checkpoint:
         yield from read_tensors(self.path, names, dtype)
 
 
+@contextmanager
+def reading_config(path: Path, what: str) -> Iterator[None]:
+    """Turns what values of other types in a config raise, here and in diffusers, into
+    `UnsupportedCheckpoint`."""
+    try:
+        yield
+    except UnsupportedCheckpoint:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        told = f"{path.name}: the config of its {what} cannot be read ({error})"
+        raise UnsupportedCheckpoint(told) from error
+
+
 @dataclass(frozen=True)
 class Component:
     """One model: how it is built, and what its tensors are called in the file."""
@@ -78,7 +92,7 @@ class Component:
         Drawing fresh weights for a model of 13 billion parameters in float32, only to replace them, takes
         minutes and 50 GiB.
         """
-        with torch.device("meta"):
+        with torch.device("meta"), reading_config(self.checkpoint.path, self.what):
             module = self.build()
         fault = self._misfit({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()})
         if fault:
@@ -110,6 +124,12 @@ class Component:
             if stored != shape:
                 return f"{self.stored[name]} is {list(stored)}, and {list(shape)} in this {self.what}"
         return ""
+
+
+def open_component(path: Path, what: str, make: Callable[[Checkpoint], Component]) -> Component:
+    """The component that `make` finds in a file. Raises `UnsupportedCheckpoint`."""
+    with reading_config(path, what):
+        return make(Checkpoint.open(path))
 
 
 def _listed(names: list[str]) -> str:

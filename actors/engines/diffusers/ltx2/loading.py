@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_component
 from actors.engines.diffusers.codec import VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
@@ -127,7 +127,7 @@ class Ltx2Loader:
         return [lora.open_lora(path, strength, model) for path, strength in self.files.loras]
 
     def _component(self, what: str, path: Path, make: Make) -> Component:
-        return self._supported(what, lambda: make(Checkpoint.open(path)))
+        return self._supported(what, lambda: open_component(path, what, make))
 
     def _loaded(self, what: str, component: Component, dtype: torch.dtype) -> Any:
         return self._supported(what, lambda: component.load(dtype))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from actors.engines.diffusers import feedforward
-from actors.engines.diffusers.checkpoint import Checkpoint, Component
+from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_component
 from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
@@ -136,7 +136,7 @@ class Loader:
         wrong = misuse(path, FIELD_OF[what], "diffusers")
         if wrong is not None:
             raise SpecError([Problem(place, path.name, wrong.rule, wrong.remedy)])
-        return _supported(place, lambda: make(Checkpoint.open(path)))
+        return _supported(place, lambda: open_component(path, what, make))
 
     def _carries(self, part: str) -> bool:
         checkpoint = self.files.checkpoint

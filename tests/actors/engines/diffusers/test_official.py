@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint, Component
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
+from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.ltx_video.checkpoint import (
     transformer_component,
     upsampler_component,
     vae_component,
 )
+from actors.engines.diffusers.ltx_video.loading import Loader
 from tests.official.files import (
     LAYOUTS,
     RELEASES,
+    config_of,
     single_file,
     upsampler_shapes,
     write_release,
@@ -79,3 +85,22 @@ def test_a_file_that_does_not_fit_says_where(
     component = transformer_component(Checkpoint.open(write_sparse(tmp_path / "m.safetensors", entries)))
     with pytest.raises(UnsupportedCheckpoint, match=said):
         component.empty()
+
+
+@pytest.mark.parametrize(
+    ("what", "config"),
+    [
+        ("transformer", 3),
+        ("transformer", {"num_layers": "x"}),
+        ("vae", {"decoder_blocks": 5}),
+    ],
+)
+def test_a_config_of_other_types_is_said_at_its_place(what: str, config: Any, tmp_path: Path) -> None:
+    release = RELEASES["ltx-video-2b-v0.9.5.safetensors"]
+    configs = json.loads(config_of(release)["config"])
+    configs[what] = {**configs[what], **config} if isinstance(config, dict) else config
+    entries = single_file(release)
+    path = write_sparse(tmp_path / "m.safetensors", entries, {"config": json.dumps(configs)})
+    (problem,) = Loader(ModelFiles(path, None, None, None, ()), torch.float32).misfits()
+    assert problem.place == "engine.checkpoint"
+    assert f"the config of its {what} cannot be read" in problem.rule
