@@ -28,6 +28,16 @@ def render_command(job: str, spec_name: str, runs_url: str, spec: str = "SPEC") 
     return _with_runs(f"farm render {shlex.quote(spec)}{own}", runs_url)
 
 
+def get_command(recipe: str) -> str:
+    """What fetches the files of a recipe, into the folder that docs/models.md has."""
+    return f"farm models get {recipe} --to models"
+
+
+def init_command(checkpoint: str) -> str:
+    """What writes a spec with the recipe of a model's file."""
+    return f"farm init new.yaml --checkpoint {shlex.quote(checkpoint)}"
+
+
 def _with_runs(command: str, runs_url: str) -> str:
     usual = runs_url == DEFAULT_RUNS and RUNS_VARIABLE not in os.environ
     return command if usual else f"{command} --runs {shlex.quote(runs_url)}"

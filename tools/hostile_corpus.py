@@ -1,4 +1,5 @@
-"""Inputs that farm check has to answer soon and in little memory: texts, and places that are no files."""
+"""Inputs that farm check has to answer soon and in little memory: texts, places that are no files, and files
+that a spec names."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import gzip
 import json
 import os
 import socket
+import struct
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -207,14 +210,70 @@ PLACES: Mapping[str, Callable[[Path], None]] = {
 }
 
 
+HEADER = (8 << 20) - 100
+"""Just below what the header of a model file may have."""
+
+
+def header(text: str) -> bytes:
+    """A safetensors file of one byte of data."""
+    return struct.pack("<Q", len(text)) + text.encode() + b"x"
+
+
+def shaped(shape: str) -> bytes:
+    return header('{"a":{"dtype":"U8","shape":[' + shape + '],"data_offsets":[0,1]}}')
+
+
+def tensors(count: int) -> bytes:
+    each = '"#":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+    return header("{" + many(each, count) + '"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}')
+
+
+def palette(side: int) -> bytes:
+    """A square PNG of a transparent palette: a few kilobytes, and four bytes a pixel in memory."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(side + 1)) for _ in range(side)) + packer.flush()
+    size = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 3, 0, 0, 0))
+    colors = chunk(b"PLTE", bytes(768)) + chunk(b"tRNS", bytes(256))
+    return b"\x89PNG\r\n\x1a\n" + size + colors + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+NAMED: Mapping[str, Callable[[], bytes]] = {
+    "a model header of 8 MB of lists.safetensors": lambda: header(repeated("[],", HEADER, '{"a":[', "[]]}")),
+    "a model of 130,000 tensors.safetensors": lambda: tensors(130_000),
+    "a shape of 1,900 numbers of 4,200 digits.safetensors": lambda: shaped(",".join(["9" * 4200] * 1900)),
+    "a shape of 4,000,000 numbers.safetensors": lambda: shaped("1," * 4_000_000 + "1"),
+    "a picture of 36 million pixels.png": lambda: palette(5990),
+}
+"""Files that a spec names, by name."""
+
+
+def naming(path: Path) -> str:
+    """A spec that names the file."""
+    if path.suffix == ".png":
+        chunk = {"generate": {**GENERATE["generate"], "first_image": str(path)}}
+        return spec(videos=[{"name": "a", "chunks": [chunk]}])
+    return spec(engine={"name": "comfyui", "checkpoint": str(path)})
+
+
 def corpus() -> list[str]:
     """Every name."""
-    return [*TEXTS, *PLACES]
+    return [*TEXTS, *PLACES, *NAMED]
 
 
 def write(name: str, folder: Path) -> Path:
     """Makes one input."""
     path = folder / name
+    if name in NAMED:
+        path.write_bytes(NAMED[name]())
+        written = path.with_suffix(".json")
+        written.write_text(naming(path))
+        return written
     if name in PLACES:
         PLACES[name](path)
         return path

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from actors.models import TINY_CHECKPOINT
+from jobs.commands import get_command
 from jobs.errors import Problem, UsageError
 from jobs.recipes.recipe import ModelFile, Recipe, recipe_for, recipes
 from jobs.spec.versions import NEWEST
@@ -79,9 +80,10 @@ def _line(recipe: Recipe, field: str, file: ModelFile, checkpoint: Path, folder:
     found = _found(file, checkpoint)
     if found is not None:
         return f"  {field}: {_path(found, folder)}"
+    fetch = get_command(recipe.name)
     if file.file is None:
-        return f"  {field}: {file.repo}   # a hub id; `farm models get {recipe.name}` fetches what it needs"
-    return f"  # {field}: {Path(file.file).name}   # `farm models get {recipe.name}` fetches it"
+        return f"  {field}: {file.repo}   # a hub id; `{fetch}` fetches what it needs"
+    return f"  # {field}: {Path(file.file).name}   # `{fetch}` fetches it"
 
 
 def _found(file: ModelFile, checkpoint: Path) -> Path | None:

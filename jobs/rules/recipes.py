@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.commands import get_command, init_command
 from jobs.places import nearest, shown
 from jobs.recipes.recipe import find_recipe, recipes
 from jobs.rules.findings import BrokenRule
@@ -29,7 +30,7 @@ def check_recipe_model(spec: JobSpec) -> Iterator[BrokenRule]:
         wrong = [value for key, value in said if value and value != getattr(recipe, key)]
         if wrong:
             rule = f"the recipe {recipe.name} is for {recipe.family} {recipe.size} {recipe.variant}"
-            remedy = "`farm init --checkpoint` writes a spec with the recipe of the file"
+            remedy = f"`{init_command(named)}` writes a spec with the recipe of the file"
             place = ("engine", field)
             yield BrokenRule(place, f"{Path(named).name} is {' '.join(wrong)}", rule, remedy, (("recipe",),))
 
@@ -60,7 +61,7 @@ def check_recipe(spec: JobSpec) -> Iterator[BrokenRule]:
         yield BrokenRule(("engine", "name"), shown(engine.name), rule, remedy, (("recipe",),))
     if engine.checkpoint is None and engine.diffusion_model is None:
         rule = f"the recipe {recipe.name} is for {recipe.files['checkpoint'].file}"
-        remedy = f"name it in `engine.checkpoint`; `farm models get {recipe.name}` fetches it"
+        remedy = f"name it in `engine.checkpoint`; `{get_command(recipe.name)}` fetches it"
         yield BrokenRule(("engine", "checkpoint"), "nothing", rule, remedy, (("recipe",),))
     if spec.upscale is not None and not recipe.two_passes and "sigmas" not in spec.upscale.model_fields_set:
         rule = f"the recipe {recipe.name} has no second pass"

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from farm.cli.main import run
 from farm.state.job_state import CANCELLED, PAUSED, read_state
 from jobs.commands import command_at, job_command, render_command
-from jobs.store.documents import PLAN, STATE, UserRequest
+from jobs.errors import CannotRun
+from jobs.store.documents import DIGESTS, PLAN, SEEDS, SEEDS_COPY, STATE, UserRequest
 from jobs.store.store import Store
+from tests.official.files import write_release
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`farm ([a-z]+)\b([^`]*)`")
@@ -110,6 +113,39 @@ def pause_asked(store: Store) -> None:
     store.request(UserRequest.PAUSE)
 
 
+def missing_state(store: Store) -> None:
+    Path(store.url, STATE).unlink()
+
+
+def missing_plan(store: Store) -> None:
+    Path(store.url, PLAN).unlink()
+
+
+def other_software(store: Store) -> None:
+    store.write_json(DIGESTS, {**(store.read_json(DIGESTS) or {}), "farm": "0.0.9", "media": {"ffmpeg": "0"}})
+
+
+def again(store: Store) -> None:
+    assert run(["retry", "harbor", "--all", *RUNS]) == 0
+
+
+def edited(store: Store) -> None:
+    again(store)
+    Path("film.yaml").write_text(SPEC.replace("prompt: a", "prompt: b"))
+
+
+def hopeless(store: Store) -> None:
+    """Its sample fails whenever it is tried."""
+    Path("faults.json").write_text('{"faults": [{"task": "dawn/00000/sample", "do": "raise"}]}')
+    Path("film.yaml").write_text(SPEC.replace("{name: fake}", "{name: fake, fake: {faults: faults.json}}"))
+    again(store)
+
+
+def quarantined(store: Store) -> None:
+    hopeless(store)
+    run(["render", "film.yaml", "--serial", *RUNS])
+
+
 def nothing(store: Store) -> None: ...
 
 
@@ -135,6 +171,12 @@ CASES: list[tuple[Callable[[Store], None], list[str]]] = [
     (torn_plan, ["why", "harbor", "dawn/0/sample"]),
     (torn_plan, ["retry", "harbor", "--all"]),
     (pause_asked, ["render", "film.yaml", "--serial"]),
+    (missing_state, ["status", "harbor"]),
+    (missing_plan, ["why", "harbor", "dawn/0/sample"]),
+    (other_software, ["resume", "harbor", "--serial"]),
+    (edited, ["resume", "harbor", "--serial"]),
+    (hopeless, ["render", "film.yaml", "--serial"]),
+    (quarantined, ["why", "harbor"]),
     (nothing, ["cancel", "harbor"]),
     (nothing, ["pause", "harbor"]),
     (nothing, ["retry", "harbor", "--all"]),
@@ -154,12 +196,84 @@ def test_every_command_that_is_named_can_be_typed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     prepare(job)
+    capsys.readouterr()
     run([*command, *RUNS])
+    type_commands(capsys)
+
+
+def type_commands(capsys: pytest.CaptureFixture[str], mend: Callable[[], Any] = lambda: None) -> None:
+    """Runs what the last messages name, after what they ask for beside it."""
     said = capsys.readouterr()
     named = NAMED.findall(said.out + said.err)
     assert named, "the message names no command"
+    mend()
     for verb, rest in named:
         words = shlex.split(rest)
         if verb in ("render", "resume"):
             words = ["film.yaml" if word == "SPEC" else word for word in words] + ["--serial"]
         assert run([verb, *words]) in (0, 3), f"farm {verb} {rest}: {capsys.readouterr().err}"
+
+
+def test_seeds_that_are_lost_are_drawn_again(job: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    copies = [Path(job.url, name) for name in (SEEDS, SEEDS_COPY)]
+    for copy in copies:
+        copy.write_text("{")
+    assert run(["render", "film.yaml", "--serial", *RUNS]) == 3
+    type_commands(capsys, lambda: [copy.unlink() for copy in copies])
+
+
+def test_a_report_that_could_not_be_written_is_written(
+    job: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(job.url, "report.html")
+    page.unlink()
+    page.mkdir()
+    assert run(["render", "film.yaml", "--serial", *RUNS]) == 0
+    type_commands(capsys, page.rmdir)
+    assert page.is_file()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["render", "film.yaml", "--serial"], ["retry", "harbor", "--all"], ["delete", "harbor"]],
+    ids=lambda command: command[0],
+)
+def test_who_renders_a_job_can_be_stopped(
+    job: Store, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(job)
+    with job.lock():
+        assert run([*command, *RUNS]) == CannotRun.exit_code
+        type_commands(capsys)
+        assert UserRequest.CANCEL in job.requests()
+
+
+def no_hub(*_: object) -> None:
+    raise CannotRun("the hub cannot be reached")
+
+
+RECIPE = "ltxv-2b-0.9.8-distilled"
+OTHER = "my models/ltxv-13b-0.9.8-dev.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "engine"),
+    [("zzz", {"checkpoint": "owner/model"}), (RECIPE, {}), (RECIPE, {"checkpoint": OTHER})],
+    ids=["unknown recipe", "no file", "another model"],
+)
+def test_commands_that_check_names_can_be_typed(
+    recipe: str,
+    engine: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("farm.models.survey.survey", no_hub)
+    Path("my models").mkdir()
+    write_release(Path("my models"), Path(OTHER).name)
+    changes = {"recipe": recipe, "engine": {"text_encoder": "owner/t5", **engine}}
+    Path("film.yaml").write_text(yaml.safe_dump({**yaml.safe_load(SPEC), **changes}))
+    assert run(["check", "film.yaml"]) == 2
+    ((verb, rest),) = NAMED.findall(capsys.readouterr().err)
+    assert run([verb, *shlex.split(rest)]) in (0, CannotRun.exit_code), capsys.readouterr().err

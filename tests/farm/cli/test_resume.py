@@ -1,8 +1,17 @@
-"""`farm resume` reads the spec that the run directory keeps as any other."""
+"""`farm resume` reads a stored spec as any other, and knows a copy of a run directory from its original."""
 
 from __future__ import annotations
 
+import shutil
+from typing import TYPE_CHECKING
+
 import pytest
+
+from farm.state.job_state import RUNNING, STATE_FORM, JobState
+from jobs.store.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 from tests.farm.cli.conftest import JOB, Farm, Rendered
 
@@ -30,3 +39,22 @@ def test_a_hostile_stored_spec_is_answered(farm: Farm, rendered: Rendered, text:
     assert answer.code == 2, answer
     assert f"{JOB}/spec.yaml" in answer.err
     assert said in answer.err
+
+
+def test_a_copy_that_was_made_while_the_job_rendered_is_rendered(
+    farm: Farm, rendered: Rendered, tmp_path: Path
+) -> None:
+    """Its lock names a process that lives, and renders the job at another place."""
+    farm("retry", JOB, "--videos", "noon", "--runs", rendered.runs)
+    store = Store.find(str(rendered.runs), JOB)
+    with store.lock():
+        store.save(STATE_FORM, JobState(JOB, outcome=RUNNING))
+        shutil.copytree(rendered.runs, tmp_path / "copy")
+        (row,) = farm("list", "--runs", tmp_path / "copy", "-o", "json").json
+        resumed = farm("resume", JOB, "--serial", "--runs", tmp_path / "copy")
+        original = farm("resume", JOB, "--serial", "--runs", rendered.runs)
+    assert f"a copy of {rendered.folder}" in row["reason"]
+    assert (resumed.code, "goes on" in resumed.out) == (0, False)
+    (row,) = farm("list", "--runs", tmp_path / "copy", "-o", "json").json
+    assert (row["outcome"], row["committed"]) == ("done", row["total"])
+    assert "goes on" in original.out

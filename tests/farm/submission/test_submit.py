@@ -147,6 +147,15 @@ def test_the_name_is_that_of_the_overrides_and_of_the_upload(tmp_path: Path) -> 
     assert Server.handed.submission_id.startswith("noon-2")
 
 
+def test_it_says_which_spec_the_job_renders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cluster.job_server.jobs.JobServer", Server)
+    assert run(["submit", "/shared/film.yaml", "--no-wait"]) == 0
+    said = capsys.readouterr().out
+    assert "it renders /shared/film.yaml as it stands when the job begins, edits since" in said
+
+
 def test_a_dry_run_checks_all_and_submits_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

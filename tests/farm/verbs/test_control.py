@@ -7,8 +7,8 @@ import pytest
 from farm.state.job_state import CANCELLED, INTERRUPTED, RUNNING
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
-from jobs.errors import UsageError
-from jobs.store.documents import UserRequest
+from jobs.errors import DamagedDocument, UsageError
+from jobs.store.documents import STATE, UserRequest
 
 
 def test_a_running_job_is_paused_and_goes_on(made) -> None:
@@ -39,6 +39,15 @@ def test_a_job_whose_driver_died_is_cancelled_at_once(made) -> None:
     cancel(made.runs, "harbor")
     assert job_status(made.runs, "harbor").outcome == CANCELLED
     assert len(made.store.commits()) > 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"outcome": "running"}'])
+def test_a_job_whose_state_is_torn_is_not_said_to_be_cancelled(made, damage: bytes) -> None:
+    made.store.backend.replace(STATE, damage)
+    with pytest.raises(DamagedDocument, match="farm resume harbor --runs"):
+        cancel(made.runs, "harbor")
+    assert made.store.backend.read(STATE) == damage
+    assert made.store.requests() == frozenset()
 
 
 def test_what_has_ended_is_neither_paused_nor_cancelled(made) -> None:

@@ -1,4 +1,4 @@
-"""Headers that nobody's software wrote: answered at once as what they are, and never with a bug of the farm."""
+"""Headers that nobody's software wrote: answered at once, as what they are."""
 
 from __future__ import annotations
 
