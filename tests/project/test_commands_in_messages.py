@@ -126,7 +126,7 @@ def other_software(store: Store) -> None:
 
 
 def again(store: Store) -> None:
-    assert run(["retry", "harbor", "--all", *RUNS]) == 0
+    assert run(["retry", store.job_id, "--all", *RUNS]) == 0
 
 
 def edited(store: Store) -> None:
