@@ -67,8 +67,8 @@ def reading_config(path: Path, what: str) -> Iterator[None]:
     except UnsupportedCheckpoint:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        told = f"{path.name}: the config of its {what} cannot be read ({error})"
-        raise UnsupportedCheckpoint(told) from error
+        fault = f"{path.name}: the config of its {what} cannot be read ({error})"
+        raise UnsupportedCheckpoint(fault) from error
 
 
 @dataclass(frozen=True)
