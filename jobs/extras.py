@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from jobs.errors import CannotRun
 
+INSTALL_NOTIFY = "pip install 'ltx-farm[notify]'"
 INSTALL_PAGE = "pip install 'ltx-farm[page]'"
 INSTALL_RENDER = "pip install 'ltx-farm[render]'"
 
@@ -25,3 +26,9 @@ def require_page() -> None:
     """Raises CannotRun, with the command to type, where the page's server is not installed."""
     if missing := lacking("aiohttp"):
         raise CannotRun(f"this needs {', '.join(missing)}, which a light install lacks: {INSTALL_PAGE}")
+
+
+def require_notify() -> None:
+    """Raises CannotRun, with the command to type, where what sends notifications is not installed."""
+    if missing := lacking("apprise"):
+        raise CannotRun(f"this needs {', '.join(missing)}, which a light install lacks: {INSTALL_NOTIFY}")

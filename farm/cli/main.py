@@ -27,6 +27,7 @@ from farm.cli import (
     migrate,
     models,
     nodes,
+    notify,
     plan,
     recipes,
     render,
@@ -83,6 +84,7 @@ VERBS = (
     cleanup,
     report,
     serve,
+    notify,
     nodes,
 )
 for module in VERBS:

@@ -132,6 +132,14 @@ class ServeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyResult:
+    """`farm notify`: whose end was sent, or which label was tried."""
+
+    job: str | None
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InstallResult:
     """`farm nodes install`: what was linked or copied."""
 
@@ -201,6 +209,7 @@ RESULTS: dict[str, str] = {
     "prune": "farm.verbs.cleanup:PruneResult",
     "report": "farm.cli.results:ReportResult",
     "serve": "farm.cli.results:ServeResult",
+    "notify": "farm.cli.results:NotifyResult",
     "nodes": "farm.cli.results:InstallResult",
     "error": "farm.cli.results:ErrorResult",
 }

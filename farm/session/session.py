@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.estimates.remaining_work import RemainingWork
 from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, WorkerGone, to_record
+from farm.notify import endings
 from farm.session.eviction import Evictions
 from farm.session.films import Films
 from farm.session.ledger import Ledger
@@ -127,7 +128,8 @@ class JobSession:
             self._films.close()
             self._evictions.close()
             if self._state.running and self._lock.held:
-                self._end(INTERRUPTED, str(error) if error and str(error) else "the driver stopped")
+                self._settle_state(INTERRUPTED, str(error) if str(error or "") else "the driver stopped")
+                self._finished()
             self.store.flush_events()
         finally:
             self._lock.release()
@@ -217,7 +219,11 @@ class JobSession:
         problem = self._films.undelivered or unsettled
         if problem is not None and outcome in COMPUTED:
             outcome, reason = PAUSED, str(problem)
-        yield self._end(outcome, reason)
+        endings.prepare(self.store, self.plan.run.notify, outcome, self._state.now.tasks.committed > 0)
+        self._settle_state(outcome, reason)
+        if fault := endings.tell(self.store, self._state.now):
+            yield self.record(Notice(fault))
+        yield self._finished()
 
     def _unsettled(self) -> StorageProblem | None:
         """Waits for films, and for frames to be evicted; what kept some of these from it."""
@@ -282,7 +288,9 @@ class JobSession:
     def _notice(self, message: str) -> None:
         self._notices.append(Notice(message))
 
-    def _end(self, outcome: str, reason: str) -> JobFinished:
+    def _settle_state(self, outcome: str, reason: str) -> None:
         self._state.end(outcome, reason, self._state.now.exact and self.ledger.exact)
+
+    def _finished(self) -> JobFinished:
         ended = self._state.now
         return self.record(JobFinished(self.store.job_id, ended.outcome, ended.to_json()))

@@ -116,5 +116,10 @@ class Run(Model):
     mixed_compute: bool = Field(
         False, description="Let other GPU models help; the films are then marked `exact: false`."
     )
+    notify: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        description="Label to notify of the job's end; the machine that renders has the addresses.",
+    )
     deadlines: Deadlines = Field(Deadlines(), description="When a stage counts as hung.")
     verify: Verify = Field(Verify(), description="Checks on results that a spec can relax.")

@@ -15,6 +15,7 @@ from jobs.store.documents import (
     DIGESTS,
     EVENTS,
     EVICTED,
+    NOTIFY,
     PLAN,
     REQUESTS,
     SEEDS,
@@ -41,7 +42,7 @@ NAMES = {
 
 RESULTS = (COMMITS, EVICTED, ARTIFACTS)
 DOCUMENTS = (
-    SUSPECTS_FORM.name, REPORT, RESERVE, SEEDS, SEEDS_COPY, DIGESTS, PLAN, STATE, SPEC,
+    SUSPECTS_FORM.name, NOTIFY, REPORT, RESERVE, SEEDS, SEEDS_COPY, DIGESTS, PLAN, STATE, SPEC,
 )  # fmt: skip
 """What makes the directory a job comes last: until then an interrupted deletion can be repeated."""
 

@@ -21,6 +21,7 @@ SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "dig
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
 SEEDS_COPY = "seeds.copy.json"
 REFUSED = "refused.json"
+NOTIFY = "notify.json"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000

@@ -37,6 +37,7 @@ COMMANDS = {
     "prune": "no job needs any more",
     "report": "while it runs or afterwards",
     "serve": "holds the token",
+    "notify": "that was not notified",
     "nodes install": "custom_nodes",
     "models get": "nothing without a yes",
     "selftest": "beside diffusers",
