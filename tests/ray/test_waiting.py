@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from farm.verbs.status import JobStatus, job_status
 from tests.ray.kit.commands import farm, started, write_spec
 from tests.ray.kit.head import Head, ray_head
 from tests.ray.kit.processes import until
@@ -32,16 +32,17 @@ def test_the_second_job_waits_for_the_first(one_gpu: Head, tmp_path: Path) -> No
     words = ("render", spec, "--runs", runs, "-t", "mono=1", "--address", one_gpu.gcs_address)
     other = ("--job-id", "second", "-p", f"output.dir={tmp_path / 'second'}")
 
-    def row() -> dict[str, Any]:
-        return json.loads(farm("status", "second", "--runs", runs, "-o", "json").stdout)
+    def row() -> JobStatus:
+        return job_status(str(runs), "second")
 
     with started(*words, log=tmp_path / "first.log", **env):
         until(lambda: _samples(runs), 120, "the first job has the GPU")
         with started(*words, *other, log=tmp_path / "second.log", **env) as second:
             until((runs / "second" / "state.json").exists, 120, "the second job began")
-            until(lambda: row()["outcome"] == "waiting", 90, "it waits")
-            assert row()["waiting"]["wanted"] == "1 GPU for 1 worker"
-            until(lambda: row()["waiting"]["holders"] == {JOB: 1.0}, 90, "it knows for whom")
+            until(lambda: row().outcome == "waiting", 90, "it waits")
+            until(lambda: bool((waits := row().waiting) and waits.holders), 90, "it knows for whom")
+            told = json.loads(farm("status", "second", "--runs", runs, "-o", "json").stdout)["waiting"]
+            assert (told["wanted"], told["holders"]) == ("1 GPU for 1 worker", {JOB: 1.0})
             assert f"job {JOB} holds 1 GPU" in farm("why", "second", "--runs", runs).stdout
             assert "waiting" in farm("list", "--runs", runs).stdout
             assert second.poll() is None

@@ -1,13 +1,15 @@
-"""SIGKILL for the driver, each kind of worker and a whole node, at every stage, in the middle and at its end,
-while the bundled model renders.
+"""SIGKILL for the driver, each kind of worker and a whole node, at every stage, in the middle and at its end.
 
 Each cell ends with the films of the undisturbed render, computes nothing twice that was committed, and names
-what was hit. Three cells run by default, and the others are slow: `tests/farm/execution/test_kills.py` has
-every stage on a cluster that is made up, `tests/durability` a driver that is dropped after every commit.
+what was hit. Three cells run by default, on the fake engine; they and the others on the bundled model are
+slow: `tests/farm/execution/test_kills.py` has every stage on a cluster that is made up, `tests/durability` a
+driver that is dropped after every commit, `tests/ray/test_tiny.py` the bundled model on Ray.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.ray.kit.kills import BOUNDARY, MID, STAGED, Cell, Job, strike, verify
-from tests.ray.kit.specs import COLOURS, WAYS, render_alone, tiny_chunks, tiny_document
+from tests.ray.kit.specs import COLOURS, WAYS, document, render_alone, tiny_chunks, tiny_document
 
 if TYPE_CHECKING:
     from tests.ray.kit.head import Head
@@ -50,15 +52,25 @@ MONO = [
     for stage in ("sample", "upscale", "decode")
     for moment in (MID, BOUNDARY)
 ]
-REST = [cell for cell in MORE + SPLIT + MONO if cell not in CORE]
+ALL = [*CORE, *MORE, *SPLIT, *MONO]
+FAKE = {"encode_s": 0.1, "sample_s": 1.0, "upscale_s": 1.0, "decode_s": 0.2}
+"""Long enough to be hit in the middle, on a busy machine too."""
 
 
-def job_document(folder: Path, pictures: Path) -> dict[str, Any]:
-    """Two short videos on the bundled model. Every chunk has a prompt and a guide picture of its own, and
-    takes enough steps to be hit in one of them."""
+Lay = Callable[[Path, Path], dict[str, Any]]
+
+
+def fake_document(folder: Path, pictures: Path) -> dict[str, Any]:
+    """Two short videos on the fake engine. Every chunk has a prompt and a guide picture of its own."""
+    data = document(folder / "out", videos=2, count=2, **FAKE)
+    return {**data, "videos": [{"name": f"take{i}", "chunks": _chunks(i, pictures)} for i in range(2)]}
+
+
+def bundled_document(folder: Path, pictures: Path) -> dict[str, Any]:
+    """The same on the bundled model, with enough steps to be hit in one of them."""
     data = tiny_document(folder / "out", videos=2, count=2)
     defaults = {**data["defaults"], "steps": 24, "last_strength": 0.3}
-    videos = [{"name": f"take{i}", "chunks": _chunks(i, pictures)} for i in range(2)]
+    videos = fake_document(folder, pictures)["videos"]
     return {**data, "videos": videos, "defaults": defaults, "upscale": {"steps": 12, "denoise": 0.5}}
 
 
@@ -83,15 +95,26 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("serial")
-    return render_alone(folder / "runs", job_document(folder, pictures)).films
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Callable[[Lay], dict[str, str]]:
+    """The films of a job that nothing is done to."""
+
+    @cache
+    def films(lay: Lay) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("serial")
+        return render_alone(folder / "runs", lay(folder, pictures)).films
+
+    return films
 
 
 @pytest.fixture
-def play(tmp_path: Path, pictures: Path, reference: dict[str, str], request: pytest.FixtureRequest) -> Any:
-    def run(cell: Cell) -> None:
-        data = job_document(tmp_path, pictures)
+def play(
+    tmp_path: Path,
+    pictures: Path,
+    undisturbed: Callable[[Lay], dict[str, str]],
+    request: pytest.FixtureRequest,
+) -> Any:
+    def run(cell: Cell, lay: Lay) -> None:
+        data = lay(tmp_path, pictures)
         if cell.victim == "raylet":
             running: Nodes = request.getfixturevalue("nodes")
             job = Job(tmp_path, data, ("--address", running.address), running.env)
@@ -100,7 +123,7 @@ def play(tmp_path: Path, pictures: Path, reference: dict[str, str], request: pyt
             head: Head = request.getfixturevalue("head")
             job = Job(tmp_path, data, ("--address", head.gcs_address), {"RAY_AUTH_MODE": "disabled"})
             hit = strike(cell, job)
-        tally = verify(cell, job, hit, reference)
+        tally = verify(cell, job, hit, undisturbed(lay))
         print(f"{cell}: hit {hit.task} (pid {hit.pid}); {tally}")
 
     return run
@@ -108,10 +131,10 @@ def play(tmp_path: Path, pictures: Path, reference: dict[str, str], request: pyt
 
 @pytest.mark.parametrize("cell", CORE, ids=str)
 def test_core(play: Any, cell: Cell) -> None:
-    play(cell)
+    play(cell, fake_document)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", REST, ids=str)
+@pytest.mark.parametrize("cell", ALL, ids=str)
 def test_cell(play: Any, cell: Cell) -> None:
-    play(cell)
+    play(cell, bundled_document)
