@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from jobs.planning.params import DecodeParams
 
+_MELS_PER_S, _MELS = 100, 4
+"""Mel frames a second, and of a latent; the first latent is one alone."""
 _STEEPEST, _MOST = 4.0, 0.8
 _FULL = 0.75
 """Constants of Lightricks' tone map: slope of its sigmoid, its largest cut, and what compression 1 means."""
@@ -52,3 +55,14 @@ def with_statistics_of(reference: Tensor, latents: Tensor, share: float) -> Tens
     std, mean = torch.std_mean(latents, dim=over, keepdim=True)
     wanted_std, wanted_mean = torch.std_mean(reference, dim=over, keepdim=True)
     return torch.lerp(latents, (latents - mean) / std * wanted_std + wanted_mean, share)
+
+
+def lasting(sound: Tensor, seconds: float) -> Tensor:
+    """Audio latents `[1, channels, t, bins]`, the last one repeated until they sound for `seconds`.
+
+    A clip's own are the nearest whole number, and may end early. The audio VAE is causal: the others sound as
+    they did.
+    """
+    mels = ceil(seconds * _MELS_PER_S - 1e-6)
+    missing = max(0, ceil((mels + _MELS - 1) / _MELS) - sound.shape[2])
+    return torch.cat([sound, sound[:, :, -1:].expand(-1, -1, missing, -1)], dim=2)

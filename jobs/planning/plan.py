@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
 from jobs.frames import (
+    TEMPORAL,
     UPSCALE,
     ChunkSpan,
     Span,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from jobs.spec.chunk import Defaults, Extend, Generate, Guider
     from jobs.spec.job import JobSpec, Upscale
 
-GUIDED = ("first", "middle", "last")
 SEEDED_STAGES = ("sample", "upscale", "decode")
 
 
@@ -243,16 +243,22 @@ def _plan_guider(guider: Guider) -> PlannedGuider:
 
 
 def _plan_guides(step: Step, span: ChunkSpan, defaults: Defaults) -> tuple[PlannedGuide, ...]:
-    """First, middle and last image; an extend's frames count from its overlap."""
+    """First, middle and last image and those at frames of their own, in their order; an extend's frames count
+    from its overlap."""
     chunk, frames = step.settings, frames_of(span.sampled)
-    written = [name for name in GUIDED if f"{name}_image" in chunk.model_fields_set]
-    if not written:
-        return ()
-    images = {name: getattr(chunk, f"{name}_image") for name in written}
     pick = partial(setting, chunk, defaults)
-    at = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
+    places = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
+    written = [(name, getattr(chunk, f"{name}_image", None)) for name in places]
+    found = [(path, places[name], pick(f"{name}_strength")) for name, path in written if path is not None]
+    found += [(guide.image, _frame_in(span, guide.frame), guide.strength) for guide in chunk.images]
     return tuple(
-        PlannedGuide(images[name], frame, pick(f"{name}_strength"), pick("image_strength"), pick("crf"))
-        for name, frame in at.items()
-        if images.get(name) is not None
+        PlannedGuide(path, frame, strength, pick("image_strength"), pick("crf"))
+        for path, frame, strength in sorted(found, key=lambda guide: guide[1])
     )
+
+
+def _frame_in(span: ChunkSpan, frame: int) -> int:
+    """Frame of the sampled clip that is the chunk's own `frame`; negative ones count from the end."""
+    frames = frames_of(span.sampled)
+    own = frames - TEMPORAL * span.new if span.overlap else 0
+    return own + frame if frame >= 0 else frames + frame

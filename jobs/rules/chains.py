@@ -41,6 +41,7 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
             yield BrokenRule(
                 (*here, "prompt"), "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
             )
+        yield from _check_images(variant, chunk, here)
         if chunk.generate is not None:
             limit = latents_of(setting(chunk.generate, variant.defaults, "num_frames"))
         elif chunk.extend is not None:
@@ -52,6 +53,18 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
             yield from _check_overlaps(variant, chunk.extend, limit, here, before)
             limit = setting(chunk.extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
         before = here
+
+
+def _check_images(variant: Variant, chunk: Chunk, here: Location) -> Iterator[BrokenRule]:
+    """Guide images stand at frames that the chunk has."""
+    field = "num_frames" if chunk.generate else "num_new_frames"
+    frames = setting(chunk.settings, variant.defaults, field)
+    for index, guide in enumerate(chunk.settings.images):
+        if not -frames <= guide.frame < frames:
+            rule = f"a frame of the chunk, which has {frames}: {-frames} to {frames - 1}"
+            depends = ((*here, field), *FRAME_DEFAULTS)
+            place = (*here, "images", index, "frame")
+            yield BrokenRule(place, str(guide.frame), rule, "write -1 for its last frame", depends)
 
 
 def _check_overlaps(

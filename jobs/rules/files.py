@@ -46,6 +46,8 @@ def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
                 path = getattr(chunk.settings, field, None)
                 if path is not None:
                     yield (*here, "chunks", number, kind, field), path
+            for place, guide in enumerate(chunk.settings.images):
+                yield (*here, "chunks", number, kind, "images", place, "image"), guide.image
 
 
 def _file_fault(path: Path) -> str:

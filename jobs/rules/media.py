@@ -41,7 +41,7 @@ def check_media(
     for location, path in input_paths(spec):
         if location in skip:
             continue
-        if location[-1] in IMAGE_FIELDS and probes.image is not None:
+        if location[-1] in (*IMAGE_FIELDS, "image") and probes.image is not None:
             looks.into(location, path, AN_IMAGE, probes.image, images)
         elif location[-2:] == ("audio", "file") and probes.sound is not None:
             probe = partial(probes.sound, seconds=heard.get(path, 0.0))

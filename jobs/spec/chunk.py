@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from jobs.spec.base import (
+    MAX_FRAMES,
     InputPath,
     Many,
     Model,
@@ -121,6 +122,23 @@ class Defaults(Settings):
     seed: Seed = Field(0, description="Job seed, from which the seed of every stage derives.")
 
 
+class GuideImage(Model):
+    """An image that a chunk shows at a frame of its own."""
+
+    image: InputPath = Field(description="Image file; transparent parts are shown over black.")
+    frame: int = Field(
+        ge=-MAX_FRAMES,
+        lt=MAX_FRAMES,
+        description="The chunk's frame that shows it: 0 is its first, of an extend the first new one; "
+        "negative ones count from the end, -1 is its last.",
+    )
+    strength: Strength = Field(1.0, description="Strength of the image.")
+
+
+GuideImages = Annotated[Many[GuideImage], Field(max_length=64)]
+AT_FRAMES = "More guide images, each `{image, frame, strength}`."
+
+
 class Generate(Settings):
     """A new shot: frames from nothing but the prompt and guide images."""
 
@@ -131,6 +149,7 @@ class Generate(Settings):
     )
     middle_image: InputPath | None = Field(None, description="Image of the middle frame, likewise.")
     last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
+    images: GuideImages = Field((), description=AT_FRAMES)
     shot: Name | None = Field(
         None,
         description="Name of the shot. Its seeds depend on it, so they stay while you edit the prompt. "
@@ -149,6 +168,7 @@ class Extend(Settings):
         None, description="Seed of this chunk, taken literally; repetitions after the first derive from it."
     )
     last_image: InputPath | None = Field(None, description="Image of the last frame, likewise.")
+    images: GuideImages = Field((), description=AT_FRAMES)
     repeat: int = Field(1, ge=1, le=MAX_REPEAT, description="Extend this many times in a row.")
 
 

@@ -34,7 +34,7 @@ from actors.engines.comfyui.sampling.denoise import Settings, Track, empty_clip,
 from actors.engines.comfyui.sampling.settings import guided_model, sampler_names, settings_of
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
-from actors.engines.latents import DecodeSettings, with_statistics_of
+from actors.engines.latents import DecodeSettings, lasting, with_statistics_of
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
 from jobs.file_digests import digest_ahead
@@ -170,8 +170,10 @@ class ComfyEngine:
 
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A clip's generated sound: float32 `[2, samples]` and its rate."""
+        seconds = frames_of(len(params.spans[params.own])) / params.frame_rate
         with torch.inference_mode():
-            audio = decode_track(self.loaded.core, self.loaded.audio_vae, to_torch(latents, AUDIO))
+            sound = lasting(to_torch(latents, AUDIO), seconds)
+            audio = decode_track(self.loaded.core, self.loaded.audio_vae, sound)
             return stereo(audio["waveform"])[0].float().cpu().numpy(), int(audio["sample_rate"])
 
     def free(self, level: FreeLevel) -> None:

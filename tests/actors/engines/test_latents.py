@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actors.engines.latents import tone_mapped, with_statistics_of
+from actors.engines.latents import lasting, tone_mapped, with_statistics_of
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +27,13 @@ def test_tone_map(judge: object, compression: float) -> None:
     latents = torch.randn(1, 8, 3, 4, 6) * 3
     theirs = judge.tone_map_latents(latents, compression)  # type: ignore[attr-defined]
     torch.testing.assert_close(tone_mapped(latents, compression), theirs)
+
+
+@pytest.mark.parametrize(("latents", "seconds", "due"), [(59, 2.375, 61), (18, 17 / 24, 19), (25, 0.97, 25)])
+def test_sound_lasts_as_long_as_its_frames(latents: int, seconds: float, due: int) -> None:
+    """25 latents are 97 mel frames of a hundredth of a second."""
+    sound = torch.randn(1, 2, latents, 3)
+    longer = lasting(sound, seconds)
+    assert longer.shape == (1, 2, due, 3)
+    assert torch.equal(longer[:, :, :latents], sound)
+    assert torch.equal(longer[:, :, latents:], sound[:, :, -1:].expand(-1, -1, due - latents, -1))

@@ -106,6 +106,18 @@ def test_guides_stand_at_first_middle_and_last_frame() -> None:
     assert [(g.path, g.frame) for g in video.chunks[1].guides] == [("d.png", 88)]
 
 
+def test_images_stand_at_frames_of_their_chunk() -> None:
+    """An extend of 80 frames over 16 begins at frame 9 of its clip, and -1 is the last of both."""
+    images = [{"image": "z.png", "frame": -1}, {"image": "x.png", "frame": 3, "strength": 0.5}]
+    video = only_video(spec_of(generate(images=images, first_image="a.png"), extend(images=images)))
+    assert [(g.path, g.frame, g.strength) for g in video.chunks[0].guides] == [
+        ("a.png", 0, 1.0),
+        ("x.png", 3, 0.5),
+        ("z.png", 96, 1.0),
+    ]
+    assert [(g.path, g.frame) for g in video.chunks[1].guides] == [("x.png", 12), ("z.png", 88)]
+
+
 def test_upscale_doubles_the_film() -> None:
     video = only_video(spec_of(generate(), upscale={}))
     assert (video.base_width, video.base_height, video.width, video.height) == (768, 512, 1536, 1024)

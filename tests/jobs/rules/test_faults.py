@@ -10,6 +10,7 @@ import pytest
 from tests.jobs.spec_files import FIRST, changed, load, problems
 
 VIDEO = "videos.0"
+IMAGES = "videos[0].chunks[0].generate.images"
 
 
 EXTEND = "videos.0.chunks.1.extend"
@@ -59,6 +60,8 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     (f"{FIRST}.num_frames", 1, "videos[0].chunks[0].generate.num_frames", "write 9"),
     (f"{FIRST}.num_frames", 10**9, "videos[0].chunks[0].generate.num_frames", "write 8193"),
     (f"{FIRST}.width", 64, "videos[0].chunks[0].generate.width", "defaults or videos"),
+    (f"{FIRST}.images", [{"image": "no.png", "frame": 8}], f"{IMAGES}[0].image", "existing"),
+    (f"{FIRST}.images", [{"image": "dawn.png", "frame": 97}], f"{IMAGES}[0].frame", "write -1"),
     (f"{FIRST}.first_image", "no.png", "videos[0].chunks[0].generate.first_image", "existing"),
     (f"{FIRST}.first_image", ".", "videos[0].chunks[0].generate.first_image", "existing"),
     (f"{VIDEO}.chunks.2.generate.prompt", ..., "videos[0].chunks[2].generate.prompt", "say what"),

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from actors.engines.base import AUDIO, Arriving
 from actors.engines.diffusers import kernels
-from actors.engines.diffusers.files import ModelFiles
 from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx2.denoise import Context, Pass, Transformer, denoise
 from actors.engines.diffusers.ltx2.loading import Ltx2Loader
@@ -19,21 +18,16 @@ from actors.engines.diffusers.ltx2.pieces import Sound, with_guides
 from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
 from actors.engines.diffusers.ltx_video.runner import Runner, sampler_of
+from actors.engines.latents import lasting
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import bring_home
 from actors.payload import Payload, from_torch
 from jobs.frames import frames_of
-from jobs.planning.params import DecodeParams, EncodeAudio, Sampling
 
 if TYPE_CHECKING:
     from actors.engines.diffusers.files import ModelFiles
     from actors.engines.pieces import PassSound, Piece
-    from jobs.planning.params import (
-        DecodeParams,
-        EncodeAudio,
-        PassParams,
-        Sampling,
-    )
+    from jobs.planning.params import DecodeParams, EncodeAudio, PassParams, Sampling
 
 SCHEDULE_TOKENS = 4096
 """LTX-2's schedule is that of a clip of this many tokens, at every size (ltx-core's `LTX2Scheduler`)."""
@@ -92,12 +86,14 @@ class Ltx2Runner(Runner):
 
     @torch.inference_mode()
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
-        """The sound of the chunk's clip, from the moment at which its first frame is shown."""
+        """The sound of the chunk's clip, from the moment at which its first frame is shown until its last one
+        has been."""
         codec: SoundCodec = self.residents.get("sound")
-        samples = codec.decode(self._tensor(latents, AUDIO))
-        start = params.spans[params.own].start
-        late_s = Heard.at(start, frames_of(len(params.spans[params.own])), params.frame_rate).shift_s
-        return placed(samples, codec.rate, late_s).cpu().numpy(), codec.rate
+        own = params.spans[params.own]
+        frames = frames_of(len(own))
+        late_s = Heard.at(own.start, frames, params.frame_rate).shift_s
+        sound = lasting(self._tensor(latents, AUDIO), frames / params.frame_rate - late_s)
+        return placed(codec.decode(sound), codec.rate, late_s).cpu().numpy(), codec.rate
 
     def attention_choice(self) -> str:
         return kernels.DEFAULT
