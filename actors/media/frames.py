@@ -204,7 +204,8 @@ def _picture(film: Path, index: int, frame_rate: float) -> Image:
         stored = film / png_name(index)
         if not stored.exists():
             raise InvalidInput(f"{film} has no frame {index}; ask for one inside the film")
-        return Image.open(stored).convert("RGB")
+        with Image.open(stored) as opened:
+            return opened.convert("RGB")
     return Image.open(io.BytesIO(_seek_frame(film, index, frame_rate))).convert("RGB")
 
 

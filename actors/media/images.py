@@ -48,7 +48,7 @@ def probe_image(path: str | Path) -> ImageFact:
 @contextmanager
 def _image(path: str | Path) -> Iterator[Image]:
     """The image at `path`, its check sums compared. Raises as `read_image`."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with open_image(path) as opened:
@@ -56,6 +56,8 @@ def _image(path: str | Path) -> Iterator[Image]:
             opened.verify()
         with open_image(path) as opened:
             yield opened
+    except UnidentifiedImageError as error:
+        raise _no_image(path, "nothing in it says which") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 
@@ -67,7 +69,11 @@ def _unreadable(path: str | Path, error: Exception) -> StageError:
     problem = classify(error, "could not read the image")
     if not isinstance(problem, StageBug):
         return problem
-    return InvalidInput(f"{path} cannot be read as an image ({error}); name a PNG, JPEG or WebP file")
+    return _no_image(path, str(error))
+
+
+def _no_image(path: str | Path, why: str) -> InvalidInput:
+    return InvalidInput(f"{path} cannot be read as an image ({why}); name a PNG, JPEG or WebP file")
 
 
 def _is_transparent(image: Image) -> bool:

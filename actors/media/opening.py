@@ -79,9 +79,10 @@ def open_image(path: str | Path) -> Iterator[Image]:
     """
     from PIL import Image
 
-    with warnings.catch_warnings():
+    # Pillow leaves a file open that cannot be read to its first bytes.
+    with Path(path).open("rb") as file, warnings.catch_warnings():
         # The bound of the farm is lower than the one that Pillow warns of.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path, formats=IMAGE_FORMATS) as opened:
+        with Image.open(file, formats=IMAGE_FORMATS) as opened:
             require_size(path, *opened.size, MAX_WEBP_PIXELS if opened.format == "WEBP" else MAX_PIXELS)
             yield opened

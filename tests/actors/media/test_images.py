@@ -80,10 +80,10 @@ def test_an_image_on_a_broken_disk_is_a_storage_problem() -> None:
 def test_an_image_that_the_system_refuses_is_not_the_users_fault(
     number: int, kind: type[StageError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str, **_: object) -> None:
-        raise OSError(number, os.strerror(number), path)
+    def refuse(path: Path, _mode: str) -> None:
+        raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(Image, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(kind, match=r"/nfs/a\.png"):
         read_image("/nfs/a.png", 32, 32)
 
