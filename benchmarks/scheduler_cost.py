@@ -21,6 +21,7 @@ from jobs.tasks.topology import Machine, parse_topology
 
 if TYPE_CHECKING:
     from farm.scheduler import events
+    from farm.scheduler.commands import Command
 
 TIMES = StageTimes(2.0, 3.2, 1.4, segment_s=0.6)
 FRAME_BYTES = 400 * 10**6
@@ -76,7 +77,7 @@ def _timed(scheduler: Scheduler) -> list[float]:
     """Adds up the CPU time spent inside `handle`."""
     spent, handle, clock = [0.0], scheduler.handle, time.process_time
 
-    def timed(event: events.Event, now: float) -> list:
+    def timed(event: events.Event, now: float) -> list[Command]:
         start_s = clock()
         commands = handle(event, now)
         spent[0] += clock() - start_s

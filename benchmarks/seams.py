@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actors.chain import gather
+from actors.engines.base import on_host
 from actors.engines.make import make_engine
 from actors.payload import Payload
 from actors.steps.run import run_stage
@@ -121,7 +122,7 @@ def decode_whole(engine: Engine, film: Film, options: argparse.Namespace) -> np.
     whole = Span(0, film.chain.shape[2])
     window = DecodeWindow(whole, whole, Span(0, frames_of(whole.stop)))
     params = DecodeParams(options.size, options.size, (whole,), window, 0, 25.0)
-    return engine.decode(params, Payload({"latents": film.chain}))
+    return on_host(engine.decode(params, Payload({"latents": film.chain})))
 
 
 def stitch(engine: Engine, graph: TaskGraph, artifacts: Mapping[str, Payload]) -> np.ndarray:

@@ -162,7 +162,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.only:
         print(MARK + json.dumps(asdict(run_here(options.only, options.tiny))))
         return
-    on, scores, tiny = machine(PACKAGES), {}, {}
+    on = machine(PACKAGES)
+    scores: dict[str, Score] = {}
+    tiny: dict[str, Score] = {}
     for kind, kept in ((False, scores), (True, tiny)):
         for name in CONTENDERS:
             kept[name] = run_apart(name, kind)

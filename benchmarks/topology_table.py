@@ -132,7 +132,8 @@ def every_split(gpus: int, stages: Sequence[str] = ("sample", "upscale", "decode
 def measure(model: str, shape: str, gpus: int, footprint: Footprint | None = None) -> Row:
     """One cell of the table."""
     count, chunks = SHAPES[shape]
-    times, stages = MODELS[model], ("sample", "upscale", "decode")
+    times = MODELS[model]
+    stages: tuple[str, ...] = ("sample", "upscale", "decode")
     if footprint is not None:
         times, stages = replace(times, encode_s=ENCODE_S), ("encode", *stages)
     some = films(count, SimulatedFilm("film", chunks, times, guided=True))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cluster.failures import CallFailure
     from cluster.inventory import Inventory, WorkerRequest
 
-Answer = tuple[str, int, str, Future]
+Answer = tuple[str, int, str, Future[Any]]
 """Worker, incarnation, which call, and its outcome."""
 
 Answers = SimpleQueue[Answer | None]
@@ -21,7 +21,7 @@ Answers = SimpleQueue[Answer | None]
 class Actor(Protocol):
     """One process of a worker, which has the methods of `WorkerShell`; it may still wait for its place."""
 
-    def call(self, method: str, *values: Any) -> Future:
+    def call(self, method: str, *values: Any) -> Future[Any]:
         """Begin a call. The future carries its result, or what `Cluster.failure` reads."""
 
     def kill(self) -> None:

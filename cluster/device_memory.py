@@ -49,6 +49,7 @@ def _answer(answer: Any) -> float | None:
     import ray
 
     try:
-        return ray.get(answer)
+        found: float | None = ray.get(answer)
     except ray.exceptions.RayError:
         return None
+    return found

@@ -6,6 +6,7 @@ import math
 import socket
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 from cluster.ray_private import most_resources
 
@@ -156,7 +157,7 @@ def listens(address: str) -> bool:
     return True
 
 
-def _node_facts(node: dict) -> NodeFacts:
+def _node_facts(node: dict[str, Any]) -> NodeFacts:
     resources = node["Resources"]
     kinds = [name.split(":", 1)[1] for name in resources if name.startswith("accelerator_type:")]
     return NodeFacts(

@@ -67,9 +67,10 @@ class RayActor:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
-    def call(self, method: str, *values: Any) -> Future:
+    def call(self, method: str, *values: Any) -> Future[Any]:
         """The future holds the call's reference, and with it the result."""
-        return getattr(self._handle, method).remote(*values).future()
+        begun: Future[Any] = getattr(self._handle, method).remote(*values).future()
+        return begun
 
     def kill(self) -> None:
         ray.kill(self._handle)

@@ -110,7 +110,8 @@ def _write(url: str, text: str) -> None:
 def _read(url: str) -> str:
     system, path = fsspec.core.url_to_fs(url)
     system.invalidate_cache()
-    return system.cat_file(path).decode()
+    data: bytes = system.cat_file(path)
+    return data.decode()
 
 
 def _remove(url: str) -> None:

@@ -11,7 +11,7 @@ for the finished films.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from farm.events import Event, FilmDelivered, JobFinished
@@ -28,7 +28,9 @@ __all__ = ["films", "render"]
 MOST_CAUSES = 3
 
 
-def render(spec: SpecSource, options: RenderOptions | None = None, **changes: Any) -> Iterator[Event]:
+def render(
+    spec: SpecSource, options: RenderOptions | None = None, **changes: Any
+) -> Generator[Event, None, None]:
     """Renders a job and yields its events; the last is `JobFinished`.
 
     `spec` is a file, a mapping of the same shape, or a loaded spec; `changes` are fields of `RenderOptions`.

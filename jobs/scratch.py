@@ -37,7 +37,11 @@ class Scratch:
         """The folder, for its owner alone. Raises OSError."""
         if self._held is None:
             made = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
-            self._held = made, _mark(Path(made.name))
+            try:
+                self._held = made, _mark(Path(made.name))
+            except OSError:
+                made.cleanup()
+                raise
         return Path(self._held[0].name)
 
     def clear(self) -> None:

@@ -61,7 +61,8 @@ def score() -> np.ndarray:
             age >= 0, np.exp(-2.2 * np.maximum(age, 0)) * np.minimum(1, np.maximum(age, 0) / 0.01), 0
         )
         sound += envelope * (np.sin(2 * np.pi * pitch * age) + 0.3 * np.sin(4 * np.pi * pitch * age))
-    return (0.25 * sound / np.abs(sound).max()).astype(np.float32)
+    loudest = float(np.abs(sound).max())
+    return (0.25 * sound / loudest).astype(np.float32)
 
 
 def encode(options: list[str], raw: bytes, out: Path) -> None:

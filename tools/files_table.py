@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,12 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda found, t=table: found[1] + t + found[2], text, flags=re.DOTALL)
+        text = re.sub(pattern, partial(_filled, table), text, flags=re.DOTALL)
     PAGE.write_text(text, encoding="utf-8")
+
+
+def _filled(table: str, place: re.Match[str]) -> str:
+    return place[1] + table + place[2]
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -223,7 +228,7 @@ def _tried(name: str, engine: dict[str, Any], load: Callable[[Any], None]) -> st
     text = "owner/t5" if name == "diffusers" else "t5.safetensors"
     section = {"name": name, "text_encoder": text, **engine}
     videos = [{"name": "a", "chunks": [{"generate": {"prompt": "p"}}]}]
-    upscale = {"upscale": {}} if "upscale_model" in engine else {}
+    upscale: dict[str, Any] = {"upscale": {}} if "upscale_model" in engine else {}
     try:
         loaded = load_spec({"name": "x", "engine": section, "videos": videos, **upscale})
     except InputError as error:

@@ -58,7 +58,7 @@ def make(root: Path) -> None:
     for event in events:
         count += isinstance(event, TaskCommitted)
         if count == STOP_AFTER:
-            events.close()  # type: ignore[attr-defined]
+            events.close()
             break
     list(render(specs[DONE_JOB], runs=runs, serial=True))
     _farm("retry", DONE_JOB, "--videos", f"{DONE_JOB}-noon", "--reseed", "--runs", runs)

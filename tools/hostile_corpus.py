@@ -188,6 +188,11 @@ def holes(size: int) -> Callable[[Path], None]:
     return make
 
 
+def program(path: Path) -> None:
+    """The first of a program's bytes."""
+    path.write_bytes(Path(sys.executable).read_bytes()[:LARGE])
+
+
 def link(target: str) -> Callable[[Path], None]:
     """A symbolic link."""
     return lambda path: path.symlink_to(target)
@@ -206,7 +211,7 @@ PLACES: Mapping[str, Callable[[Path], None]] = {
     "20 MB of holes.yaml": holes(LARGE),
     "1 TB of holes.yaml": holes(1 << 40),
     "no file.yaml": lambda _: None,
-    "a program.yaml": lambda path: path.write_bytes(Path(sys.executable).read_bytes()[:LARGE]) and None,
+    "a program.yaml": program,
 }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
 
 from actors.payload import Payload
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from actors.engines.pieces import PassSound, Piece
     from jobs.planning.params import (
         DecodeParams,
@@ -39,11 +39,19 @@ class Landing(Protocol):
         """Wait for them: uint8 `[F, H, W, 3]`."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Arriving:
     """A result on its way to host memory; the device is free for the next step. `land` waits for it."""
 
     land: Callable[[], Payload]
+
+
+def landed(made: T | Arriving) -> T | Payload:
+    """The result of a step, waited for."""
+    return made.land() if isinstance(made, Arriving) else made
 
 
 def when_landed(made: Payload | Arriving, finish: Callable[[Payload], Payload]) -> Payload | Arriving:
@@ -63,6 +71,11 @@ class FramesElsewhere(Protocol):
 
     def send(self) -> Landing:
         """Start the copy to host memory; the device is free for the next step."""
+
+
+def on_host(frames: np.ndarray | FramesElsewhere) -> np.ndarray:
+    """The frames in host memory, waited for."""
+    return frames if isinstance(frames, np.ndarray) else frames.send().land()
 
 
 @runtime_checkable

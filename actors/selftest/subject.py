@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from actors.engines.base import Arriving
+from actors.engines.base import landed, on_host
 from actors.engines.diffusers.engine import DiffusersEngine
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
@@ -18,6 +17,9 @@ from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.engines.base import Arriving
     from jobs.spec.engine import EngineConfig
 
 SEED = 11
@@ -101,7 +103,7 @@ class ModelUnderTest:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`."""
         torch.manual_seed(SEED)
         frames = self.codec.decode(latents)
-        return frames if isinstance(frames, np.ndarray) else frames.send().land()
+        return on_host(frames)
 
     def forget(self) -> None:
         """Weights leave the device; the next use brings them back."""
@@ -112,4 +114,4 @@ class ModelUnderTest:
 
 
 def _landed(made: Payload | Arriving) -> Tensor:
-    return to_torch(made.land() if isinstance(made, Arriving) else made, "latents").clone()
+    return to_torch(landed(made), "latents").clone()

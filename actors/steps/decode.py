@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from actors.chain import gather
-from actors.engines.base import Arriving, Engine, FramesElsewhere
+from actors.engines.base import Arriving, Engine, on_host
 from actors.payload import Payload
 from actors.steps.sound import SoundSamples
 from actors.verify_output import bad_output
@@ -37,7 +37,7 @@ def decode(
     wanted = frames_of(clip.shape[2])
     if len(decoded) != wanted:
         message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, {wanted} were due"
-        raise bad_output(message, Payload({"frames": _host(decoded)}))
+        raise bad_output(message, Payload({"frames": on_host(decoded)}))
     kept = decoded[window.keep.start : window.keep.stop]
     rest = Payload({}, {FIRST_FRAME_KEY: str(frames_of_latents(window.window).start)})
     if params.audio:
@@ -46,10 +46,6 @@ def decode(
         return Payload({"frames": np.ascontiguousarray(kept), **rest.arrays}, rest.meta)
     flight = kept.send()
     return Arriving(lambda: Payload({"frames": flight.land(), **rest.arrays}, rest.meta))
-
-
-def _host(frames: np.ndarray | FramesElsewhere) -> np.ndarray:
-    return frames if isinstance(frames, np.ndarray) else frames.send().land()
 
 
 def _with_sound(

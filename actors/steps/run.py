@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from actors.engines.base import Arriving, Engine
+from actors.engines.base import landed
 from actors.payload import Payload
 from actors.steps.decode import decode
 from actors.steps.encode import encode
@@ -14,6 +15,9 @@ from actors.steps.seeding import seed_everything
 from actors.steps.segment import segment
 from jobs.tasks.task import Stage, StageTask
 
+if TYPE_CHECKING:
+    from actors.engines.base import Arriving, Engine
+
 Inputs = Mapping[str, Sequence[Payload]]
 """Input payloads by role, those of one role in the order of the task's needs."""
 
@@ -21,7 +25,7 @@ Inputs = Mapping[str, Sequence[Payload]]
 def run_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path:
     """Run one stage task: a `Payload`, or for a segment a file in `scratch`."""
     result = begin_stage(task, inputs, engine, scratch)
-    return result.land() if isinstance(result, Arriving) else result
+    return landed(result)
 
 
 def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path | Arriving:

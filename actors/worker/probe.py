@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from actors.engines.base import Arriving
+from actors.engines.base import landed
 from actors.failures import stage_errors
 from actors.payload import Payload
 from actors.steps.run import begin_stage
@@ -98,7 +98,7 @@ class ProbeWorker(StageWorker):
             timer = StepTimer(self.config.device)
             made = begin_stage(task, inputs, self._ready(), scratch)
             timer.stop()
-            result, seconds = made.land() if isinstance(made, Arriving) else made, timer.seconds()
+            result, seconds = landed(made), timer.seconds()
         if isinstance(result, Payload):
             self._held[task.id] = result
         return seconds

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from actors.device import DeviceThread, failed_allocations
-from actors.engines.base import Arriving, Engine, ManySamplers
+from actors.engines.base import Arriving, Engine, ManySamplers, landed
 from actors.engines.make import make_engine
 from actors.failures import LESS_MEMORY, stage_errors
 from actors.media.ffmpeg import media_fingerprint
@@ -55,7 +55,7 @@ class _Step:
     def landed(self) -> tuple[Payload | Path, float, bool]:
         """The result in host memory, the seconds it took, and `short`. Drop the step: then nothing of it
         is held on the device."""
-        result = self.made.land() if isinstance(self.made, Arriving) else self.made
+        result: Payload | Path = landed(self.made)
         return result, self.timer.seconds(), self.short
 
 

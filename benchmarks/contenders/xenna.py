@@ -18,7 +18,7 @@ from benchmarks.workloads import GPUS, WORKERS, Workload
 from jobs.tasks.task import Stage
 
 
-class VideoStage(v1.Stage):
+class VideoStage(v1.Stage):  # type: ignore[misc]
     """One stage of whole videos: `(video, begun_s, payloads)` in and out."""
 
     def __init__(self, crew: Crew, stage: Stage) -> None:

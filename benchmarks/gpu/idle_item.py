@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def idle(bench: Bench) -> None:
     rows, gaps = [], []
     for name in ("0000/sample", "0001/sample", "0001/upscale", "0001/decode"):
         (task,) = (task for task in tasks if task.id.endswith(name))
-        kernels, step_us = _profiled(bench, lambda task=task: _step(task, known, engine))
+        kernels, step_us = _profiled(bench, partial(_step, task, known, engine))
         between = gaps_of(kernels)
         span_us = max(kernel.stop_us for kernel in kernels) - min(kernel.start_us for kernel in kernels)
         busy_us = span_us - sum(gap.us for gap in between)
@@ -96,7 +97,7 @@ def _step(task: Any, known: dict[str, Any], engine: Any) -> None:
 
 def _profiled(bench: Bench, run: Callable[[], None]) -> tuple[list[Kernel], float]:
     """Kernels of the second run (the first warms up), and how long it took, microseconds."""
-    from torch.autograd import DeviceType
+    from torch.autograd import DeviceType  # type: ignore[attr-defined]
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = bench.device.startswith("cuda")

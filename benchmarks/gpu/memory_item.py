@@ -166,7 +166,7 @@ def _fail_whole_decodes() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory (rehearsal)")
 
     whole_decode.append(VideoCodec.decode)
-    VideoCodec.decode = fail  # type: ignore[method-assign]
+    VideoCodec.decode = fail  # type: ignore[method-assign, assignment]
 
 
 def _allow_whole_decodes() -> None:

@@ -4,10 +4,11 @@ hand back to the driver between their stages."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from benchmarks.gpu.decode_items import engine_settings
 from benchmarks.gpu.films import REPEATS, WORDS, open_engine
@@ -41,7 +42,7 @@ def _pair(bench: Bench, engine: Any) -> Any:
 
 def _feed_forward(bench: Bench, engine: Any, pair: Any) -> None:
     """`ffn_chunks` against the peak beside the weights, for a clip at base size and at 2x."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for what, scale in (("base", 1), ("2x", 2)):
         whole: Any = None
         for chunks in FFN_CHUNKS:
@@ -78,7 +79,7 @@ def _attention(bench: Bench, engine: Any) -> None:
     """What a node with attention_mode `auto` measures for the two sizes, and takes."""
     from actors.engines.comfyui.sampling.attention import ShapeClass, choice
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for what, scale in (("base", 1), ("2x", 2)):
         shape = ShapeClass.of(engine.loaded.model, bench.clip.tokens(scale))
         assert shape is not None
@@ -104,7 +105,7 @@ def _hand_overs(bench: Bench, engine: Any, pair: Any) -> None:
     sizes = {"width": clip.width, "height": clip.height, "num_frames": clip.frames, "frame_rate": 25.0}
     steps = {"seed": 0, "steps": STEPS, "upscale_steps": STEPS, "cfg": 1.0, "upscale_cfg": 1.0}
     with _watched_frees(bench) as frees:
-        latent, images = RSLTXVGenerate().generate(
+        latent, images, _ = RSLTXVGenerate().generate(
             **models, **sizes, **steps, positive=pair[0], negative=pair[1], upscale=True, decode=True
         )
     made = [f"{tuple(tensor.shape)} on {tensor.device}" for tensor in (latent["samples"], images)]
@@ -116,21 +117,18 @@ def _hand_overs(bench: Bench, engine: Any, pair: Any) -> None:
 @contextmanager
 def _watched_frees(bench: Bench) -> Iterator[list[dict[str, Any]]]:
     """Notes what is allocated around every call by which the nodes free."""
+    from actors.engines.comfyui.core.vram import free_vram
     from farm.nodes import flow
 
-    free: Callable[[], None] = flow.free_vram
     seen: list[dict[str, Any]] = []
 
     def watched() -> None:
         before = _held_gib(bench)
-        free()
+        free_vram()
         seen.append({"before GiB": before, "after GiB": _held_gib(bench), "largest left": _largest(bench)})
 
-    flow.free_vram = watched
-    try:
+    with patch.object(flow, "free_vram", watched):
         yield seen
-    finally:
-        flow.free_vram = free
 
 
 def _largest(bench: Bench) -> str:

@@ -65,7 +65,8 @@ def _pinned(bench: Bench, cluster: Cluster, topology: str, gpus: int) -> list[di
 
     force = make_workforce(topology, cluster.inventory(), gpus, frozenset(Stage) - {Stage.SEGMENT})
     requests = [request for request in force.requests if request.gpus]
-    pool, rows = WorkerPool(cluster, Looker, configure), []
+    pool = WorkerPool(cluster, Looker, configure)
+    rows: list[tuple[str, dict[str, Any]]] = []
     placed: dict[str, Placement] = {}
     try:
         pool.start(requests)

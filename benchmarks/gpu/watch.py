@@ -111,7 +111,7 @@ def _cpu_reader(count: int) -> Reader:
 
 def _largest_worker_gib() -> float:
     """Resident memory of the largest Ray worker on this machine."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     sizes = [0]
     for process in psutil.process_iter(["name", "cmdline", "memory_info"]):

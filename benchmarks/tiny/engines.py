@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from actors.engines.base import landed, on_host
 from actors.engines.make import make_engine
 from actors.engines.pieces import PassSound, Piece
 from actors.steps.seeding import seed_everything
@@ -77,7 +78,7 @@ def clip(engine: Engine, prompt: str, seed: int) -> np.ndarray:
     conditioning = engine.encode_text(EncodeText(prompt, ""))
     seed_everything(seed)
     latents = engine.denoise(pass_params(seed), [Piece(None)], PassSound(), conditioning)
-    return engine.decode(decode_params(), latents)
+    return on_host(engine.decode(decode_params(), landed(latents)))
 
 
 def reading(frames: np.ndarray) -> Reading:

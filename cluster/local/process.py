@@ -74,7 +74,7 @@ class LocalShell(WorkerShell):
 class _Call:
     method: str
     values: tuple[Any, ...]
-    future: Future
+    future: Future[Any]
 
 
 class LocalProcess:
@@ -90,14 +90,14 @@ class LocalProcess:
         self._cluster = cluster
         self._shell: LocalShell | None = None
         self._calls: deque[_Call] = deque()
-        self._open: list[Future] = []
+        self._open: list[Future[Any]] = []
         self._busy = False
         self._haunts = False
         """Something of it goes on after its end."""
 
     # -- the driver's side
 
-    def call(self, method: str, *values: Any) -> Future:
+    def call(self, method: str, *values: Any) -> Future[Any]:
         call = _Call(method, values, Future())
         self._open.append(call.future)
         if self.gone:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from cluster.base import Actor
 from cluster.capacity import without_room
@@ -24,7 +25,7 @@ class Member:
     since_s: float
     placement: Placement | None = None
     calls: dict[str, TaskCall] = field(default_factory=dict)
-    pending: dict[str, Future] = field(default_factory=dict)
+    pending: dict[str, Future[Any]] = field(default_factory=dict)
     heard_s: float = 0.0
     probed: bool = False
 

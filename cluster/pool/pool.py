@@ -206,7 +206,7 @@ class WorkerPool:
         future = member.pending[what] = member.actor.call(method, *values)
         future.add_done_callback(lambda answer: self._answers.put((worker, incarnation, what, answer)))
 
-    def _read(self, worker: str, incarnation: int, what: str, answer: Future) -> list[PoolEvent]:
+    def _read(self, worker: str, incarnation: int, what: str, answer: Future[Any]) -> list[PoolEvent]:
         member = self._members[worker]
         if member.incarnation != incarnation or member.state == "gone":
             return []

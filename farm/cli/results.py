@@ -231,7 +231,8 @@ def result_schema(command: str) -> dict[str, Any]:
 def _schema_of(kind: Any) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
-    return _closed(TypeAdapter(kind).json_schema(mode="serialization"))
+    schema: dict[str, Any] = _closed(TypeAdapter(kind).json_schema(mode="serialization"))
+    return schema
 
 
 def _log_schema() -> dict[str, Any]:

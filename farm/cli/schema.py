@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ def schema(
     return 0
 
 
-def _of_result(command: str) -> dict:
+def _of_result(command: str) -> dict[str, Any]:
     from farm.cli.results import RESULTS, result_schema
     from jobs.errors import Problem, UsageError
 

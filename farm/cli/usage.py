@@ -26,7 +26,7 @@ def _option(error: TyperException) -> str:
     if parameter is None:
         return getattr(error, "option_name", "")
     flags = [name for name in parameter.opts if name.startswith("-")]
-    return max(flags, key=len) if flags else parameter.metavar or parameter.name
+    return str(max(flags, key=len) if flags else parameter.metavar or parameter.name)
 
 
 def _value(option: str, argv: Sequence[str]) -> str:

@@ -65,7 +65,7 @@ class RayOptions:
 
 def render_on_ray(
     loaded: LoadedSpec, scope: Scope, options: RayOptions, connect: Connect = open_session
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Render the job on Ray, or on what else `connect` opens, and yield its events; the last one is
     `JobFinished`.
 

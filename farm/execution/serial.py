@@ -6,7 +6,7 @@ What it makes is the measure: every topology on Ray has to give the same bytes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WORKER = "serial"
 
 
-def render_serial(loaded: LoadedSpec, scope: Scope) -> Iterator[Event]:
+def render_serial(loaded: LoadedSpec, scope: Scope) -> Generator[Event, None, None]:
     """Renders the job in this process and yields its events; the last one is `JobFinished`.
 
     Raises CannotRun (environment), JobBusy (another driver holds the job), SpecError (a file that vanished)

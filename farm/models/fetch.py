@@ -145,7 +145,7 @@ def _transfer(file: HubFile, part: Path) -> None:
     """The rest of the file behind what `part` holds. huggingface_hub's own downloads begin anew with each
     call, which a file of 46 GB does not stand; its transfer goes on where it is asked to."""
     from huggingface_hub.file_download import get_hf_file_metadata, hf_hub_url, http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url = hf_hub_url(file.repo, file.path, revision=file.revision, endpoint=endpoint())
     metadata = get_hf_file_metadata(url, endpoint=endpoint())

@@ -122,7 +122,7 @@ def hub_errors(repo: str, adapt: Callable[[str], str] = str) -> Iterator[None]:
         raise UsageError([Problem("RECIPE", f"{repo}: {_first_line(error)}", rule, remedy)]) from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise CannotRun(adapt(f"{repo}: {_first_line(error)}; run the same command again.")) from None
-    except (errors.HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         raise CannotRun(
             adapt(f"{repo}: the hub cannot be reached ({_first_line(error)}); run the same command again.")
         ) from None

@@ -39,4 +39,4 @@ class StageDeadlines:
         if fixed_s is not None:
             return fixed_s
         least_s = self.config.floor_s if self.ratio[stage] else self.config.first_s
-        return max(least_s, self.config.factor * self.usual_s(stage, expected_s)) * 2**hangs
+        return max(least_s, self.config.factor * self.usual_s(stage, expected_s)) * 2.0**hangs

@@ -82,7 +82,7 @@ class Health:
         return [self._probe(worker, Reason(Why.PROBE_DUE), now)]
 
     def _rest_s(self, times: int) -> float:
-        return min(self.config.base_s * 2 ** (times - 1), self.config.most_s)
+        return min(self.config.base_s * 2.0 ** (times - 1), self.config.most_s)
 
     def _rest(self, worker: Worker, until_s: float) -> None:
         worker.wake_s = until_s

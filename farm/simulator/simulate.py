@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.local.faults import Crash, Fail, Fate, Hang
 from farm.scheduler import events
@@ -85,7 +85,7 @@ class Simulation:
         self.watch: Callable[[float, events.Event, list[Command]], None] | None = None
         self.now = 0.0
         self.events = 0
-        self._pending: list[tuple[float, int, Callable[..., None], tuple]] = []
+        self._pending: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = count()
         self._alarm_s = INFINITE_S
 

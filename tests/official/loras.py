@@ -18,12 +18,13 @@ Layers = Mapping[str, tuple[int, int]]
 """`(out, in)` of linear layers, by their original names."""
 Tensors = dict[str, Tensor]
 Draw = Callable[..., Tensor]
+Make = Callable[[Layers, Draw], Tensors]
 
 
 class Kind(NamedTuple):
     """How a kind of file is made, and who takes it: the rest is refused."""
 
-    make: Callable[[Layers, Draw], Tensors]
+    make: Make
     diffusers: bool = True
     comfyui: bool = True
     metadata: Mapping[str, str] = {}
@@ -62,9 +63,7 @@ def diffusers_name(layer: str) -> str:
     return layer.replace("patchify_proj", "proj_in").replace("adaln_single", "time_embed")
 
 
-def _pairs(
-    layer: Callable[[str], str], down: str, up: str, alpha: bool = False, rank: int = RANK
-) -> Callable:
+def _pairs(layer: Callable[[str], str], down: str, up: str, alpha: bool = False, rank: int = RANK) -> Make:
     """Two factors for each layer, named as given."""
 
     def make(layers: Layers, draw: Draw) -> Tensors:
@@ -100,7 +99,7 @@ def _ranks(layers: Layers, draw: Draw) -> Tensors:
     return tensors
 
 
-def _with(ending: str, shape: Callable[[int, int], tuple[int, ...]], base: Callable = _AB) -> Callable:
+def _with(ending: str, shape: Callable[[int, int], tuple[int, ...]], base: Make = _AB) -> Make:
     """`base`, and one tensor more for each layer."""
 
     def make(layers: Layers, draw: Draw) -> Tensors:
@@ -114,7 +113,7 @@ def _nothing(_layers: Layers, _draw: Draw) -> Tensors:
     return {}
 
 
-def _dora(column: bool) -> Callable:
+def _dora(column: bool) -> Make:
     def make(layers: Layers, draw: Draw) -> Tensors:
         scales = {
             f"{_own(name)}.dora_scale": draw(*((1, into) if column else (out, 1))).abs() + 0.5
@@ -126,7 +125,7 @@ def _dora(column: bool) -> Callable:
     return make
 
 
-def _lokr(first: bool, second: bool, alpha: bool) -> Callable:
+def _lokr(first: bool, second: bool, alpha: bool) -> Make:
     """Kronecker products; `first` and `second` say which side is itself a product of two factors."""
 
     def make(layers: Layers, draw: Draw) -> Tensors:

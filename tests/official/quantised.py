@@ -14,6 +14,7 @@ from torch import Tensor
 PREFIX = "model.diffusion_model."
 Tensors = dict[str, Tensor]
 Metadata = dict[str, str]
+Make = Callable[[Tensors, Metadata], tuple[Tensors, Metadata]]
 LARGEST = {torch.float8_e4m3fn: 448.0, torch.float8_e5m2: 57344.0}
 
 
@@ -32,16 +33,14 @@ def _is_quantised(key: str, tensor: Tensor) -> bool:
     return tensor.ndim == 2 and key.startswith(f"{PREFIX}transformer_blocks.") and key.endswith(".weight")
 
 
-def _plain(dtype: torch.dtype) -> Callable[[Tensors, Metadata], tuple[Tensors, Metadata]]:
+def _plain(dtype: torch.dtype) -> Make:
     def make(tensors: Tensors, metadata: Metadata) -> tuple[Tensors, Metadata]:
         return {k: t.to(dtype) if _is_quantised(k, t) else t for k, t in tensors.items()}, metadata
 
     return make
 
 
-def _scaled(
-    ending: str, dtype: torch.dtype = torch.float8_e4m3fn, by_row: bool = False
-) -> Callable[[Tensors, Metadata], tuple[Tensors, Metadata]]:
+def _scaled(ending: str, dtype: torch.dtype = torch.float8_e4m3fn, by_row: bool = False) -> Make:
     def make(tensors: Tensors, metadata: Metadata) -> tuple[Tensors, Metadata]:
         made: Tensors = {}
         for key, tensor in tensors.items():
@@ -67,7 +66,7 @@ def _older(tensors: Tensors, metadata: Metadata) -> tuple[Tensors, Metadata]:
     return made | {f"{PREFIX}scaled_fp8": torch.empty(0, dtype=torch.float8_e4m3fn)}, metadata
 
 
-def _newer(name: str, dtype: torch.dtype, as_tensors: bool = False) -> Callable:
+def _newer(name: str, dtype: torch.dtype, as_tensors: bool = False) -> Make:
     def make(tensors: Tensors, metadata: Metadata) -> tuple[Tensors, Metadata]:
         made, metadata = _scaled(".weight_scale", dtype)(tensors, metadata)
         layers = [key.removesuffix(".weight_scale") for key in made if key.endswith(".weight_scale")]
@@ -112,7 +111,7 @@ def _nvfp4(tensors: Tensors, metadata: Metadata) -> tuple[Tensors, Metadata]:
     return made, {**metadata, "_quantization_metadata": json.dumps(described)}
 
 
-KINDS: dict[str, Callable[[Tensors, Metadata], tuple[Tensors, Metadata]]] = {
+KINDS: dict[str, Make] = {
     "float16": lambda tensors, metadata: ({k: t.half() for k, t in tensors.items()}, metadata),
     "bfloat16": lambda tensors, metadata: ({k: t.bfloat16() for k, t in tensors.items()}, metadata),
     "fp8 e4m3fn": _plain(torch.float8_e4m3fn),

@@ -76,7 +76,11 @@ def frozen(bench: Bench) -> None:
 
 
 def all_workers(bench: Bench) -> None:
-    drive(bench, lambda driver: [os.kill(pid, signal.SIGKILL) for pid in workers(driver)], (0,))
+    def kill(driver: subprocess.Popen[bytes]) -> None:
+        for pid in workers(driver):
+            os.kill(pid, signal.SIGKILL)
+
+    drive(bench, kill, (0,))
     bench.require_whole()
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKLLTX2Audio, AutoencoderKLLTXVideo, LTX2VideoTransformer3DModel
@@ -28,6 +29,9 @@ from tools.train_tiny.transformer.geometry import (
     to_latents,
     to_tokens,
 )
+
+if TYPE_CHECKING:
+    from tools.train_tiny.transformer.fast import Context
 
 RATE = 25.0
 
@@ -194,10 +198,13 @@ class Models:
         )
 
     def _velocity(
-        self, words: object, x: torch.Tensor, a: torch.Tensor, sigma: float, known: _Known, work: Pass
+        self, words: Context, x: torch.Tensor, a: torch.Tensor, sigma: float, known: _Known, work: Pass
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Velocities with the prompts, then without, of both streams."""
-        twice = lambda tensor: torch.cat([tensor, tensor])  # noqa: E731
+
+        def twice(tensor: torch.Tensor) -> torch.Tensor:
+            return torch.cat([tensor, tensor])
+
         level = torch.full((2 * len(x),), 1000 * sigma, device=self.device)
         quiet = torch.zeros_like(level) if work.given else level
         times = twice(1 - known.picture_mask)[..., 0] * level[:, None]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jobs.scratch import Scratch
 from jobs.store.store import Store
 
 _number = itertools.count()
@@ -20,6 +22,14 @@ def runs_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "memory":
         return f"memory://runs{next(_number)}"
     return f"{request.getfixturevalue('s3_url')}/runs{next(_number)}"
+
+
+@pytest.fixture
+def copies() -> Iterator[Scratch]:
+    """Where a store keeps copies of what lies elsewhere."""
+    made = Scratch()
+    yield made
+    made.clear()
 
 
 @pytest.fixture

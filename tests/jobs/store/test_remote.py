@@ -5,15 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from jobs.errors import StorageProblem, StoreUnusable
-from jobs.scratch import Scratch
 from jobs.store.remote import RemoteBackend
 from jobs.store.store import Store
 from tests.faulty_s3 import faulty_s3, ignoring_the_condition
+
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
 
 
 @pytest.mark.parametrize(
@@ -38,13 +40,12 @@ def test_a_bucket_that_is_not_there_is_refused() -> None:
         Store.open("s3://no-such-bucket/runs", "harbor")
 
 
-def test_a_large_artifact_goes_up_from_a_file(s3_url: str, tmp_path: Any) -> None:
+def test_a_large_artifact_goes_up_from_a_file(s3_url: str, tmp_path: Any, copies: Scratch) -> None:
     store = Store.open(f"{s3_url}/large", "harbor")
     big = tmp_path / "big.bin"
     big.write_bytes(bytes(range(256)) * (1 << 16))
     commit = store.put("ab" * 32, 1, "bin", big, {})
     assert commit.size == 1 << 24
-    copies = Scratch()
     assert store.local(commit, copies).read_bytes() == big.read_bytes()
     assert store.local(commit, copies) == store.local(commit, copies)
     gone = copies.folder()
@@ -54,7 +55,10 @@ def test_a_large_artifact_goes_up_from_a_file(s3_url: str, tmp_path: Any) -> Non
 
 
 def test_a_download_that_does_not_fit_is_a_storage_problem_each_time(
-    tmp_path: Path, small_disk: Callable[[Path, int], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    small_disk: Callable[[Path, int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    copies: Scratch,
 ) -> None:
     """Half a file must never be taken for the artifact."""
     small_disk(tmp_path / "tmp", 1)
@@ -63,7 +67,7 @@ def test_a_download_that_does_not_fit_is_a_storage_problem_each_time(
     commit = store.put("ab" * 32, 1, "bin", bytes(2 << 20), {})
     for _ in range(2):
         with pytest.raises(StorageProblem, match=r"tmp/.*the disk is full .needs 2,097,152 bytes"):
-            store.local(commit, Scratch())
+            store.local(commit, copies)
 
 
 def test_a_conflict_is_tried_again() -> None:

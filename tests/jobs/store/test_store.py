@@ -8,14 +8,17 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jobs.errors import CorruptArtifact, StorageProblem, StoreUnusable, UsageError
-from jobs.scratch import Scratch
 from jobs.store.commits import Commit, decode_commit, encode_commit
 from jobs.store.opening import open_backend, probe
 from jobs.store.store import Store, record_key
+
+if TYPE_CHECKING:
+    from jobs.scratch import Scratch
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
@@ -25,7 +28,7 @@ def put(store: Store, data: bytes = b"frames", digest: str = DIGEST, attempt: in
     return store.put(digest, attempt, "safetensors", data, {"worker": "w1", "exact": True})
 
 
-def test_a_result_counts_once_it_is_committed(store: Store) -> None:
+def test_a_result_counts_once_it_is_committed(store: Store, copies: Scratch) -> None:
     assert store.commit(DIGEST) is None
     commit = put(store)
     assert (commit.digest, commit.size, commit.sha256) == (DIGEST, 6, hashlib.sha256(b"frames").hexdigest())
@@ -33,7 +36,7 @@ def test_a_result_counts_once_it_is_committed(store: Store) -> None:
     assert store.commit(DIGEST) == commit
     assert store.commits() == {DIGEST: commit}
     assert store.read(commit) == b"frames"
-    assert store.local(commit, Scratch()).read_bytes() == b"frames"
+    assert store.local(commit, copies).read_bytes() == b"frames"
 
 
 def test_a_commit_crosses_processes(store: Store, runs_url: str) -> None:
@@ -73,7 +76,9 @@ def test_one_of_many_writers_wins(store: Store) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"fram", b"Frames"])
-def test_a_damaged_artifact_is_named_and_not_used(store: Store, runs_url: str, data: bytes) -> None:
+def test_a_damaged_artifact_is_named_and_not_used(
+    store: Store, runs_url: str, data: bytes, copies: Scratch
+) -> None:
     commit = put(store)
     store.backend.replace(commit.file, data)
     reader = Store.open(runs_url, "harbor")
@@ -81,7 +86,7 @@ def test_a_damaged_artifact_is_named_and_not_used(store: Store, runs_url: str, d
         reader.read(commit)
     assert pickle.loads(pickle.dumps(caught.value)).digest == DIGEST
     with pytest.raises(CorruptArtifact):
-        reader.local(commit, Scratch())
+        reader.local(commit, copies)
     checked = reader.check(everything=True)
     assert checked.commits == {}
     assert [digest for digest, _ in checked.damage] == [DIGEST]
@@ -101,7 +106,7 @@ def test_altered_artifacts_are_found_at_the_start_without_hashing_the_rest(store
     assert store.check().commits == {DIGEST: good}
 
 
-def test_decay_that_leaves_no_mark_is_found_before_use(tmp_path: Path) -> None:
+def test_decay_that_leaves_no_mark_is_found_before_use(tmp_path: Path, copies: Scratch) -> None:
     store = Store.open(str(tmp_path), "harbor")
     commit = put(store)
     file = tmp_path / "harbor" / commit.file
@@ -109,7 +114,7 @@ def test_decay_that_leaves_no_mark_is_found_before_use(tmp_path: Path) -> None:
     os.utime(file, ns=(int(commit.stamp), int(commit.stamp)))
     reader = Store.open(str(tmp_path), "harbor")
     assert reader.commits() == {DIGEST: commit}
-    for use in (reader.read, lambda found: reader.local(found, Scratch())):
+    for use in (reader.read, lambda found: reader.local(found, copies)):
         with pytest.raises(CorruptArtifact):
             use(commit)
     assert reader.check(everything=True).commits == {}

@@ -36,8 +36,13 @@ def farm_command(*words: object) -> list[str]:
     return [sys.executable, "-m", "farm.cli.main", *map(str, words)]
 
 
-def farm(*words: object, timeout_s: float = 180, **changes: str) -> subprocess.CompletedProcess[str]:
+def farm(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run `farm` to its end."""
+    return farm_within(180, *words, **changes)
+
+
+def farm_within(timeout_s: float, *words: object, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run `farm` to its end, which comes within these seconds."""
     return subprocess.run(
         farm_command(*words),
         env=environment(**changes),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.ray.kit.commands import farm, started, write_spec
+from tests.ray.kit.commands import farm_within, started, write_spec
 from tests.ray.kit.processes import alive, state, until
 from tests.ray.kit.specs import records
 
@@ -115,7 +115,7 @@ def strike(cell: Cell, job: Job, nodes: Nodes | None = None) -> Step:
         else:
             assert driver.wait(timeout=LONGEST_S) == 0, (job.folder / "log").read_text()
     if cell.victim == "driver":
-        resumed = farm(*job.words(cell.topology), timeout_s=LONGEST_S, **job.environment())
+        resumed = farm_within(LONGEST_S, *job.words(cell.topology), **job.environment())
         assert resumed.returncode == 0, resumed.stderr
     return hit
 

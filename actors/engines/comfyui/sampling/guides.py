@@ -49,7 +49,9 @@ def preprocess(core: Core, image: torch.Tensor, crf: int) -> torch.Tensor:
     return core.call("LTXVPreprocess", image=image, img_compression=crf)[0] if crf else image
 
 
-def add_guides(core: Core, pair: Pair, clip: torch.Tensor, guides: Sequence[Piece]) -> tuple[Pair, dict]:
+def add_guides(
+    core: Core, pair: Pair, clip: torch.Tensor, guides: Sequence[Piece]
+) -> tuple[Pair, dict[str, Any]]:
     """Append the guides to `clip` `[1, C, T, h, w]`.
 
     Returns the conditioning that knows them and a LATENT whose samples are `[1, C, T + sum(g), h, w]`. The
