@@ -146,7 +146,12 @@ def test_an_item_that_fails_is_told_by_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: dict[str, int], expected: int
 ) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(gpu, "_run_child", lambda name, _: ran.append(name) or codes.get(name, 0))
+
+    def run_child(name: str, _limit_s: float) -> int:
+        ran.append(name)
+        return codes.get(name, 0)
+
+    monkeypatch.setattr(gpu, "_run_child", run_child)
     monkeypatch.setattr("sys.argv", ["gpu", "--out", str(tmp_path), "--only", "ffn", "decode"])
     assert gpu.main() == expected
     assert ran == ["ffn", "decode"]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from benchmarks.scheduler_cost import TIMES
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import Simulation
 from farm.simulator.workload import SimulatedFilm, films, job
 from jobs.tasks.topology import Machine, parse_topology
+
+if TYPE_CHECKING:
+    from farm.scheduler.commands import Command
+    from farm.scheduler.events import Event
 
 
 def calls_per_event(chunks: int) -> float:
@@ -22,14 +27,14 @@ def calls_per_event(chunks: int) -> float:
         nonlocal calls
         calls += event in ("call", "c_call")
 
-    def counted(event, now):
+    def counted(event: Event, now: float) -> list[Command]:
         sys.setprofile(count)
         try:
             return handle(event, now)
         finally:
             sys.setprofile(None)
 
-    simulation.scheduler.handle = counted
+    simulation.scheduler.handle = counted  # type: ignore[method-assign]
     simulation.run()
     return calls / simulation.events
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_the_steps_alone_make_what_the_farm_commits(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "runs"), "bench")
     crew = make_crew(work, tmp_path / "gates", 1)
     steps = StepsAlone(crew, stages_of(crew))
-    made = {}
+    made: dict[str, Any] = {}
     for chunk in range(steps.chunks("film0")):
         for stage in stages_of(crew):
             made |= steps.run(stage, "film0", chunk)

@@ -37,7 +37,7 @@ def test_a_driver_is_not(address: str | None, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_client_that_the_caller_connected_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     connected = SimpleNamespace(ray=SimpleNamespace(is_connected=lambda: True))
-    monkeypatch.setitem(sys.modules, "ray.util.client", connected)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "ray.util.client", connected)
     with pytest.raises(CannotRun, match="HEAD:6379"):
         require_driver(None)
 

@@ -13,6 +13,7 @@ import pytest
 import jobs.file_digests
 from jobs.errors import SpecError
 from jobs.file_digests import FileDigests, digest_ahead, file_digest
+from jobs.hashing import sha256_of_file
 
 
 def test_a_file_has_its_sha256(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_node_that_can_remember_nothing_reads_all_the_same(
 @pytest.fixture
 def readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a line for each time that a file was read, slowly, in whichever process."""
-    log, read = tmp_path / "readings", jobs.file_digests.sha256_of_file
+    log, read = tmp_path / "readings", sha256_of_file
     log.touch()
 
     def slowly(path: Path) -> str:

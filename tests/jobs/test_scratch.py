@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,10 +10,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from jobs import scratch
 from jobs.scratch import MARK, PREFIX, Scratch, sweep
 
 OWNER = """
@@ -104,16 +105,16 @@ def test_what_is_being_made_or_is_none_of_ours_is_left_alone(
     (temporary / "other").mkdir()
     (temporary / "other" / MARK).touch()
     before = sorted(temporary.rglob("*"))
-    lock = scratch.fcntl.flock
+    lock = fcntl.flock
     swept: list[int] = []
 
-    def interrupted(mark: object, how: int) -> None:
+    def interrupted(mark: BinaryIO, how: int) -> None:
         if not swept:
             swept.append(-1)
             swept.append(sweep())
-        lock(mark, how)  # type: ignore[arg-type]
+        lock(mark, how)
 
-    monkeypatch.setattr(scratch.fcntl, "flock", interrupted)
+    monkeypatch.setattr(fcntl, "flock", interrupted)
     with Scratch() as folder:
         assert swept == [-1, 0]
         assert sweep() == 0
@@ -125,7 +126,7 @@ def test_without_locks_nothing_is_swept(temporary: Path, monkeypatch: pytest.Mon
     def refused(_mark: object, _how: int) -> None:
         raise OSError("no locks available")
 
-    monkeypatch.setattr(scratch.fcntl, "flock", refused)
+    monkeypatch.setattr(fcntl, "flock", refused)
     with Scratch() as folder:
         assert not (folder / MARK).exists()
         assert sweep() == 0

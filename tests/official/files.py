@@ -89,7 +89,9 @@ def write_release(folder: Path, name: str, metadata: bool = True) -> Path:
     return write_sparse(folder / name, single_file(release), config_of(release) if metadata else {})
 
 
-def write_sparse(path: Path, entries: Entries, metadata: Mapping[str, str] | None = None) -> Path:
+def write_sparse(
+    path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str] | None = None
+) -> Path:
     """A safetensors file with these number types and shapes, and holes for data: it reads as zeros and takes
     no room on the disk."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}

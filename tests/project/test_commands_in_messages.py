@@ -219,7 +219,12 @@ def test_seeds_that_are_lost_are_drawn_again(job: Store, capsys: pytest.CaptureF
     for copy in copies:
         copy.write_text("{")
     assert run(["render", "film.yaml", "--serial", *RUNS]) == 3
-    type_commands(capsys, lambda: [copy.unlink() for copy in copies])
+
+    def lose() -> None:
+        for copy in copies:
+            copy.unlink()
+
+    type_commands(capsys, lose)
 
 
 def test_a_report_that_could_not_be_written_is_written(

@@ -92,7 +92,8 @@ def test_no_circle_among_rooms(package: str) -> None:
 
 
 def floors(package: str) -> dict[str, int]:
-    below, found = rooms(package), {}
+    below = rooms(package)
+    found: dict[str, int] = {}
     for room in TopologicalSorter(below).static_order():
         found[room] = 1 + max((found[under] for under in below.get(room, ())), default=0)
     return found

@@ -45,8 +45,8 @@ def test_the_optimiser_lowers_the_loss_of_matrices_and_vectors() -> None:
         optimiser.step()
         average.update()
     assert losses[-1] < 0.5 * losses[0]
-    live = model[0].weight.detach().clone()
+    live = model.get_parameter("0.weight").detach().clone()
     average.swap()
-    assert not torch.equal(model[0].weight, live)
+    assert not torch.equal(model.get_parameter("0.weight"), live)
     average.swap()
-    assert torch.equal(model[0].weight, live)
+    assert torch.equal(model.get_parameter("0.weight"), live)

@@ -258,7 +258,7 @@ def test_busy_cluster_is_waited_for_saying_so_ever_more_seldom() -> None:
     start = on()
     begun_s = start.cluster.now_s()
     holder, late = start(*one_gpu(8)), start(WorkerRequest("late", gpus=1), ready=False)
-    told_s = []
+    told_s: list[float] = []
     while len(told_s) < 3:
         for event in late.wait(1.0):
             assert isinstance(event, Waiting)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -242,7 +242,7 @@ def test_sections_may_be_switched_off(folder: Path, change: Callable[[dict[str, 
 def test_a_picture_and_a_sound_that_are_none_are_named(folder: Path) -> None:
     seen: list[str] = []
 
-    def probe(path: str, _seconds: float = 0.0) -> object:
+    def probe(path: str, **_: float) -> NoReturn:
         seen.append(path)
         raise InvalidInput(f"{Path(path).name} is something else; name another\nand more")
 

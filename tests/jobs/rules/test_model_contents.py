@@ -55,7 +55,7 @@ def entries(prefix: str, shapes: dict[str, tuple[int, ...]], dtype: str = "BF16"
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     """A file of each sort, by what it is."""
-    parts = {
+    parts: dict[str, Entries] = {
         "transformer": entries("", transformer_shapes("2b-causal")),
         "vae": entries("", vae_shapes("0.9.5")),
         "spatial": entries("", upsampler_shapes("spatial")),

@@ -161,7 +161,7 @@ def test_another_machines_clock_is_not_believed(
     holder = store.lock(LockTiming(beat_s=0.2, stale_s=4.0))
     holder.acquire()
     wrong = time.time() + clock_s
-    monkeypatch.setattr(lock_module.time, "time", lambda: wrong)
+    monkeypatch.setattr(time, "time", lambda: wrong)
     with pytest.raises(JobBusy, match="it renews its lock"):
         store.lock(STEADY).acquire()
     holder.release()
@@ -198,7 +198,7 @@ def test_a_contender_that_slept_through_a_cleaning_does_not_win(
     with store.lock(SLOW) as current:
         late = store.lock(SLOW)
         answers = iter([old])
-        real = lock_module.read_holder
+        real = read_holder
         monkeypatch.setattr(lock_module, "read_holder", lambda backend: next(answers, None) or real(backend))
         with pytest.raises(JobBusy, match="a moment ago"):
             late.acquire()

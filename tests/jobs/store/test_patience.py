@@ -22,7 +22,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(patience.time, "monotonic", made.monotonic)
+    monkeypatch.setattr("jobs.store.patience.time.monotonic", made.monotonic)
     return made
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from jobs.errors import StorageProblem, StoreUnusable
+from jobs.store.medium import Medium
 from jobs.store.remote import RemoteBackend
 from jobs.store.store import Store
 from tests.faulty_s3 import faulty_s3, ignoring_the_condition
@@ -100,7 +101,10 @@ def test_a_record_that_cannot_be_read_now_is_no_damaged_one(s3_url: str) -> None
     """Else the next render would discard what was committed."""
     store = Store.open(f"{s3_url}/unread", "harbor")
     store.put("ab" * 32, 1, "bin", b"frames", {})
-    real = store.backend._backend.filesystem
+    assert isinstance(store.backend, Medium)
+    assert isinstance(store.backend._backend, RemoteBackend)
+    remote: Any = store.backend._backend
+    real = remote.filesystem
 
     class Failing:
         async_impl = False
@@ -111,8 +115,8 @@ def test_a_record_that_cannot_be_read_now_is_no_damaged_one(s3_url: str) -> None
         def __getattr__(self, name: str) -> Any:
             return getattr(real, name)
 
-    store.backend._backend.filesystem = Failing()
+    remote.filesystem = Failing()
     with pytest.raises(StorageProblem, match="reduce your request rate"):
         store.check()
-    store.backend._backend.filesystem = real
+    remote.filesystem = real
     assert store.check().damage == ()

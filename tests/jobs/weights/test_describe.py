@@ -47,13 +47,13 @@ def test_a_name_that_the_layout_contradicts_counts_for_nothing(tmp_path: Path) -
 def test_a_transformer_alone(prefix: str, tmp_path: Path) -> None:
     entries = {prefix + name: ("BF16", shape) for name, shape in transformer_shapes("13b").items()}
     found = describe(write_sparse(tmp_path / "unet.safetensors", entries))
-    assert (found.parts, found.family, found.size) == ({"transformer"}, "ltx-video", "13b")
+    assert (found.parts, found.family, found.size) == (frozenset({"transformer"}), "ltx-video", "13b")
 
 
 def test_parts_alone(tmp_path: Path) -> None:
     vae = {name: ("F32", shape) for name, shape in vae_shapes("0.9.1").items()}
     found = describe(write_sparse(tmp_path / "vae.safetensors", vae))
-    assert (found.parts, found.version, found.numbers) == ({"vae"}, "0.9.1", "float32")
+    assert (found.parts, found.version, found.numbers) == (frozenset({"vae"}), "0.9.1", "float32")
     upsampler = {name: ("BF16", shape) for name, shape in upsampler_shapes("spatial").items()}
     assert describe(write_sparse(tmp_path / "up.safetensors", upsampler)).parts == {"latent_upsampler"}
 
