@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from comfyui_farm import artifacts, render_serial, sampled_chain
+
+from jobs.frames import ChunkSpan
 
 if TYPE_CHECKING:
     from comfyui_kit import Kit
@@ -117,8 +120,13 @@ def test_made_sound_is_decoded_cross_faded_and_muxed(
     core: Any, av: tuple[Kit, Any], job: Path, made_rate: int
 ) -> None:
     """The film's track against the chunks' audio latents, decoded and faded here."""
-    clips = artifacts(job / "runs", "sound", "sample", "made")
-    first, second = (sound_of(core, av[1], clip["audio_latents"])[0] for clip in clips)
+    import torch
+
+    from actors.engines.latents import lasting
+
+    clips = artifacts(job / "runs", "sound", "upscale", "made")
+    latents = [lasting(torch.from_numpy(clip["audio_latents"].copy()), FIRST / RATE) for clip in clips]
+    first, second = (sound_of(core, av[1], sound.numpy())[0] for sound in latents)
     assert clips[0]["audio_latents"].std() > 0.1
     total = at(FILM, made_rate)
     due = np.zeros((2, total), np.float32)
@@ -205,8 +213,42 @@ def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
     assert not np.array_equal(other[:, :, kept + 1 :], by_farm[:, :, kept + 1 :])
 
 
-def test_the_films_are_upscaled_with_their_sound(job: Path) -> None:
-    for video in ("made", "heard"):
-        assert {clip["latents"].shape[3:] for clip in artifacts(job / "runs", "sound", "upscale", video)} == {
-            (SIDE // 16, SIDE // 16)
-        }
+@pytest.mark.parametrize(("video", "kept"), [("made", False), ("heard", True)])
+def test_a_second_pass_makes_sound_anew_and_leaves_a_soundtrack_alone(
+    job: Path, video: str, kept: bool
+) -> None:
+    first, second = (artifacts(job / "runs", "sound", stage, video) for stage in ("sample", "upscale"))
+    for one, other in zip(first, second, strict=True):
+        assert other["latents"].shape[3:] == (SIDE // 16, SIDE // 16)
+        assert np.allclose(one["audio_latents"], other["audio_latents"], atol=1e-5) == kept
+
+
+@pytest.mark.usefixtures("av")
+def test_a_second_pass_hears_the_sound_and_has_the_images(job: Path, folder: Path) -> None:
+    from comfyui_kit import pass_params, sampling
+
+    from actors.engines.make import make_engine
+    from actors.engines.pieces import PassSound, Piece
+    from actors.payload import Payload
+    from jobs.planning.params import EncodeText
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
+
+    checkpoint = str(folder / "ltxav.safetensors")
+    engine = make_engine(EngineConfig(name="comfyui", checkpoint=checkpoint, audio_vae=checkpoint), "cpu", 1)
+    engine.setup(frozenset({Stage.UPSCALE}))
+    words = engine.encode_text(EncodeText(PROMPT, ""))
+    (first, _) = artifacts(job / "runs", "sound", "sample", "heard")
+    clip = Payload({"latents": first["latents"].copy()})
+    run = pass_params(width=SIDE, height=SIDE, audio_mode="hold", sampling=sampling(steps=1, denoise=0.5))
+    run = replace(run, span=ChunkSpan(0, 4, 4))
+
+    def made(sound: np.ndarray, *pieces: Piece) -> np.ndarray:
+        heard = PassSound(sound, held=True)
+        return engine.denoise(run, [Piece(clip, hold=0.0), *pieces], heard, words)["latents"]
+
+    sound = first["audio_latents"]
+    plain, other = made(sound), made(-sound)
+    assert not np.array_equal(plain, other)
+    image = Payload({"latents": first["latents"][:, :, :1].copy()})
+    assert not np.array_equal(made(sound, Piece(image, 8)), plain)
