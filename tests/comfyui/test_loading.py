@@ -217,10 +217,10 @@ def test_extra_model_paths_are_honoured(with_paths: tuple[Path, Path]) -> None:
     script = (
         "from pathlib import Path\n"
         "from actors.engines.comfyui.core.boot import BootOptions, boot\n"
-        "from actors.engines.comfyui.loading.loaders import ModelFiles\n"
+        "from actors.engines.comfyui.loading.loaders import ComfyModelFiles\n"
         "from jobs.spec.engine import EngineConfig\n"
         f"boot(BootOptions(Path({str(root)!r}), 'cpu'))\n"
-        "print(ModelFiles.locate(EngineConfig(name='comfyui', checkpoint='far.safetensors')).checkpoint)\n"
+        "print(ComfyModelFiles.locate(EngineConfig(name='comfyui', checkpoint='far.safetensors')).checkpoint)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
