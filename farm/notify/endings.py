@@ -60,6 +60,8 @@ def prepare(store: Store, label: str | None, outcome: str, worked: bool) -> None
 def tell(store: Store, state: JobState) -> str:
     """After it: sends what is not sent yet, if the job ended so; what went wrong, in words, empty where
     nothing did. Raises StorageProblem."""
+    if state.outcome not in NOTIFIED_OF:
+        return ""
     ending = store.recall(ENDING_FORM)
     if ending is None or ending.complete or ending.outcome != state.outcome:
         return ""
