@@ -220,7 +220,8 @@ def test_extra_model_paths_are_honoured(with_paths: tuple[Path, Path]) -> None:
         "from actors.engines.comfyui.loading.loaders import ComfyModelFiles\n"
         "from jobs.spec.engine import EngineConfig\n"
         f"boot(BootOptions(Path({str(root)!r}), 'cpu'))\n"
-        "print(ComfyModelFiles.locate(EngineConfig(name='comfyui', checkpoint='far.safetensors')).checkpoint)\n"
+        "config = EngineConfig(name='comfyui', checkpoint='far.safetensors')\n"
+        "print(ComfyModelFiles.locate(config).checkpoint)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
