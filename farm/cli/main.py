@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 from farm.cli import (
+    approve,
     check,
     cleanup,
     control,
@@ -80,6 +81,7 @@ VERBS = (
     why,
     control,
     retry,
+    approve,
     verify,
     cleanup,
     report,

@@ -204,6 +204,7 @@ RESULTS: dict[str, str] = {
     "resume": "farm.verbs.control:ControlResult",
     "cancel": "farm.verbs.control:ControlResult",
     "retry": "jobs.tasks.retry:Retry",
+    "approve": "farm.verbs.approve:ApproveResult",
     "verify": "farm.verbs.verify:VerifyReport",
     "delete": "farm.verbs.cleanup:DeleteResult",
     "prune": "farm.verbs.cleanup:PruneResult",

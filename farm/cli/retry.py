@@ -38,7 +38,7 @@ def retry(
     from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
     from jobs.tasks.retry import Selection, parse_chunks
 
-    _require_choice(everything, bool(videos or chunks or state))
+    require_choice("retry", everything, bool(videos or chunks or state))
     selection = Selection(
         videos=frozenset(videos or ()),
         chunks=parse_chunks(chunks) if chunks else frozenset(),
@@ -69,7 +69,7 @@ def _list(report: Retry) -> None:
         emit_text(f"decoded once more {task}")
 
 
-def _require_choice(everything: bool, chosen: bool) -> None:
+def require_choice(verb: str, everything: bool, chosen: bool) -> None:
     """A forgotten option must not throw a whole job away."""
     from jobs.errors import Problem, UsageError
 
@@ -77,7 +77,7 @@ def _require_choice(everything: bool, chosen: bool) -> None:
         return
     rule = "--videos, --chunks or --state, or --all for the whole job"
     value = "--all beside a choice" if everything else "nothing chosen"
-    raise UsageError([Problem("farm retry", value, rule, "say which; --dry-run shows what depends on it")])
+    raise UsageError([Problem(f"farm {verb}", value, rule, "say which; --dry-run shows what depends on it")])
 
 
 def _state(name: str | None) -> RetryState | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from farm.notify.addresses import addresses_of
 from farm.notify.sending import Message, send
-from farm.state.job_state import DONE, FAILED, PARTIAL
+from farm.state.job_state import DONE, FAILED, PARTIAL, UNAPPROVED
 from jobs.commands import job_command
 from jobs.errors import CannotRun, UsageError
 from jobs.records import Form
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from farm.state.job_state import JobState
     from jobs.store.store import Store
 
-NOTIFIED_OF = (DONE, PARTIAL, FAILED)
+NOTIFIED_OF = (DONE, PARTIAL, FAILED, UNAPPROVED)
 MOST_FILMS = 20
 
 

@@ -24,7 +24,7 @@ from farm.state.job_state import FilmState, JobState
 from jobs.canonical import sha256_of
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.file_digests import file_digest
-from jobs.planning.output_names import preview_name
+from jobs.planning.output_names import draft_name, preview_name
 from jobs.planning.planned import Plan, PlannedVideo
 from jobs.scratch import Scratch
 from jobs.tasks.task import Stage, TaskGraph, task_id
@@ -165,6 +165,9 @@ class Delivery:
         if reel.screen is not None:
             with suppress(StorageProblem):
                 self._placing.remove(reel.screen.name)
+        if self.plan.run.approve is not None and not video.draft:
+            with suppress(StorageProblem):
+                self._placing.remove(draft_name(video.name, self.plan.output.container))
         return FilmState(video.name, address, facts[0].sha256, facts[0].frames, video.frame_rate, key)
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:

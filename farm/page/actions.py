@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.state.event_log import EventLog
-from farm.state.job_state import DONE, LIVE
+from farm.state.job_state import DONE, LIVE, UNAPPROVED
 from farm.verbs import control
+from farm.verbs.approve import approve
 from farm.verbs.cleanup import delete_job, survey_delete
 from farm.verbs.costs import tasks_left, work_of
 from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
@@ -76,6 +77,7 @@ class Actions:
             "resume": self._ask_resume,
             "retry": self._ask_retry,
             "delete": self._ask_delete,
+            "approve": self._ask_approve,
         }
         self._deeds: dict[str, Callable[[JobDocuments, Wish], str]] = {
             "pause": lambda run, _: control.pause(self._reader.runs, run.job).message,
@@ -83,6 +85,7 @@ class Actions:
             "resume": lambda run, _: self._resume(run),
             "retry": self._retry,
             "delete": self._delete,
+            "approve": self._approve,
         }
 
     @property
@@ -95,7 +98,7 @@ class Actions:
         if outcome in LIVE:
             return ("pause", "resume", "cancel")
         again = () if outcome == DONE else ("resume",)
-        return (*again, "retry", "delete")
+        return (*(("approve",) if outcome == UNAPPROVED else ()), *again, "retry", "delete")
 
     def ask(self, name: str, job: str, wish: Wish) -> list[str]:
         """What it would do and cost, a line each."""
@@ -134,6 +137,20 @@ class Actions:
         lines += [f"The film {path} stays." for path in found.staying[:MOST_NAMED]]
         more = len(found.films) + len(found.staying) - MOST_NAMED
         return [*lines, f"And {amount(more, 'more film')}."] if more > 0 else lines
+
+    def _ask_approve(self, run: JobDocuments, wish: Wish) -> list[str]:
+        found = approve(self._reader.runs, run.job, wish.selection, dry_run=True)
+        films = (
+            f"These films get their second pass with the next render: {', '.join(found.films[:MOST_NAMED])}."
+        )
+        return [
+            f"{amount(len(found.approved), 'chunk')} approved, {amount(len(found.left), 'chunk')} left.",
+            films if found.films else "No film is approved whole yet.",
+        ]
+
+    def _approve(self, run: JobDocuments, wish: Wish) -> str:
+        found = approve(self._reader.runs, run.job, wish.selection)
+        return f"{amount(len(found.approved), 'chunk')} approved; Resume renders what is approved whole"
 
     def _resume(self, run: JobDocuments) -> str:
         if run.outcome[0] in LIVE or self._drivers.starting(run.job):

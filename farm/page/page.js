@@ -85,18 +85,24 @@ function ticked() {
   return [...document.querySelectorAll("input[data-chunk]:checked")];
 }
 
-// The fields of an action's dialog; what is ticked in the contact sheets is filled in.
+// The film and chunks that an action is for; what is ticked in the contact sheets is filled in.
+function choice(button) {
+  const names = JSON.parse(button.parentElement.dataset.videos);
+  const chosen = ticked();
+  const video = field("Film", make("select", {}));
+  video.append(new Option("all films", ""), ...names.map((name) => new Option(name, name)));
+  if (chosen.length) video.value = chosen[0].dataset.video;
+  const mine = chosen.filter((box) => box.dataset.video === video.value).map((box) => box.dataset.chunk);
+  const chunks = field("Chunks, such as 3-5,8; empty for all", make("input", { type: "text", value: mine.join(",") }));
+  return () => ({ videos: video.value ? [video.value] : names, chunks: chunks.value });
+}
+
 const FIELDS = {
+  approve: choice,
   retry(button) {
-    const names = JSON.parse(button.parentElement.dataset.videos);
-    const chosen = ticked();
-    const video = field("Film", make("select", {}));
-    video.append(new Option("all films", ""), ...names.map((name) => new Option(name, name)));
-    if (chosen.length) video.value = chosen[0].dataset.video;
-    const mine = chosen.filter((box) => box.dataset.video === video.value).map((box) => box.dataset.chunk);
-    const chunks = field("Chunks, such as 3-5,8; empty for all", make("input", { type: "text", value: mine.join(",") }));
+    const chosen = choice(button);
     const reseed = field("new seeds", make("input", { type: "checkbox", checked: true }));
-    return () => ({ videos: video.value ? [video.value] : [], chunks: chunks.value, reseed: reseed.checked });
+    return () => ({ ...chosen(), reseed: reseed.checked });
   },
   delete() {
     const films = field("the films, too", make("input", { type: "checkbox" }));

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from farm.estimates.remaining_work import RemainingWork
 from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, WorkerGone, to_record
 from farm.notify import endings
+from farm.session.approval import plan_to_render, waits_for
 from farm.session.eviction import Evictions
 from farm.session.films import Films
 from farm.session.ledger import Ledger
@@ -27,12 +28,12 @@ from farm.session.state_file import StateFile
 from farm.specs.cautions import cautions
 from farm.state.attempts import Holdings
 from farm.state.fingerprint import frozen_report, job_fingerprint, require_samplers
-from farm.state.job_state import COMPUTED, DONE, INTERRUPTED, PAUSED, STOPPED_EARLY, WaitingFor
+from farm.state.job_state import COMPUTED, DONE, INTERRUPTED, PAUSED, STOPPED_EARLY, UNAPPROVED, WaitingFor
 from farm.state.requests import requested_end
 from farm.state.spec_origin import origin_of
 from jobs.errors import CannotRun, StorageProblem
 from jobs.file_digests import remember_beside
-from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan, reseeded
+from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.store.documents import REFUSED, SPEC
 from jobs.store.store import Store
 from jobs.tasks.graph import build_graph
@@ -53,7 +54,7 @@ class JobSession:
         self._facts = loaded.facts
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
-        self.plan = reseeded(make_plan(loaded.spec, loaded.facts), self.store.seed_overrides())
+        self.plan = plan_to_render(self.store, make_plan(loaded.spec, loaded.facts))
         self.ledger = Ledger(build_graph(self.plan), scope.until)
         self.engine: Mapping[str, Any] = {}
         """The fingerprint of the software and models that the digests stand for."""
@@ -128,7 +129,7 @@ class JobSession:
             self._films.close()
             self._evictions.close()
             if self._state.running and self._lock.held:
-                self._settle_state(INTERRUPTED, str(error) if str(error or "") else "the driver stopped")
+                self._settle_state(INTERRUPTED, str(error or "") or "the driver stopped")
                 self._finished()
             self.store.flush_events()
         finally:
@@ -219,6 +220,8 @@ class JobSession:
         problem = self._films.undelivered or unsettled
         if problem is not None and outcome in COMPUTED:
             outcome, reason = PAUSED, str(problem)
+        if outcome == UNAPPROVED:
+            reason = waits_for(self.store, self.plan)
         endings.prepare(self.store, self.plan.run.notify, outcome, self._state.now.tasks.committed > 0)
         self._settle_state(outcome, reason)
         if fault := endings.tell(self.store, self._state.now):
@@ -268,7 +271,8 @@ class JobSession:
     @property
     def final_outcome(self) -> str:
         """How the job ends when every task in scope is committed."""
-        return STOPPED_EARLY if self.scope.until else DONE
+        settled = UNAPPROVED if waits_for(self.store, self.plan) else DONE
+        return STOPPED_EARLY if self.scope.until else settled
 
     def _write_plan(self) -> None:
         self.store.save(PLAN_FORM, PlanFile(self.plan))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RUNNING, DONE, PARTIAL, FAILED = "running", "done", "partial", "failed"
 PAUSED, CANCELLED, INTERRUPTED, STOPPED_EARLY = "paused", "cancelled", "interrupted", "stopped_early"
+UNAPPROVED = "unapproved"
 
 WAITING, REFUSED = "waiting", "refused"
 """How `farm list`, `status` and `why` call a job that runs without a worker yet, and one that was never taken
@@ -28,11 +29,11 @@ LIVE = (RUNNING, WAITING)
 PAUSED_BY_USER = "paused by the user"
 """The reason that a job has after `farm pause`."""
 
-COMPUTED = (DONE, PARTIAL, STOPPED_EARLY)
+COMPUTED = (DONE, PARTIAL, STOPPED_EARLY, UNAPPROVED)
 """Outcomes after which films are delivered."""
 
 EXIT_CODES: Mapping[str, int] = {
-    DONE: 0, STOPPED_EARLY: 0, PARTIAL: 3, FAILED: 3, PAUSED: 3, CANCELLED: 4, INTERRUPTED: 4,
+    DONE: 0, STOPPED_EARLY: 0, PARTIAL: 3, FAILED: 3, UNAPPROVED: 3, PAUSED: 3, CANCELLED: 4, INTERRUPTED: 4,
 }  # fmt: skip
 """What `farm render` returns for each outcome; `stopped_early` is `--until`."""
 

@@ -29,6 +29,7 @@ from farm.state.job_state import (  # fmt: skip
     REFUSED,
     RUNNING,
     STOPPED_EARLY,
+    UNAPPROVED,
     WAITING,
     FailedTask,
 )
@@ -43,6 +44,7 @@ NEXT: Mapping[str, str] = {
     WAITING: "it begins by itself as soon as the cluster has room; `{cancel}` gives its place up",
     REFUSED: "nothing was started: correct what it names, then submit it again or `{render}`",
     DONE: "nothing is left to do",
+    UNAPPROVED: "look at the drafts, then `{retry}` or `{approve}`, then `{resume}`",
     STOPPED_EARLY: "render it without --until for the films",
     PAUSED: "remove the cause, then `{resume}`; where it is in the spec, correct that, then `{render}`",
     CANCELLED: "`{resume}` continues it",
@@ -149,7 +151,9 @@ def _next_step(run: JobDocuments, failed: tuple[FailedTask, ...]) -> str:
         outcome = INTERRUPTED if (outcome, reason) == (PAUSED, PAUSED_BY_USER) else outcome
         text = NEXT.get(outcome, NEXT[UNKNOWN])
     commands = {verb: run.command(verb) for verb in ("status", "resume", "cancel")}
-    return text.format(**commands, retry=run.command("retry --state failed"), render=run.render_command)
+    chosen = "retry --reseed --chunks 3" if outcome == UNAPPROVED else "retry --state failed"
+    commands["approve"] = run.command("approve --all")
+    return text.format(**commands, retry=run.command(chosen), render=run.render_command)
 
 
 def why_task(runs_url: str, job_id: str, task: str) -> TaskStory:

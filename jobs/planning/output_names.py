@@ -25,6 +25,11 @@ def film_name(video: str, container: str) -> str:
     return video + CONTAINERS[container].suffix
 
 
+def draft_name(video: str, container: str) -> str:
+    """`dawn.draft.mp4`: the first pass of a film that nobody has approved yet."""
+    return film_name(f"{video}.draft", container)
+
+
 def preview_name(video: str, container: str) -> str | None:
     """`dawn.preview.mp4`, or `.mov` for films that are not mp4; None where there is no preview."""
     if container == PNG_SEQUENCE:

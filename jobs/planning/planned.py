@@ -90,7 +90,8 @@ class AudioPlan:
 class PlannedVideo:
     """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
 
-    `output` is the film's path inside the output folder; `combination` the matrix values that made it.
+    `output` is the film's path inside the output folder; `combination` the matrix values that made it. A
+    `draft` has no second pass.
     """
 
     name: str
@@ -104,6 +105,7 @@ class PlannedVideo:
     audio: AudioPlan | None
     output: str
     combination: tuple[tuple[str, str], ...] = ()
+    draft: bool = False
 
     @property
     def seconds(self) -> float:

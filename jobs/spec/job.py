@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from jobs.spec.base import Many, Model, Name, Strength
+from jobs.spec.base import Many, Model, Name, Strength, refusal
 from jobs.spec.chunk import AnyGuider, Defaults, Guider, Sigmas, levels_by_name
 from jobs.spec.engine import EngineConfig
 from jobs.spec.run import FILMS, Decode, Output, Run
@@ -104,6 +104,14 @@ class JobSpec(Model):
     )
     output: Output = Field(Output(), description="Where films go, and in what form.")
     run: Run = Field(Run(), description="How the job is executed.")
+
+    @model_validator(mode="after")
+    def _approval_has_a_second_pass(self) -> JobSpec:
+        if self.run.approve is not None and self.upscale is None:
+            raise refusal(
+                "`run.approve` beside a second pass", "add `upscale: {}`, or leave `run.approve` out"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

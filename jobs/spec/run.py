@@ -116,6 +116,10 @@ class Run(Model):
     mixed_compute: bool = Field(
         False, description="Let other GPU models help; the films are then marked `exact: false`."
     )
+    approve: Literal["sample"] | None = Field(
+        None,
+        description="`sample`: deliver drafts of the first pass; the second waits for an approval.",
+    )
     notify: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.store.backend import LOCK, RESERVE, Entry
 from jobs.store.commits import SUSPECTS_FORM
 from jobs.store.documents import (
+    APPROVALS,
     ARTIFACTS,
     COMMITS,
     DIGESTS,
@@ -34,6 +35,7 @@ NAMES = {
     COMMITS: RECORD_NAME,
     EVICTED: RECORD_NAME,
     ARTIFACTS: ARTIFACT_NAME,
+    APPROVALS: RECORD_NAME,
     REQUESTS: re.compile(r"[a-z]+\.json\Z"),
     EVENTS: re.compile(r"\d{20}-[0-9a-f]{6}.*\.jsonl\Z"),
     OUTPUTS: re.compile(r".+\.[0-9a-f]{16}\.json\Z"),

@@ -22,6 +22,7 @@ ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted
 SEEDS_COPY = "seeds.copy.json"
 REFUSED = "refused.json"
 NOTIFY = "notify.json"
+APPROVALS = "approvals"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000
@@ -67,6 +68,15 @@ class EventLine:
         return _run_of(self.file)
 
 
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who reads the file knows what was approved from its name; `at_s` is epoch seconds."""
+
+    digest: str
+    at_s: float = 0.0
+
+
+APPROVAL_FORM = Form("approval", Approval)
 SEEDS_FORM = Form(SEEDS, SeedOverrides)
 REQUEST_FORM = Form("request", RequestNote)
 
@@ -205,6 +215,14 @@ class Documents:
     def clear_request(self, kind: UserRequest) -> bool:
         """Take a request back; False where it did not stand."""
         return self.backend.delete(f"{REQUESTS}/{kind.value}.json")
+
+    def approve(self, digest: str) -> None:
+        """Write down that somebody has seen this result and wants what follows."""
+        self.backend.create(f"{APPROVALS}/{digest}.json", APPROVAL_FORM.encode(Approval(digest, time.time())))
+
+    def approvals(self) -> frozenset[str]:
+        """Digests of results that were approved; one listing."""
+        return frozenset(name.removesuffix(".json") for name in self.backend.entries(APPROVALS))
 
     def _read(self, name: str) -> bytes | None:
         try:

@@ -92,6 +92,7 @@ class _ChunkTasks:
     ) -> None:
         self.plan, self.video, self.chunk, self.chain = plan, video, chunk, chain
         self.made: list[StageTask] = []
+        self.upscale = None if video.draft else plan.upscale
         modes = dict(plan.resolved)
         auto = chunk.attention_mode == "auto"
         self.attention_mode = modes.get("attention_mode", "auto") if auto else chunk.attention_mode
@@ -102,7 +103,7 @@ class _ChunkTasks:
             self._encode_source()
         else:
             self._sample()
-        if self.plan.upscale is not None:
+        if self.upscale is not None:
             self._upscale()
         self._decode()
         self._segment()
@@ -155,9 +156,8 @@ class _ChunkTasks:
 
     def _final_latents_of(self, index: int) -> str:
         """Task that makes the latents of chunk `index` that are decoded."""
-        if self.plan.upscale is None:
-            return self._latents_of(index)
-        return task_id(self.video.name, index, Stage.UPSCALE)
+        second = task_id(self.video.name, index, Stage.UPSCALE)
+        return self._latents_of(index) if self.upscale is None else second
 
     def _sample(self) -> None:
         chunk, audio = self.chunk, self.video.audio
@@ -215,7 +215,7 @@ class _ChunkTasks:
         return Need("audio", self._encode("audio", params, frames * AUDIO_BYTES_PER_FRAME))
 
     def _upscale(self) -> None:
-        chunk, plan = self.chunk, self.plan.upscale
+        chunk, plan = self.chunk, self.upscale
         assert plan is not None
         needs = [Need("latents", self._latents_of(chunk.index))]
         sampling = plan.sampling if chunk.kind != "source" else replace(plan.sampling, steps=0, sigmas=None)
@@ -269,7 +269,7 @@ class _ChunkTasks:
             audio=self._makes_audio(),
             timestep=decode.timestep,
             noise_scale=decode.noise_scale,
-            tone_map=self.plan.upscale.tone_map if self.plan.upscale else 0.0,
+            tone_map=self.upscale.tone_map if self.upscale else 0.0,
         )
         self._add(Stage.DECODE, needs, params, len(chunk.window.keep) * video.width * video.height * 3)
 

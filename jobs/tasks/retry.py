@@ -96,7 +96,7 @@ def plan_retry(
     `committed` those that have one.
     Raises UsageError for a video or chunk that is not in the plan, and where nothing matches.
     """
-    chunks = _chosen_chunks(plan, selection)
+    chunks = chosen_chunks(plan, selection)
     if selection.state is not None:
         in_state = {(graph.tasks[task].video, graph.tasks[task].chunk) for task in tasks_in_state}
         chunks = [chunk for chunk in chunks if (chunk.video, chunk.index) in in_state]
@@ -124,7 +124,8 @@ def _new_seed(chunk: PlannedChunk) -> SeedChange:
     return SeedChange(chunk.video, chunk.index, derive_seed(chunk.seed, "reseed"))
 
 
-def _chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
+def chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
+    """The chunks that a selection names, whatever their state. Raises UsageError for unknown ones."""
     names = [video.name for video in plan.videos]
     problems = [_unknown_video(name, names) for name in sorted(selection.videos - set(names))]
     videos = [video for video in plan.videos if not selection.videos or video.name in selection.videos]

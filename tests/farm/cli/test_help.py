@@ -32,6 +32,7 @@ COMMANDS = {
     "resume": "Continue",
     "cancel": "committed stays",
     "retry": "next render makes them anew",
+    "approve": "approved whole",
     "verify": "damaged",
     "delete": "films stay",
     "prune": "no job needs any more",

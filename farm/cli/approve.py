@@ -1,0 +1,45 @@
+"""`farm approve`: let the second pass of chosen chunks follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farm.cli.options import JobArgument, Runs
+from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+from farm.cli.retry import ChunksOption, EverythingOption, VideosOption, require_choice
+from jobs.commands import DEFAULT_RUNS, job_command
+from jobs.wording import amount
+
+if TYPE_CHECKING:
+    import typer
+
+
+def approve(
+    job: JobArgument,
+    videos: VideosOption = None,
+    chunks: ChunksOption = None,
+    everything: EverythingOption = False,
+    runs: Runs = DEFAULT_RUNS,
+    output: Output = OutputFormat.TEXT,
+) -> int:
+    """Approve the first pass of chosen chunks; the next render goes on with films that are approved whole."""
+    from farm.verbs.approve import approve as write_down
+    from jobs.tasks.retry import Selection, parse_chunks
+
+    require_choice("approve", everything, bool(videos or chunks))
+    chosen = Selection(frozenset(videos or ()), parse_chunks(chunks) if chunks else frozenset())
+    result = write_down(runs, job, chosen)
+    if output is OutputFormat.JSON:
+        emit_json(result)
+        return 0
+    emit_text(f"{amount(len(result.approved), 'chunk')} approved, {amount(len(result.left), 'chunk')} left")
+    for film in result.films:
+        emit_text(f"goes on: {film}")
+    if result.films:
+        emit_text(f"run `{job_command('resume', job, runs)}`")
+    return 0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("approve")(approve)

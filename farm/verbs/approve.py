@@ -1,0 +1,51 @@
+"""`farm approve`: the first pass of chosen chunks is as it should be, so that the second may follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.verbs.run import JobDocuments
+from jobs.errors import Problem, UsageError
+from jobs.tasks.retry import chosen_chunks
+from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from jobs.tasks.retry import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveResult:
+    """`approved` chunks by their sample task, `left` those that nobody approved yet, and the `films` that a
+    resume renders in full."""
+
+    job: str
+    approved: tuple[str, ...]
+    left: tuple[str, ...]
+    films: tuple[str, ...]
+
+
+def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = False) -> ApproveResult:
+    """Writes down the digest of each chosen chunk's first pass.
+
+    Raises UsageError: an unknown job, video or chunk, a job that asks for no approval, and a chosen chunk
+    whose first pass is not rendered, so that nobody can have seen it.
+    """
+    run = JobDocuments.open(runs_url, job_id)
+    if run.plan.run.approve is None:
+        rule, remedy = "a job whose spec says `run: {approve: sample}`", "nothing has to be approved here"
+        raise UsageError([Problem("job", f"{run.job!r} asks for no approval", rule, remedy)])
+    chosen = {(chunk.video, chunk.index) for chunk in chosen_chunks(run.plan, selection)}
+    sampled = [task for task in run.graph.tasks.values() if task.stage is Stage.SAMPLE]
+    tasks = [task.id for task in sampled if (task.video, task.chunk) in chosen]
+    if unseen := [task for task in tasks if task not in run.committed]:
+        rule, remedy = "chunks whose first pass is rendered", f"`{run.command('resume')}` renders it"
+        raise UsageError([Problem("approve", f"{unseen[0]} is not there", rule, remedy)])
+    if not dry_run:
+        for task in tasks:
+            run.store.approve(run.digests[task])
+    seen = run.store.approvals() | {run.digests[task] for task in tasks}
+    left = tuple(task.id for task in sampled if run.digests.get(task.id) not in seen)
+    waiting = {task.partition("/")[0] for task in left}
+    films = tuple(video.name for video in run.plan.videos if video.draft and video.name not in waiting)
+    return ApproveResult(run.job, tuple(tasks), left, films)
