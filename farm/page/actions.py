@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from farm.state.event_log import EventLog
 from farm.state.job_state import DONE, LIVE, UNAPPROVED
 from farm.verbs import control
-from farm.verbs.approve import approve
+from farm.verbs.approve import approve, second_passes
 from farm.verbs.cleanup import delete_job, survey_delete
 from farm.verbs.costs import tasks_left, work_of
 from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
@@ -125,7 +125,10 @@ class Actions:
             return ["Takes back what was asked of its driver; nothing else is started."]
         self._drivers.require_place(run.job)
         left = work_of(run, tasks_left(run))
-        return [f"Renders {left}, {self._drivers.place}.", "What is committed is not rendered again."]
+        lines = [f"Renders {left}, {self._drivers.place}.", "What is committed is not rendered again."]
+        if films := second_passes(run):
+            lines.append(f"Beside that, the second pass of {', '.join(films[:MOST_NAMED])}.")
+        return lines
 
     def _ask_retry(self, run: JobDocuments, wish: Wish) -> list[str]:
         return _retry_lines(run, retry_closure(self._reader.runs, run.job, wish.selection))

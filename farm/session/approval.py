@@ -50,4 +50,5 @@ def waits_for(store: Store, plan: Plan) -> str:
         return ""
     more = f" and {len(drafts) - MOST_NAMED} more" if len(drafts) > MOST_NAMED else ""
     again = job_command("approve", store.job_id, store.runs_url)
-    return f"{', '.join(drafts[:MOST_NAMED])}{more} wait for approval: look at the drafts, then `{again}`"
+    named = ", ".join(drafts[:MOST_NAMED])
+    return f"it waits for approval of {named}{more}: look at the drafts, then `{again}`"

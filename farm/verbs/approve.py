@@ -11,6 +11,8 @@ from jobs.tasks.retry import chosen_chunks
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Set
+
     from jobs.tasks.retry import Selection
 
 
@@ -44,8 +46,22 @@ def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = Fa
     if not dry_run:
         for task in tasks:
             run.store.approve(run.digests[task])
-    seen = run.store.approvals() | {run.digests[task] for task in tasks}
-    left = tuple(task.id for task in sampled if run.digests.get(task.id) not in seen)
+    left = _unapproved(run, {run.digests[task] for task in tasks})
+    return ApproveResult(run.job, tuple(tasks), left, _whole(run, left))
+
+
+def second_passes(run: JobDocuments) -> tuple[str, ...]:
+    """Drafts that are approved whole: a resume gives them their second pass."""
+    return _whole(run, _unapproved(run, frozenset()))
+
+
+def _unapproved(run: JobDocuments, now: Set[str]) -> tuple[str, ...]:
+    """Sample tasks whose digest is neither approved nor among those approved `now`."""
+    seen = run.store.approvals() | now
+    sampled = (task.id for task in run.graph.tasks.values() if task.stage is Stage.SAMPLE)
+    return tuple(task for task in sampled if run.digests.get(task) not in seen)
+
+
+def _whole(run: JobDocuments, left: Iterable[str]) -> tuple[str, ...]:
     waiting = {task.partition("/")[0] for task in left}
-    films = tuple(video.name for video in run.plan.videos if video.draft and video.name not in waiting)
-    return ApproveResult(run.job, tuple(tasks), left, films)
+    return tuple(video.name for video in run.plan.videos if video.draft and video.name not in waiting)

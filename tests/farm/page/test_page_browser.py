@@ -121,6 +121,29 @@ def test_the_life_of_a_job(page: Served) -> None:
     assert (page.home / "out" / "dawn.mp4").exists()
 
 
+APPROVED = """
+  await until(() => outcome() === "unapproved");
+  for (const box of document.querySelectorAll("#film-0 input[data-chunk]")) box.click();
+  const approved = await act("approve");
+  const resumed = await act("resume");
+  await until(() => document.querySelector("#film-0 p.soft").textContent.includes("128×128"));
+  const second = document.querySelector("#film-1 p.soft").textContent;
+  return { approved, resumed, second, faults: await faults() };
+"""
+
+
+def test_one_of_two_drafts_is_approved(page: Served) -> None:
+    chunks = [JOB["videos"][0]["chunks"][0]]
+    videos = [{"name": name, "chunks": chunks} for name in ("dawn", "noon")]
+    approved = {"upscale": {"steps": 1}, "run": {"approve": "sample"}, "videos": videos}
+    list(render({**JOB, **approved, "output": {"dir": str(page.home / "out")}}, runs=page.runs, serial=True))
+    seen = visit(Visit(page.job_url(), script=AXE + script(APPROVED)))
+    assert (seen.errors, seen.value["faults"]) == ([], [])
+    assert "1 chunk approved, 1 chunk left" in seen.value["approved"]
+    assert "the second pass of dawn" in seen.value["resumed"]
+    assert "64×64" in seen.value["second"]
+
+
 MANY, LONG = 200, 1300
 MOST_FIRST_VIEW_S, MOST_BYTES = 1.0, 300_000
 """Of the server's own time: other tests share the cores."""
