@@ -156,7 +156,7 @@ class Actions:
         return f"{amount(len(found.approved), 'chunk')} approved; Resume renders what is approved whole"
 
     def _resume(self, run: JobDocuments) -> str:
-        if run.outcome[0] in LIVE or self._drivers.starting(run.job):
+        if run.outcome[0] in LIVE:
             return control.resume(self._reader.runs, run.job).message
         self._drivers.require_place(run.job)
         if control.resume(self._reader.runs, run.job).needs_driver:
