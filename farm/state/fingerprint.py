@@ -63,11 +63,13 @@ def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
 
 def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
     """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
-    `sources`, `samplers`); None where nothing is stored or it is no longer true."""
+    `sources`, `samplers`); None where nothing is stored, or it is not true of these files and this version."""
     kept = store.recall(DIGESTS_FORM)
     if kept is None or kept.config != plan.engine.model_dump(mode="json"):
         return None
     if not kept.engine or not kept.sources or not still_true(kept.sources):
+        return None
+    if kept.stages != _stage_versions():
         return None
     if kept.engine.get("threads", plan.run.threads) != plan.run.threads:
         return None
@@ -89,9 +91,13 @@ def frozen_now(plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str]
         sources=dict(report.get("sources", {})),
         samplers=tuple(report.get("samplers", ())),
         media=media_fingerprint(),
-        stages={stage.value: version for stage, version in STAGE_VERSION.items()},
+        stages=_stage_versions(),
         farm=VERSION,
     )
+
+
+def _stage_versions() -> dict[str, int]:
+    return {stage.value: version for stage, version in STAGE_VERSION.items()}
 
 
 def changed_since(store: Store, now: Frozen) -> str:

@@ -12,12 +12,12 @@ from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
     Stage.ENCODE: 2,
-    Stage.SAMPLE: 4,
-    Stage.UPSCALE: 4,
+    Stage.SAMPLE: 5,
+    Stage.UPSCALE: 5,
     Stage.DECODE: 1,
     Stage.SEGMENT: 1,
 }
-"""Raised when a stage's code changes what it makes from the same inputs."""
+"""Raised when a stage's code, or an engine's for it, changes what it makes from the same inputs."""
 
 
 @dataclass(frozen=True)

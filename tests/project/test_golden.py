@@ -104,3 +104,12 @@ def test_resuming_it_continues_or_says_which_version_and_model_it_is_of(golden: 
         assert "engine fake, model bundled" in err
         assert golden.json("status", job)["outcome"] == before
     assert {name: golden.films[name] for name in films} == films
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_rendering_its_spec_anew_works(golden: Golden, job: str) -> None:
+    """What an engine of that version reported is not taken for this one's."""
+    spec = golden.folder / "runs" / job / "spec.yaml"
+    code, _, err = golden.farm("render", str(spec), "--serial", "--job-id", job, "--resume")
+    assert code == 0, err
+    assert golden.json("status", job)["outcome"] == "done"

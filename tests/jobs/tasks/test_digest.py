@@ -168,4 +168,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "1e969a249a4f620a9c8c4c132274e30b3ecadea452fe5e71c545940261536b09"
+    assert found["v/00000/sample"] == "d47f7294ddb95a8d0ac1ff45f61ef28f4584c03d941e397c0c0eab5df948a924"
