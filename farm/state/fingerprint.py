@@ -63,7 +63,7 @@ def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
 
 def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
     """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
-    `sources`, `samplers`); None where nothing is stored, or it is not true of these files and this version."""
+    `sources`, `samplers`); None where nothing is stored, or it is true no longer."""
     kept = store.recall(DIGESTS_FORM)
     if kept is None or kept.config != plan.engine.model_dump(mode="json"):
         return None
