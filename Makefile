@@ -11,7 +11,7 @@ COMFYUI_VENV ?= .venv-comfyui
 PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
-PROCESSES ?= 3
+PROCESSES ?= 2
 PYTEST  = $(VENV)/bin/python -m pytest -q --numprocesses $(PROCESSES)
 
 .PHONY: install install-render install-test install-bench demo test test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint lint-ruff lint-format lint-types format dist bench clean

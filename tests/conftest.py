@@ -73,24 +73,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.is_relative_to(ON_RAY))
 
 
-@cache
-def _shared(path: str) -> str:
-    """The file, or that it is on Ray: those with the cluster of the fixture `head` share it, all others one
-    process. So two of the processes wait for Ray, and the others have the processor meanwhile."""
-    if not (ROOT / path).is_relative_to(ON_RAY):
-        return path
-    return "head" if "head: Head" in (ROOT / path).read_text() else "ray"
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """In a parallel run the tests of a file stay in one process, for what they share is made once; so do
-    files on Ray."""
+    """In a parallel run the tests of a file stay in one process, for what they share is made once; those on
+    Ray all share one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _shared(nodeid.partition("::")[0])
+            path = nodeid.partition("::")[0]
+            return "ray" if (ROOT / path).is_relative_to(ON_RAY) else path
 
     config.option.loadscopereorder = False
     return ByFile(config, log)
