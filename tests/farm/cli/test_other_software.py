@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from actors.engines.fake import VERSION
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered
 
 OLD_NUMPY = {
-    "engine": {"engine": "fake", "version": 1, "numpy": "0.1"},
+    "engine": {"engine": "fake", "version": VERSION, "numpy": "0.1"},
     "sources": {"packages": {"numpy": "0.1"}, "files": {}},
 }
 OTHER: list[tuple[dict[str, Any], str]] = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.engines.fake import VERSION
 from cluster.inventory import NodeFacts
 from cluster.local.cluster import LocalCluster
 from farm.estimates.durations import Durations, Hardware, keep_durations, read_durations
@@ -243,7 +244,7 @@ def test_workers_with_other_software_are_refused_or_the_film_says_so(tmp_path: P
     """A job keeps to the software and device class that its first render froze."""
     store = freeze_another_version(tmp_path)
     data = document(tmp_path / "out", videos=1, count=1)
-    with pytest.raises(CannotRun, match=r"version is 1 there and 0 in this job.*mixed_compute"):
+    with pytest.raises(CannotRun, match=rf"version is {VERSION} there and 0 in this job.*mixed_compute"):
         render(tmp_path / "runs", data, "mono=1,segment=1")
     mixed = render(tmp_path / "runs", {**data, "run": {"mixed_compute": True}}, "mono=1,segment=1")
     assert mixed.outcome == "done"
