@@ -70,7 +70,7 @@ def test_the_bench_notices_a_wrong_model(sides: Sides, words: Any) -> None:
 
     reference, farm = sides(NAME)
     wanted = reference.run(noise(3, 4, 4), *words, **reference_settings())[-1]
-    residents = farm.runner.residents
+    residents = farm.engine.residents
     right = residents.get("denoising")
     residents._models["denoising"] = replace(right, causal=not right.causal)
     try:

@@ -43,7 +43,7 @@ def pipeline_of(kind: Any, farm: Any, file: Any) -> Any:
     )
     pipeline = kind(
         scheduler=scheduler,
-        vae=farm.runner.residents.get("codec").vae,
+        vae=farm.engine.residents.get("codec").vae,
         text_encoder=None,
         tokenizer=None,
         transformer=load_transformer(Checkpoint.open(file), torch.float32),

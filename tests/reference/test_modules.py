@@ -40,7 +40,7 @@ def test_the_transformer(name: str, sides: Sides, words: Any, note: Any) -> None
     tokens, grid = reference.pipeline(x).patchifier.patchify(x)
     coords = latent_to_pixel_coords(grid, reference.vae, causal_fix=PUBLISHED[name].causal).float()
     coords[:, 0] /= FRAME_RATE
-    model = farm.runner.residents.get("denoising")
+    model = farm.engine.residents.get("denoising")
     sequence = build_sequence(x, [], FRAME_RATE, model.causal)
     with torch.inference_mode():
         wanted = reference.transformer(
@@ -81,7 +81,7 @@ def test_the_decoder(name: str, sides: Sides, note: Any) -> None:
     from farm_side import noise
 
     reference, farm = sides(name)
-    codec, latents = farm.runner.residents.get("codec"), noise(2, 2, 3)
+    codec, latents = farm.engine.residents.get("codec"), noise(2, 2, 3)
     torch.manual_seed(5)
     with torch.inference_mode():
         got = codec.decoded(codec.prepare(latents))
@@ -99,7 +99,7 @@ def test_the_upsampler(name: str, sides: Sides, note: Any) -> None:
 
     reference, farm = sides(name)
     latents = noise(3, 4, 4) * 1.5 + 0.2
-    residents = farm.runner.residents
+    residents = farm.engine.residents
     with torch.inference_mode():
         got = upsample(residents.get("codec"), residents.get("upsampler"), latents, 1.0)
     note(name, "upsample, AdaIN", difference(got, reference.upsampled(latents)))
