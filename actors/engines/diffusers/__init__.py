@@ -1,1 +1,1 @@
-"""The engine of the bundled tiny model: torch and diffusers, with a room for each model family."""
+"""The engine that comes with the package: torch and diffusers, with a room for each model family."""
