@@ -165,6 +165,22 @@ def _chunk(index: int, owned: Span) -> PlannedChunk:
 
 
 @pytest.fixture(scope="session")
+def small_ltx_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An LTX-Video file with random weights and all its parts."""
+    from tests.official.ltx_video_files import write_small
+
+    return write_small(tmp_path_factory.mktemp("ltx-video") / "small.safetensors")
+
+
+@pytest.fixture(scope="session")
+def small_ltx2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An LTX-2 file with random weights and all its parts."""
+    from tests.official.ltx2_files import write_small
+
+    return write_small(tmp_path_factory.mktemp("ltx2") / "small.safetensors")
+
+
+@pytest.fixture(scope="session")
 def marks() -> Marks:
     """Numbered frames, and segments and plans made of them."""
     return Marks()

@@ -46,6 +46,16 @@ HEADS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """LTX-Video 2B and 13B, and LTX-2's 19B; `rehearsal` is for trying the benchmark itself on a CPU."""
 
+TRANSFORMER: dict[str, Any] = {
+    "_class_name": "Transformer3DModel", "activation_fn": "gelu-approximate",
+    "adaptive_norm": "single_scale_shift", "attention_bias": True, "causal_temporal_positioning": True,
+    "in_channels": 128, "norm_elementwise_affine": False, "norm_eps": 1e-06, "out_channels": 128,
+    "positional_embedding_max_pos": [20, 2048, 2048], "positional_embedding_theta": 10000.0,
+    "positional_embedding_type": "rope", "qk_norm": "rms_norm", "standardization_norm": "rms_norm",
+    "timestep_scale_multiplier": 1000,
+}  # fmt: skip
+"""What the transformers of all sizes have in common."""
+
 _LAYERS = {"num_layers": 5, "inject_noise": False}
 _UP = {"residual": True, "multiplier": 2}
 REAL_VAE: dict[str, Any] = {
@@ -90,13 +100,14 @@ class Layout:
 
 
 def configs_of(size: str) -> dict[str, Any]:
-    """The metadata of a size: the bundled model's, with the dimensions replaced."""
+    """The metadata of a size: VAE, words and upsampler are the bundled model's, with the dimensions
+    replaced."""
     from actors.engines.comfyui.loading.tiny import configs_of as read
     from actors.models import TINY_CHECKPOINT
 
-    configs = read(TINY_CHECKPOINT)
-    heads = HEADS[size]
-    configs["transformer"] |= heads
+    bundled, heads = read(TINY_CHECKPOINT), HEADS[size]
+    configs = {part: bundled[part] for part in ("vae", "text_encoder", "latent_upsampler")}
+    configs["transformer"] = TRANSFORMER | heads
     text = 2 * heads["caption_channels"] if size.startswith("ltx2") else heads["caption_channels"]
     configs["text_encoder"] |= {"dim": text, "layers": 0, "max_tokens": 256}
     configs["latent_upsampler"]["dims"] = 3

@@ -58,14 +58,14 @@ def test_the_smallest_limit_that_fits_is_found_by_halving() -> None:
 
 
 @pytest.mark.parametrize(("size", "billions"), [("2b", 1.92), ("13b", 13.04)])
-def test_random_checkpoints_have_the_size_of_the_model(size: str, billions: float) -> None:
+def test_small_ltx_videos_have_the_size_of_the_model(size: str, billions: float) -> None:
     made = layout(size)
     prefix = "model.diffusion_model."
     counted = sum(_product(shape) for name, shape in made.shapes.items() if name.startswith(prefix))
     assert counted / 1e9 == pytest.approx(billions, abs=0.01)
 
 
-def test_a_random_checkpoint_loads_like_any_other(tmp_path: Path) -> None:
+def test_a_small_ltx_video_loads_like_any_other(tmp_path: Path) -> None:
     import torch
 
     from actors.engines.diffusers.checkpoint import Checkpoint

@@ -17,8 +17,8 @@ from jobs.planning.params import Tiles
 
 
 @pytest.fixture(scope="module")
-def codec(random_checkpoint: Path) -> VideoCodec:
-    return VideoCodec(load_vae(Checkpoint.open(random_checkpoint), torch.float32))
+def codec(small_ltx_video: Path) -> VideoCodec:
+    return VideoCodec(load_vae(Checkpoint.open(small_ltx_video), torch.float32))
 
 
 @torch.inference_mode()
@@ -58,9 +58,9 @@ def test_tiles_cover_the_clip_and_share_their_overlap() -> None:
 
 
 @torch.inference_mode()
-def test_timestep_conditioned_vaes_draw_noise_from_the_global_generator(random_checkpoint: Path) -> None:
+def test_timestep_conditioned_vaes_draw_noise_from_the_global_generator(small_ltx_video: Path) -> None:
     """As the VAEs of 0.9.1 and later do; the stage step seeds that generator."""
-    config = {**Checkpoint.open(random_checkpoint).configs["vae"], "timestep_conditioning": True}
+    config = {**Checkpoint.open(small_ltx_video).configs["vae"], "timestep_conditioning": True}
     torch.manual_seed(0)
     codec = VideoCodec(build_vae(config).eval())
     latents = torch.randn(1, 128, 2, 1, 1)

@@ -53,8 +53,8 @@ def _engine(checkpoint: Path, **config: Any) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def engine(random_checkpoint: Path) -> Engine:
-    return _engine(random_checkpoint)
+def engine(small_ltx_video: Path) -> Engine:
+    return _engine(small_ltx_video)
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +173,12 @@ def test_freeing_memory_changes_no_byte(engine: Engine, conditioning: Payload) -
         np.testing.assert_array_equal(_sampled(engine, GENERATE, conditioning), plain)
 
 
-def test_a_lora_shows(random_checkpoint: Path, tmp_path: Path, engine: Engine, conditioning: Payload) -> None:
+def test_a_lora_shows(small_ltx_video: Path, tmp_path: Path, engine: Engine, conditioning: Payload) -> None:
     key = "diffusion_model.transformer_blocks.0.attn1.to_v"
     tensors = {f"{key}.lora_A.weight": torch.randn(2, 48), f"{key}.lora_B.weight": torch.randn(48, 2)}
     save_file(tensors, tmp_path / "style.safetensors")
     config = Lora(path=str(tmp_path / "style.safetensors"), strength=0.8)
-    styled = _engine(random_checkpoint, loras=(config,))
+    styled = _engine(small_ltx_video, loras=(config,))
     plain = _sampled(engine, GENERATE, conditioning)
     assert np.abs(_sampled(styled, GENERATE, conditioning) - plain).max() > 1e-4
     assert styled.fingerprint()["sample"] != engine.fingerprint()["sample"]
@@ -211,13 +211,13 @@ def test_missing_models_are_all_named() -> None:
 
 
 def test_a_diffusers_folder_gives_the_same_film(
-    random_checkpoint: Path, tmp_path: Path, engine: Engine, conditioning: Payload
+    small_ltx_video: Path, tmp_path: Path, engine: Engine, conditioning: Payload
 ) -> None:
     """One code path for single files and folders; text comes from elsewhere here, since T5 is large."""
     from actors.engines.diffusers.checkpoint import Checkpoint
     from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load_vae
 
-    opened = Checkpoint.open(random_checkpoint)
+    opened = Checkpoint.open(small_ltx_video)
     load_transformer(opened).save_pretrained(tmp_path / "transformer")
     load_vae(opened).save_pretrained(tmp_path / "vae")
     folder = make_engine(EngineConfig(checkpoint=str(tmp_path)), "cpu", 1)
@@ -240,13 +240,13 @@ def test_a_fingerprint_needs_no_torch() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_a_film_through_the_worker(make_bench: MakeBench, random_checkpoint: Path) -> None:
+def test_a_film_through_the_worker(make_bench: MakeBench, small_ltx_video: Path) -> None:
     chunks = [
         {"generate": {"prompt": "a red ball", "num_frames": 17}},
         {"extend": {"prompt": "blue ball bounces", "num_new_frames": 8, "overlap_frames": 16}},
     ]
     spec = {
-        "engine": {"checkpoint": str(random_checkpoint)},
+        "engine": {"checkpoint": str(small_ltx_video)},
         "defaults": {"width": 64, "height": 64, "steps": 2},
         "upscale": {"steps": 2},
         "videos": [{"name": "film", "chunks": chunks}],
@@ -259,7 +259,7 @@ def test_a_film_through_the_worker(make_bench: MakeBench, random_checkpoint: Pat
     }
 
 
-def test_the_tiny_model_needs_no_transformers_and_no_torchvision(random_checkpoint: Path) -> None:
+def test_the_tiny_model_needs_no_transformers_and_no_torchvision(small_ltx_video: Path) -> None:
     """What a fresh installation lacks; torch and diffusers must be enough."""
     code = f"""
 import importlib.abc, sys
@@ -276,7 +276,7 @@ from actors.engines.make import make_engine
 from jobs.planning.params import EncodeText
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
-engine = make_engine(EngineConfig(checkpoint={str(random_checkpoint)!r}), "cpu", 1)
+engine = make_engine(EngineConfig(checkpoint={str(small_ltx_video)!r}), "cpu", 1)
 engine.setup(frozenset(Stage) - {{Stage.SEGMENT}})
 engine.encode_text(EncodeText("a red ball", ""))
 print(sorted(HIDDEN & set(sys.modules)))

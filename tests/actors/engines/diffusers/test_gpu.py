@@ -46,18 +46,18 @@ class Film:
 
 
 @pytest.fixture(scope="module")
-def film(random_checkpoint: Path) -> Iterator[Film]:
+def film(small_ltx_video: Path) -> Iterator[Film]:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     spec = {
         "name": "film",
-        "engine": {"checkpoint": str(random_checkpoint)},
+        "engine": {"checkpoint": str(small_ltx_video)},
         "defaults": {"width": 128, "height": 64, "steps": 4, "attention_mode": "default"},
         "upscale": {"steps": 2, "denoise": 0.5},
         "videos": [{"name": "film", "chunks": CHUNKS}],
     }
     graph = build_graph(make_plan(JobSpec.model_validate(spec, strict=False), None))
-    engine = make_engine(EngineConfig(checkpoint=str(random_checkpoint)), "cuda", 1)
+    engine = make_engine(EngineConfig(checkpoint=str(small_ltx_video)), "cuda", 1)
     engine.setup(frozenset(Stage) - {Stage.SEGMENT})
     film = Film(engine, [task for task in graph.tasks.values() if task.stage is not Stage.SEGMENT])
     for task in film.tasks:

@@ -20,7 +20,7 @@ from actors.engines.diffusers.ltx_video.checkpoint import load_transformer, load
 from actors.engines.diffusers.ltx_video.loading import Loader
 from jobs.errors import CannotRun, SpecError
 from jobs.spec.engine import EngineConfig
-from tests.actors.engines.diffusers.conftest import CONFIG, write_checkpoint
+from tests.official.ltx_video_files import CONFIG, write_small
 from tests.official.quantised import KINDS, PREFIX, READ, write_gguf, write_quantised
 
 LAYER = "transformer_blocks.0.attn1.to_q"
@@ -39,16 +39,16 @@ def weights(checkpoint: Path, **more: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def plain(random_checkpoint: Path) -> dict[str, torch.Tensor]:
-    return weights(random_checkpoint)
+def plain(small_ltx_video: Path) -> dict[str, torch.Tensor]:
+    return weights(small_ltx_video)
 
 
 @pytest.mark.parametrize("kind", READ)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_quantised_weights_are_scaled_back(
-    kind: str, dtype: torch.dtype, random_checkpoint: Path, tmp_path: Path, plain: dict[str, torch.Tensor]
+    kind: str, dtype: torch.dtype, small_ltx_video: Path, tmp_path: Path, plain: dict[str, torch.Tensor]
 ) -> None:
-    path = write_quantised(random_checkpoint, tmp_path / "q.safetensors", kind)
+    path = write_quantised(small_ltx_video, tmp_path / "q.safetensors", kind)
     found = weights(path, dtype=dtype)
     assert {tensor.dtype for tensor in found.values()} == {dtype}
     error = max(((found[name].float() - plain[name]).norm() / plain[name].norm()).item() for name in plain)
@@ -62,8 +62,8 @@ def test_quantised_weights_are_scaled_back(
 
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if name not in READ])
-def test_what_is_not_read_is_refused(kind: str, random_checkpoint: Path, tmp_path: Path) -> None:
-    path = write_quantised(random_checkpoint, tmp_path / "q.safetensors", kind)
+def test_what_is_not_read_is_refused(kind: str, small_ltx_video: Path, tmp_path: Path) -> None:
+    path = write_quantised(small_ltx_video, tmp_path / "q.safetensors", kind)
     with pytest.raises(SpecError, match=r"(does not read|read by no engine)[\s\S]*use the bfloat16"):
         loader(path).transformer()
 
@@ -73,7 +73,7 @@ def published_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with as many heads as the published ones, which a file without a config must have."""
     heads = {"num_attention_heads": 32, "attention_head_dim": 2, "cross_attention_dim": 64}
     config = {**CONFIG, "transformer": {**CONFIG["transformer"], **heads}}
-    return write_checkpoint(tmp_path_factory.mktemp("heads") / "model.safetensors", config)
+    return write_small(tmp_path_factory.mktemp("heads") / "model.safetensors", config)
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q5_1", "Q4_0"])
@@ -103,10 +103,10 @@ def test_gguf_without_its_package(
 
 
 @pytest.fixture(scope="module")
-def folder(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(small_ltx_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A diffusers folder whose transformer comes in shards."""
     folder = tmp_path_factory.mktemp("folder")
-    opened = Checkpoint.open(random_checkpoint)
+    opened = Checkpoint.open(small_ltx_video)
     load_transformer(opened).save_pretrained(folder / "transformer", max_shard_size="60KB")
     load_vae(opened).save_pretrained(folder / "vae")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "LTXConditionPipeline"}))
@@ -179,27 +179,27 @@ def test_a_hub_cache_by_its_path(hub: Path, plain: dict[str, torch.Tensor]) -> N
 
 
 def test_parts_in_files_of_their_own(
-    random_checkpoint: Path, tmp_path: Path, plain: dict[str, torch.Tensor]
+    small_ltx_video: Path, tmp_path: Path, plain: dict[str, torch.Tensor]
 ) -> None:
-    with safe_open(random_checkpoint, framework="pt") as file:
+    with safe_open(small_ltx_video, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])
     own = {key.removeprefix(PREFIX): t for key, t in tensors.items() if key.startswith(PREFIX)}
     alone = tmp_path / "transformer.safetensors"
     save_file(own, alone, {"config": json.dumps({"transformer": config["transformer"]})})
-    files = find_files(EngineConfig(diffusion_model=str(alone), vae=str(random_checkpoint)))
+    files = find_files(EngineConfig(diffusion_model=str(alone), vae=str(small_ltx_video)))
     found = weights(files.checkpoint, diffusion_model=files.diffusion_model)
     assert all(torch.equal(found[name], plain[name]) for name in plain)
     assert files.counts_causally()
     assert files.digests()["sample"]["transformer"] != files.digests()["decode"]["vae"]
 
 
-def test_frames_are_counted_as_the_vae_of_the_release_does(random_checkpoint: Path, tmp_path: Path) -> None:
+def test_frames_are_counted_as_the_vae_of_the_release_does(small_ltx_video: Path, tmp_path: Path) -> None:
     """A transformer of 2B alone and without a config does not say it."""
-    with safe_open(random_checkpoint, framework="pt") as file:
+    with safe_open(small_ltx_video, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys() if key.startswith(PREFIX)}  # noqa: SIM118
     alone = tmp_path / "transformer.safetensors"
     save_file(tensors, alone)
-    assert loader(alone, vae=random_checkpoint).files.counts_causally()
+    assert loader(alone, vae=small_ltx_video).files.counts_causally()
     with pytest.raises(SpecError, match=r"engine\.vae[\s\S]*name the VAE of the same release"):
         loader(alone).files.counts_causally()

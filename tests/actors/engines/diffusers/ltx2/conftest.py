@@ -1,8 +1,7 @@
-"""A small LTX-2 file with random weights and all its parts, and the engine on it."""
+"""The engine on a small LTX-2 file."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,16 +10,12 @@ from actors.engines.make import make_engine
 from jobs.planning.params import EncodeText
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
-from tests.official.ltx2_files import write_small
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from actors.engines.base import Engine
     from actors.payload import Payload
-
-
-@pytest.fixture(scope="session")
-def small_ltx2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small(tmp_path_factory.mktemp("ltx2") / "small.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from actors.engines.base import Engine
 
 SIGMAS = (1.0, 0.725, 0.421875, 0.0)
@@ -187,8 +189,8 @@ def test_the_sound_of_an_extend_starts_with_its_frames(engine: Engine, first: An
     assert np.array_equal(samples, whole[:, round(rate / 75) :])
 
 
-def test_an_ltx_video_model_makes_no_sound(conditioning: Payload) -> None:
-    engine = make_engine(EngineConfig(), "cpu", 1)
+def test_an_ltx_video_model_makes_no_sound(conditioning: Payload, small_ltx_video: Path) -> None:
+    engine = make_engine(EngineConfig(checkpoint=str(small_ltx_video)), "cpu", 1)
     engine.setup(frozenset({Stage.SAMPLE}))
     with pytest.raises(InvalidInput, match="LTX-Video makes no sound"):
         denoised(engine, GENERATE, conditioning)

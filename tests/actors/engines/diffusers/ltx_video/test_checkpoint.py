@@ -80,8 +80,8 @@ def test_the_statistics_of_published_files_are_sorted_out(layout: str) -> None:
     assert vae_state(published, small(layout)).keys() == state.keys()
 
 
-def test_every_tensor_and_the_dtype_come_from_the_file(random_checkpoint: Path) -> None:
-    checkpoint = Checkpoint.open(random_checkpoint)
+def test_every_tensor_and_the_dtype_come_from_the_file(small_ltx_video: Path) -> None:
+    checkpoint = Checkpoint.open(small_ltx_video)
     for module in (load_transformer(checkpoint, torch.float32), load_vae(checkpoint, torch.float32)):
         assert all(p.dtype == torch.float32 and not p.requires_grad for p in module.parameters())
         assert not module.training

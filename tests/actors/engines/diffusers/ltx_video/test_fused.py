@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.ltx_video import attention, fused
 from actors.engines.diffusers.ltx_video.checkpoint import load_transformer
-from actors.models import TINY_CHECKPOINT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
-def test_the_installed_transformer_computes_what_diffusers_does(dtype: torch.dtype) -> None:
-    stock, ours = (load_transformer(Checkpoint.open(TINY_CHECKPOINT), dtype) for _ in range(2))
+def test_the_installed_transformer_computes_what_diffusers_does(
+    dtype: torch.dtype, small_ltx_video: Path
+) -> None:
+    stock, ours = (load_transformer(Checkpoint.open(small_ltx_video), dtype) for _ in range(2))
     attention.install(ours)
     generator = torch.Generator().manual_seed(3)
     tokens, words = 3 * 2 * 4, 6
@@ -36,8 +42,8 @@ def test_the_installed_transformer_computes_what_diffusers_does(dtype: torch.dty
     assert (wanted - found).abs().max() < TOLERANCE[dtype] * wanted.abs().max()
 
 
-def test_norms_with_weights_stay() -> None:
-    model = load_transformer(Checkpoint.open(TINY_CHECKPOINT), torch.float32)
+def test_norms_with_weights_stay(small_ltx_video: Path) -> None:
+    model = load_transformer(Checkpoint.open(small_ltx_video), torch.float32)
     block = model.transformer_blocks[0]
     weighted = torch.nn.RMSNorm(block.norm1.dim, eps=1e-6)
     block.norm1 = weighted

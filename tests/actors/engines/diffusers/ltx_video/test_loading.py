@@ -31,30 +31,30 @@ def _part(checkpoint: Path, prefix: str) -> tuple[dict[str, torch.Tensor], dict[
 
 
 @pytest.mark.parametrize("prefix", ["", "vae."])
-def test_a_vae_in_a_file_of_its_own(random_checkpoint: Path, tmp_path: Path, prefix: str) -> None:
-    tensors, config = _part(random_checkpoint, "vae.")
+def test_a_vae_in_a_file_of_its_own(small_ltx_video: Path, tmp_path: Path, prefix: str) -> None:
+    tensors, config = _part(small_ltx_video, "vae.")
     metadata = {"config": json.dumps({"vae": config["vae"]})}
     save_file(
         {prefix + name: tensor for name, tensor in tensors.items()}, tmp_path / "vae.safetensors", metadata
     )
-    alone = Loader(_files(random_checkpoint, vae=tmp_path / "vae.safetensors"), torch.float32).codec()
-    inside = Loader(_files(random_checkpoint), torch.float32).codec()
+    alone = Loader(_files(small_ltx_video, vae=tmp_path / "vae.safetensors"), torch.float32).codec()
+    inside = Loader(_files(small_ltx_video), torch.float32).codec()
     latents = torch.randn(1, 128, 2, 1, 1)
     with torch.inference_mode():
         assert (alone.decode(latents) == inside.decode(latents)).all()
 
 
-def test_an_upsampler_in_a_file_of_its_own(random_checkpoint: Path, tmp_path: Path) -> None:
-    tensors, config = _part(random_checkpoint, "latent_upsampler.")
+def test_an_upsampler_in_a_file_of_its_own(small_ltx_video: Path, tmp_path: Path) -> None:
+    tensors, config = _part(small_ltx_video, "latent_upsampler.")
     path = tmp_path / "upsampler.safetensors"
     save_file(tensors, path, {"config": json.dumps(config["latent_upsampler"])})
-    model = Loader(_files(random_checkpoint, upscale_model=path), torch.float32).upsampler()
+    model = Loader(_files(small_ltx_video, upscale_model=path), torch.float32).upsampler()
     with torch.inference_mode():
         assert model(torch.randn(1, 128, 1, 2, 2)).shape == (1, 128, 1, 4, 4)
 
 
-def test_a_checkpoint_without_an_upsampler_says_so(random_checkpoint: Path, tmp_path: Path) -> None:
-    with safe_open(random_checkpoint, framework="pt") as file:
+def test_a_checkpoint_without_an_upsampler_says_so(small_ltx_video: Path, tmp_path: Path) -> None:
+    with safe_open(small_ltx_video, framework="pt") as file:
         config = json.loads(file.metadata()["config"])
         tensors = {k: file.get_tensor(k) for k in file.keys() if not k.startswith("latent_upsampler")}  # noqa: SIM118
     for name in ("latent_upsampler", "text_encoder"):
@@ -68,8 +68,8 @@ def test_a_checkpoint_without_an_upsampler_says_so(random_checkpoint: Path, tmp_
         loader.prompts()
 
 
-def test_half_precision_leaves_the_vae_in_full(random_checkpoint: Path) -> None:
-    loader = Loader(_files(random_checkpoint), torch.float16)
+def test_half_precision_leaves_the_vae_in_full(small_ltx_video: Path) -> None:
+    loader = Loader(_files(small_ltx_video), torch.float16)
     assert loader.codec().vae.dtype == torch.float32
     assert loader.denoising().transformer.dtype == torch.float16
 

@@ -1,4 +1,4 @@
-"""A checkpoint of the original single-file layout with random weights: the real code, a very small model."""
+"""A very small LTX-Video file in the original single-file layout, with random weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -79,8 +78,9 @@ def _random(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def write_checkpoint(path: Path, config: dict[str, Any] = CONFIG, seed: int = 0) -> Path:
-    """Write random weights for `config`."""
+def write_small(path: Path, config: dict[str, Any] = CONFIG, seed: int = 0) -> Path:
+    """Random weights for `config`, with a text encoder over a few words and an upsampler: all that a film
+    needs."""
     torch.manual_seed(seed)
     vae = _random(build_vae(config["vae"]).state_dict())
     vae["latents_mean"], vae["latents_std"] = torch.randn(128) * 0.2, torch.rand(128) + 0.5
@@ -99,8 +99,3 @@ def write_checkpoint(path: Path, config: dict[str, Any] = CONFIG, seed: int = 0)
     }
     save_file(tensors, path, metadata={"config": json.dumps(config)})
     return path
-
-
-@pytest.fixture(scope="session")
-def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "random.safetensors")
