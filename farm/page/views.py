@@ -99,12 +99,13 @@ class Views:
         names = [film.video.name for film in films]
         head = macros.head(status_of(run, newest), story, names, **self._head(run, state, work))
         yield Section("head", str(head))
-        for at, view in enumerate(_views(run, films)):
+        views = list(_views(run, films))
+        for at, view in enumerate(views):
             yield Section(f"film-{at}", str(macros.film(view)))
         if len(films) > MOST_FILMS:
             yield Section("more", str(macros.more(len(films) - MOST_FILMS)))
         if work["gantt"]:
-            yield Section("workers", str(macros.workers(work)))
+            yield Section("workers", str(macros.workers(work, views)))
         yield Section("trouble", str(macros.trouble(story, work["troubles"][-40:], state.failed)))
         yield Section("log", str(macros.log(_log_lines(log[: -LOG_LINES - 1 : -1]))))
 

@@ -92,6 +92,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
         "videos": [
             {
                 "name": "v",
+                "audio": "generate",
                 "chunks": [
                     {"generate": {"prompt": "a <b>bold</b> prompt", "num_frames": 33}},
                     {"extend": {"prompt": "on", "num_new_frames": 24, "repeat": 2}},
@@ -115,6 +116,15 @@ def test_the_page_shows_films_seams_time_spec_and_provenance(rendered: Store) ->
         assert f"<h2>{heading}</h2>" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
+
+
+def test_the_sound_is_drawn_under_what_the_workers_did(rendered: Store) -> None:
+    page = Path(write_report(rendered)).read_text()
+    workers = page[page.index("<h2>Workers</h2>") : page.index("<h2>Time</h2>")]
+    chart, sound = workers.index('class="gantt"'), workers.index('alt="waveform of v"')
+    assert chart < workers.index("v, 3.2 s") < sound
+    assert 'src="data:image/svg+xml;base64,' in workers[sound:]
+    assert page.count('class="wave"') == 1
 
 
 def test_the_page_without_the_film_says_so(rendered: Store) -> None:
