@@ -1,1 +1,1 @@
-"""One LTX-Video model measured on this machine: is it plausible, and sampled as diffusers samples it?"""
+"""One LTX model measured on this machine: plausible, and, of LTX-Video, sampled as diffusers samples it?"""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from actors.engines.base import landed, on_host
 from actors.engines.diffusers.engine import DiffusersEngine
+from actors.engines.diffusers.files import find_files
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
@@ -31,9 +32,13 @@ FRAME_RATE = 25.0
 PROMPT_TOKENS = 128
 
 
+SIDES = ("positive", "negative")
+
+
 class ModelUnderTest:
-    """The model under test, loaded as a worker loads it. `width` x `height` pixels, `latents` long; `causal`
-    tells whether its first latent counts as one frame, `parameters` counts those of its parts."""
+    """The model under test, loaded as a worker loads it. `width` x `height` pixels, `latents` long;
+    `makes_sound` tells whether it is one of LTX-2, `causal` whether its first latent counts as one frame,
+    `parameters` counts those of its parts."""
 
     def __init__(self, config: EngineConfig, device: str, threads: int, size: tuple[int, int, int]) -> None:
         self.config, self.device = config, device
@@ -42,9 +47,10 @@ class ModelUnderTest:
         self.engine.setup(frozenset({Stage.SAMPLE, Stage.DECODE}))
         # Read once: asking for a model later brings it back to the device, where the judge may need the room.
         denoising = self._runner.residents.get("denoising")
-        self.causal = bool(denoising.causal)
+        self.makes_sound = find_files(config).makes_sound
+        self.causal = self.makes_sound or bool(denoising.causal)
         self.dtype = denoising.transformer.dtype
-        self.text_width = int(denoising.transformer.caption_projection.linear_1.in_features)
+        self.text_widths = _text_widths(denoising.transformer, self.makes_sound)
         self.parameters = {
             "transformer": sum(each.numel() for each in denoising.transformer.parameters()),
             "vae": sum(each.numel() for each in self.codec.vae.parameters()),
@@ -65,17 +71,13 @@ class ModelUnderTest:
 
     def stand_in_words(self) -> Payload:
         """Conditioning of random numbers, for files without a text encoder."""
-        width = self.text_width
         draw = torch.Generator().manual_seed(SEED)
         mask = torch.ones(1, PROMPT_TOKENS, dtype=torch.bool)
-        return from_torch(
-            {
-                "positive": torch.randn(1, PROMPT_TOKENS, width, generator=draw),
-                "positive_mask": mask,
-                "negative": torch.randn(1, PROMPT_TOKENS, width, generator=draw),
-                "negative_mask": mask,
-            }
-        )
+        made = {f"{side}_mask": mask for side in SIDES}
+        for side in SIDES:
+            for what, width in self.text_widths.items():
+                made[side + what] = torch.randn(1, PROMPT_TOKENS, width, generator=draw)
+        return from_torch(made)
 
     def sample(self, words: Payload, sampling: Sampling) -> Tensor:
         """A clip `[1, C, T, h, w]` on the CPU."""
@@ -111,6 +113,14 @@ class ModelUnderTest:
 
     def close(self) -> None:
         self.engine.close()
+
+
+def _text_widths(transformer: Any, makes_sound: bool) -> dict[str, int]:
+    """How wide what the transformer reads of a prompt is, by the end of its name in a conditioning."""
+    if not makes_sound:
+        return {"": int(transformer.caption_projection.linear_1.in_features)}
+    config = transformer.config
+    return {"": config.cross_attention_dim, "_audio": config.audio_cross_attention_dim}
 
 
 def _landed(made: Payload | Arriving) -> Tensor:

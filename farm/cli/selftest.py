@@ -109,7 +109,7 @@ def _require_words(fields: dict[str, Any], untrained: bool) -> None:
         return
     if "transformer" in parts and "text_encoder" not in parts and Path(fields["checkpoint"]).is_file():
         rule = "a film needs prompts, and the checkpoint has no text encoder"
-        remedy = "name T5, for example --text-encoder PixArt-alpha/PixArt-XL-2-1024-MS"
+        remedy = "name T5, for example --text-encoder PixArt-alpha/PixArt-XL-2-1024-MS; for LTX-2 Gemma"
         raise UsageError([Problem("--text-encoder", "nothing", rule, remedy)])
 
 

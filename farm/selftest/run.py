@@ -86,7 +86,7 @@ class _OutOfTime(Exception):
 
 
 def examine(request: SelftestRequest, said: Callable[[str], None]) -> Selftest:
-    """Examines the model. Raises UsageError for what is no LTX-Video model, SpecError for one that cannot be
+    """Examines the model. Raises UsageError for what is no LTX model, SpecError for one that cannot be
     loaded, CannotRun for a machine that cannot do it."""
     from actors.selftest.measures import peak_memory
     from actors.selftest.subject import ModelUnderTest
@@ -122,10 +122,9 @@ def _described(checkpoint: Path) -> Description:
         raise UsageError(
             [Problem("--checkpoint", f"{checkpoint} {reason}", rule, "correct the path")]
         ) from None
-    if found.family != "ltx-video" or "transformer" not in found.parts:
-        what = "LTX-2" if found.family == "ltx-2" else "no LTX-Video model"
-        rule = "an LTX-Video model: the diffusers engine examines it"
-        raise UsageError([Problem("--checkpoint", f"{checkpoint} is {what}", rule, "name another file")])
+    if not found.family or "transformer" not in found.parts:
+        rule = "an LTX-Video or LTX-2 model: the diffusers engine examines it"
+        raise UsageError([Problem("--checkpoint", f"{checkpoint} is none", rule, "name another file")])
     return found
 
 
@@ -208,6 +207,9 @@ class _Examination:
         from actors.selftest.judge import CannotJudge, judged_steps
         from actors.selftest.measures import differences, own_steps
 
+        if self.subject.makes_sound:
+            said = "LTX-2's steps are compared with diffusers' in docs/fidelity.md, on narrow weights"
+            return SelftestPart("", "not judged", said, 0.0, {})
         words = self._words() or self.subject.words("a red ball moves right over a teal background")
         own = own_steps(self.subject, words, JUDGED_STEPS)
         self.subject.forget()
@@ -242,7 +244,6 @@ class _Examination:
         words = self._words() or self.subject.words("a red ball moves right over a teal background")
         sampling = self.plan.videos[0].chunks[0].sampling
         found = round_trip(self.subject, self.subject.sample(words, sampling))
-        bar = f"(at least {LEAST_CORRELATION:g})"
         bar = f"(at least {LEAST_CORRELATION:g})"
         said = f"sampled latents, decoded and encoded again, correlate by {found:.3f} {bar}"
         return SelftestPart("", self._judged(found >= LEAST_CORRELATION), said, 0.0, {"correlation": found})

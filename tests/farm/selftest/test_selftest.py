@@ -22,9 +22,11 @@ STATISTICS = "vae.per_channel_statistics."
 Tensors = dict[str, torch.Tensor]
 
 
-def written(path: Path, change: Callable[[Tensors, dict[str, str]], None]) -> Path:
-    """The bundled model, changed."""
-    with safe_open(TINY_CHECKPOINT, framework="pt") as file:
+def written(
+    path: Path, change: Callable[[Tensors, dict[str, str]], None], model: Path = TINY_CHECKPOINT
+) -> Path:
+    """A model, changed."""
+    with safe_open(model, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata())
     change(tensors, metadata)
@@ -50,6 +52,14 @@ def random_weights(tensors: Tensors, metadata: dict[str, str]) -> None:
         tensors[STATISTICS + name] = torch.rand(128, generator=draw)
     config = json.loads(metadata["config"])
     metadata["config"] = json.dumps({key: config[key] for key in ("transformer", "vae")})
+
+
+def without_words(tensors: Tensors, metadata: dict[str, str]) -> None:
+    """As published files are."""
+    for name in [name for name in tensors if name.startswith("text_encoder.")]:
+        del tensors[name]
+    config = json.loads(metadata["config"])
+    metadata["config"] = json.dumps({key: config[key] for key in config if key != "text_encoder"})
 
 
 def examined(checkpoint: Path | None, trained: bool = True, **more: object) -> Selftest:
@@ -82,8 +92,9 @@ def test_exchanged_statistics_fail(tmp_path: Path) -> None:
     }
 
 
-def test_random_weights_are_not_judged_by_what_training_gives(tmp_path: Path) -> None:
-    result = examined(written(tmp_path / "random.safetensors", random_weights), trained=False, steps=2)
+def test_random_weights_are_not_judged_by_what_training_gives(small_ltx_video: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "random.safetensors", random_weights, small_ltx_video)
+    result = examined(path, trained=False, steps=2)
     assert result.verdict == "pass"
     assert not result.trained
     assert verdicts(result) == {
@@ -94,6 +105,21 @@ def test_random_weights_are_not_judged_by_what_training_gives(tmp_path: Path) ->
         "round trip": "not judged",
         "film": "not judged",
     }
+
+
+def test_ltx_2_is_examined_but_for_its_steps(small_ltx2: Path, tmp_path: Path) -> None:
+    wordless = written(tmp_path / "wordless.safetensors", without_words, small_ltx2)
+    result = examined(wordless, trained=False, steps=2, size=(64, 64))
+    assert (result.verdict, result.family) == ("pass", "ltx-2")
+    assert verdicts(result) == {
+        "layout": "pass",
+        "reconstruction": "not judged",
+        "reference": "not judged",
+        "repetition": "pass",
+        "round trip": "not judged",
+        "film": "not judged",
+    }
+    assert len({part.name: part for part in result.parts}["film"].numbers["seams"]) == 5
 
 
 def test_the_command_writes_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,12 +145,13 @@ def test_the_command_writes_the_report(tmp_path: Path, capsys: pytest.CaptureFix
 def test_what_is_refused(
     words: list[str],
     said: str,
+    small_ltx_video: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    written(tmp_path / "random.safetensors", random_weights)
+    written(tmp_path / "random.safetensors", random_weights, small_ltx_video)
     assert run(["selftest", "--device", "cpu", *words]) == 2
     assert said in capsys.readouterr().err
 
