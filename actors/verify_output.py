@@ -12,7 +12,7 @@ import numpy as np
 
 from jobs.errors import BadOutput
 from jobs.frames import SPATIAL, latents_of
-from jobs.planning.params import DecodeParams, EncodeImage, EncodeSource, PassParams
+from jobs.planning.params import DecodeParams, EncodeClip, EncodeImage, EncodeSource, PassParams
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -53,6 +53,8 @@ def latent_shape(task: StageTask) -> tuple[int, int, int] | None:
     match task.params:
         case EncodeImage(width=width, height=height):
             return 1, height // SPATIAL, width // SPATIAL
+        case EncodeClip(width=width, height=height, latents=latents):
+            return latents, height // SPATIAL, width // SPATIAL
         case EncodeSource(width=width, height=height, frames=frames):
             return latents_of(frames), height // SPATIAL, width // SPATIAL
         case PassParams(width=width, height=height, span=span):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
+        EncodeClip,
         EncodeImage,
         EncodeSource,
         EncodeText,
@@ -117,7 +118,7 @@ class Engine(Protocol):
     def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
         """uint8 `[H, W, 3]` -> `latents` `[1, C, 1, h, w]`."""
 
-    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+    def encode_video(self, params: EncodeSource | EncodeClip, frames: np.ndarray) -> Payload:
         """uint8 `[8k+1, H, W, 3]` -> `latents` `[1, C, k+1, h, w]`."""
 
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:

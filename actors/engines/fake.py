@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
+        EncodeClip,
         EncodeImage,
         EncodeSource,
         EncodeText,
@@ -87,7 +88,7 @@ class FakeEngine:
         time.sleep(self.config.encode_s)
         return self._latents(_pool(pixels[None])[:, :, :1])
 
-    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+    def encode_video(self, params: EncodeSource | EncodeClip, frames: np.ndarray) -> Payload:
         time.sleep(self.config.encode_s)
         return self._latents(_pool(np.concatenate([frames[:1], frames[1:][7::8]])))
 

@@ -15,7 +15,14 @@ from actors.media.probe import probe_audio
 from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
 from jobs.frames import first_sample, latents_of
-from jobs.planning.params import EncodeAudio, EncodeImage, EncodeSource, EncodeText, StageParams
+from jobs.planning.params import (
+    EncodeAudio,
+    EncodeClip,
+    EncodeImage,
+    EncodeSource,
+    EncodeText,
+    StageParams,
+)
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine
@@ -31,6 +38,8 @@ def encode(params: StageParams, engine: Engine) -> Payload:
             return engine.encode_text(params)
         case EncodeImage():
             return engine.encode_image(params, guide_pixels(params))
+        case EncodeClip():
+            return encode_clip(params, engine)
         case EncodeSource():
             return encode_source(params, engine)
         case EncodeAudio():
@@ -43,10 +52,16 @@ def guide_pixels(params: EncodeImage) -> np.ndarray:
     return compress_image(read_image(params.path, params.width, params.height), params.crf)
 
 
-def source_frames(params: EncodeSource) -> np.ndarray:
-    """The frames of a source video that open the chain: uint8 `[8k+1, H, W, 3]`."""
+def source_frames(params: EncodeSource | EncodeClip) -> np.ndarray:
+    """The frames of a source video that open the chain, or of a held clip: uint8 `[8k+1, H, W, 3]`."""
     cut = Cut(params.width, params.height, params.frame_rate, params.frames, params.skip_frames)
     return read_video(params.path, cut)
+
+
+def encode_clip(params: EncodeClip, engine: Engine) -> Payload:
+    """The `latents` that are held: the last ones, as the video VAE is causal and has seen those before."""
+    latents = engine.encode_video(params, source_frames(params))["latents"]
+    return Payload({"latents": np.ascontiguousarray(latents[:, :, latents.shape[2] - params.latents :])})
 
 
 def encode_source(params: EncodeSource, engine: Engine) -> Payload:

@@ -17,6 +17,7 @@ from jobs.wording import amount, duration
 
 if TYPE_CHECKING:
     from farm.verbs.plan_report import PlanReport
+    from jobs.planning.summary import VideoRow
 
 GIB = 2**30
 MOST_CHUNKS = 40
@@ -137,7 +138,7 @@ def _chunk_lines(report: PlanReport, most: int | None) -> list[str]:
             str(chunk.shot),
             chunk.kind,
             f"{chunk.start_frame}-{chunk.stop_frame - 1}" if chunk.stop_frame > chunk.start_frame else "none",
-            str(chunk.fade_frames),
+            "held" if chunk.joint == "still" else str(chunk.fade_frames),
             str(chunk.sampled_latents),
             str(chunk.steps),
             str(chunk.seed),
@@ -157,9 +158,17 @@ def _short(prompt: str, most: int = 48) -> str:
 def _video_lines(report: PlanReport) -> list[str]:
     return [
         f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
-        f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, sound {video.sound} -> {video.output}"
+        f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, {_chain(video)}, sound {video.sound} "
+        f"-> {video.output}"
         for video in report.videos
     ]
+
+
+def _chain(video: VideoRow) -> str:
+    """How many chunks wait for each other, and how many would without held images."""
+    longest, unheld = video.chain_chunks, video.chain_chunks_unheld
+    without = f" ({unheld} without held images)" if unheld != longest else ""
+    return f"longest chain {amount(longest, 'chunk')}{without}"
 
 
 def _pass_lines(report: PlanReport) -> list[str]:

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 
 from jobs.formats import CONTAINERS
 from jobs.frames import TEMPORAL, exact_rate
+from jobs.planning.joints import single_stills
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from jobs.planning.facts import SourceFacts, VideoFact
     from jobs.planning.planned import Plan, PlannedSource, PlannedVideo
+
+MOST_JOINTS = 4
+"""Joints that are named one by one."""
 
 
 def notices(plan: Plan, facts: SourceFacts) -> tuple[str, ...]:
@@ -38,11 +43,28 @@ def _of_video(video: PlannedVideo, facts: SourceFacts, has_sound: bool) -> Itera
     if source is not None:
         yield from _left_out(source)
     if source is not None and fact is not None:
-        yield from _shown(source, fact, video.frame_rate)
+        yield from _shown(source.path, fact, video.frame_rate)
         if has_sound:
             yield from _not_heard(video, source, fact)
     yield from _cut_or_padded(video, facts)
     yield from _over_black(video, facts)
+    yield from _held(video, facts)
+
+
+def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
+    """Where chunks meet in one still, and what is done to held clips."""
+    single = [str(chunk.owned.start - 1) for chunk in single_stills(video)]
+    if single:
+        where = ", ".join(single[:MOST_JOINTS]) + (", ..." if len(single) > MOST_JOINTS else "")
+        yield (
+            f"one still alone is held at {amount(len(single), 'joint')} (frame {where}): it pins the place "
+            "of things there and not their speed, so that they may turn or jerk. Hold stills 8 frames before "
+            "and after it, too (`frame: -9`, and `frame: 7` of the next chunk), or a clip of 25 frames or "
+            "more (`video`, `frame: -17`)"
+        )
+    clips = {guide.path for chunk in video.chunks for guide in chunk.guides if guide.clip is not None}
+    for path in sorted(clips & facts.videos.keys()):
+        yield from _shown(path, facts.videos[path], video.frame_rate)
 
 
 def _left_out(source: PlannedSource) -> Iterator[str]:
@@ -56,8 +78,8 @@ def _left_out(source: PlannedSource) -> Iterator[str]:
         )
 
 
-def _shown(source: PlannedSource, fact: VideoFact, frame_rate: float) -> Iterator[str]:
-    name = _name(source.path)
+def _shown(path: str, fact: VideoFact, frame_rate: float) -> Iterator[str]:
+    name = _name(path)
     if fact.seconds is not None:
         yield (
             f"{name} has no constant frame rate: each frame of the film is the one on screen at its moment. "

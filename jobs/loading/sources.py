@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import FarmError
 from jobs.frames import LATENT_CHANNELS, SPATIAL, TEMPORAL, frames_of, latents_of
+from jobs.loading.clips import check_lengths, clip_parts, clip_paths
 from jobs.places import Location, shown
 from jobs.planning.expand import Variant, setting
 from jobs.planning.facts import ClipPart, LatentFact, Probes, SourceFacts, VideoFact
@@ -44,8 +45,14 @@ def probe_sources(
                 videos[source.path] = probes.video(source.path)
         except (OSError, ValueError, FarmError) as error:
             findings.append(_finding(place, source.path, said(error, source.path)))
+    for place, path in clip_paths(spec):
+        try:
+            if place not in skip and probes.video is not None and path not in videos:
+                videos[path] = probes.video(path)
+        except (OSError, ValueError, FarmError) as error:
+            findings.append(_finding(place, path, said(error, path)))
     facts = SourceFacts(videos, latents)
-    for check in (_check_variant, _Decoder(probes).check):
+    for check in (_check_variant, check_lengths, _Decoder(probes).check):
         faulty = [*skip, *(finding.location for finding in findings)]
         findings += [finding for variant in intact_films(spec, faulty) for finding in check(variant, facts)]
     return list({finding.location: finding for finding in findings}.values()), facts
@@ -72,26 +79,32 @@ class _Decoder:
         self._faults: dict[tuple[str, ClipPart], str] = {}
 
     def check(self, variant: Variant, facts: SourceFacts) -> Iterator[BrokenRule]:
-        source = variant.video.source
-        if source is None or facts.frames(source.path, variant.frame_rate) is None:
-            return
-        opened = source_plan(variant, facts)
-        assert opened is not None
-        part = ClipPart(opened.skip_frames, opened.frames, variant.frame_rate)
-        if (source.path, part) not in self._faults:
-            self._faults[source.path, part] = self._fault(source, part)
-        if fault := self._faults[source.path, part]:
-            yield _finding(("videos", variant.index, "source", opened.kind), source.path, fault)
+        for place, path, part in (*_source_part(variant, facts), *clip_parts(variant, facts)):
+            if (path, part) not in self._faults:
+                self._faults[path, part] = self._fault(path, part, latent=place[-1] == "latent")
+            if fault := self._faults[path, part]:
+                yield _finding(place, path, fault)
 
-    def _fault(self, source: Source, part: ClipPart) -> str:
+    def _fault(self, path: str, part: ClipPart, latent: bool) -> str:
         try:
-            if source.latent is not None and self._probes.latent is not None:
-                self._probes.latent(source.path, latents_of(part.frames))
-            elif source.latent is None and self._probes.clip is not None:
-                self._probes.clip(source.path, part)
+            if latent and self._probes.latent is not None:
+                self._probes.latent(path, latents_of(part.frames))
+            elif not latent and self._probes.clip is not None:
+                self._probes.clip(path, part)
         except (OSError, ValueError, FarmError) as error:
-            return said(error, source.path)
+            return said(error, path)
         return ""
+
+
+def _source_part(variant: Variant, facts: SourceFacts) -> Iterator[tuple[Location, str, ClipPart]]:
+    """What the film uses of its source, where that was measured."""
+    source = variant.video.source
+    if source is None or facts.frames(source.path, variant.frame_rate) is None:
+        return
+    opened = source_plan(variant, facts)
+    assert opened is not None
+    part = ClipPart(opened.skip_frames, opened.frames, variant.frame_rate)
+    yield ("videos", variant.index, "source", opened.kind), source.path, part
 
 
 def read_latent_fact(path: Path) -> LatentFact:

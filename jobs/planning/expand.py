@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs.frames import latents_of
+from jobs.frames import TEMPORAL, frames_of, latents_of
+from jobs.planning.held import HeldJoint, held_joint
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
 from jobs.spec.video import Video
 
@@ -57,7 +58,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Step:
-    """One chunk as rendered, in latents. `shot_key` names the shot for seeds; `repetition` counts from 0."""
+    """One chunk as rendered, in latents. `shot_key` names the shot for seeds; `repetition` counts from 0.
+
+    `meets` is what it and the chunk before it hold; the overlap is then slot 0 alone, which that fills.
+    """
 
     kind: Literal["generate", "extend", "source"]
     place: str
@@ -68,6 +72,7 @@ class Step:
     shot_key: str
     index_in_shot: int
     repetition: int = 0
+    meets: HeldJoint | None = None
 
 
 def variants(spec: JobSpec) -> Iterator[Variant]:
@@ -116,11 +121,17 @@ def setting(chunk: Generate | Extend, defaults: Defaults, field: str) -> Any:
     return getattr(chunk if field in chunk.model_fields_set else defaults, field)
 
 
+def own_frames(chunk: Chunk, defaults: Defaults) -> int:
+    """Frames that a chunk adds each time."""
+    return int(setting(chunk.settings, defaults, "num_frames" if chunk.generate else "num_new_frames"))
+
+
 def steps(variant: Variant, source_latents: int | None) -> Iterator[Step]:
     """The chunks of one video, the source first; `source_latents` is its length, None without a source."""
     shots = _ShotNames()
     shot = place_in_shot = 0
     key = ""
+    held: HeldJoint | None = None
     if source_latents is not None and variant.video.source is not None:
         key = shots.key("source")
         yield Step("source", f"{variant.place}.source", Generate(), 0, source_latents, 0, key, 0)
@@ -131,7 +142,10 @@ def steps(variant: Variant, source_latents: int | None) -> Iterator[Step]:
             key, place_in_shot = shots.key(_shot_name(chunk.generate, variant.defaults)), 0
         for step in _unroll(f"{variant.place}.chunks[{index}]", chunk, variant.defaults):
             kind, place, settings, overlap, new, repetition = step
-            yield Step(kind, place, settings, overlap, new, shot, key, place_in_shot, repetition)
+            meets = held if kind == "extend" else None
+            shared = 1 if meets else overlap
+            yield Step(kind, place, settings, shared, new, shot, key, place_in_shot, repetition, meets)
+            held = held_joint(settings.images, frames_of(new) if kind == "generate" else TEMPORAL * new)
             place_in_shot += 1
 
 

@@ -120,6 +120,20 @@ class EncodeSource:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodeClip:
+    """A held clip -> the last `latents` of `frames` frames after `skip_frames` of a video, conformed to size
+    and `frame_rate`."""
+
+    path: str
+    width: int
+    height: int
+    frames: int
+    frame_rate: float
+    skip_frames: int
+    latents: int
+
+
+@dataclass(frozen=True, slots=True)
 class EncodeAudio:
     """Samples `[start, stop)` of a file at `sample_rate`, silence around its own, -> audio latents."""
 
@@ -133,7 +147,8 @@ class EncodeAudio:
 
 @dataclass(frozen=True, slots=True)
 class GuideUse:
-    """A guide image in a sampled clip: `frame` counts from the clip's first frame."""
+    """A guide image in a sampled clip, or the first frame of a held clip: `frame` counts from the sampled
+    clip's first frame."""
 
     frame: int
     strength: float
@@ -216,5 +231,12 @@ class SegmentParams:
 
 
 StageParams = (
-    EncodeText | EncodeImage | EncodeSource | EncodeAudio | PassParams | DecodeParams | SegmentParams
+    EncodeText
+    | EncodeImage
+    | EncodeSource
+    | EncodeClip
+    | EncodeAudio
+    | PassParams
+    | DecodeParams
+    | SegmentParams
 )

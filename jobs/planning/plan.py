@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
 from jobs.frames import (
-    TEMPORAL,
     UPSCALE,
     ChunkSpan,
+    Seam,
     Span,
     audio_sample,
     decode_window,
@@ -20,18 +20,17 @@ from jobs.frames import (
     frames_of,
     latents_of,
     lay_chain,
-    middle_frame,
     owned_frames,
 )
 from jobs.planning.expand import Step, Variant, setting, steps, variants
 from jobs.planning.facts import SourceFacts
+from jobs.planning.guides import GuidePlanner
 from jobs.planning.output_names import film_name
 from jobs.planning.params import PlannedGuider, Sampling
 from jobs.planning.planned import (
     AudioPlan,
     Plan,
     PlannedChunk,
-    PlannedGuide,
     PlannedSource,
     PlannedVideo,
     UpscalePlan,
@@ -109,7 +108,7 @@ def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
 
 def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedVideo:
     source = source_plan(variant, facts)
-    planner = _Planner(variant, spec, source)
+    planner = _Planner(variant, spec, source, GuidePlanner(variant, facts))
     latents = latents_of(source.frames) if source else None
     for _, shot in groupby(steps(variant, latents), key=lambda step: step.shot):
         planner.add_shot(list(shot))
@@ -144,44 +143,50 @@ def _plan_audio(variant: Variant, source: PlannedSource | None) -> AudioPlan | N
 class _Planner:
     """Lays the shots of one video end to end."""
 
-    def __init__(self, variant: Variant, spec: JobSpec, source: PlannedSource | None) -> None:
-        self.variant, self.spec, self.source = variant, spec, source
+    def __init__(
+        self, variant: Variant, spec: JobSpec, source: PlannedSource | None, guides: GuidePlanner
+    ) -> None:
+        self.variant, self.spec, self.source, self.guides = variant, spec, source, guides
         self.chunks: list[PlannedChunk] = []
         self.frames = 0
         self._samplings: dict[str, Sampling] = {}
 
     def add_shot(self, shot: Sequence[Step]) -> None:
         chain = lay_chain([(step.overlap, step.new) for step in shot])
-        self.chunks += [self._chunk(step, chain, k) for k, step in enumerate(shot)]
+        followed = [*(step.meets is not None for step in shot[1:]), False]
+        for k, (step, meets) in enumerate(zip(shot, followed, strict=True)):
+            self.chunks.append(self._chunk(step, chain, k, "lag" if meets else self.spec.decode.seam))
         self.frames += frames_of(chain[-1].stop)
 
-    def _chunk(self, step: Step, chain: Sequence[ChunkSpan], k: int) -> PlannedChunk:
-        decode = self.spec.decode
+    def _chunk(self, step: Step, chain: Sequence[ChunkSpan], k: int, seam: Seam) -> PlannedChunk:
+        """Where its follower meets it in a held image, it sees that one's first latents when it is decoded:
+        there is no fade that would hide the edge of a window, and no chain that would wait."""
         pick = partial(setting, step.settings, self.variant.defaults)
         seed, upscale_seed, decode_seed = self._seeds(step)
         return PlannedChunk(
             video=self.variant.name,
-            index=len(self.chunks) + k,
+            index=len(self.chunks),
             shot=step.shot,
             index_in_shot=k,
             kind=step.kind,
             place=step.place,
             span=chain[k],
-            window=decode_window(chain, k, decode.context, decode.seam),
+            window=decode_window(chain, k, self.spec.decode.context, seam),
             owned=owned_frames(chain, k).shifted(self.frames),
-            fade_frames=fade_frames(chain, k) if decode.seam == "crossfade" else 0,
+            fade_frames=fade_frames(chain, k) if self.spec.decode.seam == "crossfade" else 0,
             prompt=self.variant.fill(pick("prompt") or ""),
             negative=self.variant.fill(pick("negative")),
             seed=seed,
             upscale_seed=upscale_seed,
             decode_seed=decode_seed,
             sampling=self._sampling(step),
-            guides=_plan_guides(step, chain[k], self.variant.defaults),
+            guides=self.guides.guides(step, chain[k]),
             overlap_strength=pick("overlap_strength"),
             attention_mode=pick("attention_mode"),
             ffn_chunks=pick("ffn_chunks"),
             source=self.source if step.kind == "source" else None,
             audio=self._audio(step, chain[k]),
+            joint="still" if step.meets else "overlap",
         )
 
     def _seeds(self, step: Step) -> tuple[int, int, int]:
@@ -240,25 +245,3 @@ def _plan_upscale(upscale: Upscale) -> UpscalePlan:
 
 def _plan_guider(guider: Guider) -> PlannedGuider:
     return PlannedGuider(guider.name, tuple(sorted(guider.params.items())))
-
-
-def _plan_guides(step: Step, span: ChunkSpan, defaults: Defaults) -> tuple[PlannedGuide, ...]:
-    """First, middle and last image and those at frames of their own, in their order; an extend's frames count
-    from its overlap."""
-    chunk, frames = step.settings, frames_of(span.sampled)
-    pick = partial(setting, chunk, defaults)
-    places = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
-    written = [(name, getattr(chunk, f"{name}_image", None)) for name in places]
-    found = [(path, places[name], pick(f"{name}_strength")) for name, path in written if path is not None]
-    found += [(guide.image, _frame_in(span, guide.frame), guide.strength) for guide in chunk.images]
-    return tuple(
-        PlannedGuide(path, frame, strength, pick("image_strength"), pick("crf"))
-        for path, frame, strength in sorted(found, key=lambda guide: guide[1])
-    )
-
-
-def _frame_in(span: ChunkSpan, frame: int) -> int:
-    """Frame of the sampled clip that is the chunk's own `frame`; negative ones count from the end."""
-    frames = frames_of(span.sampled)
-    own = frames - TEMPORAL * span.new if span.overlap else 0
-    return own + frame if frame >= 0 else frames + frame

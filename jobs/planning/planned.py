@@ -13,14 +13,24 @@ from jobs.spec.run import Decode, Output, Run
 
 
 @dataclass(frozen=True, slots=True)
+class ClipCut:
+    """Which part of a video is held: the last `latents` of `frames` frames after `skip_frames`."""
+
+    frames: int
+    skip_frames: int
+    latents: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedGuide:
-    """A guide image of one chunk; `frame` counts from the sampled clip's first frame."""
+    """A guide image of one chunk, or a held clip; `frame` counts from the sampled clip's first frame."""
 
     path: str
     frame: int
     strength: float
     image_strength: float
     crf: int
+    clip: ClipCut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,8 @@ class PlannedChunk:
 
     `fade_frames` at the head of `owned` are cross-faded with the chunk before (0 at the head of a shot and
     with lagging decode). `audio` are the samples of the film's track that the sampled clip hears.
-    `place` is where the spec says so.
+    `place` is where the spec says so. `joint` is what the chunk shares with the one before it in its shot: an
+    overlap, or a `still` (or clip) that both hold, for which neither waits.
     """
 
     video: str
@@ -66,6 +77,12 @@ class PlannedChunk:
     ffn_chunks: int
     source: PlannedSource | None = None
     audio: Span | None = None
+    joint: Literal["overlap", "still"] = "overlap"
+
+    @property
+    def continues(self) -> bool:
+        """Whether it is made from what the chunk before it became."""
+        return self.kind == "extend" and self.joint == "overlap"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.planning.joints import longest_chain, longest_without_held
+
 if TYPE_CHECKING:
     from jobs.planning.params import Sampling
     from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
@@ -16,13 +18,15 @@ if TYPE_CHECKING:
 class ChunkRow:
     """One chunk: `start_frame` and `stop_frame` are the film's frames that it owns, half-open.
 
-    `sampled_latents` is what the sampler makes, `decoded_latents` what the VAE sees with context.
+    `joint` is what it shares with the chunk before it. `sampled_latents` is what the sampler makes,
+    `decoded_latents` what the VAE sees with context.
     """
 
     video: str
     chunk: int
     shot: int
     kind: str
+    joint: str
     start_frame: int
     stop_frame: int
     fade_frames: int
@@ -35,7 +39,8 @@ class ChunkRow:
 
 @dataclass(frozen=True, slots=True)
 class VideoRow:
-    """One film: size as delivered (pixels), running time, and how it divides."""
+    """One film: size as delivered (pixels), running time, and how it divides. `chain_chunks` have to be
+    sampled one after the other, without held images `chain_chunks_unheld`."""
 
     video: str
     output: str
@@ -47,6 +52,8 @@ class VideoRow:
     shots: int
     chunks: int
     sound: str
+    chain_chunks: int
+    chain_chunks_unheld: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,8 @@ def _video_row(video: PlannedVideo) -> VideoRow:
         shots=len({chunk.shot for chunk in video.chunks}),
         chunks=len(video.chunks),
         sound=video.audio.mode if video.audio else "none",
+        chain_chunks=longest_chain(video),
+        chain_chunks_unheld=longest_without_held(video),
     )
 
 
@@ -125,6 +134,7 @@ def _chunk_row(chunk: PlannedChunk) -> ChunkRow:
         chunk=chunk.index,
         shot=chunk.shot,
         kind=chunk.kind,
+        joint=chunk.joint if chunk.kind == "extend" else "none",
         start_frame=chunk.owned.start,
         stop_frame=chunk.owned.stop,
         fade_frames=chunk.fade_frames,

@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING
 
 from jobs.frames import TEMPORAL, latents_of
 from jobs.places import Location, place_of
-from jobs.planning.expand import Variant, setting, variants
+from jobs.planning.expand import Variant, own_frames, setting, variants
+from jobs.planning.held import HeldJoint, held_joint
 from jobs.rules.findings import BrokenRule
+from jobs.rules.held import FRAME_DEFAULTS, check_joint, longest_after
 
 if TYPE_CHECKING:
     from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
     from jobs.spec.job import JobSpec
 
 MAX_FILM_FRAMES = 20_000_000
-
-
-FRAME_DEFAULTS: tuple[Location, ...] = tuple(
-    (section, field)
-    for section in ("defaults", "matrix")
-    for field in ("num_frames", "num_new_frames", "overlap_frames")
-)
 
 
 def check_chains(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -34,6 +29,7 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
     video: Location = ("videos", variant.index)
     limit: int | None = None
     before: Location = (*video, "source")
+    held: HeldJoint | None = None
     for index, chunk in enumerate(variant.video.chunks):
         here = (*video, "chunks", index, "generate" if chunk.generate else "extend")
         if not setting(chunk.settings, variant.defaults, "prompt"):
@@ -41,7 +37,6 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
             yield BrokenRule(
                 (*here, "prompt"), "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
             )
-        yield from _check_images(variant, chunk, here)
         if chunk.generate is not None:
             limit = latents_of(setting(chunk.generate, variant.defaults, "num_frames"))
         elif chunk.extend is not None:
@@ -50,21 +45,13 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
                 yield BrokenRule(
                     here, "the first chunk", "an extend has something to extend", remedy, (before,)
                 )
-            yield from _check_overlaps(variant, chunk.extend, limit, here, before)
-            limit = setting(chunk.extend, variant.defaults, "num_new_frames") // TEMPORAL + 1
+            if held is not None:
+                yield from check_joint(variant, chunk.extend, here)
+            else:
+                yield from _check_overlaps(variant, chunk.extend, limit, here, before)
+            limit = longest_after(chunk.extend, variant.defaults, held)
+        held = held_joint(chunk.settings.images, own_frames(chunk, variant.defaults))
         before = here
-
-
-def _check_images(variant: Variant, chunk: Chunk, here: Location) -> Iterator[BrokenRule]:
-    """Guide images stand at frames that the chunk has."""
-    field = "num_frames" if chunk.generate else "num_new_frames"
-    frames = setting(chunk.settings, variant.defaults, field)
-    for index, guide in enumerate(chunk.settings.images):
-        if not -frames <= guide.frame < frames:
-            rule = f"a frame of the chunk, which has {frames}: {-frames} to {frames - 1}"
-            depends = ((*here, field), *FRAME_DEFAULTS)
-            place = (*here, "images", index, "frame")
-            yield BrokenRule(place, str(guide.frame), rule, "write -1 for its last frame", depends)
 
 
 def _check_overlaps(

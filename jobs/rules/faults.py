@@ -12,6 +12,7 @@ from jobs.places import shown
 from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import check_audio, check_samplers, check_upscaler
 from jobs.rules.findings import BrokenRule
+from jobs.rules.held import check_images
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_names, check_output_url
 from jobs.rules.recipes import check_recipe
@@ -119,4 +120,4 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_upscaler,
     check_recipe,
 )
-FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_length)
+FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_images, check_length)

@@ -47,7 +47,8 @@ def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
                 if path is not None:
                     yield (*here, "chunks", number, kind, field), path
             for place, guide in enumerate(chunk.settings.images):
-                yield (*here, "chunks", number, kind, "images", place, "image"), guide.image
+                which = "image" if guide.image else "video"
+                yield (*here, "chunks", number, kind, "images", place, which), guide.path
 
 
 def _file_fault(path: Path) -> str:

@@ -123,20 +123,44 @@ class Defaults(Settings):
 
 
 class GuideImage(Model):
-    """An image that a chunk shows at a frame of its own."""
+    """An image that a chunk shows at a frame of its own, or a short clip that it shows from there on."""
 
-    image: InputPath = Field(description="Image file; transparent parts are shown over black.")
+    image: InputPath | None = Field(None, description="Image file; transparent parts are shown over black.")
+    video: InputPath | None = Field(
+        None,
+        description="Video file instead, held where two chunks meet: its first frames end the chunk, 16 of "
+        "them or more, the others begin the next. Its very first is only looked at.",
+    )
     frame: int = Field(
         ge=-MAX_FRAMES,
         lt=MAX_FRAMES,
-        description="The chunk's frame that shows it: 0 is its first, of an extend the first new one; "
-        "negative ones count from the end, -1 is its last.",
+        description="The chunk's frame that shows it, or the first of the video: 0 is its first, of an "
+        "extend the first new one; negative ones count from the end, -1 is its last.",
+    )
+    hold: bool = Field(
+        False,
+        description="Shown as it is: no noise reaches it, whatever `image_strength`, and `crf` does not "
+        "compress it. Held at the last frame of a chunk that an extend follows, it is where the two meet: "
+        "they share nothing else, and do not wait for each other.",
     )
     strength: Strength = Field(1.0, description="Strength of the image.")
 
+    @model_validator(mode="after")
+    def _one_file(self) -> GuideImage:
+        if (self.image is None) == (self.video is None):
+            raise refusal("either `image` or `video`", "name one file")
+        if self.video is not None and not self.hold:
+            raise refusal("a `video` is held where two chunks meet", "write `hold: true` beside it")
+        return self
+
+    @property
+    def path(self) -> str:
+        """The file, whichever kind it is."""
+        return self.image or self.video or ""
+
 
 GuideImages = Annotated[Many[GuideImage], Field(max_length=64)]
-AT_FRAMES = "More guide images, each `{image, frame, strength}`."
+AT_FRAMES = "More guide images, each `{image, frame, hold, strength}`, and clips that are held."
 
 
 class Generate(Settings):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from jobs.canonical import sha256_of
-from jobs.planning.params import EncodeAudio, EncodeImage, EncodeSource
+from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
@@ -89,4 +89,4 @@ def _engine_part(stage: Stage, engine: Mapping[str, Any]) -> str | None:
 def _uses_media(task: StageTask) -> bool:
     if isinstance(task.params, EncodeSource):
         return task.params.kind == "video"
-    return task.stage is Stage.SEGMENT or isinstance(task.params, EncodeImage | EncodeAudio)
+    return task.stage is Stage.SEGMENT or isinstance(task.params, EncodeImage | EncodeClip | EncodeAudio)

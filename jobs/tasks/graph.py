@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
@@ -11,10 +11,10 @@ from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
 from jobs.formats import CODECS, usual_codec
 from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
+from jobs.planning.guides import encoding
 from jobs.planning.params import (
     DecodeParams,
     EncodeAudio,
-    EncodeImage,
     EncodeSource,
     EncodeText,
     GuideUse,
@@ -162,7 +162,7 @@ class _ChunkTasks:
     def _sample(self) -> None:
         chunk, audio = self.chunk, self.video.audio
         needs = [self._text(), *self._guide_needs(1)]
-        if chunk.kind == "extend":
+        if chunk.continues:
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.audio is not None:
             needs.append(self._audio_need())
@@ -190,12 +190,12 @@ class _ChunkTasks:
             ffn_chunks=chunk.ffn_chunks,
         )
 
-    def _guide_needs(self, scale: int) -> list[Need]:
-        """The images at `scale` times the base size."""
-        width, height = self.video.base_width * scale, self.video.base_height * scale
-        images = [EncodeImage(guide.path, width, height, guide.crf) for guide in self.chunk.guides]
-        size = latent_bytes(width, height, 1)
-        return [Need("guide", self._encode("image", image, size)) for image in images]
+    def _guide_needs(self, scale: int) -> Iterator[Need]:
+        """The images and held clips at `scale` times the base size."""
+        size = self.video.base_width * scale, self.video.base_height * scale
+        for guide in self.chunk.guides:
+            kind, params, latents = encoding(guide, size, self.video.frame_rate)
+            yield Need("guide", self._encode(kind, params, latent_bytes(*size, latents)))
 
     def _audio_need(self) -> Need:
         chunk, audio = self.chunk, self.video.audio
@@ -222,7 +222,7 @@ class _ChunkTasks:
         again = sampling.denoises
         if again:
             needs += [self._text(), *self._guide_needs(UPSCALE)]
-        if plan.guided and chunk.kind == "extend":
+        if plan.guided and chunk.continues:
             needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
         common = self._pass(UPSCALE)
         params = replace(

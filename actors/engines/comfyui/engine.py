@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
+        EncodeClip,
         EncodeImage,
         EncodeSource,
         EncodeText,
@@ -116,7 +117,7 @@ class ComfyEngine:
     def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
         return self._encode_pixels(pixels[None])
 
-    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+    def encode_video(self, params: EncodeSource | EncodeClip, frames: np.ndarray) -> Payload:
         return self._encode_pixels(frames)
 
     def _encode_pixels(self, frames: np.ndarray) -> Payload:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
+        EncodeClip,
         EncodeImage,
         EncodeSource,
         EncodeText,
@@ -101,7 +102,7 @@ class DiffusersEngine:
     def encode_image(self, params: EncodeImage, pixels: np.ndarray) -> Payload:
         return self._ready().encode_frames(pixels[None])
 
-    def encode_video(self, params: EncodeSource, frames: np.ndarray) -> Payload:
+    def encode_video(self, params: EncodeSource | EncodeClip, frames: np.ndarray) -> Payload:
         return self._ready().encode_frames(frames)
 
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:

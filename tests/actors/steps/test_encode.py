@@ -16,7 +16,7 @@ from actors.media.process import Call, compile_command, exchange
 from actors.payload import Payload, pack
 from actors.steps.encode import encode, guide_pixels, source_latents, source_sound
 from jobs.errors import InvalidInput
-from jobs.planning.params import EncodeImage, EncodeSource
+from jobs.planning.params import EncodeClip, EncodeImage, EncodeSource
 from jobs.spec.engine import FakeConfig
 
 MakeBench = Callable[..., Any]
@@ -136,3 +136,17 @@ def test_a_source_without_sound_is_silent(tmp_path: Path) -> None:
         silence = np.zeros((2, 17 * 2000), np.float32)
         wanted = engine.encode_audio(source_sound(params, 48000), silence)["audio_latents"]
         np.testing.assert_array_equal(encode(params, engine)["audio_latents"], wanted)
+
+
+def test_of_a_held_clip_the_last_latents_are_kept(tmp_path: Path) -> None:
+    """Its first frame is encoded along, and is in no latent that is held."""
+    path, engine = str(tmp_path / "clip.mp4"), FakeEngine(FakeConfig())
+    _write_video(tmp_path / "clip.mp4", 25)
+    source = EncodeSource("video", path, 64, 32, 17, 25.0, 0)
+    whole = encode(source, engine)["latents"]
+    before = encode(EncodeClip(path, 64, 32, 17, 25.0, 0, 2), engine)["latents"]
+    behind = encode(EncodeClip(path, 64, 32, 9, 25.0, 16, 2), engine)["latents"]
+    np.testing.assert_array_equal(before, whole[:, :, 1:])
+    np.testing.assert_array_equal(
+        behind, encode(replace(source, frames=9, skip_frames=16), engine)["latents"]
+    )

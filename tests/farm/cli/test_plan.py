@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from PIL import Image
 
-from farm.cli.plan import _eta
+from farm.cli.output import OutputFormat
+from farm.cli.plan import _eta, _show
 from farm.options import RenderOptions
 from farm.specs.load import load
 from farm.verbs.plan import PlanRequest, plan_job
@@ -51,6 +53,20 @@ def test_the_chain_bounds_what_many_gpus_can_do(tmp_path: Path) -> None:
     assert 13.0 <= report.makespan_s < 13.0 * 1.05
     assert "chain" in report.reason
     assert all(row.makespan_s >= row.bound_s - 1e-3 for row in report.options)
+
+
+def test_the_longest_chain_is_said_with_and_without_held_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    held = [{"image": str(tmp_path / "a.png"), "frame": -1, "hold": True}]
+    more = {"extend": {"prompt": "b", "num_new_frames": 16, "images": held, "repeat": 5}}
+    data = document(tmp_path / "out", videos=[{"name": "dawn", "chunks": [GENERATE, more]}])
+    report = planned(data, tmp_path / "runs")
+    assert [(video.chain_chunks, video.chain_chunks_unheld) for video in report.videos] == [(2, 6)]
+    assert [chunk.joint for chunk in report.chunks] == ["none", "overlap", "still", "still", "still", "still"]
+    _show(report, None, OutputFormat.TEXT)
+    assert "longest chain 2 chunks (6 without held images)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_named_topology_is_the_only_option(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from farm.session.opening import Scope
 from tests.ray.kit.specs import Rendered, collected, load
 
 if TYPE_CHECKING:
+    from jobs.loading.load import LoadedSpec
     from jobs.tasks.task import Stage
 
 Meanwhile = Callable[[Event], object]
@@ -24,7 +25,7 @@ def ignore(event: Event) -> None:
 
 def render(
     folder: Path,
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | LoadedSpec,
     topology: str,
     cluster: LocalCluster | None = None,
     *,

@@ -100,3 +100,27 @@ def test_films_that_share_a_change_share_its_line(tmp_path: Path) -> None:
     path = clip(tmp_path / "clip.mp4", 79)
     (line,) = said(continued(path), continued(path), continued(path))
     assert line.startswith("v0 and 2 more: 6 of the 79 frames")
+
+
+def test_a_single_still_at_a_joint_is_said_with_what_pins_the_speed(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (64, 64)).save(tmp_path / name)
+    before, at, behind = (
+        {"image": str(tmp_path / name), "frame": frame, "hold": True}
+        for name, frame in (("a.png", -9), ("b.png", -1), ("c.png", 7))
+    )
+    first, second = {"prompt": "a ball", "num_frames": 33}, {"prompt": "a ball", "num_new_frames": 32}
+
+    def lines(here: list[object], there: list[object], rate: float = 24.0) -> tuple[str, ...]:
+        chunks = [{"generate": {**first, "images": here}}, {"extend": {**second, "images": there}}]
+        return said({"chunks": chunks}, rate=rate)
+
+    for here, there in (([at], []), ([before, at], []), ([at], [behind])):
+        (line,) = lines(here, there)
+        assert "one still alone is held at 1 joint (frame 32)" in line
+        assert "`frame: -9`, and `frame: 7`" in line
+    assert lines([before, at], [behind]) == ()
+    held = {"video": str(clip(tmp_path / "clip.mp4", 25)), "frame": -17, "hold": True}
+    assert lines([held], []) == ()
+    (line,) = lines([held], [], rate=25.0)
+    assert "clip.mp4 has 24 frames per second and the film 25" in line

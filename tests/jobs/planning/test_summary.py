@@ -35,6 +35,7 @@ def test_rows_add_up_to_the_films() -> None:
         "chunk": 1,
         "shot": 0,
         "kind": "extend",
+        "joint": "overlap",
         "start_frame": 89,
         "stop_frame": 177,
         "fade_frames": 8,

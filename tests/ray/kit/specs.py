@@ -90,16 +90,17 @@ def collected(events: Iterable[Event]) -> Rendered:
     return Rendered(listed, films)
 
 
-def load(data: Mapping[str, Any]) -> LoadedSpec:
-    return load_spec(data)
+def load(data: Mapping[str, Any] | LoadedSpec) -> LoadedSpec:
+    """The loaded spec; of a mapping the media are not looked into."""
+    return data if isinstance(data, LoadedSpec) else load_spec(data)
 
 
-def render(folder: Path, data: Mapping[str, Any], topology: str, **options: Any) -> Rendered:
+def render(folder: Path, data: Mapping[str, Any] | LoadedSpec, topology: str, **options: Any) -> Rendered:
     """Render on Ray with run directories in `folder`; the films go where the document says."""
     return collected(render_on_ray(load(data), Scope(str(folder)), RayOptions(topology, **options)))
 
 
-def render_alone(folder: Path, data: Mapping[str, Any]) -> Rendered:
+def render_alone(folder: Path, data: Mapping[str, Any] | LoadedSpec) -> Rendered:
     """The serial reference."""
     return collected(render_serial(load(data), Scope(str(folder))))
 

@@ -1,0 +1,97 @@
+"""Guides of a chunk: images at frames of its sampled clip, and what it holds where it meets others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobs.errors import InputError, Problem
+from jobs.frames import TEMPORAL, ChunkSpan, frames_of, middle_frame
+from jobs.planning.expand import Step, Variant, setting
+from jobs.planning.facts import SourceFacts
+from jobs.planning.held import HeldJoint, at_the_end
+from jobs.planning.params import EncodeClip, EncodeImage
+from jobs.planning.planned import ClipCut, PlannedGuide
+
+if TYPE_CHECKING:
+    from jobs.spec.chunk import GuideImage
+
+UNCOMPRESSED = 0
+"""`crf` of what is held: it is shown, and not only followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuidePlanner:
+    """Plans the guides of one video's chunks."""
+
+    variant: Variant
+    facts: SourceFacts
+
+    def guides(self, step: Step, span: ChunkSpan) -> tuple[PlannedGuide, ...]:
+        """What the chunk begins with, its first, middle and last image and those at frames of their own, by
+        their frames; an extend's frames count from its overlap."""
+        own = [self._own(step, span, guide) for guide in step.settings.images]
+        found = [*self._begun_with(step), *self._named(step, span), *own]
+        return tuple(sorted(found, key=lambda guide: guide.frame))
+
+    def _named(self, step: Step, span: ChunkSpan) -> Iterator[PlannedGuide]:
+        pick = partial(setting, step.settings, self.variant.defaults)
+        frames = frames_of(span.sampled)
+        places = {"first": 0, "middle": middle_frame(frames), "last": frames - 1}
+        for name, frame in places.items():
+            path = getattr(step.settings, f"{name}_image", None)
+            if path is not None:
+                strength = pick(f"{name}_strength")
+                yield PlannedGuide(path, frame, strength, pick("image_strength"), pick("crf"))
+
+    def _own(self, step: Step, span: ChunkSpan, guide: GuideImage) -> PlannedGuide:
+        frame = _frame_in(span, guide.frame)
+        if guide.video is not None:
+            ends = at_the_end(guide, _own_frames(span))
+            assert ends is not None, "the rules let no other clip through"
+            cut = ClipCut(TEMPORAL * ends.latents + 1, 0, ends.latents)
+            return PlannedGuide(guide.video, frame + 1, guide.strength, 1.0, UNCOMPRESSED, cut)
+        if guide.hold:
+            return PlannedGuide(guide.path, frame, guide.strength, 1.0, UNCOMPRESSED)
+        pick = partial(setting, step.settings, self.variant.defaults)
+        return PlannedGuide(guide.path, frame, guide.strength, pick("image_strength"), pick("crf"))
+
+    def _begun_with(self, step: Step) -> Iterator[PlannedGuide]:
+        """What the chunk before it ends with."""
+        if step.meets is not None:
+            held = step.meets.guide
+            cut = self._rest_of(step.meets, step) if held.video is not None else None
+            yield PlannedGuide(held.path, 0, held.strength, 1.0, UNCOMPRESSED, cut)
+
+    def _rest_of(self, joint: HeldJoint, step: Step) -> ClipCut:
+        have = self.facts.frames(joint.guide.path, self.variant.frame_rate)
+        if have is None:
+            rule = "a held clip is measured before planning"
+            problem = Problem(step.place, joint.guide.path, rule, "load the spec with a video probe")
+            raise InputError([problem])
+        after = joint.latents_after(have, step.new)
+        return ClipCut(TEMPORAL * after + 1, TEMPORAL * joint.latents, after + 1)
+
+
+def encoding(
+    guide: PlannedGuide, size: tuple[int, int], frame_rate: float
+) -> tuple[str, EncodeImage | EncodeClip, int]:
+    """What makes the latents of a guide for a pass of that size (width, height): its name, its parameters,
+    and how many there are."""
+    cut = guide.clip
+    if cut is None:
+        return "image", EncodeImage(guide.path, *size, guide.crf), 1
+    params = EncodeClip(guide.path, *size, cut.frames, frame_rate, cut.skip_frames, cut.latents)
+    return "clip", params, cut.latents
+
+
+def _own_frames(span: ChunkSpan) -> int:
+    return TEMPORAL * span.new if span.overlap else frames_of(span.new)
+
+
+def _frame_in(span: ChunkSpan, frame: int) -> int:
+    """Frame of the sampled clip that is the chunk's own `frame`; negative ones count from the end."""
+    frames = frames_of(span.sampled)
+    return frames - _own_frames(span) + frame if frame >= 0 else frames + frame

@@ -1,0 +1,158 @@
+"""Films between held images: the same bytes everywhere, and every GPU busy with one film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from actors.media.probe import probe_video
+from actors.media.process import Call, compile_command, exchange
+from cluster.local.cluster import Doom, Dooms, LocalCluster
+from cluster.local.faults import Crash
+from farm.events import Event, TaskCommitted, TaskStarted, WorkerGone
+from farm.scheduler.graph import scheduled
+from farm.topology.bound import job_facts
+from jobs.loading.load import LoadedSpec, load_spec
+from jobs.planning.facts import Probes
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import Machine, parse_topology
+from tests.farm.execution.local_render import render
+from tests.ray.kit.specs import JOB, load, render_alone
+
+SECONDS = {Stage.ENCODE: 0.01, Stage.SAMPLE: 9.8, Stage.UPSCALE: 12.3, Stage.DECODE: 1.4, Stage.SEGMENT: 0.05}
+
+
+def stills(folder: Path, count: int) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (64, 64), (8 * number % 256, 90, 200)).save(path)
+    return [str(path) for path in paths]
+
+
+def clip(folder: Path) -> str:
+    """A clip of 25 frames."""
+    import ffmpeg
+
+    path = folder / "clip.mkv"
+    raw = ffmpeg.input("pipe:", format="rawvideo", pixel_format="rgb24", video_size=(64, 64), framerate=25)
+    command = compile_command(ffmpeg.output(raw, str(path), **{"c:v": "ffv1", "pix_fmt": "gbrp"}))
+    frames = np.random.default_rng(3).integers(0, 255, (25, 64, 64, 3), np.uint8)
+    exchange(command, Call("write a clip"), frames.tobytes())
+    return str(path)
+
+
+def film(out: Path, held: list[list[dict[str, Any]]], frames: int = 24, **job: Any) -> dict[str, Any]:
+    """One film whose chunk k holds `held[k]`."""
+    first = {"prompt": "a red boat", "num_frames": frames + 1, "images": held[0]}
+    rest = [{"prompt": "a red boat", "num_new_frames": frames, "images": images} for images in held[1:]]
+    chunks = [{"generate": first}, *({"extend": extend} for extend in rest)]
+    return {
+        "version": 2,
+        "name": JOB,
+        "engine": {"name": "fake"},
+        "defaults": {"width": 64, "height": 64, "steps": 2, "seed": 5, "overlap_frames": 16},
+        "videos": [{"name": "take", "chunks": chunks}],
+        "output": {"dir": str(out)},
+        **job,
+    }
+
+
+def between_stills(out: Path, paths: list[str], **job: Any) -> dict[str, Any]:
+    held = [[{"image": path, "frame": -1, "hold": True}] for path in paths]
+    return film(out, [*held, []], **job)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Callable[[str], LoadedSpec]:
+    """Stills, a clip and overlaps in one film, with a second pass."""
+    one, two, three = stills(tmp_path / "in", 3)
+    held: list[list[dict[str, Any]]] = [
+        [{"image": one, "frame": -9, "hold": True}, {"image": two, "frame": -1, "hold": True}],
+        [{"image": three, "frame": 7, "hold": True}],
+        [{"video": clip(tmp_path / "in"), "frame": -17, "hold": True}],
+        [],
+        [],
+    ]
+    second = {"steps": 2, "denoise": 0.5}
+    probes = Probes(video=probe_video)
+    return lambda name: load_spec(film(tmp_path / name, held, upscale=second), probes=probes)
+
+
+@pytest.mark.parametrize("topology", ["mono=1", "mono=3", "sample=2,upscale=1,decode=1,segment=1"])
+def test_films_are_those_of_one_process(
+    tmp_path: Path, mixed: Callable[[str], LoadedSpec], topology: str
+) -> None:
+    alone = render_alone(tmp_path / "alone", mixed("a"))
+    rendered = render(tmp_path / "runs", mixed("b"), topology)
+    assert (alone.outcome, rendered.outcome) == ("done", "done")
+    assert rendered.films == alone.films != {}
+
+
+def test_a_film_whose_workers_were_killed_is_the_same(
+    tmp_path: Path, mixed: Callable[[str], LoadedSpec]
+) -> None:
+    hit = ["take/00001/sample", "take/00002/decode", "take/00003/upscale"]
+    cluster = LocalCluster(fates=Dooms(*(Doom(task, Crash(0.5)) for task in hit)))
+    rendered = render(tmp_path / "runs", mixed("b"), "mono=2", cluster)
+    assert {lost.task for event in rendered.of(WorkerGone) for lost in event.lost} >= set(hit)
+    assert rendered.films == render_alone(tmp_path / "alone", mixed("a")).films != {}
+
+
+def test_a_film_that_is_resumed_is_the_same_and_takes_up_what_there_is(
+    tmp_path: Path, mixed: Callable[[str], LoadedSpec]
+) -> None:
+    data = mixed("b")
+    half = render(tmp_path / "runs", data, "mono=2", until=Stage.SAMPLE)
+    rest = render(tmp_path / "runs", data, "mono=2")
+    sampled = {event.task for event in half.of(TaskCommitted)}
+    assert not sampled & {event.task for event in rest.of(TaskStarted)}
+    assert rest.films == render_alone(tmp_path / "alone", mixed("a")).films != {}
+
+
+def test_an_exchanged_image_samples_its_two_neighbours_again_and_no_other(tmp_path: Path) -> None:
+    paths = stills(tmp_path / "in", 6)
+    render(tmp_path / "runs", between_stills(tmp_path / "b", paths), "mono=2")
+    Image.new("RGB", (64, 64), (250, 250, 0)).save(paths[2])
+    again = render(tmp_path / "runs", between_stills(tmp_path / "b", paths), "mono=2")
+    sampled = sorted(e.task for e in again.of(TaskStarted) if e.task.endswith("/sample"))
+    assert sampled == ["take/00002/sample", "take/00003/sample"]
+
+
+@pytest.mark.parametrize("job", [{}, {"upscale": {}}], ids=["one pass", "two passes"])
+def test_one_film_of_40_chunks_keeps_8_gpus_busy(tmp_path: Path, job: dict[str, Any]) -> None:
+    """Within 5 % of what no schedule can beat, and at least 7 times as fast as one GPU."""
+    paths, makespan_s = stills(tmp_path / "in", 39), {}
+    for gpus in (1, 8):
+        data = between_stills(tmp_path / f"films{gpus}", paths, **job)
+        makespan_s[gpus] = _makespan_s(tmp_path / f"runs{gpus}", data, f"mono={gpus}")
+    graph = build_graph(make_plan(load(data).spec))
+    facts = job_facts(scheduled(task, SECONDS[task.stage]) for task in graph.tasks.values())
+    bound_s = facts.bound(parse_topology("mono=8", Machine(gpus=8))).seconds
+    print(f"8 GPUs {makespan_s[8]:.1f} s, bound {bound_s:.1f} s, one GPU {makespan_s[1]:.1f} s")
+    assert makespan_s[8] <= 1.05 * bound_s
+    assert makespan_s[1] >= 7.0 * makespan_s[8]
+
+
+def _makespan_s(runs: Path, data: dict[str, Any], topology: str) -> float:
+    """From the start of the first task to the end of the last, on the clock of the cluster."""
+    cluster = LocalCluster(seconds=lambda _, task: SECONDS[_stage(task)])
+    times_s: list[float] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, TaskStarted | TaskCommitted):
+            times_s.append(cluster.clock.now_s)
+
+    assert render(runs, data, topology, cluster, meanwhile=watch).outcome == "done"
+    return times_s[-1] - times_s[0]
+
+
+def _stage(task: str) -> Stage:
+    return Stage.ENCODE if task.startswith("encode/") else Stage(task.rpartition("/")[2])

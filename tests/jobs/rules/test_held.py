@@ -1,0 +1,98 @@
+"""What is refused around held images: place, rule and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.planning.facts import Probes, VideoFact
+from tests.jobs.spec_files import load, problems
+
+HERE = "videos[0].chunks"
+STILL = {"image": "a.png", "frame": -1, "hold": True}
+CLIP = {"video": "c.mp4", "frame": -17, "hold": True}
+
+
+def spec(first: dict[str, Any], second: dict[str, Any] | None = None, **video: Any) -> dict[str, Any]:
+    chunks = [{"generate": {"prompt": "noon", "num_frames": 81, **first}}]
+    chunks += [{"extend": {"prompt": "later", **second}}] if second is not None else []
+    return {
+        "version": 2,
+        "name": "harbor",
+        "engine": {"name": "fake"},
+        "videos": [{"name": "dawn", "chunks": chunks, **video}],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png", "c.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+CASES: list[tuple[dict[str, Any], str, str]] = [
+    (spec({"images": [{"image": "a.png"}]}), f"{HERE}[0].generate.images[0].frame", "add `frame`"),
+    (spec({"images": [{"frame": 3}]}), f"{HERE}[0].generate.images[0]", "name one file"),
+    (
+        spec({"images": [{"video": "c.mp4", "frame": -17}]}, {}),
+        f"{HERE}[0].generate.images[0]",
+        "`hold: true`",
+    ),
+    (spec({"images": [{**CLIP, "frame": -16}]}, {}), f"{HERE}[0].generate.images[0].frame", "write -17"),
+    (spec({"images": [{**CLIP, "frame": -9}]}, {}), f"{HERE}[0].generate.images[0].frame", "write -17"),
+    (spec({"images": [CLIP]}), f"{HERE}[0].generate.images[0].video", "add an `extend`"),
+    (
+        spec({"images": [STILL, {**STILL, "image": "b.png"}]}, {}),
+        f"{HERE}[0].generate.images[1].hold",
+        "keep one",
+    ),
+    (spec({"images": [STILL, CLIP]}, {}), f"{HERE}[0].generate.images[1].hold", "keep one"),
+    (spec({"images": [STILL]}, {"overlap_frames": 16}), f"{HERE}[1].extend.overlap_frames", "leave it out"),
+    (spec({"images": [STILL]}, {}, audio="generate"), "videos[0].audio", "leave `hold` out"),
+    (spec({"images": [{**CLIP, "frame": -81}]}, {}), f"{HERE}[0].generate.images[0].video", "longer clip"),
+]
+
+
+@pytest.mark.parametrize(("data", "place", "remedy"), CASES)
+def test_each_mistake_has_its_place_and_its_remedy(
+    folder: Path, data: dict[str, Any], place: str, remedy: str
+) -> None:
+    probes = Probes(lambda _: VideoFact(40, 640, 480, 25.0))
+    found = {problem.place: problem for problem in problems(folder, data, probes=probes)}
+    assert list(found) == [place]
+    assert remedy in found[place].remedy
+
+
+def test_the_chunk_behind_a_held_joint_lends_no_more_than_it_added(folder: Path) -> None:
+    data = spec({"images": [STILL]}, {"num_new_frames": 16})
+    more = {"extend": {"prompt": "later", "overlap_frames": 24}}
+    data["videos"][0]["chunks"].append(more)
+    (found,) = problems(folder, data)
+    assert (found.place, "16 or less" in found.remedy) == (f"{HERE}[2].extend.overlap_frames", True)
+    more["extend"]["overlap_frames"] = 16
+    load(folder, data)
+
+
+def test_sound_of_a_file_crosses_what_is_held(folder: Path) -> None:
+    (folder / "score.wav").write_bytes(b"x")
+    for mode in ("mux", "condition"):
+        load(folder, spec({"images": [STILL]}, {}, audio={"file": "score.wav", "mode": mode}))
+
+
+def test_a_generate_behind_a_held_image_has_sound_of_its_own(folder: Path) -> None:
+    data = spec({"images": [STILL]}, audio="generate")
+    data["videos"][0]["chunks"].append({"generate": {"prompt": "night"}})
+    load(folder, data)
+
+
+def test_a_clip_is_looked_into(folder: Path) -> None:
+    def refuses(path: str, part: object) -> None:
+        raise ValueError(f"{path} is damaged, of {part}")
+
+    probes = Probes(lambda _: VideoFact(40, 640, 480, 25.0), clip=refuses)
+    (found,) = problems(folder, spec({"images": [CLIP]}, {}), probes=probes)
+    assert found.place == f"{HERE}[0].generate.images[0].video"
+    assert "is damaged" in found.value
