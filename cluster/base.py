@@ -50,6 +50,9 @@ class Cluster(Protocol):
     def inventory(self) -> Inventory:
         """The living nodes; while the head does not listen, those that lived when it did."""
 
+    def leaving(self) -> frozenset[str]:
+        """The ids of the nodes that are drained: they go away soon, and take no new process."""
+
     def with_memory(self, inventory: Inventory, known: Inventory | None = None) -> Inventory:
         """The inventory with the memory of its GPUs; nodes in `known` are not asked again."""
 

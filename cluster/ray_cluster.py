@@ -20,6 +20,7 @@ from cluster.inventory import Inventory, WorkerRequest, listens, read_inventory
 from cluster.local_gpus import has_gpu
 from cluster.metrics import RayInstruments
 from cluster.pool.shell import PayloadLost, Placement, WorkerShell
+from cluster.ray_private import draining_nodes
 from jobs.errors import CannotRun, FailureKind
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class RayCluster:
 
     def inventory(self) -> Inventory:
         return read_inventory()
+
+    def leaving(self) -> frozenset[str]:
+        return draining_nodes() if self.head_listens() else frozenset()
 
     def with_memory(self, inventory: Inventory, known: Inventory | None = None) -> Inventory:
         return with_memory(inventory, known)

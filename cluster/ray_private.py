@@ -14,6 +14,13 @@ def most_resources() -> Mapping[str, float] | None:
     return limits
 
 
+def draining_nodes() -> frozenset[str]:
+    """The ids of the nodes that an operator, an autoscaler or a spot notice is about to take away."""
+    from ray._private.state import state
+
+    return frozenset(state.get_draining_nodes())
+
+
 def names_of_living_actors() -> list[str]:
     """Of the connected cluster; the public list needs the dashboard, which a small head does not run."""
     from ray._private.state import actors

@@ -51,7 +51,8 @@ def render(
 
     require_hosts(loaded.spec, options.topology or loaded.spec.run.topology)
 
-    return render_on_ray(loaded, scope, RayOptions(options.topology, options.gpus, options.address))
+    how = RayOptions(options.topology, options.gpus, options.address, grace_s=options.grace_s or 0.0)
+    return render_on_ray(loaded, scope, how)
 
 
 def _require_packages(engine: str, serial: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from jobs.places import shown
 from jobs.spec.engine import Code
 from jobs.tasks.task import Stage
 
-ON_RAY = ("topology", "gpus", "address")
+ON_RAY = ("topology", "gpus", "address", "grace_s")
 """Options that mean nothing to a render in one process."""
 
 SERIAL_RULE = "a serial render uses no Ray: one process does everything"
@@ -27,7 +28,8 @@ class RenderOptions:
     Ray; `gpus` is how many GPUs to use, logical ones where the machine has none; `address` joins a running
     Ray cluster; `topology` overrides `run.topology`; `until` ends after that stage; `overrides` are
     `key=value` texts; `comfyui` (a folder) and `allow_pickle` let code run, which no spec can;
-    `resume` takes a cancelled job up again. Raises UsageError for values that are none of these, and for
+    `resume` takes a cancelled job up again; `grace_s` is how long, in seconds, a render that gets SIGTERM
+    waits for what runs. Raises UsageError for values that are none of these, and for
     options of Ray beside `serial`.
     """
 
@@ -37,6 +39,7 @@ class RenderOptions:
     topology: str | None = None
     gpus: int | None = None
     address: str | None = None
+    grace_s: float | None = None
     until: Stage | str | None = None
     overrides: Sequence[str] = ()
     comfyui: str | Path | None = None
@@ -80,6 +83,8 @@ def _wrong_values(options: RenderOptions) -> Iterator[Problem]:
         yield Problem("comfyui", shown(options.comfyui), "the folder of ComfyUI, or None", "give a path")
     if options.gpus is not None and not _is_count(options.gpus):
         yield Problem("gpus", shown(options.gpus), "a whole number from 1", "write for example gpus=2")
+    if options.grace_s is not None and not _is_seconds(options.grace_s):
+        yield Problem("grace_s", shown(options.grace_s), "seconds, 0 or more", "write for example grace_s=90")
     if options.until is not None and options.until not in [stage.value for stage in Stage]:
         yield Problem("until", shown(options.until), f"one of {', '.join(Stage)}", "name a stage")
     if not _are_texts(options.overrides):
@@ -89,6 +94,10 @@ def _wrong_values(options: RenderOptions) -> Iterator[Problem]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _are_texts(value: Any) -> bool:

@@ -79,6 +79,7 @@ class LocalCluster:
         self.listening = True
         self._every: list[LocalProcess] = []
         self._nodes = {node.id: node for node in nodes}
+        self._drained: set[str] = set()
         self._known = self._inventory()
         self._attempts: Counter[str] = Counter()
         self._pids = FIRST_PID
@@ -109,6 +110,9 @@ class LocalCluster:
         if self.listening:
             self._known = self._inventory()
         return self._known
+
+    def leaving(self) -> frozenset[str]:
+        return frozenset(self._drained)
 
     def with_memory(self, inventory: Inventory, known: Inventory | None = None) -> Inventory:
         """Nodes that are made up tell at once."""
@@ -154,9 +158,14 @@ class LocalCluster:
         self._nodes[node.id] = node
         self.seat()
 
+    def drain(self, node: str) -> None:
+        """A node is about to be lost."""
+        self._drained.add(node)
+
     def lose(self, node: str) -> None:
         """A node is gone, with all that runs on it."""
         lost = self._nodes.pop(node)
+        self._drained.discard(node)
         for process in self._on(lost):
             process.die(f"its node died: {node}")
 
@@ -174,7 +183,8 @@ class LocalCluster:
     def seat(self) -> None:
         """Give those that wait a place where there is room, on the emptiest node first."""
         for process in [each for each in self.processes if each.node is None]:
-            for node in sorted(self._nodes.values(), key=lambda node: len(self._on(node))):
+            staying = [node for node in self._nodes.values() if node.id not in self._drained]
+            for node in sorted(staying, key=lambda node: len(self._on(node))):
                 gpus = self._room(node).take(process.request)
                 if gpus is not None:
                     process.settle(node, gpus, self.start_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,3 +39,9 @@ def homeless(
         if member.placement is not None and member.state != "gone":
             placed.setdefault(member.placement.node_id, []).append(member.request)
     return without_room(inventory, placed, waiting)
+
+
+def living_on(nodes: Collection[str], members: Iterable[Member]) -> tuple[str, ...]:
+    """The workers that are on one of these nodes."""
+    placed = [(member.request.id, member.placement) for member in members if member.state != "gone"]
+    return tuple(worker for worker, placement in placed if placement and placement.node_id in nodes)

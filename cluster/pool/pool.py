@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.failures import CallFailure
 from cluster.inventory import WorkerRequest
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, TaskCall
-from cluster.pool.members import Member, homeless
+from cluster.pool.members import Member, homeless, living_on
 from cluster.pool.object_cache import ObjectCache
 from cluster.pool.shell import Placement, WorkerClass
 from cluster.pool.waits import WaitNotices
@@ -156,6 +156,10 @@ class WorkerPool:
         waiting = [member.request for member in members if member.state == "placing"] + self._deferred
         without = homeless(self.cluster.inventory(), members, waiting) if waiting else []
         return tuple(without) if len(without) == len(waiting) else ()
+
+    def leaving(self) -> tuple[str, ...]:
+        """The workers whose nodes go away soon."""
+        return living_on(self.cluster.leaving(), self._members.values())
 
     def placement(self, worker: str) -> Placement | None:
         """Where the worker's present incarnation is, once placed."""

@@ -37,6 +37,12 @@ TopologyOption = Annotated[
 ]
 GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs to use; logical without GPUs.")]
 AddressOption = Annotated[str | None, typer.Option("--address", help="Join this Ray cluster.")]
+GraceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--grace", metavar="SECONDS", min=0, help="On SIGTERM, give running steps this long to finish."
+    ),
+]
 UntilOption = Annotated[
     str | None,
     typer.Option("--until", metavar="STAGE", help="Last stage: encode, sample, upscale, decode or segment."),
@@ -49,6 +55,7 @@ def render(
     topology: TopologyOption = None,
     gpus: GpusOption = None,
     address: AddressOption = None,
+    grace: GraceOption = None,
     runs: Runs = DEFAULT_RUNS,
     job_id: JobId = None,
     until: UntilOption = None,
@@ -62,7 +69,7 @@ def render(
     from farm.options import RenderOptions
     from farm.submission.refusal import traced
 
-    refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address)
+    refuse_beside_serial(serial, topology=topology, gpus=gpus, address=address, grace=grace)
     options = RenderOptions(
         runs=runs,
         job_id=job_id,
@@ -70,6 +77,7 @@ def render(
         topology=topology,
         gpus=gpus,
         address=address,
+        grace_s=grace,
         until=_stage(until),
         overrides=tuple(overrides or ()),
         comfyui=comfyui,

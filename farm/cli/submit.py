@@ -32,6 +32,9 @@ RunsOption = Annotated[
 JobIdOption = Annotated[str | None, typer.Option("--job-id", help="Run directory; the spec's name.")]
 TopologyOption = Annotated[str | None, typer.Option("--topology", "-t", help="As in `farm render`.")]
 GpusOption = Annotated[int | None, typer.Option("--gpus", min=1, help="As in `farm render`.")]
+GraceOption = Annotated[
+    float | None, typer.Option("--grace", metavar="SECONDS", min=0, help="As in `farm render`.")
+]
 WorkingDirOption = Annotated[
     str | None, typer.Option("--working-dir", help="Upload this folder (100 MiB at most).")
 ]
@@ -49,6 +52,7 @@ def submit(
     job_id: JobIdOption = None,
     topology: TopologyOption = None,
     gpus: GpusOption = None,
+    grace: GraceOption = None,
     overrides: Overrides = None,
     comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
@@ -64,7 +68,7 @@ def submit(
     from farm.submission.submit import SubmitRequest
     from farm.submission.submit import submit as hand_over
 
-    arguments = _arguments(topology, gpus, comfyui, allow_pickle, resume)
+    arguments = _arguments(topology, gpus, grace, comfyui, allow_pickle, resume)
     request = SubmitRequest(spec, runs, job_id, address, tuple(overrides or ()), arguments, working_dir)
     if dry_run:
         options = RenderOptions(
@@ -114,6 +118,7 @@ def _rehearse(request: SubmitRequest, options: RenderOptions, output: OutputForm
 def _arguments(
     topology: str | None,
     gpus: int | None,
+    grace: float | None,
     comfyui: str | None,
     allow_pickle: bool,
     resume: bool,
@@ -123,6 +128,8 @@ def _arguments(
         words += ["--topology", topology]
     if gpus:
         words += ["--gpus", str(gpus)]
+    if grace is not None:
+        words += ["--grace", f"{grace:g}"]
     if comfyui:
         words += ["--comfyui", comfyui]
     if allow_pickle:

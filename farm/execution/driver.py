@@ -53,6 +53,7 @@ class RayOptions:
     """Where a job renders. None takes the spec's topology, all GPUs, and the cluster of `RAY_ADDRESS`.
 
     Where there is no such cluster, Ray is started on this machine, with logical GPUs if it has no real ones.
+    `grace_s` is how long what runs may go on after SIGTERM.
     """
 
     topology: str | None = None
@@ -61,6 +62,7 @@ class RayOptions:
     place_notice_s: float = 10.0
     load_deadline_s: float = 3600.0
     patience: Patience = PATIENCE
+    grace_s: float = 0.0
 
 
 def render_on_ray(
@@ -118,7 +120,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cl
     pool = WorkerPool(cluster, StageWorker, configure(session, workforce), config, watch.take)
     again = job_command("resume", session.store.job_id, session.scope.runs_url)
     outage = Outage(pool, options.patience, again)
-    loop = RenderLoop(session, pool, workforce, place, outage)
+    loop = RenderLoop(session, pool, workforce, place, outage, options.grace_s)
     try:
         with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
             pool.start(workforce.requests)

@@ -22,16 +22,16 @@ from farm.events import (
 )
 from farm.execution.dispatch import Dispatch
 from farm.execution.recovery import Recovery
+from farm.execution.stopping import Stopping
 from farm.scheduler import events
 from farm.state.attempts import Activity
-from farm.state.job_state import CANCELLED, COMPUTED, INTERRUPTED, PAUSED, PAUSED_BY_USER
+from farm.state.job_state import COMPUTED, PAUSED
 from farm.workers.membership import Membership
 from farm.workers.reference_worker import ReferenceWorker
 from farm.workers.stragglers import StragglerDetector
 from jobs.errors import (
     StorageProblem,
 )
-from jobs.store.documents import UserRequest
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from farm.workers.workforce import Workforce
 
 LONGEST_WAIT_S = 1.0
-POLL_S = 2.0
 TRIM_S = 20.0
+LOOK_S = 2.0
 
 
 class RenderLoop:
@@ -55,6 +55,7 @@ class RenderLoop:
         workforce: Workforce,
         place: Hardware,
         outage: Outage | None = None,
+        grace_s: float = 0.0,
     ) -> None:
         self.session, self.pool, self.workforce, self.place = session, pool, workforce, place
         self.outage = outage
@@ -66,16 +67,15 @@ class RenderLoop:
         self.stragglers, self._expected_s = StragglerDetector(), expected_s(place.engine)
         self.dispatch = Dispatch(session, pool, workforce, self.membership)
         self.recovery = Recovery(self.dispatch)
-        self._stopped_by = ""
-        self._polled_s = 0.0
-        self._trimmed_s = self._now_s()
+        self.stopping = Stopping(self.dispatch, grace_s)
+        self._trimmed_s = self._looked_s = self._now_s()
 
     def _now_s(self) -> float:
         return self.pool.cluster.now_s()
 
     def stop(self, signal_name: str) -> None:
-        """End the render at the next turn; for signal handlers."""
-        self._stopped_by = signal_name
+        """End the render, at the next turn or after its grace; for signal handlers."""
+        self.stopping.signalled(signal_name)
         self.pool.wake()
 
     def run(self) -> Iterator[Event]:
@@ -122,20 +122,16 @@ class RenderLoop:
         """What is due without an event: signals, requests, the clock, finished films."""
         dispatch = self.dispatch
         self.session.check_lock()
-        if self._stopped_by:
-            dispatch.ending = INTERRUPTED, f"stopped by {self._stopped_by}; the same command continues it"
-            return
-        self._poll_requests()
+        busy = any(self.pool.busy(worker) for worker in self.membership.ready)
+        yield from self.stopping.look(self._now_s(), busy)
         if dispatch.ending is None and self.outage is not None:
             yield from self._look_for_an_outage(self.outage)
+        yield from self._look_for_leaving_nodes()
         if self._now_s() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = self._now_s()
             give_back_memory()
-        if dispatch.scheduler is not None:
-            if self._now_s() >= dispatch.scheduler.next_wake_s():
-                yield from dispatch.tell(events.Tick())
-            if dispatch.pausing and not any(self.pool.busy(worker) for worker in self.membership.ready):
-                dispatch.ending = PAUSED, dispatch.pausing
+        if dispatch.scheduler is not None and self._now_s() >= dispatch.scheduler.next_wake_s():
+            yield from dispatch.tell(events.Tick())
         if dispatch.ending is None and not self.ledger.digests:
             yield from self._settle()
         if left_out := self.reference.left_out():
@@ -148,16 +144,15 @@ class RenderLoop:
         if outage.cause:
             self.dispatch.ending = PAUSED, outage.cause
 
-    def _poll_requests(self) -> None:
-        now = self._now_s()
-        if now - self._polled_s < POLL_S:
+    def _look_for_leaving_nodes(self) -> Iterator[Event]:
+        if self._now_s() - self._looked_s < LOOK_S:
             return
-        self._polled_s = now
-        asked = self.session.store.requests()
-        if UserRequest.CANCEL in asked:
-            self.dispatch.ending = CANCELLED, "cancelled by the user"
-        elif UserRequest.PAUSE in asked and not self.dispatch.pausing:
-            self.dispatch.pause(PAUSED_BY_USER)
+        self._looked_s = self._now_s()
+        for worker in self.pool.leaving():
+            yield from self.dispatch.tell(events.WorkerLeaving(worker))
+            if not self.pool.busy(worker):
+                self.pool.replace(worker)
+                yield self.session.gone(worker, "its node goes away soon: it is started again elsewhere")
 
     def _on(self, event: PoolEvent) -> Iterator[Event]:
         match event:

@@ -46,6 +46,7 @@ class Scheduler:
             events.AttemptFailed: self._task_failed,
             events.WorkerLoaded: self._worker_ready,
             events.WorkerDied: self._worker_lost,
+            events.WorkerLeaving: self._worker_leaves,
             events.Tick: self._tick,
             events.Pause: self._pause,
             events.Resume: self._resume,
@@ -112,6 +113,11 @@ class Scheduler:
         worker = self.board.roster.by_id.get(event.worker)
         if worker is not None and (worker.alive or worker.status == Status.PROBING):
             self._lose(worker, event)
+
+    def _worker_leaves(self, event: events.WorkerLeaving) -> None:
+        worker = self.board.roster.by_id.get(event.worker)
+        if worker is not None and worker.alive and not worker.leaving:
+            self._health(self.health.leaves(worker))
 
     def _tick(self, event: events.Tick) -> None:
         if self._now < self.board.wake_s:

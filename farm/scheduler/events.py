@@ -37,6 +37,13 @@ class WorkerDied:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLeaving:
+    """The worker's node goes away soon: what it holds may finish, it gets nothing more. May be repeated."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDone:
     """The task's result is committed. `payload_bytes` is the artifact's size, `after_s` the time from the end
     of the step until the worker can have new work: its result is written, reported and answered."""
@@ -83,4 +90,4 @@ class Resume:
     """Go on after `Pause` or after a `PauseJob` whose cause was mended."""
 
 
-Event = WorkerLoaded | WorkerDied | TaskDone | AttemptFailed | Tick | Pause | Resume
+Event = WorkerLoaded | WorkerDied | WorkerLeaving | TaskDone | AttemptFailed | Tick | Pause | Resume

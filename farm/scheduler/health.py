@@ -24,9 +24,9 @@ class Health:
 
     def came(self, worker: Worker) -> None:
         """The worker says it can serve. A resting one is believed only after its probe."""
-        worker.alive = True
-        if worker.status in (Status.PROBING, Status.RETIRED):
+        if worker.leaving or worker.status in (Status.PROBING, Status.RETIRED):
             self._up(worker)
+        worker.alive, worker.leaving = True, False
 
     def _up(self, worker: Worker) -> None:
         worker.wake_s = INFINITE_S
@@ -44,7 +44,7 @@ class Health:
         forgiven = now - worker.lost_s > self.config.forgive_s
         worker.losses = 1 if forgiven else worker.losses + 1
         worker.fruitless += 1
-        worker.lost_s, worker.alive = now, False
+        worker.lost_s, worker.alive, worker.leaving = now, False, False
         if worker.fruitless >= self.config.retire_after:
             worker.wake_s = INFINITE_S
             self.roster.set_status(worker, Status.RETIRED)
@@ -57,6 +57,12 @@ class Health:
         if last >= 0:
             return self._rouse(now)
         return [Suspend(worker.id, worker.wake_s, Reason(Why.LOST, (reason, worker.losses, rest_s)))]
+
+    def leaves(self, worker: Worker) -> list[Command]:
+        """The worker's node goes away soon: the worker rests until it comes again on another."""
+        worker.leaving = True
+        self._rest(worker, INFINITE_S)
+        return [Suspend(worker.id, worker.wake_s, Reason(Why.LEAVING))]
 
     def failed(self, worker: Worker, kind: str, now: float) -> list[Command]:
         """A task failed on the living worker: suspend it when it does nothing else."""
@@ -101,6 +107,6 @@ class Health:
         return [
             self._probe(worker, Reason(Why.PROBE_LAST, (STAGES[stage].value,)), now)
             for worker in self.roster.workers
-            if worker.status == Status.RESTING and worker.alive
+            if worker.status == Status.RESTING and worker.alive and not worker.leaving
             for stage in [s for s in worker.group.stages if s in bare][:1]
         ]

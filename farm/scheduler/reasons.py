@@ -22,6 +22,7 @@ class Why(StrEnum):
     # Suspend, Probe, Kill
     LOST = "lost ({0}), {1} in a row; tried again in {2:.0f} s"
     UNRELIABLE = "{0} failures in a row, the last one {1}; tried again in {2:.0f} s"
+    LEAVING = "its node goes away soon: what it holds may finish, nothing more is given to it"
     PROBE_DUE = "its rest is over"
     PROBE_LAST = "nobody else can serve {0} now"
     DEADLINE = "no result after {1:.0f} s, the deadline of this {0} task; such tasks take {2:.1f} s here"

@@ -51,7 +51,7 @@ class Worker:
     `deadline_s` is the running task's, and `nearly` says that a sample's usual duration is nearly over;
     `wake_s` is the end of a rest or of a probe. `losses` are those not yet
     forgiven, `fruitless` those since its last result, `streak` the failures since then. `resident` numbers
-    the model it holds.
+    the model it holds. `leaving` says that its node goes away soon.
     """
 
     id: str
@@ -70,6 +70,7 @@ class Worker:
     lost_s: float = -INFINITE_S
     streak: int = 0
     resident: int = -1
+    leaving: bool = False
     stage: int = -1
 
 

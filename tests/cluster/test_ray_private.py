@@ -25,6 +25,7 @@ def test_what_is_called_takes_what_it_is_given() -> None:
 
     assert not inspect.signature(state.get_max_resources_from_cluster_config).parameters
     assert "actor_state_name" in inspect.signature(actors).parameters
+    assert not inspect.signature(state.get_draining_nodes).parameters
     assert not inspect.signature(ray._private.worker.get_dashboard_url).parameters
 
 

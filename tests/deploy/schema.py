@@ -37,12 +37,21 @@ RESOURCES = closed({"requests": mapping(QUANTITY), "limits": mapping(QUANTITY)})
 PORT = closed({"containerPort": {"type": "integer", "minimum": 1, "maximum": 65535}, "name": TEXT})
 MOUNT = closed({"name": TEXT, "mountPath": {"type": "string", "pattern": "^/"}}, {"readOnly": FLAG})
 ENV = closed({"name": TEXT}, {"value": {"type": "string"}, "valueFrom": {"type": "object"}})
+COMMAND = closed({"command": many(TEXT)})
+LIFECYCLE = closed({}, {"preStop": closed({"exec": COMMAND})})
 CONTAINER = closed(
     {"name": TEXT, "image": TEXT, "resources": RESOURCES},
-    {"ports": many(PORT), "volumeMounts": many(MOUNT), "env": many(ENV)},
+    {"ports": many(PORT), "volumeMounts": many(MOUNT), "env": many(ENV), "lifecycle": LIFECYCLE},
 )
 VOLUME = closed({"name": TEXT, "persistentVolumeClaim": closed({"claimName": TEXT}, {"readOnly": FLAG})})
-POD = closed({"spec": closed({"containers": many(CONTAINER)}, {"volumes": many(VOLUME)})})
+POD = closed(
+    {
+        "spec": closed(
+            {"containers": many(CONTAINER)},
+            {"volumes": many(VOLUME), "terminationGracePeriodSeconds": COUNT},
+        )
+    }
+)
 START = mapping({"type": "string"})
 """`ray start` parameters are text, numbers too: KubeRay pastes them into a command line."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ray.kit.commands import committed, environment, farm, started, write_spec
+from tests.ray.kit.commands import committed, environment, farm, started, wait_for_commits, write_spec
 from tests.ray.kit.head import tool
 from tests.ray.kit.processes import until
 from tests.ray.kit.specs import JOB, document, records
@@ -124,3 +124,32 @@ def _running(runs: Path, stage: str) -> str:
     done = set(committed(runs))
     began = [e["task"] for e in records(runs) if e["event"] == "task_started"]
     return next((t for t in reversed(began) if t.endswith(stage) and t not in done), "")
+
+
+@pytest.mark.slow
+def test_a_node_that_ray_drains_gives_its_work_to_the_others(
+    nodes: Nodes, tmp_path: Path, reference: dict[str, str]
+) -> None:
+    """Its worker finishes what it runs, is started again on another node, and nothing is begun twice."""
+    runs = tmp_path / "runs"
+    spec = write_spec(tmp_path, document(tmp_path / "out", count=3, sample_s=2.0))
+    words = ["render", spec, "--runs", runs, "-t", "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"]
+    with started(*words, "--address", nodes.address, log=tmp_path / "log", **nodes.env) as driver:
+        wait_for_commits(runs, 3)
+        worker = next(worker for worker in placed(runs) if "sample" in worker)
+        first = placed(runs)[worker]
+        drain(nodes, first)
+        until(lambda: placed(runs)[worker] != first, 60, f"{worker} on another node than {first}")
+        assert driver.wait(timeout=150) == 0, (tmp_path / "log").read_text()
+    assert films(runs) == reference
+    begun = [e["task"] for e in records(runs) if e["event"] == "task_started"]
+    assert len(begun) == len(set(begun))
+
+
+def drain(nodes: Nodes, short_id: str) -> None:
+    """As a spot notice does, through Ray's own command."""
+    node = next(node for node in nodes.raylets if node.startswith(short_id))
+    why = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    command = [tool("ray"), "drain-node", f"--address={nodes.address}", f"--node-id={node}", *why]
+    subprocess.run([*command, "--deadline-remaining-seconds=60"], check=True, capture_output=True, timeout=60)
+    nodes.raylets.pop(node)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.inventory import NodeFacts
 from cluster.local.cluster import LocalCluster
-from farm.events import Event, Notice, TaskCommitted, TaskStarted, WorkerGone, WorkerPlaced
+from farm.events import Event, Notice, TaskCommitted, TaskStarted, WorkerGone, WorkerPlaced, WorkerSuspended
 from farm.state.job_state import DONE, PAUSED
 from farm.workers.outage import Patience
 from tests.farm.execution.local_render import render
@@ -115,3 +115,53 @@ def test_a_head_that_falls_silent_pauses_the_job(tmp_path: Path, serial_films: C
     assert "no sign of the Ray head at here:6379 for 4" in rendered.events[-1].state["reason"]
     rest = play(tmp_path, LocalCluster(nodes(1)), "mono=1")
     assert (rest.outcome, rest.films) == (DONE, serial_films(videos=2, count=3))
+
+
+def test_a_node_that_is_drained_finishes_what_runs_and_gets_nothing_new(
+    tmp_path: Path, serial_films: Callable[..., Films]
+) -> None:
+    """It goes away twenty seconds later, when nothing is left on it that could be lost."""
+    cluster = LocalCluster(nodes(2), seconds=lambda _worker, _task: 3.0)
+    drained_s: list[float] = []
+
+    def drain() -> None:
+        drained_s.append(cluster.now_s())
+        cluster.drain("n0")
+        cluster.clock.after(20.0, lambda: cluster.lose("n0"))
+
+    started: list[tuple[float, str]] = []
+    drains = on_commit(5, drain)
+
+    def meanwhile(event: Event) -> None:
+        drains(event)
+        if isinstance(event, TaskStarted):
+            started.append((cluster.now_s(), event.worker))
+
+    rendered = play(tmp_path, cluster, "mono=2,segment=1", meanwhile=meanwhile)
+    assert (rendered.outcome, rendered.films) == (DONE, serial_films(videos=2, count=3))
+    on_it = {event.worker for event in rendered.of(WorkerPlaced) if event.node.startswith("n0/")}
+    gone = {event.worker: event.lost for event in rendered.of(WorkerGone)}
+    assert on_it
+    assert on_it <= gone.keys()
+    assert not any(gone.values())
+    suspended = [event.worker for event in rendered.of(WorkerSuspended) if "goes away soon" in event.reason]
+    assert sorted(suspended) == sorted(on_it)
+    late = {worker for at_s, worker in started if drained_s[0] + 2.0 < at_s < drained_s[0] + 20.0}
+    assert late
+    assert not late & on_it
+
+
+def test_the_only_node_is_drained_and_another_comes(
+    tmp_path: Path, serial_films: Callable[..., Films]
+) -> None:
+    cluster = LocalCluster(nodes(1), local=False, seconds=lambda _worker, _task: 3.0)
+    other = NodeFacts("n7", "n7", 1, 2)
+
+    def drain() -> None:
+        cluster.drain("n0")
+        cluster.clock.after(20.0, lambda: cluster.lose("n0"))
+        cluster.clock.after(50.0, lambda: cluster.join(other))
+
+    rendered = play(tmp_path, cluster, "mono=1", meanwhile=on_commit(5, drain))
+    assert (rendered.outcome, rendered.films) == (DONE, serial_films(videos=2, count=3))
+    assert not any(event.lost for event in rendered.of(WorkerGone))

@@ -18,6 +18,7 @@ from farm.events import (
     Event,
     JobFinished,
     LostAttempt,
+    Notice,
     TaskCommitted,
     TaskStarted,
     TaskSuperseded,
@@ -25,13 +26,13 @@ from farm.events import (
     WorkerReady,
     WorkerSuspended,
 )
-from farm.execution.render_loop import RenderLoop
+from farm.execution.render_loop import LONGEST_WAIT_S, RenderLoop
 from farm.scheduler.commands import Kill, Suspend
 from farm.scheduler.reasons import Reason, Why
 from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.attempts import Activity
-from farm.state.job_state import DONE
+from farm.state.job_state import DONE, INTERRUPTED
 from farm.workers.workforce import configure, make_workforce
 from jobs.loading.load import load_spec
 from jobs.store.store import Store
@@ -46,7 +47,7 @@ TOPOLOGY = "sample=1,upscale+decode=1,segment=1"
 
 
 @contextmanager
-def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
+def looping(tmp_path: Path, chunks: int, grace_s: float = 0.0, task_s: float = 1.0) -> Iterator[RenderLoop]:
     """The loop of a film of so many chunks, its workers started."""
     extend = {"extend": {"prompt": "b", "num_new_frames": 16, "overlap_frames": 16, "repeat": chunks - 1}}
     data = {
@@ -60,11 +61,14 @@ def looping(tmp_path: Path, chunks: int) -> Iterator[RenderLoop]:
     with JobSession(load_spec(data), Scope(str(tmp_path / "runs"))) as session:
         list(session.begin())
         session.resolve()
-        with LocalCluster([one_node(gpus=3, cpus=4)]).connect(SessionConfig()) as cluster:
+        with LocalCluster([one_node(gpus=3, cpus=4)], lambda _worker, _task: task_s).connect(
+            SessionConfig()
+        ) as cluster:
             workforce = make_workforce(TOPOLOGY, cluster.inventory(), None, session.graph.stages)
             pool = WorkerPool(cluster, StageWorker, configure(session, workforce))
             pool.start(workforce.requests)
-            yield RenderLoop(session, pool, workforce, Hardware(session.plan.engine, "cpu"))
+            place = Hardware(session.plan.engine, "cpu")
+            yield RenderLoop(session, pool, workforce, place, grace_s=grace_s)
 
 
 def rendered(tmp_path: Path, chunks: int) -> Iterator[Event]:
@@ -155,3 +159,53 @@ def test_what_goes_with_a_worker_is_named_and_a_suspended_one_comes_back(tmp_pat
             session.record(TaskStarted(task, worker, 3, ""))
         (gone,) = loop.dispatch.perform([Kill(worker, held[0], reason)])
         assert gone == WorkerGone(worker, "why", tuple(LostAttempt(task, 3) for task in held))
+
+
+def stopped(tmp_path: Path, signal: str, grace_s: float) -> tuple[list[Event], float]:
+    """The events of a film whose driver gets a signal while two tasks run, and how long it went on then."""
+    events: list[Event] = []
+    with looping(tmp_path, chunks=6, grace_s=grace_s, task_s=4.0) as loop:
+        now_s = loop.pool.cluster.now_s
+        signalled_s = now_s()
+        for event in loop.run():
+            events.append(event)
+            if isinstance(event, TaskStarted) and event.task == "dawn/00002/sample":
+                signalled_s = now_s()
+                loop.stop(signal)
+        return events, now_s() - signalled_s
+
+
+def running_at_the_end(events: list[Event]) -> set[str]:
+    started = {event.task for event in events if isinstance(event, TaskStarted)}
+    return started - {event.task for event in events if isinstance(event, TaskCommitted)}
+
+
+def outcome(events: list[Event]) -> tuple[str, str]:
+    assert isinstance(events[-1], JobFinished)
+    return events[-1].outcome, str(events[-1].state["reason"])
+
+
+def test_with_a_grace_what_runs_is_finished_and_nothing_new_begins(tmp_path: Path) -> None:
+    events, went_on_s = stopped(tmp_path, "SIGTERM", grace_s=30.0)
+    assert outcome(events) == (INTERRUPTED, "stopped by SIGTERM; the same command continues it")
+    assert not running_at_the_end(events)
+    assert 3.0 < went_on_s < 4.0 + LONGEST_WAIT_S
+    (said,) = [
+        n for n, event in enumerate(events) if isinstance(event, Notice) and "SIGTERM" in event.message
+    ]
+    assert not any(isinstance(event, TaskStarted) for event in events[said:])
+
+
+def test_a_grace_is_not_overstayed(tmp_path: Path) -> None:
+    events, went_on_s = stopped(tmp_path, "SIGTERM", grace_s=1.5)
+    assert outcome(events)[0] == INTERRUPTED
+    assert "dawn/00002/sample" in running_at_the_end(events)
+    assert went_on_s < 1.5 + LONGEST_WAIT_S
+
+
+def test_without_a_grace_or_at_ctrl_c_it_ends_at_once(tmp_path: Path) -> None:
+    for folder, signal, grace_s in (("none", "SIGTERM", 0.0), ("ctrl-c", "SIGINT", 30.0)):
+        events, went_on_s = stopped(tmp_path / folder, signal, grace_s)
+        assert outcome(events)[0] == INTERRUPTED
+        assert "dawn/00002/sample" in running_at_the_end(events)
+        assert went_on_s < 0.5
