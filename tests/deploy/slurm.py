@@ -79,10 +79,10 @@ class Slurm:
 
     def states(self) -> dict[str, str]:
         """The state of each job that has not ended, and why it waits."""
-        lines = self.run("squeue", "--noheader", "--format=%i %T/%r").splitlines()
+        lines = self.run("squeue", "--array", "--noheader", "--format=%i %T/%r").splitlines()
         return dict(line.split(maxsplit=1) for line in lines)
 
-    def ended(self, job: str, timeout_s: float = 240.0) -> str:
+    def ended(self, job: str, timeout_s: float = 400.0) -> str:
         """The exit code that a job ended with, as Slurm has it. One that was queued again begins at once."""
         until_s = time.monotonic() + timeout_s
         while job in self.states():
@@ -109,7 +109,7 @@ class Slurm:
         path = self.folder / f"slurm-{job}.out"
         return path.read_text() if path.exists() else ""
 
-    def wait_for(self, job: str, text: str, timeout_s: float = 120.0) -> None:
+    def wait_for(self, job: str, text: str, timeout_s: float = 300.0) -> None:
         """Until the job has printed the text."""
         until_s = time.monotonic() + timeout_s
         while text not in self.output(job):
@@ -152,7 +152,11 @@ def started(folder: Path) -> Iterator[Slurm]:
             slurm.run("scancel", "--signal=KILL", "--full", job, check=False)
         for daemon in reversed(daemons):
             daemon.terminate()
-            daemon.wait(30)
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
 
 
 def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
