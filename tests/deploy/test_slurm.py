@@ -55,7 +55,7 @@ def leftovers(job: str) -> list[Path]:
 
 
 def submit(cluster: slurm.Slurm, *words: str, **more: str) -> str:
-    return cluster.run("sbatch", "--parsable", CPUS, *words, **more)
+    return cluster.run("sbatch", "--parsable", CPUS, *words, check=True, **more)
 
 
 def test_a_job_that_is_preempted_finishes_what_runs_and_goes_on_later(
