@@ -242,6 +242,34 @@ def first_sample(frame: int, delay_s: float, audio_rate: int, frame_rate: float)
     )
 
 
+def snapped_latents(seconds: float, frame_rate: float) -> int:
+    """Latents of the clip of 8k + 1 frames that lasts nearest to `seconds`; two at least."""
+    return max(1, _nearest((_frame_at(seconds, frame_rate) - 1) / TEMPORAL)) + 1
+
+
+def snapped_joint(seconds: float, frame_rate: float) -> int:
+    """The latent whose last frame is shown nearest to a time; latent 0 is frame 0."""
+    return max(0, _nearest(_frame_at(seconds, frame_rate) / TEMPORAL))
+
+
+def latent_before(seconds: float, frame_rate: float) -> int:
+    """The latent behind which the one begins whose first frame is shown nearest to a time."""
+    return max(0, _nearest((_frame_at(seconds, frame_rate) - 1) / TEMPORAL))
+
+
+def nearest_frame(seconds: float, frame_rate: float) -> int:
+    """The frame that is shown nearest to a time."""
+    return _nearest(_frame_at(seconds, frame_rate))
+
+
+def _frame_at(seconds: float, frame_rate: float) -> Fraction:
+    return Fraction(seconds) * exact_rate(frame_rate)
+
+
+def _nearest(value: Fraction) -> int:
+    return floor(value + Fraction(1, 2))
+
+
 def conformed_frames(frames: int, source_rate: float, frame_rate: float) -> int:
     """Frames of a clip of `frames` at `source_rate`, shown for the same time at `frame_rate`."""
     return int(frames * exact_rate(frame_rate) / exact_rate(source_rate) + Fraction(1, 1000))

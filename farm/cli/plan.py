@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from jobs.wording import amount, duration
 
 if TYPE_CHECKING:
     from farm.verbs.plan_report import PlanReport
+    from jobs.loading.load import LoadedSpec
     from jobs.planning.summary import VideoRow
 
 GIB = 2**30
@@ -55,6 +57,9 @@ GpuHourCostOption = Annotated[
 TopologyOption = Annotated[
     str | None, typer.Option("--topology", "-t", help="Instead of the spec's; auto compares them all.")
 ]
+ExplicitOption = Annotated[
+    bool, typer.Option("--explicit", help="Print the spec with the chunks that its shots are made of.")
+]
 AllChunksOption = Annotated[bool, typer.Option("--all-chunks", help="List every chunk, however many.")]
 
 
@@ -69,6 +74,7 @@ def plan(
     runs: Runs = DEFAULT_RUNS,
     job_id: JobId = None,
     all_chunks: AllChunksOption = False,
+    explicit: ExplicitOption = False,
     overrides: Overrides = None,
     comfyui: ComfyUI = None,
     allow_pickle: AllowPickle = False,
@@ -82,6 +88,9 @@ def plan(
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
     loaded = load(spec, options)
+    if explicit:
+        _show_explicit(loaded, output)
+        return 0
     request = PlanRequest(
         runs_url=runs,
         job_id=job_id,
@@ -102,6 +111,15 @@ def _show(report: PlanReport, most_chunks: int | None, output: OutputFormat) -> 
     else:
         emit_text("\n".join(_lines(report, most_chunks)))
         emit_warnings(report.warnings)
+
+
+def _show_explicit(loaded: LoadedSpec, output: OutputFormat) -> None:
+    """YAML or JSON that can be rendered as it is: paths are absolute."""
+    from jobs.parsing.yaml_events import yaml_text
+    from jobs.planning.explicit import explicit_data
+
+    data = explicit_data(loaded.spec)
+    emit_text(json.dumps(data, indent=2) if output is OutputFormat.JSON else yaml_text(data).rstrip())
 
 
 def _gpu_gib(device: str | None, here: bool) -> float | None:

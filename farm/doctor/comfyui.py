@@ -14,6 +14,7 @@ from actors.engines.comfyui.loading.model_kind import model_features
 from farm.doctor.finding import Finding, fail, ok, warn
 from farm.models.comfy_folders import find_model
 from jobs.errors import CannotRun
+from jobs.planning.expand import placed_chunks, variants
 from jobs.rules.files import IMAGE_FIELDS
 from jobs.spec.engine import COMFYUI_PATH, EngineConfig
 
@@ -51,7 +52,7 @@ def needed_features(spec: JobSpec | None) -> frozenset[str]:
         needed.add("upscale")
     if any(video.audio and video.audio.mode != "mux" for video in spec.videos):
         needed.add("audio")
-    if any(_is_guided(chunk) for video in spec.videos for chunk in video.chunks):
+    if any(_is_guided(placed.chunk) for variant in variants(spec) for placed in placed_chunks(variant)):
         needed.add("guides")
     return frozenset(needed) | _of_the_model(spec.engine)
 
@@ -69,7 +70,7 @@ def _of_the_model(engine: EngineConfig) -> frozenset[str]:
 
 def _is_guided(chunk: Chunk) -> bool:
     images = (getattr(chunk.settings, field, None) for field in IMAGE_FIELDS)
-    return chunk.extend is not None or any(images)
+    return chunk.extend is not None or any(images) or bool(chunk.settings.images)
 
 
 def _core(root: Path, needed: frozenset[str]) -> Generator[Finding, None, CoreReport | None]:

@@ -16,9 +16,11 @@ from jobs.weights.header import WeightsFault
 
 SHOTS = """videos:
   - name: film
-    chunks:
-      - generate: {prompt: "a harbor at dawn, fog over still water, a fishing boat at its mooring"}
-      - extend: {prompt: "the fog lifts, the boat leaves the harbor", num_new_frames: 96, overlap_frames: 24}
+    shots:
+      - name: harbor
+        seconds: 8
+        prompt: "a harbor at dawn, fog over still water, a fishing boat at its mooring"
+        beats: [{at: 4, prompt: "the fog lifts, the boat leaves the harbor"}]
 """
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jobs.planning.facts import SourceFacts, VideoFact
     from jobs.planning.planned import Plan, PlannedSource, PlannedVideo
 
+MOST_SNAPS = 8
+"""Times that are named one by one."""
 MOST_JOINTS = 4
 """Joints that are named one by one."""
 
@@ -49,6 +51,14 @@ def _of_video(video: PlannedVideo, facts: SourceFacts, has_sound: bool) -> Itera
     yield from _cut_or_padded(video, facts)
     yield from _over_black(video, facts)
     yield from _held(video, facts)
+    yield from _snapped(video)
+
+
+def _snapped(video: PlannedVideo) -> Iterator[str]:
+    """Times of shots, which are snapped to whole latents of 8 frames."""
+    if video.snaps:
+        more = f", and {len(video.snaps) - MOST_SNAPS} more" if len(video.snaps) > MOST_SNAPS else ""
+        yield f"times are snapped to whole latents of 8 frames: {', '.join(video.snaps[:MOST_SNAPS])}{more}"
 
 
 def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
@@ -59,8 +69,8 @@ def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
         yield (
             f"one still alone is held at {amount(len(single), 'joint')} (frame {where}): it pins the place "
             "of things there and not their speed, so that they may turn or jerk. Hold stills 8 frames before "
-            "and after it, too (`frame: -9`, and `frame: 7` of the next chunk), or a clip of 25 frames or "
-            "more (`video`, `frame: -17`)"
+            f"and after it, too (in a shot `at` {TEMPORAL / video.frame_rate:.2f} s earlier and later, in "
+            "chunks `frame: -9`, and `frame: 7` of the next), or a `video` of 25 frames or more"
         )
     clips = {guide.path for chunk in video.chunks for guide in chunk.guides if guide.clip is not None}
     for path in sorted(clips & facts.videos.keys()):

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jobs.frames import TEMPORAL
-from jobs.planning.expand import own_frames
+from jobs.planning.expand import own_frames, placed_chunks
 from jobs.planning.facts import ClipPart
 from jobs.planning.held import held_joint
+from jobs.rules.files import input_paths
 from jobs.rules.findings import BrokenRule
 
 if TYPE_CHECKING:
@@ -21,28 +22,23 @@ if TYPE_CHECKING:
 
 def clip_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
     """Every clip of the spec, with its place."""
-    for index, video in enumerate(spec.videos):
-        for number, chunk in enumerate(video.chunks):
-            kind = "generate" if chunk.generate else "extend"
-            for place, guide in enumerate(chunk.settings.images):
-                if guide.video is not None:
-                    here = ("videos", index, "chunks", number, kind, "images", place, "video")
-                    yield here, guide.video
+    for place, path in input_paths(spec):
+        if place[-1] == "video" and "images" in place:
+            yield place, path
 
 
 def held_clips(variant: Variant) -> Iterator[tuple[Location, HeldJoint, int]]:
     """Every clip of a film that is held, with its place and the latents that the next chunk adds."""
-    chunks = variant.video.chunks
-    for number, chunk in enumerate(chunks):
+    chunks = placed_chunks(variant)
+    for number, placed in enumerate(chunks):
+        chunk = placed.chunk
         joint = held_joint(chunk.settings.images, own_frames(chunk, variant.defaults))
         if joint is None or joint.guide.video is None:
             continue
         repeats = chunk.extend is not None and chunk.extend.repeat > 1
-        follower = chunk if repeats or number + 1 == len(chunks) else chunks[number + 1]
-        kind = "generate" if chunk.generate else "extend"
-        at = chunk.settings.images.index(joint.guide)
-        place = ("videos", variant.index, "chunks", number, kind, "images", at, "video")
-        yield place, joint, own_frames(follower, variant.defaults) // TEMPORAL
+        follower = chunk if repeats or number + 1 == len(chunks) else chunks[number + 1].chunk
+        place = placed.images[chunk.settings.images.index(joint.guide)]
+        yield (*place, "video"), joint, own_frames(follower, variant.defaults) // TEMPORAL
 
 
 def check_lengths(variant: Variant, facts: SourceFacts) -> Iterator[BrokenRule]:

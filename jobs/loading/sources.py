@@ -10,7 +10,7 @@ from jobs.errors import FarmError
 from jobs.frames import LATENT_CHANNELS, SPATIAL, TEMPORAL, frames_of, latents_of
 from jobs.loading.clips import check_lengths, clip_parts, clip_paths
 from jobs.places import Location, shown
-from jobs.planning.expand import Variant, setting
+from jobs.planning.expand import Variant, placed_chunks, setting
 from jobs.planning.facts import ClipPart, LatentFact, Probes, SourceFacts, VideoFact
 from jobs.planning.plan import source_plan
 from jobs.rules.findings import BrokenRule
@@ -163,7 +163,7 @@ def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> I
 
 
 def _check_first_overlap(variant: Variant, frames: int) -> Iterator[BrokenRule]:
-    first = variant.video.chunks[0].extend
+    first = placed_chunks(variant)[0].chunk.extend
     source = variant.video.source
     if first is None or source is None:
         return

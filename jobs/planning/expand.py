@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.frames import TEMPORAL, frames_of, latents_of
+from jobs.places import Location, place_of
 from jobs.planning.held import HeldJoint, held_joint
+from jobs.planning.shots import ShotLayout
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
 from jobs.spec.video import Video
 
@@ -54,6 +56,17 @@ class Variant:
         for key, word in self.words.items():
             text = text.replace("{" + key + "}", word)
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedChunk:
+    """A chunk of a film's explicit form, with the places of the spec that say so: its own, those of its
+    prompt and of each of its `images`."""
+
+    chunk: Chunk
+    here: Location
+    prompt: Location
+    images: tuple[Location, ...]
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,35 @@ def setting(chunk: Generate | Extend, defaults: Defaults, field: str) -> Any:
     return getattr(chunk if field in chunk.model_fields_set else defaults, field)
 
 
+def placed_chunks(variant: Variant) -> tuple[PlacedChunk, ...]:
+    """The chunks of a film: those of the spec, or what its shots are made of."""
+    video: Location = ("videos", variant.index)
+    if not variant.video.shots:
+        return tuple(_placed(video, index, chunk) for index, chunk in enumerate(variant.video.chunks))
+    return tuple(
+        PlacedChunk(
+            made.chunk,
+            (*video, "shots", index),
+            (*video, "shots", index, *(("beats", made.beat) if made.beat is not None else ()), "prompt"),
+            tuple((*video, "shots", index, "images", image) for image in made.images),
+        )
+        for index, layout in enumerate(layouts(variant))
+        for made in layout.chunks()
+    )
+
+
+def layouts(variant: Variant) -> Iterator[ShotLayout]:
+    """Each shot of a film on the grid of its latents."""
+    for shot in variant.video.shots:
+        yield ShotLayout(shot, variant.defaults, variant.frame_rate)
+
+
+def _placed(video: Location, index: int, chunk: Chunk) -> PlacedChunk:
+    here = (*video, "chunks", index, "generate" if chunk.generate else "extend")
+    images = tuple((*here, "images", image) for image in range(len(chunk.settings.images)))
+    return PlacedChunk(chunk, here, (*here, "prompt"), images)
+
+
 def own_frames(chunk: Chunk, defaults: Defaults) -> int:
     """Frames that a chunk adds each time."""
     return int(setting(chunk.settings, defaults, "num_frames" if chunk.generate else "num_new_frames"))
@@ -136,12 +178,13 @@ def steps(variant: Variant, source_latents: int | None) -> Iterator[Step]:
         key = shots.key("source")
         yield Step("source", f"{variant.place}.source", Generate(), 0, source_latents, 0, key, 0)
         place_in_shot = 1
-    for index, chunk in enumerate(variant.video.chunks):
+    for placed in placed_chunks(variant):
+        chunk = placed.chunk
         if chunk.generate is not None:
             shot += 1 if key else 0
             key, place_in_shot = shots.key(_shot_name(chunk.generate, variant.defaults)), 0
-        for step in _unroll(f"{variant.place}.chunks[{index}]", chunk, variant.defaults):
-            kind, place, settings, overlap, new, repetition = step
+        for kind, settings, overlap, new, repetition in _unroll(chunk, variant.defaults):
+            place = place_of(placed.here)
             meets = held if kind == "extend" else None
             shared = 1 if meets else overlap
             yield Step(kind, place, settings, shared, new, shot, key, place_in_shot, repetition, meets)
@@ -167,13 +210,13 @@ def _shot_name(chunk: Generate, defaults: Defaults) -> str:
 
 
 def _unroll(
-    place: str, chunk: Chunk, defaults: Defaults
-) -> Iterator[tuple[Literal["generate", "extend"], str, Generate | Extend, int, int, int]]:
+    chunk: Chunk, defaults: Defaults
+) -> Iterator[tuple[Literal["generate", "extend"], Generate | Extend, int, int, int]]:
     if chunk.generate is not None:
         new = latents_of(setting(chunk.generate, defaults, "num_frames"))
-        yield "generate", f"{place}.generate", chunk.generate, 0, new, 0
+        yield "generate", chunk.generate, 0, new, 0
     if chunk.extend is not None:
         overlap = setting(chunk.extend, defaults, "overlap_frames") // 8
         new = setting(chunk.extend, defaults, "num_new_frames") // 8
         for repetition in range(chunk.extend.repeat):
-            yield "extend", f"{place}.extend", chunk.extend, overlap, new, repetition
+            yield "extend", chunk.extend, overlap, new, repetition

@@ -22,7 +22,7 @@ from jobs.frames import (
     lay_chain,
     owned_frames,
 )
-from jobs.planning.expand import Step, Variant, setting, steps, variants
+from jobs.planning.expand import Step, Variant, layouts, setting, steps, variants
 from jobs.planning.facts import SourceFacts
 from jobs.planning.guides import GuidePlanner
 from jobs.planning.output_names import film_name
@@ -36,6 +36,7 @@ from jobs.planning.planned import (
     UpscalePlan,
 )
 from jobs.planning.seeds import derive_seed
+from jobs.planning.shots import snaps
 from jobs.records import Form
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         audio=_plan_audio(variant, source),
         output=film_name(variant.name, spec.output.container),
         combination=variant.combination,
+        snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
     )
 
 

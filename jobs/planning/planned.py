@@ -108,7 +108,7 @@ class PlannedVideo:
     """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
 
     `output` is the film's path inside the output folder; `combination` the matrix values that made it. A
-    `draft` has no second pass.
+    `draft` has no second pass. `snaps` are the times of its shots that became other ones.
     """
 
     name: str
@@ -123,6 +123,7 @@ class PlannedVideo:
     output: str
     combination: tuple[tuple[str, str], ...] = ()
     draft: bool = False
+    snaps: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:

@@ -67,6 +67,8 @@ def _without_cfg(guider: Any) -> Any:
 def _chunks(document: Data) -> Iterator[Data]:
     videos = document.get("videos")
     for video in videos if isinstance(videos, list) else ():
+        shots = video.get("shots") if isinstance(video, dict) else None
+        yield from (shot for shot in (shots if isinstance(shots, list) else ()) if isinstance(shot, dict))
         chunks = video.get("chunks") if isinstance(video, dict) else None
         for chunk in chunks if isinstance(chunks, list) else ():
             for kind in ("generate", "extend"):

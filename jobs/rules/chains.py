@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from jobs.frames import TEMPORAL, latents_of
 from jobs.places import Location, place_of
-from jobs.planning.expand import Variant, own_frames, setting, variants
+from jobs.planning.expand import Variant, own_frames, placed_chunks, setting, variants
 from jobs.planning.held import HeldJoint, held_joint
 from jobs.rules.findings import BrokenRule
-from jobs.rules.held import FRAME_DEFAULTS, check_joint, longest_after
+from jobs.rules.joints import FRAME_DEFAULTS, check_joint, longest_after
 
 if TYPE_CHECKING:
     from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
@@ -30,12 +30,12 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
     limit: int | None = None
     before: Location = (*video, "source")
     held: HeldJoint | None = None
-    for index, chunk in enumerate(variant.video.chunks):
-        here = (*video, "chunks", index, "generate" if chunk.generate else "extend")
+    for index, placed in enumerate(placed_chunks(variant)):
+        chunk, here = placed.chunk, placed.here
         if not setting(chunk.settings, variant.defaults, "prompt"):
             rule = "every chunk has a prompt, its own or that of `defaults`"
             yield BrokenRule(
-                (*here, "prompt"), "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
+                placed.prompt, "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
             )
         if chunk.generate is not None:
             limit = latents_of(setting(chunk.generate, variant.defaults, "num_frames"))
@@ -90,10 +90,16 @@ def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Loca
 def check_length(spec: JobSpec) -> Iterator[BrokenRule]:
     """No film is longer than a player can count."""
     for variant in variants(spec):
-        frames = sum(frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
+        frames = most_frames(variant)
         if frames > MAX_FILM_FRAMES:
             rule = f"at most {MAX_FILM_FRAMES} frames in a film"
-            yield BrokenRule(("videos", variant.index, "chunks"), f"{frames} frames", rule, "split the film")
+            field = "shots" if variant.video.shots else "chunks"
+            yield BrokenRule(("videos", variant.index, field), f"{frames} frames", rule, "split the film")
+
+
+def most_frames(variant: Variant) -> int:
+    """Frames of a film without its source; overlaps take some of them away."""
+    return sum(frames_at_most(placed.chunk, variant.defaults) for placed in placed_chunks(variant))
 
 
 def frames_at_most(chunk: Chunk, defaults: Defaults) -> int:

@@ -12,7 +12,7 @@ from jobs.places import shown
 from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import check_audio, check_samplers, check_upscaler
 from jobs.rules.findings import BrokenRule
-from jobs.rules.held import check_images
+from jobs.rules.joints import check_images, check_shots
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_names, check_output_url
 from jobs.rules.recipes import check_recipe
@@ -21,7 +21,7 @@ from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, Machine, parse_topology
 
 if TYPE_CHECKING:
-    from jobs.spec.chunk import Chunk
+    from jobs.spec.video import Video
 
 MAX_VIDEOS = 10_000
 MAX_CHUNKS = 100_000
@@ -48,17 +48,33 @@ def check_amount(spec: JobSpec) -> Iterator[BrokenRule]:
             ("matrix",), f"{videos} videos", f"at most {MAX_VIDEOS} videos in a job", "split the job"
         )
         return
-    per_video = [sum(_repeat(chunk) for chunk in video.chunks) for video in spec.videos]
+    per_video = [_most_chunks(spec, video) for video in spec.videos]
     if combinations * sum(per_video) > MAX_CHUNKS:
         longest = per_video.index(max(per_video))
         value = f"{combinations * sum(per_video)} chunks in the job"
-        yield BrokenRule(
-            ("videos", longest, "chunks"), value, f"at most {MAX_CHUNKS} in a job", "split the job"
-        )
+        field = "shots" if spec.videos[longest].shots else "chunks"
+        yield BrokenRule(("videos", longest, field), value, f"at most {MAX_CHUNKS} in a job", "split the job")
 
 
-def _repeat(chunk: Chunk) -> int:
-    return chunk.extend.repeat if chunk.extend else 1
+def _most_chunks(spec: JobSpec, video: Video) -> int:
+    """Chunks of a video, of shots at the most; they are not laid out for it."""
+    rates = [video.frame_rate] if video.frame_rate else _values(spec, "frame_rate")
+    least = min(map(int, _values(spec, "num_new_frames")))
+    seconds = sum(shot.seconds for shot in video.shots)
+    marks = sum(1 + len(shot.beats) + len(shot.images) for shot in video.shots)
+    return (
+        sum(chunk.extend.repeat if chunk.extend else 1 for chunk in video.chunks)
+        + marks
+        + math.ceil(seconds * max(rates) / least)
+    )
+
+
+def _values(spec: JobSpec, field: str) -> list[float]:
+    """What a field of `defaults` may be, the matrix included."""
+    return [
+        getattr(spec.defaults, field),
+        *(v for v in spec.matrix.get(field, ()) if isinstance(v, int | float)),
+    ]
 
 
 def check_format(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -120,4 +136,4 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_upscaler,
     check_recipe,
 )
-FILM_RULES: tuple[Rule, ...] = (check_names, check_chains, check_images, check_length)
+FILM_RULES: tuple[Rule, ...] = (check_names, check_shots, check_chains, check_images, check_length)

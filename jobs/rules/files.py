@@ -40,6 +40,10 @@ def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
             yield (*here, "source", "latent" if video.source.latent else "video"), video.source.path
         if video.audio is not None and video.audio.file is not None:
             yield (*here, "audio", "file"), video.audio.file
+        for number, shot in enumerate(video.shots):
+            for place, image in enumerate(shot.images):
+                which = "image" if image.image else "video"
+                yield (*here, "shots", number, "images", place, which), image.path
         for number, chunk in enumerate(video.chunks):
             kind = "generate" if chunk.generate else "extend"
             for field in IMAGE_FIELDS:

@@ -42,7 +42,7 @@ def _lacks_prompt(spec: JobSpec) -> bool:
     """Whether some chunk has no prompt at all: the word may belong there."""
     if spec.defaults.prompt or "prompt" in spec.matrix:
         return False
-    return not all(chunk.settings.prompt for video in spec.videos for chunk in video.chunks)
+    return not all(settings.prompt for place, settings in all_settings(spec) if place[0] == "videos")
 
 
 def check_placeholders(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -111,6 +111,8 @@ def _prompts(spec: JobSpec) -> Iterator[tuple[Location, str]]:
         if location != ("upscale",):
             yield (*location, "prompt"), settings.prompt or ""
             yield (*location, "negative"), settings.negative
+            for index, beat in enumerate(getattr(settings, "beats", ())):
+                yield (*location, "beats", index, "prompt"), beat.prompt
     for field in ("prompt", "negative"):
         for index, text in enumerate(spec.matrix.get(field, ())):
             if isinstance(text, str):

@@ -14,7 +14,7 @@ from jobs.errors import FarmError
 from jobs.places import Location, shown
 from jobs.planning.expand import Variant, variants
 from jobs.planning.plan import source_plan
-from jobs.rules.chains import frames_at_most
+from jobs.rules.chains import most_frames
 from jobs.rules.files import IMAGE_FIELDS, input_paths
 from jobs.rules.findings import BrokenRule
 
@@ -102,7 +102,7 @@ def seconds_heard(films: Iterable[Variant], facts: SourceFacts) -> Mapping[str, 
 
 def _stop_s(variant: Variant, facts: SourceFacts, path: str) -> float:
     """Where the film ends on the clock of its sound file, whose own offset is left out."""
-    frames = sum(frames_at_most(chunk, variant.defaults) for chunk in variant.video.chunks)
+    frames = most_frames(variant)
     source = variant.video.source
     if source is None or facts.frames(source.path, variant.frame_rate) is None:
         return frames / variant.frame_rate

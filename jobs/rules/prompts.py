@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from jobs.planning.expand import Variant, variants
+from jobs.planning.expand import Variant, placed_chunks, variants
 from jobs.rules.findings import BrokenRule
 
 if TYPE_CHECKING:
@@ -32,17 +32,16 @@ def check_prompts(spec: JobSpec, read: PromptReader) -> Iterator[BrokenRule]:
     """Every prompt as it will be rendered can be read; what cannot is named where it is written."""
     remembered = cache(read)
     for variant in variants(spec):
-        for index, chunk in enumerate(variant.video.chunks):
-            kind = "generate" if chunk.generate else "extend"
-            here: Location = ("videos", variant.index, "chunks", index, kind)
+        for placed in placed_chunks(variant):
             for field in FIELDS:
-                yield from _check_text(spec, variant, (here, chunk.settings, field), remembered)
+                place = placed.prompt if field == "prompt" else (*placed.here, field)
+                yield from _check_text(spec, variant, (place, placed.chunk.settings, field), remembered)
 
 
 def _check_text(
     spec: JobSpec, variant: Variant, at: tuple[Location, Generate | Extend, str], read: PromptReader
 ) -> Iterator[BrokenRule]:
-    here, settings, field = at
+    own_place, settings, field = at
     own = field in settings.model_fields_set
     text = getattr(settings if own else variant.defaults, field) or ""
     fault = read(variant.fill(text))
@@ -50,7 +49,7 @@ def _check_text(
         return
     words = _faulty_words(spec, variant, text, read)
     written = read(_PLACEHOLDER.sub(" ", text))
-    place = (*here, field) if own else _default_place(spec, variant, field)
+    place = own_place if own else _default_place(spec, variant, field)
     if written is not None or not words:
         worst = written or fault
         yield BrokenRule(place, worst.value, worst.rule, worst.remedy, (ENGINE,))

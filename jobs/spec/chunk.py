@@ -122,6 +122,14 @@ class Defaults(Settings):
     seed: Seed = Field(0, description="Job seed, from which the seed of every stage derives.")
 
 
+def require_one_file(image: str | None, video: str | None, hold: bool) -> None:
+    """An image or a video is named, and a video is held."""
+    if (image is None) == (video is None):
+        raise refusal("either `image` or `video`", "name one file")
+    if video is not None and not hold:
+        raise refusal("a `video` is held where two chunks meet", "write `hold: true` beside it")
+
+
 class GuideImage(Model):
     """An image that a chunk shows at a frame of its own, or a short clip that it shows from there on."""
 
@@ -147,10 +155,7 @@ class GuideImage(Model):
 
     @model_validator(mode="after")
     def _one_file(self) -> GuideImage:
-        if (self.image is None) == (self.video is None):
-            raise refusal("either `image` or `video`", "name one file")
-        if self.video is not None and not self.hold:
-            raise refusal("a `video` is held where two chunks meet", "write `hold: true` beside it")
+        require_one_file(self.image, self.video, self.hold)
         return self
 
     @property

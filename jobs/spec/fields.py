@@ -86,6 +86,8 @@ def all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
     if spec.upscale is not None:
         yield ("upscale",), spec.upscale
     for index, video in enumerate(spec.videos):
+        for number, shot in enumerate(video.shots):
+            yield ("videos", index, "shots", number), shot
         for number, chunk in enumerate(video.chunks):
             kind = "generate" if chunk.generate else "extend"
             yield ("videos", index, "chunks", number, kind), chunk.settings

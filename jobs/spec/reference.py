@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from jobs.spec.chunk import Defaults, Extend, Generate, Guider, Settings
 from jobs.spec.fields import ModelType, inner_model, sections
+from jobs.spec.shot import Shot
 
 INTRO = """# Job spec
 
@@ -27,14 +28,19 @@ refused with what says it instead, and `farm migrate film.yaml` rewrites them, c
 field can be set from the command line:
 `farm render spec.yaml -p defaults.seed=3 -p 'videos[0].chunks[1].extend.prompt=rain'`.
 
+- A **shot** is a stretch of film between two cuts, in seconds. Times are snapped to whole latents of 8
+  frames; `farm plan` says which became other ones. A shot becomes a generate and extends: its chunks have at
+  most `num_frames`, then `num_new_frames` of `defaults`, one begins at each beat, and two meet in each image
+  that is held within the shot. `farm plan --explicit` prints them; they have the same digests.
 - A **generate** begins a shot. After the first chunk of a video it is a hard cut.
 - An **extend** continues the shot by exactly `num_new_frames`. Its `overlap_frames` look back at the chunk
   before, and all of them but the first 8 are blended, so the overlap may be at most 8 frames longer than what
   that chunk added.
 - What a chunk leaves out comes from `defaults`.
 - **Seeds** derive from the job seed, the video's name, the shot, the index within the shot, and the stage.
-  The shot is known by its `shot` name or, without one, by its prompt: shots can be inserted, moved or removed
-  without changing any other. An explicit seed of a chunk is taken literally.
+  The shot is known by its name (`shot` in a generate) or, without one, by its prompt: shots can be inserted,
+  moved or removed without changing any other. An explicit seed of a chunk is taken literally; a shot with a
+  `seed` is known by that, and may be renamed.
 - **matrix** makes one video per combination, named `<video>-<field>-<value>`, or `<video>-<field>_<number>`
   with the value's number where the value is longer than 24 characters, not unique, or holds the name of the
   next field. Its keys are fields of `defaults`, or words that prompts name in braces: any other `{word}` is
@@ -68,7 +74,7 @@ def _in_reading_order() -> Iterator[tuple[str, ModelType]]:
 def _section(place: str, model: ModelType) -> str:
     title = f"`{place}`" if place and model is not Settings else place.capitalize() or "Top level"
     head = f"## {title}\n\n{_summary(model)}\n"
-    shared = model in (Defaults, Generate, Extend)
+    shared = model in (Defaults, Shot, Generate, Extend)
     note = "\nTakes all [chunk settings](#chunk-settings), and:\n" if shared else ""
     own = {
         name: info

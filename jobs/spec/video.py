@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from jobs.spec.base import InputPath, Many, Model, Name, NumFrames, Size, refusal
 from jobs.spec.chunk import Chunk
+from jobs.spec.shot import Shot
 
 MAX_OFFSET_S = 86_400.0
 
@@ -82,11 +83,20 @@ def _named_audio(value: Any) -> Any:
 
 
 class Video(Model):
-    """One output file: a list of chunks."""
+    """One output file: a list of shots, or of the chunks that they are made of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["shots"]}, {"required": ["chunks"]}]}
+    )
 
     name: Name = Field(description="Name of the video and of its file, unique in the job.")
     source: Source | None = Field(None, description="Existing material to open with.")
-    chunks: Many[Chunk] = Field(min_length=1, max_length=100_000, description="What happens, in order.")
+    shots: Annotated[Many[Shot], Field(min_length=1, max_length=10_000)] = Field(
+        (), description="What happens, in order and in seconds."
+    )
+    chunks: Annotated[Many[Chunk], Field(min_length=1, max_length=100_000)] = Field(
+        (), description="The same chunk by chunk, in frames; `farm plan --explicit` prints it for shots."
+    )
     audio: (
         Annotated[Audio, BeforeValidator(_named_audio, json_schema_input_type=Audio | Literal["generate"])]
         | None
@@ -94,3 +104,11 @@ class Video(Model):
     width: Size | None = Field(None, description="Width of this video; left out: the default.")
     height: Size | None = Field(None, description="Height of this video; left out: the default.")
     frame_rate: float | None = Field(None, ge=1.0, le=240.0, description="Frames per second of this video.")
+
+    @model_validator(mode="after")
+    def _shots_or_chunks(self) -> Video:
+        if bool(self.shots) == bool(self.chunks):
+            rule = "`shots`, or the `chunks` that they are made of"
+            remedy = "leave one of them out" if self.shots else "add `shots: [{name, seconds, prompt}]`"
+            raise refusal(rule, remedy)
+        return self

@@ -35,7 +35,14 @@ def render(example: Path, home: Path, *overrides: str) -> None:
 
 
 def test_there_are_some() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"one_shot", "long_take", "multi_shot", "batch", "ltx2"}
+    assert {path.stem for path in EXAMPLES} >= {
+        "film",
+        "one_shot",
+        "long_take",
+        "multi_shot",
+        "batch",
+        "ltx2",
+    }
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -69,6 +69,25 @@ def test_the_longest_chain_is_said_with_and_without_held_images(
     assert "longest chain 2 chunks (6 without held images)" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_the_explicit_form_of_shots_is_printed_and_is_the_same_film(
+    tmp_path: Path, farm: Farm, output: str
+) -> None:
+    shots = [{"name": "a", "seconds": 9, "prompt": "a", "beats": [{"at": 3, "prompt": "b"}]}]
+    data = document(tmp_path / "out", videos=[{"name": "dawn", "shots": shots}])
+    written, explicit = tmp_path / "film.yaml", tmp_path / "explicit.yaml"
+    written.write_text(yaml.safe_dump(data))
+    answer = farm("plan", written, "--explicit", "--output", output)
+    assert answer.code == 0
+    assert "shots" not in answer.out
+    explicit.write_text(answer.out)
+    one, other = (
+        planned(yaml.safe_load(path.read_text()), tmp_path / "runs") for path in (written, explicit)
+    )
+    assert [row.seed for row in one.chunks] == [row.seed for row in other.chunks]
+    assert one.videos == other.videos
+
+
 def test_a_named_topology_is_the_only_option(tmp_path: Path) -> None:
     report = planned(document(tmp_path / "out"), tmp_path / "runs", gpus=2, topology="sample=1,decode=1")
     assert [row.topology for row in report.options] == ["sample=1,decode=1,segment=2"]

@@ -53,7 +53,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     (f"{VIDEO}.chunks.2", "generate a ball", "videos[0].chunks[2]", '`- generate: {prompt: "a ball"}`'),
     (f"{VIDEO}.chunks.2", "extend: it rains", "videos[0].chunks[2]", '`- extend: {prompt: "it rains"}`'),
     (f"{VIDEO}.chunks", [], "videos[0].chunks", "at least 1"),
-    (f"{VIDEO}.chunks", ..., "videos[0].chunks", "add `chunks`"),
+    (f"{VIDEO}.chunks", ..., "videos[0]", "add `shots: [{name, seconds, prompt}]`"),
     (f"{VIDEO}.chunks.2", {}, "videos[0].chunks[2]", "`- generate: {prompt: ...}`"),
     (f"{VIDEO}.chunks.2", "noon", "videos[0].chunks[2]", "mapping"),
     (f"{FIRST}.num_frames", 98, "videos[0].chunks[0].generate.num_frames", "97 or 105"),

@@ -56,6 +56,36 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+def shot(**fields: Any) -> dict[str, Any]:
+    video = {"name": "dawn", "shots": [{"name": "a", "seconds": 9.64, "prompt": "noon", **fields}]}
+    return {"version": 2, "name": "harbor", "engine": {"name": "fake"}, "videos": [video]}
+
+
+def clip_at(at: float, *more: dict[str, Any]) -> dict[str, Any]:
+    return {"images": [{"at": at, "video": "c.mp4", "hold": True}, *more]}
+
+
+SHOTS = "videos[0].shots"
+CASES += [
+    ({**shot(), "videos": [{"name": "dawn"}]}, "videos[0]", "add `shots"),
+    ({**shot(), "videos": [{**shot()["videos"][0], "chunks": spec({})["videos"][0]["chunks"]}]}, "videos[0]",
+     "leave one"),
+    (shot(seconds=0), f"{SHOTS}[0].seconds", "more than 0"),
+    (shot(prompt=None), f"{SHOTS}[0].prompt", "say what"),
+    (shot(beats=[{"at": 9.64, "prompt": "x"}]), f"{SHOTS}[0].beats[0].at", "write less"),
+    (shot(beats=[{"at": 3, "prompt": "x"}, {"at": 3.05, "prompt": "y"}]),
+     f"{SHOTS}[0].beats[1].at", "remove"),
+    (shot(images=[{"at": 10, "image": "a.png"}]), f"{SHOTS}[0].images[0].at", "write less"),
+    (shot(images=[{"at": 1, "image": "gone.png"}]), f"{SHOTS}[0].images[0].image", "existing file"),
+    (shot(images=[{"at": 1, "video": "c.mp4"}]), f"{SHOTS}[0].images[0]", "`hold: true`"),
+    (shot(**clip_at(0)), f"{SHOTS}[0].images[0].at", "move it"),
+    (shot(**clip_at(9.6)), f"{SHOTS}[0].images[0].at", "move it"),
+    (shot(**clip_at(4), beats=[{"at": 4.3, "prompt": "x"}]), f"{SHOTS}[0].images[0].at", "move it"),
+    (shot(**clip_at(4, {"at": 4.8, "image": "a.png", "hold": True})), f"{SHOTS}[0].images[1].hold", "keep"),
+    ({**shot(), "defaults": {"frame_rate": 240}, "videos": shot(seconds=86400)["videos"]}, SHOTS, "split"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(("data", "place", "remedy"), CASES)
 def test_each_mistake_has_its_place_and_its_remedy(
     folder: Path, data: dict[str, Any], place: str, remedy: str
@@ -96,3 +126,24 @@ def test_a_clip_is_looked_into(folder: Path) -> None:
     (found,) = problems(folder, spec({"images": [CLIP]}, {}), probes=probes)
     assert found.place == f"{HERE}[0].generate.images[0].video"
     assert "is damaged" in found.value
+
+
+def test_two_shots_of_one_name_are_refused(folder: Path) -> None:
+    data = shot()
+    data["videos"][0]["shots"] *= 2
+    (found,) = problems(folder, data)
+    assert (found.place, found.remedy) == (f"{SHOTS}[1].name", "give it another name")
+
+
+def test_made_sound_is_refused_across_what_a_shot_holds(folder: Path) -> None:
+    data = shot(images=[{"at": 4.8, "image": "a.png", "hold": True}])
+    data["videos"][0]["audio"] = "generate"
+    (found,) = problems(folder, data)
+    assert found.place == "videos[0].audio"
+    assert f"leave `hold` out in {SHOTS}[0].images" in found.remedy
+
+
+def test_a_clip_of_a_shot_that_is_too_short_is_named_where_it_is_written(folder: Path) -> None:
+    probes = Probes(lambda _: VideoFact(20, 640, 480, 25.0))
+    (found,) = problems(folder, shot(**clip_at(4)), probes=probes)
+    assert (found.place, found.value) == (f"{SHOTS}[0].images[0].video", "20 frames")

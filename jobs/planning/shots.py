@@ -1,0 +1,189 @@
+"""Shots to chunks: where chunks meet, how long each is, and what of the shot it shows. Pure.
+
+A shot of T latents is cut where a beat begins, behind held images, and behind the second latent of a held
+clip. What lies between is divided as evenly as may be into chunks no longer than `defaults` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from jobs.frames import (
+    TEMPORAL,
+    exact_rate,
+    frames_of,
+    latent_before,
+    latents_of,
+    nearest_frame,
+    snapped_joint,
+    snapped_latents,
+)
+from jobs.planning.held import LEAST_CLIP
+from jobs.planning.seeds import derive_seed
+from jobs.spec.chunk import Chunk, Defaults, Settings
+from jobs.spec.shot import Shot
+
+if TYPE_CHECKING:
+    from jobs.spec.shot import ShotImage
+
+Run = list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ShotChunk:
+    """A chunk of a shot. `beat` is the one whose prompt it has (None: the shot's own), `images` are those of
+    the shot that it shows, in the order of the chunk's."""
+
+    chunk: Chunk
+    beat: int | None
+    images: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShotLayout:
+    """A shot on the grid of its latents."""
+
+    shot: Shot
+    defaults: Defaults
+    frame_rate: float
+
+    @cached_property
+    def latents(self) -> int:
+        return snapped_latents(self.shot.seconds, self.frame_rate)
+
+    @property
+    def frames(self) -> int:
+        return frames_of(self.latents)
+
+    def beat_joint(self, at: float) -> int:
+        """The last latent before a beat; there is one before and one behind it."""
+        return min(max(1, latent_before(at, self.frame_rate)), max(1, self.latents - 2))
+
+    def frame(self, image: ShotImage) -> int:
+        """The shot's frame that shows an image, or the first of a clip."""
+        if not image.hold:
+            return min(nearest_frame(image.at, self.frame_rate), self.frames - 1)
+        return TEMPORAL * min(snapped_joint(image.at, self.frame_rate), self.latents - 1)
+
+    @cached_property
+    def held_joints(self) -> dict[int, int]:
+        """The last latent of a chunk that ends with what is held, and which of the images that is."""
+        stills = {self.frame(each) // TEMPORAL: index for index, each in self._held("image")}
+        clips = {self.frame(each) // TEMPORAL + LEAST_CLIP: index for index, each in self._held("video")}
+        met = {run[len(run) // 2] for run in _runs(sorted(stills)) if self._inside(run)}
+        return {**{joint: stills[joint] for joint in met}, **clips}
+
+    def _held(self, field: str) -> Iterator[tuple[int, ShotImage]]:
+        for index, image in enumerate(self.shot.images):
+            if image.hold and getattr(image, field) is not None:
+                yield index, image
+
+    def _inside(self, run: Run) -> bool:
+        """Stills at the shot's own ends pin these."""
+        return run[0] > 0 and run[-1] < self.latents - 1
+
+    @cached_property
+    def joints(self) -> tuple[int, ...]:
+        """The last latents of chunks, in order, without those that only length makes."""
+        beats = {self.beat_joint(beat.at) for beat in self.shot.beats} if self.latents > 2 else set()
+        return tuple(sorted(beats | self.held_joints.keys()))
+
+    def cuts(self) -> list[int]:
+        """Where chunks begin and end, latents: 0, ..., T."""
+        marks = [0, *(joint + 1 for joint in self.joints if joint + 1 < self.latents), self.latents]
+        first, more = latents_of(self.defaults.num_frames), self.defaults.num_new_frames // TEMPORAL
+        cuts = [0]
+        for start, stop in pairwise(marks):
+            cuts += _divided(start, stop, more if start else first, more)
+        return cuts
+
+    def chunks(self) -> Iterator[ShotChunk]:
+        """The explicit form."""
+        before = 0
+        for number, (start, stop) in enumerate(pairwise(self.cuts())):
+            beats = [i for i, beat in enumerate(self.shot.beats) if self.beat_joint(beat.at) < start]
+            beat = max(beats, key=lambda i: self.shot.beats[i].at, default=None)
+            held = start - 1 in self.held_joints
+            images = [i for i in range(len(self.shot.images)) if self._stands_in(i, start, stop)]
+            fields = self._fields(number, beat, [self._image(i, start, stop) for i in images])
+            if not number:
+                chunk: dict[str, Any] = {"generate": {**fields, "num_frames": frames_of(stop)}}
+            else:
+                chunk = {"extend": {**fields, **self._extent(start, stop, before, held)}}
+            before = stop - start + (1 if number and not held else 0)
+            yield ShotChunk(Chunk.model_validate(chunk), beat, tuple(images))
+
+    def _extent(self, start: int, stop: int, longest: int, held: bool) -> dict[str, int]:
+        overlap = min(self.defaults.overlap_frames, TEMPORAL * longest)
+        shared = {} if held or overlap == self.defaults.overlap_frames else {"overlap_frames": overlap}
+        return {"num_new_frames": TEMPORAL * (stop - start), **shared}
+
+    def _fields(self, number: int, beat: int | None, images: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The chunk's settings. A shot with a seed is known by that: it may have another name."""
+        shot = self.shot
+        fields = {name: getattr(shot, name) for name in shot.model_fields_set & Settings.model_fields.keys()}
+        if beat is not None:
+            fields["prompt"] = shot.beats[beat].prompt
+        if not number:
+            fields["shot"] = shot.name if shot.seed is None else f"seed-{shot.seed}"
+        if shot.seed is not None:
+            fields["seed"] = derive_seed(shot.seed, number) if number else shot.seed
+        return {**fields, "images": images} if images else fields
+
+    def _stands_in(self, index: int, start: int, stop: int) -> bool:
+        image = self.shot.images[index]
+        frame = self.frame(image)
+        if image.video is not None:
+            return frame // TEMPORAL + LEAST_CLIP == stop - 1
+        return frames_of(start) <= frame < frames_of(stop)
+
+    def _image(self, index: int, start: int, stop: int) -> dict[str, Any]:
+        """The image at the chunk's own frame; from its end where it meets the next there."""
+        image = self.shot.images[index]
+        frame, last = self.frame(image), frames_of(stop) - 1
+        own = frame - last - 1 if image.video is not None or frame == last else frame - frames_of(start)
+        said = {name: getattr(image, name) for name in image.model_fields_set - {"at"}}
+        return {**said, "frame": own}
+
+
+def snaps(layout: ShotLayout) -> Iterator[str]:
+    """What of a shot's times became other ones, by half a frame or more."""
+    shot, rate = layout.shot, float(exact_rate(layout.frame_rate))
+
+    def said(what: str, asked: float, frame: int, verb: str) -> Iterator[str]:
+        if abs(frame - asked * rate) >= 0.5:
+            yield f"{what} {verb} {frame / rate:.2f} s instead of {asked:g} s"
+
+    yield from said(shot.name, shot.seconds, layout.frames, "lasts")
+    for beat in shot.beats:
+        began = TEMPORAL * layout.beat_joint(beat.at) + 1
+        yield from said(f"a beat of {shot.name}", beat.at, began, "begins at")
+    for image in shot.images:
+        if image.hold:
+            yield from said(f"what {shot.name} holds", image.at, layout.frame(image), "stands at")
+
+
+def _runs(latents: Sequence[int]) -> Iterator[Run]:
+    """Neighbours together: stills 8 frames apart belong to one joint."""
+    run: Run = []
+    for latent in latents:
+        if run and latent != run[-1] + 1:
+            yield run
+            run = []
+        run.append(latent)
+    if run:
+        yield run
+
+
+def _divided(start: int, stop: int, first: int, more: int) -> Iterator[int]:
+    """Ends of the fewest chunks of at most `first` latents, then `more`, all about as long as they may be."""
+    length = stop - start
+    followers = max(0, ceil((length - first) / more))
+    whole = first + followers * more
+    for number in range(followers + 1):
+        yield start + round(length * (first + number * more) / whole)
