@@ -128,10 +128,12 @@ def test_a_reader_that_stops_early_leaves_no_process_behind() -> None:
     assert "while True" not in children.stdout
 
 
+# What is compiled under the limit would be kept cut off.
 LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 from actors.media.segment import encode_segment
 from jobs.errors import StorageProblem

@@ -142,6 +142,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from farm.output.preview import append_fragments
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 try:
     append_fragments(Path(sys.argv[1]), Path(sys.argv[2]), 0)

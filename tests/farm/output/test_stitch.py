@@ -198,6 +198,7 @@ import pickle, resource, sys
 from pathlib import Path
 video, segments, container, out = pickle.load(sys.stdin.buffer)
 limit = int(sys.argv[1])
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 from farm.output.png_sequences import png_manifest
 from farm.output.stitch import assemble_film
