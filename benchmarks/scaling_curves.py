@@ -14,6 +14,7 @@ from farm.simulator.simulate import SimulationConfig, simulate
 from farm.simulator.workload import H200, SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import Bound, job_facts
 from farm.topology.segment_workers import topology_for
+from jobs.frames import Joint
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine
 
@@ -38,20 +39,20 @@ class Case:
     title: str
     films: int
     seconds: int
-    guided: bool
+    joint: Joint
 
     @property
     def chunks(self) -> int:
         return -(-self.seconds * FRAME_RATE // NEW_FRAMES)
 
     def make(self) -> list[SimulatedFilm]:
-        return films(self.films, SimulatedFilm("film", self.chunks, TIMES, guided=self.guided))
+        return films(self.films, SimulatedFilm("film", self.chunks, TIMES, joint=self.joint))
 
 
 CASES = (
-    Case("1,000 films of one minute", 1000, 60, True),
-    Case("One film of two hours", 1, 7200, True),
-    Case("One film of two hours, upscale.guided: false", 1, 7200, False),
+    Case("1,000 films of one minute", 1000, 60, "overlap"),
+    Case("One film of two hours", 1, 7200, "overlap"),
+    Case("One film of two hours, second pass by stills", 1, 7200, "still"),
 )
 
 
@@ -108,8 +109,9 @@ def verdict(case: Case, points: list[Point]) -> str:
     if stop is None:
         return f"It scales to {points[-1].gpus:,} GPUs: the workers are busy all along."
     chain_s = points[stop].bound.seconds
-    slowest_s = max(TIMES.sample_s, TIMES.upscale_s) if case.guided else TIMES.sample_s
-    what = "guided upscale" if case.guided and TIMES.upscale_s > TIMES.sample_s else "sampling"
+    chained = case.joint == "overlap"
+    slowest_s = max(TIMES.sample_s, TIMES.upscale_s) if chained else TIMES.sample_s
+    what = "the second pass" if chained and TIMES.upscale_s > TIMES.sample_s else "sampling"
     return (
         f"It stops scaling between {points[max(0, stop - 1)].gpus:,} and {points[stop].gpus:,} GPUs, at "
         f"{_clock(chain_s)}: each chunk extends the one before it, so {what} of a film's {case.chunks:,} "
@@ -122,8 +124,8 @@ def _way_out(case: Case) -> str:
     if case.films > 1:
         return "More films, or hard cuts inside them (every `generate` begins a new chain), use more GPUs."
     cut = "Each hard cut (a `generate`) splits the chain, and the pieces render at the same time."
-    free = "`upscale.guided: false` frees upscaling from its chain and loses the guide across its seams. "
-    return (free if case.guided else "") + cut
+    free = "`upscale: {joint: still}` frees the second pass from its chain. "
+    return (free if case.joint == "overlap" else "") + cut
 
 
 INTRO = f"""# How far it scales
@@ -158,7 +160,7 @@ def cpus_section() -> str:
 
 def _cpu_row(model: str, times: StageTimes) -> tuple[str, ...]:
     gpu_s = times.sample_s + times.upscale_s + times.decode_s
-    tasks = list(job(films(1000, SimulatedFilm("film", 5, times, guided=True))))
+    tasks = list(job(films(1000, SimulatedFilm("film", 5, times, joint="overlap"))))
     graph, facts = ScheduleGraph(tasks), job_facts(tasks)
     texts = (f"mono={CPU_GPUS}", f"mono={CPU_GPUS},segment={FEW_CPUS}")
     enough, few = (topology_for(text, Machine(CPU_GPUS), facts) for text in texts)

@@ -69,7 +69,9 @@ def traced_bytes_per_task(chunks: int) -> float:
 
 
 def _films(chunks: int) -> list[SimulatedFilm]:
-    film = SimulatedFilm("film", min(chunks, CHUNKS_PER_FILM), TIMES, guided=True, frame_bytes=FRAME_BYTES)
+    film = SimulatedFilm(
+        "film", min(chunks, CHUNKS_PER_FILM), TIMES, joint="overlap", frame_bytes=FRAME_BYTES
+    )
     return films(chunks // film.chunks, film)
 
 

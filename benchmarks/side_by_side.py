@@ -116,7 +116,7 @@ NOTES = f"""
 Four logical GPUs: two samplers, one upscaler, one decoder (`{STAGED}`); replicas and `auto` may use the same
 four as they like. A makespan runs from the begin of the first step, when every worker is ready, to the last
 result. The farm's has commits of every result and the encoding of segments in it; the others keep results in
-memory and encode nothing. All call the same step functions on the same task graph, upscale guided.
+memory and encode nothing. All call the same step functions on the same task graph, the second pass chained.
 
 Ray Data has an actor pool of a fixed size per stage, warm before the first row (`wait_for_min_actors_s`),
 batches of one row, a block per row (`target_max_block_size=1`) and four calls in flight per actor. *A row per

@@ -78,7 +78,9 @@ def best_split(cell: Cell) -> str:
     """The fastest split of all, simulated."""
     times = cell.workload.times
     assert times is not None
-    some = (SimulatedFilm(f"film{n}", length, times, guided=True) for n, length in enumerate(cell.lengths))
+    some = (
+        SimulatedFilm(f"film{n}", length, times, joint="overlap") for n, length in enumerate(cell.lengths)
+    )
     graph, machine_ = ScheduleGraph(job(some)), Machine(cell.gpus)
     splits = [text for text in every_split(cell.gpus) if not text.startswith(MONO)]
     return min(splits, key=lambda text: simulate(graph, parse_topology(text, machine_)).makespan_s)

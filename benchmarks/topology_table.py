@@ -62,7 +62,7 @@ of each kind. A job too small to be worth a probe goes by estimates.
 - A machine with more GPUs than the chains can use gets no more than it needs; the rest is left to other jobs.
 
 The tables compare `auto` with an exhaustive search over `mono` and every split of sample, upscale and
-decode, co-located pairs included, on the same number of GPUs. Films are chains of chunks with guided upscale.
+decode, co-located pairs included, on the same number of GPUs. Films are chains of chunks, in both passes.
 Stage times are those of one H200 (768x512x97, refined at 1536x1024) and the 0.4 / 0.1 / 0.2 s of the sleep
 benchmark; all makespans are simulated. [Benchmarks](benchmarks.md) has some of these cells rendered on Ray.
 `python -m benchmarks.topology_table` writes this page.
@@ -136,7 +136,7 @@ def measure(model: str, shape: str, gpus: int, footprint: Footprint | None = Non
     stages: tuple[str, ...] = ("sample", "upscale", "decode")
     if footprint is not None:
         times, stages = replace(times, encode_s=ENCODE_S), ("encode", *stages)
-    some = films(count, SimulatedFilm("film", chunks, times, guided=True))
+    some = films(count, SimulatedFilm("film", chunks, times, joint="overlap"))
     graph = ScheduleGraph(job(some))
     machine = Machine(gpus, segment_workers=1)
     fitting = [text for text in every_split(gpus, stages) if _fits(parse_topology(text, machine), footprint)]

@@ -58,7 +58,7 @@ class Workload:
         """What no schedule can beat on these workers, of sleeping stages."""
         assert self.times is not None
         some = [
-            SimulatedFilm(name, length, self.times, guided=True)
+            SimulatedFilm(name, length, self.times, joint="overlap")
             for name, length in zip(self.names(), self.lengths, strict=True)
         ]
         return job_facts(job(some)).bound(parse_topology(topology, Machine(float("inf")))).seconds

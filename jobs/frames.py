@@ -25,6 +25,11 @@ LEAST_WINDOW = 10
 """Latents of 80 frames: shorter clips are below what LTX models were trained on."""
 
 Seam = Literal["crossfade", "lag"]
+Joint = Literal["still", "overlap", "none"]
+"""What two neighbouring chunks of a second pass share: a held frame, the chain's end, nothing."""
+
+STILL_BEFORE, STILL_AFTER = 4, 1
+"""Latents around that of a still which are upsampled and decoded with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,16 @@ def lay_chain(steps: Sequence[tuple[int, int]]) -> tuple[ChunkSpan, ...]:
         stop = (chain[-1].stop if chain else 0) + new
         chain.append(ChunkSpan(overlap, new, stop))
     return tuple(chain)
+
+
+def lay_apart(chain: Sequence[ChunkSpan]) -> tuple[ChunkSpan, ...]:
+    """The chunks of a chain where none waits for another: slot 0 is the chunk before's last, nothing blends."""
+    return lay_chain([(min(span.overlap, 1), span.new) for span in chain])
+
+
+def still_window(latent: int) -> Span:
+    """The latents from which the last frame of `latent` is made; the chain has to go on behind it."""
+    return Span(max(0, latent - STILL_BEFORE), latent + 1 + STILL_AFTER)
 
 
 def lay_windows(length: int, overlap: int, new: int) -> tuple[ChunkSpan, ...]:

@@ -127,6 +127,9 @@ class Engine(Protocol):
     def upsample(self, latents: Payload, how: Upsampling) -> Payload | LatentsElsewhere:
         """Twice the width and height: `latents` `[1, C, T, 2h, 2w]`."""
 
+    def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload | LatentsElsewhere:
+        """One frame of the clip at twice its size, decoded and encoded again: `[1, C, 1, 2h, 2w]`."""
+
     def denoise(
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
@@ -138,8 +141,8 @@ class Engine(Protocol):
         on the device."""
 
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
-        """The sound of the last chunk's sampled clip, float32 `[2, samples]`, and its rate; called where
-        `params.audio` is set. `latents` is that chunk's artifact, with `audio_latents`."""
+        """The sound of the clip of `params.sound`, float32 `[2, samples]`, and its rate; called where that is
+        set. `latents` is the artifact of its chunk, with `audio_latents`."""
 
     def free(self, level: FreeLevel) -> None:
         """Give memory back."""

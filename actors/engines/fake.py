@@ -100,6 +100,11 @@ class FakeEngine:
         time.sleep(self.config.upscale_s)
         return Payload({"latents": latents["latents"].repeat(2, axis=3).repeat(2, axis=4)})
 
+    def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload:
+        clip = latents["latents"]
+        seen = clip[:, :, frame // 8 : frame // 8 + 1] + np.float32(0.05) * clip.mean(axis=2, keepdims=True)
+        return Payload({"latents": seen.repeat(2, axis=3).repeat(2, axis=4)})
+
     def denoise(
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload:
@@ -130,7 +135,7 @@ class FakeEngine:
 
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A hum for as long as the clip: float32 `[2, samples]` and its rate."""
-        seconds = frames_of(len(params.spans[params.own])) / params.frame_rate
+        seconds = frames_of(len(params.sound or ())) / params.frame_rate
         times = np.arange(round(seconds * AUDIO_RATE)) / AUDIO_RATE
         pitch = 200 + 20 * float(np.tanh(latents[AUDIO].mean()))
         hum = (0.1 * np.sin(2 * np.pi * pitch * times)).astype(np.float32)

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jobs.planning.params import DecodeParams
+    from collections.abc import Sequence
+
+    from actors.engines.pieces import Piece
+    from jobs.planning.params import DecodeParams, PassParams
 
 _MELS_PER_S, _MELS = 100, 4
 """Mel frames a second, and of a latent; the first latent is one alone."""
@@ -55,6 +58,14 @@ def with_statistics_of(reference: Tensor, latents: Tensor, share: float) -> Tens
     std, mean = torch.std_mean(latents, dim=over, keepdim=True)
     wanted_std, wanted_mean = torch.std_mean(reference, dim=over, keepdim=True)
     return torch.lerp(latents, (latents - mean) / std * wanted_std + wanted_mean, share)
+
+
+def opened(run: PassParams, clip: Tensor, guides: Sequence[Piece]) -> Tensor:
+    """The clip with the still in its first latent, which shows one frame as the still does, where it begins
+    with one; the chain's own latent there shows eight."""
+    if run.excerpt is None or run.span.artifact.start not in run.excerpt.stills:
+        return clip
+    return torch.cat([guides[0].latents.to(clip), clip[:, :, 1:]], dim=2)
 
 
 def lasting(sound: Tensor, seconds: float) -> Tensor:

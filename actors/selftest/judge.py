@@ -13,7 +13,7 @@ from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.files import find_files
 from actors.engines.diffusers.ltx_video.checkpoint import transformer_component
 from actors.engines.diffusers.ltx_video.tokens import tokens_of
-from actors.engines.diffusers.samplers import noise_source
+from actors.engines.noise import noise_source
 from actors.engines.schedule import ltx_sigmas
 from actors.payload import Payload, to_torch
 from actors.selftest.subject import FRAME_RATE, SEED, ModelUnderTest

@@ -15,6 +15,7 @@ from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents
 
 if TYPE_CHECKING:
+    from jobs.frames import Span
     from jobs.planning.params import DecodeParams, StageParams
 
 FIRST_FRAME_KEY = "first_frame"
@@ -40,8 +41,8 @@ def decode(
         raise bad_output(message, Payload({"frames": on_host(decoded)}))
     kept = decoded[window.keep.start : window.keep.stop]
     rest = Payload({}, {FIRST_FRAME_KEY: str(frames_of_latents(window.window).start)})
-    if params.audio:
-        rest = _with_sound(rest, params, artifacts, engine)
+    if params.sound is not None:
+        rest = _with_sound(rest, params, params.sound, artifacts[params.own], engine)
     if isinstance(kept, np.ndarray):
         return Payload({"frames": np.ascontiguousarray(kept), **rest.arrays}, rest.meta)
     flight = kept.send()
@@ -49,10 +50,9 @@ def decode(
 
 
 def _with_sound(
-    payload: Payload, params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
+    payload: Payload, params: DecodeParams, made_for: Span, own: Payload, engine: Engine
 ) -> Payload:
-    """The chunk's own audio latents span its sampled clip, slot 0 included."""
-    samples, rate = engine.decode_sound(params, artifacts[params.own])
-    clip_start = TEMPORAL * params.spans[params.own].start
-    sound = SoundSamples.of_clip(samples, rate, clip_start, params.frame_rate)
+    """The chunk's own audio latents span the clip that was sampled with them, slot 0 included."""
+    samples, rate = engine.decode_sound(params, own)
+    sound = SoundSamples.of_clip(samples, rate, TEMPORAL * made_for.start, params.frame_rate)
     return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)

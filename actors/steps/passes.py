@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -11,33 +10,39 @@ from actors.chain import Weights, extend_artifact, tail_of
 from actors.engines.base import AUDIO, Arriving, Engine, LatentsElsewhere, when_landed
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload
+from actors.steps.joints import first_pass, held_stills
+from actors.steps.roles import Inputs, only
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights, frames_of, takeover_weights
 
 if TYPE_CHECKING:
     from jobs.planning.params import GuideUse, PassParams, StageParams
 
-Inputs = Mapping[str, Sequence[Payload]]
-
 
 def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | Arriving:
     """The artifact of a chunk: `latents` `[1, C, o + n, h, w]`, the chain as it stands after the chunk, and
     its `audio_latents`.
 
-    Roles: `conditioning`, but for a pass that only upsamples; `latents` of the pass before; `guide` in the
-    order of `params.guides`; `previous` where the chunk goes on from the one before it; `audio`.
+    Roles: `conditioning`, but for a pass that only upsamples; `latents` of the pass before, of one chunk or
+    those of `params.excerpt`; `guide` in the order of `params.guides`; `previous` where the chunk goes on
+    from the one before it; `audio`. An excerpt has an unusable slot 0, but for the first of its shot.
     """
     params = cast("PassParams", params)
     tail = previous_tail(inputs, params.span.overlap)
-    conditioning, before = only(inputs, "conditioning"), only(inputs, "latents")
+    conditioning, before = only(inputs, "conditioning"), first_pass(params, inputs)
+    stills = held_stills(params, inputs, engine)
     start = engine.upsample(before, params.upsampling) if before and params.upsampling else None
     if conditioning is None:
         assert before is not None
         assert start is not None
         raw = _with_sound_of(before, start)
     else:
-        pieces = [Piece(start, hold=0.0), *_held(params, inputs, tail)]
-        raw = engine.denoise(params, pieces, _sound(params, inputs, tail), conditioning)
+        pieces = [Piece(start, hold=0.0), *stills, *_held(params, inputs, tail)]
+        raw = engine.denoise(
+            params, pieces, _sound(params, only(inputs, "audio") or before, tail), conditioning
+        )
+        if before is not None and params.excerpt is not None and params.audio_mode == "hold":
+            raw = _with_sound_of(before, raw)
     weights = takeover_weights if params.replaced else blend_weights
     return when_landed(raw, lambda raw: join(raw, tail, params.span, weights))
 
@@ -60,16 +65,16 @@ def _guide(latents: Payload, use: GuideUse, frames: int) -> Piece:
     return Piece(latents, frame, use.strength * use.image_strength, use.strength)
 
 
-def _sound(params: PassParams, inputs: Inputs, tail: Payload | None) -> PassSound:
-    heard = only(inputs, "audio") or only(inputs, "latents")
+def _sound(params: PassParams, heard: Payload | None, tail: Payload | None) -> PassSound:
     latents = heard[AUDIO] if heard is not None and AUDIO in heard else None
     if params.audio_mode in ("condition", "hold") and latents is not None:
         return PassSound(latents, held=True)
     return PassSound(latents, before=tail[AUDIO] if tail is not None and AUDIO in tail else None)
 
 
-def _with_sound_of(before: Payload, start: Payload | LatentsElsewhere) -> Payload | Arriving:
-    made = start if isinstance(start, Payload) else start.send()
+def _with_sound_of(before: Payload, clip: Payload | Arriving | LatentsElsewhere) -> Payload | Arriving:
+    """The clip with all the sound of the pass before, of which it may have heard a part."""
+    made = clip if isinstance(clip, Payload | Arriving) else clip.send()
     sound = {AUDIO: before[AUDIO]} if AUDIO in before else {}
     return when_landed(made, lambda landed: Payload({**landed.arrays, **sound}, landed.meta))
 
@@ -97,9 +102,3 @@ def join(raw: Payload, tail: Payload | None, span: ChunkSpan, weights: Weights =
     return Payload(
         {**raw.arrays, "latents": extend_artifact(tail["latents"], raw["latents"], weights)}, raw.meta
     )
-
-
-def only(inputs: Inputs, role: str) -> Payload | None:
-    """The one payload of an optional role."""
-    found = inputs.get(role, ())
-    return found[0] if found else None

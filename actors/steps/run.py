@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.engines.base import landed
-from actors.payload import Payload
 from actors.steps.decode import decode
 from actors.steps.encode import encode
 from actors.steps.passes import run_pass
@@ -17,9 +15,8 @@ from jobs.tasks.task import Stage, StageTask
 
 if TYPE_CHECKING:
     from actors.engines.base import Arriving, Engine
-
-Inputs = Mapping[str, Sequence[Payload]]
-"""Input payloads by role, those of one role in the order of the task's needs."""
+    from actors.payload import Payload
+    from actors.steps.roles import Inputs
 
 
 def run_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) -> Payload | Path:

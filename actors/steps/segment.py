@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from actors.media.segment import crossfade, encode_segment
 from actors.steps.decode import FIRST_FRAME_KEY
-from actors.steps.passes import only
+from actors.steps.roles import only
 from actors.steps.sound import SoundSamples
 from jobs.errors import StageBug
 from jobs.formats import CODECS

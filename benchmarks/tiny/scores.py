@@ -191,3 +191,59 @@ def _turns_near(reading: Reading, time_s: float, rate: float) -> bool:
             if _extreme(track, i):
                 return True
     return False
+
+
+@dataclass(frozen=True)
+class Joins:
+    """What is seen where chunks meet: `jumps` at each seam over the p99 of all other steps, the background's
+    `drift` in a frame near a seam and elsewhere (its p99), of 255; `present` is the share of the frames in
+    which the object is seen, of those near a seam in which the first pass shows it; `psnr` near the seams.
+    """
+
+    jumps: tuple[float, ...]
+    drift: float
+    drift_elsewhere: float
+    present: float
+    psnr: float
+
+
+_BESIDE = 0.06
+"""How near to the background's colour a pixel is that belongs to it."""
+
+
+def joins(
+    film: torch.Tensor, seams: Sequence[int], fade: int, first_pass: Reading, other: torch.Tensor
+) -> Joins:
+    """Judge a film [F, 3, H, W] in [0, 1] by its first pass and by `other`, a film of the same frames."""
+    reading = read(film)
+    steps, drift = reading.steps / SPEED_PER_FRAME, background_drift(film)
+    near = torch.zeros(len(steps), dtype=torch.bool)
+    spans = [slice(max(0, seam - 9), seam + fade + 8) for seam in seams]
+    for span in spans:
+        near[span] = True
+    p99 = torch.quantile(steps[~near], 0.99)
+    frames = near.nonzero()[:, 0]
+    shown = first_pass.present[frames]
+    return Joins(
+        jumps=tuple(float(steps[span].max() / p99) for span in spans),
+        drift=float(drift[near].max()),
+        drift_elsewhere=float(torch.quantile(drift[~near], 0.99)),
+        present=float(reading.present[frames][shown].float().mean()),
+        psnr=psnr(film[frames], other[frames]),
+    )
+
+
+def background_drift(film: torch.Tensor, around: int = 80) -> torch.Tensor:
+    """Change of the background's mean from each frame to the next, of 255, the worst channel [F - 1].
+
+    Its colours are the medians of `around` frames, over which the object passes.
+    """
+    drifts = []
+    for start in range(0, len(film) - 1, around):
+        some = film[start : start + around + 1]
+        empty = film[start : start + around].median(dim=0).values
+        beside = ((some - empty).abs().amax(1) < _BESIDE).float()
+        both = (beside[1:] * beside[:-1])[:, None]
+        change = ((some[1:] - some[:-1]) * both).sum((2, 3)) / both.sum((2, 3)).clamp(min=1)
+        drifts.append(change.abs().amax(1) * 255)
+    return torch.cat(drifts)

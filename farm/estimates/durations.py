@@ -18,6 +18,7 @@ from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulator.simulate import SimulationConfig
 from jobs.errors import FarmError, StorageProblem
+from jobs.frames import frames_of, still_window
 from jobs.planning.params import DecodeParams, PassParams, SegmentParams
 from jobs.records import Form
 from jobs.spec.engine import EngineConfig, FakeConfig
@@ -216,12 +217,19 @@ def _model_s(task: StageTask) -> float:
     match params:
         case PassParams():
             each_s = REFINE_S_PER_TOKEN if params.upsampling else STEP_S_PER_TOKEN
-            return _passes(params) * params.tokens * each_s
+            pixels_s = params.width * params.height * DECODE_S_PER_PIXEL
+            return _passes(params) * params.tokens * each_s + _still_frames(params) * pixels_s
         case DecodeParams():
             return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
         case SegmentParams():
             return params.owned_frames * params.width * params.height * SEGMENT_S_PER_PIXEL
     return ENCODE_S
+
+
+def _still_frames(params: PassParams) -> int:
+    """Frames that are decoded for the stills of a pass."""
+    stills = params.excerpt.stills if params.excerpt else ()
+    return sum(frames_of(len(still_window(latent))) for latent in stills)
 
 
 def _passes(params: PassParams) -> float:

@@ -150,8 +150,8 @@ def _second_pass(core: Core, inputs: Inputs, clip: Clip, track: Track | None) ->
 def _second_passes(core: Core, inputs: Inputs, clip: Clip, windows: Sequence[ChunkSpan]) -> torch.Tensor:
     """As `_second_pass`, of a chain whose sound stays.
 
-    A long chain is re-sampled window by window, each guided by the 2x latents before it as in the farm:
-    whole, it would outgrow the device, and the length that models were trained on.
+    A long chain is re-sampled window by window, each guided by the 2x latents before it as by the farm's
+    `joint: overlap`: whole, it would outgrow the device, and the length that models were trained on.
     """
     start = upsample(core, inputs["upscale_model"], inputs["vae"], clip.video)
     if inputs["upscale_denoise"] <= 0.0:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from farm.scheduler.graph import ScheduledTask
+from jobs.frames import Joint
 from jobs.tasks.task import Stage
 
 
@@ -37,7 +38,8 @@ H200 = {
 
 @dataclass(frozen=True, slots=True)
 class SimulatedFilm:
-    """One video. `chained`: each chunk extends the one before it; `guided`: so does its upscale.
+    """One video. `chained`: each chunk extends the one before it; `joint`: what it shares with that one in
+    the second pass. A still is made when the next chunk is sampled.
 
     `frame_bytes` is the payload of one decoded chunk; latents weigh a hundredth of it.
     """
@@ -46,32 +48,47 @@ class SimulatedFilm:
     chunks: int
     times: StageTimes
     chained: bool = True
-    guided: bool = False
+    joint: Joint = "none"
     frame_bytes: int = 0
 
     def tasks(self) -> Iterator[ScheduledTask]:
-        """The film's stage tasks in plan order."""
-        for chunk in range(self.chunks):
-            yield from self._chunk(chunk)
+        """The film's stage tasks in plan order, needs first."""
+        ahead = int(self._settles_late)
+        for chunk in range(self.chunks + ahead):
+            if chunk < self.chunks:
+                yield from self._first_pass(chunk)
+            if chunk >= ahead:
+                yield from self._rest(chunk - ahead)
 
-    def _chunk(self, chunk: int) -> Iterator[ScheduledTask]:
-        times, latent_bytes = self.times, self.frame_bytes // 100
+    @property
+    def _settles_late(self) -> bool:
+        return self.chained and bool(self.times.upscale_s) and self.joint == "still"
+
+    def _first_pass(self, chunk: int) -> Iterator[ScheduledTask]:
+        times = self.times
         encode = (self._id(chunk, Stage.ENCODE),) if times.encode_s else ()
         if encode:
             yield self._task(chunk, Stage.ENCODE, (), times.encode_s)
         before = self._before(chunk, Stage.SAMPLE) if self.chained else ()
-        latents = self._task(chunk, Stage.SAMPLE, encode + before, times.sample_s, latent_bytes)
-        yield latents
+        yield self._task(chunk, Stage.SAMPLE, encode + before, times.sample_s, self.frame_bytes // 100)
+
+    def _rest(self, chunk: int) -> Iterator[ScheduledTask]:
+        times, last = self.times, Stage.SAMPLE
         if times.upscale_s:
-            guide = self._before(chunk, Stage.UPSCALE) if self.guided else ()
-            needs = (latents.id, *guide)
-            latents = self._task(chunk, Stage.UPSCALE, needs, times.upscale_s, 4 * latent_bytes)
-            yield latents
-        yield self._task(chunk, Stage.DECODE, (latents.id,), times.decode_s, self.frame_bytes)
+            last = Stage.UPSCALE
+            needs = (self._id(chunk, Stage.SAMPLE), *self._met(chunk))
+            yield self._task(chunk, last, needs, times.upscale_s, self.frame_bytes // 25)
+        yield self._task(chunk, Stage.DECODE, (self._id(chunk, last),), times.decode_s, self.frame_bytes)
         if times.segment_s:
             fade = self._before(chunk, Stage.DECODE) if self.chained else ()
             frames = self._id(chunk, Stage.DECODE)
             yield self._task(chunk, Stage.SEGMENT, (frames, *fade), times.segment_s)
+
+    def _met(self, chunk: int) -> tuple[str, ...]:
+        """What a second pass needs of its neighbours."""
+        if self._settles_late:
+            return (self._id(chunk + 1, Stage.SAMPLE),) if chunk + 1 < self.chunks else ()
+        return self._before(chunk, Stage.UPSCALE) if self.joint == "overlap" else ()
 
     def _task(
         self, chunk: int, stage: Stage, needs: tuple[str, ...], duration_s: float, payload_bytes: int = 0

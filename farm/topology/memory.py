@@ -12,7 +12,7 @@ from farm.estimates.model_size import SMALL, model_like
 from farm.models.comfy_folders import find_model
 from farm.models.tensor_sizes import tensor_bytes
 from farm.topology.candidates import Footprint
-from jobs.frames import frames_of
+from jobs.frames import frames_of, still_window
 from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage, StageTask
@@ -120,7 +120,7 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
         match task.params:
             case PassParams() as params:
                 passes = 2 if batches and params.sampling.cfg != 1.0 else 1
-                activations = PASS_GIB_PER_TOKEN * width * passes * params.tokens
+                activations = max(PASS_GIB_PER_TOKEN * width * passes * params.tokens, _still_gib(params))
             case DecodeParams() as params:
                 activations = _decode_gib(params, params.tiling)
                 tiled_gib = max(tiled_gib, RUNTIME_GIB + _decode_gib(params, params.tiling or SMALL_TILES))
@@ -128,6 +128,13 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
                 activations = 0.0
         gib[task.stage] = max(gib.get(task.stage, 0.0), RUNTIME_GIB + activations)
     return Working(gib, tiled_gib)
+
+
+def _still_gib(params: PassParams) -> float:
+    """Of the decode that a still takes, between two passes."""
+    stills = params.excerpt.stills if params.excerpt else ()
+    frames = max((frames_of(len(still_window(latent))) for latent in stills), default=0)
+    return DECODE_GIB_PER_PIXEL * frames * params.width * params.height
 
 
 def _decode_gib(params: DecodeParams, tiling: Tiles | None) -> float:

@@ -16,7 +16,7 @@ import yaml
 from jobs.errors import Problem, SpecError
 from jobs.parsing.document import Document, parse_json, parse_yaml
 from jobs.places import Location, place_of, shown
-from jobs.spec.versions import NEWEST, REMOVED, REMOVED_RULE
+from jobs.spec.versions import NEWEST, REMOVED
 
 Edit = tuple[int, int, str]
 """Start, stop, and what comes in place of the characters between them."""
@@ -86,7 +86,9 @@ def _expected(data: dict[str, Any], gone: Iterable[Location]) -> dict[str, Any]:
 
 def _removed(place: Location, document: Document) -> RemovedField:
     value = _value(document.data, place)
-    return RemovedField(place_of(place), shown(value), document.lines.get(place), REMOVED[place](value))
+    return RemovedField(
+        place_of(place), shown(value), document.lines.get(place), REMOVED[place].instead(value)
+    )
 
 
 def _by_hand(place: Location, document: Document) -> Problem:
@@ -94,8 +96,9 @@ def _by_hand(place: Location, document: Document) -> Problem:
     line = document.lines.get(place)
     if place not in REMOVED:
         return Problem(place_of(place), shown(value), f"version {NEWEST}", f"write {NEWEST} by hand", line)
-    remedy = f"remove it by hand, and {REMOVED[place](value)}"
-    return Problem(place_of(place), shown(value), REMOVED_RULE, remedy, line)
+    gone = REMOVED[place]
+    remedy = f"remove it by hand, and {gone.instead(value)}"
+    return Problem(place_of(place), shown(value), gone.rule, remedy, line)
 
 
 def _value(data: Any, place: Location) -> Any:

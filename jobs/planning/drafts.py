@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.planning.output_names import draft_name
+from jobs.planning.windows import shown_again
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,12 +19,16 @@ def with_drafts(plan: Plan, approved: Collection[str]) -> Plan:
     as it is."""
     if plan.upscale is None:
         return plan
-    videos = tuple(
-        video if video.name in approved else _draft(video, plan.output.container) for video in plan.videos
-    )
+    videos = tuple(video if video.name in approved else _draft(video, plan) for video in plan.videos)
     return replace(plan, videos=videos)
 
 
-def _draft(video: PlannedVideo, container: str) -> PlannedVideo:
-    name = draft_name(video.name, container)
-    return replace(video, width=video.base_width, height=video.base_height, output=name, draft=True)
+def _draft(video: PlannedVideo, plan: Plan) -> PlannedVideo:
+    return replace(
+        video,
+        chunks=tuple(shown_again(video.chunks, None, plan.decode)),
+        width=video.base_width,
+        height=video.base_height,
+        output=draft_name(video.name, plan.output.container),
+        draft=True,
+    )

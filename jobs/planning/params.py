@@ -164,6 +164,19 @@ class Upsampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A clip that waits for no other of its pass: cut out of the chain of the pass before, of which the
+    inputs `latents` hold `spans`, in order. Input `own` is the chunk's own, whose sound is heard.
+
+    `stills` are latents of the chain: the last frame that each of them shows is held.
+    """
+
+    spans: tuple[Span, ...]
+    own: int
+    stills: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PassParams:
     """One pass over a chunk's clip of `width` x `height` pixels: denoised from noise, or where there is an
     `upsampling` from what the pass before made.
@@ -171,6 +184,9 @@ class PassParams:
     The chain's last `span.overlap` latents stand at the clip's head; the last `replaced` of them neither
     guide nor count in the blend, the new clip takes their place. `audio_mode` says what becomes of the sound:
     `condition` hears a file, `generate` makes it (over that of the pass before), `hold` leaves that alone.
+
+    A clip that is an `excerpt` has no chain. Its noise is that of its shot: `seed` and the number of a latent
+    in the shot say which, so neighbours have the same where they show the same.
     """
 
     width: int
@@ -186,6 +202,7 @@ class PassParams:
     audio_mode: Literal["condition", "generate", "hold"] | None = None
     replaced: int = 0
     upsampling: Upsampling | None = None
+    excerpt: Excerpt | None = None
 
     @property
     def tokens(self) -> int:
@@ -196,7 +213,7 @@ class PassParams:
 @dataclass(frozen=True, slots=True)
 class DecodeParams:
     """One decode window; `spans` are the chain latents that each latents input holds, in order. Input `own`
-    is that of the chunk itself, whose sound is heard in the window."""
+    is that of the chunk itself, whose sound, made for the latents `sound`, is heard in the window."""
 
     width: int
     height: int
@@ -205,7 +222,7 @@ class DecodeParams:
     seed: int
     frame_rate: float
     tiling: Tiles | None = None
-    audio: bool = False
+    sound: Span | None = None
     own: int = 0
     timestep: float | None = None
     noise_scale: float | None = None

@@ -12,15 +12,11 @@ from jobs.errors import InputError, Problem
 from jobs.frames import (
     UPSCALE,
     ChunkSpan,
-    Seam,
     Span,
     audio_sample,
-    decode_window,
-    fade_frames,
     frames_of,
     latents_of,
     lay_chain,
-    owned_frames,
 )
 from jobs.planning.expand import Step, Variant, layouts, setting, steps, variants
 from jobs.planning.facts import SourceFacts
@@ -37,6 +33,7 @@ from jobs.planning.planned import (
 )
 from jobs.planning.seeds import derive_seed
 from jobs.planning.shots import snaps
+from jobs.planning.windows import shown
 from jobs.records import Form
 
 if TYPE_CHECKING:
@@ -156,15 +153,18 @@ class _Planner:
     def add_shot(self, shot: Sequence[Step]) -> None:
         chain = lay_chain([(step.overlap, step.new) for step in shot])
         followed = [*(step.meets is not None for step in shot[1:]), False]
-        for k, (step, meets) in enumerate(zip(shot, followed, strict=True)):
-            self.chunks.append(self._chunk(step, chain, k, "lag" if meets else self.spec.decode.seam))
+        for k, meets in enumerate(followed):
+            self.chunks.append(self._chunk(shot, chain, k, meets))
         self.frames += frames_of(chain[-1].stop)
 
-    def _chunk(self, step: Step, chain: Sequence[ChunkSpan], k: int, seam: Seam) -> PlannedChunk:
-        """Where its follower meets it in a held image, it sees that one's first latents when it is decoded:
-        there is no fade that would hide the edge of a window, and no chain that would wait."""
+    def _chunk(self, shot: Sequence[Step], chain: Sequence[ChunkSpan], k: int, meets: bool) -> PlannedChunk:
+        """`meets`: its follower meets it in a held image."""
+        step, joint = shot[k], self.spec.upscale.joint if self.spec.upscale else None
+        seen = shown(chain, k, joint, self.spec.decode, meets)
         pick = partial(setting, step.settings, self.variant.defaults)
         seed, upscale_seed, decode_seed = self._seeds(step)
+        if joint not in (None, "overlap"):
+            upscale_seed = self._shot_seed(shot[0])
         return PlannedChunk(
             video=self.variant.name,
             index=len(self.chunks),
@@ -173,9 +173,9 @@ class _Planner:
             kind=step.kind,
             place=step.place,
             span=chain[k],
-            window=decode_window(chain, k, self.spec.decode.context, seam),
-            owned=owned_frames(chain, k).shifted(self.frames),
-            fade_frames=fade_frames(chain, k) if self.spec.decode.seam == "crossfade" else 0,
+            window=seen.window,
+            owned=seen.owned.shifted(self.frames),
+            fade_frames=seen.fade_frames,
             prompt=self.variant.fill(pick("prompt") or ""),
             negative=self.variant.fill(pick("negative")),
             seed=seed,
@@ -199,6 +199,12 @@ class _Planner:
         sample, upscale, decode = (derive_seed(root, *names, stage) for stage in SEEDED_STAGES)
         literal = explicit is not None and step.repetition == 0
         return (root if literal else sample), upscale, decode
+
+    def _shot_seed(self, first: Step) -> int:
+        """Seed of the noise that the clips of a shot's second pass have in common."""
+        explicit = first.settings.seed
+        root = self.variant.defaults.seed if explicit is None else explicit
+        return derive_seed(root, self.variant.video.name, first.shot_key, "upscale")
 
     def _sampling(self, step: Step) -> Sampling:
         """One object per chunk of the spec, however often it repeats."""
@@ -242,7 +248,7 @@ def _plan_upscale(upscale: Upscale) -> UpscalePlan:
         base_shift=upscale.base_shift,
         denoise=upscale.denoise,
     )
-    return UpscalePlan(sampling, upscale.guided, upscale.adain, upscale.tone_map)
+    return UpscalePlan(sampling, upscale.joint, upscale.adain, upscale.tone_map)
 
 
 def _plan_guider(guider: Guider) -> PlannedGuider:

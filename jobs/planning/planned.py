@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from jobs.frames import ChunkSpan, DecodeWindow, Span, first_sample
+from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span, first_sample
 from jobs.planning.params import Sampling
 from jobs.spec.engine import EngineConfig
 from jobs.spec.run import Decode, Output, Run
@@ -136,7 +136,7 @@ class UpscalePlan:
     """The 2x stage of the whole job."""
 
     sampling: Sampling
-    guided: bool
+    joint: Joint
     adain: float = 0.0
     tone_map: float = 0.0
 

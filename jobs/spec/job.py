@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from jobs.frames import Joint
 from jobs.spec.base import Many, Model, Name, Strength, refusal
 from jobs.spec.chunk import AnyGuider, Defaults, Guider, Sigmas, levels_by_name
 from jobs.spec.engine import EngineConfig
@@ -47,8 +48,11 @@ class Upscale(Model):
     denoise: Strength = Field(
         0.5, description="Share of the noise schedule that is re-sampled, in place of `sigmas`."
     )
-    guided: bool = Field(
-        True, description="Guide each chunk by the tail before it; false is faster and may show the seams."
+    joint: Joint = Field(
+        "overlap",
+        description="What two neighbouring chunks share. `still`: the frame where they meet, upsampled and "
+        "held by both; no chunk waits for another. `overlap`: each goes on from the one before it. `none`: "
+        "nothing, and seams may show.",
     )
     sampler: str = Field(
         "euler_ancestral", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name."

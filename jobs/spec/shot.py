@@ -65,7 +65,9 @@ class Shot(Settings):
     seconds: float = Field(
         gt=0.0, le=MAX_SECONDS, description="How long it lasts; snapped to 8k + 1 frames, 9 at least."
     )
-    beats: Annotated[Many[ShotBeat], Field(max_length=1000)] = Field((), description="Further prompts, by time.")
+    beats: Annotated[Many[ShotBeat], Field(max_length=1000)] = Field(
+        (), description="Further prompts, by time."
+    )
     images: Annotated[Many[ShotImage], Field(max_length=1000)] = Field(
         (), description="Images and clips, each `{at, image | video, hold, strength}`."
     )

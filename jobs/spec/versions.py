@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.spec.engine import COMFYUI_PATH
@@ -23,9 +24,22 @@ def _pickles(allowed: Any) -> str:
     return "give --allow-pickle if you trust the weights" if allowed is True else "give no --allow-pickle"
 
 
-REMOVED: dict[Location, Callable[[Any], str]] = {
-    ("engine", "comfyui"): _comfyui,
-    ("engine", "allow_pickle"): _pickles,
+def _guided(guided: Any) -> str:
+    return "write `joint: none`" if guided is False else "write `joint: overlap`"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Why a field left, and what says it instead, given the value that stood there."""
+
+    rule: str
+    instead: Callable[[Any], str]
+
+
+_CODE = "a spec is data; code is named on the command line"
+REMOVED: dict[Location, Removed] = {
+    ("engine", "comfyui"): Removed(_CODE, _comfyui),
+    ("engine", "allow_pickle"): Removed(_CODE, _pickles),
+    ("upscale", "guided"): Removed("`joint` says what chunks share", _guided),
 }
-"""What specs of version 1 could say, and what says it instead, given the value that stood there."""
-REMOVED_RULE = "a spec is data; code is named on the command line"
+"""What specs of version 1 could say."""

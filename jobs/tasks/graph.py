@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
 from jobs.formats import CODECS, usual_codec
-from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of, informed
+from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
 from jobs.planning.guides import encoding
 from jobs.planning.params import (
     DecodeParams,
@@ -19,16 +19,17 @@ from jobs.planning.params import (
     EncodeText,
     GuideUse,
     PassParams,
-    Sampling,
     SegmentParams,
     StageParams,
     Tiles,
     Upsampling,
 )
+from jobs.planning.windows import shown_chain
+from jobs.tasks.second_pass import second_clip, second_sound
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
 
 if TYPE_CHECKING:
-    from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedGuide, PlannedVideo
 
 TEXT_BYTES = 2 * 256 * 4096 * 4
 AUDIO_BYTES_PER_FRAME = 16 * 1024
@@ -161,20 +162,20 @@ class _ChunkTasks:
 
     def _sample(self) -> None:
         chunk, audio = self.chunk, self.video.audio
-        needs = [self._text(), *self._guide_needs(1)]
+        needs = [self._text(), *self._guide_needs(chunk.guides, 1)]
         if chunk.continues:
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.audio is not None:
             needs.append(self._audio_need())
         params = replace(
-            self._pass(1),
+            self._pass(chunk.guides, 1),
             seed=chunk.seed,
             sampling=chunk.sampling,
             audio_mode=audio.mode if audio and audio.mode != "mux" else None,
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
-    def _pass(self, scale: int) -> PassParams:
+    def _pass(self, guides: Sequence[PlannedGuide], scale: int) -> PassParams:
         """What the passes of a chunk have in common, at `scale` times the base size."""
         chunk, video = self.chunk, self.video
         return PassParams(
@@ -184,16 +185,16 @@ class _ChunkTasks:
             frame_rate=video.frame_rate,
             seed=chunk.upscale_seed,
             sampling=chunk.sampling,
-            guides=tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in chunk.guides),
+            guides=tuple(GuideUse(g.frame, g.strength, g.image_strength) for g in guides),
             overlap_strength=chunk.overlap_strength,
             attention_mode=self.attention_mode,
             ffn_chunks=chunk.ffn_chunks,
         )
 
-    def _guide_needs(self, scale: int) -> Iterator[Need]:
+    def _guide_needs(self, guides: Sequence[PlannedGuide], scale: int) -> Iterator[Need]:
         """The images and held clips at `scale` times the base size."""
         size = self.video.base_width * scale, self.video.base_height * scale
-        for guide in self.chunk.guides:
+        for guide in guides:
             kind, params, latents = encoding(guide, size, self.video.frame_rate)
             yield Need("guide", self._encode(kind, params, latent_bytes(*size, latents)))
 
@@ -217,56 +218,45 @@ class _ChunkTasks:
     def _upscale(self) -> None:
         chunk, plan = self.chunk, self.upscale
         assert plan is not None
-        needs = [Need("latents", self._latents_of(chunk.index))]
         sampling = plan.sampling if chunk.kind != "source" else replace(plan.sampling, steps=0, sigmas=None)
-        again = sampling.denoises
-        if again:
-            needs += [self._text(), *self._guide_needs(UPSCALE)]
-        if plan.guided and chunk.continues:
+        first = chunk.index - chunk.index_in_shot
+        shot = self.video.chunks[first : first + len(self.chain)]
+        clip = second_clip(shot, chunk.index_in_shot, plan.joint, sampling)
+        needs = [Need("latents", self._latents_of(first + source)) for source in clip.sources]
+        if sampling.denoises:
+            needs += [self._text(), *self._guide_needs(clip.guides, UPSCALE)]
+        if clip.excerpt is None and chunk.continues:
             needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
-        common = self._pass(UPSCALE)
         params = replace(
-            common,
+            self._pass(clip.guides, UPSCALE),
+            span=clip.span,
             sampling=sampling,
-            guides=common.guides if again else (),
-            audio_mode=self._second_sound(plan.guided),
-            replaced=self._replaced(sampling),
+            audio_mode=second_sound(self.video.audio, plan.joint),
+            replaced=clip.replaced,
             upsampling=Upsampling(plan.adain),
+            excerpt=clip.excerpt,
         )
-        self._add(Stage.UPSCALE, needs, params, self._base_bytes(chunk.span.sampled) * UPSCALE**2)
-
-    def _second_sound(self, chained: bool) -> Literal["generate", "hold"] | None:
-        """Sound is made anew where its chunks are chained: nothing else would join their sounds."""
-        audio = self.video.audio
-        if audio is None or audio.mode == "mux":
-            return None
-        return "generate" if audio.mode == "generate" and chained else "hold"
-
-    def _replaced(self, sampling: Sampling) -> int:
-        """Real material, and what is upsampled alone, is as good at its end as anywhere."""
-        overlap = self.chunk.span.overlap
-        before = self.video.chunks[self.chunk.index - 1] if overlap else None
-        made_up = before is not None and before.kind != "source" and sampling.denoises
-        return overlap - informed(overlap) if made_up else 0
+        self._add(Stage.UPSCALE, needs, params, self._base_bytes(clip.span.sampled) * UPSCALE**2)
 
     def _decode(self) -> None:
         chunk, video, decode = self.chunk, self.video, self.plan.decode
         if not chunk.window.window:
             return
         first = chunk.index - chunk.index_in_shot
-        sources = context_chunks(self.chain, chunk.index_in_shot, chunk.window)
+        chain = shown_chain(self.chain, self.upscale.joint if self.upscale else None)
+        sources = context_chunks(chain, chunk.index_in_shot, chunk.window)
         needs = [Need("latents", self._final_latents_of(first + k)) for k in sources]
         tiling = decode.tiling
         params = DecodeParams(
             width=video.width,
             height=video.height,
-            spans=tuple(self.chain[k].artifact for k in sources),
+            spans=tuple(chain[k].artifact for k in sources),
             own=sources.index(chunk.index_in_shot),
             window=chunk.window,
             seed=chunk.decode_seed,
             frame_rate=video.frame_rate,
             tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
-            audio=self._makes_audio(),
+            sound=chunk.span.artifact if self._makes_audio() else None,
             timestep=decode.timestep,
             noise_scale=decode.noise_scale,
             tone_map=self.upscale.tone_map if self.upscale else 0.0,

@@ -137,7 +137,7 @@ def test_the_best_split_halves_the_work() -> None:
     from farm.simulator.workload import SimulatedFilm as Work
     from farm.simulator.workload import StageTimes
 
-    tasks = list(Work("film", 8, StageTimes(1.0, 3.0, 2.0), guided=True).tasks())
+    tasks = list(Work("film", 8, StageTimes(1.0, 3.0, 2.0), joint="overlap").tasks())
     assert best_split(tasks, 2) in ("encode+sample+decode=1,upscale=1", "sample+decode=1,upscale=1")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def calls_per_event(chunks: int) -> float:
     """Function calls inside the scheduler: unlike seconds, the same on every machine."""
-    some = films(chunks // 50, SimulatedFilm("film", 50, TIMES, guided=True, frame_bytes=10**6))
+    some = films(chunks // 50, SimulatedFilm("film", 50, TIMES, joint="overlap", frame_bytes=10**6))
     simulation = Simulation(ScheduleGraph(job(some)), parse_topology("mono=16", Machine(16, 2)))
     handle, calls = simulation.scheduler.handle, 0
 

@@ -50,7 +50,7 @@ BASES: list[dict[str, Any]] = [
             "crf": 30,
             "image_strength": 0.9,
         },
-        "upscale": {"steps": 4, "cfg": 2.0, "denoise": 0.5, "guided": False, "sampler": "euler"},
+        "upscale": {"steps": 4, "cfg": 2.0, "denoise": 0.5, "joint": "none", "sampler": "euler"},
         "decode": {"context": 3, "seam": "lag", "tiling": {"tile_latents": 8, "overlap_latents": 2}},
         "videos": [
             {

@@ -68,11 +68,12 @@ class Model:
 
         from actors.engines.diffusers.ltx2.denoise import Pass, denoise
         from actors.engines.diffusers.samplers import euler
+        from actors.engines.noise import ClipNoise
 
         generator = torch.Generator().manual_seed(1)
         sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), sound.latents.shape[2])
         noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
-        run = Pass(torch.tensor((*sigmas, 0.0)), RATE, 0, euler)
+        run = Pass(torch.tensor((*sigmas, 0.0)), RATE, ClipNoise(0), euler)
         return denoise(self.transformer, run, pieces, sound, self.words(), noise)
 
 

@@ -108,6 +108,7 @@ def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> lis
     from actors.engines.diffusers.ltx2.denoise import Context, Pass, denoise
     from actors.engines.diffusers.ltx2.pieces import Sound, with_guides
     from actors.engines.diffusers.samplers import euler
+    from actors.engines.noise import ClipNoise
     from actors.engines.pieces import Piece
 
     clip, heard = starts(case)
@@ -119,7 +120,7 @@ def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> lis
     seen: list[Any] = []
     four = Guidance((GuiderStep((3.0, 7.0), 1.0, 3.0, 0.7, frozenset({1})),))
     guidance = four if case.guided else Guidance.plain(1.0, 1.0)
-    run = Pass(torch.tensor(case.sigmas), RATE, 0, euler, guidance, seen.append)
+    run = Pass(torch.tensor(case.sigmas), RATE, ClipNoise(0), euler, guidance, seen.append)
     with torch.inference_mode():
         denoise(
             model, run, pieces, Sound(heard, torch.full((HEARD,), float(case.frozen))),

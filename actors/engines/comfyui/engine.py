@@ -15,6 +15,7 @@ import torch
 from actors.engines.base import AUDIO, FramesElsewhere, FreeLevel
 from actors.engines.comfyui.audio import (
     Kept,
+    audio_format,
     decode_track,
     encode_track,
     generated_track,
@@ -25,16 +26,18 @@ from actors.engines.comfyui.audio import (
 from actors.engines.comfyui.core.boot import BootOptions, boot
 from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.core.vram import free_vram, load_piecewise
-from actors.engines.comfyui.decode import decode_images, decode_tiles, decoding, to_frames, to_image
+from actors.engines.comfyui.decode import decode_images, decode_tiles, decoding, to_frames, to_image, to_uint8
 from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.loading.loaded import Loaded
 from actors.engines.comfyui.loading.loaders import ComfyModelFiles
 from actors.engines.comfyui.sampling.attention import job_kernel
 from actors.engines.comfyui.sampling.denoise import Settings, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.noise import Shot
 from actors.engines.comfyui.sampling.settings import guided_model, sampler_names, settings_of
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
-from actors.engines.latents import DecodeSettings, lasting, with_statistics_of
+from actors.engines.latents import DecodeSettings, lasting, opened, with_statistics_of
+from actors.engines.noise import ShotNoise
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
 from jobs.file_digests import digest_ahead
@@ -140,23 +143,31 @@ class ComfyEngine:
             larger = upsample(self.loaded.core, self.loaded.upscale_model, self.loaded.vae, before)
             return _packed({"latents": with_statistics_of(before.to(larger), larger, how.adain)})
 
+    def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload:
+        larger = self.upsample(latents, how)
+        with torch.inference_mode():
+            vae = self.loaded.vae
+            frames = to_uint8(decode_images(vae, to_torch(larger, "latents"))[frame : frame + 1])
+        return self._encode_pixels(frames.cpu().numpy())
+
     def denoise(
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload:
         core = self.loaded.core
         start, *held = pieces
         with torch.inference_mode():
+            guides = [replace(piece, latents=to_torch(piece.latents, "latents")) for piece in held]
             if start.latents is None:
                 clip = empty_clip(core, run.width, run.height, run.span.sampled)
             else:
-                clip = to_torch(start.latents, "latents")
+                clip = opened(run, to_torch(start.latents, "latents"), guides)
             made = sample_clip(
                 core,
                 guided_model(core, self.loaded.model, run.sampling.guider),
                 unpack_pair(conditioning),
                 clip,
-                self._settings(run),
-                guides=[replace(piece, latents=to_torch(piece.latents, "latents")) for piece in held],
+                self._settings(run, clip),
+                guides=guides,
                 track=self._track(run, sound),
             )
             heard = {} if made.audio is None else {AUDIO: made.audio}
@@ -171,7 +182,7 @@ class ComfyEngine:
 
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A clip's generated sound: float32 `[2, samples]` and its rate."""
-        seconds = frames_of(len(params.spans[params.own])) / params.frame_rate
+        seconds = frames_of(len(params.sound or ())) / params.frame_rate
         with torch.inference_mode():
             sound = lasting(to_torch(latents, AUDIO), seconds)
             audio = decode_track(self.loaded.core, self.loaded.audio_vae, sound)
@@ -192,10 +203,14 @@ class ComfyEngine:
             del self.loaded
             free_vram()
 
-    def _settings(self, run: PassParams) -> Settings:
+    def _settings(self, run: PassParams, clip: torch.Tensor) -> Settings:
         if run.attention_mode == "auto":
             run = replace(run, attention_mode=self.attention_kernel)
-        return settings_of(self.loaded.core, run)
+        settings = settings_of(self.loaded.core, run)
+        if run.excerpt is None:
+            return settings
+        noise = ShotNoise(run.seed, run.span.artifact.start, tuple(clip.shape))
+        return replace(settings, noise=Shot(noise))
 
     def _track(self, run: PassParams, sound: PassSound) -> Track | None:
         """None where the job has no sound."""
@@ -204,12 +219,15 @@ class ComfyEngine:
         if not hears(self.loaded.model):
             raise InvalidInput("the job has sound and the model has no audio side: use an LTX-2 checkpoint.")
         latents = None if sound.latents is None else torch.from_numpy(np.array(sound.latents))
+        core, vae, frames = self.loaded.core, self.loaded.audio_vae, frames_of(run.span.sampled)
+        if run.excerpt is not None and latents is not None:
+            # Of a longer clip the end is heard, at which both stop.
+            latents = latents[:, :, -audio_format(core, vae, frames, run.frame_rate).latents :]
         if sound.held:
             return None if latents is None else heard_track(latents)
         kept = None
         if sound.before is not None:
             kept = Kept(torch.from_numpy(np.array(sound.before)), frames_of(run.span.overlap))
-        core, vae, frames = self.loaded.core, self.loaded.audio_vae, frames_of(run.span.sampled)
         return generated_track(core, vae, frames, run.frame_rate, kept, latents)
 
 

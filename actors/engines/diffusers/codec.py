@@ -45,7 +45,14 @@ class VideoCodec:
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """uint8 `[8k+1, H, W, 3]` -> `[1, C, k+1, h, w]`, the mode of the posterior."""
-        pixels = torch.from_numpy(np.array(frames)).to(self.device)
+        return self._encoded(torch.from_numpy(np.array(frames)).to(self.device))
+
+    def again(self, latents: Tensor, frame: int) -> Tensor:
+        """One frame of a clip `[1, C, T, h, w]`, decoded and encoded again: `[1, C, 1, h, w]`."""
+        pixels = to_uint8(self.decoded(self.prepare(latents)))
+        return self._encoded(pixels[frame : frame + 1])
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
         clip = (pixels.permute(3, 0, 1, 2)[None].float() / 255.0) * 2.0 - 1.0
         return self.normalize(self.vae.encode(clip.to(self.vae.dtype)).latent_dist.mode().float())
 

@@ -111,6 +111,9 @@ class DiffusersEngine:
     def upsample(self, latents: Payload, how: Upsampling) -> Payload | LatentsElsewhere:
         return self._ready().upsample(latents, how)
 
+    def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload | LatentsElsewhere:
+        return self._ready().still(latents, frame, how)
+
     def denoise(
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:

@@ -18,28 +18,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from actors.engines.noise import Noise
+
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x `[1, C, T, h, w]`, sigma `[]` on the CPU) -> denoised, same shape."""
 
-Noise = Callable[[], Tensor]
-"""Fresh unit noise of the clip's shape."""
-
 Sampler = Callable[[Denoise, Tensor, Tensor, Noise], Tensor]
-
-
-def noise_source(like: Tensor, seed: int) -> Noise:
-    """Unit noise drawn on the CPU, so that every device gets the same; ancestral steps use seed + 1.
-
-    It goes to a GPU through page-locked memory: an ordinary copy would first wait for all that the device has
-    yet to do.
-    """
-    generator, on_gpu = torch.Generator("cpu").manual_seed(seed), like.device.type == "cuda"
-
-    def draw() -> Tensor:
-        drawn = torch.randn(like.shape, generator=generator, pin_memory=on_gpu)
-        return drawn.to(like.device, non_blocking=on_gpu)
-
-    return draw
 
 
 def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:

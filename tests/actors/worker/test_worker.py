@@ -42,18 +42,19 @@ def test_a_film_in_two_runs_has_the_same_bytes(make_bench: MakeBench) -> None:
     }
 
 
-def test_upscaled_films_work_guided_and_not(make_bench: MakeBench) -> None:
-    for guided in (True, False):
-        bench = make_bench(job_spec(upscale={"guided": guided, "steps": 2}))
-        bench.run_all()
-        assert bench.payload("film/00001/decode")["frames"].shape[1:] == (64, 128, 3)
-        assert bench.payload("film/00001/upscale")["latents"].shape[3:] == (2, 4)
+@pytest.mark.parametrize("joint", ["still", "overlap", "none"])
+def test_films_with_a_second_pass(make_bench: MakeBench, joint: str) -> None:
+    bench = make_bench(job_spec(upscale={"joint": joint, "steps": 2}))
+    bench.run_all()
+    assert bench.payload("film/00001/decode")["frames"].shape[1:] == (64, 128, 3)
+    assert bench.payload("film/00001/upscale")["latents"].shape[3:] == (2, 4)
 
 
+@pytest.mark.parametrize("joint", ["overlap", "still"])
 @pytest.mark.parametrize("stage", ["sample", "upscale", "decode", "segment"])
-def test_no_input_is_ignored(make_bench: MakeBench, tmp_path: Path, stage: str) -> None:
+def test_no_input_is_ignored(make_bench: MakeBench, tmp_path: Path, stage: str, joint: str) -> None:
     """What makes the fake engine worth testing with: wrong wiring changes bytes."""
-    bench = make_bench(job_spec(upscale={"steps": 2}))
+    bench = make_bench(job_spec(upscale={"steps": 2, "joint": joint}))
     task = bench.graph.tasks[f"film/00002/{stage}"]
     bench.run_before(task.id)
     inputs: dict[str, list[Payload]] = {}

@@ -70,7 +70,8 @@ def test_what_a_spec_leaves_out_holds_up_no_cluster() -> None:
     tasks = list(
         job(
             films(
-                128, SimulatedFilm("v", 4, StageTimes(10.0, 12.0, 1.4), guided=True, frame_bytes=450 * 10**6)
+                128,
+                SimulatedFilm("v", 4, StageTimes(10.0, 12.0, 1.4), joint="overlap", frame_bytes=450 * 10**6),
             )
         )
     )
@@ -148,7 +149,9 @@ def test_a_resumed_job_counts_what_an_earlier_run_made(desk: Callable[..., Any])
 
 
 def test_all_bytes_are_given_back_at_the_end() -> None:
-    graph = ScheduleGraph(job(films(7, SimulatedFilm("v", 4, SLOW_SEGMENT, guided=True, frame_bytes=FRAMES))))
+    graph = ScheduleGraph(
+        job(films(7, SimulatedFilm("v", 4, SLOW_SEGMENT, joint="overlap", frame_bytes=FRAMES)))
+    )
     simulation = Simulation(graph, parse_topology("mono=3", Machine(3)))
     simulation.run()
     assert simulation.scheduler.board.admission.held_bytes == 0

@@ -38,7 +38,7 @@ def test_chained_stages_are_those_that_need_themselves() -> None:
 
     assert chained(SimulatedFilm("v", 3, SLEEPS, chained=False)) == set()
     assert chained(SimulatedFilm("v", 3, SLEEPS)) == {1}
-    assert chained(SimulatedFilm("v", 3, SLEEPS, guided=True)) == {1, 2}
+    assert chained(SimulatedFilm("v", 3, SLEEPS, joint="overlap")) == {1, 2}
 
 
 def test_a_task_counts_to_the_chunk_whose_delivery_waits_for_it() -> None:

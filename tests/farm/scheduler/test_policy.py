@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, fil
 from farm.topology.bound import job_facts
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
+
+if TYPE_CHECKING:
+    from jobs.frames import Joint
 
 ALL = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 CLIPS = films(32, SimulatedFilm("v", 1, SLEEPS))
@@ -62,14 +65,14 @@ def test_sleep_stages_meet_the_bound_with_overheads(some: list[SimulatedFilm]) -
 @pytest.mark.parametrize("text", ["mono=8", "sample=3,upscale=4,decode=1", "sample+upscale=7,decode=1"])
 @pytest.mark.parametrize("shape", [(24, 8), (3, 60), (7, 20)], ids=str)
 def test_real_ratios_meet_the_bound(times: StageTimes, text: str, shape: tuple[int, int]) -> None:
-    assert ratio(films(shape[0], SimulatedFilm("v", shape[1], times, guided=True)), text) <= 1.05
+    assert ratio(films(shape[0], SimulatedFilm("v", shape[1], times, joint="overlap")), text) <= 1.05
 
 
 def mixed_films(dice: random.Random) -> list[SimulatedFilm]:
     times = dice.choice([SLEEPS, *H200.values(), StageTimes(1.0, 1.0, 1.0), StageTimes(1.0, 0.3, 2.0)])
     count, longest = dice.choice([(6, 60), (30, 12), (90, 3)])
-    guided = dice.random() < 0.5
-    return [SimulatedFilm(f"v{v}", dice.randint(1, longest), times, guided=guided) for v in range(count)]
+    joint: Joint = "overlap" if dice.random() < 0.5 else "none"
+    return [SimulatedFilm(f"v{v}", dice.randint(1, longest), times, joint=joint) for v in range(count)]
 
 
 POOLS = [

@@ -191,9 +191,9 @@ def make_schedule(seed: int) -> tuple[Simulation, Referee]:
     dice = random.Random(seed)
     times = StageTimes(4.0, dice.choice((0.0, 1.0)), 2.0, dice.choice((0.0, 0.5)), dice.choice((0.0, 0.2)))
     shape = dice.choice(((1, 5), (2, 3), (3, 2), (5, 1)))
-    chained, guided = dice.random() < 0.8, dice.random() < 0.5
+    chained, joint = dice.random() < 0.8, dice.choice(("overlap", "still", "none"))
     films = [
-        SimulatedFilm(f"v{v}", dice.randint(1, shape[1]), times, chained, guided, 1000)
+        SimulatedFilm(f"v{v}", dice.randint(1, shape[1]), times, chained, joint, 1000)
         for v in range(shape[0])
     ]
     tasks = list(job(films))

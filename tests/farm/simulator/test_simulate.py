@@ -75,7 +75,7 @@ def test_what_is_committed_takes_no_time() -> None:
 
 def test_failure_rates_cost_what_is_rendered_again() -> None:
     """One worker in ten tasks dies: everything is made all the same, and takes longer; equal seeds agree."""
-    tasks = list(job(films(8, SimulatedFilm("v", 6, StageTimes(10.0, 12.0, 1.4), guided=True))))
+    tasks = list(job(films(8, SimulatedFilm("v", 6, StageTimes(10.0, 12.0, 1.4), joint="overlap"))))
     graph, topology = ScheduleGraph(tasks), parse_topology("mono=8", Machine(8))
     only_crashes = replace(FaultRates().scaled(0.0), crash=0.1)
     needs = {task.id: task.needs for task in tasks}
@@ -93,7 +93,7 @@ def test_failure_rates_cost_what_is_rendered_again() -> None:
 
 
 def test_a_day_of_film_simulates_in_seconds() -> None:
-    tasks = job(films(50, SimulatedFilm("v", 40, H200["LTXV 2B"], guided=True)))
+    tasks = job(films(50, SimulatedFilm("v", 40, H200["LTXV 2B"], joint="overlap")))
     simulation = Simulation(ScheduleGraph(tasks), parse_topology("mono=64", Machine(64)))
     start_s = time.process_time()
     simulation.run()

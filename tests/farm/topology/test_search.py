@@ -52,7 +52,7 @@ def search(some: list[SimulatedFilm], gpus: int, footprint: Footprint | None = N
 def test_never_three_percent_slower_than_the_best_of_all_splits(
     times: StageTimes, shape: tuple[int, int], gpus: int
 ) -> None:
-    some = films(shape[0], SimulatedFilm("v", shape[1], times, guided=True))
+    some = films(shape[0], SimulatedFilm("v", shape[1], times, joint="overlap"))
     graph = ScheduleGraph(job(some))
     best_s = min(
         simulate(graph, parse_topology(text, Machine(gpus))).makespan_s for text in every_split(gpus)
@@ -151,7 +151,7 @@ def test_a_resumed_job_with_only_segments_left_needs_no_gpu() -> None:
 
 
 def test_large_machines_are_searched_in_seconds() -> None:
-    found = search(films(100, SimulatedFilm("v", 12, H200["LTXV 13B"], guided=True)), 256)
+    found = search(films(100, SimulatedFilm("v", 12, H200["LTXV 13B"], joint="overlap")), 256)
     assert found.winner.makespan_s <= 1.03 * found.winner.bound.seconds
 
 
@@ -165,7 +165,7 @@ def test_the_same_job_gets_the_same_topology_in_every_process() -> None:
     """Names are hashed anew in each."""
     script = (
         "from farm.topology.search import *; from farm.simulator.workload import *\n"
-        "film = SimulatedFilm('film', 24, SLEEPS, guided=True)\n"
+        "film = SimulatedFilm('film', 24, SLEEPS, joint='overlap')\n"
         "print(find_topology(job([film]), SearchConfig(Machine(4, segment_workers=1))).winner.topology)"
     )
     found = {

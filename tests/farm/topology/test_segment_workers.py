@@ -32,7 +32,7 @@ LARGE_13B = replace(H200["LTXV 13B"], segment_s=ENCODED_S)
 
 
 def many(times: StageTimes, count: int = 150, chunks: int = 5) -> list[SimulatedFilm]:
-    return films(count, SimulatedFilm("v", chunks, times, guided=True))
+    return films(count, SimulatedFilm("v", chunks, times, joint="overlap"))
 
 
 def facts_of(some: list[SimulatedFilm]) -> JobFacts:

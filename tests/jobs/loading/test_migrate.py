@@ -90,6 +90,16 @@ def test_each_way_of_writing(engine: str, left: str) -> None:
         assert migrate(text, "film.yaml").text == expected
 
 
+@pytest.mark.parametrize(("guided", "instead"), [(True, "overlap"), (False, "none")])
+def test_what_a_second_passs_chunks_share_is_said_in_another_field(guided: bool, instead: str) -> None:
+    text = f"name: harbor\nupscale: {{guided: {str(guided).lower()}, steps: 4}}\n{VIDEOS}"
+    changed = migrate(text, "film.yaml")
+    assert changed.text == f"name: harbor\nupscale: {{steps: 4}}\n{VIDEOS}"
+    assert [(field.place, field.instead) for field in changed.removed] == [
+        ("upscale.guided", f"write `joint: {instead}`")
+    ]
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json(indent: int | None) -> None:
     data: dict[str, Any] = {"version": 1, "name": "harbor", "videos": []}

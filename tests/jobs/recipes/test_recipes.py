@@ -115,7 +115,7 @@ def test_a_recipe_that_changes_changes_no_stored_plan(monkeypatch: pytest.Monkey
     plan = make_plan(loaded.spec)
     other = find_recipe(DISTILLED)
     assert other is not None
-    fills = {"defaults": {"sigmas": [1.0, 0.0], "max_shift": 9.0}, "upscale": {"guided": False}}
+    fills = {"defaults": {"sigmas": [1.0, 0.0], "max_shift": 9.0}, "upscale": {"joint": "none"}}
     monkeypatch.setattr(module, "recipes", lambda: {DISTILLED: other.model_copy(update={"fills": fills})})
     again = make_plan(load_spec(yaml.safe_load(loaded.text), check_files=False).spec)
     assert again == plan

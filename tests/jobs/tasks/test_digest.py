@@ -168,4 +168,4 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "d47f7294ddb95a8d0ac1ff45f61ef28f4584c03d941e397c0c0eab5df948a924"
+    assert found["v/00000/sample"] == "c7227b6541d1962620df4f3bd72b12363ac90b39864ba9c1862c64f99a13ebce"

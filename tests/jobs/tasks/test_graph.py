@@ -118,38 +118,6 @@ def test_a_source_stands_where_a_sample_would() -> None:
     assert "dawn/00000/sample" not in graph.tasks
 
 
-def test_only_a_resampled_end_replaced() -> None:
-    """Two latents of overlap: real material guides with both, what was made up with one."""
-    graph = graph_of(extend(), extend(), video={"source": {"video": "shot.mp4"}}, upscale={})
-    runs = [graph.tasks[f"dawn/0000{number}/upscale"].params for number in (1, 2)]
-    assert [run.replaced for run in runs if isinstance(run, PassParams)] == [0, 1]
-
-
-def test_an_end_that_nothing_resampled_stays() -> None:
-    run = graph_of(generate(), extend(), upscale={"steps": 0}).tasks["dawn/00001/upscale"].params
-    assert isinstance(run, PassParams)
-    assert run.replaced == 0
-
-
-@pytest.mark.parametrize(
-    ("audio", "guided", "second"),
-    [("generate", True, "generate"), ("generate", False, "hold"), (None, True, None)],
-)
-def test_a_second_pass_makes_sound_anew_where_chunks_are_chained(
-    audio: str | None, guided: bool, second: str | None
-) -> None:
-    video = {"audio": audio} if audio else {}
-    graph = graph_of(generate(), video=video, engine={"name": "fake"}, upscale={"guided": guided})
-    run = graph.tasks["dawn/00000/upscale"].params
-    assert isinstance(run, PassParams)
-    assert run.audio_mode == second
-
-
-def test_upscaling_without_guidance_breaks_the_second_chain() -> None:
-    graph = graph_of(generate(), extend(), upscale={"guided": False})
-    assert "previous" not in dict(roles(graph.tasks["dawn/00001/upscale"]))
-
-
 @pytest.mark.parametrize("upscale", [{"steps": 0}, {"denoise": 0.0}])
 def test_upscaling_without_sampling_needs_no_prompt(upscale: dict[str, Any]) -> None:
     graph = graph_of(generate(first_image="a.png"), upscale=upscale)
@@ -231,7 +199,7 @@ def test_generated_sound_reaches_decode_and_segment() -> None:
     assert isinstance(sample, PassParams)
     assert sample.audio_mode == "generate"
     assert isinstance(decode, DecodeParams)
-    assert decode.audio
+    assert decode.sound == Span(0, 13)
     assert isinstance(segment, SegmentParams)
     assert segment.audio
 

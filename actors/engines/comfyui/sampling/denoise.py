@@ -11,6 +11,7 @@ import torch
 
 from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Pair, add_guides
+from actors.engines.comfyui.sampling.noise import Shot
 from actors.engines.comfyui.sampling.patches import Efficiency, patched
 from actors.engines.schedule import truncated
 
@@ -26,7 +27,8 @@ class Settings:
     """How a clip is denoised.
 
     `sigmas`, `sampler` and `guider` are ComfyUI objects; each replaces what the numbers would give.
-    `denoise` < 1 starts from the clip itself, at the tail of a longer schedule.
+    `denoise` < 1 starts from the clip itself, at the tail of a longer schedule. `noise` is a shot's, None the
+    clip's own.
     """
 
     seed: int
@@ -37,6 +39,7 @@ class Settings:
     base_shift: float = 0.95
     denoise: float = 1.0
     sampler: Any = None
+    noise: Shot | None = None
     sigmas: torch.Tensor | None = None
     guider: Any = None
     efficiency: Efficiency = field(default_factory=Efficiency)
@@ -82,13 +85,15 @@ def sample_clip(
     tokens = latent["samples"][0, 0].numel()
     schedule = {"samples": start}
     guider = _guider(core, model, pair, schedule, how, tokens)
+    joined = join_track(core, latent, track)
+    sampler = how.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0]
     sampled = core.call(
         "SamplerCustomAdvanced",
-        noise=core.call("RandomNoise", noise_seed=how.seed)[0],
+        noise=how.noise or core.call("RandomNoise", noise_seed=how.seed)[0],
         guider=guider,
-        sampler=how.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0],
+        sampler=how.noise.sampler(sampler, joined["samples"]) if how.noise else sampler,
         sigmas=schedule_sigmas(start, how) if how.sigmas is None else how.sigmas,
-        latent_image=join_track(core, latent, track),
+        latent_image=joined,
     )[0]
     return _separate(core, sampled, start.shape[2])
 

@@ -23,7 +23,8 @@ from actors.engines.diffusers.ltx2.pieces import (
     picture_tokens,
     sound_tokens,
 )
-from actors.engines.diffusers.samplers import Sampler, noise_source
+from actors.engines.diffusers.samplers import Sampler
+from actors.engines.noise import Noises
 
 if TYPE_CHECKING:
     from actors.engines.pieces import Piece
@@ -75,7 +76,7 @@ class Pass:
 
     sigmas: Tensor
     frame_rate: float
-    seed: int
+    noises: Noises
     sampler: Sampler
     guidance: Guidance = UNGUIDED
     watch: Callable[[Tensor], None] | None = None
@@ -92,18 +93,18 @@ def denoise(
     """Latents of each piece, and the audio latents, float32.
 
     `conditioning` has `POSITIVE`, and `NEGATIVE` where the guider asks for it. `noise` `[1, N + t, 128]`, of
-    all pieces and then the sound, is drawn from the seed on the CPU where it is not given.
+    all pieces and then the sound, is drawn on the CPU where it is not given.
     """
     device = model.transformer.device
     picture, heard = picture_tokens(pieces, run.frame_rate).to(device), sound_tokens(sound).to(device)
     denoiser = JointDenoiser(model, run, picture, heard, sound.frozen, conditioning)
     known, mask = denoiser.known, denoiser.mask
-    if noise is None:
-        noise = noise_source(known, run.seed)()
+    first, later = run.noises.sources(known)
+    noise = first() if noise is None else noise
     level = mask * run.sigmas[0]
     x = noise.to(known) * level + known * (1.0 - level)
     if len(run.sigmas) > 1:
-        x = run.sampler(denoiser, x, run.sigmas, noise_source(known, run.seed + 1))
+        x = run.sampler(denoiser, x, run.sigmas, later)
     # Sigmas that stop early leave the signal scaled down; what is held is as it was.
     x = torch.where(mask == 0, known, x / (1.0 - run.sigmas[-1]) if run.sigmas[-1] < 1 else x)
     made, audio = x.split([picture.known.shape[1], heard.known.shape[1]], dim=1)

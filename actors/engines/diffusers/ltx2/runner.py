@@ -17,7 +17,7 @@ from actors.engines.diffusers.ltx2.loading import Ltx2Loader
 from actors.engines.diffusers.ltx2.pieces import Sound, with_guides
 from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
-from actors.engines.diffusers.ltx_video.runner import Runner, sampler_of
+from actors.engines.diffusers.ltx_video.runner import Runner, noises_of, sampler_of
 from actors.engines.latents import lasting
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import bring_home
@@ -72,14 +72,15 @@ class Ltx2Runner(Runner):
     ) -> Payload | Arriving:
         """A second pass makes sound anew over that of the first, as Lightricks' pipelines do."""
         model: Transformer = self.residents.get("denoising")
+        clip = self._clip(run, pieces[0])
         how = Pass(
             sigmas=sigmas_of(run.sampling),
             frame_rate=run.frame_rate,
-            seed=run.seed,
+            noises=noises_of(run, clip),
             sampler=sampler_of(run.sampling),
             guidance=make_guidance(run.sampling, model.layers, sound=True),
         )
-        placed_pieces = with_guides(self._clip(run, pieces[0]), self._here(pieces[1:]))
+        placed_pieces = with_guides(clip, self._here(pieces[1:]))
         heard = self._heard(run, sound)
         made, audio = denoise(model, how, placed_pieces, heard, self._contexts(conditioning))
         return bring_home({"latents": made[0].contiguous(), AUDIO: audio.contiguous()})
@@ -89,9 +90,10 @@ class Ltx2Runner(Runner):
         """The sound of the chunk's clip, from the moment at which its first frame is shown until its last one
         has been."""
         codec: SoundCodec = self.residents.get("sound")
-        own = params.spans[params.own]
-        frames = frames_of(len(own))
-        late_s = Heard.at(own.start, frames, params.frame_rate).shift_s
+        made_for = params.sound
+        assert made_for is not None
+        frames = frames_of(len(made_for))
+        late_s = Heard.at(made_for.start, frames, params.frame_rate).shift_s
         sound = lasting(self._tensor(latents, AUDIO), frames / params.frame_rate - late_s)
         return placed(codec.decode(sound), codec.rate, late_s).cpu().numpy(), codec.rate
 
@@ -105,7 +107,8 @@ class Ltx2Runner(Runner):
             channels, bins = self.residents.get("sound").shape
             latents = torch.zeros(1, channels, place.latents, bins)
         else:
-            latents = torch.from_numpy(np.array(sound.latents))
+            # Of a clip that was cut out of a longer one the end is heard, at which both stop.
+            latents = torch.from_numpy(np.array(sound.latents[:, :, -place.latents :]))
         hold = torch.full((latents.shape[2],), float(sound.held))
         if sound.before is not None:
             before = torch.from_numpy(np.array(sound.before))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,10 @@ from torch import Tensor
 from actors.engines.diffusers.guidance import Forward, Guidance, Sides
 from actors.engines.diffusers.ltx_video.attention import AttentionState, log_weights
 from actors.engines.diffusers.ltx_video.tokens import Sequence5D, latents_of, tokens_of
-from actors.engines.diffusers.samplers import Sampler, noise_source
+
+if TYPE_CHECKING:
+    from actors.engines.diffusers.samplers import Sampler
+    from actors.engines.noise import Noises
 
 _TIMESTEPS = 1000.0
 
@@ -93,17 +96,17 @@ def _batched(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
     return torch.cat(embeddings), torch.cat(masks)
 
 
-def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, seed: int) -> Tensor:
+def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, noises: Noises) -> Tensor:
     """Noise the sequence to the first sigma, integrate, and crop the guides: `[1, C, T, h, w]` float32.
 
-    The first noise is drawn on the CPU for the whole sequence, guides included.
+    Noise is drawn on the CPU for the whole sequence, guides included.
     """
     start = denoiser.sequence.latents.float()
     if len(sigmas) < 2:
         return start[:, :, : denoiser.sequence.clip].clone()
-    noise = noise_source(start, seed)()
-    x = sigmas[0] * noise + (1.0 - sigmas[0]) * start
-    x = sampler(denoiser, x, sigmas, noise_source(start, seed + 1))
+    first, later = noises.sources(start)
+    x = sigmas[0] * first() + (1.0 - sigmas[0]) * start
+    x = sampler(denoiser, x, sigmas, later)
     # Sigmas that stop early leave the signal scaled down.
     x = x / (1.0 - sigmas[-1])
     return x[:, :, : denoiser.sequence.clip].clone()

@@ -19,7 +19,8 @@ from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
 from actors.engines.diffusers.ltx_video.tokens import build_sequence
 from actors.engines.diffusers.residents import Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
-from actors.engines.latents import DecodeSettings
+from actors.engines.latents import DecodeSettings, opened
+from actors.engines.noise import ClipNoise, Noises, ShotNoise
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import DeviceFrames, DeviceLatents, bring_home, keep, to_device
 from actors.payload import Payload, from_torch, to_torch
@@ -100,9 +101,17 @@ class Runner:
 
     @torch.inference_mode()
     def upsample(self, latents: Payload, how: Upsampling) -> Payload | DeviceLatents:
+        return keep(self._upsampled(latents, how))
+
+    @torch.inference_mode()
+    def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload | DeviceLatents:
+        codec: VideoCodec = self.residents.get("codec")
+        return keep(codec.again(self._upsampled(latents, how), frame))
+
+    def _upsampled(self, latents: Payload, how: Upsampling) -> Tensor:
         codec: VideoCodec = self.residents.get("codec")
         start = self._tensor(latents, "latents")
-        return keep(upsample(codec, self.residents.get("upsampler"), start, how.adain))
+        return upsample(codec, self.residents.get("upsampler"), start, how.adain)
 
     @torch.inference_mode()
     def denoise(
@@ -110,7 +119,8 @@ class Runner:
     ) -> Payload | Arriving:
         if run.audio_mode is not None:
             raise InvalidInput(NO_SOUND)
-        clip, guides = self._clip(run, pieces[0]), self._here(pieces[1:])
+        guides = self._here(pieces[1:])
+        clip = opened(run, self._clip(run, pieces[0]), guides)
         model: Denoising = self.residents.get("denoising")
         sequence = build_sequence(clip, guides, run.frame_rate, model.causal)
         model.attention.kernel = self._kernel(run.attention_mode, sequence.latents[0, 0].numel())
@@ -123,7 +133,9 @@ class Runner:
             guidance=make_guidance(run.sampling, len(model.transformer.transformer_blocks)),
         )
         sigmas = sigmas_of(run.sampling, clip[0, 0].numel())
-        return bring_home({"latents": run_sampler(sampler_of(run.sampling), denoiser, sigmas, run.seed)})
+        return bring_home(
+            {"latents": run_sampler(sampler_of(run.sampling), denoiser, sigmas, noises_of(run, clip))}
+        )
 
     @torch.inference_mode()
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | DeviceFrames:
@@ -188,6 +200,13 @@ class Runner:
             log.warning("attention kernel %s cannot be had on %s; taking torch's own", name, self.device)
             self._warned = True
         return found or F.scaled_dot_product_attention
+
+
+def noises_of(run: PassParams, clip: Tensor) -> Noises:
+    """The noise of a clip `[1, C, T, h, w]`: that of its shot where it is cut out of one."""
+    if run.excerpt is None:
+        return ClipNoise(run.seed)
+    return ShotNoise(run.seed, run.span.artifact.start, tuple(clip.shape))
 
 
 def sigmas_of(sampling: Sampling, tokens: int) -> Tensor:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.engines.diffusers.samplers import SAMPLERS, noise_source
+from actors.engines.diffusers.samplers import SAMPLERS
+from actors.engines.noise import noise_source
 
 SIGMAS = torch.tensor([1.0, 0.8, 0.55, 0.3, 0.1, 0.0])
 

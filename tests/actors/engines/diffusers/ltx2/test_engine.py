@@ -20,6 +20,7 @@ from jobs.planning.params import (
     EncodeAudio,
     EncodeImage,
     EncodeText,
+    Excerpt,
     PassParams,
     PlannedGuider,
     Sampling,
@@ -40,7 +41,7 @@ EXTEND = replace(GENERATE, span=ChunkSpan(2, 2, 5))
 SECOND = replace(SAMPLING, sigmas=(0.725, 0.421875, 0.0))
 UPSCALE = replace(GENERATE, width=128, height=128, sampling=SECOND, upsampling=Upsampling())
 DECODE = DecodeParams(
-    64, 64, (Span(0, 3),), DecodeWindow(Span(0, 3), Span(0, 3), Span(0, 17)), 1, 24.0, audio=True
+    64, 64, (Span(0, 3),), DecodeWindow(Span(0, 3), Span(0, 3), Span(0, 17)), 1, 24.0, sound=Span(0, 3)
 )
 
 
@@ -172,6 +173,23 @@ def test_a_guider_that_the_model_does_not_have(
         denoised(engine, params, conditioning)
 
 
+def test_a_clip_cut_out_of_a_shot_hears_the_end_of_its_chunks_sound(
+    engine: Engine, conditioning: Payload, first: Any
+) -> None:
+    """Of three latents the last two: 9 frames from frame 8 on, a third of a second in; sound has 18 latents
+    for all of it, and 10 for the rest."""
+    later = Payload({**first.arrays, "latents": np.ascontiguousarray(first["latents"][:, :, 1:])})
+    run = replace(
+        UPSCALE, span=ChunkSpan(1, 1, 3), audio_mode="hold", excerpt=Excerpt((Span(0, 3),), 0, (1,))
+    )
+    still = Piece(engine.still(first, 8, Upsampling()))
+    start = Piece(engine.upsample(later, Upsampling()), hold=0.0)
+    made = engine.denoise(run, [start, still], PassSound(first[AUDIO], held=True), conditioning)
+    assert made["latents"].shape == (1, 128, 2, 4, 4)  # type: ignore[index]
+    assert np.array_equal(made["latents"][:, :, :1], still.latents["latents"])  # type: ignore[index]
+    assert np.array_equal(made[AUDIO], first[AUDIO][:, :, 8:])  # type: ignore[index]
+
+
 def test_frames_and_sound_are_decoded(engine: Engine, first: Any) -> None:
     frames = engine.decode(DECODE, first)
     assert np.asarray(frames).shape == (17, 64, 64, 3)
@@ -183,7 +201,7 @@ def test_frames_and_sound_are_decoded(engine: Engine, first: Any) -> None:
 
 def test_the_sound_of_an_extend_starts_with_its_frames(engine: Engine, first: Any) -> None:
     """Frame 8 is shown at 333.3 ms, the eighth latent starts at 320: 13.3 ms are left out."""
-    params = replace(DECODE, spans=(Span(1, 4),))
+    params = replace(DECODE, sound=Span(1, 4))
     samples, rate = engine.decode_sound(params, first)
     whole, _ = engine.decode_sound(DECODE, first)
     assert np.array_equal(samples, whole[:, round(rate / 75) :])

@@ -1,0 +1,71 @@
+"""Which latents a chunk decodes, and which frames of the film it owns: of the pass that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from jobs.frames import (
+    ChunkSpan,
+    DecodeWindow,
+    Joint,
+    Span,
+    decode_window,
+    fade_frames,
+    frames_of,
+    lay_apart,
+    owned_frames,
+)
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import PlannedChunk
+    from jobs.spec.run import Decode
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is seen of a chunk; `owned` counts the shot's frames."""
+
+    window: DecodeWindow
+    owned: Span
+    fade_frames: int
+
+
+def shown_chain(chain: Sequence[ChunkSpan], joint: Joint | None) -> Sequence[ChunkSpan]:
+    """The chunks of a shot as they are decoded: those of the second pass, whose `joint` is None where there
+    is none."""
+    return chain if joint in (None, "overlap") else lay_apart(chain)
+
+
+def shown(
+    chain: Sequence[ChunkSpan], k: int, joint: Joint | None, decode: Decode, meets: bool = False
+) -> Shown:
+    """What is seen of chunk `k`; `meets` says that its follower meets it in a held image.
+
+    Where chunks share no latents, no fade would hide the edge of a window, and no chain has to wait: each is
+    decoded with context on both sides.
+    """
+    if joint in (None, "overlap"):
+        fade = fade_frames(chain, k) if decode.seam == "crossfade" else 0
+        window = decode_window(chain, k, decode.context, "lag" if meets else decode.seam)
+        return Shown(window, owned_frames(chain, k), fade)
+    apart = lay_apart(chain)
+    return Shown(decode_window(apart, k, decode.context, "lag"), owned_frames(apart, k), 0)
+
+
+def shown_again(
+    chunks: Sequence[PlannedChunk], joint: Joint | None, decode: Decode
+) -> Iterator[PlannedChunk]:
+    """The chunks of a film whose second pass has that joint instead."""
+    start = 0
+    for _, shot in groupby(chunks, key=lambda chunk: chunk.shot):
+        some = list(shot)
+        chain = [chunk.span for chunk in some]
+        met = [*(chunk.joint == "still" for chunk in some[1:]), False]
+        for chunk, meets in zip(some, met, strict=True):
+            seen = shown(chain, chunk.index_in_shot, joint, decode, meets)
+            owned = seen.owned.shifted(start)
+            yield replace(chunk, window=seen.window, owned=owned, fade_frames=seen.fade_frames)
+        start += frames_of(chain[-1].stop)
