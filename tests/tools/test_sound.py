@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from tools.train_tiny.coders.audio_vae import decode_mel, encode_mel, train_audio_vae
+from tools.train_tiny.coders.vocoder import train_vocoder
+from tools.train_tiny.modules import SOUND, SOUND_CHANNELS
 from tools.train_tiny.procedural.sound import (
     HOP,
     MEL_BINS,
@@ -15,9 +20,11 @@ from tools.train_tiny.procedural.sound import (
     log_mel,
     mel_frames,
     mel_of,
+    random_notes,
     synthesise,
 )
 from tools.train_tiny.procedural.world import SPEED_PER_FRAME, Frame, centres, draw_scenes
+from tools.train_tiny.training import Run
 
 FRAME = Frame(128, 192)
 
@@ -58,3 +65,20 @@ def test_latents_and_mel_frames_fit() -> None:
     assert audio_latents(97, 25.0) == 97
     assert audio_latents(97, 50.0) == 48
     assert mel_of(notes, 97).shape == (1, 2, mel_frames(97), MEL_BINS) == (1, 2, 385, 64)
+
+
+def test_an_audio_vae_learns_to_use_its_first_channels_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    run = Run(torch.device("cpu"), tmp_path, 60, batch_scale=0.05, limit_steps=2)
+    vae = train_audio_vae(run)
+    assert vae.latents_std[SOUND:].eq(1).all()
+    mel = mel_of(random_notes(1, 0.5, torch.default_generator), 12)
+    tokens = encode_mel(vae, mel)
+    noisy = tokens.clone()
+    noisy[:, :, SOUND:] = torch.randn_like(noisy[:, :, SOUND:])
+    assert tokens[:, :, :SOUND].any()
+    assert not vae.encoder(mel)[:, SOUND_CHANNELS:8].any()
+    with torch.no_grad():
+        torch.testing.assert_close(decode_mel(vae, noisy), decode_mel(vae, tokens))
+        wave = train_vocoder(run, vae)(mel)
+    assert wave.shape == (1, 2, 45 * 240)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 
-from actors.models import TINY_CHECKPOINT
 from tools.train_tiny.export import PARTS, export, unpack
 from tools.train_tiny.modules import (
+    AUDIO_WIDTH,
+    SOUND,
+    WIDTH,
     new_audio_vae,
     new_connectors,
     new_temporal_upsampler,
@@ -27,7 +28,7 @@ from tools.train_tiny.procedural.prompts import PromptPool
 from tools.train_tiny.procedural.world import Frame
 from tools.train_tiny.sampler import Pass, extend_pass, schedule
 from tools.train_tiny.training import Run, save, stored
-from tools.train_tiny.transformer import dit, fast, inherit
+from tools.train_tiny.transformer import dit, fast
 from tools.train_tiny.transformer.bank import FRAMES, SLOTS, Bank, Format
 from tools.train_tiny.transformer.dit import DIETS, FORMATS, Diet
 from tools.train_tiny.transformer.flow import Both, Words
@@ -43,7 +44,7 @@ def bank() -> Bank:
     bank = Bank.empty(Format(Frame(64, 96)), 8, torch.device("cpu"))
     bank.latents.normal_()
     bank.stills.normal_()
-    bank.sounds.normal_()
+    bank.sounds[:, :, :SOUND].normal_()
     return bank
 
 
@@ -140,7 +141,7 @@ def test_the_fast_pass_is_the_same_function(isolated: bool) -> None:
     coords, heard = grid(middle.expand(2, -1), 2, 3), sound_middle(9, torch.tensor([0.0, 0.01]))
     marks = torch.tensor([[1.0, 0, 0, 1], [0, 0, 0, 1]])
     mask = torch.arange(5)[None] < torch.tensor([[2], [5]])
-    words = fast.Context(torch.randn(2, 5, 256), torch.randn(2, 5, 64), mask)
+    words = fast.Context(torch.randn(2, 5, WIDTH), torch.randn(2, 5, AUDIO_WIDTH), mask)
     with torch.no_grad():
         expected = model(
             hidden_states=to_tokens(x),
@@ -191,6 +192,27 @@ def test_a_batch_teaches_both_streams_and_the_words(
     assert untaught == []
 
 
+def test_what_carries_no_sound_is_neither_read_nor_written(
+    bank: Bank, pool: PromptPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dit, "PromptPool", lambda _: pool)
+    monkeypatch.setattr(dit, "TOKENS_PER_BATCH", 1)
+    torch.manual_seed(0)
+    both = Both(new_transformer(), Words())
+    training = dit._Training(Run(torch.device("cpu"), tmp_path, 1, batch_scale=0.25), both, [bank])
+    for _ in range(3):
+        training.differentiate(dit._Layout(0, Plan(4, 3, Head.NONE), imitate=False))
+        training.update()
+    model = both.transformer
+    assert model.audio_proj_out.weight[:SOUND].any()
+    for silent in (
+        model.audio_proj_in.weight[:, SOUND:],
+        model.audio_proj_out.weight[SOUND:],
+        model.audio_proj_out.bias[SOUND:],
+    ):
+        assert not silent.any()
+
+
 def test_the_export_loads_as_it_was_trained(tmp_path: Path) -> None:
     torch.manual_seed(0)
     modules = {
@@ -227,28 +249,9 @@ def test_the_export_has_the_names_of_published_files() -> None:
         "av_ca_a2v_gate_adaln_single.linear.bias",
     } <= (names["transformer"])
     assert "transformer_blocks.0.scale_shift_table_a2v_ca_video" in names["transformer"]
-    assert "transformer_blocks.5.video_to_audio_attn.q_norm.weight" in names["transformer"]
+    assert "transformer_blocks.4.video_to_audio_attn.q_norm.weight" in names["transformer"]
     assert "per_channel_statistics.mean-of-means" in names["audio_vae"]
     assert {"conv_pre.weight", "ups.0.weight", "resblocks.0.convs1.0.weight"} <= names["vocoder"]
-
-
-def test_what_is_inherited_fills_the_transformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inherit, "SENTENCES", 60)
-    with safe_open(TINY_CHECKPOINT, framework="pt") as file:
-        if "model.diffusion_model.audio_patchify_proj.weight" in file.keys():  # noqa: SIM118
-            pytest.skip("the bundled model is no LTX-Video model")
-    inherit.inherit(TINY_CHECKPOINT, tmp_path)
-    state = stored(tmp_path, "transformer")
-    new_transformer().load_state_dict(state)
-    assert state["transformer_blocks.0.scale_shift_table"][8].eq(1).all()
-    assert state["transformer_blocks.0.attn1.to_q.weight"].norm() > 1
-
-
-def test_reordered_channels_are_those_that_turn_together() -> None:
-    order = inherit._halves_first()
-    assert order[:3].tolist() == [0, 2, 4]
-    assert order[16:19].tolist() == [1, 3, 5]
-    assert sorted(order.tolist()) == list(range(256))
 
 
 def test_the_schedule_starts_at_one_and_ends_at_the_terminal() -> None:

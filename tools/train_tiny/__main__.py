@@ -1,10 +1,10 @@
 """`python -m tools.train_tiny STAGE --out FOLDER`: train one stage, or export what has been trained.
 
-Stages: vae, audio_vae and vocoder need nothing; upsampler and temporal need the vae; dit needs both VAEs;
-export needs all. Each leaves its components in FOLDER. Several GPUs train the transformer together:
-`torchrun --nproc-per-node 4 -m tools.train_tiny dit --out FOLDER`. `inherit --parent FILE` makes a first
-transformer out of a tiny LTX-Video file. `unpack` leaves in FOLDER what an LTX-2 file holds, to go on from:
-`dit --resume --diet polish`.
+Stages: vae and audio_vae need nothing; vocoder needs the audio_vae; upsampler and temporal need the vae; dit
+needs both VAEs; export needs all. Each leaves its components in FOLDER. Several GPUs train the transformer
+together: `torchrun --nproc-per-node 4 -m tools.train_tiny dit --out FOLDER`. `inherit --parent FILE` makes a
+first transformer out of a tiny LTX-Video file. `unpack` leaves in FOLDER what an LTX-2 file holds, to go on
+from: `dit --resume --diet polish`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _own(run: Run, component: str, options: argparse.Namespace) -> State | None:
 _STAGES: dict[str, Stage] = {
     "vae": _vae,
     "audio_vae": lambda run, _: train_audio_vae(run),
-    "vocoder": lambda run, _: train_vocoder(run),
+    "vocoder": lambda run, _: train_vocoder(run, audio_vae(run)),
     **{name: partial(_upsampler, name) for name in KINDS},
     "dit": _dit,
     "export": lambda run, _: export(run.folder, run.folder / "tiny-ltx.safetensors"),

@@ -54,8 +54,13 @@ VAE_CONFIG: dict[str, Any] = {
     "spatial_padding_mode": "zeros",
 }
 
-HEADS, HEAD_DIM, AUDIO_HEAD_DIM, LAYERS = 8, 32, 8, 6
+HEADS, HEAD_DIM, AUDIO_HEAD_DIM, LAYERS = 8, 32, 12, 5
 WIDTH, AUDIO_WIDTH = HEADS * HEAD_DIM, HEADS * AUDIO_HEAD_DIM
+SOUND_CHANNELS, SOUND_BINS = 3, 16
+SOUND = SOUND_CHANNELS * SOUND_BINS
+"""The numbers of an audio token that mean something, the first of its 128. A flow carries the noise of every
+number through the sound's `AUDIO_WIDTH`; the others are held at zero on both sides, whatever noise is there.
+"""
 
 TRANSFORMER_CONFIG: dict[str, Any] = {
     "_class_name": "AVTransformer3DModel",
@@ -121,7 +126,7 @@ VOCODER_CONFIG: dict[str, Any] = {
     "upsample_rates": [6, 5, 2, 2, 2],
     "upsample_kernel_sizes": [16, 15, 8, 4, 4],
     "resblock_dilation_sizes": [[1, 3, 5]],
-    "upsample_initial_channel": 128,
+    "upsample_initial_channel": 192,
     "stereo": True,
     "resblock": "1",
 }
@@ -201,6 +206,8 @@ def new_transformer() -> LTX2VideoTransformer3DModel:
     for linear in zeroed:
         torch.nn.init.zeros_(linear.weight)
         torch.nn.init.zeros_(linear.bias)
+    with torch.no_grad():
+        model.audio_proj_in.weight[:, SOUND:] = 0
     _calm_tables(model)
     return model
 
@@ -236,15 +243,21 @@ def new_connectors() -> LTX2TextConnectors:
 
 
 def new_audio_vae() -> AutoencoderKLLTX2Audio:
-    """An audio VAE with fresh weights."""
+    """An audio VAE with fresh weights, which writes and reads `SOUND` numbers of a token."""
     params = AUDIO_VAE_CONFIG["model"]["params"]["ddconfig"]
-    return AutoencoderKLLTX2Audio(
+    vae = AutoencoderKLLTX2Audio(
         base_channels=params["ch"],
         ch_mult=tuple(params["ch_mult"]),
         num_res_blocks=params["num_res_blocks"],
         latent_channels=params["z_channels"],
         mel_bins=params["mel_bins"],
     )
+    written, read = vae.encoder.conv_out.conv, vae.decoder.conv_in.conv
+    with torch.no_grad():
+        written.weight[SOUND_CHANNELS:] = 0
+        written.bias[SOUND_CHANNELS:] = 0
+        read.weight[:, SOUND_CHANNELS:] = 0
+    return vae
 
 
 def new_vocoder() -> LTX2Vocoder:

@@ -50,11 +50,14 @@ def schedule(steps: int, tokens: int, terminal: float = 0.1, denoise: float = 1.
 
 @dataclass(frozen=True)
 class Settings:
-    """Sampling parameters; `sigmas` overrides the schedule."""
+    """Sampling parameters; `sigmas` overrides the schedule. `modality` above 1 adds what picture and sound
+    know of each other once more.
+    """
 
     steps: int = 16
     cfg: float = 3.0
     audio_cfg: float = 3.0
+    modality: float = 1.0
     denoise: float = 1.0
     sigmas: tuple[float, ...] = ()
 
@@ -161,9 +164,16 @@ class Models:
         for sigma, following in pairwise(sigmas):
             x = torch.lerp(x, known.picture, known.picture_mask)
             a = torch.lerp(a, known.sound, known.sound_mask)
-            seen, heard = self._velocity(words, x, a, sigma, known, work)
-            x = x + (following - sigma) * _guided(seen, settings.cfg)
-            a = a + (following - sigma) * _guided(heard, settings.audio_cfg)
+            both = self._velocity(words, x, a, sigma, known, work)
+            apart = both
+            if settings.modality != 1.0:
+                apart = self._velocity(words, x, a, sigma, known, work, apart=True)
+            picture, sound = (
+                _guided(together, cfg) + (settings.modality - 1) * (together[:count] - alone[:count])
+                for together, alone, cfg in zip(both, apart, (settings.cfg, settings.audio_cfg), strict=True)
+            )
+            x = x + (following - sigma) * picture
+            a = a + (following - sigma) * sound
         x = torch.lerp(x, known.picture, known.picture_mask)
         a = torch.lerp(a, known.sound, known.sound_mask)
         return to_latents(x[:, : work.shown * per_slot], work.height, work.width), a
@@ -198,9 +208,17 @@ class Models:
         )
 
     def _velocity(
-        self, words: Context, x: torch.Tensor, a: torch.Tensor, sigma: float, known: _Known, work: Pass
+        self,
+        words: Context,
+        x: torch.Tensor,
+        a: torch.Tensor,
+        sigma: float,
+        known: _Known,
+        work: Pass,
+        *,
+        apart: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Velocities with the prompts, then without, of both streams."""
+        """Velocities with the prompts, then without, of both streams; `apart`: neither knows of the other."""
 
         def twice(tensor: torch.Tensor) -> torch.Tensor:
             return torch.cat([tensor, tensor])
@@ -225,6 +243,7 @@ class Models:
             audio_coords=sound_middle(work.sounds, shift)[:, None],
             video_keyframes_mask=twice(known.marks),
             use_cross_timestep=True,
+            isolate_modalities=apart,
             return_dict=False,
         )
         return seen.float(), heard.float()
@@ -233,44 +252,6 @@ class Models:
 def _guided(velocity: torch.Tensor, cfg: float) -> torch.Tensor:
     with_prompt, without = velocity.chunk(2)
     return without + cfg * (with_prompt - without)
-
-
-@dataclass(frozen=True)
-class Take:
-    """A long take: its latents, its audio tokens, and the latents at which its chunks begin."""
-
-    chain: torch.Tensor
-    sound: torch.Tensor
-    starts: tuple[int, ...]
-
-    @property
-    def seams(self) -> list[int]:
-        """First frame of every chunk after the first."""
-        return [8 * start - 7 for start in self.starts]
-
-
-def long_take(
-    models: Models,
-    prompts: Sequence[str],
-    clip: Pass,
-    settings: Settings,
-    extends: int,
-    *,
-    overlap: int = 2,
-    new: int = 10,
-) -> Take:
-    """Generate, then `extends` times Extend: the last `overlap` latents and their sound are held where they
-    stood.
-    """
-    chain, sound = models.sample(prompts, clip, settings)
-    starts = []
-    for _ in range(extends):
-        work = extend_pass(clip, chain, sound, overlap, new)
-        starts.append(chain.shape[2])
-        chunk, heard = models.sample(prompts, work, settings)
-        chain = torch.cat([chain, chunk[:, :, overlap:]], 2)
-        sound = torch.cat([sound, heard[:, work.heard.shape[1] :]], 1)  # type: ignore[union-attr]
-    return Take(chain, sound, tuple(starts))
 
 
 def extend_pass(clip: Pass, chain: torch.Tensor, sound: torch.Tensor, overlap: int, new: int) -> Pass:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tools.train_tiny.modules import new_audio_vae
+from tools.train_tiny.modules import SOUND, SOUND_CHANNELS, new_audio_vae
 from tools.train_tiny.optim import Optimiser
 from tools.train_tiny.procedural.sound import mel_of, random_notes
 from tools.train_tiny.training import Average, Clock, Recorder, Run, cosine, save
@@ -70,8 +70,10 @@ class _Training:
             mel = mel_of(notes, LATENTS)
         with run.autocast:
             mean = vae.encoder(mel)[:, :8].float()
+            noise = torch.randn_like(mean)
+            noise[:, SOUND_CHANNELS:] = 0
             spread = torch.rand(len(mean), 1, 1, 1, device=run.device) * LATENT_NOISE
-            decoded = vae.decoder(mean + spread * torch.randn_like(mean)).float()
+            decoded = vae.decoder(mean + spread * noise).float()
         error = decoded - mel
         weight = 1 + 4 * (mel > -8).float()
         scale = (to_tokens(mean).square().mean((0, 1)) - 1).clamp(min=0).mean()
@@ -96,8 +98,9 @@ def set_statistics(vae: AutoencoderKLLTX2Audio, run: Run) -> None:
             rows.append(to_tokens(vae.encoder(mel)[:, :8].float()).flatten(0, 1))
     tokens = torch.cat(rows)
     vae.latents_mean.copy_(tokens.mean(0))
-    vae.latents_std.copy_(tokens.std(0).clamp(min=1e-2))
-    std = tokens.std(0)
+    std = tokens.std(0)[:SOUND]
+    vae.latents_std.fill_(1.0)
+    vae.latents_std[:SOUND] = std.clamp(min=1e-2)
     print(f"audio latent std: min {std.min():.3f} mean {std.mean():.3f} max {std.max():.3f}")
 
 

@@ -39,7 +39,7 @@ USUAL_SHARE = 0.05
 TOKENS_PER_BATCH = 16_000
 PEAK_LR = 2e-3
 REFRESH_EVERY = 16
-SOUND_WEIGHT = 1.0
+SOUND_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Diet:
 
 FROM_NOTHING = Diet(0.2, 0.45, 1024, 256, imitate_from=0.4)
 """Small frames teach words and motion at a quarter of the price."""
-POLISH = Diet(0.6, 0.6, 512, 512, imitate_from=0.0)
+POLISH = Diet(0.35, 0.5, 768, 320, imitate_from=0.0)
 """For weights that know words and motion already."""
 DIETS = {"whole": FROM_NOTHING, "polish": POLISH}
 

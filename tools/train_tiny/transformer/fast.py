@@ -24,7 +24,7 @@ Rope = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Context:
-    """What the words say to the picture [B, W, 256] and to the sound [B, W, 64]; `mask` [B, W] is True where
+    """What the words say to the picture [B, W, 256] and to the sound [B, W, 96]; `mask` [B, W] is True where
     there is a word.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tools.train_tiny.modules import new_connectors, new_text_encoder
+from tools.train_tiny.modules import SOUND, new_connectors, new_text_encoder
 from tools.train_tiny.transformer import fast
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Both(nn.Module):
 
 
 def noise_levels(count: int, tokens: int, device: torch.device) -> torch.Tensor:
-    """Training sigmas [B]: half of them logit-normal with the schedule's token-dependent shift, one in ten
-    uniform, and two in five close to 1, where a sample decides which way its object goes.
+    """Training sigmas [B]: three in five logit-normal with the schedule's token-dependent shift, one in ten
+    uniform, and three in ten close to 1, where a sample decides which way its object goes.
 
     Between noise and a clip the evidence for a heading grows with the square of 1 - sigma: at 128 x 128
     pixels it is plain from about 0.97 down, so only above that does a sampler ask the words.
@@ -60,7 +60,7 @@ def noise_levels(count: int, tokens: int, device: torch.device) -> torch.Tensor:
     normal = torch.randn(count, device=device)
     uniform, kind = torch.rand(2, count, device=device)
     high = torch.sigmoid(1.5 * normal + 4.0)
-    return torch.where(kind < 0.1, uniform, torch.where(kind < 0.5, high, torch.sigmoid(normal + shift)))
+    return torch.where(kind < 0.1, uniform, torch.where(kind < 0.4, high, torch.sigmoid(normal + shift)))
 
 
 def _levels(plan: Plan, count: int, tokens: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,7 +77,7 @@ def flow_loss(
     """Mean squared velocity errors over what is sampled of picture and sound."""
     clean = example.clean
     seen, heard = _levels(plan, len(clean), clean[0, 0].numel(), clean.device)
-    noise, hiss = torch.randn_like(clean), torch.randn_like(example.sound)
+    noise, hiss = torch.randn_like(clean), _hiss(example.sound)
     known = example if not imitate else _estimated(run, both, plan, example)
     shown, played = _disturbed(known)
     with run.autocast:
@@ -86,8 +86,15 @@ def flow_loss(
         audio = _noised_sound(played, hiss, example, heard)
         velocity, sound_velocity = fast.velocity(both.transformer, words, picture, audio, plan.apart)
     error = (velocity.float() - (noise - example.clean)).square().mean((1, 3, 4))
-    sound_error = (sound_velocity.float() - (hiss - example.sound)).square().mean(2)
+    sound_error = (sound_velocity.float() - (hiss - example.sound))[:, :, :SOUND].square().mean(2)
     return _mean(error, example.mask), _mean(sound_error, example.sound_mask)
+
+
+def _hiss(sound: torch.Tensor) -> torch.Tensor:
+    """Noise like `sound` [B, L, 128], of the numbers that mean something."""
+    hiss = torch.randn_like(sound)
+    hiss[:, :, SOUND:] = 0
+    return hiss
 
 
 def _mean(error: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -120,7 +127,7 @@ def _disturbed(example: Example) -> tuple[torch.Tensor, torch.Tensor]:
     fault = torch.where(example.mask < 1, strength, 0.0)
     hum = torch.where(example.sound_mask < 1, strength, 0.0)
     shown = shown + fault[:, None, :, None, None] * torch.randn_like(shown)
-    return shown, played + hum[:, :, None] * torch.randn_like(played)
+    return shown, played + hum[:, :, None] * _hiss(played)
 
 
 @torch.no_grad()
@@ -134,7 +141,7 @@ def _estimated(run: Run, both: Both, plan: Plan, example: Example) -> Example:
     mask, sound_mask = torch.ones_like(example.mask), torch.ones_like(example.sound_mask)
     whole = replace(example, mask=mask, sound_mask=sound_mask)
     picture = _noised(clean, torch.randn_like(clean), whole, level)
-    audio = _noised_sound(sound, torch.randn_like(sound), whole, level)
+    audio = _noised_sound(sound, _hiss(sound), whole, level)
     with run.autocast:
         velocity, hissing = fast.velocity(both.transformer, both.words(example.ids), picture, audio)
     guess = picture.latents - level[:, None, None, None, None] * velocity.float()

@@ -79,13 +79,13 @@ class Plan:
 
 _GO, _ON, _CUT = Plan(13), Plan(13, 3, Head.NONE), Plan(13, 3, Head.STILL)
 PLANS: tuple[tuple[Plan, float], ...] = (
-    (_GO, 0.17),
+    (_GO, 0.14),
     (replace(_GO, first=True), 0.06),
     (replace(_GO, stills=1), 0.04),
     (replace(_GO, first=True, stills=1), 0.06),
     (replace(_GO, first=True, stills=2), 0.02),
     (replace(_GO, heard=True), 0.05),
-    (replace(_GO, seen=True), 0.05),
+    (replace(_GO, seen=True), 0.1),
     (replace(_GO, apart=True), 0.02),
     (replace(_GO, first=True, keyframes=1), 0.02),
     (replace(_GO, first=True, tail=2), 0.02),
@@ -93,7 +93,7 @@ PLANS: tuple[tuple[Plan, float], ...] = (
     (Plan(7, first=True), 0.01),
     (Plan(3), 0.01),
     (Plan(17), 0.02),
-    (_ON, 0.14),
+    (_ON, 0.12),
     (replace(_ON, stills=1), 0.06),
     (replace(_ON, keyframes=1), 0.02),
     (replace(_ON, heard=True), 0.03),
