@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.train_tiny.coders.audio_vae import decode_mel, encode_mel, train_audio_vae
-from tools.train_tiny.coders.vocoder import train_vocoder
-from tools.train_tiny.modules import SOUND, SOUND_CHANNELS
+from tools.train_tiny.coders import audio_vae, vocoder
+from tools.train_tiny.modules import SOUND, new_audio_vae, new_vocoder
 from tools.train_tiny.procedural.sound import (
     HOP,
     MEL_BINS,
@@ -67,18 +66,36 @@ def test_latents_and_mel_frames_fit() -> None:
     assert mel_of(notes, 97).shape == (1, 2, mel_frames(97), MEL_BINS) == (1, 2, 385, 64)
 
 
-def test_an_audio_vae_learns_to_use_its_first_channels_alone(tmp_path: Path) -> None:
+def test_an_audio_vae_learns_to_use_its_first_channels_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_vae, "LATENTS", 6)
     torch.manual_seed(0)
-    run = Run(torch.device("cpu"), tmp_path, 60, batch_scale=0.05, limit_steps=2)
-    vae = train_audio_vae(run)
-    assert vae.latents_std[SOUND:].eq(1).all()
-    mel = mel_of(random_notes(1, 0.5, torch.default_generator), 12)
-    tokens = encode_mel(vae, mel)
-    noisy = tokens.clone()
-    noisy[:, :, SOUND:] = torch.randn_like(noisy[:, :, SOUND:])
-    assert tokens[:, :, :SOUND].any()
-    assert not vae.encoder(mel)[:, SOUND_CHANNELS:8].any()
+    run, vae = Run(torch.device("cpu"), tmp_path, 60, batch_scale=0.05), new_audio_vae()
+    training = audio_vae._Training(run, vae)
+    for _ in range(2):
+        training.step()
+    mel = mel_of(random_notes(1, 0.2, torch.default_generator), 6)
     with torch.no_grad():
-        torch.testing.assert_close(decode_mel(vae, noisy), decode_mel(vae, tokens))
-        wave = train_vocoder(run, vae)(mel)
-    assert wave.shape == (1, 2, 45 * 240)
+        tokens = audio_vae.encode_mel(vae, mel)
+        noisy = tokens.clone()
+        noisy[:, :, SOUND:] = torch.randn_like(noisy[:, :, SOUND:])
+        assert tokens[:, :, :SOUND].any()
+        assert not tokens[:, :, SOUND:].any()
+        torch.testing.assert_close(audio_vae.decode_mel(vae, noisy), audio_vae.decode_mel(vae, tokens))
+
+
+def test_a_vocoder_learns_from_what_the_audio_vae_makes_of_mels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocoder, "LATENTS", 6)
+    torch.manual_seed(0)
+    run, model = Run(torch.device("cpu"), tmp_path, 60, batch_scale=0.05), new_vocoder()
+    before = model.conv_in.weight.clone()
+    training = vocoder._Training(run, new_audio_vae(), model)
+    training.step()
+    assert training.errors.isfinite().all()
+    assert not torch.equal(model.conv_in.weight, before)
+    wave = torch.rand(1, 2, 4800)
+    assert training._rises(wave, wave) == 0
+    assert training._rises(torch.zeros_like(wave), wave) == pytest.approx(1, abs=0.05)

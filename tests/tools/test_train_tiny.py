@@ -200,7 +200,7 @@ def test_what_carries_no_sound_is_neither_read_nor_written(
     torch.manual_seed(0)
     both = Both(new_transformer(), Words())
     training = dit._Training(Run(torch.device("cpu"), tmp_path, 1, batch_scale=0.25), both, [bank])
-    for _ in range(3):
+    for _ in range(2):
         training.differentiate(dit._Layout(0, Plan(4, 3, Head.NONE), imitate=False))
         training.update()
     model = both.transformer
