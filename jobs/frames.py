@@ -121,7 +121,7 @@ def lay_chain(steps: Sequence[tuple[int, int]]) -> tuple[ChunkSpan, ...]:
 
 
 def lay_apart(chain: Sequence[ChunkSpan]) -> tuple[ChunkSpan, ...]:
-    """The chunks of a chain where none waits for another: slot 0 is the chunk before's last, nothing blends."""
+    """The chunks of a chain where none waits for another: slot 0 is that before, nothing blends."""
     return lay_chain([(min(span.overlap, 1), span.new) for span in chain])
 
 

@@ -165,42 +165,49 @@ def test_text_adherence_is_that_of_the_diffusers_engine() -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_both_engines_draw_the_same_latents() -> None:
-    """Text, image guides at two strengths, and an extend: whole sampling runs, not single passes."""
+    """Text, image guides at two strengths, an extend, a chunk between held clips: whole sampling runs, not
+    single passes."""
+    import numpy as np
+
+    ours, theirs = _drawn("comfyui"), _drawn("diffusers")
+    for name, latents in theirs.items():
+        difference = np.abs(ours[name] - latents).max()
+        print(f"{name}: {difference:.2g} at values up to {np.abs(latents).max():.1f}")
+        assert difference <= 1e-2, name
+
+
+def _drawn(name: str) -> dict[str, Any]:
     import numpy as np
 
     from actors.steps.passes import run_pass
     from benchmarks.tiny.engines import open_engine, pass_params
     from jobs.frames import ChunkSpan
-    from jobs.planning.params import EncodeImage, EncodeText, GuideUse
+    from jobs.planning.params import EncodeClip, EncodeImage, EncodeText, GuideUse
 
     pixels = np.full((SIDE, SIDE, 3), (0, 128, 128), dtype=np.uint8)
     pixels[40:80, 40:80] = (220, 30, 30)
+    moving = np.stack([np.roll(pixels, 2 * frame, axis=1) for frame in range(9)])
+    engine = open_engine(name, 1)
+    words = engine.encode_text(EncodeText(PROMPT, ""))
+    image = engine.encode_image(EncodeImage("still.png", SIDE, SIDE, 0), pixels)
+    clip = engine.encode_video(EncodeClip("clip.mkv", SIDE, SIDE, 9, 25.0, 0, 2), moving)
 
-    def drawn(name: str) -> dict[str, Any]:
-        engine = open_engine(name, 1)
-        words = engine.encode_text(EncodeText(PROMPT, ""))
-        image = engine.encode_image(EncodeImage("still.png", SIDE, SIDE, 0), pixels)
+    def step(params: Any, **inputs: Any) -> Any:
+        return run_pass(params, {"conditioning": [words], **inputs}, engine)
 
-        def step(params: Any, **inputs: Any) -> Any:
-            return run_pass(params, {"conditioning": [words], **inputs}, engine)
+    def guided(strength: float) -> Any:
+        return step(replace(pass_params(6), guides=(GuideUse(0, strength, 0.95),)), guide=[image])
 
-        def guided(strength: float) -> Any:
-            return step(replace(pass_params(6), guides=(GuideUse(0, strength, 0.95),)), guide=[image])
-
-        first = step(pass_params(3))
-        extend = replace(pass_params(5), span=ChunkSpan(2, 10, 23))
-        return {
-            "text": first["latents"],
-            "extend": step(extend, previous=[first])["latents"],
-            "guided": guided(1.0)["latents"],
-            "weak": guided(0.6)["latents"],
-        }
-
-    ours, theirs = drawn("comfyui"), drawn("diffusers")
-    for name, latents in theirs.items():
-        difference = np.abs(ours[name] - latents).max()
-        print(f"{name}: {difference:.2g} at values up to {np.abs(latents).max():.1f}")
-        assert difference <= 1e-2, name
+    first = step(pass_params(3))
+    extend = replace(pass_params(5), span=ChunkSpan(2, 10, 23))
+    ends = (GuideUse(0, 1.0, 1.0), GuideUse(FRAMES - 16, 1.0, 1.0))
+    return {
+        "text": first["latents"],
+        "extend": step(extend, previous=[first])["latents"],
+        "guided": guided(1.0)["latents"],
+        "weak": guided(0.6)["latents"],
+        "held": step(replace(pass_params(7), guides=ends), guide=[clip, clip])["latents"],
+    }
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,9 @@ def test_an_exchanged_image_samples_its_two_neighbours_again_and_no_other(tmp_pa
     assert sampled == ["take/00002/sample", "take/00003/sample"]
 
 
-@pytest.mark.parametrize("job", [{}, {"upscale": {}}], ids=["one pass", "two passes"])
+@pytest.mark.parametrize(
+    "job", [{}, {"upscale": {}}, {"upscale": {"joint": "still"}}], ids=["one pass", "two", "two by stills"]
+)
 def test_one_film_of_40_chunks_keeps_8_gpus_busy(tmp_path: Path, job: dict[str, Any]) -> None:
     """Within 5 % of what no schedule can beat, and at least 7 times as fast as one GPU."""
     paths, makespan_s = stills(tmp_path / "in", 39), {}
