@@ -49,17 +49,18 @@ together; the encoder's time is assumed."""
 
 INTRO = """# Which worker hosts which stage
 
-`run.topology: auto` simulates topologies with the stage times of this model and size and takes the shortest
-makespan; where several are equal, the one with the fewest GPUs, and one that needs half the GPUs or fewer may
-take 2 % longer. The simulator is the scheduler itself on virtual time (`farm/simulator/simulate.py`). Stage
-times that were never measured are probed first, on two GPUs or more: a few steps of each stage on one worker
-of each kind. A job too small to be worth a probe goes by estimates.
+`run.topology: auto` is a rule, and simulation counts the GPUs for it:
 
-- One worker per GPU (`mono`) is the fastest, or as fast as any split, wherever the weights fit together: any
-  worker can do whatever is next.
-- Stages on GPUs of their own win where the weights do not fit together, and tie where chains are fewer than
-  GPUs: then the longest chain takes the time, whatever the GPUs.
-- A machine with more GPUs than the chains can use gets no more than it needs; the rest is left to other jobs.
+- One worker per GPU (`mono`) wherever the weights fit together: any worker can do whatever is next, and no
+  split is faster in any cell of the first table.
+- Where they do not fit together, stages have GPUs of their own, as many as their work asks for; the six
+  likeliest splits are simulated and the fastest is taken.
+- The fewest GPUs that take no more than 1 % longer: a machine with more of them than the chains can use gets
+  no more than it needs, and the rest is left to other jobs.
+
+The simulator is the scheduler itself on virtual time (`farm/simulator/simulate.py`), with the stage times of
+this model and size. Those that were never measured are probed first, on two GPUs or more: a few steps of each
+stage on one worker of each kind. A job too small to be worth a probe goes by estimates.
 
 The tables compare `auto` with an exhaustive search over `mono` and every split of sample, upscale and
 decode, co-located pairs included, on the same number of GPUs. Films are chains of chunks, in both passes.

@@ -191,19 +191,15 @@ def best_split(tasks: list[ScheduledTask], gpus: int) -> str:
     """The staged topology that the simulation finds fastest for these step times."""
     from farm.scheduler.graph import ScheduleGraph
     from farm.simulator.simulate import simulate
-    from farm.topology.candidates import Needs, candidates
-    from jobs.tasks.topology import GPU_STAGES, MONO, Machine
+    from farm.topology.candidates import layouts
+    from jobs.tasks.topology import GPU_STAGES, MONO
 
     work_s: dict[Any, float] = {}
     for task in tasks:
         work_s[task.stage] = work_s.get(task.stage, 0.0) + task.duration_s
     graph = ScheduleGraph(tasks)
-    needs = Needs({stage: seconds for stage, seconds in work_s.items() if stage in GPU_STAGES})
-    splits = [
-        topology
-        for topology in candidates(needs, Machine(gpus, gpus))
-        if all(pool.name != MONO for pool in topology.pools)
-    ]
+    used = {stage: seconds for stage, seconds in work_s.items() if stage in GPU_STAGES}
+    splits = [each for each in layouts(used, gpus) if all(pool.name != MONO for pool in each.pools)]
     best = min(splits, key=lambda topology: simulate(graph, topology).makespan_s)
     return ",".join(str(pool) for pool in best.pools if pool.gpus)
 

@@ -1,19 +1,15 @@
-"""Topologies worth simulating on a machine: monoliths, every split, every pair of stages that shares."""
+"""Topologies of a machine: one worker per GPU, or stages apart; and what fits on its GPUs."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.tasks.task import Stage
-from jobs.tasks.topology import GPU_STAGES, Machine, Pool, Topology
+from jobs.tasks.topology import GPU_STAGES, Pool, Topology
 
-_EVERY_SPLIT_UP_TO = 32
-"""GPUs. Beyond, worker counts grow by a twentieth, and pools without a count of their own share by work."""
-
-_GROWTH = 1.05
-_AROUND = 2
+_MORE = (1, 3)
+"""Workers that the pool with the least work gets beyond its share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +47,36 @@ class Footprint:
         return max((self.working_gib.get(stage, 0.0) for stage in stages), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a job asks of a topology: seconds of work by stage, and whether encode must live with sample.
-
-    It usually does; where not all models fit on one device, encode may join any pool or have its own. A
-    text encoder beside the transformer would take the room that lets sample and upscale share their workers.
-    """
-
-    work_s: Mapping[Stage, float]
-    encode_with_sample: bool = True
-
-
-def candidates(needs: Needs, machine: Machine) -> Iterator[Topology]:
-    """Topologies that use all GPUs of the machine and host every stage that has work."""
-    used = [stage for stage in GPU_STAGES if stage in needs.work_s]
-    segments = Pool(frozenset({Stage.SEGMENT}), max(1, machine.segment_workers), 0.0)
+def layouts(work_s: Mapping[Stage, float], gpus: int) -> Iterator[Topology]:
+    """Topologies on `gpus` GPUs for a job's seconds of work by stage: one worker per GPU first, then every
+    way to deal the stages into pools, each with as many workers as its work asks for, or some more for the
+    one that has least: the ends of films come at once."""
+    used = [stage for stage in GPU_STAGES if stage in work_s]
+    segments = Pool(frozenset({Stage.SEGMENT}), 1, 0.0)
     if not used:
         yield Topology((segments,))
         return
     for parts in _partitions(used):
         hosted = [frozenset(GPU_STAGES)] if len(parts) == 1 else parts
-        if needs.encode_with_sample and not _lives_with_sample(hosted):
-            continue
-        shares = [sum(needs.work_s.get(stage, 0.0) for stage in part) for part in hosted]
-        for counts in _splits(int(machine.gpus), hosted, shares):
+        shares = [sum(work_s.get(stage, 0.0) for stage in part) for part in hosted]
+        for counts in _counts(shares, gpus):
             pools = (Pool(part, count) for part, count in zip(hosted, counts, strict=True))
             yield Topology((*pools, segments))
 
 
-def _lives_with_sample(parts: list[frozenset[Stage]]) -> bool:
-    apart = any(Stage.ENCODE in part and Stage.SAMPLE not in part for part in parts)
-    return not (apart and any(Stage.SAMPLE in part for part in parts))
+def _counts(shares: Sequence[float], gpus: int) -> Iterator[tuple[int, ...]]:
+    """Workers for pools with that much work each, at least one for every pool."""
+    if len(shares) > gpus:
+        return
+    total, free = sum(shares) or 1.0, gpus - len(shares)
+    counts = [max(1, int(free * share / total)) for share in shares]
+    while sum(counts) < gpus:
+        counts[max(range(len(shares)), key=lambda at: shares[at] / counts[at])] += 1
+    yield tuple(counts)
+    least, most = (pick(range(len(shares)), key=shares.__getitem__) for pick in (min, max))
+    for more in _MORE:
+        if least != most and counts[most] > more:
+            yield tuple(count + more * ((at == least) - (at == most)) for at, count in enumerate(counts))
 
 
 def _partitions(stages: list[Stage]) -> Iterator[list[frozenset[Stage]]]:
@@ -95,29 +89,6 @@ def _partitions(stages: list[Stage]) -> Iterator[list[frozenset[Stage]]]:
         for at, part in enumerate(parts):
             yield [part | {first}, *parts[:at], *parts[at + 1 :]]
         yield [frozenset({first}), *parts]
-
-
-def _splits(gpus: int, parts: list[frozenset[Stage]], shares: list[float]) -> Iterator[tuple[int, ...]]:
-    """Worker counts that add up to `gpus`, one per pool: all, or near the shares on large machines."""
-    if len(shares) > gpus:
-        return
-    if len(shares) == 1:
-        yield (gpus,)
-        return
-    for count in _counts(parts[0], gpus - len(shares) + 1, gpus * shares[0] / (sum(shares) or 1.0)):
-        for others in _splits(gpus - count, parts[1:], shares[1:]):
-            yield (count, *others)
-
-
-def _counts(part: frozenset[Stage], most: int, wanted: float) -> list[int]:
-    """Counts from 1 to `most`: all, or a growing series and those around the wanted one. Encoding by itself
-    is little work: more GPUs than it wants would idle."""
-    if most <= _EVERY_SPLIT_UP_TO:
-        return list(range(1, most + 1))
-    series = {round(_GROWTH**power) for power in range(int(math.log(most, _GROWTH)) + 1)}
-    near = {round(wanted) + offset for offset in range(-_AROUND, _AROUND + 1)} | {1}
-    counts = near if part == {Stage.ENCODE} else series | near
-    return sorted(count for count in counts if 1 <= count <= most)
 
 
 def fitting(

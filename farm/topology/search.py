@@ -1,54 +1,44 @@
-"""The best topology for a job on a machine: `run.topology: auto`.
+"""The topology of `run.topology: auto`: one worker on each GPU that the job keeps busy.
 
-Every candidate has a bound that costs microseconds. The simulator runs them, the most promising first, until
-no bound is left below the best makespan found: the answer is that of an exhaustive search, for a fraction of
-the work.
+A worker that hosts every stage can do whatever is next. No split of stages that fit on a GPU together beats
+it (docs/topology.md); where memory forces a split, pools get workers by their work. Simulation says how few
+GPUs are as fast.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import groupby
 
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
 from farm.topology.bound import Bound, JobFacts, job_facts
-from farm.topology.candidates import Footprint, Needs, candidates, fitting
+from farm.topology.candidates import Footprint, fitting, layouts
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
 from jobs.tasks.topology import MONO, Machine, Topology
 
-_TIE = 1.005
-"""Makespans this close count as equal; then fewer GPUs win."""
-
-_HARDLY = 1.001
-"""A candidate that could be faster by no more than this is not simulated."""
-
-_WORTH_HALF = 1.02
-"""A makespan longer by this factor is taken where half the GPUs or fewer reach it."""
-
-_LAST_TRIES = 2
-"""Smaller topologies that are simulated even where the search has used up its events."""
+_WORTH = 1.01
+"""By how much a makespan may be longer where fewer GPUs reach it."""
 
 _GROWTHS = (1.0, 1.05, 1.15, 1.3)
-"""What the fewest workers that a bound allows are multiplied by, until the simulation agrees."""
+"""What the fewest GPUs that a bound allows are multiplied by, until the simulation agrees."""
+
+_SPLITS = 6
+"""Splits that are simulated for a number of GPUs, those with the lowest bounds."""
 
 _CHAIN_BOUND = 1.03
 
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """Where the job runs. `footprint` None: everything fits on every GPU. `most_events` bounds the simulated
-    events: past it, the best candidate so far is taken."""
+    """Where the job runs. `footprint` None: everything fits on every GPU."""
 
     machine: Machine
     footprint: Footprint | None = None
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
-    most_events: int = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,107 +61,62 @@ class Found:
 
 
 def find_topology(tasks: Iterable[ScheduledTask], config: SearchConfig) -> Found:
-    """The topology with the shortest makespan; of equal ones the one with the fewest GPUs.
+    """The topology that the rule gives, on the fewest GPUs on which it is as fast.
 
     Raises CapacityError when the machine has no GPU, or one stage alone does not fit on one.
     """
-    return _Search(list(tasks), config).run()
+    return _Rule(list(tasks), config).found()
 
 
-class _Search:
+class _Rule:
     def __init__(self, tasks: Sequence[ScheduledTask], config: SearchConfig) -> None:
         self.config = config
         self.facts: JobFacts = job_facts(tasks)
         self.graph = ScheduleGraph(tasks)
         self.simulated: dict[Topology, Candidate] = {}
 
-    def run(self) -> Found:
-        ranked = self._ranked()
-        kinds = ([r for r in ranked if _is_mono(r[1])], [r for r in ranked if not _is_mono(r[1])])
-        best = min((self._best_of(kind) for kind in kinds if kind), key=lambda found: found.makespan_s)
-        winner = self._leanest(best)
-        found = sorted(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
-        return Found(winner, tuple(found), self._reason(winner))
+    def found(self) -> Found:
+        fastest = self._on(min(int(self.config.machine.gpus), self.facts.at_once or 1))
+        winner = self._leanest(fastest)
+        every = sorted(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
+        return Found(winner, tuple(every), self._reason(winner, fastest))
 
-    def _ranked(self) -> list[tuple[Bound, Topology, bool]]:
-        """Candidates that fit, the lowest bound first; among equals the fewest pools.
+    def _leanest(self, fastest: Candidate) -> Candidate:
+        """The fewest GPUs that take hardly longer: those that the bound allows, or some more."""
+        allowed_s, most = _WORTH * fastest.makespan_s, int(fastest.topology.gpus)
+        counts = range(1, most)
+        fewest = 1 + bisect_left(counts, True, key=lambda gpus: self._allows(gpus, allowed_s))
+        for gpus in dict.fromkeys(math.ceil(fewest * growth) for growth in _GROWTHS):
+            if gpus < most:
+                candidate = self._on(gpus)
+                if candidate.makespan_s <= allowed_s and candidate.exchanges == fastest.exchanges:
+                    return candidate
+        return fastest
 
-        Workers that exchange models are the last resort, for a machine on which nothing else fits.
-        """
-        work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
-        footprint, machine = self.config.footprint, self.config.machine
-        together = footprint is None or footprint.together_gib(work_s) <= footprint.device_gib
-        every = candidates(Needs(work_s, encode_with_sample=together), machine)
-        fit = fitting(map(self._staffed, every), work_s, footprint)
-        ranked = [(self.facts.bound(topology), topology, exchanges) for topology, exchanges in fit]
-        if not ranked:
+    def _allows(self, gpus: int, allowed_s: float) -> bool:
+        fit = self._fitting(gpus)
+        return bool(fit) and self.facts.bound(fit[0][0]).seconds <= allowed_s
+
+    def _on(self, gpus: int) -> Candidate:
+        """The fastest of what fits on `gpus` GPUs. Raises CapacityError where nothing does."""
+        fit = self._fitting(gpus)
+        if not fit:
             raise CapacityError(self._nothing_fits())
-        if not all(exchanges for _, _, exchanges in ranked):
-            ranked = [each for each in ranked if not each[2]]
-        return sorted(ranked, key=lambda each: (round(each[0].seconds, 6), len(each[1].pools)))
+        return min((self._simulate(*each) for each in fit), key=lambda candidate: candidate.makespan_s)
 
-    def _best_of(self, ranked: list[tuple[Bound, Topology, bool]]) -> Candidate:
-        """The fastest of some candidates. What its bound keeps from being faster is not simulated."""
-        best: Candidate | None = None
-        for bound, topology, exchanges in ranked:
-            if best is not None and (bound.seconds * _HARDLY >= best.makespan_s or self._spent()):
-                continue
-            candidate = self._simulate(topology, exchanges)
-            if best is None or candidate.makespan_s < best.makespan_s:
-                best = candidate
-        assert best is not None
-        return best
+    def _fitting(self, gpus: int) -> list[tuple[Topology, bool]]:
+        """One worker per GPU where all models fit together, else the splits with the lowest bounds; and where
+        none fits, workers that exchange models."""
+        work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
+        every = (staffed(each, self.config.machine, self.facts) for each in layouts(work_s, gpus))
+        fit = list(fitting(every, work_s, self.config.footprint))
+        together = [each for each in fit if not each[1]] or fit
+        if together and (_is_mono(together[0][0]) or not together[0][0].gpus) and not together[0][1]:
+            return together[:1]
+        return sorted(together, key=self._rank)[:_SPLITS]
 
-    def _leanest(self, best: Candidate) -> Candidate:
-        """As fast with the fewest GPUs; or hardly slower with half of those."""
-        lean = self._within(best.makespan_s * _TIE, best.topology.gpus - 1) or best
-        return self._within(best.makespan_s * _WORTH_HALF, lean.topology.gpus / 2) or lean
-
-    def _within(self, allowed_s: float, most_gpus: float) -> Candidate | None:
-        """The fastest of the candidates with the fewest GPUs, at most `most_gpus`, that take no
-        longer than `allowed_s`."""
-        near = [c for c in self.simulated.values() if c.makespan_s <= allowed_s and not c.exchanges]
-        # In the order of their finding: a set of topologies has another one in every process.
-        smaller = dict.fromkeys(each for c in near for each in self._smaller(c.topology, allowed_s))
-        tries = _LAST_TRIES
-        for gpus, equals in groupby(sorted(smaller, key=_gpus), key=_gpus):
-            if gpus > most_gpus:
-                break
-            found = []
-            for topology in equals:
-                if self._spent() and (tries := tries - 1) < 0:
-                    return None
-                candidate = self._simulate(topology, exchanges=False)
-                found += [candidate] if candidate.makespan_s <= allowed_s else []
-            if found:
-                return min(found, key=lambda candidate: candidate.makespan_s)
-        return None
-
-    def _smaller(self, topology: Topology, allowed_s: float) -> Iterator[Topology]:
-        """The fewest workers that the bound allows, and some more of each."""
-        fewest = self._shrunk(topology, allowed_s)
-        for growth in _GROWTHS:
-            counts = zip(fewest.pools, topology.pools, strict=True)
-            pools = (
-                replace(few, count=min(all_.count, math.ceil(few.count * growth))) for few, all_ in counts
-            )
-            yield self._staffed(Topology(tuple(pools)))
-
-    def _shrunk(self, topology: Topology, allowed_s: float) -> Topology:
-        """The fewest workers per pool with which the bound still allows that makespan."""
-        for at, pool in enumerate(topology.pools):
-            if pool.gpus:
-                allows = partial(self._allows, topology, at, allowed_s)
-                fewest = bisect_left(range(1, pool.count), True, key=allows) + 1
-                topology = _with_count(topology, at, fewest)
-        return topology
-
-    def _allows(self, topology: Topology, at: int, allowed_s: float, count: int) -> bool:
-        """Whether the bound allows that makespan with `count` workers in one pool; more never take longer."""
-        return self.facts.bound(_with_count(topology, at, count)).seconds <= allowed_s
-
-    def _staffed(self, topology: Topology) -> Topology:
-        return staffed(topology, self.config.machine, self.facts)
+    def _rank(self, fit: tuple[Topology, bool]) -> tuple[float, int]:
+        return round(self.facts.bound(fit[0]).seconds, 6), len(fit[0].pools)
 
     def _simulate(self, topology: Topology, exchanges: bool) -> Candidate:
         if topology not in self.simulated:
@@ -184,12 +129,9 @@ class _Search:
             self.simulated[topology] = Candidate(topology, makespan_s, bound, exchanges)
         return self.simulated[topology]
 
-    def _spent(self) -> bool:
-        return len(self.simulated) * len(self.graph) > self.config.most_events
-
     # -- why -----------------------------------------------------------------------------------------------
 
-    def _reason(self, winner: Candidate) -> str:
+    def _reason(self, winner: Candidate, fastest: Candidate) -> str:
         gpus, chain_s = self.config.machine.gpus, self.facts.chain.seconds
         if not winner.topology.gpus:
             return f"only segments are left, which take {winner.makespan_s:.1f} s and no GPU"
@@ -198,25 +140,13 @@ class _Search:
             said += f", hardly more than its longest chain alone ({chain_s:.1f} s)"
         if winner.topology.gpus < gpus:
             said += f"; {winner.topology.gpus:g} of {gpus:g} GPUs suffice"
-        fastest = min(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
-        if winner.makespan_s > _TIE * fastest.makespan_s:
+        if winner is not fastest:
             said += f" and {_gpu_text(fastest.topology)} would take {fastest.makespan_s:.1f} s"
-        against = self._against(winner)
-        return f"{said}; {against}" if against else said
-
-    def _against(self, winner: Candidate) -> str:
-        others = [c for c in self.simulated.values() if _is_mono(c.topology) != _is_mono(winner.topology)]
-        rival = min(others, key=lambda candidate: candidate.makespan_s, default=None)
-        if rival is None:
-            return "" if _is_mono(winner.topology) else self._mono_does_not_fit()
-        kind = "one worker per GPU" if _is_mono(rival.topology) else "the best split"
-        exchanging = ", exchanging models" if rival.exchanges else ""
-        return f"{kind} ({_gpu_text(rival.topology)}{exchanging}) takes {rival.makespan_s:.1f} s"
+        return said if _is_mono(winner.topology) else f"{said}; {self._mono_does_not_fit()}"
 
     def _mono_does_not_fit(self) -> str:
         footprint = self.config.footprint
-        if footprint is None:
-            return ""
+        assert footprint is not None
         needed = footprint.together_gib(self.facts.stages)
         return (
             f"one worker per GPU does not fit, as all models together need {needed:.0f} GiB "
@@ -233,16 +163,6 @@ class _Search:
             f"{footprint.device_gib:.0f}; use larger GPUs, a smaller model or a smaller size. A topology "
             "that is named (`-t mono`) is not checked"
         )
-
-
-def _with_count(topology: Topology, at: int, count: int) -> Topology:
-    pools = list(topology.pools)
-    pools[at] = replace(pools[at], count=count)
-    return Topology(tuple(pools))
-
-
-def _gpus(topology: Topology) -> float:
-    return topology.gpus
 
 
 def _is_mono(topology: Topology) -> bool:
