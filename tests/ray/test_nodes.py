@@ -1,28 +1,39 @@
-"""Three nodes: workers spread over them, films as ever; a node that dies takes nothing with it."""
+"""Three nodes: what Ray says of them, one that does not share the storage, one that dies.
+
+`tests/farm/execution/test_lost_nodes.py` has the rest on a cluster that is made up.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ray.kit.commands import committed, environment, farm, started, wait_for_commits, write_spec
+from tests.ray.kit.commands import (
+    ROOT,
+    committed,
+    environment,
+    farm,
+    started,
+    wait_for_commits,
+    write_spec,
+)
 from tests.ray.kit.head import tool
+from tests.ray.kit.nodes import ACCELERATOR, wait_until_joined
 from tests.ray.kit.processes import until
 from tests.ray.kit.specs import JOB, document, records
 
 if TYPE_CHECKING:
     from tests.ray.kit.nodes import Nodes
-
-TOPOLOGY = "sample=1,upscale=1,decode=1,segment=1"
 
 
 @pytest.fixture(scope="module")
@@ -41,37 +52,70 @@ def placed(runs: Path) -> dict[str, str]:
     return {e["worker"]: e["node"].split("/")[1] for e in records(runs) if e["event"] == "worker_placed"}
 
 
-def test_workers_land_on_different_nodes(nodes: Nodes, tmp_path: Path, reference: dict[str, str]) -> None:
-    runs = tmp_path / "runs"
-    spec = write_spec(tmp_path, document(tmp_path / "out", count=3))
-    done = farm("render", spec, "--runs", runs, "-t", TOPOLOGY, "--address", nodes.address, **nodes.env)
-    assert done.returncode == 0, done.stderr
-    where = placed(runs)
-    gpu_workers = [worker for worker in where if not worker.startswith("segment")]
-    assert len({where[worker] for worker in gpu_workers}) == len(gpu_workers) == 3
-    assert films(runs) == reference
+ASK = """
+import json, sys
+from cluster.session import SessionConfig, open_session
+
+with open_session(SessionConfig(address=sys.argv[1])) as cluster:
+    has = cluster.inventory()
+    kinds = sorted((node.gpus, node.cpus, node.accelerator or "") for node in has.nodes)
+    print(json.dumps([kinds, has.device, has.reach_gpus, has.reach_cpus, cluster.free(), cluster.local]))
+"""
+
+
+def asked(running: Nodes) -> Any:
+    """In a process of its own: one that has another Ray would not see nodes that come later."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, running.address],
+        env=environment(**running.env), cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def announce(address: str, nodes: int, gpus: int, cpus: int) -> None:
+    """Leaves the autoscaler's configuration where Ray's own leaves it."""
+    import ray
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig
+
+    config = ClusterConfig()
+    group = config.node_group_configs.add(name="gpu", max_count=nodes)
+    group.resources.update({"GPU": gpus, "CPU": cpus})
+    ray._raylet.GcsClient(address).internal_kv_put(
+        ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY.encode(),
+        config.SerializeToString(),
+        True,
+        ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE.encode(),
+    )
+
+
+def test_types_of_nodes_and_the_reach_of_an_autoscaler(nodes: Nodes) -> None:
+    announce(nodes.address, nodes=5, gpus=1, cpus=2)
+    there = [[0, 0, ""], *[[1, 2, ACCELERATOR]] * 3]
+    assert asked(nodes) == [there, ACCELERATOR, 5, 10, "3 GPU, 6 CPU", False]
 
 
 @contextmanager
 def walled_off(nodes: Nodes, place: Path) -> Iterator[None]:
-    """A fourth node that sees an empty file system where the others see `place`."""
+    """A fourth node, of two GPUs, that sees an empty file system where the others see `place`."""
     if (
         os.geteuid() != 0
         or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0
     ):
         pytest.skip("needs the right to mount")
     start = [
-        tool("ray"), "start", f"--address={nodes.address}", "--num-gpus=1", "--num-cpus=1", "--block",
+        tool("ray"), "start", f"--address={nodes.address}", "--num-gpus=2", "--num-cpus=1", "--block",
         "--disable-usage-stats", "--object-store-memory=83886080", "--dashboard-agent-listen-port=0",
         "--min-worker-port=0", "--max-worker-port=0", f"--node-ip-address={nodes.address.split(':')[0]}",
     ]  # fmt: skip
     script = f"mount -t tmpfs none {shlex.quote(str(place))} && exec {shlex.join(start)}"
-    process = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", script],
-        env=environment(**nodes.env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+    log = place.with_name("node.log")
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", script],
+            env=environment(**nodes.env), stdout=out, stderr=out, start_new_session=True,
+        )  # fmt: skip
     try:
+        wait_until_joined(process, log)
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -80,16 +124,12 @@ def walled_off(nodes: Nodes, place: Path) -> Iterator[None]:
 
 
 def test_node_that_does_not_share_the_storage(nodes: Nodes, tmp_path: Path) -> None:
-    """Nothing is rendered, and the message names the node and the folder."""
+    """The only one with room. Nothing is rendered, and the message names the node and the folder."""
     runs = tmp_path / "runs"
     runs.mkdir()
     spec = write_spec(tmp_path, document(tmp_path / "out"))
-    words = ("render", spec, "--runs", runs, "-t", "mono=4,segment=1", "--address", nodes.address)
     with walled_off(nodes, runs):
-        end_s = time.monotonic() + 60
-        done = farm(*words, **nodes.env)
-        while "the cluster has 3 GPU" in done.stderr and time.monotonic() < end_s:
-            done = farm(*words, **nodes.env)
+        done = farm("render", spec, "--runs", runs, "-t", "mono=1@2", "--address", nodes.address, **nodes.env)
     assert done.returncode == 5, done.stderr
     assert "does not share the driver's storage" in done.stderr
     assert f"{runs}/{JOB} is not shared" in done.stderr
@@ -104,7 +144,7 @@ def test_node_that_dies_under_a_busy_worker(nodes: Nodes, tmp_path: Path, refere
     topology = "sample=1@0.5,upscale=1@0.5,decode=1@0.5,segment=1"
     words = ("render", spec, "--runs", runs, "-t", topology, "--address", nodes.address)
     with started(*words, log=tmp_path / "log", **nodes.env) as driver:
-        until(lambda: _running(runs, "sample") and len(committed(runs)) >= 4, 120, "sampling has begun")
+        until(lambda: bool(_running(runs, "sample")) and len(committed(runs)) >= 4, 120, "sampling has begun")
         victim = placed(runs)["encode+sample-0"]
         raylet = next(pid for node, pid in nodes.raylets.items() if node.startswith(victim))
         task = _running(runs, "sample")

@@ -34,15 +34,15 @@ def worker_class() -> type:
     failures = {"bad": _BadOutput("a black frame; look at the seed"), "bug": KeyError("no such key")}
 
     class Trivial:
-        def __init__(self, config: dict) -> None:
+        def __init__(self, config: dict[str, Any]) -> None:
             self.config = config
-            self.payloads: dict = {}
+            self.payloads: dict[str, Any] = {}
 
-        def setup(self) -> dict:
+        def setup(self) -> dict[str, Any]:
             _time.sleep(self.config.get("setup_s", 0))
             return {"loaded": True, "visible": _os.environ.get("CUDA_VISIBLE_DEVICES")}
 
-        def run(self, order: dict, cached: Any) -> Any:
+        def run(self, order: dict[str, Any], cached: Any) -> Any:
             _time.sleep(order.get("sleep_s", 0))
             kind = order.get("do")
             if kind in failures:
@@ -73,7 +73,7 @@ def pools(cluster: Cluster) -> Iterator[Started]:
     begun: list[WorkerPool] = []
 
     def begin(
-        *requests: WorkerRequest, ready: bool = True, worker: dict | None = None, **config: Any
+        *requests: WorkerRequest, ready: bool = True, worker: dict[str, Any] | None = None, **config: Any
     ) -> WorkerPool:
         pool = WorkerPool(
             cluster, worker_class(), lambda _request, _placement: worker or {}, PoolConfig(**config)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 import pytest
-from ray.job_submission import JobSubmissionClient
 
+from cluster.job_server.dashboard import Dashboard
+from cluster.job_server.jobs import JobServer
 from farm.cli.results import result_schema
 from jobs.store.documents import STATE
 from jobs.store.store import Store
-from tests.ray.kit.commands import ROOT, environment, farm, write_spec
+from tests.ray.kit.commands import ROOT, committed, farm, wait_for_commits, write_spec
 from tests.ray.kit.head import Head, tool
-from tests.ray.kit.specs import JOB, Rendered, document, render_alone
+from tests.ray.kit.specs import JOB, document
 
 TOPOLOGY = "mono=1,segment=1"
 UPLOAD_LIMIT_BYTES = 100 * 2**20
@@ -26,7 +26,7 @@ UPLOAD_LIMIT_BYTES = 100 * 2**20
 
 @pytest.fixture(scope="module")
 def reference(serial_films: Callable[..., dict[str, str]]) -> dict[str, str]:
-    return serial_films(videos=2, count=2)
+    return serial_films(videos=1, count=2)
 
 
 def films(runs: Path) -> dict[str, str]:
@@ -38,121 +38,67 @@ def films(runs: Path) -> dict[str, str]:
     return {film["name"]: film["sha256"] for film in state["videos"]}
 
 
-def ray_job_submit(head: Head, working_dir: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [
-        tool("ray"),
-        "job",
-        "submit",
-        "--address",
-        head.dashboard_url,
-        "--working-dir",
-        str(working_dir),
-    ]
-    return subprocess.run(
-        [*command, "--", *map(str, words)],
-        env=head.env,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-
-
 def test_ray_job_submit(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
-    """What `.rayignore` names stays here, or Ray would refuse the upload."""
+    """What `.rayignore` names stays here, or Ray would refuse the upload. The job's command has `farm` and
+    the cluster's address: a film that would land in Ray's temporary copy of the project is refused, and the
+    Python driver renders one."""
     project, runs = tmp_path / "project", tmp_path / "runs"
-    write_spec(project, document(tmp_path / "out", count=2))
+    data = {**document(tmp_path / "out", videos=1, count=2), "run": {"topology": TOPOLOGY}}
+    write_spec(project, data)
+    (project / "driver.py").write_text((ROOT / "examples" / "driver.py").read_text())
     (project / "old_runs").mkdir()
     with (project / "old_runs" / "artifact").open("wb") as artifact:
         artifact.truncate(UPLOAD_LIMIT_BYTES + 2**20)
     (project / ".rayignore").write_text("old_runs/\n")
-    done = ray_job_submit(head, project, "farm", "render", "job.yaml", "--runs", runs, "--topology", TOPOLOGY)
-    assert done.returncode == 0, done.stdout + done.stderr
+    refused = f"farm render job.yaml --runs {runs} -p output.dir=out; echo refused with $?"
+    rendered = f"PYTHONPATH={ROOT} python driver.py job.yaml {runs}"
+    done = subprocess.run(
+        [tool("ray"), "job", "submit", "--address", head.dashboard_url, "--working-dir", str(project),
+         "--", "sh", "-c", f"{refused}; {rendered}"],
+        env=head.env, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert "temporary copy" in printed
+    assert "refused with 5" in printed
+    assert all(sha256 in printed for sha256 in reference.values())
     assert films(runs) == reference
 
 
-def test_film_in_the_upload_is_refused(head: Head, tmp_path: Path) -> None:
-    """A relative output would land in Ray's temporary copy of the project."""
-    project = tmp_path / "project"
-    write_spec(project, {**document(tmp_path), "output": {"dir": "out"}})
-    done = ray_job_submit(
-        head, project, "farm", "render", "job.yaml", "--runs", tmp_path / "runs", "-t", TOPOLOGY
-    )
-    assert done.returncode != 0
-    assert "temporary copy" in done.stdout + done.stderr
-
-
-def test_farm_submit_follows_and_keeps_the_job_id(
+def test_farm_submit_is_stopped_and_follows_the_same_job_to_its_end(
     head: Head, tmp_path: Path, reference: dict[str, str]
 ) -> None:
-    runs = tmp_path / "runs"
-    spec = write_spec(tmp_path, document(tmp_path / "out", count=2))
+    runs, server = tmp_path / "runs", JobServer(head.dashboard_url)
+    spec = write_spec(tmp_path, document(tmp_path / "out", videos=1, count=2, sample_s=0.5))
     words = ("submit", spec, "--address", head.dashboard_url, "--runs", runs, "-t", TOPOLOGY, "-o", "json")
-    first = farm(*words, RAY_AUTH_MODE="disabled")
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert films(runs) == reference
-    assert "film take0" in first.stderr
-    again = farm(*words, RAY_AUTH_MODE="disabled")
-    attempts = [json.loads(done.stdout) for done in (first, again)]
-    for attempt in attempts:
-        jsonschema.validate(attempt, result_schema("submit"))
-    assert [attempt["job"] for attempt in attempts] == [JOB, JOB]
-    assert attempts[0]["submission_id"] != attempts[1]["submission_id"]
-    assert [attempt["status"] for attempt in attempts] == ["SUCCEEDED", "SUCCEEDED"]
-    jobs = JobSubmissionClient(head.dashboard_url)
-    known = [jobs.get_job_info(attempt["submission_id"]).metadata for attempt in attempts]
-    assert [(found["job"], found["spec"]) for found in known] == [(JOB, str(spec))] * 2
-
-
-def test_exit_code_of_the_render_comes_through(head: Head, tmp_path: Path) -> None:
-    """The spec is looked for on the cluster, and its absence is that render's bad usage."""
-    done = farm(
-        "submit",
-        "/no/such/job.yaml",
-        "--address",
-        head.dashboard_url,
-        "--runs",
-        tmp_path,
-        RAY_AUTH_MODE="disabled",
-    )
-    assert done.returncode == 2
-    assert "/no/such/job.yaml" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
-
-
-def test_no_wait_and_ray_job_stop(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
-    from cluster.job_server.jobs import JobServer
-    from tests.ray.kit.commands import committed, wait_for_commits
-
-    runs = tmp_path / "runs"
-    data = document(tmp_path / "out", count=2, sample_s=0.5)
-    spec = write_spec(tmp_path, data)
-    words = ("submit", spec, "--address", head.dashboard_url, "--runs", runs, "-t", TOPOLOGY)
     begun = time.monotonic()
-    handed = farm(*words, "--no-wait", "-o", "json", RAY_AUTH_MODE="disabled")
+    handed = farm(*words, "--no-wait", RAY_AUTH_MODE="disabled")
     assert handed.returncode == 0, handed.stderr
     assert time.monotonic() - begun < 30
-    jsonschema.validate(json.loads(handed.stdout), result_schema("submit"))
-    server, submission = JobServer(head.dashboard_url), json.loads(handed.stdout)["submission_id"]
     wait_for_commits(runs, 3)
+    submission = json.loads(handed.stdout)["submission_id"]
     server.stop(submission)
     list(server.follow(submission))
     state = Store.open(str(runs), JOB).read_json(STATE)
     assert state is not None
-    assert state["outcome"] == "interrupted"
+    assert (state["outcome"], server.status(submission)) == ("interrupted", "STOPPED")
     before = committed(runs)
-    rest: Rendered = render_alone(runs, data)
-    assert rest.films == reference
+    again = farm(*words, RAY_AUTH_MODE="disabled")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "film take0" in again.stderr
+    assert films(runs) == reference
     assert len(committed(runs)) == len(set(committed(runs))) > len(before) > 0
+    attempts = [json.loads(done.stdout) for done in (handed, again)]
+    for attempt in attempts:
+        jsonschema.validate(attempt, result_schema("submit"))
+    assert [attempt["job"] for attempt in attempts] == [JOB, JOB]
+    assert attempts[0]["submission_id"] != attempts[1]["submission_id"]
+    assert attempts[1]["status"] == "SUCCEEDED"
+    known = [_metadata(head, attempt["submission_id"]) for attempt in attempts]
+    assert known == [(JOB, str(spec))] * 2
 
 
-def test_python_driver(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
-    spec = write_spec(tmp_path, {**document(tmp_path / "out", count=2), "run": {"topology": TOPOLOGY}})
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "driver.py"), str(spec), str(tmp_path / "runs")],
-        env=environment(RAY_ADDRESS=head.gcs_address, RAY_AUTH_MODE="disabled"),
-        capture_output=True, text=True, timeout=180, cwd=ROOT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(sha256 in done.stdout for sha256 in reference.values())
-    assert films(tmp_path / "runs") == reference
+def _metadata(head: Head, submission: str) -> tuple[str, str]:
+    """Job and spec, as the cluster shows them."""
+    known = Dashboard(head.dashboard_url).get(f"/api/jobs/{submission}")["metadata"]
+    return known["job"], known["spec"]

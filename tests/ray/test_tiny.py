@@ -1,4 +1,7 @@
-"""The bundled model on every topology: the films' SHA-256 are those of the serial reference."""
+"""The bundled model on every topology: the films' SHA-256 are those of the serial reference.
+
+`tests/ray/faults/test_kill_matrix.py` has it on one of them, with a worker that is killed.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,6 @@ TOPOLOGIES = (
     "sample=2,upscale=1,decode=1",
     "sample=1,upscale+decode=1",
 )
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_one_topology(tmp_path: Path) -> None:
-    alone = render_alone(tmp_path / "serial", tiny_document(tmp_path / "a", 1, 2))
-    spread = render(tmp_path / "ray", tiny_document(tmp_path / "b", 1, 2), "sample=1,upscale+decode=1")
-    assert spread.outcome == alone.outcome == "done"
-    assert spread.films == alone.films != {}
 
 
 @pytest.mark.slow

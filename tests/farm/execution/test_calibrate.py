@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from farm.estimates.durations import Hardware, read_durations
 from farm.events import Event, Notice, WorkerPlaced, WorkerReady
 from farm.execution.driver import RayOptions, render_on_ray
 from farm.session.opening import Scope
+from farm.state.job_state import INTERRUPTED
 from jobs.planning.plan import make_plan
+from jobs.store.documents import STATE
+from jobs.store.store import Store
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 from tests.farm.execution.local_render import render
-from tests.ray.kit.specs import Rendered, load, render_alone, tiny_document
+from tests.ray.kit.specs import JOB, Rendered, load, render_alone, tiny_document
 
 CHUNKS = 3
 """Of a shorter job nothing is worth measuring."""
@@ -89,3 +94,20 @@ def test_auto_probes_the_first_node_that_comes_and_renders_on_all(tmp_path: Path
     assert (rendered.outcome, came) == ("done", ["n0", "n1"])
     assert {"mono-0", "mono-1"} <= {event.worker for event in rendered.of(WorkerReady)}
     assert unknown(tmp_path, 2).isdisjoint({Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE})
+
+
+def test_a_stop_during_the_probe(tmp_path: Path) -> None:
+    """The driver ends, resumable, and takes the probe's workers along."""
+
+    def stopped(_worker: str, _task: str) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 60.0
+
+    cluster = LocalCluster(seconds=stopped)
+    rendered = render(tmp_path / "runs", tiny_document(tmp_path / "out", 1, 4), "auto", cluster, gpus=2)
+    assert any("measuring" in message for message in noticed(rendered))
+    assert rendered.outcome == INTERRUPTED
+    assert cluster.processes == []
+    state = Store.open(str(tmp_path / "runs"), JOB).read_json(STATE)
+    assert state is not None
+    assert (state["outcome"], "SIGTERM" in state["reason"]) == (INTERRUPTED, True)

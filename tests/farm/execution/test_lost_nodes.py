@@ -88,7 +88,7 @@ def test_a_node_that_stays_away_pauses_the_job(tmp_path: Path, serial_films: Cal
     cluster = LocalCluster(nodes(1), local=False)
     rendered = play(tmp_path, cluster, "mono=1", meanwhile=on_commit(5, lambda: cluster.lose("n0")))
     assert rendered.outcome == PAUSED
-    assert "no sign of a node that can hold mono-0" in rendered.events[-1].state["reason"]
+    assert "no sign of a node that can hold mono-0" in rendered.reason
     before = {event.task for event in rendered.of(TaskCommitted)}
     rest = play(tmp_path, LocalCluster(nodes(1)), "mono=1")
     assert (rest.outcome, rest.films) == (DONE, serial_films(videos=2, count=3))
@@ -100,7 +100,7 @@ def test_the_loss_of_the_renders_own_cluster_pauses_the_job_at_once(tmp_path: Pa
     begun_s = cluster.now_s()
     rendered = play(tmp_path, cluster, "mono=1", meanwhile=on_commit(5, lambda: cluster.lose("n0")))
     assert rendered.outcome == PAUSED
-    assert "this render's own Ray has failed: no sign of a node" in rendered.events[-1].state["reason"]
+    assert "this render's own Ray has failed: no sign of a node" in rendered.reason
     assert cluster.now_s() - begun_s < 30.0
 
 
@@ -112,7 +112,7 @@ def test_a_head_that_falls_silent_pauses_the_job(tmp_path: Path, serial_films: C
 
     rendered = play(tmp_path, cluster, "mono=1", meanwhile=on_commit(3, silent))
     assert rendered.outcome == PAUSED
-    assert "no sign of the Ray head at here:6379 for 4" in rendered.events[-1].state["reason"]
+    assert "no sign of the Ray head at here:6379 for 4" in rendered.reason
     rest = play(tmp_path, LocalCluster(nodes(1)), "mono=1")
     assert (rest.outcome, rest.films) == (DONE, serial_films(videos=2, count=3))
 

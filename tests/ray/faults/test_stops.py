@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def reference(serial_films: Callable[..., dict[str, str]]) -> dict[str, str]:
-    return serial_films(videos=2, count=4)
+    return serial_films(videos=1, count=4)
 
 
 def resumed(runs: Path, out: Path) -> Rendered:
-    return render_alone(runs, document(out, count=4, sample_s=0.4))
+    return render_alone(runs, document(out, videos=1, count=4, sample_s=0.4))
 
 
 def assert_continued(before: list[str], after: Rendered, reference: dict[str, str]) -> None:
@@ -39,16 +39,20 @@ def assert_continued(before: list[str], after: Rendered, reference: dict[str, st
     assert after.films == reference
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    # The kill matrix kills one whose cluster lives on.
+    [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
+)
 def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.Signals) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
-    spec = write_spec(tmp_path, document(out, count=4, sample_s=0.4))
-    words = ("render", spec, "--runs", runs, "--topology", "sample=1,upscale+decode=1")
+    spec = write_spec(tmp_path, document(out, videos=1, count=4, sample_s=0.4))
+    words = ("render", spec, "--runs", runs, "--topology", "mono=1,segment=1")
     node = tmp_path / "tmp"
     node.mkdir()
     with started(*words, log=tmp_path / "log", TMPDIR=str(node), RAY_TMPDIR="/tmp") as driver:
         wait_for_commits(runs, 4)
-        until(lambda: list(node.glob("ltx-farm-*/")), 20, "a task is in work")
+        until(lambda: any(node.glob("ltx-farm-*/")), 20, "a task is in work")
         # Ray's own agents end by themselves a minute after a raylet that was killed.
         family = descendants(driver.pid) if number == signal.SIGTERM else farm_workers(driver.pid)
         assert farm_workers(driver.pid)
@@ -70,7 +74,7 @@ def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.
 def test_driver_of_a_shared_cluster(head: Head, tmp_path: Path, reference: dict[str, str]) -> None:
     """The cluster lives on; the killed driver's workers do not."""
     runs, out = tmp_path / "runs", tmp_path / "out"
-    spec = write_spec(tmp_path, document(out, count=4, sample_s=0.4))
+    spec = write_spec(tmp_path, document(out, videos=1, count=4, sample_s=0.4))
     words = ("render", spec, "--runs", runs, "--topology", "sample=1,upscale=1,decode=1,segment=1")
     with started(
         *words, "--address", head.gcs_address, log=tmp_path / "log", RAY_AUTH_MODE="disabled"

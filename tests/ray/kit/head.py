@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
+TOKEN = "0123456789abcdef" * 2
 
 
 @dataclass(frozen=True)

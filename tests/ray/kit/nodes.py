@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tests.ray.kit.processes import alive
+from tests.ray.kit.processes import alive, until
 
 MIB = 2**20
+ACCELERATOR = "H100"
+"""What the nodes say that their GPUs are."""
 
 
 @dataclass
@@ -35,7 +39,10 @@ class Nodes:
         self.raylets = {node: pid for node, pid in self.raylets.items() if pid in alive({pid})}
         while len(self.raylets) < count:
             node = self.cluster.add_node(
-                num_gpus=self.gpus_each, num_cpus=self.cpus_each, object_store_memory=80 * MIB
+                num_gpus=self.gpus_each,
+                num_cpus=self.cpus_each,
+                object_store_memory=80 * MIB,
+                resources={f"accelerator_type:{ACCELERATOR}": 1.0},
             )
             self.raylets[node.node_id] = node.all_processes["raylet"][0].process.pid
 
@@ -55,3 +62,9 @@ def head_and_nodes(count: int, gpus_each: int = 1, cpus_each: int = 2) -> Iterat
         for node in list(cluster.worker_nodes):
             node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
         cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+
+
+def wait_until_joined(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the node that `ray start --block` is to start has joined."""
+    until(lambda: b"Ray runtime started" in log.read_bytes() or process.poll() is not None, 60, "it joins")
+    assert process.poll() is None, log.read_text()

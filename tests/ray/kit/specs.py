@@ -80,6 +80,13 @@ class Rendered:
         assert isinstance(last, JobFinished)
         return last.outcome
 
+    @property
+    def reason(self) -> str:
+        """Why it ended so."""
+        last = self.events[-1]
+        assert isinstance(last, JobFinished)
+        return str(last.state["reason"])
+
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
