@@ -17,7 +17,7 @@ def _mixed() -> Payload:
             "frames": rng.integers(0, 255, (3, 4, 5, 3), dtype=np.uint8),
             "latents": rng.normal(size=(1, 2, 3, 1, 2)).astype(np.float32),
             "mask": np.array([[True, False]]),
-            "scalar": np.float32(2.5).reshape(()),
+            "scalar": np.array(2.5, np.float32),
         },
         {"b": "2", "a": "1"},
     )

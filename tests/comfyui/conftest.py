@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,8 @@ def generate(ltxv: Kit) -> Callable[..., Any]:
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     def run(**inputs: Any) -> Any:
-        return NODE_CLASS_MAPPINGS["RSLTXVGenerate"]().generate(**{**ltxv.inputs, **GENERATE, **inputs})
+        node: Any = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
+        return node.generate(**{**ltxv.inputs, **GENERATE, **inputs})
 
     return run
 
@@ -129,9 +130,8 @@ def extend(ltxv: Kit) -> Callable[..., Any]:
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     def run(latent: Any, **inputs: Any) -> Any:
-        return NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(
-            **{**ltxv.inputs, **EXTEND, "latent": latent, **inputs}
-        )
+        node: Any = NODE_CLASS_MAPPINGS["RSLTXVExtend"]()
+        return node.extend(**{**ltxv.inputs, **EXTEND, "latent": latent, **inputs})
 
     return run
 
@@ -154,7 +154,7 @@ def soundtrack() -> dict[str, Any]:
 
 
 @pytest.fixture
-def model_calls(monkeypatch: pytest.MonkeyPatch, core: Any) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG001  for its effect
+def model_calls(monkeypatch: pytest.MonkeyPatch, core: Any) -> list[dict[str, Any]]:  # noqa: ARG001  for its effect
     """The keyword arguments of every call of the diffusion model."""
     from comfy.ldm.lightricks.model import LTXVModel
 

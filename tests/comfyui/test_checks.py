@@ -213,7 +213,8 @@ def test_11_audio(
 
     monkeypatch.setattr(LTXAVModel, "forward", watched)
     kit, audio_vae = request.getfixturevalue("ltxav")
-    node = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
+    node: Any = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
+    extending: Any = NODE_CLASS_MAPPINGS["RSLTXVExtend"]()
     heard = {"audio": soundtrack, "audio_vae": audio_vae}
     silent, *_ = node.generate(**kit.inputs, **GENERATE)
     latent, *_ = node.generate(**kit.inputs, **GENERATE, **heard, first_image=image)
@@ -227,7 +228,7 @@ def test_11_audio(
     changed, *_ = node.generate(**kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image)
     assert silent["samples"].shape == latent["samples"].shape == SHAPE
     assert not torch.equal(latent["samples"], changed["samples"])
-    longer, *_ = NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(**kit.inputs, **EXTEND, **heard, latent=latent)
+    longer, *_ = extending.extend(**kit.inputs, **EXTEND, **heard, latent=latent)
     assert longer["samples"].shape[2] == LATENTS + 2
 
 
@@ -258,11 +259,12 @@ def test_13_full_pipeline_frees_vram(
 ) -> None:
     import comfy.model_management
 
+    from actors.engines.comfyui.core.vram import free_vram
     from farm.nodes import flow
 
     needs("upscale")
     loaded: list[tuple[int, int]] = []
-    free = flow.free_vram
+    free = free_vram
 
     def watched() -> None:
         before = len(comfy.model_management.current_loaded_models)

@@ -43,7 +43,7 @@ def test_nodes_and_engine_give_the_same_bits(
     for seed in (12, 13):
         by_node = extend(by_node, seed=seed)[0]
 
-    def step(params: Any, previous: list[Payload]) -> Payload:
+    def step(params: Any, previous: list[Payload]) -> Any:
         return run_pass(params, {"conditioning": [conditioning], "previous": previous}, engine)
 
     first = step(pass_params(), [])
@@ -70,7 +70,7 @@ def test_guide_images_and_decode_match_the_node(generate: Run, engine: Any, cond
     guide = engine.encode_image(EncodeImage("x.png", WIDTH, HEIGHT, 0), pixels)
     assert guide["latents"].shape == (1, 128, 1, HEIGHT // 32, WIDTH // 32)
     params = pass_params(guides=(GuideUse(0, 1.0, 0.95),))
-    made = run_pass(params, {"conditioning": [conditioning], "guide": [guide]}, engine)
+    made: Any = run_pass(params, {"conditioning": [conditioning], "guide": [guide]}, engine)
     assert np.array_equal(made["latents"], node_latent["samples"].numpy())
 
     window = DecodeWindow(Span(0, 3), Span(0, 3), Span(0, FRAMES))
@@ -171,7 +171,7 @@ def test_missing_models_are_named(folder: Path) -> None:
     from jobs.spec.engine import EngineConfig
 
     def refuse(match: str, **config: Any) -> None:
-        engine = make_engine(EngineConfig(name="comfyui", **config), "cpu", 1)
+        engine: Any = make_engine(EngineConfig(name="comfyui", **config), "cpu", 1)
         with pytest.raises(CannotRun, match=match):
             _ = engine.loaded.text
 
@@ -214,7 +214,7 @@ def test_upscale_keeps_the_overlap_as_guide(conditioning: Any, needs: Run, folde
         checkpoint="ltxv.safetensors",
         upscale_model=str(write_upsampler(folder / "up.safetensors")),
     )
-    upscaler = make_engine(config, "cpu", 1)
+    upscaler: Any = make_engine(config, "cpu", 1)
     upscaler.setup(frozenset({Stage.UPSCALE}))
     latents = Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
     tail = Payload({"latents": np.zeros((1, 128, 1, 4, 4), dtype="f4")})

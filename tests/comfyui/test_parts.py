@@ -230,7 +230,7 @@ def test_guide_strength_reaches_the_attention_where_the_core_supports_it(
     if not hasattr(sys.modules[node.__module__], "_append_guide_attention_entry"):
         assert not any(entries)
         return
-    assert [entry["strength"] for entry in entries[0]] == [0.5]
+    assert [entry["strength"] for entry in entries[0] or ()] == [0.5]
     model_calls.clear()
     extend(chain, overlap_strength=0.7, last_image=image, last_strength=0.6)
     seen = model_calls[0]["guide_attention_entries"]

@@ -190,13 +190,15 @@ def test_each_chunk_hears_its_own_slice_as_in_the_nodes(
     from farm.nodes import NODE_CLASS_MAPPINGS
 
     shared = node_inputs(av, folder)
+    begins: Any = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
+    goes_on: Any = NODE_CLASS_MAPPINGS["RSLTXVExtend"]()
 
     def chain(waveform: np.ndarray) -> np.ndarray:
         audio = {"waveform": torch.from_numpy(waveform)[None], "sample_rate": WAV_RATE}
-        first, *_ = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]().generate(
+        first, *_ = begins.generate(
             **shared, audio=audio, width=SIDE, height=SIDE, num_frames=FIRST, seed=SEEDS[0]
         )
-        whole, *_ = NODE_CLASS_MAPPINGS["RSLTXVExtend"]().extend(
+        whole, *_ = goes_on.extend(
             **shared, audio=audio, latent=first, num_new_frames=NEW, overlap_frames=OVERLAP,
             overlap_strength=1.0, seed=SEEDS[1],
         )  # fmt: skip
@@ -245,7 +247,9 @@ def test_a_second_pass_hears_the_sound_and_has_the_images(job: Path, folder: Pat
 
     def made(sound: np.ndarray, *pieces: Piece) -> np.ndarray:
         heard = PassSound(sound, held=True)
-        return engine.denoise(run, [Piece(clip, hold=0.0), *pieces], heard, words)["latents"]
+        clip_made = engine.denoise(run, [Piece(clip, hold=0.0), *pieces], heard, words)
+        assert isinstance(clip_made, Payload)
+        return clip_made["latents"]
 
     sound = first["audio_latents"]
     plain, other = made(sound), made(-sound)

@@ -225,8 +225,8 @@ def nine_extends(tiny: tuple[Any, Any], generated: Any) -> tuple[Any, list[int]]
 
 
 def extended(tiny: tuple[Any, Any], latent: Any, seed: int, **inputs: Any) -> Any:
-    settings = {"num_new_frames": 80, "overlap_frames": 16, "overlap_strength": 1.0}
-    said = {"prompt": "the red ball keeps bouncing", "seed": seed}
+    settings: dict[str, Any] = {"num_new_frames": 80, "overlap_frames": 16, "overlap_strength": 1.0}
+    said: dict[str, Any] = {"prompt": "the red ball keeps bouncing", "seed": seed}
     return node("RSLTXVExtend", tiny, "extend", latent=latent, **settings, **said, **inputs)
 
 

@@ -20,6 +20,7 @@ from farm.events import JobFinished, TaskCommitted, TaskFailed
 if TYPE_CHECKING:
     import numpy as np
 
+    from actors.engines.base import FramesElsewhere
     from actors.payload import Payload
     from jobs.planning.params import DecodeParams
 
@@ -43,11 +44,13 @@ def starve(more_bytes: int) -> None:
     """Give every decode of this process so much memory and no more."""
     decode = DiffusersEngine.decode
 
-    def starved(engine: DiffusersEngine, params: DecodeParams, latents: Payload) -> np.ndarray:
+    def starved(
+        engine: DiffusersEngine, params: DecodeParams, latents: Payload
+    ) -> np.ndarray | FramesElsewhere:
         with little_memory(more_bytes):
             return decode(engine, params, latents)
 
-    DiffusersEngine.decode = starved  # type: ignore[method-assign]
+    DiffusersEngine.decode = starved  # type: ignore[method-assign,assignment]
 
 
 def main(spec: str, runs: str, more_bytes: str) -> None:

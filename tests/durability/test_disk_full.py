@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,16 +17,19 @@ from farm.state.job_state import DONE, PAUSED
 from farm.verbs.status import job_status
 from farm.verbs.why import why_job
 
+if TYPE_CHECKING:
+    from tests.durability.conftest import Workspace
+
 
 @pytest.fixture
-def small_runs(workspace, small_disk: Callable[[Path, int], None]) -> Path:
+def small_runs(workspace: Workspace, small_disk: Callable[[Path, int], None]) -> Path:
     """The runs directory as a file system of 3 MiB."""
     small_disk(workspace.runs, 3)
     return workspace.runs
 
 
 @pytest.fixture
-def films(workspace) -> Iterator[dict[str, str]]:
+def films(workspace: Workspace) -> dict[str, str]:
     """What the undisturbed render gives."""
     workspace.clear()
     result = workspace.render()
@@ -41,7 +45,9 @@ def fill(place: Path, leave_bytes: int) -> Path:
     return filler
 
 
-def test_a_medium_that_becomes_read_only_pauses_the_job(workspace, films, small_runs: Path) -> None:
+def test_a_medium_that_becomes_read_only_pauses_the_job(
+    workspace: Workspace, films: dict[str, str], small_runs: Path
+) -> None:
     """Nothing can be written any more, not even how the job stands: the event says it."""
     done: list[str] = []
     events = render(workspace.spec(), runs=str(workspace.runs), serial=True)
@@ -63,7 +69,9 @@ def remount(place: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("leave_kib", [900, 600, 400])
-def test_the_job_pauses_and_goes_on(workspace, films, small_runs: Path, leave_kib: int) -> None:
+def test_the_job_pauses_and_goes_on(
+    workspace: Workspace, films: dict[str, str], small_runs: Path, leave_kib: int
+) -> None:
     filler = fill(small_runs, leave_kib << 10)
     stuck = workspace.render()
     assert stuck.outcome == PAUSED

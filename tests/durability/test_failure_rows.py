@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -19,6 +19,9 @@ from farm.events import JobFinished, TaskCommitted, TaskFailed
 from farm.state.job_state import DONE, PARTIAL, PAUSED
 from jobs.failures import ladder
 
+if TYPE_CHECKING:
+    from tests.durability.conftest import Workspace
+
 TASK = "dawn/00001/decode"
 SAMPLE = "dawn/00001/sample"
 
@@ -27,7 +30,11 @@ class Story:
     """One render with scripted faults: its events, sorted."""
 
     def __init__(
-        self, workspace, faults: list[dict[str, Any]], once_loaded: Callable[[], Any] = int, **more: Any
+        self,
+        workspace: Workspace,
+        faults: list[dict[str, Any]],
+        once_loaded: Callable[[], Any] = int,
+        **more: Any,
     ) -> None:
         script = workspace.root / "faults.json"
         script.write_text(json.dumps({"faults": faults}))
@@ -48,7 +55,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(workspace) -> dict[str, str]:
+def undisturbed(workspace: Workspace) -> dict[str, str]:
     films = workspace.render().films
     shutil.rmtree(workspace.root)
     workspace.root.mkdir()
@@ -56,7 +63,7 @@ def undisturbed(workspace) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(workspace, undisturbed) -> None:  # noqa: ARG001  for its effect
+def fresh(workspace: Workspace, undisturbed: dict[str, str]) -> None:  # noqa: ARG001  for its effect
     for child in workspace.root.iterdir():
         shutil.rmtree(child) if child.is_dir() else child.unlink()
 
@@ -65,7 +72,7 @@ def shas(story: Story) -> dict[str, str]:
     return {name: film["sha256"] for name, film in story.films.items()}
 
 
-def test_what_can_never_succeed_is_not_tried_again(workspace, undisturbed) -> None:
+def test_what_can_never_succeed_is_not_tried_again(workspace: Workspace, undisturbed: dict[str, str]) -> None:
     """A picture that is cut off after the spec was checked."""
     workspace.root.mkdir(exist_ok=True)
     picture = workspace.root / "still.png"
@@ -85,14 +92,18 @@ def test_what_can_never_succeed_is_not_tried_again(workspace, undisturbed) -> No
     [("nan", SAMPLE), ("shape", SAMPLE), ("short", SAMPLE), ("shape", TASK), ("short", TASK), ("black", TASK),
      ("frozen", TASK)],
 )  # fmt: skip
-def test_one_bad_output_is_tried_again(workspace, undisturbed, do: str, task: str) -> None:
+def test_one_bad_output_is_tried_again(
+    workspace: Workspace, undisturbed: dict[str, str], do: str, task: str
+) -> None:
     story = Story(workspace, [{"task": task, "attempts": [1], "do": do}])
     assert (story.outcome, story.kinds) == (DONE, ["bad_output"])
     assert shas(story) == undisturbed
     assert len(story.committed) == len(set(story.committed))
 
 
-def test_the_same_bad_bytes_twice_are_quarantined_and_the_rest_finishes(workspace, undisturbed) -> None:
+def test_the_same_bad_bytes_twice_are_quarantined_and_the_rest_finishes(
+    workspace: Workspace, undisturbed: dict[str, str]
+) -> None:
     story = Story(workspace, [{"task": SAMPLE, "do": "nan"}])
     assert (story.outcome, story.kinds) == (PARTIAL, ["bad_output", "bad_output"])
     assert [task["task"] for task in story.state["failed"]] == [SAMPLE]
@@ -100,19 +111,21 @@ def test_the_same_bad_bytes_twice_are_quarantined_and_the_rest_finishes(workspac
     assert shas(story) == {"noon": undisturbed["noon"]}
 
 
-def test_a_spec_may_allow_black_frames(workspace) -> None:
+def test_a_spec_may_allow_black_frames(workspace: Workspace) -> None:
     relaxed = {"verify": {"black": "warn", "frozen": "off"}}
     story = Story(workspace, [{"task": TASK, "do": "black"}], run=relaxed)
     assert (story.outcome, story.kinds) == (DONE, [])
 
 
-def test_a_bug_is_tried_once_more(workspace, undisturbed) -> None:
+def test_a_bug_is_tried_once_more(workspace: Workspace, undisturbed: dict[str, str]) -> None:
     story = Story(workspace, [{"task": TASK, "attempts": [1], "do": "raise"}])
     assert (story.outcome, story.kinds) == (DONE, ["bug"])
     assert shas(story) == undisturbed
 
 
-def test_a_lasting_bug_costs_its_chain_and_no_other(workspace, undisturbed) -> None:
+def test_a_lasting_bug_costs_its_chain_and_no_other(
+    workspace: Workspace, undisturbed: dict[str, str]
+) -> None:
     story = Story(workspace, [{"task": SAMPLE, "do": "raise"}])
     assert (story.outcome, story.kinds) == (PARTIAL, ["bug", "bug"])
     assert shas(story) == {"noon": undisturbed["noon"]}
@@ -121,7 +134,9 @@ def test_a_lasting_bug_costs_its_chain_and_no_other(workspace, undisturbed) -> N
     assert not set(again.committed) & set(story.committed)
 
 
-def test_memory_that_runs_out_twice_changes_no_byte(workspace, undisturbed) -> None:
+def test_memory_that_runs_out_twice_changes_no_byte(
+    workspace: Workspace, undisturbed: dict[str, str]
+) -> None:
     story = Story(workspace, [{"task": TASK, "attempts": [1, 2], "do": "oom"}])
     assert (story.outcome, story.kinds) == (DONE, ["oom", "oom"])
     assert shas(story) == undisturbed
@@ -129,7 +144,7 @@ def test_memory_that_runs_out_twice_changes_no_byte(workspace, undisturbed) -> N
 
 
 @pytest.mark.usefixtures("undisturbed")
-def test_memory_that_runs_out_on_every_exact_rung_ends_in_tiling(workspace) -> None:
+def test_memory_that_runs_out_on_every_exact_rung_ends_in_tiling(workspace: Workspace) -> None:
     rungs = ladder("decode")
     attempts = list(range(1, len(rungs) + 1))
     story = Story(workspace, [{"task": TASK, "attempts": attempts, "do": "oom"}])
@@ -143,7 +158,9 @@ def test_memory_that_runs_out_on_every_exact_rung_ends_in_tiling(workspace) -> N
     assert {name: film["exact"] for name, film in later.films.items()} == {"dawn": False, "noon": True}
 
 
-def test_a_full_disk_pauses_without_losing_anything(workspace, undisturbed) -> None:
+def test_a_full_disk_pauses_without_losing_anything(
+    workspace: Workspace, undisturbed: dict[str, str]
+) -> None:
     story = Story(workspace, [{"task": TASK, "attempts": [1], "do": "disk_full"}])
     assert (story.outcome, story.kinds) == (PAUSED, ["storage"])
     again = Story(workspace, [])
@@ -151,7 +168,9 @@ def test_a_full_disk_pauses_without_losing_anything(workspace, undisturbed) -> N
     assert not set(again.committed) & set(story.committed)
 
 
-def test_a_process_that_lost_its_device_does_nothing_more_with_it(workspace, undisturbed) -> None:
+def test_a_process_that_lost_its_device_does_nothing_more_with_it(
+    workspace: Workspace, undisturbed: dict[str, str]
+) -> None:
     """There is no worker to replace: the render ends, and goes on in another process."""
     story = Story(workspace, [{"task": TASK, "attempts": [1], "do": "device_lost"}])
     assert (story.outcome, story.kinds) == (PAUSED, ["worker_lost"])
@@ -161,7 +180,7 @@ def test_a_process_that_lost_its_device_does_nothing_more_with_it(workspace, und
     assert not set(again.committed) & set(story.committed)
 
 
-def by_task(workspace) -> dict[str, Any]:
+def by_task(workspace: Workspace) -> dict[str, Any]:
     """Every result that was ever committed, by task."""
     store = workspace.store()
     commits = {**store.evicted(), **store.commits()}

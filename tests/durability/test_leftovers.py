@@ -17,6 +17,8 @@ from jobs.store.store import LEFTOVER_S, Store
 if TYPE_CHECKING:
     import pytest
 
+    from tests.durability.conftest import Workspace
+
 DIGEST = "ab" * 32
 ROOT = Path(__file__).parents[2]
 KILLED = """
@@ -45,7 +47,7 @@ def age(path: Path, by_s: float) -> None:
     os.utime(path, (stat.st_atime - by_s, stat.st_mtime - by_s))
 
 
-def test_a_render_deletes_the_hidden_files_of_killed_commits_once_they_are_old(workspace) -> None:
+def test_a_render_deletes_the_hidden_files_of_killed_commits_once_they_are_old(workspace: Workspace) -> None:
     workspace.render()
     (old,) = killed_commit(workspace.runs, DIGEST)
     (young,) = killed_commit(workspace.runs, "cd" * 32)

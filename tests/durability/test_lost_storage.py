@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -17,11 +18,14 @@ from farm.state.job_state import DONE, PAUSED
 from tests.ray.kit.commands import started, wait_for_commits
 from tests.ray.kit.head import free_port
 
+if TYPE_CHECKING:
+    from tests.durability.conftest import Workspace
+
 BEFORE = 5
 """Commits before the storage goes away."""
 
 
-def pull_the_plug(workspace, runs: str, pull: Callable[[], None]) -> tuple[list[str], JobFinished]:
+def pull_the_plug(workspace: Workspace, runs: str, pull: Callable[[], None]) -> tuple[list[str], JobFinished]:
     """What was committed, and how the render ended that lost its storage."""
     done: list[str] = []
     last = None
@@ -39,7 +43,7 @@ def films(last: JobFinished) -> dict[str, str]:
 
 
 @pytest.fixture
-def undisturbed(workspace) -> dict[str, str]:
+def undisturbed(workspace: Workspace) -> dict[str, str]:
     workspace.clear()
     found = workspace.render().films
     workspace.clear()
@@ -47,7 +51,7 @@ def undisturbed(workspace) -> dict[str, str]:
 
 
 @pytest.fixture
-def mounted(workspace, mount: Callable[..., None]) -> Path:
+def mounted(workspace: Workspace, mount: Callable[..., None]) -> Path:
     """The runs directory as the mount of another place."""
     there = workspace.root / "there"
     there.mkdir()
@@ -60,7 +64,7 @@ def unmount(place: Path) -> None:
 
 
 def test_a_lost_mount_pauses_the_job_and_no_result_is_written_under_it(
-    workspace, undisturbed: dict[str, str], mounted: Path
+    workspace: Workspace, undisturbed: dict[str, str], mounted: Path
 ) -> None:
     done, last = pull_the_plug(workspace, str(workspace.runs), lambda: unmount(workspace.runs))
     assert (last.outcome, len(done)) == (PAUSED, BEFORE)
@@ -107,7 +111,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Callable[[]
 
 
 def test_an_object_store_that_does_not_answer_pauses_the_job(
-    workspace, undisturbed: dict[str, str], server: Callable[[], Callable[[], None]]
+    workspace: Workspace, undisturbed: dict[str, str], server: Callable[[], Callable[[], None]]
 ) -> None:
     import s3fs
 
@@ -125,7 +129,7 @@ def test_an_object_store_that_does_not_answer_pauses_the_job(
 
 @pytest.mark.parametrize("left", ["nothing", "an empty mount point", "an empty run directory"])
 def test_the_command_says_that_its_storage_went_away_and_writes_nothing_in_its_place(
-    workspace, undisturbed: dict[str, str], left: str
+    workspace: Workspace, undisturbed: dict[str, str], left: str
 ) -> None:
     spec = workspace.root / "film.yaml"
     engine = {"name": "fake", "fake": {"sample_s": 0.2}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,8 +16,13 @@ from farm.verbs.verify import verify_job
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
 
+if TYPE_CHECKING:
+    from tests.durability.conftest import Workspace
 
-def render_at(workspace, runs: str, stop_after: int | None = None) -> tuple[list[str], JobState | None]:
+
+def render_at(
+    workspace: Workspace, runs: str, stop_after: int | None = None
+) -> tuple[list[str], JobState | None]:
     """The tasks that were computed, and the final state where the render came to its end."""
     computed: list[str] = []
     events = render(workspace.spec_of(runs), runs=runs, serial=True)
@@ -38,13 +44,18 @@ def remote_runs(request: pytest.FixtureRequest) -> str:
     return f"{request.getfixturevalue('s3_url')}/durability"
 
 
-def test_an_interrupted_run_on_an_object_store_gives_the_same_films(workspace, remote_runs: str) -> None:
+def test_an_interrupted_run_on_an_object_store_gives_the_same_films(
+    workspace: Workspace, remote_runs: str
+) -> None:
     undisturbed = workspace.render()
     first, _ = render_at(workspace, remote_runs, stop_after=9)
     assert job_status(remote_runs, "harbor").outcome == "interrupted"
     store = Store.find(remote_runs, "harbor")
-    sample = store.commit(store.read_json(DIGESTS)["digests"]["dawn/00000/sample"])
-    segment = store.commit(store.read_json(DIGESTS)["digests"]["dawn/00001/segment"])
+    digests: Any = store.read_json(DIGESTS)
+    sample = store.commit(digests["digests"]["dawn/00000/sample"])
+    segment = store.commit(digests["digests"]["dawn/00001/segment"])
+    assert sample is not None
+    assert segment is not None
     store.backend.replace(sample.file, store.backend.read(sample.file)[:-1])
     store.backend.replace(f"commits/{segment.digest}.json", b"{")
     rest, state = render_at(workspace, remote_runs)
@@ -58,17 +69,17 @@ def test_an_interrupted_run_on_an_object_store_gives_the_same_films(workspace, r
 
 
 def test_the_copies_of_a_films_segments_go_once_it_is_delivered(
-    workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the driver's disk would have to hold every segment of every film."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    runs, delivered = "memory://copies", set()
+    runs, delivered = "memory://copies", set[str]()
     for event in render(workspace.spec_of(runs), runs=runs, serial=True):
         if isinstance(event, FilmDelivered) and not event.preview:
             delivered.add(event.video)
             names = {path.name.partition(".")[0] for path in tmp_path.rglob("*.mov")}
-            digests = Store.find(runs, "harbor").read_json(DIGESTS)["digests"]
-            held = {task.partition("/")[0] for task, digest in digests.items() if digest in names}
+            record: Any = Store.find(runs, "harbor").read_json(DIGESTS)
+            held = {task.partition("/")[0] for task, digest in record["digests"].items() if digest in names}
             assert held.isdisjoint(delivered)
     assert delivered == {"dawn", "noon"}
     assert list(tmp_path.iterdir()) == []

@@ -3,8 +3,10 @@ undone by whatever starts a dead driver again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +19,9 @@ from jobs.errors import UsageError
 from jobs.store.documents import UserRequest
 from jobs.store.store import Store
 
+if TYPE_CHECKING:
+    from tests.durability.conftest import Workspace
+
 
 @dataclass
 class Run:
@@ -28,7 +33,17 @@ class Run:
     total: int = 0
 
 
-def driven(workspace, runs: Path, serial: bool = True, asking=None, stop_after: int = 0, **options) -> Run:
+Asking = Callable[[str, str], object]
+
+
+def driven(
+    workspace: Workspace,
+    runs: Path,
+    serial: bool = True,
+    asking: Asking | None = None,
+    stop_after: int = 0,
+    **options: Any,
+) -> Run:
     """Renders; after five tasks it calls `asking`, after `stop_after` the driver is gone."""
     run = Run()
     events = render(workspace.spec_of(runs), runs=str(runs), serial=serial, **options)
@@ -46,14 +61,14 @@ def driven(workspace, runs: Path, serial: bool = True, asking=None, stop_after: 
     return run
 
 
-def assert_continued(workspace, first: Run, rest: Run) -> None:
+def assert_continued(workspace: Workspace, first: Run, rest: Run) -> None:
     """Together they did every task once, and the films are those of a render that nothing stopped."""
     assert rest.outcome == DONE
     assert rest.films == workspace.render().films
     assert len({*first.tasks, *rest.tasks}) == len(first.tasks) + len(rest.tasks) == rest.total
 
 
-def test_a_paused_job_is_continued_by_rendering_it_again(workspace) -> None:
+def test_a_paused_job_is_continued_by_rendering_it_again(workspace: Workspace) -> None:
     runs = workspace.root / "paused"
     first = driven(workspace, runs, asking=pause)
     assert (first.outcome, len(first.tasks)) == (PAUSED, 5)
@@ -62,7 +77,7 @@ def test_a_paused_job_is_continued_by_rendering_it_again(workspace) -> None:
 
 
 @pytest.mark.parametrize("serial", [True, False])
-def test_a_cancelled_job_says_what_takes_it_up_again(workspace, serial: bool) -> None:
+def test_a_cancelled_job_says_what_takes_it_up_again(workspace: Workspace, serial: bool) -> None:
     """Without a worker, and without a word in the state, whichever executor is asked."""
     runs = workspace.root / f"cancelled-{serial}"
     first = driven(workspace, runs, asking=cancel)
@@ -81,7 +96,7 @@ def test_a_cancelled_job_says_what_takes_it_up_again(workspace, serial: bool) ->
 @pytest.mark.parametrize("left", [RUNNING, INTERRUPTED])
 @pytest.mark.parametrize(("asked", "outcome"), [(UserRequest.PAUSE, PAUSED), (UserRequest.CANCEL, CANCELLED)])
 def test_what_a_dead_driver_was_asked_the_next_one_heeds(
-    workspace, asked: UserRequest, outcome: str, left: str, serial: bool
+    workspace: Workspace, asked: UserRequest, outcome: str, left: str, serial: bool
 ) -> None:
     """And it starts no worker for that; once heeded, the request is no longer there."""
     runs = workspace.root / f"{asked}-{left}-{serial}"
@@ -99,7 +114,7 @@ def test_what_a_dead_driver_was_asked_the_next_one_heeds(
     assert_continued(workspace, first, driven(workspace, runs, resume=True))
 
 
-def test_a_request_that_came_too_late_is_forgotten(workspace) -> None:
+def test_a_request_that_came_too_late_is_forgotten(workspace: Workspace) -> None:
     runs = workspace.root / "late"
     driven(workspace, runs)
     store = Store.find(str(runs), "harbor")

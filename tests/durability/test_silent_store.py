@@ -36,8 +36,8 @@ def test_a_command_says_soon_that_the_store_does_not_answer(silence: Silence) ->
         process = subprocess.Popen(
             command, env={**os.environ, **environment()}, stderr=subprocess.PIPE, text=True
         )
+        assert process.stderr is not None
         try:
-            assert process.stderr is not None
             # The interpreter's start does not count.
             while silence.asked == 0:
                 time.sleep(0.02)

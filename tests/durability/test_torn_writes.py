@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,7 @@ from jobs.store.store import Store
 if TYPE_CHECKING:
     from jobs.scratch import Scratch
     from jobs.store.commits import Commit
+    from tests.durability.conftest import Workspace
 
 HALF = 9
 """Commits before the driver is dropped: `dawn`'s third chunk is sampled, the second one's frames wait."""
@@ -84,9 +85,12 @@ OTHERS = [("finished", name, hurt) for name in NAMES for hurt in HURTS] + [
     ("half", name, HURTS[index % len(HURTS)]) for index, name in enumerate(NAMES[:-1])
 ]
 
+Runs = tuple[dict[str, set[str]], dict[str, str]]
+"""What each saved run has still to compute, and the films."""
+
 
 @pytest.fixture(scope="module")
-def runs(workspace):
+def runs(workspace: Workspace) -> Runs:
     """A finished and a half-finished run of one job, saved; and what the undisturbed render gives."""
     half = workspace.render(stop_after=HALF)
     workspace.save("half")
@@ -98,17 +102,24 @@ def runs(workspace):
     return {"half": set(rest.computed), "finished": set()}, rest.films
 
 
-def path_of(workspace, task: str, file: str) -> tuple[str, Path]:
+def digests_of(store: Store) -> dict[str, str]:
+    """By task, as the job's record has them."""
+    record: Any = store.read_json(DIGESTS)
+    return record["digests"]
+
+
+def path_of(workspace: Workspace, task: str, file: str) -> tuple[str, Path]:
     """The full task id and the path of one of its files."""
     store = workspace.store()
-    digests = store.read_json(DIGESTS)["digests"]
+    digests = digests_of(store)
     name = next(known for known in digests if known.startswith(task))
     commit = store.commit(digests[name])
+    assert commit is not None
     key = commit.file if file == "artifact" else f"commits/{commit.digest}.json"
     return name, workspace.job_dir / key
 
 
-def expect_repair(workspace, runs, run: str, lost: set[str]) -> None:
+def expect_repair(workspace: Workspace, runs: Runs, run: str, lost: set[str]) -> None:
     """Render; exactly the lost tasks and what was outstanding are computed, once each; then all is well."""
     outstanding, films = runs
     repaired = workspace.render()
@@ -121,7 +132,9 @@ def expect_repair(workspace, runs, run: str, lost: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("run", "task", "file", "hurt"), RESULTS)
-def test_a_lost_result(workspace, runs, run: str, task: str, file: str, hurt: Callable[[Path], None]) -> None:
+def test_a_lost_result(
+    workspace: Workspace, runs: Runs, run: str, task: str, file: str, hurt: Callable[[Path], None]
+) -> None:
     workspace.restore(run)
     name, path = path_of(workspace, task, file)
     hurt(path)
@@ -129,7 +142,9 @@ def test_a_lost_result(workspace, runs, run: str, task: str, file: str, hurt: Ca
 
 
 @pytest.mark.parametrize(("run", "name", "hurt"), OTHERS)
-def test_a_lost_document(workspace, runs, run: str, name: str, hurt: Callable[[Path], None]) -> None:
+def test_a_lost_document(
+    workspace: Workspace, runs: Runs, run: str, name: str, hurt: Callable[[Path], None]
+) -> None:
     workspace.restore(run)
     path = workspace.job_dir / name
     if path.is_dir():
@@ -140,7 +155,7 @@ def test_a_lost_document(workspace, runs, run: str, name: str, hurt: Callable[[P
     expect_repair(workspace, runs, run, set())
 
 
-def expect_refusal(workspace) -> None:
+def expect_refusal(workspace: Workspace) -> None:
     """A state that cannot be read may be that of a cancelled job: it is rendered on purpose only."""
     with pytest.raises(DamagedDocument, match="farm resume harbor"):
         workspace.render()
@@ -148,7 +163,7 @@ def expect_refusal(workspace) -> None:
 
 
 @pytest.mark.parametrize("hurt", [*HURTS, decay])
-def test_a_lost_film(workspace, runs, hurt: Callable[[Path], None]) -> None:
+def test_a_lost_film(workspace: Workspace, runs: Runs, hurt: Callable[[Path], None]) -> None:
     """One that decayed is delivered again. One that was written to might be somebody's work, and is kept."""
     workspace.restore("finished")
     assert workspace.render().computed == []
@@ -164,25 +179,29 @@ def test_a_lost_film(workspace, runs, hurt: Callable[[Path], None]) -> None:
 
 
 @pytest.mark.parametrize("hurt", HURTS)
-def test_a_lost_note_of_evicted_frames(workspace, runs, hurt: Callable[[Path], None]) -> None:
+def test_a_lost_note_of_evicted_frames(
+    workspace: Workspace, runs: Runs, hurt: Callable[[Path], None]
+) -> None:
     workspace.restore("finished")
     store = workspace.store()
-    digest = store.read_json(DIGESTS)["digests"]["dawn/00001/decode"]
+    digest = digests_of(store)["dawn/00001/decode"]
     hurt(workspace.job_dir / "evicted" / f"{digest}.json")
     expect_repair(workspace, runs, "finished", {"dawn/00001/decode"})
     assert not any("decode" in task for task in frames_kept(workspace))
 
 
-def frames_kept(workspace) -> set[str]:
+def frames_kept(workspace: Workspace) -> set[str]:
     """Decode tasks whose frames take up space."""
     store = workspace.store()
-    digests = store.read_json(DIGESTS)["digests"]
+    digests = digests_of(store)
     kept = store.committed_digests()
     return {task for task, digest in digests.items() if digest in kept and task.endswith("/decode")}
 
 
 @pytest.mark.parametrize("task", ["dawn/00001/decode", "dawn/00002/sample"])
-def test_decay_without_a_mark_is_met_and_mended_on_the_way(workspace, runs, task: str) -> None:
+def test_decay_without_a_mark_is_met_and_mended_on_the_way(
+    workspace: Workspace, runs: Runs, task: str
+) -> None:
     workspace.restore("half")
     name, path = path_of(workspace, task, "artifact")
     decay(path)
@@ -190,7 +209,9 @@ def test_decay_without_a_mark_is_met_and_mended_on_the_way(workspace, runs, task
 
 
 @pytest.mark.parametrize("run", ["half", "finished"])
-def test_a_segment_that_decayed_is_met_at_delivery_and_made_again(workspace, runs, run: str) -> None:
+def test_a_segment_that_decayed_is_met_at_delivery_and_made_again(
+    workspace: Workspace, runs: Runs, run: str
+) -> None:
     workspace.restore(run)
     name, path = path_of(workspace, "dawn/00000/segment", "artifact")
     decay(path)
@@ -198,7 +219,9 @@ def test_a_segment_that_decayed_is_met_at_delivery_and_made_again(workspace, run
     expect_repair(workspace, runs, run, {name, "dawn/00000/decode"})
 
 
-def test_a_medium_that_loses_what_it_is_given_pauses_the_job(workspace, runs, monkeypatch) -> None:
+def test_a_medium_that_loses_what_it_is_given_pauses_the_job(
+    workspace: Workspace, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Segments are read when their film is joined; here each one decays just before that."""
     workspace.restore("half")
     real = Store.local
@@ -215,7 +238,7 @@ def test_a_medium_that_loses_what_it_is_given_pauses_the_job(workspace, runs, mo
     assert (repaired.outcome, repaired.films) == (DONE, runs[1])
 
 
-def test_what_was_written_for_nothing_is_swept(workspace, runs) -> None:
+def test_what_was_written_for_nothing_is_swept(workspace: Workspace, runs: Runs) -> None:
     """A driver killed in mid-write, and a record that was torn, leave artifacts that nobody names."""
     workspace.restore("half")
     _, record = path_of(workspace, "dawn/00002/sample", "record")
@@ -225,10 +248,10 @@ def test_what_was_written_for_nothing_is_swept(workspace, runs) -> None:
     assert verify_job(str(workspace.runs), "harbor").unused == 0
 
 
-def test_everything_at_once(workspace, runs) -> None:
+def test_everything_at_once(workspace: Workspace, runs: Runs) -> None:
     workspace.restore("half")
     store = workspace.store()
-    digests = store.read_json(DIGESTS)["digests"]
+    digests = digests_of(store)
     for kind in ("artifacts", "commits", "events"):
         for path in (workspace.job_dir / kind).iterdir():
             truncate(path)

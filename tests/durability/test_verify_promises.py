@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,28 +14,36 @@ from jobs.errors import StorageProblem
 from jobs.store.documents import DIGESTS
 from jobs.store.store import Store
 
+if TYPE_CHECKING:
+    from tests.durability.conftest import Workspace
+
 Harm = Callable[[Store], None]
 
 
-def rot(store: Store, task: str) -> None:
+def rot(store: Store, *tasks: str) -> None:
     """Change a byte and leave size and time stamp alone, as a decaying disk does."""
-    commit = store.commit(store.read_json(DIGESTS)["digests"][task])
-    path = store.backend.path(commit.file)
-    times, data = path.stat(), bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    digests: Any = store.read_json(DIGESTS)
+    for task in tasks:
+        commit = store.commit(digests["digests"][task])
+        assert commit is not None
+        path = store.backend.path(commit.file)
+        assert path is not None
+        times, data = path.stat(), bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def tear(store: Store, name: str) -> None:
     path = store.backend.path(name)
+    assert path is not None
     path.write_bytes(path.read_bytes()[:-3])
 
 
 HARMS: dict[str, Harm] = {
     "a sample that rotted": lambda store: rot(store, "dawn/00001/sample"),
     "a segment that rotted": lambda store: rot(store, "dawn/00002/segment"),
-    "two that rotted": lambda store: [rot(store, f"{video}/00000/segment") for video in ("dawn", "noon")],
+    "two that rotted": lambda store: rot(store, "dawn/00000/segment", "noon/00000/segment"),
     "a torn plan": lambda store: tear(store, "plan.json"),
     "torn digests": lambda store: tear(store, "digests.json"),
     "a torn record": lambda store: tear(store, f"commits/{next(iter(store.committed_digests()))}.json"),
@@ -42,25 +51,25 @@ HARMS: dict[str, Harm] = {
 
 
 @pytest.fixture(scope="module")
-def films(workspace) -> dict[str, str]:
+def films(workspace: Workspace) -> dict[str, str]:
     found = workspace.render().films
     workspace.save("whole")
     return found
 
 
 @pytest.fixture
-def job(workspace, films: dict[str, str]) -> Store:  # noqa: ARG001  for its effect
+def job(workspace: Workspace, films: dict[str, str]) -> Store:  # noqa: ARG001  for its effect
     workspace.restore("whole")
     return workspace.store()
 
 
-def damage(workspace) -> tuple[Damage, ...]:
+def damage(workspace: Workspace) -> tuple[Damage, ...]:
     return verify_job(str(workspace.runs), "harbor").damage
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
 def test_the_next_render_mends_what_verify_found(
-    workspace, job: Store, films: dict[str, str], harm: Harm
+    workspace: Workspace, job: Store, films: dict[str, str], harm: Harm
 ) -> None:
     harm(job)
     found = damage(workspace)
@@ -75,7 +84,7 @@ def test_the_next_render_mends_what_verify_found(
 
 @pytest.mark.usefixtures("films")
 def test_verify_deletes_nothing_and_says_where_it_could_not_leave_a_note(
-    workspace, job: Store, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, job: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rot(job, "dawn/00001/sample")
     before = {path for path in workspace.job_dir.rglob("*") if path.is_file()}
@@ -96,7 +105,7 @@ def test_verify_deletes_nothing_and_says_where_it_could_not_leave_a_note(
 
 
 @pytest.mark.usefixtures("films")
-def test_one_torn_copy_of_the_seeds_is_written_again(workspace, job: Store) -> None:
+def test_one_torn_copy_of_the_seeds_is_written_again(workspace: Workspace, job: Store) -> None:
     job.override_seeds({("dawn", 1): 5})
     whole = job.read_json("seeds.json")
     for name in ("seeds.json", "seeds.copy.json"):

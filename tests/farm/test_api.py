@@ -75,6 +75,7 @@ def test_what_is_no_spec_is_refused(source: Any) -> None:
 
 def test_runs_may_be_a_path_and_a_stage_a_word(tmp_path: Path) -> None:
     *_, last = farm.render(spec(tmp_path), runs=tmp_path / "runs", serial=True, until="encode")
+    assert isinstance(last, farm.JobFinished)
     assert last.outcome == "stopped_early"
     assert (tmp_path / "runs" / "short").is_dir()
     assert farm.RenderOptions(until="encode").last_stage is Stage.ENCODE

@@ -225,7 +225,8 @@ def nodes(data: Any, at: Location = ()) -> Iterator[Location]:
 def mutate_structure(spec: Any, dice: random.Random) -> None:
     """Replaces, deletes, moves, doubles or nests one node."""
     location = dice.choice(list(nodes(spec)))
-    parent, key = parent_of(spec, location), location[-1]
+    parent: Any = parent_of(spec, location)
+    key: Any = location[-1]
     match dice.randrange(5):
         case 0:
             parent[key] = copy.deepcopy(dice.choice(JUNK))

@@ -139,9 +139,9 @@ def remembered(probe: Callable[..., Any]) -> Callable[..., Any]:
                 known[key] = probe(*words, **named), None
             except Exception as error:
                 known[key] = None, error
-        result, error = known[key]
-        if error is not None:
-            raise error
+        result, refusal = known[key]
+        if refusal is not None:
+            raise refusal
         return result
 
     return ask
@@ -150,13 +150,15 @@ def remembered(probe: Callable[..., Any]) -> Callable[..., Any]:
 def load_spec_remembering() -> Callable[..., LoadedSpec]:
     """`load_spec`, to which every file is unchanged."""
     known: dict[str, Callable[..., Any]] = {}
+    load: Callable[..., LoadedSpec] = load_spec
 
     def load_one(*words: Any, probes: Probes) -> LoadedSpec:
         asked = {each.name: getattr(probes, each.name) for each in fields(probes)}
         for name, probe in asked.items():
             if callable(probe):
                 known.setdefault(name, remembered(probe))
-        return load_spec(*words, probes=replace(probes, **known))
+        changes: dict[str, Any] = dict(known)
+        return load(*words, probes=replace(probes, **changes))
 
     return load_one
 

@@ -16,6 +16,8 @@ from actors.media.ffmpeg import find_ffmpeg
 if TYPE_CHECKING:
     import numpy as np
 
+    from tests.conftest import Marks
+
 TIMED_TICKS = 90_000
 
 
@@ -31,7 +33,7 @@ def ffmpeg_run() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def uneven_video(ffmpeg_run, tmp_path_factory) -> Path:
+def uneven_video(ffmpeg_run: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 frames whose distances change all the time, as screen recorders make them."""
     path = tmp_path_factory.mktemp("uneven") / "uneven.mp4"
     picture = ("-f", "lavfi", "-i", "testsrc2=s=96x64:r=24", "-frames:v", 48)
@@ -56,7 +58,7 @@ def write_wav() -> Callable[[Path, np.ndarray, int], Path]:
 
 
 @pytest.fixture(scope="session")
-def write_timed(marks, ffmpeg_run) -> Callable[..., Path]:
+def write_timed(marks: Marks, ffmpeg_run: Callable[..., None]) -> Callable[..., Path]:
     """`write(path, times, *options)`: a video whose frame n shows that number from `times[n]` seconds on."""
 
     def write(path: Path, times: Sequence[Fraction | float], *options: object) -> Path:
@@ -67,7 +69,12 @@ def write_timed(marks, ffmpeg_run) -> Callable[..., Path]:
         at = summed([f"eq(N,{n})*{tick}" for n, tick in enumerate(ticks)])
         picture = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-r", 24, "-i", folder / "raw")
         timed = ("-vf", f"settb=1/{TIMED_TICKS},setpts='{at}'", "-fps_mode", "passthrough")
-        scales = ("-enc_time_base", f"1:{TIMED_TICKS}", "-video_track_timescale", TIMED_TICKS)
+        scales: tuple[object, ...] = (
+            "-enc_time_base",
+            f"1:{TIMED_TICKS}",
+            "-video_track_timescale",
+            TIMED_TICKS,
+        )
         scales = scales if path.suffix in (".mp4", ".mov") else scales[:2]
         ffmpeg_run(*picture, *timed, "-c:v", "libx264", "-crf", 12, *scales, *options, path)
         return path

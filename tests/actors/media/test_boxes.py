@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,9 +10,12 @@ from actors.media.boxes import box_header, read_movie
 from actors.media.segment import encode_segment
 from jobs.errors import CorruptArtifact
 
+if TYPE_CHECKING:
+    from tests.conftest import Marks
+
 
 @pytest.fixture
-def movie(marks, tmp_path: Path) -> Path:
+def movie(marks: Marks, tmp_path: Path) -> Path:
     return encode_segment(marks.frames(0, 10), marks.params("h264", 10, 29.97), tmp_path / "a.mov")
 
 
@@ -24,9 +28,12 @@ def test_the_index_is_read(movie: Path) -> None:
     assert read_movie(movie).track("soun") is None
 
 
-def test_equal_settings_have_equal_configurations(movie: Path, marks, tmp_path: Path) -> None:
+def test_equal_settings_have_equal_configurations(movie: Path, marks: Marks, tmp_path: Path) -> None:
     other = encode_segment(marks.frames(50, 3), marks.params("h264", 3, 29.97), tmp_path / "b.mov")
-    assert read_movie(other).track("vide").configuration == read_movie(movie).track("vide").configuration
+    first, second = read_movie(other).track("vide"), read_movie(movie).track("vide")
+    assert first
+    assert second
+    assert first.configuration == second.configuration
 
 
 @pytest.mark.parametrize("keep", [0, 7, 40, 500])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def expected(nits: np.ndarray) -> np.ndarray:
     return 255 * np.clip(mapped, 0, 1) ** (1 / 2.4)
 
 
-def write_hdr(path: Path, coded: np.ndarray, curve: str, ffmpeg_run) -> Path:
+def write_hdr(path: Path, coded: np.ndarray, curve: str, ffmpeg_run: Callable[..., None]) -> Path:
     """A lossless 10-bit clip of 9 frames whose patches `[n, 3]`, from 0 to 1, lie side by side."""
     row = np.repeat(np.round(coded * 65535).astype("<u2"), SIDE, axis=0)[None]
     raw = path.with_suffix(".raw")
@@ -66,7 +67,13 @@ def write_hdr(path: Path, coded: np.ndarray, curve: str, ffmpeg_run) -> Path:
 
 
 @pytest.mark.parametrize(("curve", "encode", "name"), [("smpte2084", pq, "PQ"), ("arib-std-b67", hlg, "HLG")])
-def test_hdr_becomes_what_the_formulas_give(curve, encode, name: str, tmp_path: Path, ffmpeg_run) -> None:
+def test_hdr_becomes_what_the_formulas_give(
+    curve: str,
+    encode: Callable[[np.ndarray], np.ndarray],
+    name: str,
+    tmp_path: Path,
+    ffmpeg_run: Callable[..., None],
+) -> None:
     nits = np.array(PATCHES, np.float64)
     clip = write_hdr(tmp_path / "a.mkv", encode(nits), curve, ffmpeg_run)
     assert probe_video(clip).hdr == name
@@ -75,7 +82,9 @@ def test_hdr_becomes_what_the_formulas_give(curve, encode, name: str, tmp_path: 
     assert np.abs(seen - expected(nits)).max() < 1
 
 
-def test_diffuse_white_is_bright_and_highlights_are_not_lost(tmp_path: Path, ffmpeg_run) -> None:
+def test_diffuse_white_is_bright_and_highlights_are_not_lost(
+    tmp_path: Path, ffmpeg_run: Callable[..., None]
+) -> None:
     nits = np.array([[203.0] * 3, [600.0] * 3, [1000.0] * 3])
     clip = write_hdr(tmp_path / "a.mkv", pq(nits), "smpte2084", ffmpeg_run)
     white, brighter, peak = read_video(clip, Cut(3 * SIDE, SIDE, 24.0, 1))[0, 16, 16::SIDE, 1].astype(int)
@@ -84,7 +93,7 @@ def test_diffuse_white_is_bright_and_highlights_are_not_lost(tmp_path: Path, ffm
 
 
 def test_an_ffmpeg_that_cannot_map_it_is_refused(
-    tmp_path: Path, ffmpeg_run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ffmpeg_run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = write_hdr(tmp_path / "a.mkv", pq(np.full((1, 3), 100.0)), "smpte2084", ffmpeg_run)
     poor = replace(find_ffmpeg())
@@ -94,7 +103,7 @@ def test_an_ffmpeg_that_cannot_map_it_is_refused(
         probe_video(clip)
 
 
-def test_an_ordinary_clip_is_not_mapped(tmp_path: Path, ffmpeg_run) -> None:
+def test_an_ordinary_clip_is_not_mapped(tmp_path: Path, ffmpeg_run: Callable[..., None]) -> None:
     grey = np.full((1, 3), 128 / 255)
     clip = write_hdr(tmp_path / "a.mkv", grey, "bt709", ffmpeg_run)
     assert probe_video(clip).hdr == ""

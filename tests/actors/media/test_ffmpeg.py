@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from jobs.errors import MissingFFmpeg
 
 
 @pytest.fixture
-def fresh_search():
+def fresh_search() -> Iterator[None]:
     find_ffmpeg.cache_clear()
     yield
     find_ffmpeg.cache_clear()
@@ -41,7 +42,7 @@ def test_release_numbers(version: str, major: int | None) -> None:
 
 
 @pytest.mark.usefixtures("fresh_search")
-def test_the_environment_variable_wins(monkeypatch, tmp_path: Path) -> None:
+def test_the_environment_variable_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = find_ffmpeg().path
     link = tmp_path / "my-ffmpeg"
     link.symlink_to(real)
@@ -59,14 +60,16 @@ def test_the_environment_variable_wins(monkeypatch, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("fresh_search")
-def test_an_unfit_choice_is_refused(monkeypatch, tmp_path: Path, banner: str, problem: str) -> None:
+def test_an_unfit_choice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, banner: str, problem: str
+) -> None:
     monkeypatch.setenv("FARM_FFMPEG", str(script(tmp_path / "ffmpeg", banner)))
     with pytest.raises(MissingFFmpeg, match=problem):
         find_ffmpeg()
 
 
 @pytest.mark.usefixtures("fresh_search")
-def test_an_old_system_ffmpeg_gives_way_to_the_wheel(monkeypatch, tmp_path: Path) -> None:
+def test_an_old_system_ffmpeg_gives_way_to_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     monkeypatch.delenv("FARM_FFMPEG", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from actors.media.probe import probe_video, read_stream
 from actors.media.segment import encode_segment
 from jobs.errors import InvalidInput
 from jobs.frames import conformed_frames, exact_rate, source_frame
+
+if TYPE_CHECKING:
+    from tests.conftest import Marks
 
 
 def count_frames(path: Path, frame_rate: float) -> int:
@@ -26,21 +31,21 @@ def pixels_of(png: bytes) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def film(marks, tmp_path_factory) -> Path:
+def film(marks: Marks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """100 numbered frames at 24 frames per second."""
     out = tmp_path_factory.mktemp("film") / "film.mov"
     return encode_segment(marks.frames(0, 100), marks.params("h264", 100), out)
 
 
 @pytest.mark.parametrize("rate", [24.0, 12.0, 48.0, 25.0, 30.0, 23.976, 7.3])
-def test_frames_at_another_rate_are_those_on_screen(rate: float, film: Path, marks) -> None:
+def test_frames_at_another_rate_are_those_on_screen(rate: float, film: Path, marks: Marks) -> None:
     count = count_frames(film, rate)
     assert count == conformed_frames(100, 24.0, rate)
     shown = marks.numbers(read_video(film, Cut(64, 64, rate, count)))
     assert shown == [source_frame(f, 24.0, rate) for f in range(count)]
 
 
-def test_a_cut_starts_and_ends_where_it_says(film: Path, marks) -> None:
+def test_a_cut_starts_and_ends_where_it_says(film: Path, marks: Marks) -> None:
     assert marks.numbers(read_video(film, Cut(64, 64, 24.0, 9, skip_frames=60))) == list(range(60, 69))
     assert read_video(film, Cut(64, 64, 24.0, 0)).shape == (0, 64, 64, 3)
 
@@ -55,7 +60,9 @@ def test_a_video_is_scaled_to_cover_and_cropped(film: Path) -> None:
     assert frames.shape == (3, 32, 96, 3)
 
 
-def test_anamorphic_video_is_shown_in_its_proportions(tmp_path: Path, ffmpeg_run) -> None:
+def test_anamorphic_video_is_shown_in_its_proportions(
+    tmp_path: Path, ffmpeg_run: Callable[..., None]
+) -> None:
     source = "color=black:s=64x64:r=24,drawbox=x=16:y=0:w=32:h=64:c=white:t=fill,setsar=2/1"
     ffmpeg_run("-f", "lavfi", "-i", source, "-frames:v", 2, tmp_path / "a.mp4")
     frames = read_video(tmp_path / "a.mp4", Cut(128, 64, 24.0, 1))
@@ -74,7 +81,13 @@ def test_uneven_video_is_read_to_its_last_frame(uneven_video: Path) -> None:
     [("a.avi", "libx264"), ("a.avi", "mpeg4"), ("a.mpg", "mpeg2video"), ("a.h264", "libx264")],
 )
 def test_frames_whose_times_are_not_stored_are_all_read(
-    name: str, codec: str, rate: float, film: Path, marks, tmp_path: Path, ffmpeg_run
+    name: str,
+    codec: str,
+    rate: float,
+    film: Path,
+    marks: Marks,
+    tmp_path: Path,
+    ffmpeg_run: Callable[..., None],
 ) -> None:
     path = tmp_path / name
     ffmpeg_run("-r", exact_rate(rate), "-i", film, "-c:v", codec, "-bf", 2, "-q:v", 2, path)
@@ -84,7 +97,7 @@ def test_frames_whose_times_are_not_stored_are_all_read(
 
 
 @pytest.mark.parametrize("index", [0, 1, 47, 48, 49, 99])
-def test_a_frame_is_found_by_its_number(index: int, film: Path, marks) -> None:
+def test_a_frame_is_found_by_its_number(index: int, film: Path, marks: Marks) -> None:
     assert marks.numbers(pixels_of(frame_at(film, index, 24.0))[None]) == [index]
 
 
@@ -99,7 +112,7 @@ def test_a_frame_past_the_end_is_refused(film: Path, tmp_path: Path) -> None:
         frame_at(tmp_path, 0, 24.0)
 
 
-def test_a_frame_of_a_sequence(marks, tmp_path: Path) -> None:
+def test_a_frame_of_a_sequence(marks: Marks, tmp_path: Path) -> None:
     (tmp_path / png_name(7)).write_bytes(encode_png(marks.frames(7, 1)[0]))
     assert marks.numbers(pixels_of(frame_at(tmp_path, 7, 24.0))[None]) == [7]
 
@@ -113,7 +126,7 @@ def test_a_frame_of_a_sequence(marks, tmp_path: Path) -> None:
     ],
 )
 def test_a_transparent_video_is_shown_over_black(
-    name: str, codec: str, pixels: str, tmp_path: Path, ffmpeg_run
+    name: str, codec: str, pixels: str, tmp_path: Path, ffmpeg_run: Callable[..., None]
 ) -> None:
     path = tmp_path / name
     picture = (
@@ -131,7 +144,7 @@ def test_a_transparent_video_is_shown_over_black(
     ("degrees", "corner"), [(90, "lower left"), (180, "lower right"), (270, "upper right")]
 )
 def test_a_video_is_turned_as_its_display_matrix_says(
-    degrees: int, corner: str, tmp_path: Path, ffmpeg_run
+    degrees: int, corner: str, tmp_path: Path, ffmpeg_run: Callable[..., None]
 ) -> None:
     flat = "color=black:s=96x64:r=24,drawbox=x=0:y=0:w=32:h=32:c=white:t=fill"
     ffmpeg_run("-f", "lavfi", "-i", flat, "-frames:v", 2, tmp_path / "flat.mp4")
@@ -145,7 +158,7 @@ def test_a_video_is_turned_as_its_display_matrix_says(
     assert abs(int(bright.sum()) - 32 * 32) < 80
 
 
-def test_odd_pixels_are_turned_with_the_picture(tmp_path: Path, ffmpeg_run) -> None:
+def test_odd_pixels_are_turned_with_the_picture(tmp_path: Path, ffmpeg_run: Callable[..., None]) -> None:
     """Stored 64x64 with pixels twice as wide as high, shown on its side: 64 wide and 128 high."""
     flat = "color=black:s=64x64:r=24,drawbox=x=16:y=16:w=32:h=32:c=white:t=fill,setsar=2/1"
     ffmpeg_run("-f", "lavfi", "-i", flat, "-frames:v", 2, tmp_path / "flat.mp4")

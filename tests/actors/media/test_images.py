@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,9 @@ def test_an_image_is_cropped_around_its_centre(tmp_path: Path) -> None:
 
 
 def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
-    sideways = Image.fromarray(np.repeat(np.uint8([[[255, 0, 0]], [[0, 0, 255]]]), 64, 1).repeat(32, 0))
+    sideways = Image.fromarray(
+        np.repeat(np.array([[[255, 0, 0]], [[0, 0, 255]]], np.uint8), 64, 1).repeat(32, 0)
+    )
     exif = Image.Exif()
     exif[274] = 6
     sideways.save(tmp_path / "a.jpg", exif=exif, quality=95)
@@ -107,7 +110,7 @@ def half_transparent(mode: str) -> Image.Image:
 )
 def test_transparent_parts_are_shown_over_black(name: str, mode: str, tmp_path: Path) -> None:
     path = tmp_path / name
-    options = {"lossless": True, "exact": True} if name == "a.webp" else {}
+    options: dict[str, Any] = {"lossless": True, "exact": True} if name == "a.webp" else {}
     half_transparent(mode).save(path, **options)
     pixels = read_image(path, 64, 32)
     assert not pixels[:, 33:].any()

@@ -30,7 +30,7 @@ PLAYLISTS = {
 
 
 @pytest.fixture
-def clip(tmp_path: Path, ffmpeg_run) -> Path:
+def clip(tmp_path: Path, ffmpeg_run: Callable[..., None]) -> Path:
     """Two seconds of pictures and sound."""
     path = tmp_path / "clip.mp4"
     ffmpeg_run(
@@ -76,14 +76,16 @@ def test_a_playlist_of_the_network_reaches_nobody(tmp_path: Path) -> None:
     assert not asked
 
 
-def test_a_name_that_looks_like_a_protocol_is_a_name(clip: Path, tmp_path, monkeypatch) -> None:
+def test_a_name_that_looks_like_a_protocol_is_a_name(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip.rename(tmp_path / "concat:take 1.mp4")
     monkeypatch.chdir(tmp_path)
     assert probe_video("concat:take 1.mp4").frames == 48
 
 
 @pytest.mark.parametrize("program", ["%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"])
-def test_postscript_is_never_run(program: str, tmp_path: Path, monkeypatch) -> None:
+def test_postscript_is_never_run(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow hands EPS files to Ghostscript, which it finds by this name on the path."""
     for name in ("gs", "gswin64c"):
         fake = tmp_path / name
@@ -125,7 +127,9 @@ def one_bit_png(path: Path, side: int) -> Path:
     return path
 
 
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch, recwarn) -> None:
+def test_a_huge_picture_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
     path = one_bit_png(tmp_path / "huge.png", 13_000)
     assert path.stat().st_size < 1 << 20
     monkeypatch.setattr(images, "_is_transparent", lambda _: pytest.fail("it was decoded"))
@@ -141,7 +145,9 @@ def test_a_large_picture_is_read(tmp_path: Path) -> None:
     assert probe_image(path).width == 5992
 
 
-def test_a_huge_video_is_refused_before_it_is_decoded(tmp_path: Path, ffmpeg_run) -> None:
+def test_a_huge_video_is_refused_before_it_is_decoded(
+    tmp_path: Path, ffmpeg_run: Callable[..., None]
+) -> None:
     path = tmp_path / "huge.mkv"
     ffmpeg_run(
         "-f", "lavfi", "-i", "color=s=8192x4608:r=1", "-frames:v", 1, "-c:v", "mjpeg", "-q:v", 31, path

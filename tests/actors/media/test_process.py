@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -121,7 +123,7 @@ def test_lines_are_whole_across_blocks() -> None:
 
 def test_a_reader_that_stops_early_leaves_no_process_behind() -> None:
     command = [sys.executable, "-c", "while True: print('x' * 1000)"]
-    lines = read_lines(command, Call("read"))
+    lines = cast("Generator[str]", read_lines(command, Call("read")))
     next(lines)
     lines.close()
     children = subprocess.run(["ps", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from actors.media.segment import crossfade, encode_segment, segment_command
 from jobs.errors import BadOutput, StageBug
 from jobs.formats import CODECS
 from jobs.frames import exact_rate
+
+if TYPE_CHECKING:
+    from tests.conftest import Marks
 
 RATES = (23.976, 24.0, 25.0, 29.97, 30.0, 60.0, 12.5)
 
@@ -35,7 +39,7 @@ def test_crossfade_rounds_half_up_in_whole_numbers(count: int) -> None:
     assert np.array_equal(crossfade(head, tail), expected)
 
 
-def test_crossfade_of_equal_frames_changes_nothing(marks) -> None:
+def test_crossfade_of_equal_frames_changes_nothing(marks: Marks) -> None:
     frames = marks.frames(100, 16)
     assert np.array_equal(crossfade(frames, frames), frames)
 
@@ -47,21 +51,21 @@ def test_crossfade_covers_frames_larger_than_a_block() -> None:
     assert (crossfade(head, tail) == crossfade(head, tail)[:, :1, :1]).all()
 
 
-def test_crossfade_takes_views(marks) -> None:
+def test_crossfade_takes_views(marks: Marks) -> None:
     frames = marks.frames(0, 32)
     assert np.array_equal(
         crossfade(frames[::2], frames[1::2]), crossfade(frames[::2].copy(), frames[1::2].copy())
     )
 
 
-def test_crossfade_refuses_unequal_shapes(marks) -> None:
+def test_crossfade_refuses_unequal_shapes(marks: Marks) -> None:
     with pytest.raises(StageBug):
         crossfade(marks.frames(0, 2), marks.frames(0, 3))
 
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("threads", [1, 3])
-def test_equal_frames_give_equal_bytes(codec: str, threads: int, marks, tmp_path: Path) -> None:
+def test_equal_frames_give_equal_bytes(codec: str, threads: int, marks: Marks, tmp_path: Path) -> None:
     params = marks.params(codec, 40, 23.976, threads)
     first = encode_segment(marks.frames(0, 40), params, tmp_path / "first.mov")
     second = encode_segment([marks.frames(0, 16), marks.frames(16, 24)], params, tmp_path / "second.mov")
@@ -70,7 +74,7 @@ def test_equal_frames_give_equal_bytes(codec: str, threads: int, marks, tmp_path
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("rate", RATES)
-def test_every_frame_is_there_and_equally_long(codec: str, rate: float, marks, tmp_path: Path) -> None:
+def test_every_frame_is_there_and_equally_long(codec: str, rate: float, marks: Marks, tmp_path: Path) -> None:
     out = encode_segment(marks.frames(7, 33), marks.params(codec, 33, rate), tmp_path / "segment.mov")
     times = list(packet_times(out, Call("read the segment")))
     assert times == [n / exact_rate(rate) for n in range(33)]
@@ -82,14 +86,14 @@ def test_every_frame_is_there_and_equally_long(codec: str, rate: float, marks, t
 
 
 @pytest.mark.parametrize("codec", ["ffv1", "png"])
-def test_lossless_codecs_keep_every_bit(codec: str, marks, tmp_path: Path) -> None:
+def test_lossless_codecs_keep_every_bit(codec: str, marks: Marks, tmp_path: Path) -> None:
     frames = np.random.default_rng(3).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     out = encode_segment(frames, marks.params(codec, 5), tmp_path / "segment.mov")
     assert np.array_equal(read_video(out, Cut(64, 64, 24.0, 5)), frames)
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "prores"])
-def test_colours_survive(codec: str, marks, tmp_path: Path) -> None:
+def test_colours_survive(codec: str, marks: Marks, tmp_path: Path) -> None:
     colours = np.array(
         [[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128], [255, 255, 255], [200, 120, 30]]
     )
@@ -101,7 +105,7 @@ def test_colours_survive(codec: str, marks, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_luma_follows_bt709(codec: str, marks, tmp_path: Path) -> None:
+def test_luma_follows_bt709(codec: str, marks: Marks, tmp_path: Path) -> None:
     green = np.broadcast_to(np.array([0, 255, 0], np.uint8), (3, 64, 64, 3))
     out = encode_segment(np.ascontiguousarray(green), marks.params(codec, 3), tmp_path / "segment.mov")
     import ffmpeg
@@ -115,7 +119,7 @@ def test_luma_follows_bt709(codec: str, marks, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_groups_of_pictures_are_closed_and_short(codec: str, marks, tmp_path: Path) -> None:
+def test_groups_of_pictures_are_closed_and_short(codec: str, marks: Marks, tmp_path: Path) -> None:
     count = 5 * 24
     out = encode_segment(
         np.zeros((count, 64, 64, 3), np.uint8), marks.params(codec, count), tmp_path / "s.mov"
@@ -133,23 +137,23 @@ def test_groups_of_pictures_are_closed_and_short(codec: str, marks, tmp_path: Pa
     assert max(np.diff([*keys, count])) <= KEYFRAME_SECONDS * 24
 
 
-def test_no_frames_make_an_empty_file(marks, tmp_path: Path) -> None:
+def test_no_frames_make_an_empty_file(marks: Marks, tmp_path: Path) -> None:
     assert encode_segment([], marks.params("h264", 0), tmp_path / "empty.mov").read_bytes() == b""
 
 
 @pytest.mark.parametrize("fed", [3, 5])
-def test_a_wrong_number_of_frames_is_refused(fed: int, marks, tmp_path: Path) -> None:
+def test_a_wrong_number_of_frames_is_refused(fed: int, marks: Marks, tmp_path: Path) -> None:
     with pytest.raises(BadOutput, match=f"{fed} frames came for a segment of 4"):
         encode_segment(marks.frames(0, fed), marks.params("h264", 4), tmp_path / "segment.mov")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_size_is_refused(marks, tmp_path: Path) -> None:
+def test_a_wrong_size_is_refused(marks: Marks, tmp_path: Path) -> None:
     with pytest.raises(BadOutput, match="not uint8"):
         encode_segment(np.zeros((4, 32, 64, 3), np.uint8), marks.params("h264", 4), tmp_path / "segment.mov")
 
 
-def test_sound_is_kept_to_the_bit(marks, tmp_path: Path) -> None:
+def test_sound_is_kept_to_the_bit(marks: Marks, tmp_path: Path) -> None:
     sound = np.random.default_rng(1).uniform(-1, 1, (2, 8008)).astype(np.float32)
     out = encode_segment(
         marks.frames(0, 4), marks.params("h264", 4), tmp_path / "segment.mov", (sound, 48000)
@@ -165,7 +169,7 @@ def test_sound_is_kept_to_the_bit(marks, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_the_cpus_instructions_do_not_reach_the_bytes(codec: str, marks, tmp_path: Path) -> None:
+def test_the_cpus_instructions_do_not_reach_the_bytes(codec: str, marks: Marks, tmp_path: Path) -> None:
     params = marks.params(codec, 12)
     frames = np.random.default_rng(5).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
     digests = set()
@@ -181,7 +185,7 @@ def test_the_cpus_instructions_do_not_reach_the_bytes(codec: str, marks, tmp_pat
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_thread_counts_never_come_from_the_machine(codec: str, marks, tmp_path: Path) -> None:
+def test_thread_counts_never_come_from_the_machine(codec: str, marks: Marks, tmp_path: Path) -> None:
     command = segment_command(marks.params(codec, 4, threads=3), tmp_path / "segment.mov", None)
     assert command[command.index("-threads", command.index("-i")) + 1] == "3"
     if codec == "hevc":

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.media.frames import Cut, read_video
 from actors.media.probe import probe_video
 from jobs.frames import exact_rate
+
+if TYPE_CHECKING:
+    from tests.conftest import Marks
 
 RATES = (30.0, 24.0, 25.0, 23.976, 29.97, 60.0, 12.0)
 DROPPED = (17, 40, 41, 77, 103)
@@ -28,7 +32,9 @@ def on_screen(times: Sequence[Fraction], rate: float, frames: int) -> list[int]:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_phone_clip_with_gaps_shows_each_moment(suffix: str, tmp_path: Path, write_timed, marks) -> None:
+def test_a_phone_clip_with_gaps_shows_each_moment(
+    suffix: str, tmp_path: Path, write_timed: Callable[..., Path], marks: Marks
+) -> None:
     times = phone_clip(DROPPED)
     clip = write_timed(tmp_path / f"phone.{suffix}", times)
     fact = probe_video(clip)
@@ -41,7 +47,9 @@ def test_a_phone_clip_with_gaps_shows_each_moment(suffix: str, tmp_path: Path, w
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_cut_of_it_starts_where_it_says(suffix: str, tmp_path: Path, write_timed, marks) -> None:
+def test_a_cut_of_it_starts_where_it_says(
+    suffix: str, tmp_path: Path, write_timed: Callable[..., Path], marks: Marks
+) -> None:
     times = phone_clip(DROPPED)
     clip = write_timed(tmp_path / f"phone.{suffix}", times)
     whole = on_screen(times, 25.0, 100)
@@ -49,7 +57,9 @@ def test_a_cut_of_it_starts_where_it_says(suffix: str, tmp_path: Path, write_tim
     assert shown == whole[67:]
 
 
-def test_frames_far_apart_stand_until_the_next(tmp_path: Path, write_timed, marks) -> None:
+def test_frames_far_apart_stand_until_the_next(
+    tmp_path: Path, write_timed: Callable[..., Path], marks: Marks
+) -> None:
     times = [Fraction(n) for n in (0, 1)] + [Fraction(5, 4), Fraction(13, 4), Fraction(10, 3)]
     clip = write_timed(tmp_path / "slides.mp4", times)
     frames = probe_video(clip).frames_at(24.0)
@@ -58,7 +68,7 @@ def test_frames_far_apart_stand_until_the_next(tmp_path: Path, write_timed, mark
 
 
 def test_a_video_that_starts_late_starts_with_its_first_frame(
-    tmp_path: Path, write_timed, marks, ffmpeg_run
+    tmp_path: Path, write_timed: Callable[..., Path], marks: Marks, ffmpeg_run: Callable[..., None]
 ) -> None:
     times = phone_clip(DROPPED)
     clip = write_timed(tmp_path / "phone.mp4", times)
@@ -71,7 +81,9 @@ def test_a_video_that_starts_late_starts_with_its_first_frame(
     assert shown == on_screen(times, 30.0, 100)
 
 
-def test_frames_that_cannot_be_decoded_move_no_others(tmp_path: Path, write_timed, marks, ffmpeg_run) -> None:
+def test_frames_that_cannot_be_decoded_move_no_others(
+    tmp_path: Path, write_timed: Callable[..., Path], marks: Marks, ffmpeg_run: Callable[..., None]
+) -> None:
     """A clip of key frames at a constant rate, two of which are noise: what follows keeps its place."""
     clip = write_timed(tmp_path / "clip.mkv", [Fraction(n, 24) for n in range(60)], "-g", 1)
     noise = ("-bsf:v", "noise=amount='between(n,12,13)'")

@@ -53,7 +53,9 @@ def test_near_words_are_named_and_the_list_is_not_repeated() -> None:
     assert len(fault.remedy) < 300
     assert len(fault.rule) < 100
     assert read_bundled("a red ball floats over a teal background, best quality") is None
-    assert read_bundled(" ".join(["ball"] * 32)).rule.endswith("at most 31 words")
+    long = read_bundled(" ".join(["ball"] * 32))
+    assert long is not None
+    assert long.rule.endswith("at most 31 words")
 
 
 def test_many_unknown_words_are_counted() -> None:

@@ -60,6 +60,7 @@ class Recorder:
 def run(params: PassParams, **inputs: list[Payload]) -> tuple[list[float], Recorder]:
     engine = Recorder()
     made = run_pass(params, {"conditioning": [WORDS], **inputs}, cast("Engine", engine))
+    assert isinstance(made, Payload)
     return made["latents"].ravel().tolist(), engine
 
 

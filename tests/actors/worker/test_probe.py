@@ -12,6 +12,7 @@ import pytest
 import actors.worker.probe as module
 from actors.engines.fake import FakeEngine
 from actors.steps import timing
+from actors.steps.run import begin_stage
 from actors.worker.order import WorkerConfig
 from actors.worker.probe import ProbeOrder, ProbeWorker
 from jobs.errors import StageError
@@ -85,7 +86,7 @@ def test_short_tasks_are_run_whole_and_nothing_is_committed(
     worker: ProbeWorker, graph: TaskGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[tuple[Stage, int]] = []
-    real = module.begin_stage
+    real = begin_stage
 
     def begin(task: Any, *rest: Any) -> Any:
         ran.append((task.stage, getattr(getattr(task.params, "sampling", None), "steps", 0)))

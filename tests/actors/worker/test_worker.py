@@ -76,7 +76,7 @@ def _raised(payload: Payload, name: str) -> Payload:
 
 
 def _bytes(result: Payload | Path) -> bytes:
-    return result.read_bytes() if isinstance(result, Path) else pack(result)
+    return result.read_bytes() if isinstance(result, Path) else bytes(pack(result))
 
 
 def test_decode_depends_on_seed_through_the_global_generator(make_bench: MakeBench) -> None:
@@ -160,7 +160,8 @@ def test_each_failure_has_its_kind_and_the_next_attempt_succeeds(
     assert isinstance(caught.value, StageError)
     assert bench.store.commit(bench.digests[task]) is None
     if caught.value.kind is FailureKind.BAD_OUTPUT:
-        assert len(caught.value.evidence) == 64
+        assert isinstance(caught.value, BadOutput)
+        assert len(caught.value.evidence or "") == 64
     bench.run(task, attempt=2)
 
 

@@ -158,9 +158,10 @@ def write_upsampler(path: Path) -> Path:
 def write_lora(path: Path, rank: int = 4) -> Path:
     """A strong LoRA on every self-attention's query projection."""
     generator = torch.Generator().manual_seed(4)
-    inner = TRANSFORMER["num_attention_heads"] * TRANSFORMER["attention_head_dim"]
+    sizes: dict[str, Any] = TRANSFORMER
+    inner = sizes["num_attention_heads"] * sizes["attention_head_dim"]
     tensors = {}
-    for block in range(TRANSFORMER["num_layers"]):
+    for block in range(sizes["num_layers"]):
         name = f"diffusion_model.transformer_blocks.{block}.attn1.to_v"
         tensors[f"{name}.lora_A.weight"] = torch.randn(rank, inner, generator=generator)
         tensors[f"{name}.lora_B.weight"] = torch.randn(inner, rank, generator=generator)

@@ -67,7 +67,7 @@ def pass_params(**changes: Any) -> Any:
         height=HEIGHT,
         span=ChunkSpan(0, 3, 3),
         frame_rate=25.0,
-        seed=GENERATE["seed"],
+        seed=int(GENERATE["seed"]),
         sampling=sampling(),
         guides=(),
         overlap_strength=1.0,

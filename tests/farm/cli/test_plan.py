@@ -7,7 +7,7 @@ import re
 import struct
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FAKE = {"encode_s": 0.1, "sample_s": 4.0, "decode_s": 1.0}
 
 
-def planned(data: dict, runs: Path, **request: object) -> PlanReport:
+def planned(data: dict[str, Any], runs: Path, **request: object) -> PlanReport:
     return plan_job(load(data, RenderOptions()), PlanRequest(str(runs), **request))  # type: ignore[arg-type]
 
 

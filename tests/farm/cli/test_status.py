@@ -40,7 +40,7 @@ def test_list_names_jobs_and_nothing_else(farm: Farm, rendered: Rendered) -> Non
 def test_a_running_job_says_how_long_it_takes_and_where_to_look(farm: Farm, tmp_path: Path) -> None:
     """Asked between two events of its driver."""
     spec, runs = document(tmp_path / "out"), tmp_path / "runs"
-    seen = []
+    seen: list[str] = []
     for event in render(spec, runs=str(runs), serial=True):
         if isinstance(event, FilmDelivered) and event.preview and not seen:
             seen = farm("status", JOB, "--runs", runs).out.splitlines()

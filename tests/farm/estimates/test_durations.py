@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def sampling(steps: int = 20, cfg: float = 3.0) -> Sampling:
     )
 
 
-def sample(width: int = 768, height: int = 512, **more: float) -> StageTask:
+def sample(width: int = 768, height: int = 512, **more: Any) -> StageTask:
     params = PassParams(
         width=width,
         height=height,

@@ -65,7 +65,7 @@ def described(table: dict[str, tuple[Any, ...]], expected: list[tuple[Any, ...]]
 
 
 def test_generate() -> None:
-    node = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]
+    node: Any = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]
     table = node.INPUT_TYPES()
     assert list(table) == ["required", "optional"]
     assert described(table["required"], GENERATE_REQUIRED) == GENERATE_REQUIRED
@@ -75,7 +75,7 @@ def test_generate() -> None:
 
 
 def test_extend() -> None:
-    node = NODE_CLASS_MAPPINGS["RSLTXVExtend"]
+    node: Any = NODE_CLASS_MAPPINGS["RSLTXVExtend"]
     table = node.INPUT_TYPES()
     assert list(table) == ["required", "optional"]
     assert described(table["required"], EXTEND_REQUIRED) == EXTEND_REQUIRED
@@ -84,7 +84,7 @@ def test_extend() -> None:
 
 def test_outputs_and_names() -> None:
     for name in ("RSLTXVGenerate", "RSLTXVExtend"):
-        node = NODE_CLASS_MAPPINGS[name]
+        node: Any = NODE_CLASS_MAPPINGS[name]
         assert node.RETURN_TYPES == ("LATENT", "IMAGE", "LATENT")
         assert node.RETURN_NAMES == ("latent", "images", "audio_latent")
         assert node.CATEGORY == "rs-nodes"

@@ -96,7 +96,12 @@ def test_a_driver_that_dies_while_it_tells_is_followed_by_one_that_repeats_the_i
     runs = str(tmp_path / "runs")
     words = [sys.executable, "-m", "farm", "render", "pier.yaml", "--serial", "--runs", runs]
     drivers: list[subprocess.Popen[bytes]] = []
-    with webhook(first=lambda: drivers and os.kill(drivers.pop().pid, signal.SIGKILL)) as hook:
+
+    def kill() -> None:
+        if drivers:
+            os.kill(drivers.pop().pid, signal.SIGKILL)
+
+    with webhook(first=kill) as hook:
         monkeypatch.setenv(STUDIO, hook.address)
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         driver = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL)

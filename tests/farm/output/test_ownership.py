@@ -11,7 +11,7 @@ import yaml
 
 from farm.api import films, render
 from farm.cli.main import run
-from farm.events import TaskCommitted
+from farm.events import JobFinished, TaskCommitted
 from jobs.errors import StoreUnusable, UsageError
 from jobs.store.store import Store
 
@@ -117,10 +117,12 @@ def test_films_are_listed_in_the_order_of_the_spec(tmp_path: Path) -> None:
     data = spec(tmp_path / "out", "zenith", "dawn", "noon")
     data["videos"][0]["chunks"] = [CHUNK, CHUNK, CHUNK]
     *_, last = render(data, runs=str(tmp_path / "runs"), serial=True)
+    assert isinstance(last, JobFinished)
     assert [film["name"] for film in last.state["videos"]] == ["zenith", "dawn", "noon"]
     del data["videos"][0]
     data["videos"].reverse()
     *_, last = render(data, runs=str(tmp_path / "runs"), serial=True)
+    assert isinstance(last, JobFinished)
     assert [film["name"] for film in last.state["videos"]] == ["noon", "dawn", "zenith"]
 
 

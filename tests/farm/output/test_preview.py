@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
@@ -20,6 +20,7 @@ from jobs.store.store import Store
 
 if TYPE_CHECKING:
     from jobs.planning.planned import PlannedVideo
+    from tests.conftest import Marks
 
 LENGTHS = (33, 24, 0, 1, 60, 3)
 
@@ -34,7 +35,7 @@ def screen_at(runs: Path, folder: str, name: str) -> Screen:
     return Screen(Placing(store, outlet_of(folder), lambda: None), name)
 
 
-def times_of(preview: Path) -> list:
+def times_of(preview: Path) -> list[Any]:
     return list(packet_times(preview, Call("read the preview")))
 
 
@@ -43,7 +44,7 @@ def times_of(preview: Path) -> list:
 )
 @pytest.mark.parametrize("rate", [23.976, 24.0, 12.5])
 def test_it_can_be_watched_after_every_segment(
-    codec: str, suffix: str, rate: float, marks, tmp_path: Path
+    codec: str, suffix: str, rate: float, marks: Marks, tmp_path: Path
 ) -> None:
     segments = marks.segments(tmp_path, codec, LENGTHS, rate)
     out = tmp_path / f"film.preview{suffix}"
@@ -56,7 +57,7 @@ def test_it_can_be_watched_after_every_segment(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_what_is_shown_is_only_added_to(marks, tmp_path: Path) -> None:
+def test_what_is_shown_is_only_added_to(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", LENGTHS, 24.0)
     out = tmp_path / "film.preview.mp4"
     preview = preview_of(marks.video(LENGTHS), out)
@@ -69,7 +70,7 @@ def test_what_is_shown_is_only_added_to(marks, tmp_path: Path) -> None:
         shown = content
 
 
-def test_an_object_store_shows_the_same(marks, tmp_path: Path) -> None:
+def test_an_object_store_shows_the_same(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", LENGTHS, 24.0)
     here = preview_of(marks.video(LENGTHS), tmp_path / "film.preview.mp4")
     screen = screen_at(tmp_path, "memory://previews", "film.preview.mp4")
@@ -82,7 +83,7 @@ def test_an_object_store_shows_the_same(marks, tmp_path: Path) -> None:
     screen.close()
 
 
-def test_somebody_elses_file_is_not_added_to(marks, tmp_path: Path) -> None:
+def test_somebody_elses_file_is_not_added_to(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9, 8), 24.0)
     out = tmp_path / "film.preview.mp4"
     preview = preview_of(marks.video((9, 8)), out)
@@ -94,7 +95,7 @@ def test_somebody_elses_file_is_not_added_to(marks, tmp_path: Path) -> None:
     assert out.read_bytes() == b"a holiday"
 
 
-def test_a_cut_off_end_leaves_the_rest_playable(marks, tmp_path: Path) -> None:
+def test_a_cut_off_end_leaves_the_rest_playable(marks: Marks, tmp_path: Path) -> None:
     """What a player sees that reads while the next fragment is being written."""
     segments = marks.segments(tmp_path, "h264", (24, 24), 24.0)
     out = tmp_path / "film.preview.mp4"
@@ -103,7 +104,7 @@ def test_a_cut_off_end_leaves_the_rest_playable(marks, tmp_path: Path) -> None:
     assert len(times_of(out)) >= 24
 
 
-def test_nothing_new_changes_nothing(marks, tmp_path: Path) -> None:
+def test_nothing_new_changes_nothing(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", LENGTHS, 24.0)
     out = tmp_path / "film.preview.mp4"
     preview = preview_of(marks.video(LENGTHS), out)
@@ -113,14 +114,14 @@ def test_nothing_new_changes_nothing(marks, tmp_path: Path) -> None:
     assert out.stat().st_mtime_ns == stamp
 
 
-def test_a_new_driver_starts_anew(marks, tmp_path: Path) -> None:
+def test_a_new_driver_starts_anew(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", LENGTHS, 24.0)
     out = tmp_path / "film.preview.mp4"
     preview_of(marks.video(LENGTHS), out).grow(segments)
     assert preview_of(marks.video(LENGTHS), out).grow(segments[:1]) == len(times_of(out)) == LENGTHS[0]
 
 
-def test_a_preview_can_start_with_an_empty_segment(marks, tmp_path: Path) -> None:
+def test_a_preview_can_start_with_an_empty_segment(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (0, 9), 24.0)
     out = tmp_path / "film.preview.mp4"
     preview = preview_of(marks.video((0, 9)), out)
@@ -128,7 +129,7 @@ def test_a_preview_can_start_with_an_empty_segment(marks, tmp_path: Path) -> Non
     assert preview.grow(segments) == len(times_of(out)) == 9
 
 
-def test_a_wrong_segment_is_refused_and_not_shown(marks, tmp_path: Path) -> None:
+def test_a_wrong_segment_is_refused_and_not_shown(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9, 8), 24.0)
     out = tmp_path / "film.preview.mp4"
     preview = preview_of(marks.video((9, 16)), out)
@@ -151,7 +152,7 @@ except OSError as error:
 """
 
 
-def test_a_full_disk_takes_back_what_was_added(marks, tmp_path: Path) -> None:
+def test_a_full_disk_takes_back_what_was_added(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (24, 24), 24.0)
     out = tmp_path / "film.preview.mp4"
     preview_of(marks.video((24, 24)), out).grow(segments)
@@ -163,7 +164,7 @@ def test_a_full_disk_takes_back_what_was_added(marks, tmp_path: Path) -> None:
     assert out.read_bytes() == whole
 
 
-def test_an_unwritable_folder_is_a_storage_problem(marks, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_a_storage_problem(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     (tmp_path / "blocked").write_bytes(b"a file where a folder is wanted")
     screen = screen_at(tmp_path, str(tmp_path / "blocked"), "film.preview.mp4")

@@ -26,6 +26,7 @@ from tests.farm.output.test_stitch_sound import decoded_sound
 
 if TYPE_CHECKING:
     from jobs.planning.planned import PlannedVideo
+    from tests.conftest import Marks
 
 RATE, FRAMES, SAMPLE_RATE = 25.0, 79, 48_000
 
@@ -43,12 +44,12 @@ def write_sound(path: Path) -> Path:
 
 
 @pytest.fixture
-def clip(tmp_path: Path, marks) -> Path:
+def clip(tmp_path: Path, marks: Marks) -> Path:
     """79 numbered frames and their sound."""
     return write_clip(tmp_path / "clip.mkv", marks)
 
 
-def write_clip(path: Path, marks, sound_late_s: float = 0.0) -> Path:
+def write_clip(path: Path, marks: Marks, sound_late_s: float = 0.0) -> Path:
     raw, wav = path.with_suffix(".raw"), path.with_suffix(".wav")
     raw.write_bytes(marks.frames(0, FRAMES).tobytes())
     write_sound(wav)
@@ -84,7 +85,7 @@ def planned(clip: Path, source: dict[str, Any], audio: Any, rate: float = RATE) 
     return plan.videos[0], [task.params for task in build_graph(plan).tasks.values()]
 
 
-def film_sound(video: PlannedVideo, marks, folder: Path) -> np.ndarray:
+def film_sound(video: PlannedVideo, marks: Marks, folder: Path) -> np.ndarray:
     """What is heard in the film, whose pictures do not matter here."""
     folder.mkdir()
     lengths = [len(chunk.owned) for chunk in video.chunks]
@@ -104,7 +105,7 @@ def expected(first: int, samples: int) -> np.ndarray:
 @pytest.mark.parametrize(("source", "skipped"), [({}, 6), ({"last_frames": 33}, 46)])
 @pytest.mark.parametrize("offset", [0.0, 0.5, -0.25, 1 / 48_000, -1 / 48_000, 7.0])
 def test_a_clips_own_sound_starts_with_the_frame_that_the_film_starts_with(
-    clip: Path, source: dict[str, Any], skipped: int, offset: float, marks, tmp_path: Path
+    clip: Path, source: dict[str, Any], skipped: int, offset: float, marks: Marks, tmp_path: Path
 ) -> None:
     video, params = planned(clip, source, {"file": str(clip), "offset": offset})
     opened = next(each for each in params if isinstance(each, EncodeSource))
@@ -115,7 +116,9 @@ def test_a_clips_own_sound_starts_with_the_frame_that_the_film_starts_with(
 
 
 @pytest.mark.parametrize("late_s", [0.2, -0.32])
-def test_sound_that_starts_with_another_frame_keeps_its_place(late_s: float, marks, tmp_path: Path) -> None:
+def test_sound_that_starts_with_another_frame_keeps_its_place(
+    late_s: float, marks: Marks, tmp_path: Path
+) -> None:
     clip = write_clip(tmp_path / "clip.mkv", marks, sound_late_s=late_s)
     video, _ = planned(clip, {}, {"file": str(clip)})
     first = 6 * SAMPLE_RATE // 25 - round(late_s * SAMPLE_RATE)
@@ -125,7 +128,7 @@ def test_sound_that_starts_with_another_frame_keeps_its_place(late_s: float, mar
 
 @pytest.mark.parametrize("offset", [0.5, -0.5])
 def test_another_file_starts_with_the_film_and_its_offset(
-    offset: float, clip: Path, marks, tmp_path: Path
+    offset: float, clip: Path, marks: Marks, tmp_path: Path
 ) -> None:
     score = write_sound(tmp_path / "score.wav")
     video, _ = planned(clip, {}, {"file": str(score), "offset": offset})
@@ -140,11 +143,12 @@ def test_chunks_hear_what_the_film_plays_there(offset: float, clip: Path) -> Non
     video, params = planned(clip, {}, {"file": str(clip), "mode": "condition", "offset": offset})
     (listening,) = [each for each in params if isinstance(each, EncodeAudio)]
     hears = video.chunks[1].audio
+    assert hears is not None
     first = hears.start + 6 * SAMPLE_RATE // 25 - round(offset * SAMPLE_RATE)
     assert np.array_equal(heard(listening), expected(first, len(hears)))
 
 
-def test_generated_sound_goes_on_from_what_belongs_to_the_frames(marks, tmp_path: Path) -> None:
+def test_generated_sound_goes_on_from_what_belongs_to_the_frames(marks: Marks, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", marks, sound_late_s=0.2)
     _, params = planned(clip, {}, "generate")
     opened = next(each for each in params if isinstance(each, EncodeSource))
@@ -158,7 +162,7 @@ def test_generated_sound_goes_on_from_what_belongs_to_the_frames(marks, tmp_path
     )
 
 
-def test_at_another_rate_it_is_counted_in_the_films_frames(clip: Path, marks, tmp_path: Path) -> None:
+def test_at_another_rate_it_is_counted_in_the_films_frames(clip: Path, marks: Marks, tmp_path: Path) -> None:
     """79 frames at 25 a second are 75.84 at 24, of which the last 73 are taken."""
     video, _ = planned(clip, {}, {"file": str(clip)}, rate=24.0)
     first = 2 * SAMPLE_RATE // 24

@@ -10,6 +10,7 @@ import wave
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import PNG_SEQUENCE
 from jobs.planning.planned import AudioPlan
 
+if TYPE_CHECKING:
+    from tests.conftest import Marks
+
 RATES = (23.976, 24.0, 25.0, 29.97, 30.0, 60.0, 12.5)
 LENGTHS = (33, 24, 0, 1, 3, 40)
 PAIRS = [(container, codec) for container, form in CONTAINERS.items() for codec in form.codecs]
@@ -39,7 +43,9 @@ def film_path(folder: Path, container: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def segments_of(marks, tmp_path_factory) -> Callable[[str, tuple[int, ...], float], list[Path]]:
+def segments_of(
+    marks: Marks, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, tuple[int, ...], float], list[Path]]:
     """Numbered segments, made once for all tests that only read them."""
 
     @cache
@@ -60,7 +66,7 @@ def second_of_noise() -> bytes:
     return buffer.getvalue()
 
 
-def shown(film: Path, frames: int, frame_rate: float, marks) -> list[int]:
+def shown(film: Path, frames: int, frame_rate: float, marks: Marks) -> list[int]:
     if film.is_dir():
         return marks.numbers(np.stack([read_image(film / png_name(n), 64, 64) for n in range(frames)]))
     return marks.numbers(read_video(film, Cut(64, 64, frame_rate, frames)))
@@ -68,7 +74,7 @@ def shown(film: Path, frames: int, frame_rate: float, marks) -> list[int]:
 
 @pytest.mark.parametrize(("container", "codec"), PAIRS)
 def test_every_frame_in_order_at_constant_distance(
-    container: str, codec: str, marks, segments_of, tmp_path: Path
+    container: str, codec: str, marks: Marks, segments_of: Callable[..., list[Path]], tmp_path: Path
 ) -> None:
     for rate in RATES if codec == "h264" else RATES[:2]:
         segments = segments_of(codec, LENGTHS, rate)
@@ -84,7 +90,7 @@ def test_every_frame_in_order_at_constant_distance(
 @pytest.mark.parametrize(("container", "codec"), PAIRS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_two_runs_give_the_same_bytes(
-    container: str, codec: str, threads: int, marks, tmp_path: Path
+    container: str, codec: str, threads: int, marks: Marks, tmp_path: Path
 ) -> None:
     digests = set()
     (tmp_path / "a.wav").write_bytes(second_of_noise())
@@ -106,7 +112,7 @@ def test_two_runs_give_the_same_bytes(
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "ffv1", "prores", "png"])
-def test_the_machines_cores_do_not_reach_the_bytes(codec: str, marks, tmp_path: Path) -> None:
+def test_the_machines_cores_do_not_reach_the_bytes(codec: str, marks: Marks, tmp_path: Path) -> None:
     cores = os.sched_getaffinity(0)
     digests = set()
     try:
@@ -120,14 +126,14 @@ def test_the_machines_cores_do_not_reach_the_bytes(codec: str, marks, tmp_path: 
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov"])
-def test_the_index_stands_in_front(container: str, marks, tmp_path: Path) -> None:
+def test_the_index_stands_in_front(container: str, marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     facts = assemble_film(marks.video((9,)), segments, container, film_path(tmp_path, container))
     content = facts.path.read_bytes()
     assert 0 < content.index(b"moov") < content.index(b"mdat")
 
 
-def test_nothing_names_the_software_or_the_hour(marks, tmp_path: Path) -> None:
+def test_nothing_names_the_software_or_the_hour(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     for container in ("mp4", "mkv", "mov"):
         facts = assemble_film(marks.video((9,)), segments, container, film_path(tmp_path, container))
@@ -135,15 +141,16 @@ def test_nothing_names_the_software_or_the_hour(marks, tmp_path: Path) -> None:
         assert b"Lavf5" not in facts.path.read_bytes()
 
 
-def test_facts_name_the_file(marks, tmp_path: Path) -> None:
+def test_facts_name_the_file(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", LENGTHS, 23.976)
     facts = assemble_film(marks.video(LENGTHS, 23.976), segments, "mp4", tmp_path / "new" / "film.mp4")
     assert facts.sha256 == hashlib.sha256(facts.path.read_bytes()).hexdigest()
-    assert (facts.frames, facts.fps) == (101, pytest.approx(24000 / 1001))
+    assert facts.frames == 101
+    assert facts.fps == pytest.approx(24000 / 1001)
     assert [path.name for path in facts.path.parent.iterdir()] == ["film.mp4"]
 
 
-def test_a_sequence_is_named_by_its_manifest(marks, tmp_path: Path) -> None:
+def test_a_sequence_is_named_by_its_manifest(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "png", (5, 4), 24.0)
     facts = assemble_film(marks.video((5, 4)), segments, PNG_SEQUENCE, tmp_path / "film")
     names = [png_name(n) for n in range(9)]
@@ -155,7 +162,7 @@ def test_a_sequence_is_named_by_its_manifest(marks, tmp_path: Path) -> None:
     assert facts.sha256 == hashlib.sha256(listing.stdout.encode()).hexdigest()
 
 
-def test_names_with_quotes_spaces_and_accents(marks, tmp_path: Path) -> None:
+def test_names_with_quotes_spaces_and_accents(marks: Marks, tmp_path: Path) -> None:
     folder = tmp_path / "it's a 'día' \\ %d"
     folder.mkdir()
     segments = marks.segments(folder, "h264", (9, 8), 24.0)
@@ -163,13 +170,13 @@ def test_names_with_quotes_spaces_and_accents(marks, tmp_path: Path) -> None:
     assert shown(facts.path, 17, 24.0, marks) == list(range(17))
 
 
-def test_a_segment_of_another_length_is_refused(marks, tmp_path: Path) -> None:
+def test_a_segment_of_another_length_is_refused(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9, 8), 24.0)
     with pytest.raises(CorruptArtifact, match=r"segment 1 of film .* holds 8 frames where the plan has 16"):
         assemble_film(marks.video((9, 16)), segments, "mp4", tmp_path / "film.mp4")
 
 
-def test_a_segment_of_other_settings_is_refused(marks, tmp_path: Path) -> None:
+def test_a_segment_of_other_settings_is_refused(marks: Marks, tmp_path: Path) -> None:
     first = marks.segments(tmp_path, "h264", (9,), 24.0)
     other = marks.segments(tmp_path, "hevc", (8,), 24.0)
     with pytest.raises(CorruptArtifact, match="other settings"):
@@ -179,14 +186,14 @@ def test_a_segment_of_other_settings_is_refused(marks, tmp_path: Path) -> None:
         assemble_film(marks.video((9, 8)), first + slower, "mp4", tmp_path / "film.mp4")
 
 
-def test_a_torn_segment_is_refused(marks, tmp_path: Path) -> None:
+def test_a_torn_segment_is_refused(marks: Marks, tmp_path: Path) -> None:
     segments = marks.segments(tmp_path, "h264", (9, 8), 24.0)
     segments[1].write_bytes(segments[1].read_bytes()[:-200])
     with pytest.raises(CorruptArtifact):
         assemble_film(marks.video((9, 8)), segments, "mp4", tmp_path / "film.mp4")
 
 
-def test_a_missing_segment_is_a_storage_problem(marks, tmp_path: Path) -> None:
+def test_a_missing_segment_is_a_storage_problem(marks: Marks, tmp_path: Path) -> None:
     with pytest.raises(StageBug):
         assemble_film(marks.video((9, 8)), [], "mp4", tmp_path / "film.mp4")
     with pytest.raises(StorageProblem):
@@ -211,7 +218,7 @@ except StorageProblem as problem:
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", PNG_SEQUENCE])
-def test_no_room_names_the_film_and_the_need(container: str, marks, tmp_path: Path) -> None:
+def test_no_room_names_the_film_and_the_need(container: str, marks: Marks, tmp_path: Path) -> None:
     codec = CONTAINERS[container].codecs[0]
     segments = marks.segments(tmp_path, codec, (60, 60), 24.0)
     out = tmp_path / "films" / f"film{CONTAINERS[container].suffix}"
@@ -226,7 +233,9 @@ def test_no_room_names_the_film_and_the_need(container: str, marks, tmp_path: Pa
     assert f"{need_bytes:,} bytes" in answer
 
 
-def test_room_is_checked_before_a_byte_is_written(marks, tmp_path: Path, monkeypatch) -> None:
+def test_room_is_checked_before_a_byte_is_written(
+    marks: Marks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     monkeypatch.setattr("actors.media.process.free_bytes", lambda _: 100)
     with pytest.raises(StorageProblem, match="100 bytes are free"):
@@ -234,7 +243,7 @@ def test_room_is_checked_before_a_byte_is_written(marks, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("rate", [23.976, 29.97, 59.94, 33.333])
-def test_durations_never_drift(rate: float, marks, tmp_path: Path) -> None:
+def test_durations_never_drift(rate: float, marks: Marks, tmp_path: Path) -> None:
     """Ten thousand segments: the sum of the listed durations stays within a microsecond of the truth."""
     lengths = [8, 7, 1] * 3333 + [0]
     encoded = {
@@ -248,12 +257,12 @@ def test_durations_never_drift(rate: float, marks, tmp_path: Path) -> None:
     lines = write_list(pieces, rate, tmp_path / "list").read_text().splitlines()
     durations = [int(line.split()[1][:-2]) for line in lines if line.startswith("duration")]
     assert len(durations) == len(lengths) - 1
-    exact = [piece.start + piece.frames for piece in pieces] / np.float64(exact_rate(rate)) * 1e6
+    exact = np.array([piece.start + piece.frames for piece in pieces]) / np.float64(exact_rate(rate)) * 1e6
     assert np.abs(np.cumsum(durations) - exact).max() <= 0.51
 
 
 @pytest.mark.slow
-def test_ten_thousand_segments(marks, tmp_path: Path) -> None:
+def test_ten_thousand_segments(marks: Marks, tmp_path: Path) -> None:
     lengths = [3, 1] * 5000
     encoded = {n: encode_segment(marks.frames(0, n), marks.params("h264", n, 23.976), tmp_path / f"{n}.mov")
                for n in (1, 3)}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import wave
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from jobs.errors import InvalidInput
 from jobs.formats import CONTAINERS
 from jobs.frames import audio_sample
 from jobs.planning.planned import AudioPlan
+
+if TYPE_CHECKING:
+    from tests.conftest import Marks
 
 LENGTHS = (33, 24, 0, 1, 3, 40)
 AAC_PRIMING = 1024
@@ -66,7 +70,7 @@ def lag(heard: np.ndarray, original: np.ndarray) -> int:
     ("rate", "sample_rate", "seconds"), [(23.976, 48000, 9.0), (24.0, 44100, 1.0), (12.5, 44100, 9.0)]
 )
 def test_sound_is_exact_to_the_sample(
-    container: str, rate: float, sample_rate: int, seconds: float, marks, tmp_path: Path
+    container: str, rate: float, sample_rate: int, seconds: float, marks: Marks, tmp_path: Path
 ) -> None:
     """Shorter files are padded with silence, longer ones cut; both to the film's exact length."""
     original = melody(int(seconds * sample_rate), sample_rate)
@@ -78,7 +82,9 @@ def test_sound_is_exact_to_the_sample(
     heard = decoded_sound(facts.path)
     samples = audio_sample(facts.frames, sample_rate, rate)
     if container != "mkv":
-        edit = read_movie(facts.path).track("soun").edits[0]
+        track = read_movie(facts.path).track("soun")
+        assert track is not None
+        edit = track.edits[0]
         assert (edit.media_start, edit.duration) == (AAC_PRIMING, samples)
         heard = heard[:, :samples] if _ignores_edit_ends() else heard
     assert heard.shape == (2, samples)
@@ -95,7 +101,7 @@ def _ignores_edit_ends() -> bool:
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
-def test_generated_sound_is_joined_without_a_gap(container: str, marks, tmp_path: Path) -> None:
+def test_generated_sound_is_joined_without_a_gap(container: str, marks: Marks, tmp_path: Path) -> None:
     rate, sample_rate, lengths = 24.0, 44100, (33, 24, 0, 40)
     original = melody(audio_sample(sum(lengths), sample_rate, rate), sample_rate)
     segments, start = [], 0
@@ -115,20 +121,22 @@ def test_generated_sound_is_joined_without_a_gap(container: str, marks, tmp_path
     assert facts.frames == sum(lengths)
 
 
-def test_the_cpus_instructions_do_not_reach_the_sound(marks, tmp_path: Path) -> None:
+def test_the_cpus_instructions_do_not_reach_the_sound(marks: Marks, tmp_path: Path) -> None:
     audio = AudioPlan("mux", str(write_wav(tmp_path / "a.wav", melody(44100, 44100), 44100)), 48000)
     command = film_command(marks.video((33,), 24.0, audio), tmp_path / "list", "mp4", tmp_path / "film.mp4")
     assert command[command.index("-cpuflags") + 1] == "0"
 
 
-def test_the_sound_of_a_rate_that_aac_lacks(marks, tmp_path: Path) -> None:
+def test_the_sound_of_a_rate_that_aac_lacks(marks: Marks, tmp_path: Path) -> None:
     audio = AudioPlan("mux", str(write_wav(tmp_path / "a.wav", melody(50000, 50000), 50000)), 50000)
     segments = marks.segments(tmp_path, "h264", (24,), 24.0)
     facts = assemble_film(marks.video((24,), 24.0, audio), segments, "mp4", tmp_path / "film.mp4")
-    assert read_movie(facts.path).track("soun").edits[0].duration == 64000
+    track = read_movie(facts.path).track("soun")
+    assert track is not None
+    assert track.edits[0].duration == 64000
 
 
-def test_a_broken_sound_file_is_the_users(marks, tmp_path: Path) -> None:
+def test_a_broken_sound_file_is_the_users(marks: Marks, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
     video = marks.video((9,), 24.0, AudioPlan("mux", str(tmp_path / "a.wav"), 48000))
@@ -136,7 +144,7 @@ def test_a_broken_sound_file_is_the_users(marks, tmp_path: Path) -> None:
         assemble_film(video, segments, "mp4", tmp_path / "film.mp4")
 
 
-def test_a_soundtrack_that_is_no_number_is_the_users(marks, tmp_path: Path) -> None:
+def test_a_soundtrack_that_is_no_number_is_the_users(marks: Marks, tmp_path: Path) -> None:
     """As one that changed after the spec was checked."""
     path = tmp_path / "nan.au"
     path.write_bytes(b".snd" + struct.pack(">5I", 24, 8 * 48_000, 6, 48_000, 2) + b"\x7f\xc0\0\0" * 96_000)

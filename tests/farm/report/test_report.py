@@ -187,7 +187,7 @@ def test_a_running_job_shows_its_preview(tmp_path: Path) -> None:
         ],
         "output": {"dir": str(tmp_path / "out")},
     }
-    pages = []
+    pages: list[str] = []
     for event in render(job, runs=str(tmp_path / "runs"), serial=True):
         if getattr(event, "preview", False) and not pages:
             pages.append(Path(write_report(Store.find(str(tmp_path / "runs"), "j"))).read_text())
@@ -231,7 +231,8 @@ def test_a_wait_names_what_it_was_for() -> None:
     wait, rest = timeline.waits
     assert wait.reason == "it needs v/00000/sample, which a finished 4.0 s into the wait"
     assert "finished 4.0 s into the wait" in gantt(timeline)
-    assert (rest.worker, rest.task, rest.stop_s - rest.start_s) == ("a", "", pytest.approx(1.0))
+    assert (rest.worker, rest.task) == ("a", "")
+    assert rest.stop_s - rest.start_s == pytest.approx(1.0)
     assert "waited 1.00 s to the end" in gantt(timeline)
 
 

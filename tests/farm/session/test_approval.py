@@ -9,6 +9,7 @@ import pytest
 
 from farm.api import render
 from farm.cli.main import run
+from farm.events import JobFinished, TaskCommitted
 from farm.state.job_state import EXIT_CODES
 from farm.verbs.approve import approve
 from farm.verbs.status import job_status
@@ -45,8 +46,9 @@ def runs(tmp_path: Path) -> str:
 
 def rendered(job: dict[str, Any], runs: str) -> tuple[list[str], str]:
     """Tasks that were computed, and the outcome."""
-    events = list(render(job, runs=runs, serial=True))
-    return [event.task for event in events if event.name == "task_committed"], events[-1].outcome
+    *events, last = render(job, runs=runs, serial=True)
+    assert isinstance(last, JobFinished)
+    return [event.task for event in events if isinstance(event, TaskCommitted)], last.outcome
 
 
 def stages(tasks: list[str]) -> dict[str, int]:

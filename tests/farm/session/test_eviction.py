@@ -133,7 +133,12 @@ def test_the_end_waits_for_what_runs_and_drops_what_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evict, commits = Store.evict, committed(store, 40)
-    monkeypatch.setattr(Store, "evict", lambda self, commit: (time.sleep(0.2), evict(self, commit)))
+
+    def slow(self: Store, commit: Commit) -> None:
+        time.sleep(0.2)
+        evict(self, commit)
+
+    monkeypatch.setattr(Store, "evict", slow)
     for evictions in evictions_of(store):
         for commit in commits:
             evictions.add(commit)
@@ -167,11 +172,8 @@ def test_a_render_goes_on_meanwhile_and_ends_with_nothing_left(
 def frames_left(runs: Path) -> list[str]:
     store = Store.find(str(runs), "harbor")
     held = store.committed_digests()
-    return [
-        task
-        for task, digest in store.read_json(DIGESTS)["digests"].items()
-        if digest in held and "decode" in task
-    ]
+    record: Any = store.read_json(DIGESTS)
+    return [task for task, digest in record["digests"].items() if digest in held and "decode" in task]
 
 
 def test_frames_that_a_driver_did_not_give_up_the_next_one_does(

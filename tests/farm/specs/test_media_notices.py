@@ -111,7 +111,9 @@ def test_a_single_still_at_a_joint_is_said_with_what_pins_the_speed(tmp_path: Pa
     )
     first, second = {"prompt": "a ball", "num_frames": 33}, {"prompt": "a ball", "num_new_frames": 32}
 
-    def lines(here: list[object], there: list[object], rate: float = 24.0) -> tuple[str, ...]:
+    def lines(
+        here: list[dict[str, object]], there: list[dict[str, object]], rate: float = 24.0
+    ) -> tuple[str, ...]:
         chunks = [{"generate": {**first, "images": here}}, {"extend": {**second, "images": there}}]
         return said({"chunks": chunks}, rate=rate)
 

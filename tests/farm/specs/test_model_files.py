@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def write_model(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
     return path
 
 
-def comfyui(root: Path, **models: str) -> EngineConfig:
+def comfyui(root: Path, **models: Any) -> EngineConfig:
     return EngineConfig(name="comfyui", **models).with_code(Code(str(root)))
 
 

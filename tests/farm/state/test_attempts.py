@@ -84,9 +84,9 @@ def test_a_late_word_of_a_superseded_attempt_ends_nothing_else() -> None:
 def test_a_suspended_worker_finishes_what_it_holds() -> None:
     holdings = after(WorkerPlaced("w", "n", ("sample",)), WorkerReady("w", "cpu"), TaskStarted(A, "w", 1))
     assert holdings.apply(WorkerSuspended("w", "three failures"), 4.0).ended == ()
-    assert holdings.workers["w"].activity is Activity.BUSY
+    assert [holdings.workers["w"].activity] == [Activity.BUSY]
     holdings.apply(TaskCommitted(A, "w", 1), 5.0)
-    assert holdings.workers["w"].activity is Activity.SUSPENDED
+    assert [holdings.workers["w"].activity] == [Activity.SUSPENDED]
     holdings.apply(WorkerReady("w", "cpu"), 6.0)
     assert (holdings.workers["w"].activity, holdings.workers["w"].stages) == (Activity.IDLE, ("sample",))
 

@@ -13,7 +13,7 @@ from farm.topology.memory import ModelSizes, Working, engine_footprint, footprin
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec
 from jobs.planning.plan import make_plan
-from jobs.spec.engine import EngineConfig
+from jobs.spec.engine import EngineConfig, EngineName
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import Machine
@@ -103,7 +103,7 @@ def test_of_a_snapshot_only_the_text_encoder_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("engine", "transformer_gib"), [("diffusers", 24.3), ("comfyui", 12.1)])
 def test_a_file_of_fewer_bits_takes_what_the_engine_makes_of_it(
-    tmp_path: Path, engine: str, transformer_gib: float
+    tmp_path: Path, engine: EngineName, transformer_gib: float
 ) -> None:
     """Core computes from fp8; the diffusers engine scales it back when it loads."""
     entries = single_file(RELEASES["ltxv-13b-0.9.8-distilled.safetensors"], "F8_E4M3")

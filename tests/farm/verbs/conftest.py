@@ -43,6 +43,12 @@ class MadeRun:
     state: JobState
     events: list[dict[str, Any]] = field(default_factory=list)
 
+    def film(self, video: str) -> Path:
+        """The file of a delivered film."""
+        film = self.state.film(video)
+        assert film is not None
+        return Path(film.path)
+
     def lose(self, *tasks: str) -> None:
         self.store.void(self.digests[task] for task in tasks)
 

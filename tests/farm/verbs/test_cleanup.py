@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +26,9 @@ from jobs.errors import JobBusy, UsageError
 from jobs.store.cleanup import remove, remove_folders, result_files
 from jobs.store.store import Store
 
+if TYPE_CHECKING:
+    from tests.farm.verbs.conftest import MadeRun
+
 STALE = "ab" * 32
 
 
@@ -38,7 +42,7 @@ def lock_files(found: dict[str, int]) -> set[str]:
     return {name for name in found if name.startswith("lock/")}
 
 
-def test_delete_says_what_it_frees_and_frees_exactly_that(made) -> None:
+def test_delete_says_what_it_frees_and_frees_exactly_that(made: MadeRun) -> None:
     run_dir = Path(made.runs) / "harbor"
     there = files(run_dir)
     survey = survey_delete(made.runs, "harbor")
@@ -55,7 +59,7 @@ def test_delete_says_what_it_frees_and_frees_exactly_that(made) -> None:
         survey_delete(made.runs, "harbor")
 
 
-def test_delete_leaves_what_the_farm_did_not_write(made) -> None:
+def test_delete_leaves_what_the_farm_did_not_write(made: MadeRun) -> None:
     run_dir = Path(made.runs) / "harbor"
     mine = ["notes.txt", "artifacts/notes.txt", "commits/list.json", "cut/reel.mov", ".hidden"]
     for name in mine:
@@ -65,7 +69,7 @@ def test_delete_leaves_what_the_farm_did_not_write(made) -> None:
     assert set(files(run_dir)) == set(mine)
 
 
-def test_films_go_only_on_request_and_only_where_the_job_wrote_what_stands_there(made) -> None:
+def test_films_go_only_on_request_and_only_where_the_job_wrote_what_stands_there(made: MadeRun) -> None:
     dawn, noon = (Path(film.path) for film in made.state.videos)
     noon.write_bytes(b"somebody's cut")
     other = dawn.with_name("other.mp4")
@@ -77,7 +81,7 @@ def test_films_go_only_on_request_and_only_where_the_job_wrote_what_stands_there
     assert [path.exists() for path in (dawn, noon, other)] == [False, True, True]
 
 
-def test_a_job_that_is_rendered_is_refused(made) -> None:
+def test_a_job_that_is_rendered_is_refused(made: MadeRun) -> None:
     with made.store.lock():
         with pytest.raises(JobBusy, match=r"farm cancel harbor --runs"):
             survey_delete(made.runs, "harbor")
@@ -86,7 +90,7 @@ def test_a_job_that_is_rendered_is_refused(made) -> None:
     assert made.store.check().damage == ()
 
 
-def test_prune_frees_results_that_no_task_has(made) -> None:
+def test_prune_frees_results_that_no_task_has(made: MadeRun) -> None:
     kept = made.store.commits()
     stale = made.store.put(STALE, 1, "bin", b"an earlier edit", {})
     loser = Path(made.runs) / "harbor" / "artifacts" / f"{STALE}.2-{'0' * 12}.bin"
@@ -101,12 +105,12 @@ def test_prune_frees_results_that_no_task_has(made) -> None:
     assert survey_prune(made.runs, Pruning()).files == 0
 
 
-def test_prune_frees_results_of_films_that_all_stand(made) -> None:
+def test_prune_frees_results_of_films_that_all_stand(made: MadeRun) -> None:
     survey = survey_prune(made.runs, Pruning(results=True))
     assert [(each.what, each.files) for each in survey.jobs] == [
         (RESULTS, len(result_files(made.store).keys))
     ]
-    film = Path(made.state.film("noon").path)
+    film = made.film("noon")
     film.write_bytes(b"edited")
     assert survey_prune(made.runs, Pruning(results=True)).files == 0
     film.write_bytes(b"film noon")
@@ -116,7 +120,7 @@ def test_prune_frees_results_of_films_that_all_stand(made) -> None:
 
 
 @pytest.mark.parametrize(("outcome", "goes"), [("done", True), (CANCELLED, True), (PAUSED, False)])
-def test_prune_frees_jobs_that_ended_long_ago(made, outcome: str, goes: bool) -> None:
+def test_prune_frees_jobs_that_ended_long_ago(made: MadeRun, outcome: str, goes: bool) -> None:
     made.write(outcome=outcome, ended_s=time.time() - 3600)
     assert survey_prune(made.runs, Pruning(older_s=7200)).files == 0
     survey = survey_prune(made.runs, Pruning(older_s=1800))
@@ -135,14 +139,14 @@ def test_an_object_store_is_emptied_likewise(s3_url: str) -> None:
     assert set(store.backend.entries("artifacts")) == set(store.backend.entries("lock")) == set()
 
 
-def test_an_interrupted_deletion_can_be_repeated(made) -> None:
+def test_an_interrupted_deletion_can_be_repeated(made: MadeRun) -> None:
     with made.store.lock() as lock:
         remove(made.store, result_files(made.store), lock)
     assert delete_job(made.runs, "harbor").deleted
     assert not (Path(made.runs) / "harbor").exists()
 
 
-def test_a_lost_lock_ends_the_deletion(made) -> None:
+def test_a_lost_lock_ends_the_deletion(made: MadeRun) -> None:
     lock = made.store.lock()
     lock.acquire()
     lock._usurper = lock._holder
@@ -170,7 +174,9 @@ def farm(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, 
     return code, said.out, said.err
 
 
-def test_the_command_line_deletes_only_what_was_agreed_to(made, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_deletes_only_what_was_agreed_to(
+    made: MadeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_dir = Path(made.runs) / "harbor"
     words = ("delete", "harbor", "--runs", made.runs)
     code, out, err = farm(capsys, *words)
@@ -189,7 +195,7 @@ def test_the_command_line_deletes_only_what_was_agreed_to(made, capsys: pytest.C
 
 
 def test_prune_asks_at_a_terminal(
-    made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    made: MadeRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     answers = iter([False, True])

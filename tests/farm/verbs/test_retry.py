@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,10 +14,13 @@ from farm.verbs.status import job_status
 from jobs.errors import DamagedDocument, FarmError, JobBusy, UsageError
 from jobs.tasks.retry import RetryState, Selection
 
+if TYPE_CHECKING:
+    from tests.farm.verbs.conftest import MadeRun
+
 LAST_OF_DAWN = Selection(frozenset({"dawn"}), frozenset({2}))
 
 
-def test_a_dry_run_changes_nothing(made) -> None:
+def test_a_dry_run_changes_nothing(made: MadeRun) -> None:
     before = made.store.committed_digests()
     report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
     assert report.closure == ("dawn/00002/sample", "dawn/00002/decode", "dawn/00002/segment")
@@ -25,7 +29,7 @@ def test_a_dry_run_changes_nothing(made) -> None:
     assert made.store.committed_digests() == before
 
 
-def test_the_closure_is_voided_and_nothing_else(made) -> None:
+def test_the_closure_is_voided_and_nothing_else(made: MadeRun) -> None:
     before = made.store.committed_digests() | made.store.evicted_digests()
     report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
     assert apply_retry(made.runs, "harbor", report).voided == 3
@@ -33,7 +37,7 @@ def test_the_closure_is_voided_and_nothing_else(made) -> None:
     assert before - after == {made.digests[task] for task in report.closure}
 
 
-def test_the_job_is_done_no_longer(made) -> None:
+def test_the_job_is_done_no_longer(made: MadeRun) -> None:
     report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
     apply_retry(made.runs, "harbor", report)
     status = job_status(made.runs, "harbor")
@@ -41,7 +45,7 @@ def test_the_job_is_done_no_longer(made) -> None:
     assert "farm resume" in status.reason
 
 
-def test_failed_tasks_get_a_fresh_start(made) -> None:
+def test_failed_tasks_get_a_fresh_start(made: MadeRun) -> None:
     made.lose("dawn/00002/decode", "dawn/00002/segment")
     made.write(outcome=PARTIAL, failed=(FailedTask("dawn/00002/decode", "bug", "boom"),))
     report = retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
@@ -51,7 +55,7 @@ def test_failed_tasks_get_a_fresh_start(made) -> None:
         retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
 
 
-def test_results_that_an_oom_changed_can_be_picked(made) -> None:
+def test_results_that_an_oom_changed_can_be_picked(made: MadeRun) -> None:
     made.lose("noon/00000/decode")
     digest = made.digests["noon/00000/decode"]
     made.store.put(digest, 2, "bin", b"tiled", {"exact": False, "ladder": ["tile_decode"]})
@@ -59,7 +63,7 @@ def test_results_that_an_oom_changed_can_be_picked(made) -> None:
     assert report.closure == ("noon/00000/decode", "noon/00000/segment")
 
 
-def test_new_seeds_are_kept(made) -> None:
+def test_new_seeds_are_kept(made: MadeRun) -> None:
     choice = Selection(frozenset({"noon"}), reseed=True)
     report = retry_closure(made.runs, "harbor", choice)
     apply_retry(made.runs, "harbor", report)
@@ -69,20 +73,20 @@ def test_new_seeds_are_kept(made) -> None:
     assert change.seed != chunk.seed
 
 
-def test_a_job_that_is_being_rendered_is_left_alone(made) -> None:
+def test_a_job_that_is_being_rendered_is_left_alone(made: MadeRun) -> None:
     report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
     with made.store.lock(), pytest.raises(JobBusy):
         apply_retry(made.runs, "harbor", report)
     assert len(made.store.committed_digests()) > 0
 
 
-def test_without_a_plan_there_is_no_closure(made) -> None:
+def test_without_a_plan_there_is_no_closure(made: MadeRun) -> None:
     made.store.backend.replace("plan.json", b"{")
     with pytest.raises(DamagedDocument, match="farm render SPEC"):
         retry_closure(made.runs, "harbor", LAST_OF_DAWN)
 
 
-def test_a_digest_that_leads_out_of_the_run_directory_deletes_nothing(made, tmp_path: Path) -> None:
+def test_a_digest_that_leads_out_of_the_run_directory_deletes_nothing(made: MadeRun, tmp_path: Path) -> None:
     canary = tmp_path / "canary.json"
     canary.write_text("alive")
     forged = {**made.digests, "dawn/00002/segment": "../../../canary"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,8 +14,11 @@ from jobs.errors import UsageError
 from jobs.store.documents import STATE, UserRequest
 from jobs.store.lock import Driver
 
+if TYPE_CHECKING:
+    from tests.farm.verbs.conftest import MadeRun
 
-def test_a_finished_job(made) -> None:
+
+def test_a_finished_job(made: MadeRun) -> None:
     status = job_status(made.runs, "harbor")
     assert (status.outcome, status.driver.driver) == (DONE, Driver.NONE)
     assert all(stage.committed == stage.total for stage in status.stages)
@@ -27,12 +30,12 @@ def test_a_finished_job(made) -> None:
     assert asdict(status)["run_dir"].endswith("runs/harbor")
 
 
-def test_a_film_that_was_deleted_is_not_present(made) -> None:
-    Path(made.state.film("noon").path).unlink()
+def test_a_film_that_was_deleted_is_not_present(made: MadeRun) -> None:
+    made.film("noon").unlink()
     assert [video.present for video in job_status(made.runs, "harbor").videos] == [True, False]
 
 
-def test_a_job_that_is_being_rendered(made) -> None:
+def test_a_job_that_is_being_rendered(made: MadeRun) -> None:
     made.lose("dawn/00002/segment", "dawn/00002/decode")
     made.write(outcome=RUNNING)
     with made.store.lock():
@@ -48,14 +51,14 @@ def test_a_job_that_is_being_rendered(made) -> None:
     assert stages["decode"] == stages["segment"] == (3, 4)
 
 
-def test_a_driver_that_died_left_its_job_interrupted(made) -> None:
+def test_a_driver_that_died_left_its_job_interrupted(made: MadeRun) -> None:
     made.write(outcome=RUNNING)
     status = job_status(made.runs, "harbor")
     assert status.outcome == INTERRUPTED
     assert "farm resume" in status.reason
 
 
-def test_a_paused_job_says_what_it_waits_for(made) -> None:
+def test_a_paused_job_says_what_it_waits_for(made: MadeRun) -> None:
     made.store.request(UserRequest.PAUSE)
     made.write(outcome=PAUSED, reason="the disk is full", failed=(FailedTask("x", "bug", "boom"),))
     status = job_status(made.runs, "harbor")
@@ -67,7 +70,7 @@ def test_a_paused_job_says_what_it_waits_for(made) -> None:
     ("damage", "fault"),
     [(b"", "it is torn"), (b"{", "it is torn"), (b'{"outcome": "done"}', "does not match its checksum")],
 )
-def test_a_torn_state_is_never_done(made, damage: bytes, fault: str) -> None:
+def test_a_torn_state_is_never_done(made: MadeRun, damage: bytes, fault: str) -> None:
     made.store.backend.replace(STATE, damage)
     status = job_status(made.runs, "harbor")
     assert status.outcome == "unknown"
@@ -77,14 +80,14 @@ def test_a_torn_state_is_never_done(made, damage: bytes, fault: str) -> None:
     assert status.videos[0].committed == 3
 
 
-def test_a_missing_state_is_written_by_the_next_render(made) -> None:
+def test_a_missing_state_is_written_by_the_next_render(made: MadeRun) -> None:
     made.store.backend.delete(STATE)
     status = job_status(made.runs, "harbor")
     assert status.outcome == "unknown"
     assert "farm render SPEC" in status.reason
 
 
-def test_all_that_a_worker_holds_is_named(made) -> None:
+def test_all_that_a_worker_holds_is_named(made: MadeRun) -> None:
     """What it runs, and what is queued behind that; what another attempt made superfluous is not held."""
     started, committed = TaskStarted, TaskCommitted
     log: list[Event] = [
@@ -105,7 +108,7 @@ def test_all_that_a_worker_holds_is_named(made) -> None:
     ]
 
 
-def test_a_damaged_line_of_the_log_is_named_and_passed_over(made) -> None:
+def test_a_damaged_line_of_the_log_is_named_and_passed_over(made: MadeRun) -> None:
     with made.store.lock():
         made.store.append_event({})
         made.store.append_event(to_record(TaskStarted("dawn/00002/decode", "w0", 1, ""), 5.0))
@@ -119,6 +122,6 @@ def test_a_damaged_line_of_the_log_is_named_and_passed_over(made) -> None:
 
 
 @pytest.mark.parametrize("job", ["harbour", "", "../harbor", "done"])
-def test_an_unknown_job_is_an_error(made, job: str) -> None:
+def test_an_unknown_job_is_an_error(made: MadeRun, job: str) -> None:
     with pytest.raises(UsageError):
         job_status(made.runs, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,8 +13,11 @@ from farm.verbs.why import AFTER_FAILURES, TaskState, why_job, why_task
 from jobs.errors import UsageError
 from jobs.store.store import Store
 
+if TYPE_CHECKING:
+    from tests.farm.verbs.conftest import MadeRun
 
-def test_a_committed_task_tells_who_made_it(made) -> None:
+
+def test_a_committed_task_tells_who_made_it(made: MadeRun) -> None:
     made.store.append_event(
         {"event": "task_started", "at_s": 1.0, "task": "dawn/00001/sample", "worker": "w1", "attempt": 1,
          "reason": "the longest remaining path"}
@@ -24,18 +28,18 @@ def test_a_committed_task_tells_who_made_it(made) -> None:
     assert [step.what for step in story.steps] == ["attempt 1 on w1: the longest remaining path"]
 
 
-def test_evicted_frames_are_not_missing(made) -> None:
+def test_evicted_frames_are_not_missing(made: MadeRun) -> None:
     assert why_task(made.runs, "harbor", "dawn/0/decode").state is TaskState.EVICTED
 
 
-def test_a_waiting_task_names_its_inputs(made) -> None:
+def test_a_waiting_task_names_its_inputs(made: MadeRun) -> None:
     made.lose("dawn/00001/sample", "dawn/00002/sample")
     story = why_task(made.runs, "harbor", "dawn/2/sample")
     assert (story.state, story.waits_for) == (TaskState.WAITING, ("dawn/00001/sample",))
     assert why_task(made.runs, "harbor", "dawn/1/sample").state is TaskState.READY
 
 
-def test_a_failed_task_and_what_it_blocks(made) -> None:
+def test_a_failed_task_and_what_it_blocks(made: MadeRun) -> None:
     chain = [f"dawn/{chunk:05d}/{stage}" for chunk in (1, 2) for stage in ("sample", "decode", "segment")]
     made.lose(*chain)
     black = "dawn/00001/sample: all frames are black"
@@ -59,7 +63,7 @@ def test_a_failed_task_and_what_it_blocks(made) -> None:
     )
 
 
-def test_a_running_task_names_its_worker(made) -> None:
+def test_a_running_task_names_its_worker(made: MadeRun) -> None:
     made.lose("noon/00000/segment")
     made.write(outcome=RUNNING)
     with made.store.lock():
@@ -70,7 +74,7 @@ def test_a_running_task_names_its_worker(made) -> None:
     assert (story.state, story.summary) == (TaskState.RUNNING, "in work on w1")
 
 
-def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(made) -> None:
+def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(made: MadeRun) -> None:
     made.lose("noon/00000/segment", "dawn/00002/segment")
     made.write(outcome=RUNNING)
     mine, other = "noon/00000/segment", "dawn/00002/segment"
@@ -90,7 +94,7 @@ def test_a_task_that_is_queued_says_behind_what_and_every_loss_of_its_worker(mad
     assert len(story.steps) == 3
 
 
-def test_a_task_whose_worker_is_gone_is_not_in_work(made) -> None:
+def test_a_task_whose_worker_is_gone_is_not_in_work(made: MadeRun) -> None:
     made.lose("noon/00000/segment")
     made.write(outcome=RUNNING)
     with made.store.lock():
@@ -101,7 +105,7 @@ def test_a_task_whose_worker_is_gone_is_not_in_work(made) -> None:
     assert len(story.steps) == 2
 
 
-def test_what_is_invalid_is_mended_in_the_spec(made) -> None:
+def test_what_is_invalid_is_mended_in_the_spec(made: MadeRun) -> None:
     """The run's own copy of the spec, which `farm resume` reads, would fail again."""
     failure = FailedTask("dawn/00001/sample", "invalid", "no such guider")
     made.write(outcome=PARTIAL, failed=(failure,))
@@ -111,7 +115,7 @@ def test_what_is_invalid_is_mended_in_the_spec(made) -> None:
     assert "resume" not in step
 
 
-def test_the_spec_of_a_job_with_a_name_of_its_own_is_rendered_into_it(made, tmp_path: Path) -> None:
+def test_the_spec_of_a_job_with_a_name_of_its_own_is_rendered_into_it(made: MadeRun, tmp_path: Path) -> None:
     (tmp_path / "runs" / "harbor").rename(tmp_path / "runs" / "again")
     made.store = Store.open(made.runs, "again")
     made.write(outcome=FAILED, failed=(FailedTask("dawn/00001/sample", "invalid", "x"),))
@@ -119,7 +123,7 @@ def test_the_spec_of_a_job_with_a_name_of_its_own_is_rendered_into_it(made, tmp_
 
 
 def test_commands_name_the_runs_directory_only_where_it_is_not_the_usual_one(
-    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.write(outcome=CANCELLED)
     monkeypatch.chdir(tmp_path)
@@ -128,20 +132,20 @@ def test_commands_name_the_runs_directory_only_where_it_is_not_the_usual_one(
     assert why_job("my runs", "harbor").next_step == "`farm resume harbor --runs 'my runs'` continues it"
 
 
-def test_a_pause_that_the_user_asked_for_has_no_cause_to_remove(made) -> None:
+def test_a_pause_that_the_user_asked_for_has_no_cause_to_remove(made: MadeRun) -> None:
     made.write(outcome=PAUSED, reason=PAUSED_BY_USER)
     assert why_job(made.runs, "harbor").next_step.endswith("continues it")
     made.write(reason="the disk is full")
     assert why_job(made.runs, "harbor").next_step.startswith("remove the cause")
 
 
-def test_what_an_earlier_run_stumbled_over_is_not_told_again(made) -> None:
+def test_what_an_earlier_run_stumbled_over_is_not_told_again(made: MadeRun) -> None:
     made.store.append_event({"event": "notice", "at_s": 1.0, "message": "a film could not be delivered"})
     Store.open(made.runs, "harbor").append_event({"event": "notice", "at_s": 2.0, "message": "now it could"})
     assert [step.what for step in why_job(made.runs, "harbor").notices] == ["now it could"]
 
 
-def test_notices_are_part_of_the_story(made) -> None:
+def test_notices_are_part_of_the_story(made: MadeRun) -> None:
     for number in range(12):
         made.store.append_event({"event": "notice", "at_s": float(number), "message": f"wait {number}"})
     made.write(outcome=FAILED, reason="no worker is left")
@@ -151,18 +155,18 @@ def test_notices_are_part_of_the_story(made) -> None:
 
 
 @pytest.mark.parametrize("task", ["dawn/9/sample", "dusk/0/sample", "dawn/0/blend", "dawn", "encode/text-00"])
-def test_an_unknown_task_names_the_nearest(made, task: str) -> None:
+def test_an_unknown_task_names_the_nearest(made: MadeRun, task: str) -> None:
     with pytest.raises(UsageError, match="did you mean"):
         why_task(made.runs, "harbor", task)
 
 
-def test_a_state_that_cannot_be_read_is_not_rendered_again_unasked(made) -> None:
+def test_a_state_that_cannot_be_read_is_not_rendered_again_unasked(made: MadeRun) -> None:
     made.store.backend.replace("state.json", b"{")
     story = why_job(made.runs, "harbor")
     assert story.outcome == "unknown"
     assert story.next_step.startswith(f"restore the file, or `farm resume harbor --runs {made.runs}`")
 
 
-def test_an_unknown_job_is_an_error(made) -> None:
+def test_an_unknown_job_is_an_error(made: MadeRun) -> None:
     with pytest.raises(UsageError):
         why_job(made.runs, "haven")

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from actors.engines.base import Arriving
 from actors.engines.diffusers.files import find_files
-from actors.engines.diffusers.ltx_video import runner as runner_module
 from actors.engines.diffusers.ltx_video.runner import Runner
+from actors.engines.diffusers.samplers import SAMPLERS
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
@@ -119,7 +119,7 @@ class DiffusersFarm(Farm):
 
     @contextmanager
     def watching(self, seen: list[Tensor], sampler: str) -> Iterator[None]:
-        own = runner_module.SAMPLERS[sampler]
+        own = SAMPLERS[sampler]
 
         def recording(denoise: Any, *rest: Any) -> Tensor:
             def watched(x: Tensor, sigma: Tensor) -> Tensor:
@@ -128,11 +128,11 @@ class DiffusersFarm(Farm):
 
             return own(watched, *rest)
 
-        runner_module.SAMPLERS[sampler] = recording
+        SAMPLERS[sampler] = recording
         try:
             yield
         finally:
-            runner_module.SAMPLERS[sampler] = own
+            SAMPLERS[sampler] = own
 
 
 def conditioning_of(positive: Words, negative: Words, mask: torch.dtype) -> Payload:

@@ -68,13 +68,25 @@ def still(engine: Engine) -> Payload:
     return engine.encode_image(EncodeImage("still.png", 64, 64, 0), pixels)
 
 
+def _here(made: object) -> Payload:
+    """What a CPU made is here at once."""
+    assert isinstance(made, Payload)
+    return made
+
+
+def _decoded(engine: Engine, params: DecodeParams, latents: Payload) -> np.ndarray:
+    frames = engine.decode(params, latents)
+    assert isinstance(frames, np.ndarray)
+    return frames
+
+
 def _sampled(engine: Engine, run: PassParams, conditioning: Payload, *pieces: Piece) -> np.ndarray:
-    return engine.denoise(run, [Piece(None), *pieces], PassSound(), conditioning)["latents"]
+    return _here(engine.denoise(run, [Piece(None), *pieces], PassSound(), conditioning))["latents"]
 
 
 def _second(engine: Engine, latents: Payload, conditioning: Payload, *pieces: Piece) -> np.ndarray:
     start = Piece(engine.upsample(latents, Upsampling()), hold=0.0)
-    return engine.denoise(UPSCALE, [start, *pieces], PassSound(), conditioning)["latents"]
+    return _here(engine.denoise(UPSCALE, [start, *pieces], PassSound(), conditioning))["latents"]
 
 
 def test_the_same_seed_gives_the_same_bits(engine: Engine, conditioning: Payload) -> None:
@@ -142,7 +154,7 @@ def test_a_second_pass_doubles(engine: Engine, conditioning: Payload) -> None:
     latents = Payload({"latents": _sampled(engine, GENERATE, conditioning)})
     double = _second(engine, latents, conditioning)
     assert double.shape == (1, 128, 3, 4, 4)
-    assert not np.array_equal(double, engine.upsample(latents, Upsampling())["latents"])
+    assert not np.array_equal(double, _here(engine.upsample(latents, Upsampling()))["latents"])
     tail = Payload({"latents": np.ascontiguousarray(double[:, :, -2:-1])})
     assert not np.array_equal(_second(engine, latents, conditioning, Piece(tail)), double)
 
@@ -161,15 +173,16 @@ def test_a_second_pass_has_the_images(engine: Engine, conditioning: Payload) -> 
 
 def test_decode_is_uint8_and_tiles(engine: Engine, conditioning: Payload) -> None:
     latents = Payload({"latents": _sampled(engine, GENERATE, conditioning)})
-    frames = engine.decode(DECODE, latents)
-    assert (frames.shape, frames.dtype) == ((17, 64, 64, 3), np.uint8)
-    assert engine.decode(replace(DECODE, tiling=Tiles(3, 2)), latents).shape == frames.shape
+    frames = _decoded(engine, DECODE, latents)
+    assert frames.shape == (17, 64, 64, 3)
+    assert frames.dtype == np.uint8
+    assert _decoded(engine, replace(DECODE, tiling=Tiles(3, 2)), latents).shape == frames.shape
 
 
 def test_freeing_memory_changes_no_byte(engine: Engine, conditioning: Payload) -> None:
     plain = _sampled(engine, GENERATE, conditioning)
     for level in ("cache", "resident", "offload"):
-        engine.free(level)  # type: ignore[arg-type]
+        engine.free(level)
         np.testing.assert_array_equal(_sampled(engine, GENERATE, conditioning), plain)
 
 
@@ -226,7 +239,7 @@ def test_a_diffusers_folder_gives_the_same_film(
     latents = _sampled(folder, GENERATE, conditioning)
     np.testing.assert_allclose(latents, _sampled(engine, GENERATE, conditioning), atol=1e-5)
     payload = Payload({"latents": latents})
-    difference = folder.decode(DECODE, payload).astype(int) - engine.decode(DECODE, payload)
+    difference = _decoded(folder, DECODE, payload).astype(int) - _decoded(engine, DECODE, payload)
     assert np.abs(difference).max() <= 1
 
 

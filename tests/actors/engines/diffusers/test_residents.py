@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from actors.engines.diffusers.residents import Residents
@@ -22,7 +25,10 @@ class Model:
 
 
 def _residents(**models: Model) -> Residents:
-    return Residents(torch.device("meta"), {name: (lambda one=one: one) for name, one in models.items()})
+    def made(model: Model) -> Callable[[], Any]:
+        return lambda: model
+
+    return Residents(torch.device("meta"), {name: made(model) for name, model in models.items()})
 
 
 def test_a_model_is_moved_once() -> None:

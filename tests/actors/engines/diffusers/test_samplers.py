@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -67,7 +69,7 @@ def curved(x: Tensor, sigma: Tensor) -> Tensor:
     return torch.tanh(x) * (1 - 0.6 * float(sigma)) + 0.2
 
 
-def judged(scheduler: object, sigmas: Tensor, start: Tensor) -> list[Tensor]:
+def judged(scheduler: Any, sigmas: Tensor, start: Tensor) -> list[Tensor]:
     """The steps of a diffusers scheduler."""
     steps, x = [], start
     for sigma, timestep in zip(sigmas, scheduler.timesteps, strict=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def components(path: Path) -> Iterator[Component]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_tensor_has_its_place_with_and_without_config(version: str, tmp_path: Path) -> None:
-    built = []
+    built: list[list[dict[str, Any]]] = []
     for told in (True, False):
         path, used = write_single_file(tmp_path / f"{told}.safetensors", version, told), set()
         built.append([])
