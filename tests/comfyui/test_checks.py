@@ -190,11 +190,7 @@ def test_10_decode(generate: Run) -> None:
 
 
 def test_11_audio(
-    needs: Run,
-    request: pytest.FixtureRequest,
-    soundtrack: Any,
-    image: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    needs: Run, request: pytest.FixtureRequest, soundtrack: Any, image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
@@ -213,11 +209,10 @@ def test_11_audio(
 
     monkeypatch.setattr(LTXAVModel, "forward", watched)
     kit, audio_vae = request.getfixturevalue("ltxav")
-    node: Any = NODE_CLASS_MAPPINGS["RSLTXVGenerate"]()
-    extending: Any = NODE_CLASS_MAPPINGS["RSLTXVExtend"]()
+    nodes: dict[str, Any] = {name: kind() for name, kind in NODE_CLASS_MAPPINGS.items()}
     heard = {"audio": soundtrack, "audio_vae": audio_vae}
-    silent, *_ = node.generate(**kit.inputs, **GENERATE)
-    latent, *_ = node.generate(**kit.inputs, **GENERATE, **heard, first_image=image)
+    silent, *_ = nodes["RSLTXVGenerate"].generate(**kit.inputs, **GENERATE)
+    latent, *_ = nodes["RSLTXVGenerate"].generate(**kit.inputs, **GENERATE, **heard, first_image=image)
     # Both modalities went through the model, the sound as it was given: it is heard, not denoised.
     video, sound = seen[-1]
     assert video.shape[2] == LATENTS + 1
@@ -225,10 +220,12 @@ def test_11_audio(
     assert sound.shape[2] > 0
     assert torch.allclose(sound, seen[-3][1], atol=1e-5)
     other = {**soundtrack, "waveform": soundtrack["waveform"].flip(2)}
-    changed, *_ = node.generate(**kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image)
+    changed, *_ = nodes["RSLTXVGenerate"].generate(
+        **kit.inputs, **GENERATE, **{**heard, "audio": other}, first_image=image
+    )
     assert silent["samples"].shape == latent["samples"].shape == SHAPE
     assert not torch.equal(latent["samples"], changed["samples"])
-    longer, *_ = extending.extend(**kit.inputs, **EXTEND, **heard, latent=latent)
+    longer, *_ = nodes["RSLTXVExtend"].extend(**kit.inputs, **EXTEND, **heard, latent=latent)
     assert longer["samples"].shape[2] == LATENTS + 2
 
 

@@ -10,6 +10,7 @@ import random
 import string
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,6 +27,9 @@ from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
 from tests.farm.simulator.random_faults import FaultRates, RandomFaults
 
+if TYPE_CHECKING:
+    from jobs.frames import Joint
+
 TOPOLOGIES = (
     "mono=1",
     "mono=2",
@@ -37,6 +41,7 @@ TOPOLOGIES = (
     "mono=1,sample=1,decode=1",
 )
 MOST_EVENTS = 5000
+JOINTS: tuple[Joint, ...] = ("overlap", "still", "none")
 ELSEWHERE = (FailureKind.BAD_OUTPUT, FailureKind.BUG)
 EXACT_ON_ONE_WORKER = 3
 """Rungs of the ladder before another worker is tried."""
@@ -191,7 +196,7 @@ def make_schedule(seed: int) -> tuple[Simulation, Referee]:
     dice = random.Random(seed)
     times = StageTimes(4.0, dice.choice((0.0, 1.0)), 2.0, dice.choice((0.0, 0.5)), dice.choice((0.0, 0.2)))
     shape = dice.choice(((1, 5), (2, 3), (3, 2), (5, 1)))
-    chained, joint = dice.random() < 0.8, dice.choice(("overlap", "still", "none"))
+    chained, joint = dice.random() < 0.8, dice.choice(JOINTS)
     films = [
         SimulatedFilm(f"v{v}", dice.randint(1, shape[1]), times, chained, joint, 1000)
         for v in range(shape[0])
@@ -268,7 +273,7 @@ def test_every_decision_says_why_in_a_whole_sentence() -> None:
 
         simulation.watch = watch
         simulation.run()
-    assert seen.keys() >= set(Why) - {Why.RESIDENT, Why.BY_USER}
+    assert seen.keys() >= set(Why) - {Why.RESIDENT, Why.BY_USER, Why.LEAVING}
     for why, reason in seen.items():
         places = {name for _, name, _, _ in string.Formatter().parse(why.value) if name is not None}
         assert len(reason.values) == len(places), why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from farm.topology.bound import job_facts
 from jobs.errors import CapacityError
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
+
+if TYPE_CHECKING:
+    from jobs.frames import Joint
 
 TWO_SAMPLERS = parse_topology("sample=2,upscale=1,decode=1", Machine(4))
 
@@ -51,12 +55,15 @@ def test_pools_that_share_a_stage_are_bounded_together() -> None:
     assert job_facts(tasks).bound(parse_topology("sample+decode=1,decode=1", Machine(2))).seconds == 4.0
 
 
+JOINTS: tuple[Joint, ...] = ("overlap", "still", "none")
+
+
 def test_no_schedule_beats_the_bound() -> None:
     for seed in range(200):
         dice = random.Random(seed)
         times = StageTimes(*(round(dice.uniform(0.1, 2.0), 2) for _ in range(5)))
         some = [
-            SimulatedFilm(f"v{v}", dice.randint(1, 9), times, dice.random() < 0.7, dice.random() < 0.5)
+            SimulatedFilm(f"v{v}", dice.randint(1, 9), times, dice.random() < 0.7, dice.choice(JOINTS))
             for v in range(dice.randint(1, 6))
         ]
         counts = {name: dice.randint(1, 3) for name in "abc"}

@@ -63,7 +63,9 @@ def test_a_clip_cut_out_of_a_shot_opens_with_its_still_and_has_the_noise_of_the_
     start = Piece(engine.upsample(first, Upsampling()), hold=0.0)
 
     def made(run: PassParams, *held: Piece) -> np.ndarray:
-        return engine.denoise(run, [start, *held], PassSound(), conditioning)["latents"]
+        clip = engine.denoise(run, [start, *held], PassSound(), conditioning)
+        assert isinstance(clip, Payload)
+        return clip["latents"]
 
     plain = made(APART, still)
     assert plain.shape == (1, 128, 3, 4, 4)
