@@ -6,6 +6,7 @@ clip. What lies between is divided as evenly as may be into chunks no longer tha
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,13 +26,14 @@ from jobs.frames import (
 )
 from jobs.planning.held import LEAST_CLIP
 from jobs.planning.seeds import derive_seed
-from jobs.spec.chunk import Chunk, Defaults, Settings
+from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, GuideImage, Settings
 from jobs.spec.shot import Shot
 
 if TYPE_CHECKING:
     from jobs.spec.shot import ShotImage
 
 Run = list[int]
+SETTINGS = frozenset(Settings.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,51 +106,64 @@ class ShotLayout:
 
     def chunks(self) -> Iterator[ShotChunk]:
         """The explicit form."""
-        before = 0
+        before, beats, shown = 0, self._beats_by_joint(), self._images_by_joint()
+        common = {name: getattr(self.shot, name) for name in self.shot.model_fields_set & SETTINGS}
+        first, more = Generate.model_construct(**common), Extend.model_construct(**common)
         for number, (start, stop) in enumerate(pairwise(self.cuts())):
-            beats = [i for i, beat in enumerate(self.shot.beats) if self.beat_joint(beat.at) < start]
-            beat = max(beats, key=lambda i: self.shot.beats[i].at, default=None)
             held = start - 1 in self.held_joints
-            images = [i for i in range(len(self.shot.images)) if self._stands_in(i, start, stop)]
-            fields = self._fields(number, beat, [self._image(i, start, stop) for i in images])
-            if not number:
-                chunk: dict[str, Any] = {"generate": {**fields, "num_frames": frames_of(stop)}}
+            beat = beats[bisect_left(beats, (start, -1)) - 1][1]
+            among = shown[bisect_left(shown, (start, -1)) : bisect_left(shown, (stop, -1))]
+            images = sorted(image for _, image in among)
+            fields = self._fields(number, beat, [self._image(image, start, stop) for image in images])
+            if number:
+                fields |= self._extent(start, stop, before, held)
+                chunk = Chunk.model_construct(extend=more.model_copy(update=fields))
             else:
-                chunk = {"extend": {**fields, **self._extent(start, stop, before, held)}}
+                fields["num_frames"] = frames_of(stop)
+                chunk = Chunk.model_construct(generate=first.model_copy(update=fields))
             before = stop - start + (1 if number and not held else 0)
-            yield ShotChunk(Chunk.model_validate(chunk), beat, tuple(images))
+            yield ShotChunk(chunk, beat, tuple(images))
+
+    def _beats_by_joint(self) -> list[tuple[int, int | None]]:
+        """Beats with the last latent before each, in their order, the shot's own prompt first."""
+        at = {self.beat_joint(beat.at): index for index, beat in enumerate(self.shot.beats)}
+        return [(-1, None), *sorted(at.items())]
+
+    def _images_by_joint(self) -> list[tuple[int, int]]:
+        """Images with a latent that their chunk has, in order: of a clip the one that ends the chunk."""
+        return sorted(
+            (
+                (self.frame(image) + TEMPORAL - 1) // TEMPORAL
+                + (LEAST_CLIP if image.video is not None else 0),
+                i,
+            )
+            for i, image in enumerate(self.shot.images)
+        )
 
     def _extent(self, start: int, stop: int, longest: int, held: bool) -> dict[str, int]:
         overlap = min(self.defaults.overlap_frames, TEMPORAL * longest)
         shared = {} if held or overlap == self.defaults.overlap_frames else {"overlap_frames": overlap}
         return {"num_new_frames": TEMPORAL * (stop - start), **shared}
 
-    def _fields(self, number: int, beat: int | None, images: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The chunk's settings. A shot with a seed is known by that: it may have another name."""
-        shot = self.shot
-        fields = {name: getattr(shot, name) for name in shot.model_fields_set & Settings.model_fields.keys()}
+    def _fields(self, number: int, beat: int | None, images: Sequence[GuideImage]) -> dict[str, Any]:
+        """What a chunk has alone of its shot. A shot with a seed is known by that: it may have
+        another name."""
+        shot, fields = self.shot, dict[str, Any]()
         if beat is not None:
             fields["prompt"] = shot.beats[beat].prompt
         if not number:
             fields["shot"] = shot.name if shot.seed is None else f"seed-{shot.seed}"
         if shot.seed is not None:
             fields["seed"] = derive_seed(shot.seed, number) if number else shot.seed
-        return {**fields, "images": images} if images else fields
+        return {**fields, "images": tuple(images)} if images else fields
 
-    def _stands_in(self, index: int, start: int, stop: int) -> bool:
-        image = self.shot.images[index]
-        frame = self.frame(image)
-        if image.video is not None:
-            return frame // TEMPORAL + LEAST_CLIP == stop - 1
-        return frames_of(start) <= frame < frames_of(stop)
-
-    def _image(self, index: int, start: int, stop: int) -> dict[str, Any]:
+    def _image(self, index: int, start: int, stop: int) -> GuideImage:
         """The image at the chunk's own frame; from its end where it meets the next there."""
         image = self.shot.images[index]
         frame, last = self.frame(image), frames_of(stop) - 1
         own = frame - last - 1 if image.video is not None or frame == last else frame - frames_of(start)
         said = {name: getattr(image, name) for name in image.model_fields_set - {"at"}}
-        return {**said, "frame": own}
+        return GuideImage.model_construct(**said, frame=own)
 
 
 def snaps(layout: ShotLayout) -> Iterator[str]:
