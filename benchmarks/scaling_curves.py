@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks import scaling_film
 from benchmarks.page import table
 from farm.estimates.durations import SEGMENT_S_PER_PIXEL
 from farm.scheduler.graph import ScheduleGraph
@@ -34,25 +35,27 @@ OVERHEADS = SimulationConfig(handoff_s=0.002, commit_s={Stage.DECODE: 0.5}, repo
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A job of equal films, each one chain."""
+    """A job of equal films, each one chain, or `held`: chunks that meet in images that both hold."""
 
     title: str
     films: int
     seconds: int
     joint: Joint
+    held: bool = False
 
     @property
     def chunks(self) -> int:
         return -(-self.seconds * FRAME_RATE // NEW_FRAMES)
 
     def make(self) -> list[SimulatedFilm]:
-        return films(self.films, SimulatedFilm("film", self.chunks, TIMES, joint=self.joint))
+        return films(self.films, SimulatedFilm("film", self.chunks, TIMES, not self.held, self.joint))
 
 
 CASES = (
     Case("1,000 films of one minute", 1000, 60, "overlap"),
-    Case("One film of two hours", 1, 7200, "overlap"),
+    Case("One film of two hours, both passes chained", 1, 7200, "overlap"),
     Case("One film of two hours, second pass by stills", 1, 7200, "still"),
+    Case("One film of two hours, held images", 1, 7200, "none", held=True),
 )
 
 
@@ -108,6 +111,11 @@ def verdict(case: Case, points: list[Point]) -> str:
     stop = next((at for at, point in enumerate(points) if not point.bound.stages), None)
     if stop is None:
         return f"It scales to {points[-1].gpus:,} GPUs: the workers are busy all along."
+    if case.held:
+        return (
+            f"It stops scaling between {points[max(0, stop - 1)].gpus:,} and {points[stop].gpus:,} GPUs, "
+            "where every chunk has a GPU of its own. Somebody has to make the images."
+        )
     chain_s = points[stop].bound.seconds
     chained = case.joint == "overlap"
     slowest_s = max(TIMES.sample_s, TIMES.upscale_s) if chained else TIMES.sample_s
@@ -124,7 +132,7 @@ def _way_out(case: Case) -> str:
     if case.films > 1:
         return "More films, or hard cuts inside them (every `generate` begins a new chain), use more GPUs."
     cut = "Each hard cut (a `generate`) splits the chain, and the pieces render at the same time."
-    free = "`upscale: {joint: still}` frees the second pass from its chain. "
+    free = "`upscale: {joint: still}` frees the second pass from its chain, held images the first. "
     return (free if case.joint == "overlap" else "") + cut
 
 
@@ -180,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args(argv)
-    options.page.write_text(INTRO + "\n".join((*map(section, CASES), cpus_section())))
+    options.page.write_text(INTRO + "\n".join((scaling_film.section(), *map(section, CASES), cpus_section())))
     print(f"wrote {options.page}")
 
 

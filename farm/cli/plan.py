@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -240,7 +240,14 @@ def _topology_lines(report: PlanReport) -> list[str]:
         )
         for row in report.options
     ]
-    return [*columns(head, rows), *_choice(report)]
+    return [*columns(head, rows), *_choice(report), *_chain_lines(report)]
+
+
+def _chain_lines(report: PlanReport) -> Iterator[str]:
+    """What no number of GPUs makes shorter, and how `upscale.joint` changes it."""
+    for at, (joint, seconds) in enumerate(report.chain_s.items()):
+        begins = "   longest chain, which takes its time on any number of GPUs: " if not at else "   "
+        yield f"{begins}{duration(seconds)} with `joint: {joint}`"
 
 
 def _choice(report: PlanReport) -> list[str]:

@@ -23,6 +23,7 @@ from farm.topology.bound import JobFacts, job_facts
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
+from farm.verbs.critical_path import chain_seconds
 from farm.verbs.plan_report import PlanReport, stage_rows, topology_rows
 from jobs.errors import UsageError
 from jobs.planning.plan import make_plan, reseeded
@@ -93,8 +94,15 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
         options=rows,
+        chain_s=chain_seconds(job.plan, _film_of(job.graph, facts), job.duration_s),
         warnings=(*cautions(job.plan, loaded.facts), *_bottleneck(found, machine, facts)),
     )
+
+
+def _film_of(graph: TaskGraph, facts: JobFacts) -> str:
+    """The film with the longest chain."""
+    last = graph.tasks.get(facts.chain.last_task)
+    return last.video if last else ""
 
 
 class _JobSoFar:

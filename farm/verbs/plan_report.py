@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.frames import Joint
 from jobs.planning.summary import ChunkRow, PassRow, VideoRow
 from jobs.tasks.retention import DiskEstimate
 from jobs.tasks.task import Stage, TaskGraph
@@ -59,7 +60,8 @@ class PlanReport:
 
     `times_from` says where stage times come from: measured on a device, or known of one H200; where
     `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
-    against that of a GPU.
+    against that of a GPU. `chain_s` is what the longest chain takes by what chunks of a second pass share,
+    the planned `joint` first.
     """
 
     job: str
@@ -77,6 +79,7 @@ class PlanReport:
     makespan_s: float
     reason: str
     options: tuple[TopologyRow, ...]
+    chain_s: dict[Joint, float]
     warnings: tuple[str, ...] = ()
 
 

@@ -55,6 +55,18 @@ def test_the_chain_bounds_what_many_gpus_can_do(tmp_path: Path) -> None:
     assert all(row.makespan_s >= row.bound_s - 1e-3 for row in report.options)
 
 
+def test_the_longest_chain_is_said_by_what_a_second_pass_shares(tmp_path: Path) -> None:
+    """Chained, the longest chain is one sampling and all upscales; by stills, all samplings and one upscale.
+    Either ends with a decode and a segment."""
+    fake = {"sample_s": 4.0, "upscale_s": 5.0, "decode_s": 1.0}
+    data = document(tmp_path / "out", engine={"name": "fake", "fake": fake}, upscale={})
+    count = len([chunk for chunk in planned(data, tmp_path / "runs").chunks if chunk.video == "dawn"])
+    found = planned(data, tmp_path / "runs").chain_s
+    assert list(found) == ["overlap", "still"]
+    assert found["overlap"] - found["still"] == pytest.approx(count - 1)
+    assert planned(document(tmp_path / "out"), tmp_path / "runs").chain_s == {}
+
+
 def test_the_longest_chain_is_said_with_and_without_held_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

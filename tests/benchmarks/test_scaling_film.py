@@ -1,0 +1,14 @@
+"""One film on many GPUs: what the page claims, and that its figure is the one that the numbers draw."""
+
+from __future__ import annotations
+
+from benchmarks.scaling_film import FIGURE, WAYS, drawn, minutes
+
+
+def test_what_each_way_gains_on_64_gpus() -> None:
+    found = {way: minutes(film) for way, film in WAYS.items()}
+    chained, stills, held = ([some[0] / each for each in some] for some in found.values())
+    assert chained[-1] < 1.5
+    assert stills[-1] > 3.9
+    assert held[-1] >= 20
+    assert FIGURE.read_text() == drawn(found), "run: python -m benchmarks.scaling_curves"
