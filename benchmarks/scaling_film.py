@@ -90,8 +90,8 @@ def drawn(found: Mapping[str, list[float]]) -> str:
 
     def marks() -> Iterator[str]:
         for at, gpus in enumerate(GPUS):
-            x, y = place(at, 1)[0], _TOP + _HIGH + 22
-            yield f'<text x="{x:.0f}" y="{y}" text-anchor="middle">{gpus}</text>'
+            x, below = place(at, 1)[0], _TOP + _HIGH + 22
+            yield f'<text x="{x:.0f}" y="{below}" text-anchor="middle">{gpus}</text>'
         for power in range(int(highest) + 1):
             y = place(0, 2**power)[1]
             yield f'<line x1="{_LEFT}" x2="{_LEFT + _WIDE}" y1="{y:.0f}" y2="{y:.0f}" stroke="#dddddd"/>'
