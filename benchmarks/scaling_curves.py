@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import scaling_film
 from benchmarks.page import table
+from benchmarks.scaling import film as one_film
 from farm.estimates.durations import SEGMENT_S_PER_PIXEL
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args(argv)
-    options.page.write_text(INTRO + "\n".join((scaling_film.section(), *map(section, CASES), cpus_section())))
+    options.page.write_text(INTRO + "\n".join((one_film.section(), *map(section, CASES), cpus_section())))
     print(f"wrote {options.page}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scaling_film import FIGURE, WAYS, drawn, minutes
+from benchmarks.scaling.film import FIGURE, WAYS, drawn, minutes
 
 
 def test_what_each_way_gains_on_64_gpus() -> None:

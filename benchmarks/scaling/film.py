@@ -20,7 +20,7 @@ from farm.topology.segment_workers import topology_for
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine
 
-FIGURE = Path(__file__).parent.parent / "docs" / "scaling.svg"
+FIGURE = Path(__file__).parents[2] / "docs" / "scaling.svg"
 SECONDS, CHUNK_FRAMES, LATENTS = 600, 481, 61
 SMALL, LARGE = 30 * 17, 60 * 34
 """Tokens of a latent in each pass."""

@@ -1,0 +1,1 @@
+"""One film on many GPUs, simulated and drawn."""
