@@ -194,47 +194,77 @@ def test_another_comfyui_in_one_process_is_refused(tmp_path: Path) -> None:
         boot(BootOptions(tmp_path, "cpu"))
 
 
-@pytest.mark.usefixtures("engine")
-def test_upscale_keeps_the_overlap_as_guide(conditioning: Any, needs: Run, folder: Path) -> None:
-    import numpy as np
-
+@pytest.fixture
+def upscaler(engine: Any, needs: Run, folder: Path) -> Any:  # noqa: ARG001  for its effect
     from actors.engines.make import make_engine
-    from actors.engines.pieces import PassSound, Piece
-    from actors.payload import Payload
-    from jobs.frames import ChunkSpan
-    from jobs.planning.params import Upsampling
     from jobs.spec.engine import EngineConfig
     from jobs.tasks.task import Stage
 
     needs("upscale")
     from comfyui_checkpoints import write_upsampler
 
-    config = EngineConfig(
-        name="comfyui",
-        checkpoint="ltxv.safetensors",
-        upscale_model=str(write_upsampler(folder / "up.safetensors")),
-    )
-    upscaler: Any = make_engine(config, "cpu", 1)
-    upscaler.setup(frozenset({Stage.UPSCALE}))
-    latents = Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
-    tail = Payload({"latents": np.zeros((1, 128, 1, 4, 4), dtype="f4")})
-    run = pass_params(
-        width=128, height=128, span=ChunkSpan(2, 2, 5), seed=1, sampling=sampling(steps=2, denoise=0.5)
-    )
+    upsampler = str(write_upsampler(folder / "up.safetensors"))
+    config = EngineConfig(name="comfyui", checkpoint="ltxv.safetensors", upscale_model=upsampler)
+    made = make_engine(config, "cpu", 1)
+    made.setup(frozenset({Stage.UPSCALE}))
+    return made
 
-    def made(settings: Any, *pieces: Piece) -> Any:
-        start = upscaler.upsample(latents, Upsampling())
-        return upscaler.denoise(settings, [Piece(start, hold=0.0), *pieces], PassSound(), conditioning)[
-            "latents"
-        ]
 
-    guided, free = made(run, Piece(tail)), made(run)
-    plain = upscaler.upsample(latents, Upsampling())["latents"]
+def first_pass() -> Any:
+    import numpy as np
+
+    from actors.payload import Payload
+
+    return Payload({"latents": np.random.default_rng(3).standard_normal((1, 128, 4, 2, 2)).astype("f4")})
+
+
+def refined(upscaler: Any, conditioning: Any, settings: Any, *pieces: Any) -> Any:
+    """The latents of a second pass over `first_pass`."""
+    from actors.engines.pieces import PassSound, Piece
+    from jobs.planning.params import Upsampling
+
+    start = Piece(upscaler.upsample(first_pass(), Upsampling()), hold=0.0)
+    return upscaler.denoise(settings, [start, *pieces], PassSound(), conditioning)["latents"]
+
+
+def second_pass() -> Any:
+    from jobs.frames import ChunkSpan
+
+    how = sampling(steps=2, denoise=0.5)
+    return pass_params(width=128, height=128, span=ChunkSpan(2, 2, 5), seed=1, sampling=how)
+
+
+def test_upscale_keeps_the_overlap_as_guide(upscaler: Any, conditioning: Any) -> None:
+    import numpy as np
+
+    from actors.engines.pieces import Piece
+    from actors.payload import Payload
+    from jobs.planning.params import Upsampling
+
+    tail, run = Payload({"latents": np.zeros((1, 128, 1, 4, 4), dtype="f4")}), second_pass()
+    guided, free = (refined(upscaler, conditioning, run, *held) for held in ((Piece(tail),), ()))
+    plain = upscaler.upsample(first_pass(), Upsampling())["latents"]
     assert guided.shape == free.shape == plain.shape == (1, 128, 4, 4, 4)
     assert not np.array_equal(guided, free)
     assert not np.array_equal(free, plain)
     by_sigmas = replace(run, sampling=sampling(steps=2, denoise=0.0, sigmas=(0.9, 0.5, 0.0)))
-    assert not np.array_equal(made(by_sigmas, Piece(tail)), plain)
+    assert not np.array_equal(refined(upscaler, conditioning, by_sigmas, Piece(tail)), plain)
+
+
+def test_a_still_is_held_and_the_noise_is_that_of_the_shot(upscaler: Any, conditioning: Any) -> None:
+    import numpy as np
+
+    from actors.engines.pieces import Piece
+    from jobs.frames import ChunkSpan, Span
+    from jobs.planning.params import Excerpt, Upsampling
+
+    held = Piece(upscaler.still(first_pass(), 8, Upsampling()), 0)
+    assert held.latents["latents"].shape == (1, 128, 1, 4, 4)
+    apart = replace(second_pass(), span=ChunkSpan(1, 3, 5), excerpt=Excerpt((Span(1, 5),), 0, (1,)))
+    made = refined(upscaler, conditioning, apart, held)
+    assert np.array_equal(refined(upscaler, conditioning, apart, held), made)
+    for other in (replace(apart, seed=2), replace(apart, excerpt=None)):
+        assert not np.array_equal(refined(upscaler, conditioning, other, held), made)
 
 
 @pytest.mark.parametrize(("steps", "tokens"), [(1, 192), (8, 8), (20, 5000), (40, 12_000)])
