@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -109,10 +110,10 @@ class Slurm:
         path = self.folder / f"slurm-{job}.out"
         return path.read_text() if path.exists() else ""
 
-    def wait_for(self, job: str, text: str, timeout_s: float = 300.0) -> None:
-        """Until the job has printed the text."""
+    def wait_for(self, job: str, pattern: str, timeout_s: float = 300.0) -> None:
+        """Until the job has printed what the regular expression finds."""
         until_s = time.monotonic() + timeout_s
-        while text not in self.output(job):
+        while not re.search(pattern, self.output(job)):
             assert time.monotonic() < until_s, self.output(job)
             time.sleep(0.2)
 

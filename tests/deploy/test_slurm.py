@@ -66,7 +66,7 @@ def test_a_job_that_is_preempted_finishes_what_runs_and_goes_on_later(
     runs = tmp_path / "runs"
     more = {**WORKERS, "FARM_RUNS": str(runs), "FARM_GRACE": "25"}
     job = submit(cluster, "--nodes=2", BATCH, str(spec), **more)
-    cluster.wait_for(job, "sample 2/6")
+    cluster.wait_for(job, r"sample [12345]/6")
     urgent = cluster.run("sbatch", "--parsable", "--partition=high", "--nodes=2", CPUS, "--wrap=sleep 3")
     cluster.wait_for(job, "queued again")
     assert cluster.ended(urgent) == "0:0"
@@ -91,7 +91,7 @@ def test_a_job_at_its_time_limit_is_queued_again_and_one_that_is_cancelled_is_no
     spec, _ = written(tmp_path, sample_s=4.0)
     more = {**WORKERS, "FARM_RUNS": str(tmp_path / "runs"), "FARM_GRACE": "20"}
     job = submit(cluster, "--nodes=1", "--time=9", BATCH, str(spec), **more)
-    cluster.wait_for(job, "sample 2/6")
+    cluster.wait_for(job, r"sample [12345]/6")
     cluster.run("scontrol", "update", f"jobid={job}", "TimeLimit=2")
     cluster.wait_for(job, "queued again")
     assert "stopped by SIGTERM" in cluster.output(job)
