@@ -43,15 +43,16 @@ def held_out() -> list[Wanted]:
     return [Wanted(**{name: row[name] for name in Wanted.__dataclass_fields__}) for row in rows]
 
 
-def open_engine(name: str, threads: int) -> Engine:
-    """The bundled model in one engine, on the CPU."""
-    engine = make_engine(EngineConfig.model_validate({"name": name}), "cpu", threads)
+def open_engine(name: str, threads: int, checkpoint: Path | None = None) -> Engine:
+    """The bundled model, or another, in one engine, on the CPU."""
+    named = {"checkpoint": str(checkpoint)} if checkpoint else {}
+    engine = make_engine(EngineConfig.model_validate({"name": name, **named}), "cpu", threads)
     engine.setup(STAGES)
     return engine
 
 
 def pass_params(seed: int) -> PassParams:
-    """One clip from text alone."""
+    """One clip from text alone, with its sound."""
     return PassParams(
         width=SIDE,
         height=SIDE,
@@ -63,6 +64,7 @@ def pass_params(seed: int) -> PassParams:
         overlap_strength=1.0,
         attention_mode="default",
         ffn_chunks=0,
+        audio_mode="generate",
     )
 
 

@@ -82,7 +82,7 @@ def held_job(known: Sequence[Known], kind: Kind, folder: Path) -> dict[str, Any]
         {"name": f"h{i}", "chunks": _Held(film, kind, folder, f"h{i}").chunks()}
         for i, film in enumerate(known)
     ]
-    return spec(f"held-{kind}", SIDE, videos)
+    return spec(f"held-{kind}", SIDE, videos, sound=False)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def measure(kind: Kind, takes: int, chunks: int, folder: Path) -> list[HeldScore
     """One score for each film."""
     known = known_films(takes, chunks)
     films: Films = farm_films(folder / kind)(held_job(known, kind, folder))
-    return [held_scores(films[f"h{i}"], film) for i, film in enumerate(known)]
+    return [held_scores(films[f"h{i}"].picture, film) for i, film in enumerate(known)]
 
 
 def summary(scores: Sequence[HeldScores]) -> Mapping[str, float]:

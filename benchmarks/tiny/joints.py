@@ -66,7 +66,8 @@ def score(found: Films, base: Films, chained: Films, joint: str, extends: int) -
     fade = OVERLAP_FRAMES - 8 if joint == "overlap" else 0
     seams = [NUM_FRAMES - fade + NEW_FRAMES * k for k in range(extends)]
     rows: list[Joins] = [
-        joins(film, seams, fade, read(base[name]), chained[name]) for name, film in found.items()
+        joins(film.picture, seams, fade, read(base[name].picture), chained[name].picture)
+        for name, film in found.items()
     ]
     jumps = [jump for row in rows for jump in row.jumps]
     return {

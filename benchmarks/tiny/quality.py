@@ -4,7 +4,8 @@
     python -m benchmarks.tiny.quality prompts takes --count 8
 
 `prompts` samples the held-out sentences, `guides` opens clips with an image, `takes` extends 20 times with
-and without 2x refinement. Every film is lossless: nothing but the model and the stitching is judged.
+and without 2x refinement. Sound is judged by the picture: bounces that are heard, their pitch, and notes
+without a bounce. Every film is lossless: nothing but the model and the stitching is judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +22,46 @@ from PIL import Image
 
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.engines import held_out
-from benchmarks.tiny.scores import Motion, Wanted, motion, prompt_scores, psnr, rate
+from benchmarks.tiny.scores import Hearing, Motion, Wanted, hearing, motion, prompt_scores, psnr, rate
+from tools.train_tiny.procedural.sound import OUTPUT_RATE
 from tools.train_tiny.procedural.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, draw_scenes, render
 
-Films = Mapping[str, torch.Tensor]
-"""Films by video name, [F, 3, H, W] in [0, 1]."""
+
+@dataclass(frozen=True)
+class Shown:
+    """A film: `picture` [F, 3, H, W] in [0, 1], `sound` [2, N] at `OUTPUT_RATE`."""
+
+    picture: torch.Tensor
+    sound: torch.Tensor
+
+    def heard(self, frames: slice = slice(None)) -> Hearing:
+        """How well the sound of some frames fits their picture."""
+        start, stop, _ = frames.indices(len(self.picture))
+        at, end = (round(frame / RATE * OUTPUT_RATE) for frame in (start, stop))
+        return hearing(read(self.picture[start:stop]), self.sound[:, at:end], RATE)
+
+
+Films = Mapping[str, Shown]
+"""Films by video name."""
 Render = Callable[[Mapping[str, Any]], Films]
 """Renders a job spec and returns its films."""
 
+RATE = 25.0
+AUDIO = {"mode": "generate", "sample_rate": OUTPUT_RATE}
+GUIDER = {"name": "stg", "params": {"stg_scale": 0.0, "modality": 3.0, "rescale": 0.0}}
+"""What the model's card asks for: sound and picture are kept together."""
 NUM_FRAMES, NEW_FRAMES, OVERLAP_FRAMES, EXTENDS = 97, 80, 16, 20
 FADE_FRAMES = OVERLAP_FRAMES - 8
 SEAMS = [NUM_FRAMES - FADE_FRAMES + NEW_FRAMES * k for k in range(EXTENDS)]
 
 
-def spec(name: str, side: int, videos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def spec(name: str, side: int, videos: Sequence[Mapping[str, Any]], sound: bool = True) -> dict[str, Any]:
     """A job that renders `videos` losslessly with the bundled model's defaults."""
     return {
         "version": 1,
         "name": name,
-        "defaults": {"width": side, "height": side, "seed": 7},
-        "videos": list(videos),
+        "defaults": {"width": side, "height": side, "seed": 7, "guider": GUIDER},
+        "videos": [{**video, **({"audio": AUDIO} if sound else {})} for video in videos],
         "output": {"container": "mkv", "codec": "ffv1"},
     }
 
@@ -51,7 +73,9 @@ def prompts(films_of: Render, wanted: Sequence[Wanted], side: int) -> dict[str, 
         for i, item in enumerate(wanted)
     ]
     films = films_of(spec(f"prompts-{side}", side, videos))
-    return prompt_scores(wanted, [read(films[f"p{i}"]) for i in range(len(wanted))])
+    shown = [films[f"p{i}"] for i in range(len(wanted))]
+    scores = prompt_scores(wanted, [read(film.picture) for film in shown])
+    return {**scores, **sum((film.heard() for film in shown), Hearing()).rates()}
 
 
 def guides(films_of: Render, folder: Path, count: int, side: int) -> dict[str, float]:
@@ -70,7 +94,9 @@ def guides(films_of: Render, folder: Path, count: int, side: int) -> dict[str, f
         }
         videos.append({"name": f"g{i}", "chunks": [{"generate": chunk}]})
     films = films_of(spec(f"guides-{side}", side, videos))
-    return {"first frame": sum(psnr(films[f"g{i}"][0], still) for i, still in enumerate(stills)) / count}
+    return {
+        "first frame": sum(psnr(films[f"g{i}"].picture[0], still) for i, still in enumerate(stills)) / count
+    }
 
 
 def _sentence(scenes: Scenes, i: int) -> str:
@@ -90,8 +116,19 @@ def takes(films_of: Render, wanted: Sequence[Wanted], refined: bool) -> dict[str
     if refined:
         job["upscale"] = {"denoise": 0.5}
     films = films_of(job)
-    rows = [motion(films[f"t{i}"], SEAMS, FADE_FRAMES, NEW_FRAMES) for i in range(len(wanted))]
-    return _take_scores(rows, wanted)
+    shown = [films[f"t{i}"] for i in range(len(wanted))]
+    rows = [motion(film.picture, SEAMS, FADE_FRAMES, NEW_FRAMES) for film in shown]
+    return {**_take_scores(rows, wanted), **_sound_scores(shown)}
+
+
+def _sound_scores(shown: Sequence[Shown]) -> dict[str, float]:
+    """How well sound fits picture in the first chunk of the takes and in the last."""
+    parts = {"first": slice(None, NUM_FRAMES), "last": slice(-NUM_FRAMES, None)}
+    return {
+        f"{which} {name}": share
+        for which, frames in parts.items()
+        for name, share in sum((film.heard(frames) for film in shown), Hearing()).rates().items()
+    }
 
 
 def _chunks(prompt: str) -> list[dict[str, Any]]:
@@ -117,6 +154,7 @@ def _take_scores(rows: Sequence[Motion], wanted: Sequence[Wanted]) -> dict[str, 
 
 def farm_films(runs: Path) -> Render:
     """Renders through `farm.api`, one process."""
+    from actors.media.audio import Listen, read_audio
     from actors.media.frames import Cut, read_video
     from farm.api import films
 
@@ -127,7 +165,10 @@ def farm_films(runs: Path) -> Render:
         ):
             side = int(job["defaults"]["width"]) * (2 if "upscale" in job else 1)
             frames = read_video(film.path, Cut(side, side, film.fps, film.frames))
-            done[film.video] = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+            heard = Listen(0, round(film.frames / film.fps * OUTPUT_RATE), OUTPUT_RATE)
+            with_sound = any("audio" in video for video in job["videos"])
+            sound = torch.from_numpy(read_audio(film.path, heard).copy()) if with_sound else torch.zeros(2, 0)
+            done[film.video] = Shown(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255, sound)
         return done
 
     return films_of

@@ -38,9 +38,9 @@ SEGMENT_S_PER_PIXEL = 7.3e-8
 ENCODE_S = 0.2
 
 BUNDLED_ON_CPU: Mapping[str, float] = {
-    "diffusers|bundled|cpu|sample": 11.0,
+    "diffusers|bundled|cpu|sample": 22.0,
     "diffusers|bundled|cpu|upscale": 7.0,
-    "diffusers|bundled|cpu|decode": 19.0,
+    "diffusers|bundled|cpu|decode": 26.0,
 }
 """Ratios to start from for the model that everybody tries first, as measured on two idle cores."""
 

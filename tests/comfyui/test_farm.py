@@ -27,11 +27,11 @@ def comfyui() -> Path:
 
 @pytest.fixture(scope="module")
 def models(comfyui: Path, request: pytest.FixtureRequest, tmp_path_factory: Any) -> dict[str, Any]:
-    """Parts of the spec: the bundled model, upscaled; cores before 0.25 take random weights, and the first of
+    """Parts of the spec: the bundled model, upscaled; cores before 0.32 take random weights, and the first of
     them cannot upscale."""
     upscale = {"steps": 2, "denoise": 0.5}
     minor = int((comfyui / "comfyui_version.py").read_text().rsplit('"', 2)[1].split(".")[1])
-    if minor >= 25:
+    if minor >= 32:
         return {"engine": {}, "upscale": upscale}
     core = request.getfixturevalue("core")
     from comfyui_checkpoints import write_prompted, write_upsampler

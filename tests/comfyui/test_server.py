@@ -61,8 +61,8 @@ def test_the_nodes_load_beside_another_pack(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def checkpoint(server: Server, comfyui: Path, request: pytest.FixtureRequest) -> Path | None:
-    """None for the bundled model; cores before 0.25 take random weights behind its text encoder."""
-    if _version(comfyui) >= (0, 25):
+    """None for the bundled model; cores before 0.32 take random weights behind its text encoder."""
+    if _version(comfyui) >= (0, 32):
         return None
     request.getfixturevalue("core")
     from comfyui_checkpoints import write_prompted

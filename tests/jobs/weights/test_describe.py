@@ -74,8 +74,8 @@ def test_sound_makes_it_ltx_2(tmp_path: Path) -> None:
 
 def test_the_bundled_model() -> None:
     found = describe(TINY_CHECKPOINT)
-    assert found.parts == {"transformer", "vae", "text_encoder", "latent_upsampler"}
-    assert (found.family, found.version, found.numbers) == ("ltx-video", "0.9.5", "float16")
+    assert found.parts == {"transformer", "vae", "text_encoder", "latent_upsampler", "audio_vae"}
+    assert (found.family, found.version, found.numbers) == ("ltx-2", "2.5", "float16")
 
 
 def test_a_file_that_was_not_copied_whole_says_so(tmp_path: Path) -> None:

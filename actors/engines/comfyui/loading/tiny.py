@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from actors.models import TINY_CHECKPOINT
 from actors.models.tiny_text import TinyTextEncoder
@@ -17,7 +18,9 @@ from jobs.errors import CannotRun, InvalidInput
 from jobs.places import shown
 
 TEXT_PREFIX = "text_encoder."
+PROJECTION_PREFIX = "text_embedding_projection."
 UPSAMPLER_PREFIX = "latent_upsampler."
+EPSILON = 1e-6
 
 
 def configs_of(path: Path) -> dict[str, Any]:
@@ -45,6 +48,7 @@ class TinyText:
         self.tokenizer = TinyTokenizer.from_config(config)
         self.encoder = TinyTextEncoder.from_config(config).eval()
         self.encoder.load_state_dict(tensors_of(path, TEXT_PREFIX))
+        self.projections = _projections(path)
 
     def conditioning(self, prompt: str) -> list[Any]:
         """CONDITIONING of one prompt. Raises InvalidInput for a word the model does not know."""
@@ -54,7 +58,24 @@ class TinyText:
             raise InvalidInput(f"prompt {shown(prompt)}: {error}") from error
         with torch.inference_mode():
             embeddings, mask = self.encoder(ids)
+            if self.projections:
+                embeddings = torch.cat([_projected(embeddings, *side) for side in self.projections], dim=-1)
         return [[embeddings, {"attention_mask": mask.long()}]]
+
+
+def _projections(path: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Weight and bias of LTX-2's projections, of the picture and of the sound; none in LTX-Video."""
+    found = tensors_of(path, PROJECTION_PREFIX)
+    sides = [f"{side}_aggregate_embed" for side in ("video", "audio")] if found else []
+    return [(found[f"{side}.weight"], found[f"{side}.bias"]) for side in sides]
+
+
+def _projected(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """What LTX-2.3's connectors make of states `[1, S, D]` where they have no layers: `[1, S, width]`. Core
+    takes it as it is, since it is as wide as what the transformer reads."""
+    width, dim = weight.shape
+    scaled = F.rms_norm(states, (dim,), eps=EPSILON) * (width / dim) ** 0.5
+    return F.rms_norm(F.linear(scaled, weight, bias), (width,), eps=EPSILON)
 
 
 @lru_cache(maxsize=1)
