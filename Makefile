@@ -60,10 +60,10 @@ $(REFERENCE_VENV)/.reference: pyproject.toml constraints.txt tests/reference/lig
 	touch $@
 
 test-reference: $(REFERENCE_VENV)/.reference
-	$(REFERENCE_VENV)/bin/python -m pytest -q -m 'reference and not comfyui' tests/reference
+	$(REFERENCE_VENV)/bin/python -m pytest -q -W default -m 'reference and not comfyui' tests/reference
 
 fidelity: $(REFERENCE_VENV)/.reference
-	$(REFERENCE_VENV)/bin/python -m pytest -q -m 'reference and not comfyui' tests/reference --write-fidelity
+	$(REFERENCE_VENV)/bin/python -m pytest -q -W default -m 'reference and not comfyui' tests/reference --write-fidelity
 
 # ComfyUI, Lightricks' LTX-2 packages and torch 2.11 with its audio: several GB, and a checkout in COMFYUI_PATH.
 COMFYUI_PIP = $(COMFYUI_VENV)/bin/pip --disable-pip-version-check install --quiet
@@ -76,10 +76,10 @@ $(COMFYUI_VENV)/.reference: pyproject.toml $(COMFYUI_PINS) tests/reference/ltx-c
 	touch $@
 
 test-reference-comfyui: $(COMFYUI_VENV)/.reference
-	$(COMFYUI_VENV)/bin/python -m pytest -q -m 'reference and comfyui' tests/reference
+	$(COMFYUI_VENV)/bin/python -m pytest -q -W default -m 'reference and comfyui' tests/reference
 
 fidelity-comfyui: $(COMFYUI_VENV)/.reference
-	$(COMFYUI_VENV)/bin/python -m pytest -q -m 'reference and comfyui' tests/reference --write-fidelity
+	$(COMFYUI_VENV)/bin/python -m pytest -q -W default -m 'reference and comfyui' tests/reference --write-fidelity
 
 lint: lint-ruff lint-format lint-types
 lint-ruff: install-test

@@ -69,8 +69,11 @@ def _memory() -> Path | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on Ray begin first, as they take longest."""
+    """Tests on Ray begin first, as they take longest. What a reference or ComfyUI warns of is theirs."""
     items.sort(key=lambda item: not item.path.is_relative_to(ON_RAY))
+    for item in items:
+        if {"reference", "comfyui"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.filterwarnings("default"))
 
 
 @pytest.hookimpl(optionalhook=True)
