@@ -45,25 +45,24 @@ class Preview:
         the video, in order, from its start.
 
         Raises CorruptArtifact when a segment is not what the plan says, StorageProblem when the disk
-        refuses or somebody else's file has the preview's name.
+        refuses, a segment's storage went away, or somebody else's file has the preview's name.
         """
         fresh = Span(self._chunks, max(self._chunks, len(segments)))
-        pieces = tuple(check_segments(self._video, segments[fresh.start :], fresh))
-        if pieces:
-            self._show(pieces)
+        call = Call(f"write the preview of {self._video.name}")
+        try:
+            pieces = tuple(check_segments(self._video, segments[fresh.start :], fresh))
+            if pieces:
+                self._show(pieces, replace(call, need_bytes=sum(each.path.stat().st_size for each in pieces)))
+        except OSError as error:
+            raise refused(error, call) from error
         self._chunks = fresh.stop
         return self._frames
 
-    def _show(self, pieces: Sequence[FilmSegment]) -> None:
-        need_bytes = sum(piece.path.stat().st_size for piece in pieces)
-        call = Call(f"write the preview of {self._video.name}", need_bytes=need_bytes)
-        try:
-            if self._frames:
-                self._add(pieces, call)
-            else:
-                self._screen.show(lambda path: self._write_fragments(pieces, path, call))
-        except OSError as error:
-            raise refused(error, call) from error
+    def _show(self, pieces: Sequence[FilmSegment], call: Call) -> None:
+        if self._frames:
+            self._add(pieces, call)
+        else:
+            self._screen.show(lambda path: self._write_fragments(pieces, path, call))
         self._frames = pieces[-1].start + pieces[-1].frames
 
     def _add(self, pieces: Sequence[FilmSegment], call: Call) -> None:

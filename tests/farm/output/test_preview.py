@@ -139,6 +139,16 @@ def test_a_wrong_segment_is_refused_and_not_shown(marks: Marks, tmp_path: Path) 
     assert len(times_of(out)) == 9
 
 
+def test_segments_whose_storage_went_away_are_a_storage_problem(marks: Marks, tmp_path: Path) -> None:
+    """The preview is tried again, and what the storage lost is noticed where it matters."""
+    segments = marks.segments(tmp_path, "h264", (9, 8), 24.0)
+    preview = preview_of(marks.video((9, 8)), tmp_path / "film.preview.mp4")
+    preview.grow(segments[:1])
+    segments[1].unlink()
+    with pytest.raises(StorageProblem, match="could not write the preview of"):
+        preview.grow(segments)
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path

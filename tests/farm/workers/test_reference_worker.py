@@ -53,6 +53,9 @@ class ScriptedPool:
     def busy(self, worker: str) -> tuple[()]:
         return ()
 
+    def leaving(self) -> tuple[()]:
+        return ()
+
     def submit(self, worker: str, call: Any) -> None:
         pass
 
