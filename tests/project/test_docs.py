@@ -122,3 +122,11 @@ def test_the_architectures_places_exist() -> None:
     named = set(re.findall(r"\b((?:jobs|actors|cluster|farm|tests)/[\w/]+(?:\.py)?)", text))
     assert len(named) > 20
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_decisions_have_numbers_of_their_own() -> None:
+    pages = [page.name for page in (ROOT / "docs" / "decisions").glob("[0-9]*.md")]
+    numbers = sorted(int(name[:4]) for name in pages)
+    assert numbers == list(range(1, len(pages) + 1)), sorted(pages)
+    for name in pages:
+        assert (ROOT / "docs" / "decisions" / name).read_text().startswith(f"# {name[:4]}: "), name
