@@ -189,7 +189,7 @@ def _transformer(arguments: Arguments) -> Any:
 
 
 def _connectors(arguments: Arguments) -> Any:
-    from diffusers.pipelines.ltx2 import LTX2TextConnectors
+    from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 
     return LTX2TextConnectors(**arguments)
 
@@ -201,7 +201,7 @@ def _vae(arguments: Arguments) -> Any:
 
 
 def _upsampler(arguments: Arguments) -> Any:
-    from diffusers.pipelines.ltx2 import LTX2LatentUpsamplerModel
+    from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 
     return LTX2LatentUpsamplerModel(**arguments)
 
@@ -219,14 +219,13 @@ def _audio_vae(arguments: Arguments, shapes: Shapes) -> Any:
 
 
 def _vocoder(shapes: Shapes, config: Config) -> Any:
-    from diffusers.pipelines.ltx2 import LTX2Vocoder
+    from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
     return LTX2Vocoder(**vocoder_arguments(shapes, config))
 
 
 def _wide_vocoder(shapes: Shapes, config: Config) -> Any:
-    from diffusers.pipelines.ltx2 import LTX2VocoderWithBWE
-    from diffusers.pipelines.ltx2.vocoder import UpSample1d
+    from diffusers.pipelines.ltx2.vocoder import LTX2VocoderWithBWE, UpSample1d
 
     arguments = wide_vocoder_arguments(shapes, config)
     vocoder = LTX2VocoderWithBWE(**arguments)
@@ -250,7 +249,9 @@ def _of_folder(checkpoint: Checkpoint, what: str, name: str) -> Component:
 
 
 def _class(name: str) -> Any:
+    """The package of the pipeline hides its parts where there is no transformers; their modules do not."""
     import diffusers
-    from diffusers.pipelines import ltx2
+    from diffusers.pipelines.ltx2 import connectors, latent_upsampler, vocoder
 
-    return getattr(diffusers, name, None) or getattr(ltx2, name)
+    found = (getattr(module, name, None) for module in (connectors, latent_upsampler, vocoder, diffusers))
+    return next(each for each in found if each is not None)

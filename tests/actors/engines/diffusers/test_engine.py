@@ -272,8 +272,10 @@ def test_a_film_through_the_worker(make_bench: MakeBench, small_ltx_video: Path)
     }
 
 
-def test_the_tiny_model_needs_no_transformers_and_no_torchvision(small_ltx_video: Path) -> None:
+@pytest.mark.parametrize("model", ["bundled", "small_ltx_video", "small_ltx2"])
+def test_it_needs_no_transformers_and_no_torchvision(model: str, request: pytest.FixtureRequest) -> None:
     """What a fresh installation lacks; torch and diffusers must be enough."""
+    checkpoint = None if model == "bundled" else str(request.getfixturevalue(model))
     code = f"""
 import importlib.abc, sys
 HIDDEN = {{"transformers", "torchvision", "torchaudio", "accelerate", "peft", "sentencepiece"}}
@@ -289,7 +291,7 @@ from actors.engines.make import make_engine
 from jobs.planning.params import EncodeText
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
-engine = make_engine(EngineConfig(checkpoint={str(small_ltx_video)!r}), "cpu", 1)
+engine = make_engine(EngineConfig(checkpoint={checkpoint!r}), "cpu", 1)
 engine.setup(frozenset(Stage) - {{Stage.SEGMENT}})
 engine.encode_text(EncodeText("a red ball", ""))
 print(sorted(HIDDEN & set(sys.modules)))
