@@ -69,7 +69,7 @@ def test_farm_submit_is_stopped_and_follows_the_same_job_to_its_end(
     head: Head, tmp_path: Path, reference: dict[str, str]
 ) -> None:
     runs, server = tmp_path / "runs", JobServer(head.dashboard_url)
-    spec = write_spec(tmp_path, document(tmp_path / "out", videos=1, count=2, sample_s=0.5))
+    spec = write_spec(tmp_path, document(tmp_path / "out", videos=1, count=2, sample_s=3.0))
     words = ("submit", spec, "--address", head.dashboard_url, "--runs", runs, "-t", TOPOLOGY, "-o", "json")
     begun = time.monotonic()
     handed = farm(*words, "--no-wait", RAY_AUTH_MODE="disabled")

@@ -76,3 +76,5 @@ def serving(home: Path, *options: str) -> Iterator[Served]:
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
+        if process.stdout is not None:
+            process.stdout.close()

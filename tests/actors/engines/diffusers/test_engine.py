@@ -277,14 +277,13 @@ def test_it_needs_no_transformers_and_no_torchvision(model: str, request: pytest
     """What a fresh installation lacks; torch and diffusers must be enough."""
     checkpoint = None if model == "bundled" else str(request.getfixturevalue(model))
     code = f"""
-import importlib.abc, sys
+import importlib.abc, importlib.util, sys
 HIDDEN = {{"transformers", "torchvision", "torchaudio", "accelerate", "peft", "sentencepiece"}}
 class Hide(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in HIDDEN:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Hide())
-import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: None if name.split(".")[0] in HIDDEN else found(name, *a)
 from actors.engines.make import make_engine
