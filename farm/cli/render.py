@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from jobs.store.store import Store
     from jobs.tasks.task import Stage
 
-"""A user who stops the driver wants it to end immediately."""
-
-
 SerialOption = Annotated[bool, typer.Option("--serial", help="One process, no Ray: the reference.")]
 TopologyOption = Annotated[
     str | None, typer.Option("--topology", "-t", help="mono, sample=2,upscale+decode=1, or auto.")

@@ -38,11 +38,12 @@ SEGMENT_S_PER_PIXEL = 7.3e-8
 ENCODE_S = 0.2
 
 BUNDLED_ON_CPU: Mapping[str, float] = {
-    "diffusers|bundled|cpu|sample": 22.0,
-    "diffusers|bundled|cpu|upscale": 7.0,
-    "diffusers|bundled|cpu|decode": 26.0,
+    "diffusers|bundled|cpu|sample": 108.0,
+    "diffusers|bundled|cpu|upscale": 24.0,
+    "diffusers|bundled|cpu|decode": 49.0,
 }
-"""Ratios to start from for the model that everybody tries first, as measured on two idle cores."""
+"""Ratios to start from for the model that everybody tries first: the means of two renders of
+`examples/demo.yaml` on two cores."""
 
 FOLDER, FILE = "durations", "durations.json"
 MOST_COUNTED = 50
