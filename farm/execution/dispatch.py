@@ -67,6 +67,11 @@ class Dispatch:
         else:
             self.handle(events.Pause(reason))
 
+    def resume(self) -> Iterator[Event]:
+        """Goes on as before `pause`."""
+        self.pausing = ""
+        yield from self.tell(events.Resume())
+
     def latency_s(self, task: str, attempt: int, seconds: float) -> float | None:
         """What handing the attempt over cost beside its `seconds`; None where it waited behind another."""
         sent_s = self._sent_s.pop((task, attempt), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 from farm.events import Event, Notice
@@ -32,12 +32,14 @@ class Stopping:
 
     def look(self, now_s: float, busy: bool) -> Iterator[Event]:
         """Gives the dispatch an ending where there is a reason to end; `busy` is whether any worker is."""
-        self._look_at_requests(now_s)
+        yield from self._look_at_requests(now_s)
         dispatch = self.dispatch
         if self._signal:
             yield from self._wind_down(now_s, busy)
         elif dispatch.ending is None and dispatch.pausing and not busy:
-            dispatch.ending = PAUSED, dispatch.pausing
+            yield from self._go_on(dispatch.session.store.requests())
+            if dispatch.pausing:
+                dispatch.ending = PAUSED, dispatch.pausing
 
     def _wind_down(self, now_s: float, busy: bool) -> Iterator[Event]:
         """Nothing new begins; what runs may finish while the grace lasts."""
@@ -51,7 +53,7 @@ class Stopping:
         if dispatch.ending is None and not (busy and now_s < self._until_s):
             dispatch.ending = INTERRUPTED, f"stopped by {self._signal}; the same command continues it"
 
-    def _look_at_requests(self, now_s: float) -> None:
+    def _look_at_requests(self, now_s: float) -> Iterator[Event]:
         if now_s - self._polled_s < POLL_S:
             return
         self._polled_s = now_s
@@ -60,3 +62,10 @@ class Stopping:
             self.dispatch.ending = CANCELLED, "cancelled by the user"
         elif UserRequest.PAUSE in asked and not self.dispatch.pausing:
             self.dispatch.pause(PAUSED_BY_USER)
+        yield from self._go_on(asked)
+
+    def _go_on(self, asked: Set[UserRequest]) -> Iterator[Event]:
+        """Ends a pause that the user asked for and has taken back."""
+        dispatch = self.dispatch
+        if dispatch.ending is None and dispatch.pausing == PAUSED_BY_USER and UserRequest.PAUSE not in asked:
+            yield from dispatch.resume()

@@ -156,11 +156,12 @@ class Actions:
         return f"{amount(len(found.approved), 'chunk')} approved; Resume renders what is approved whole"
 
     def _resume(self, run: JobDocuments) -> str:
-        if run.outcome[0] in LIVE:
-            return control.resume(self._reader.runs, run.job).message
-        self._drivers.require_place(run.job)
-        if control.resume(self._reader.runs, run.job).needs_driver:
-            self._drivers.start(run.job)
+        if run.outcome[0] not in LIVE:
+            self._drivers.require_place(run.job)
+        resumed = control.resume(self._reader.runs, run.job)
+        if not resumed.needs_driver:
+            return resumed.message
+        self._drivers.start(run.job)
         return f"a driver was started {self._drivers.place}"
 
     def _retry(self, run: JobDocuments, wish: Wish) -> str:

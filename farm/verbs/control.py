@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
-from farm.state.job_state import CANCELLED, DONE, STATE_FORM, STOPPED_EARLY, JobState, read_state
+from farm.state.job_state import CANCELLED, DONE, LIVE, STATE_FORM, STOPPED_EARLY, JobState, read_state
 from farm.state.requests import require_ours
 from farm.verbs.run import JobDocuments
 from jobs.errors import Problem, UsageError
 from jobs.store.documents import UserRequest
 from jobs.store.lock import Driver
+
+ENDING_S, ENDING_POLL_S = 30.0, 0.1
+"""For how long a driver that has ended its job is waited for, and how often it is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,26 @@ def pause(runs_url: str, job_id: str) -> ControlResult:
 
 
 def resume(runs_url: str, job_id: str) -> ControlResult:
-    """Take back what holds the job up."""
+    """Take back what holds the job up. A driver that has written how the job ends, and lives on to send its
+    notices, is waited for."""
     run = JobDocuments.open(runs_url, job_id)
     asked = [request for request in UserRequest if run.store.clear_request(request)]
+    run = _without_ending_driver(run)
     if run.driver.driver is Driver.RUNNING:
         again = "; should it have begun to stop, resume once more when it has ended" if asked else ""
         return ControlResult(run.job, "resume", f"{run.driver.who} goes on{again}")
     return ControlResult(run.job, "resume", "nobody renders it; a driver is started", needs_driver=True)
+
+
+def _without_ending_driver(run: JobDocuments) -> JobDocuments:
+    """The job once nobody holds it who has ended it; as it is where that takes too long."""
+    until_s = time.monotonic() + ENDING_S
+    while run.driver.driver is Driver.RUNNING and run.state is not None and run.state.outcome not in LIVE:
+        if time.monotonic() > until_s:
+            break
+        time.sleep(ENDING_POLL_S)
+        run = JobDocuments(run.store, run)
+    return run
 
 
 def cancel(runs_url: str, job_id: str) -> ControlResult:

@@ -32,7 +32,7 @@ from farm.scheduler.reasons import Reason, Why
 from farm.session.opening import Scope
 from farm.session.session import JobSession
 from farm.state.attempts import Activity
-from farm.state.job_state import DONE, INTERRUPTED
+from farm.state.job_state import DONE, INTERRUPTED, PAUSED_BY_USER
 from farm.workers.workforce import configure, make_workforce
 from jobs.loading.load import load_spec
 from jobs.store.store import Store
@@ -209,3 +209,21 @@ def test_without_a_grace_or_at_ctrl_c_it_ends_at_once(tmp_path: Path) -> None:
         assert outcome(events)[0] == INTERRUPTED
         assert "dawn/00002/sample" in running_at_the_end(events)
         assert went_on_s < 0.5
+
+
+def test_a_pause_that_is_taken_back_while_what_runs_is_finished_ends_nothing(tmp_path: Path) -> None:
+    """The second task that the loop hears of was handed out before the pause: nothing else may be."""
+    with looping(tmp_path, chunks=4) as loop:
+        store, held = loop.session.store, []
+        paused = False
+        for event in loop.run():
+            if isinstance(event, TaskCommitted) and not paused:
+                paused = True
+                loop.dispatch.pause(PAUSED_BY_USER)
+            elif isinstance(event, TaskStarted) and loop.dispatch.pausing:
+                held.append(event)
+        assert paused
+        assert store.requests() == frozenset()
+        assert held == []
+        assert isinstance(event, JobFinished)
+        assert event.outcome == DONE

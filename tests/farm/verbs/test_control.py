@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.state.job_state import CANCELLED, INTERRUPTED, RUNNING
+from farm.state.job_state import CANCELLED, INTERRUPTED, PAUSED, RUNNING
 from farm.verbs.control import cancel, pause, resume
 from farm.verbs.status import job_status
 from jobs.errors import DamagedDocument, UsageError
@@ -31,6 +32,25 @@ def test_a_job_without_a_driver_needs_one_to_resume(made: MadeRun) -> None:
     made.store.request(UserRequest.CANCEL)
     assert resume(made.runs, "harbor").needs_driver
     assert made.store.requests() == frozenset()
+
+
+def test_a_driver_that_has_paused_and_still_says_so_somewhere_is_waited_for(made: MadeRun) -> None:
+    made.write(outcome=PAUSED)
+    lock = made.store.lock()
+    lock.acquire()
+    ending = threading.Timer(0.5, lock.release)
+    ending.start()
+    assert resume(made.runs, "harbor").needs_driver
+    ending.join()
+
+
+def test_a_driver_that_does_not_end_is_not_waited_for_for_ever(
+    made: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.verbs.control.ENDING_S", 0.2)
+    made.write(outcome=PAUSED)
+    with made.store.lock():
+        assert not resume(made.runs, "harbor").needs_driver
 
 
 def test_a_running_job_is_asked_to_cancel(made: MadeRun) -> None:
