@@ -5,7 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
+
+LATER: Mapping[str, bool] = {"later": True}
+"""Metadata of a field that a dataclass was given after values of it had been hashed: at its default it is
+left out, so that their hashes stay."""
 
 
 def canonical_json(value: Any) -> str:
@@ -19,4 +24,7 @@ def sha256_of(value: Any) -> str:
 
 
 def _as_object(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    every = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {
+        field.name: held for field, held in every if not ("later" in field.metadata and held == field.default)
+    }

@@ -18,6 +18,7 @@ from actors.media.opening import media_input
 from actors.media.probe import AudioFact, probe_audio, require_whole_sound
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
+from jobs.formats import SOUNDS
 from jobs.planning.facts import SoundFact
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def check_sound(path: str | Path, seconds: float) -> SoundFact:
             )
         heard += len(samples)
     heard_s = heard / track.sample_rate
-    if heard_s < wanted_s:
+    if heard_s < wanted_s - 1 / track.sample_rate:
         _require_promised(path, track, heard_s)
         return SoundFact(heard_s, track.sample_rate)
     return SoundFact(max(heard_s, track.promised_s or 0.0), track.sample_rate)
@@ -137,10 +138,13 @@ def cut_track(sound: Any, sample_rate: int, samples: int, first: int = 0) -> Any
 
 
 def track_options(codec: str, channels: int) -> Options:
-    """Output options of ffmpeg for the film's track, `aac` or `flac`."""
+    """Output options of ffmpeg for the film's track, one of `SOUNDS`."""
+    options: Options = {"c:a": SOUNDS[codec], "flags:a": "+bitexact"}
     if codec == "aac":
-        return {"c:a": "aac", "b:a": AAC_BITS_PER_CHANNEL * channels, "flags:a": "+bitexact"}
-    return {"c:a": "flac", "sample_fmt": "s32", "bits_per_raw_sample": FLAC_BITS, "flags:a": "+bitexact"}
+        options["b:a"] = AAC_BITS_PER_CHANNEL * channels
+    elif codec == "flac":
+        options |= {"sample_fmt": "s32", "bits_per_raw_sample": FLAC_BITS}
+    return options
 
 
 def channels_of(path: str | Path) -> int:

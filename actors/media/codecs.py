@@ -13,7 +13,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from jobs.formats import CODECS
+from jobs.formats import CODECS, PROFILES, USUAL_PROFILE
 from jobs.frames import exact_rate
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ Options = dict[str, str | int]
 
 KEYFRAME_SECONDS = 2
 FFV1_SLICES = 4
-PRORES_HQ = 3
 EXACT_SCALING = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
 BT709: Options = {
@@ -110,8 +109,8 @@ def _hevc(params: SegmentParams) -> Options:
     }
 
 
-def _prores(_: SegmentParams) -> Options:
-    return {"profile:v": PRORES_HQ, "vendor": "apl0"}
+def _prores(params: SegmentParams) -> Options:
+    return {"profile:v": PROFILES[params.profile or USUAL_PROFILE].number, "vendor": "apl0"}
 
 
 def _ffv1(_: SegmentParams) -> Options:

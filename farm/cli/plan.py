@@ -19,7 +19,7 @@ from jobs.wording import amount, duration
 if TYPE_CHECKING:
     from farm.verbs.plan_report import PlanReport
     from jobs.loading.load import LoadedSpec
-    from jobs.planning.summary import VideoRow
+    from jobs.planning.summary import DeliveryRow, VideoRow
 
 GIB = 2**30
 MOST_CHUNKS = 40
@@ -173,13 +173,22 @@ def _short(prompt: str, most: int = 48) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _video_lines(report: PlanReport) -> list[str]:
-    return [
-        f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
-        f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, {_chain(video)}, sound {video.sound} "
-        f"-> {video.output}"
-        for video in report.videos
-    ]
+def _video_lines(report: PlanReport) -> Iterator[str]:
+    for video in report.videos:
+        yield (
+            f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
+            f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, {_chain(video)}, sound "
+            f"{video.sound} -> {video.output}"
+        )
+        if len(video.deliveries) > 1:
+            yield from (f"  {_delivery(each)}" for each in video.deliveries)
+
+
+def _delivery(row: DeliveryRow) -> str:
+    """`dawn.mov: mov, prores 4444, yuv444p10le, sound pcm`."""
+    codec = f"{row.codec} {row.profile}".strip()
+    sound = f", sound {row.sound}" if row.sound else ""
+    return f"{row.output}: {row.container}, {codec}, {row.pixel_format}{sound}"
 
 
 def _chain(video: VideoRow) -> str:

@@ -125,7 +125,7 @@ def _film(video: VideoStatus) -> str:
     if not video.present:
         return f"{video.film.path} (gone)"
     older = " (of an earlier render)" if video.committed < video.segments else ""
-    return f"{video.film.path}{older}"
+    return ", ".join(f"{film.path}{older}" for film in (video.film, *video.more))
 
 
 def _watch(runs: str, job: str) -> int:

@@ -9,7 +9,7 @@ from actors.media.colors import FILTERS
 from actors.media.ffmpeg import find_ffmpeg
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import MissingFFmpeg
-from jobs.formats import CODECS, CONTAINERS, usual_codec
+from jobs.formats import CODECS, SOUNDS
 
 if TYPE_CHECKING:
     from jobs.spec.job import JobSpec
@@ -40,11 +40,8 @@ def _wanted(spec: JobSpec | None) -> dict[str, str]:
     """ffmpeg's encoders by name, and what needs each."""
     if spec is None:
         pictures = {codec.encoder: f"codec {name}" for name, codec in CODECS.items()}
-        return pictures | {form.audio: f"sound in {name}" for name, form in CONTAINERS.items() if form.audio}
-    output = spec.output
-    codec = output.codec or usual_codec(output.container)
-    wanted = {CODECS[codec].encoder: f"codec {codec}"}
-    sound = CONTAINERS[output.container].audio
-    if sound and any(video.audio for video in spec.videos):
-        wanted[sound] = f"sound in {output.container}"
+        return pictures | {encoder: f"sound as {name}" for name, encoder in SOUNDS.items()}
+    wanted = {CODECS[str(form.codec)].encoder: f"codec {form.codec}" for form in spec.output.formats}
+    if any(video.audio for video in spec.videos):
+        wanted |= {SOUNDS[str(form.sound)]: f"sound as {form.sound}" for form in spec.output.formats}
     return wanted

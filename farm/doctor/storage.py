@@ -20,7 +20,7 @@ from jobs.tasks.retention import estimate_disk
 if TYPE_CHECKING:
     from jobs.planning.planned import Plan
     from jobs.spec.job import JobSpec
-    from jobs.spec.run import Output
+    from jobs.spec.output import Output
     from jobs.tasks.task import TaskGraph
 
 GIB = 2**30

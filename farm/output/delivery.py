@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +20,26 @@ from actors.media.ffmpeg import find_ffmpeg
 from farm.output.outlets import outlet_of
 from farm.output.placing import Placing, Screen
 from farm.output.preview import Preview
-from farm.output.stitch import FilmFacts, assemble_film
-from farm.state.job_state import FilmState, JobState
+from farm.output.stitch import FilmFacts, assemble_film, write_sound
+from farm.state.job_state import FileBeside, FilmState, JobState
 from jobs.canonical import sha256_of
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.file_digests import file_digest
-from jobs.planning.output_names import draft_name, preview_name
-from jobs.planning.planned import Plan, PlannedVideo
+from jobs.planning.output_names import (
+    PNG_SEQUENCE,
+    draft_name,
+    preview_container,
+    preview_name,
+    sound_name,
+)
+from jobs.planning.planned import Plan, PlannedDelivery, PlannedVideo
 from jobs.scratch import Scratch
-from jobs.tasks.task import Stage, TaskGraph, task_id
+from jobs.tasks.segments import encoding_of, encodings, segment_id
 
 if TYPE_CHECKING:
     from jobs.store.commits import Commit
     from jobs.store.store import Store
+    from jobs.tasks.task import TaskGraph
 
 PREVIEW_INTERVAL_S = 15.0
 PREVIEW_SHARE = 0.02
@@ -42,12 +50,13 @@ LOOK_S = 1.0
 
 @dataclass
 class _Reel:
-    """One film in the making: its segment tasks in order, and how far they are committed without a gap.
+    """One delivery in the making: its segment tasks in order, and how far they are committed without a gap.
 
     `copies` are of segments that lie in an object store: the film is made of files.
     """
 
     video: PlannedVideo
+    delivery: PlannedDelivery
     screen: Screen | None
     preview: Preview | None
     segments: tuple[str, ...]
@@ -77,7 +86,7 @@ class Delivery:
         self.plan, self.store = plan, store
         self._tell = tell
         self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
-        self._reels = {video.name: self._reel(video, graph) for video in plan.videos}
+        self._reels = {video.name: tuple(self._reels_of(video, graph)) for video in plan.videos}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
         self._running: list[tuple[Future[FilmState | None], bool]] = []
         self._state = JobState(job=store.job_id)
@@ -89,23 +98,24 @@ class Delivery:
     def start(self, commits: Mapping[str, Commit], state: JobState) -> None:
         """Takes what is committed already; films that are complete are handed over at once."""
         self._state = state
-        for reel in self._reels.values():
+        for reel in chain.from_iterable(self._reels.values()):
             reel.missing = {task for task in reel.segments if task not in commits}
             self._advance(reel, commits)
 
     def committed(self, task: str, commits: Mapping[str, Commit]) -> None:
         """Takes one more committed task."""
-        reel = self._reels.get(task.partition("/")[0])
-        if reel is not None and task in reel.missing:
-            reel.missing.discard(task)
-            self._advance(reel, commits)
+        for reel in self._reels.get(task.partition("/")[0], ()):
+            if task in reel.missing:
+                reel.missing.discard(task)
+                self._advance(reel, commits)
 
     def reopen(self, task: str) -> None:
-        """A segment is lost: its film waits until it is committed again."""
-        reel = self._reels[task.partition("/")[0]]
-        reel.missing.add(task)
-        reel.prefix = min(reel.prefix, reel.segments.index(task))
-        reel.handed_over = False
+        """A segment is lost: its films wait until it is committed again."""
+        for reel in self._reels[task.partition("/")[0]]:
+            if task in reel.segments:
+                reel.missing.add(task)
+                reel.prefix = min(reel.prefix, reel.segments.index(task))
+                reel.handed_over = False
 
     def finished(self) -> Iterator[tuple[FilmState, bool]]:
         """Films, and previews (True), that were finished since the last call.
@@ -125,7 +135,7 @@ class Delivery:
     def close(self) -> None:
         """Ends the thread; what waits is dropped, what runs is finished."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-        for reel in self._reels.values():
+        for reel in chain.from_iterable(self._reels.values()):
             reel.copies.clear()
             if reel.screen is not None:
                 reel.screen.close()
@@ -147,28 +157,50 @@ class Delivery:
         return grown and reel.preview is not None and time.monotonic() >= reel.next_preview_s
 
     def _film(self, reel: _Reel, segments: list[Commit]) -> FilmState:
-        video, key = reel.video, self._key(reel.video, segments)
-        address = self._placing.outlet.address(video.output)
-        known = self._state.film(video.name)
-        same = known is not None and known.key == key and known.path == address
-        if known and same and self._placing.stands(video.output, known.sha256):
+        video, delivery, key = reel.video, reel.delivery, self._key(reel, segments)
+        address = self._placing.outlet.address(delivery.name)
+        known = self._state.film(video.name, delivery.name)
+        if known and (known.key, known.path) == (key, address) and self._stands(known):
             return known
         facts: list[FilmFacts] = []
 
         def make(out: Path) -> str:
             paths = [self.store.local(commit, reel.copies) for commit in segments]
-            facts.append(assemble_film(video, paths, self.plan.output.container, out, video.output))
+            form = delivery.format
+            facts.append(assemble_film(video, paths, form.container, out, delivery.name, form.sound))
             return facts[0].sha256
 
-        self._placing.put(video.output, make)
+        beside = tuple(self._beside(reel, segments))
+        self._placing.put(delivery.name, make)
         reel.copies.clear()
         if reel.screen is not None:
             with suppress(StorageProblem):
                 self._placing.remove(reel.screen.name)
         if self.plan.run.approve is not None and not video.draft:
             with suppress(StorageProblem):
-                self._placing.remove(draft_name(video.name, self.plan.output.container))
-        return FilmState(video.name, address, facts[0].sha256, facts[0].frames, video.frame_rate, key)
+                self._placing.remove(draft_name(video.name, self.plan.output.formats[0].container))
+        made = facts[0]
+        return FilmState(video.name, address, made.sha256, made.frames, video.frame_rate, key, beside=beside)
+
+    def _beside(self, reel: _Reel, segments: list[Commit]) -> Iterator[FileBeside]:
+        """Puts the sound of a PNG sequence beside it."""
+        video, form = reel.video, reel.delivery.format
+        if form.container != PNG_SEQUENCE or video.audio is None:
+            return
+        name = sound_name(reel.delivery.name)
+        made: list[str] = []
+
+        def make(out: Path) -> str:
+            paths = [self.store.local(commit, reel.copies) for commit in segments]
+            made.append(write_sound(video, paths, out, name))
+            return made[0]
+
+        self._placing.put(name, make)
+        yield FileBeside(self._placing.outlet.address(name), made[0])
+
+    def _stands(self, film: FilmState) -> bool:
+        """Whether a film is still there, byte for byte, with all that was delivered beside it."""
+        return all(self._placing.stands(file.path.rpartition("/")[2], file.sha256) for file in film.files)
 
     def _preview(self, reel: _Reel, fresh: list[Commit]) -> FilmState | None:
         """Nothing depends on a preview: one that cannot be written is tried again with the next segments."""
@@ -190,15 +222,23 @@ class Delivery:
             reel.next_preview_s = time.monotonic() + max(PREVIEW_INTERVAL_S, took / PREVIEW_SHARE)
         return FilmState(reel.video.name, reel.screen.address, "", frames, reel.video.frame_rate, "")
 
-    def _reel(self, video: PlannedVideo, graph: TaskGraph) -> _Reel:
-        preview = preview_name(video.name, self.plan.output.container)
-        screen = Screen(self._placing, preview) if preview is not None else None
-        names = (task_id(video.name, chunk.index, Stage.SEGMENT) for chunk in video.chunks)
-        segments = tuple(name for name in names if name in graph.tasks)
-        shown = Preview(video, screen) if screen is not None else None
-        return _Reel(video, screen, shown, segments, set(segments), [], Scratch())
+    def _reels_of(self, video: PlannedVideo, graph: TaskGraph) -> Iterator[_Reel]:
+        """One for each delivery of the video; the first of the preview's container has the preview."""
+        deliveries = self.plan.deliveries(video)
+        labels, container = encodings(deliveries), preview_container(each.format for each in deliveries)
+        preview = preview_name(video.name, container)
+        for delivery in deliveries:
+            label = labels[encoding_of(delivery.format)]
+            names = (segment_id(video.name, chunk.index, label) for chunk in video.chunks)
+            segments = tuple(name for name in names if name in graph.tasks)
+            screen = shown = None
+            if preview is not None and delivery.format.container == container:
+                screen, preview = Screen(self._placing, preview), None
+                shown = Preview(video, screen)
+            yield _Reel(video, delivery, screen, shown, segments, set(segments), [], Scratch())
 
-    def _key(self, video: PlannedVideo, segments: list[Commit]) -> str:
+    def _key(self, reel: _Reel, segments: list[Commit]) -> str:
+        video = reel.video
         audio = video.audio
         return sha256_of(
             {
@@ -206,7 +246,7 @@ class Delivery:
                 "frames": video.frames,
                 "audio": replace(audio, path=None) if audio else None,
                 "soundtrack": file_digest(audio.path) if audio and audio.path else None,
-                "output": self.plan.output.model_dump(mode="json", exclude={"dir"}),
+                "output": reel.delivery.format.model_dump(mode="json"),
                 "ffmpeg": find_ffmpeg().build_id,
             }
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from farm.output.outlets import outlet_of
 from farm.output.records import OutputRecords
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
-from jobs.planning.output_names import film_name, output_names, same_name
+from jobs.planning.output_names import planned_names, same_name
 from jobs.store.documents import PLAN
 from jobs.store.lock import Driver, presence
 from jobs.store.opening import JOB_ID
@@ -64,11 +64,7 @@ def foreign_outputs(plan: Plan, store: Store) -> Iterator[Problem]:
 
 def _wanted(plan: Plan) -> dict[str, PlannedVideo]:
     """The video of every name that the job may write."""
-    return {
-        output.name: video
-        for video in plan.videos
-        for output in output_names(video.name, plan.output.container)
-    }
+    return {output.name: video for video in plan.videos for output in planned_names(plan, video)}
 
 
 def _refusal(owner: str | None, written: bool, is_folder: bool) -> tuple[str, str]:
@@ -120,9 +116,10 @@ def _films_of(other: Store) -> Iterator[str]:
     """Where a job is going to put its films, from the plan that it wrote."""
     document = (other.read_json(PLAN) or {}).get("plan", {})
     try:
-        folder, container = document["output"]["dir"], document["output"]["container"]
+        folder = document["output"]["dir"]
         for video in document["videos"]:
-            yield _same_place(folder, film_name(video["name"], container))
+            for name in (video["output"], *video.get("more_outputs", ())):
+                yield _same_place(folder, name)
     except (KeyError, TypeError):
         return
 

@@ -125,9 +125,9 @@ class OutputRecords:
     def _delivered(self) -> Iterator[tuple[str, OutputRecord]]:
         """What `state.json` says was delivered: it stands for records that are lost."""
         state = self._store.recall(STATE_FORM)
-        for film in state.videos if state else ():
-            name = film.path.rpartition("/")[2]
-            yield name, OutputRecord(name, (Mark(film.path, None, "", film.sha256),))
+        for file in (file for film in (state.videos if state else ()) for file in film.files):
+            name = file.path.rpartition("/")[2]
+            yield name, OutputRecord(name, (Mark(file.path, None, "", file.sha256),))
 
 
 def _is_of(record: OutputRecord, key: str) -> bool:

@@ -64,13 +64,19 @@ class FilmSegment:
 
 
 def assemble_film(
-    video: PlannedVideo, segments: Sequence[Path], container: str, out: Path, name: str = ""
+    video: PlannedVideo,
+    segments: Sequence[Path],
+    container: str,
+    out: Path,
+    name: str = "",
+    sound: str | None = None,
 ) -> FilmFacts:
     """Join `segments`, one for each chunk of `video` in order, into the film `out`, where nothing stands yet.
 
     `name` is what the film is going to be called, for messages. The file's user track, or the sound kept in
-    the segments, becomes the film's track. Raises CorruptArtifact when a segment is not what the plan says,
-    StorageProblem when the disk refuses, BadOutput when the film does not hold exactly the planned frames.
+    the segments, becomes the film's track, as the codec `sound`; a PNG sequence has none. Raises
+    CorruptArtifact when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput
+    when the film does not hold exactly the planned frames.
     """
     if len(segments) != len(video.chunks):
         raise StageBug(
@@ -82,7 +88,7 @@ def assemble_film(
         call = replace(call, need_bytes=sum(piece.path.stat().st_size for piece in pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
-        _write(video, pieces, container, out, call)
+        _write(video, pieces, container, out, call, sound or CONTAINERS[container].sounds[0])
         digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else sha256_of_file(out)
     except OSError as error:
         raise refused(error, call) from error
@@ -136,7 +142,9 @@ def _microseconds(frame: int, rate: Fraction) -> int:
     return round(frame * MICROSECONDS / rate)
 
 
-def _write(video: PlannedVideo, pieces: Sequence[FilmSegment], container: str, out: Path, call: Call) -> None:
+def _write(
+    video: PlannedVideo, pieces: Sequence[FilmSegment], container: str, out: Path, call: Call, sound: str
+) -> None:
     """Copy the segments into the film `out`, and read it again."""
     with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
         playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
@@ -145,7 +153,7 @@ def _write(video: PlannedVideo, pieces: Sequence[FilmSegment], container: str, o
             exchange(sequence_command(playlist, out), call)
         else:
             out.open("xb").close()
-            _join(video, film_command(video, playlist, container, out), call)
+            _join(video, film_command(video, playlist, container, out, sound), call)
     if container == PNG_SEQUENCE:
         _verify_sequence(out, video)
     else:
@@ -165,10 +173,13 @@ def _join(video: PlannedVideo, command: list[str], call: Call) -> None:
         ) from error
 
 
-def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path) -> list[str]:
+def film_command(
+    video: PlannedVideo, playlist: Path, container: str, out: Path, sound: str | None = None
+) -> list[str]:
     """Command line that copies the listed segments, and encodes the sound, into `out`."""
     import ffmpeg
 
+    sound = sound or CONTAINERS[container].sounds[0]
     joined = ffmpeg.input(str(playlist), format="concat", safe=0)
     streams = [joined["v:0"]]
     options: Options = {
@@ -178,21 +189,20 @@ def film_command(video: PlannedVideo, playlist: Path, container: str, out: Path)
         "map_metadata": -1,
         "map_chapters": -1,
         "max_interleave_delta": 0,
-        **_movie_options(video, container),
+        **_movie_options(video, container, sound),
     }
     if video.audio:
-        stream, sound_options = _sound(video, joined, CONTAINERS[container].audio or "flac")
+        stream, sound_options = _sound(video, joined, sound)
         streams.append(stream)
         options |= sound_options
     return compile_command(ffmpeg.output(*streams, str(out), **options).global_args(*SAME_ON_EVERY_CPU))
 
 
-def _movie_options(video: PlannedVideo, container: str) -> Options:
+def _movie_options(video: PlannedVideo, container: str, sound: str) -> Options:
     """mp4 and mov only: index in front, and edit lists that count in samples instead of milliseconds."""
     if container == "mkv":
         return {}
-    codec = CONTAINERS[container].audio or "aac"
-    ticks = track_rate(codec, video.audio.sample_rate) if video.audio else time_scale(video.frame_rate)
+    ticks = track_rate(sound, video.audio.sample_rate) if video.audio else time_scale(video.frame_rate)
     return {
         "movflags": "+faststart",
         "video_track_timescale": time_scale(video.frame_rate),
@@ -210,6 +220,25 @@ def _sound(video: PlannedVideo, joined: Any, codec: str) -> tuple[Any, Options]:
     samples = audio_sample(video.frames, rate, video.frame_rate)
     first = audio.first_sample(rate, video.frame_rate)
     return cut_track(source, rate, samples, first), track_options(codec, channels)
+
+
+def write_sound(video: PlannedVideo, segments: Sequence[Path], out: Path, name: str) -> str:
+    """Write the sound of a film that holds none as the WAV file `out`, which is going to be called `name`.
+
+    Returns its SHA-256. Raises as `assemble_film`.
+    """
+    import ffmpeg
+
+    call = Call(f"write the sound of {video.name}", writes=out.with_name(name))
+    pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
+    with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
+        playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
+        stream, options = _sound(video, ffmpeg.input(str(playlist), format="concat", safe=0), "pcm")
+        options |= {"f": "wav", "rf64": "auto", "fflags": "+bitexact", "map_metadata": -1}
+        command = ffmpeg.output(stream, str(out), **options).global_args(*SAME_ON_EVERY_CPU)
+        _join(video, compile_command(command), call)
+    sync(out)
+    return sha256_of_file(out)
 
 
 def verify_film(path: Path, video: PlannedVideo, container: str) -> None:

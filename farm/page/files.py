@@ -17,7 +17,7 @@ from farm.report.gather import PLAYABLE, current_state
 from farm.report.pictures import middle, seam_jpegs, thumb_jpeg
 from farm.report.waveform import waveform
 from jobs.errors import Problem, UsageError
-from jobs.planning.output_names import preview_name
+from jobs.planning.output_names import preview_container, preview_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,10 +120,11 @@ class JobFiles:
 def _addresses(run: JobDocuments, video: PlannedVideo) -> Iterator[str]:
     """Where something to watch may be: a film that was delivered, else the preview, else the film whose
     delivery `state.json` does not tell yet. Only what a browser plays, in a folder."""
-    film, outlet = current_state(run).film(video.name), outlet_of(run.plan.output.dir)
-    preview = preview_name(video.name, run.plan.output.container)
-    names = (preview, video.output) if preview else (video.output,)
-    for address in (film.path,) if film else map(outlet.address, names):
+    films = [film.path for film in current_state(run).videos if film.name == video.name]
+    outlet = outlet_of(run.plan.output.dir)
+    preview = preview_name(video.name, preview_container(run.plan.output.formats))
+    names = (preview, *video.outputs) if preview else video.outputs
+    for address in films or map(outlet.address, names):
         if "://" not in address and Path(address).suffix in PLAYABLE:
             yield address
 

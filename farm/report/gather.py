@@ -13,7 +13,7 @@ from farm.report.pictures import Seam, Thumb
 from farm.report.timeline import Timeline, explain_waits, read_timeline
 from farm.state.job_state import FilmState, JobState
 from farm.state.progress import STAGES, said_of
-from jobs.planning.output_names import preview_name
+from jobs.planning.output_names import preview_container, preview_name
 from jobs.planning.planned import Plan, PlannedVideo
 
 if TYPE_CHECKING:
@@ -105,8 +105,11 @@ def watchables(plan: Plan, state: JobState, log: Sequence[Logged]) -> Iterator[W
     """Each video of the plan."""
     outlet, shown = outlet_of(plan.output.dir), _previewed(log)
     for video in plan.videos:
-        film = state.film(video.name)
-        preview = preview_name(video.name, plan.output.container)
+        films = [film for film in state.videos if film.name == video.name]
+        film = next(
+            (each for each in films if Path(each.path).suffix in PLAYABLE), films[0] if films else None
+        )
+        preview = preview_name(video.name, preview_container(plan.output.formats))
         address = film.path if film else outlet.address(preview or video.output)
         yield Watchable(video, film, address, video.frames if film else shown.get(video.name, 0))
 

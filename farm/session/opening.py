@@ -52,7 +52,7 @@ def first_state(
         topology=topology,
         started_s=time.time(),
         tasks=TaskCounts(total=len(ledger.scoped)),
-        films=len(plan.videos),
+        films=len(plan.outputs),
         spec=origin,
     )
 

@@ -195,7 +195,7 @@ class JobSession:
         for film, preview in self._films.finished():
             if not preview:
                 exact = replace(film, exact=self.ledger.is_exact_film(film.name))
-                self._state.now = self._state.now.with_film(exact, [video.name for video in self.plan.videos])
+                self._state.now = self._state.now.with_film(exact, self.plan.outputs)
             yield self.record(
                 FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
             )

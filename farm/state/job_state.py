@@ -49,8 +49,16 @@ class TaskCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class FileBeside:
+    """A file that was delivered with a film."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class FilmState:
-    """One delivered film.
+    """One delivered film; of a video with several deliveries, one of them.
 
     `key` names what it was assembled from; `exact` is False after a byte-changing retry.
     """
@@ -62,6 +70,17 @@ class FilmState:
     fps: float = 0.0
     key: str = ""
     exact: bool = True
+    beside: tuple[FileBeside, ...] = ()
+
+    @property
+    def files(self) -> tuple[FileBeside, ...]:
+        """The film and what was delivered with it."""
+        return FileBeside(self.path, self.sha256), *self.beside
+
+    @property
+    def output(self) -> str:
+        """Its name inside the output folder."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +107,8 @@ class WaitingFor:
 class JobState:
     """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds.
 
-    `films` counts those of the plan, `waiting` is there as long as a running job has no worker, `spec` is the
-    file that was rendered, where it was one.
+    `films` counts the deliveries of the plan, `waiting` is there as long as a running job has no worker,
+    `spec` is the file that was rendered, where it was one.
     """
 
     job: str
@@ -115,16 +134,21 @@ class JobState:
         """The state of a JSON object; None for None. Raises `jobs.records.Unreadable`."""
         return None if record is None else STATE_FORM.parse(json.dumps(record))
 
-    def with_film(self, film: FilmState, order: Sequence[str]) -> JobState:
+    def with_film(self, film: FilmState, order: Sequence[tuple[str, str]]) -> JobState:
         """The state with this film added, or replaced where its name stood already. Films stand in the
-        `order` of their names, those of an earlier spec behind them."""
-        every = {known.name: known for known in self.videos} | {film.name: film}
-        names = dict.fromkeys((*(name for name in order if name in every), *every))
+        `order` of their videos' names and their own, those of an earlier spec behind them; what the video was
+        delivered as and is no longer goes."""
+        here = (film.name, film.output)
+        every = {(known.name, known.output): known for known in self.videos} | {here: film}
+        planned = dict.fromkeys((*order, here))
+        names = [name for name in planned if name in every]
+        names += [name for name in every if name not in planned and name[0] != film.name]
         return replace(self, videos=tuple(every[name] for name in names))
 
-    def film(self, name: str) -> FilmState | None:
-        """The delivered film of that name."""
-        return next((film for film in self.videos if film.name == name), None)
+    def film(self, name: str, output: str | None = None) -> FilmState | None:
+        """The delivered film of a video: that of the name `output`, or the first."""
+        every = (film for film in self.videos if film.name == name)
+        return next((film for film in every if output in (None, film.output)), None)
 
 
 STATE_FORM = Form(STATE, JobState)

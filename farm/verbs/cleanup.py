@@ -96,7 +96,7 @@ def survey_delete(runs_url: str, job_id: str, films: bool = False) -> DeleteResu
     run = JobDocuments.open(runs_url, job_id)
     require_nobody_renders(run)
     files = _everything(run.store)
-    delivered = tuple(film.path for film in run.state.videos) if run.state else ()
+    delivered = tuple(file.path for film in run.state.videos for file in film.files) if run.state else ()
     going = _own_films(run.store, delivered) if films else {}
     staying = tuple(path for path in delivered if path not in going)
     size = files.bytes + sum(going.values())

@@ -32,7 +32,8 @@ class StageStatus:
 @dataclass(frozen=True, slots=True)
 class VideoStatus:
     """One film: its segments so far, the delivered file, and whether that file is still there; `preview` is
-    the path of what can be watched of an unfinished one, empty where nothing can."""
+    the path of what can be watched of an unfinished one, empty where nothing can. `more` are its other
+    deliveries."""
 
     name: str
     segments: int
@@ -40,6 +41,7 @@ class VideoStatus:
     film: FilmState | None
     present: bool
     preview: str = ""
+    more: tuple[FilmState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +149,16 @@ def _videos(run: JobDocuments, state: JobState, previews: Mapping[str, str]) -> 
     names = dict.fromkeys(split_task(task)[0] for task in run.digests)
     names.pop(SHARED, None)
     names.update(dict.fromkeys(film.name for film in state.videos))
-    return tuple(
-        _video(name, total[name], done[name], state.film(name), previews.get(name, "")) for name in names
-    )
+    films: dict[str, list[FilmState]] = {name: [] for name in names}
+    for film in state.videos:
+        films[film.name].append(film)
+    return tuple(_video(name, total[name], done[name], films[name], previews.get(name, "")) for name in names)
 
 
-def _video(name: str, segments: int, committed: int, film: FilmState | None, preview: str) -> VideoStatus:
-    return VideoStatus(name, segments, committed, film, film is not None and _present(film.path), preview)
+def _video(name: str, segments: int, committed: int, films: list[FilmState], preview: str) -> VideoStatus:
+    first = next(iter(films), None)
+    present = first is not None and _present(first.path)
+    return VideoStatus(name, segments, committed, first, present, preview, tuple(films[1:]))
 
 
 def _present(address: str) -> bool:

@@ -43,7 +43,8 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """`results` and `films` were read whole and match; `unused` files belong to no commit and do no harm."""
+    """`results` and `films`, with what lies beside them, were read whole and match; `unused` files belong to
+    no commit and do no harm."""
 
     job: str
     results: int
@@ -84,7 +85,7 @@ def verify_job(runs_url: str, job_id: str) -> VerifyReport:
     return VerifyReport(
         job=run.job,
         results=len(checked.commits),
-        films=len(films) - len(missing),
+        films=sum(len(film.files) for film in films) - len(missing),
         damage=(*results, *_documents(run), *_events(run), *missing),
         unused=len(checked.unused),
     )
@@ -94,14 +95,14 @@ def film_damage(run: JobDocuments, films: Iterable[FilmState]) -> Iterator[Damag
     """A film that decayed is replaced; one that was written to since it was delivered might be somebody's
     work."""
     records = OutputRecords(run.store)
-    for film in films:
-        outlet, name = locate(film.path)
+    for file in (file for film in films for file in film.files):
+        outlet, name = locate(file.path)
         found = outlet.find(name)
         if found is None:
-            yield Damage(DamagedPart.FILM, film.path, "is missing", DELIVER_AGAIN)
-        elif outlet.sha256(name) != film.sha256:
+            yield Damage(DamagedPart.FILM, file.path, "is missing", DELIVER_AGAIN)
+        elif outlet.sha256(name) != file.sha256:
             ours = records.of(name).knows(outlet, name, found)
-            yield Damage(DamagedPart.FILM, film.path, "is altered", DELIVER_AGAIN if ours else KEEP_IT)
+            yield Damage(DamagedPart.FILM, file.path, "is altered", DELIVER_AGAIN if ours else KEEP_IT)
 
 
 def _noted(run: JobDocuments, damaged: list[str]) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.formats import CONTAINERS
 from jobs.frames import TEMPORAL, exact_rate
 from jobs.planning.joints import single_stills
 from jobs.wording import amount
@@ -28,9 +27,8 @@ MOST_JOINTS = 4
 def notices(plan: Plan, facts: SourceFacts) -> tuple[str, ...]:
     """One line for each change; films that share one share its line."""
     films: dict[str, list[str]] = {}
-    has_sound = CONTAINERS[plan.output.container].audio is not None
     for video in plan.videos:
-        for line in _of_video(video, facts, has_sound):
+        for line in _of_video(video, facts):
             films.setdefault(line, []).append(video.name)
     return tuple(f"{_whose(names)}: {line}" for line, names in films.items())
 
@@ -39,15 +37,14 @@ def _whose(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _of_video(video: PlannedVideo, facts: SourceFacts, has_sound: bool) -> Iterator[str]:
+def _of_video(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     source = video.chunks[0].source
     fact = facts.videos.get(source.path) if source is not None else None
     if source is not None:
         yield from _left_out(source)
     if source is not None and fact is not None:
         yield from _shown(source.path, fact, video.frame_rate)
-        if has_sound:
-            yield from _not_heard(video, source, fact)
+        yield from _not_heard(video, source, fact)
     yield from _cut_or_padded(video, facts)
     yield from _over_black(video, facts)
     yield from _held(video, facts)

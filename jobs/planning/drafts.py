@@ -24,11 +24,13 @@ def with_drafts(plan: Plan, approved: Collection[str]) -> Plan:
 
 
 def _draft(video: PlannedVideo, plan: Plan) -> PlannedVideo:
+    first = plan.output.formats[0]
     return replace(
         video,
         chunks=tuple(shown_again(video.chunks, None, plan.decode)),
         width=video.base_width,
         height=video.base_height,
-        output=draft_name(video.name, plan.output.container),
+        output=draft_name(video.name, first.container),
+        more_outputs=(),
         draft=True,
     )

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobs.frames import TEMPORAL, frames_of, latents_of
 from jobs.places import Location, place_of
 from jobs.planning.held import HeldJoint, held_joint
+from jobs.planning.output_names import film_name
 from jobs.planning.shots import ShotLayout
 from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
 from jobs.spec.video import Video
 
 if TYPE_CHECKING:
     from jobs.spec.job import JobSpec
+    from jobs.spec.output import Output
 
 LONGEST_WORD = 24
 """Characters of a matrix value that still stands in a name as it is."""
@@ -111,6 +113,11 @@ def _variant(index: int, name: str, video: Video, defaults: Defaults, combinatio
     return Variant(
         index, name, video, defaults, tuple((key, str(value)) for key, value in combination), words
     )
+
+
+def film_names(variant: Variant, output: Output) -> tuple[str, ...]:
+    """The names of a video's deliveries inside the output folder."""
+    return tuple(film_name(form, variant.name, variant.defaults.seed) for form in output.formats)
 
 
 def _suffixes(key: str, values: Sequence[Any], next_key: str) -> list[str]:

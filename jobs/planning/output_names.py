@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from jobs.formats import CONTAINERS
+from jobs.formats import CONTAINERS, SOUND_SUFFIX
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan, PlannedVideo
+    from jobs.spec.output import FilmFormat
 
 PNG_SEQUENCE = "png-sequence"
 
@@ -20,14 +24,27 @@ class OutputName(NamedTuple):
     what: str
 
 
-def film_name(video: str, container: str) -> str:
-    """`dawn.mp4`; of a PNG sequence the folder of its pictures, `dawn`."""
-    return video + CONTAINERS[container].suffix
+def film_name(form: FilmFormat, video: str, seed: int) -> str:
+    """`dawn.mp4`; of a PNG sequence the folder of its pictures, `dawn`. `seed` is the job seed."""
+    stem = form.name.replace("{video}", video).replace("{seed}", str(seed))
+    return stem + CONTAINERS[form.container].suffix
+
+
+def sound_name(film: str) -> str:
+    """`dawn.wav`, beside the PNG sequence `dawn`."""
+    return film + SOUND_SUFFIX
 
 
 def draft_name(video: str, container: str) -> str:
     """`dawn.draft.mp4`: the first pass of a film that nobody has approved yet."""
-    return film_name(f"{video}.draft", container)
+    return f"{video}.draft{CONTAINERS[container].suffix}"
+
+
+def preview_container(formats: Iterable[FilmFormat]) -> str:
+    """Of which delivery the preview is: the first mp4, else the first that is a file."""
+    containers = [form.container for form in formats]
+    files = [each for each in containers if each != PNG_SEQUENCE]
+    return next((each for each in ("mp4", *files) if each in files), PNG_SEQUENCE)
 
 
 def preview_name(video: str, container: str) -> str | None:
@@ -37,11 +54,22 @@ def preview_name(video: str, container: str) -> str | None:
     return f"{video}.preview{'.mp4' if container == 'mp4' else '.mov'}"
 
 
-def output_names(video: str, container: str) -> Iterator[OutputName]:
-    """The lasting names of one video: the film and its preview."""
-    yield OutputName(film_name(video, container), f"the film of {video}")
-    if (preview := preview_name(video, container)) is not None:
+def output_names(
+    video: str, films: Sequence[str], formats: Sequence[FilmFormat], has_sound: bool
+) -> Iterator[OutputName]:
+    """The lasting names of one video: `films`, in these formats, what lies beside them, and the preview."""
+    for film, form in zip(films, formats, strict=True):
+        yield OutputName(film, f"the film of {video}")
+        if form.container == PNG_SEQUENCE and has_sound:
+            yield OutputName(sound_name(film), f"the sound of {video}")
+    if (preview := preview_name(video, preview_container(formats))) is not None:
         yield OutputName(preview, f"the preview of {video}")
+
+
+def planned_names(plan: Plan, video: PlannedVideo) -> Iterator[OutputName]:
+    """The lasting names of a video of the plan."""
+    formats = [delivery.format for delivery in plan.deliveries(video)]
+    return output_names(video.name, video.outputs, formats, video.audio is not None)
 
 
 def temporary_name(name: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from jobs.canonical import LATER
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
 
 GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
@@ -231,7 +232,8 @@ class DecodeParams:
 
 @dataclass(frozen=True, slots=True)
 class SegmentParams:
-    """One encoded piece of the film: `fade_frames` at its head are cross-faded, `owned_frames` delivered."""
+    """One encoded piece of the film: `fade_frames` at its head are cross-faded, `owned_frames` delivered.
+    `profile` is empty where it is the codec's usual one, or has none."""
 
     width: int
     height: int
@@ -245,6 +247,7 @@ class SegmentParams:
     pixel_format: str
     encode_threads: int
     audio: bool = False
+    profile: str = field(default="", metadata=LATER)
 
 
 StageParams = (

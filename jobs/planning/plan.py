@@ -18,10 +18,9 @@ from jobs.frames import (
     latents_of,
     lay_chain,
 )
-from jobs.planning.expand import Step, Variant, layouts, setting, steps, variants
+from jobs.planning.expand import Step, Variant, film_names, layouts, setting, steps, variants
 from jobs.planning.facts import SourceFacts
 from jobs.planning.guides import GuidePlanner
-from jobs.planning.output_names import film_name
 from jobs.planning.params import PlannedGuider, Sampling
 from jobs.planning.planned import (
     AudioPlan,
@@ -112,6 +111,7 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         planner.add_shot(list(shot))
     width, height = variant.size
     scale = UPSCALE if spec.upscale else 1
+    output, *more = film_names(variant, spec.output)
     return PlannedVideo(
         name=variant.name,
         chunks=tuple(planner.chunks),
@@ -122,9 +122,10 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         base_height=height,
         frame_rate=variant.frame_rate,
         audio=_plan_audio(variant, source),
-        output=film_name(variant.name, spec.output.container),
+        output=output,
         combination=variant.combination,
         snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
+        more_outputs=tuple(more),
     )
 
 

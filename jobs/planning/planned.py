@@ -9,7 +9,8 @@ from typing import Literal
 from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span, first_sample
 from jobs.planning.params import Sampling
 from jobs.spec.engine import EngineConfig
-from jobs.spec.run import Decode, Output, Run
+from jobs.spec.output import FilmFormat, Output
+from jobs.spec.run import Decode, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,9 @@ class AudioPlan:
 class PlannedVideo:
     """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
 
-    `output` is the film's path inside the output folder; `combination` the matrix values that made it. A
-    `draft` has no second pass. `snaps` are the times of its shots that became other ones.
+    `output` is the film's name inside the output folder, `more_outputs` are those of its further deliveries;
+    `combination` are the matrix values that made it. A `draft` has no second pass, and one delivery. `snaps`
+    are the times of its shots that became other ones.
     """
 
     name: str
@@ -124,11 +126,25 @@ class PlannedVideo:
     combination: tuple[tuple[str, str], ...] = ()
     draft: bool = False
     snaps: tuple[str, ...] = ()
+    more_outputs: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of all its deliveries."""
+        return self.output, *self.more_outputs
 
     @property
     def seconds(self) -> float:
         """Running time."""
         return self.frames / self.frame_rate
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDelivery:
+    """One form in which a video is delivered, and its name inside the output folder."""
+
+    name: str
+    format: FilmFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +176,16 @@ class Plan:
     def frames(self) -> int:
         """Frames of all films together."""
         return sum(video.frames for video in self.videos)
+
+    @property
+    def outputs(self) -> tuple[tuple[str, str], ...]:
+        """The name of every video, with that of each of its deliveries."""
+        return tuple((video.name, output) for video in self.videos for output in video.outputs)
+
+    def deliveries(self, video: PlannedVideo) -> tuple[PlannedDelivery, ...]:
+        """Every form in which a video of the plan is delivered."""
+        named = zip(video.outputs, self.output.formats, strict=not video.draft)
+        return tuple(PlannedDelivery(name, form) for name, form in named)
 
     def resolve(self, modes: Mapping[str, str]) -> Plan:
         """The plan with `auto` choices frozen, e.g. `{"attention_mode": "default"}`."""

@@ -11,7 +11,7 @@ from jobs.planning.joints import longest_chain, longest_without_held
 
 if TYPE_CHECKING:
     from jobs.planning.params import Sampling
-    from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedDelivery, PlannedVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,22 @@ class ChunkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One form in which a film is delivered; `sound` is empty where it has none."""
+
+    output: str
+    container: str
+    codec: str
+    profile: str
+    pixel_format: str
+    sound: str
+
+
+@dataclass(frozen=True, slots=True)
 class VideoRow:
-    """One film: size as delivered (pixels), running time, and how it divides. `chain_chunks` have to be
-    sampled one after the other, without held images `chain_chunks_unheld`."""
+    """One film: size as rendered (pixels), running time, and how it divides. `chain_chunks` have to be
+    sampled one after the other, without held images `chain_chunks_unheld`. `output` is the first of its
+    deliveries."""
 
     video: str
     output: str
@@ -54,6 +67,7 @@ class VideoRow:
     sound: str
     chain_chunks: int
     chain_chunks_unheld: int
+    deliveries: tuple[DeliveryRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,7 @@ class PlanSummary:
 def plan_summary(plan: Plan) -> PlanSummary:
     """Every film, every chunk and every way of denoising of the plan."""
     chunks = tuple(_chunk_row(chunk) for video in plan.videos for chunk in video.chunks)
-    videos = tuple(_video_row(video) for video in plan.videos)
+    videos = tuple(_video_row(video, plan) for video in plan.videos)
     return PlanSummary(plan.job, plan.recipe, videos, chunks, tuple(_passes(plan)))
 
 
@@ -111,7 +125,19 @@ def _pass_row(name: str, sampling: Sampling, count: int) -> PassRow:
     )
 
 
-def _video_row(video: PlannedVideo) -> VideoRow:
+def _delivery_row(delivery: PlannedDelivery, video: PlannedVideo) -> DeliveryRow:
+    form = delivery.format
+    return DeliveryRow(
+        output=delivery.name,
+        container=form.container,
+        codec=form.codec or "",
+        profile=form.profile or "",
+        pixel_format=form.pixel_format or "",
+        sound=form.sound or "" if video.audio else "",
+    )
+
+
+def _video_row(video: PlannedVideo, plan: Plan) -> VideoRow:
     return VideoRow(
         video=video.name,
         output=video.output,
@@ -125,6 +151,7 @@ def _video_row(video: PlannedVideo) -> VideoRow:
         sound=video.audio.mode if video.audio else "none",
         chain_chunks=longest_chain(video),
         chain_chunks_unheld=longest_without_held(video),
+        deliveries=tuple(_delivery_row(delivery, video) for delivery in plan.deliveries(video)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Every broken rule of a spec, and those on its size, its form and its topology."""
+"""Every broken rule of a spec, and those on its size and its topology."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jobs.errors import UsageError
-from jobs.formats import CONTAINERS, containers_of
 from jobs.places import shown
 from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import check_audio, check_samplers, check_upscaler
 from jobs.rules.findings import BrokenRule
 from jobs.rules.joints import check_images, check_shots
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
-from jobs.rules.outputs import check_names, check_output_url
+from jobs.rules.outputs import check_formats, check_names, check_output_url
 from jobs.rules.recipes import check_recipe
 from jobs.spec.job import JobSpec
 from jobs.tasks.task import Stage
@@ -77,23 +76,6 @@ def _values(spec: JobSpec, field: str) -> list[float]:
     ]
 
 
-def check_format(spec: JobSpec) -> Iterator[BrokenRule]:
-    """Codec and sound fit the container."""
-    output, container = spec.output, CONTAINERS[spec.output.container]
-    if output.codec is not None and output.codec not in container.codecs:
-        rule = f"{output.container} takes {', '.join(container.codecs)}"
-        fits = " or ".join(containers_of(output.codec))
-        remedy = f"write `codec: {container.codecs[0]}`, or `container: {fits}`"
-        yield BrokenRule(("output", "codec"), shown(output.codec), rule, remedy, (("output", "container"),))
-    for index, video in enumerate(spec.videos):
-        if video.audio is not None and container.audio is None:
-            rule = f"a {output.container} has no sound"
-            depends = (("output", "container"),)
-            yield BrokenRule(
-                ("videos", index, "audio"), video.audio.mode, rule, "use mp4, mov or mkv", depends
-            )
-
-
 def check_topology(spec: JobSpec) -> Iterator[BrokenRule]:
     """The topology parses and hosts every stage; how many GPUs there are is known only later."""
     if spec.run.topology == AUTO:
@@ -128,7 +110,7 @@ def require_hosts(spec: JobSpec, topology: str) -> None:
 FIELD_RULES: tuple[Rule, ...] = (
     check_placeholders,
     check_filled,
-    check_format,
+    check_formats,
     check_output_url,
     check_topology,
     check_audio,

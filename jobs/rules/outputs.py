@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.formats import CODECS, CONTAINERS, PROFILES, containers_of
 from jobs.places import Location, place_of, shown
-from jobs.planning.expand import variants
+from jobs.planning.expand import film_names, variants
 from jobs.planning.output_names import PNG_SEQUENCE, OutputName, output_names, same_name
 from jobs.rules.files import input_paths
 from jobs.rules.findings import BrokenRule
@@ -18,7 +19,9 @@ from jobs.store.remote import EXCLUSIVE
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    from jobs.planning.expand import Variant
     from jobs.spec.job import JobSpec
+    from jobs.spec.output import FilmFormat, Output
 
 LONGEST_NAME = 200
 FOLDER: Location = ("output", "dir")
@@ -30,17 +33,73 @@ def check_names(spec: JobSpec) -> Iterator[BrokenRule]:
     seen: dict[str, tuple[OutputName, Location]] = {}
     for variant in variants(spec):
         location: Location = ("videos", variant.index, "name")
-        for output in output_names(variant.name, spec.output.container):
+        for output in _names(variant, spec):
             other, first = seen.setdefault(same_name(output.name), (output, location))
             if other is not output:
-                rule = f"names are unique, capitals aside; {place_of(first)} has it too: {other.what}"
-                yield BrokenRule(location, shown(output.name), rule, "give the video another name", (first,))
+                yield _meeting(output, other, location, first)
+            if len(output.name) > LONGEST_NAME + len(".preview.mp4"):
+                rule = f"{output.what} has at most {LONGEST_NAME} characters"
+                yield BrokenRule(("output", "name"), shown(output.name), rule, "shorten it", (location,))
         if variant.name == Stage.ENCODE:
             rule = "tasks that several videos share go by this name"
             yield BrokenRule(location, shown(variant.name), rule, "give the video another name")
         if not SAFE_NAME.fullmatch(variant.name[:80]) or len(variant.name) > LONGEST_NAME:
             rule = f"at most {LONGEST_NAME} characters with what the matrix adds"
             yield BrokenRule(location, shown(variant.name), rule, "shorten the name", (("matrix",),))
+
+
+def _names(variant: Variant, spec: JobSpec) -> Iterator[OutputName]:
+    films, has_sound = film_names(variant, spec.output), variant.video.audio is not None
+    return output_names(variant.name, films, spec.output.formats, has_sound)
+
+
+def _meeting(output: OutputName, other: OutputName, location: Location, first: Location) -> BrokenRule:
+    """Two things of one name: of one video's deliveries, or of two videos."""
+    if location == first:
+        rule = f"deliveries have names of their own; {other.what} goes there, too"
+        remedy = "give one of them another `name`, such as `name: '{video}-master'`"
+        return BrokenRule(("output", "deliveries"), shown(output.name), rule, remedy, (first,))
+    rule = f"names are unique, capitals aside; {place_of(first)} has it too: {other.what}"
+    return BrokenRule(location, shown(output.name), rule, "give the video another name", (first,))
+
+
+def check_formats(spec: JobSpec) -> Iterator[BrokenRule]:
+    """Codec, profile, pixel format and sound of each delivery fit."""
+    output = spec.output
+    for number, form in enumerate(output.written):
+        for field, rule, instead in _misfits(form, _is_own(output, number, "profile")):
+            place, value = output.place(number, field), shown(getattr(form, field))
+            where = "" if _is_own(output, number, field) else f" in deliveries[{number}]"
+            depends = (output.place(number, "container"), output.place(number, "codec"))
+            others = tuple(each for each in depends if each != place)
+            yield BrokenRule(place, value, rule, f"write {instead}{where}", others)
+
+
+def _is_own(output: Output, number: int, field: str) -> bool:
+    """Whether a delivery says a field itself."""
+    return not output.deliveries or field in output.deliveries[number].model_fields_set
+
+
+def _misfits(form: FilmFormat, own_profile: bool) -> Iterator[tuple[str, str, str]]:
+    """Fields that do not fit the others: the field, the rule, what to write instead."""
+    container, usual = CONTAINERS[form.container], form.usual
+    codec = str(usual.codec)
+    if codec not in container.codecs:
+        fits = " or ".join(containers_of(codec))
+        rule = f"{form.container} takes {', '.join(container.codecs)}"
+        yield "codec", rule, f"`codec: {container.codecs[0]}`, or `container: {fits}`"
+        return
+    if form.profile is not None and own_profile and codec != "prores":
+        yield "profile", f"a profile of prores; this is {codec}", "`codec: prores`, or leave `profile` out"
+    if usual.profile == "4444" and form.container != "mov":
+        yield "profile", "ProRes 4444 is in mov", "`container: mov`"
+    fitting = (PROFILES[usual.profile].pixel_format,) if usual.profile else CODECS[codec].pixel_formats
+    if usual.pixel_format not in fitting:
+        of = f"{codec} {usual.profile}" if usual.profile else codec
+        yield "pixel_format", f"{of} takes {', '.join(fitting)}", f"`pixel_format: {fitting[0]}`"
+    if usual.sound not in container.sounds:
+        rule = f"sound in {form.container} is {' or '.join(container.sounds)}"
+        yield "sound", rule, f"`sound: {container.sounds[0]}`"
 
 
 def check_output_url(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -54,10 +113,13 @@ def check_output_url(spec: JobSpec) -> Iterator[BrokenRule]:
     elif not rest.partition("/")[0]:
         rule = f"{scheme}:// is followed by a bucket"
         yield BrokenRule(FOLDER, shown(spec.output.dir), rule, "name the bucket")
-    elif spec.output.container == PNG_SEQUENCE:
-        rule = "in an object store a film is one file, and a sequence is many"
-        remedy = "write `container: mov` or `mkv`, or name a folder"
-        yield BrokenRule(FOLDER, shown(spec.output.dir), rule, remedy, (("output", "container"),))
+    else:
+        containers = [form.container for form in spec.output.formats]
+        if PNG_SEQUENCE in containers:
+            rule = "in an object store a film is one file, and a sequence is many"
+            remedy = "write `container: mov` or `mkv`, or name a folder"
+            place = spec.output.place(containers.index(PNG_SEQUENCE), "container")
+            yield BrokenRule(FOLDER, shown(spec.output.dir), rule, remedy, (place,))
 
 
 def check_output_folder(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -102,13 +164,14 @@ def check_inputs_stay(spec: JobSpec) -> Iterator[BrokenRule]:
     """No input stands where a film or a preview goes, or in the folder of a PNG sequence."""
     folder = same_name(os.path.realpath(spec.output.dir))
     inputs: dict[str, Location] = {}
+    has_sequence = any(form.container == PNG_SEQUENCE for form in spec.output.formats)
     for location, path in input_paths(spec):
         real = same_name(os.path.realpath(path))
         inputs[real] = location
-        if spec.output.container == PNG_SEQUENCE:
+        if has_sequence:
             inputs.setdefault(str(Path(real).parent), location)
     for variant in variants(spec):
-        for output in output_names(variant.name, spec.output.container):
+        for output in _names(variant, spec):
             location = inputs.get(f"{folder}/{same_name(output.name)}", ())
             if location:
                 rule = f"inputs are never overwritten; {output.what} goes there"

@@ -10,7 +10,8 @@ from jobs.frames import Joint
 from jobs.spec.base import Many, Model, Name, Strength, refusal
 from jobs.spec.chunk import AnyGuider, Defaults, Guider, Sigmas, levels_by_name
 from jobs.spec.engine import EngineConfig
-from jobs.spec.run import FILMS, Decode, Output, Run
+from jobs.spec.output import FILMS, Output
+from jobs.spec.run import Decode, Run
 from jobs.spec.video import Video
 
 MatrixKey = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
@@ -106,7 +107,7 @@ class JobSpec(Model):
         max_length=16,
         description="One video per combination: any field of `defaults`, or a `{placeholder}` in prompts.",
     )
-    output: Output = Field(Output(), description="Where films go, and in what form.")
+    output: Output = Field(Output(), description="Where films go, and as what.")
     run: Run = Field(Run(), description="How the job is executed.")
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from jobs.spec.chunk import Defaults, Extend, Generate, Guider, Settings
 from jobs.spec.fields import ModelType, inner_model, sections
+from jobs.spec.output import DeliveryFormat, FilmFormat
 from jobs.spec.shot import Shot
 
 INTRO = """# Job spec
@@ -74,6 +75,9 @@ def _in_reading_order() -> Iterator[tuple[str, ModelType]]:
 def _section(place: str, model: ModelType) -> str:
     title = f"`{place}`" if place and model is not Settings else place.capitalize() or "Top level"
     head = f"## {title}\n\n{_summary(model)}\n"
+    if model is DeliveryFormat:
+        named = ", ".join(f"`{name}`" for name in FilmFormat.model_fields)
+        return f"{head}\nTakes {named}, each as in [`output`](#output).\n"
     shared = model in (Defaults, Shot, Generate, Extend)
     note = "\nTakes all [chunk settings](#chunk-settings), and:\n" if shared else ""
     own = {

@@ -1,4 +1,4 @@
-"""How a job is executed and delivered. Nothing in `run` but the thread counts can reach a film's bytes."""
+"""How a job is executed. Nothing in `run` but the thread counts can reach a film's bytes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.formats import CODECS, CONTAINERS
-from jobs.spec.base import Model, OutputFolder, Strength, refusal
+from jobs.spec.base import Model, Strength, refusal
 
 Verdict = Literal["error", "warn", "off"]
 Deadline = Annotated[float, Field(gt=0.0, le=604_800.0)]
@@ -42,27 +41,6 @@ class Decode(Model):
     )
     noise_scale: Strength | None = Field(
         None, description="Share of noise that those VAEs decode with. Left out: the model's own, or 0.025."
-    )
-
-
-FILMS = "out"
-
-
-class Output(Model):
-    """Where films go, and in what form."""
-
-    dir: OutputFolder = Field(
-        FILMS, description="Folder of the films, relative to the spec, or a URL such as `s3://bucket/films`."
-    )
-    container: Literal[tuple(CONTAINERS)] = Field("mp4", description="File format.")  # type: ignore[valid-type]
-    codec: Literal[tuple(CODECS)] | None = Field(  # type: ignore[valid-type]
-        None,
-        description="Video codec. mp4: h264, hevc; mov: also prores; mkv: also prores, ffv1; png-sequence: "
-        "png, no sound. Left out: the first.",
-    )
-    crf: int = Field(16, ge=0, le=51, description="Quality of h264 and hevc; lower is better and larger.")
-    preset: Literal["ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = Field(
-        "medium", description="Effort of h264 and hevc encoding."
     )
 
 

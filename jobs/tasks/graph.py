@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
-from jobs.formats import CODECS, usual_codec
 from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
 from jobs.planning.guides import encoding
 from jobs.planning.params import (
@@ -19,13 +18,13 @@ from jobs.planning.params import (
     EncodeText,
     GuideUse,
     PassParams,
-    SegmentParams,
     StageParams,
     Tiles,
     Upsampling,
 )
 from jobs.planning.windows import shown_chain
 from jobs.tasks.second_pass import second_clip, second_sound
+from jobs.tasks.segments import encodings, segment_tasks
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
 
 if TYPE_CHECKING:
@@ -39,11 +38,13 @@ def build_graph(plan: Plan) -> TaskGraph:
     """Every stage task of the plan, with its needs. Raises InputError where two unequal ones have one id."""
     tasks: dict[str, StageTask] = {}
     for video in plan.videos:
+        ways = encodings(plan.deliveries(video))
         for _, shot in groupby(video.chunks, key=lambda chunk: chunk.shot):
             chunks = tuple(shot)
             chain = tuple(chunk.span for chunk in chunks)
             for chunk in chunks:
-                for task in _ChunkTasks(plan, video, chunk, chain).all():
+                made = _ChunkTasks(plan, video, chunk, chain).all()
+                for task in (*made, *segment_tasks(plan, video, chunk, ways)):
                     _require_same(tasks.setdefault(task.id, task), task)
     return link(_needs_first(tasks))
 
@@ -86,7 +87,7 @@ def link(tasks: Mapping[str, StageTask]) -> TaskGraph:
 
 
 class _ChunkTasks:
-    """The tasks of one chunk, encodes first. `chain` are the spans of its whole shot."""
+    """The tasks of one chunk up to its decode, encodes first. `chain` are the spans of its whole shot."""
 
     def __init__(
         self, plan: Plan, video: PlannedVideo, chunk: PlannedChunk, chain: Sequence[ChunkSpan]
@@ -107,7 +108,6 @@ class _ChunkTasks:
         if self.upscale is not None:
             self._upscale()
         self._decode()
-        self._segment()
         return self.made
 
     def _add(self, stage: Stage, needs: list[Need], params: StageParams, size: int, name: str = "") -> str:
@@ -265,26 +265,3 @@ class _ChunkTasks:
 
     def _makes_audio(self) -> bool:
         return self.video.audio is not None and self.video.audio.mode == "generate"
-
-    def _segment(self) -> None:
-        chunk, video, output = self.chunk, self.video, self.plan.output
-        codec = output.codec or usual_codec(output.container)
-        needs = [Need("frames", task_id(chunk.video, chunk.index, Stage.DECODE))]
-        if chunk.fade_frames:
-            needs.append(Need("previous", task_id(chunk.video, chunk.index - 1, Stage.DECODE)))
-        params = SegmentParams(
-            width=video.width,
-            height=video.height,
-            frame_rate=video.frame_rate,
-            fade_frames=chunk.fade_frames,
-            owned_frames=len(chunk.owned),
-            codec=codec,
-            container=CODECS[codec].segment_suffix.lstrip("."),
-            crf=output.crf if CODECS[codec].has_crf else 0,
-            preset=output.preset if CODECS[codec].has_crf else "",
-            pixel_format=CODECS[codec].pixel_format,
-            encode_threads=self.plan.run.encode_threads,
-            audio=self._makes_audio(),
-        )
-        size = int(len(chunk.owned) * video.width * video.height * CODECS[codec].pixel_bytes)
-        self._add(Stage.SEGMENT, needs if chunk.owned else [], params, size)

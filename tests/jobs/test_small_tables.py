@@ -20,7 +20,7 @@ def test_every_codec_fits_somewhere_and_every_container_takes_known_ones() -> No
         "mp4": "h264", "mkv": "h264", "mov": "h264", "png-sequence": "png",
     }  # fmt: skip
     assert "mp4" not in containers_of("prores")
-    assert CONTAINERS["mkv"].audio == "flac"
+    assert CONTAINERS["mkv"].sounds[0] == "flac"
 
 
 def test_places() -> None:

@@ -74,3 +74,4 @@ def test_what_is_promised_past_the_decoded_part_counts_too(
     with pytest.raises(InvalidInput, match="cut short"):
         check_sound(path, 1.9)
     assert check_sound(path, 0.9).sample_rate == 48000
+    assert check_sound(path, 0.900_011).sample_rate == 48000

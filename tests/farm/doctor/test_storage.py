@@ -11,7 +11,7 @@ import pytest
 from farm.doctor.storage import check_output
 from jobs.errors import SpecError
 from jobs.loading.load import load_spec
-from jobs.spec.run import Output
+from jobs.spec.output import Output
 from tests.farm.doctor.conftest import Doctor, film, found
 
 

@@ -1,0 +1,102 @@
+"""Segments: a task for each way in which the frames of a chunk are encoded.
+
+Deliveries that differ in container or sound alone share their segments. All are encoded from the frames of
+one decode.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.formats import CODECS, USUAL_PROFILE
+from jobs.planning.params import SegmentParams
+from jobs.tasks.task import Need, Stage, StageTask, task_id
+
+if TYPE_CHECKING:
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedDelivery, PlannedVideo
+    from jobs.spec.output import FilmFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What of a format reaches its segments, as in `SegmentParams`."""
+
+    codec: str
+    profile: str
+    pixel_format: str
+    crf: int
+    preset: str
+
+
+def encoding_of(form: FilmFormat) -> Encoding:
+    """How the frames of films of this format are encoded."""
+    form = form.usual
+    name = str(form.codec)
+    codec = CODECS[name]
+    return Encoding(
+        codec=name,
+        profile=form.profile if form.profile not in (None, USUAL_PROFILE) else "",
+        pixel_format=form.pixel_format or codec.pixel_format,
+        crf=form.crf if codec.has_crf else 0,
+        preset=form.preset if codec.has_crf else "",
+    )
+
+
+def encodings(deliveries: Sequence[PlannedDelivery]) -> Mapping[Encoding, str]:
+    """Every way in which the frames of a video are encoded, with the label of its tasks: empty for the first,
+    `prores-4444` or `hevc-2` for others."""
+    labels: dict[Encoding, str] = {}
+    seen: Counter[str] = Counter()
+    for delivery in deliveries:
+        encoding = encoding_of(delivery.format)
+        if encoding not in labels:
+            words = "-".join(filter(None, (encoding.codec, encoding.profile)))
+            seen[words] += 1
+            label = words if seen[words] == 1 else f"{words}-{seen[words]}"
+            labels[encoding] = label if labels else ""
+    return labels
+
+
+def segment_id(video: str, chunk: int, label: str = "") -> str:
+    """`dawn/00003/segment`, or `dawn/00003.hevc/segment`."""
+    whole = task_id(video, chunk, Stage.SEGMENT)
+    return whole.replace("/segment", f".{label}/segment") if label else whole
+
+
+def segment_tasks(
+    plan: Plan, video: PlannedVideo, chunk: PlannedChunk, ways: Mapping[Encoding, str]
+) -> Iterator[StageTask]:
+    """The segments of one chunk, encoded in these ways."""
+    needs = [Need("frames", task_id(chunk.video, chunk.index, Stage.DECODE))]
+    if chunk.fade_frames:
+        needs.append(Need("previous", task_id(chunk.video, chunk.index - 1, Stage.DECODE)))
+    for encoding, label in ways.items():
+        codec = CODECS[encoding.codec]
+        params = SegmentParams(
+            width=video.width,
+            height=video.height,
+            frame_rate=video.frame_rate,
+            fade_frames=chunk.fade_frames,
+            owned_frames=len(chunk.owned),
+            codec=encoding.codec,
+            container=codec.segment_suffix.lstrip("."),
+            crf=encoding.crf,
+            preset=encoding.preset,
+            pixel_format=encoding.pixel_format,
+            encode_threads=plan.run.encode_threads,
+            audio=video.audio is not None and video.audio.mode == "generate",
+            profile=encoding.profile,
+        )
+        yield StageTask(
+            id=segment_id(chunk.video, chunk.index, label),
+            stage=Stage.SEGMENT,
+            video=chunk.video,
+            chunk=chunk.index,
+            shot=chunk.shot,
+            needs=tuple(needs) if chunk.owned else (),
+            params=params,
+            bytes_estimate=int(len(chunk.owned) * video.width * video.height * codec.pixel_bytes),
+        )
