@@ -9,7 +9,7 @@ first and last picture, needs no edit list, and decodes in display order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ Options = dict[str, str | int]
 
 KEYFRAME_SECONDS = 2
 FFV1_SLICES = 4
-EXACT_SCALING = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+EXACT_RGB = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+EXACT_SCALING = f"bicubic+{EXACT_RGB}"
 
 BT709: Options = {
     "colorspace": "bt709",
@@ -41,7 +42,7 @@ def encoder_options(params: SegmentParams) -> Options:
     return {
         "c:v": codec.encoder,
         "pix_fmt": params.pixel_format,
-        "vf": _conversion(params.pixel_format, is_rgb),
+        "vf": ",".join([*_framed(params), _conversion(params.pixel_format, is_rgb)]),
         "threads": params.encode_threads,
         "filter_threads": 1,
         "flags:v": "+bitexact+cgop",
@@ -66,6 +67,22 @@ def frame_ticks(frame_rate: float) -> int:
 def rate_text(rate: Fraction) -> str:
     """A frame rate as ffmpeg reads it, `24000/1001`."""
     return f"{rate.numerator}/{rate.denominator}"
+
+
+def _framed(params: SegmentParams) -> Iterator[str]:
+    """Filters that give the frames another size, in RGB: so they are the same in every delivery."""
+    framing = params.framing
+    if framing is None:
+        return
+    width, height = framing.scaled_width, framing.scaled_height
+    if framing.scaler:
+        yield f"scale={width}:{height}:flags={framing.scaler}+{EXACT_RGB}"
+        yield "format=rgb24"
+    x, y = (framing.width - width) // 2, (framing.height - height) // 2
+    if min(x, y) < 0:
+        yield f"crop={framing.width}:{framing.height}:{-min(x, 0)}:{-min(y, 0)}"
+    elif (width, height) != (framing.width, framing.height):
+        yield f"pad={framing.width}:{framing.height}:{x}:{y}:black"
 
 
 def _conversion(pixel_format: str, is_rgb: bool) -> str:

@@ -180,15 +180,16 @@ def _video_lines(report: PlanReport) -> Iterator[str]:
             f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, {_chain(video)}, sound "
             f"{video.sound} -> {video.output}"
         )
-        if len(video.deliveries) > 1:
+        if len(video.deliveries) > 1 or video.deliveries[0].framed:
             yield from (f"  {_delivery(each)}" for each in video.deliveries)
 
 
 def _delivery(row: DeliveryRow) -> str:
-    """`dawn.mov: mov, prores 4444, yuv444p10le, sound pcm`."""
+    """`dawn.mov: mov, prores 4444, yuv444p10le, 1920x1080 (1920x1088 cropped by 8 rows), sound pcm`."""
     codec = f"{row.codec} {row.profile}".strip()
     sound = f", sound {row.sound}" if row.sound else ""
-    return f"{row.output}: {row.container}, {codec}, {row.pixel_format}{sound}"
+    size = f"{row.width}x{row.height}" + (f" ({row.framed})" if row.framed else "")
+    return f"{row.output}: {row.container}, {codec}, {row.pixel_format}, {size}{sound}"
 
 
 def _chain(video: VideoRow) -> str:

@@ -225,10 +225,10 @@ class Delivery:
     def _reels_of(self, video: PlannedVideo, graph: TaskGraph) -> Iterator[_Reel]:
         """One for each delivery of the video; the first of the preview's container has the preview."""
         deliveries = self.plan.deliveries(video)
-        labels, container = encodings(deliveries), preview_container(each.format for each in deliveries)
+        labels, container = encodings(self.plan, video), preview_container(each.format for each in deliveries)
         preview = preview_name(video.name, container)
         for delivery in deliveries:
-            label = labels[encoding_of(delivery.format)]
+            label = labels[encoding_of(delivery.format, video.width, video.height)]
             names = (segment_id(video.name, chunk.index, label) for chunk in video.chunks)
             segments = tuple(name for name in names if name in graph.tasks)
             screen = shown = None

@@ -8,6 +8,7 @@ from typing import Literal
 
 from jobs.canonical import LATER
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
+from jobs.spec.framing import Framing
 
 GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
     "cfg": (),
@@ -233,7 +234,8 @@ class DecodeParams:
 @dataclass(frozen=True, slots=True)
 class SegmentParams:
     """One encoded piece of the film: `fade_frames` at its head are cross-faded, `owned_frames` delivered.
-    `profile` is empty where it is the codec's usual one, or has none."""
+    `profile` is empty where it is the codec's usual one, or has none. `framing` makes frames of another size
+    of those that come in, which are `width` x `height`."""
 
     width: int
     height: int
@@ -248,6 +250,7 @@ class SegmentParams:
     encode_threads: int
     audio: bool = False
     profile: str = field(default="", metadata=LATER)
+    framing: Framing | None = field(default=None, metadata=LATER)
 
 
 StageParams = (

@@ -184,7 +184,10 @@ class Plan:
 
     def deliveries(self, video: PlannedVideo) -> tuple[PlannedDelivery, ...]:
         """Every form in which a video of the plan is delivered."""
-        named = zip(video.outputs, self.output.formats, strict=not video.draft)
+        if video.draft:
+            form = self.output.formats[0].model_copy(update={"size": None})
+            return (PlannedDelivery(video.output, form),)
+        named = zip(video.outputs, self.output.formats, strict=True)
         return tuple(PlannedDelivery(name, form) for name, form in named)
 
     def resolve(self, modes: Mapping[str, str]) -> Plan:

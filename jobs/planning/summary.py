@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.planning.joints import longest_chain, longest_without_held
+from jobs.spec.framing import framing
 
 if TYPE_CHECKING:
     from jobs.planning.params import Sampling
@@ -39,7 +40,8 @@ class ChunkRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """One form in which a film is delivered; `sound` is empty where it has none."""
+    """One form in which a film is delivered: its size (pixels), and what is done to frames for it, empty
+    where they stay as they are; `sound` is empty where it has none."""
 
     output: str
     container: str
@@ -47,6 +49,9 @@ class DeliveryRow:
     profile: str
     pixel_format: str
     sound: str
+    width: int
+    height: int
+    framed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ def _pass_row(name: str, sampling: Sampling, count: int) -> PassRow:
 
 def _delivery_row(delivery: PlannedDelivery, video: PlannedVideo) -> DeliveryRow:
     form = delivery.format
+    framed = framing(form, video.width, video.height)
+    made = framed or video
     return DeliveryRow(
         output=delivery.name,
         container=form.container,
@@ -134,6 +141,9 @@ def _delivery_row(delivery: PlannedDelivery, video: PlannedVideo) -> DeliveryRow
         profile=form.profile or "",
         pixel_format=form.pixel_format or "",
         sound=form.sound or "" if video.audio else "",
+        width=made.width,
+        height=made.height,
+        framed=framed.text(video.width, video.height) if framed else "",
     )
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.formats import CODECS, CONTAINERS, PROFILES, containers_of
+from jobs.formats import CODECS, CONTAINERS, PROFILES, containers_of, even_sides
 from jobs.places import Location, place_of, shown
 from jobs.planning.expand import film_names, variants
 from jobs.planning.output_names import PNG_SEQUENCE, OutputName, output_names, same_name
@@ -97,6 +97,12 @@ def _misfits(form: FilmFormat, own_profile: bool) -> Iterator[tuple[str, str, st
     if usual.pixel_format not in fitting:
         of = f"{codec} {usual.profile}" if usual.profile else codec
         yield "pixel_format", f"{of} takes {', '.join(fitting)}", f"`pixel_format: {fitting[0]}`"
+    across, down = even_sides(str(usual.pixel_format))
+    width, height = form.pixels or (across, down)
+    if width % across or height % down:
+        rule = f"{usual.pixel_format} has {'sides' if down > 1 else 'a width'} of whole pairs of pixels"
+        even = f"{width - width % across}x{height - height % down}"
+        yield "size", rule, f"`size: {even}`, or a pixel format such as yuv444p where the codec has one"
     if usual.sound not in container.sounds:
         rule = f"sound in {form.container} is {' or '.join(container.sounds)}"
         yield "sound", rule, f"`sound: {container.sounds[0]}`"

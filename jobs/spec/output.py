@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_serializer
 
 from jobs.formats import CODECS, CONTAINERS, PIXEL_FORMATS, PROFILES, SOUNDS, USUAL_PROFILE, usual_codec
-from jobs.spec.base import Many, Model, OutputFolder, refusal
+from jobs.spec.base import MAX_SIDE, Many, Model, OutputFolder, refusal
 
 if TYPE_CHECKING:
     from pydantic import SerializerFunctionWrapHandler
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FILMS = "out"
 PLACEHOLDERS = ("video", "seed")
 """Words that the name of a film may hold in braces."""
+LEAST_SIDE = 16
+_PIXELS = re.compile(r"[1-9][0-9]{0,5}x[1-9][0-9]{0,5}")
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")
 
 
@@ -35,7 +37,16 @@ def _check_pattern(value: str) -> str:
     )
 
 
+def _check_pixels(value: str) -> str:
+    sides = [int(side) for side in value.split("x")] if _PIXELS.fullmatch(value) else []
+    if sides and min(sides) >= LEAST_SIDE and max(sides) <= MAX_SIDE:
+        return value
+    rule = f"width and height in pixels, {LEAST_SIDE} to {MAX_SIDE} each"
+    raise refusal(rule, "write for example 1920x1080")
+
+
 FileName = Annotated[str, Field(max_length=120), AfterValidator(_check_pattern)]
+Pixels = Annotated[str, AfterValidator(_check_pixels), Field(json_schema_extra={"pattern": _PIXELS.pattern})]
 
 
 class FilmFormat(Model):
@@ -64,6 +75,17 @@ class FilmFormat(Model):
         description="Codec of the sound. mp4: aac; mov: also pcm (24 bits); mkv: flac, pcm; png-sequence: "
         "pcm, in a `.wav` file beside the folder. Left out: the first.",
     )
+    size: Pixels | None = Field(
+        None,
+        description="Exact size, such as `1920x1080`: frames are scaled to cover it or to fit into it, the "
+        "aspect kept, then cropped or padded around their centre. Left out: as rendered.",
+    )
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="`crop` cuts off what is over `size`, `pad` adds black bars."
+    )
+    scaler: Literal["lanczos", "bicubic", "bilinear", "area"] = Field(
+        "lanczos", description="Filter that `size` resamples with, as swscale names it."
+    )
     name: FileName = Field(
         "{video}",
         description="Name of the file, without its suffix. `{video}` is the video's name, `{seed}` the job "
@@ -74,6 +96,14 @@ class FilmFormat(Model):
     @classmethod
     def _number_or_name(cls, value: Any) -> Any:
         return str(value) if type(value) is int else value
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """Width and height of `size`."""
+        if self.size is None:
+            return None
+        width, height = self.size.split("x")
+        return int(width), int(height)
 
     @property
     def usual(self) -> FilmFormat:

@@ -38,7 +38,7 @@ def build_graph(plan: Plan) -> TaskGraph:
     """Every stage task of the plan, with its needs. Raises InputError where two unequal ones have one id."""
     tasks: dict[str, StageTask] = {}
     for video in plan.videos:
-        ways = encodings(plan.deliveries(video))
+        ways = encodings(plan, video)
         for _, shot in groupby(video.chunks, key=lambda chunk: chunk.shot):
             chunks = tuple(shot)
             chain = tuple(chunk.span for chunk in chunks)

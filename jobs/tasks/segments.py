@@ -7,16 +7,17 @@ one decode.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.formats import CODECS, USUAL_PROFILE
 from jobs.planning.params import SegmentParams
+from jobs.spec.framing import Framing, framing
 from jobs.tasks.task import Need, Stage, StageTask, task_id
 
 if TYPE_CHECKING:
-    from jobs.planning.planned import Plan, PlannedChunk, PlannedDelivery, PlannedVideo
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
     from jobs.spec.output import FilmFormat
 
 
@@ -29,10 +30,11 @@ class Encoding:
     pixel_format: str
     crf: int
     preset: str
+    framing: Framing | None = None
 
 
-def encoding_of(form: FilmFormat) -> Encoding:
-    """How the frames of films of this format are encoded."""
+def encoding_of(form: FilmFormat, width: int, height: int) -> Encoding:
+    """How frames of `width` x `height` pixels are encoded for films of this format."""
     form = form.usual
     name = str(form.codec)
     codec = CODECS[name]
@@ -42,16 +44,17 @@ def encoding_of(form: FilmFormat) -> Encoding:
         pixel_format=form.pixel_format or codec.pixel_format,
         crf=form.crf if codec.has_crf else 0,
         preset=form.preset if codec.has_crf else "",
+        framing=framing(form, width, height),
     )
 
 
-def encodings(deliveries: Sequence[PlannedDelivery]) -> Mapping[Encoding, str]:
+def encodings(plan: Plan, video: PlannedVideo) -> Mapping[Encoding, str]:
     """Every way in which the frames of a video are encoded, with the label of its tasks: empty for the first,
     `prores-4444` or `hevc-2` for others."""
     labels: dict[Encoding, str] = {}
     seen: Counter[str] = Counter()
-    for delivery in deliveries:
-        encoding = encoding_of(delivery.format)
+    for delivery in plan.deliveries(video):
+        encoding = encoding_of(delivery.format, video.width, video.height)
         if encoding not in labels:
             words = "-".join(filter(None, (encoding.codec, encoding.profile)))
             seen[words] += 1
@@ -89,7 +92,9 @@ def segment_tasks(
             encode_threads=plan.run.encode_threads,
             audio=video.audio is not None and video.audio.mode == "generate",
             profile=encoding.profile,
+            framing=encoding.framing,
         )
+        made = encoding.framing or video
         yield StageTask(
             id=segment_id(chunk.video, chunk.index, label),
             stage=Stage.SEGMENT,
@@ -98,5 +103,5 @@ def segment_tasks(
             shot=chunk.shot,
             needs=tuple(needs) if chunk.owned else (),
             params=params,
-            bytes_estimate=int(len(chunk.owned) * video.width * video.height * codec.pixel_bytes),
+            bytes_estimate=int(len(chunk.owned) * made.width * made.height * codec.pixel_bytes),
         )

@@ -16,6 +16,7 @@ from farm.state.progress import split_task
 from farm.verbs.verify import verify_job
 from jobs.errors import SpecError, UsageError
 from jobs.loading.load import load_spec
+from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.segments import encodings
 
@@ -242,8 +243,6 @@ def test_a_value_of_output_counts_for_every_delivery(tmp_path: Path) -> None:
 
 
 def test_deliveries_that_differ_in_container_or_sound_share_their_segments(tmp_path: Path) -> None:
-    from jobs.planning.planned import PlannedDelivery
-
     data = spec(tmp_path, [{}, {"container": "mov", "sound": "pcm"}, {"container": "mkv"}, {"codec": "hevc"}])
-    formats = JobSpec.model_validate(data).output.formats
-    assert list(encodings([PlannedDelivery("film", form) for form in formats]).values()) == ["", "hevc"]
+    plan = make_plan(JobSpec.model_validate(data))
+    assert list(encodings(plan, plan.videos[0]).values()) == ["", "hevc"]
