@@ -23,6 +23,7 @@ Options = dict[str, str | int]
 
 KEYFRAME_SECONDS = 2
 FFV1_SLICES = 4
+PNG_DIGITS, PNG_SUFFIX = 8, ".png"
 EXACT_RGB = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 EXACT_SCALING = f"bicubic+{EXACT_RGB}"
 
@@ -149,4 +150,4 @@ _SETTINGS: dict[str, Callable[[SegmentParams], Options]] = {
 
 def png_name(index: int) -> str:
     """File name of frame `index` in a PNG sequence."""
-    return f"{index:08d}.png"
+    return f"{index:0{PNG_DIGITS}d}{PNG_SUFFIX}"

@@ -231,7 +231,15 @@ def _stage_lines(report: PlanReport) -> list[str]:
         f"stage times: {report.times_from}",
         f"memory: {report.memory}",
         room,
+        *(_encoded_anew(report)),
     ]
+
+
+def _encoded_anew(report: PlanReport) -> Iterator[str]:
+    """Why frames are decoded where nothing is sampled."""
+    left = {row.stage: row.left for row in report.stages}
+    if left.get("decode") and not left.get("sample") and not left.get("upscale"):
+        yield "nothing is sampled: what is committed is decoded once more, for segments in another form"
 
 
 def _topology_lines(report: PlanReport) -> list[str]:

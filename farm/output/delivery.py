@@ -17,20 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.media.ffmpeg import find_ffmpeg
+from actors.media.process import sync
 from farm.output.outlets import outlet_of
-from farm.output.placing import Placing, Screen
+from farm.output.placing import Make, Placing, Screen
 from farm.output.preview import Preview
 from farm.output.stitch import FilmFacts, assemble_film, write_sound
+from farm.output.timeline import timeline
 from farm.state.job_state import FileBeside, FilmState, JobState
 from jobs.canonical import sha256_of
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.file_digests import file_digest
+from jobs.hashing import sha256_of_bytes
 from jobs.planning.output_names import (
     PNG_SEQUENCE,
     draft_name,
     preview_container,
     preview_name,
     sound_name,
+    timeline_name,
 )
 from jobs.planning.planned import Plan, PlannedDelivery, PlannedVideo
 from jobs.scratch import Scratch
@@ -161,13 +165,22 @@ class Delivery:
         address = self._placing.outlet.address(delivery.name)
         known = self._state.film(video.name, delivery.name)
         if known and (known.key, known.path) == (key, address) and self._stands(known):
-            return known
+            return replace(known, beside=tuple(self._beside(reel, segments, known)))
         facts: list[FilmFacts] = []
 
         def make(out: Path) -> str:
             paths = [self.store.local(commit, reel.copies) for commit in segments]
             form = delivery.format
-            facts.append(assemble_film(video, paths, form.container, out, delivery.name, form.sound))
+            made = assemble_film(
+                video,
+                paths,
+                form.container,
+                out,
+                delivery.name,
+                sound=form.sound,
+                chapters=form.chapters,
+            )
+            facts.append(made)
             return facts[0].sha256
 
         beside = tuple(self._beside(reel, segments))
@@ -182,21 +195,36 @@ class Delivery:
         made = facts[0]
         return FilmState(video.name, address, made.sha256, made.frames, video.frame_rate, key, beside=beside)
 
-    def _beside(self, reel: _Reel, segments: list[Commit]) -> Iterator[FileBeside]:
-        """Puts the sound of a PNG sequence beside it."""
+    def _beside(
+        self, reel: _Reel, segments: list[Commit], known: FilmState | None = None
+    ) -> Iterator[FileBeside]:
+        """Puts the sound of a PNG sequence beside it, and the timeline beside the first delivery: what stands
+        there with the film that is `known` only where it is another."""
         video, form = reel.video, reel.delivery.format
-        if form.container != PNG_SEQUENCE or video.audio is None:
-            return
-        name = sound_name(reel.delivery.name)
+        stands = {file.path: file for file in known.beside} if known else {}
+        if form.container == PNG_SEQUENCE and video.audio is not None:
+            name = sound_name(reel.delivery.name)
+            there = stands.get(self._placing.outlet.address(name))
+            yield there or self._put(name, lambda out: self._write_sound(reel, segments, out, name))
+        if self.plan.output.timeline is not None and not video.draft and reel.delivery.name == video.output:
+            name, content = timeline_name(video.output, form.container), timeline(self.plan, video)
+            there = stands.get(self._placing.outlet.address(name))
+            same = there is not None and there.sha256 == sha256_of_bytes(content)
+            yield there if there and same else self._put(name, lambda out: _write(out, content))
+
+    def _put(self, name: str, make: Make) -> FileBeside:
         made: list[str] = []
 
-        def make(out: Path) -> str:
-            paths = [self.store.local(commit, reel.copies) for commit in segments]
-            made.append(write_sound(video, paths, out, name))
+        def noted(out: Path) -> str:
+            made.append(make(out))
             return made[0]
 
-        self._placing.put(name, make)
-        yield FileBeside(self._placing.outlet.address(name), made[0])
+        self._placing.put(name, noted)
+        return FileBeside(self._placing.outlet.address(name), made[0])
+
+    def _write_sound(self, reel: _Reel, segments: list[Commit], out: Path, name: str) -> str:
+        paths = [self.store.local(commit, reel.copies) for commit in segments]
+        return write_sound(reel.video, paths, out, name)
 
     def _stands(self, film: FilmState) -> bool:
         """Whether a film is still there, byte for byte, with all that was delivered beside it."""
@@ -238,7 +266,7 @@ class Delivery:
             yield _Reel(video, delivery, screen, shown, segments, set(segments), [], Scratch())
 
     def _key(self, reel: _Reel, segments: list[Commit]) -> str:
-        video = reel.video
+        video, form = reel.video, reel.delivery.format
         audio = video.audio
         return sha256_of(
             {
@@ -246,7 +274,17 @@ class Delivery:
                 "frames": video.frames,
                 "audio": replace(audio, path=None) if audio else None,
                 "soundtrack": file_digest(audio.path) if audio and audio.path else None,
-                "output": reel.delivery.format.model_dump(mode="json"),
+                "output": [
+                    form.container,
+                    form.sound,
+                    *(["chapters", *video.shots] if form.chapters else ()),
+                ],
                 "ffmpeg": find_ffmpeg().build_id,
             }
         )
+
+
+def _write(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    sync(path)
+    return sha256_of_bytes(content)

@@ -7,9 +7,10 @@ gives it the film's name.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from actors.media.process import (
     sync,
 )  # fmt: skip
 from farm.output.png_sequences import sequence_sha256
+from farm.output.timeline import with_chapters
 from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
 from jobs.formats import CONTAINERS
 from jobs.frames import Span, audio_sample, exact_rate
@@ -69,12 +71,15 @@ def assemble_film(
     container: str,
     out: Path,
     name: str = "",
+    *,
     sound: str | None = None,
+    chapters: bool = False,
 ) -> FilmFacts:
     """Join `segments`, one for each chunk of `video` in order, into the film `out`, where nothing stands yet.
 
     `name` is what the film is going to be called, for messages. The file's user track, or the sound kept in
-    the segments, becomes the film's track, as the codec `sound`; a PNG sequence has none. Raises
+    the segments, becomes the film's track, as the codec `sound`; with `chapters` each shot is
+    one. A PNG sequence has neither. Raises
     CorruptArtifact when a segment is not what the plan says, StorageProblem when the disk refuses, BadOutput
     when the film does not hold exactly the planned frames.
     """
@@ -88,7 +93,8 @@ def assemble_film(
         call = replace(call, need_bytes=sum(piece.path.stat().st_size for piece in pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
-        _write(video, pieces, container, out, call, sound or CONTAINERS[container].sounds[0])
+        command = partial(film_command, video, container=container, out=out, sound=sound, chapters=chapters)
+        _write(video, pieces, container, out, call, command)
         digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else sha256_of_file(out)
     except OSError as error:
         raise refused(error, call) from error
@@ -143,7 +149,12 @@ def _microseconds(frame: int, rate: Fraction) -> int:
 
 
 def _write(
-    video: PlannedVideo, pieces: Sequence[FilmSegment], container: str, out: Path, call: Call, sound: str
+    video: PlannedVideo,
+    pieces: Sequence[FilmSegment],
+    container: str,
+    out: Path,
+    call: Call,
+    command: Callable[[Path], list[str]],
 ) -> None:
     """Copy the segments into the film `out`, and read it again."""
     with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
@@ -153,7 +164,7 @@ def _write(
             exchange(sequence_command(playlist, out), call)
         else:
             out.open("xb").close()
-            _join(video, film_command(video, playlist, container, out, sound), call)
+            _join(video, command(playlist), call)
     if container == PNG_SEQUENCE:
         _verify_sequence(out, video)
     else:
@@ -174,9 +185,15 @@ def _join(video: PlannedVideo, command: list[str], call: Call) -> None:
 
 
 def film_command(
-    video: PlannedVideo, playlist: Path, container: str, out: Path, sound: str | None = None
+    video: PlannedVideo,
+    playlist: Path,
+    container: str,
+    out: Path,
+    sound: str | None = None,
+    chapters: bool = False,
 ) -> list[str]:
-    """Command line that copies the listed segments, and encodes the sound, into `out`."""
+    """Command line that copies the listed segments, and encodes the sound, into `out`. `chapters` are written
+    beside the playlist."""
     import ffmpeg
 
     sound = sound or CONTAINERS[container].sounds[0]
@@ -195,7 +212,8 @@ def film_command(
         stream, sound_options = _sound(video, joined, sound)
         streams.append(stream)
         options |= sound_options
-    return compile_command(ffmpeg.output(*streams, str(out), **options).global_args(*SAME_ON_EVERY_CPU))
+    command = compile_command(ffmpeg.output(*streams, str(out), **options).global_args(*SAME_ON_EVERY_CPU))
+    return with_chapters(command, video, playlist.with_name("chapters.txt")) if chapters else command
 
 
 def _movie_options(video: PlannedVideo, container: str, sound: str) -> Options:

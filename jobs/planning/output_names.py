@@ -12,9 +12,10 @@ from jobs.formats import CONTAINERS, SOUND_SUFFIX
 
 if TYPE_CHECKING:
     from jobs.planning.planned import Plan, PlannedVideo
-    from jobs.spec.output import FilmFormat
+    from jobs.spec.output import FilmFormat, Output
 
 PNG_SEQUENCE = "png-sequence"
+TIMELINE_SUFFIX = ".otio"
 
 
 class OutputName(NamedTuple):
@@ -33,6 +34,11 @@ def film_name(form: FilmFormat, video: str, seed: int) -> str:
 def sound_name(film: str) -> str:
     """`dawn.wav`, beside the PNG sequence `dawn`."""
     return film + SOUND_SUFFIX
+
+
+def timeline_name(film: str, container: str) -> str:
+    """`dawn.otio`, beside the film `dawn.mp4` or the PNG sequence `dawn`."""
+    return film.removesuffix(CONTAINERS[container].suffix) + TIMELINE_SUFFIX
 
 
 def draft_name(video: str, container: str) -> str:
@@ -54,22 +60,22 @@ def preview_name(video: str, container: str) -> str | None:
     return f"{video}.preview{'.mp4' if container == 'mp4' else '.mov'}"
 
 
-def output_names(
-    video: str, films: Sequence[str], formats: Sequence[FilmFormat], has_sound: bool
-) -> Iterator[OutputName]:
-    """The lasting names of one video: `films`, in these formats, what lies beside them, and the preview."""
-    for film, form in zip(films, formats, strict=True):
+def output_names(video: str, films: Sequence[str], output: Output, has_sound: bool) -> Iterator[OutputName]:
+    """The lasting names of one video: `films`, what lies beside them, and the preview."""
+    formats = output.formats
+    for film, form in zip(films, formats, strict=False):
         yield OutputName(film, f"the film of {video}")
         if form.container == PNG_SEQUENCE and has_sound:
             yield OutputName(sound_name(film), f"the sound of {video}")
+    if output.timeline is not None:
+        yield OutputName(timeline_name(films[0], formats[0].container), f"the timeline of {video}")
     if (preview := preview_name(video, preview_container(formats))) is not None:
         yield OutputName(preview, f"the preview of {video}")
 
 
 def planned_names(plan: Plan, video: PlannedVideo) -> Iterator[OutputName]:
     """The lasting names of a video of the plan."""
-    formats = [delivery.format for delivery in plan.deliveries(video)]
-    return output_names(video.name, video.outputs, formats, video.audio is not None)
+    return output_names(video.name, video.outputs, plan.output, video.audio is not None)
 
 
 def temporary_name(name: str) -> str:

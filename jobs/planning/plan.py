@@ -18,7 +18,7 @@ from jobs.frames import (
     latents_of,
     lay_chain,
 )
-from jobs.planning.expand import Step, Variant, film_names, layouts, setting, steps, variants
+from jobs.planning.expand import Step, Variant, film_names, layouts, setting, shot_names, steps, variants
 from jobs.planning.facts import SourceFacts
 from jobs.planning.guides import GuidePlanner
 from jobs.planning.params import PlannedGuider, Sampling
@@ -126,6 +126,7 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         combination=variant.combination,
         snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
         more_outputs=tuple(more),
+        shots=shot_names(variant),
     )
 
 

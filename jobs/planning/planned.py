@@ -110,7 +110,7 @@ class PlannedVideo:
 
     `output` is the film's name inside the output folder, `more_outputs` are those of its further deliveries;
     `combination` are the matrix values that made it. A `draft` has no second pass, and one delivery. `snaps`
-    are the times of its shots that became other ones.
+    are the times of its shots that became other ones, `shots` the names of these, empty where one has none.
     """
 
     name: str
@@ -127,6 +127,7 @@ class PlannedVideo:
     draft: bool = False
     snaps: tuple[str, ...] = ()
     more_outputs: tuple[str, ...] = ()
+    shots: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:

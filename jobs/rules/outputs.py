@@ -50,7 +50,7 @@ def check_names(spec: JobSpec) -> Iterator[BrokenRule]:
 
 def _names(variant: Variant, spec: JobSpec) -> Iterator[OutputName]:
     films, has_sound = film_names(variant, spec.output), variant.video.audio is not None
-    return output_names(variant.name, films, spec.output.formats, has_sound)
+    return output_names(variant.name, films, spec.output, has_sound)
 
 
 def _meeting(output: OutputName, other: OutputName, location: Location, first: Location) -> BrokenRule:

@@ -86,6 +86,7 @@ class FilmFormat(Model):
     scaler: Literal["lanczos", "bicubic", "bilinear", "area"] = Field(
         "lanczos", description="Filter that `size` resamples with, as swscale names it."
     )
+    chapters: bool = Field(False, description="Each shot is a chapter of mp4, mov and mkv, under its name.")
     name: FileName = Field(
         "{video}",
         description="Name of the file, without its suffix. `{video}` is the video's name, `{seed}` the job "
@@ -139,6 +140,12 @@ class Output(FilmFormat):
         (),
         description="Several forms of each film, all with the same frames, made from one sampling. Left out: "
         "one, which is what `output` itself says.",
+    )
+
+    timeline: Literal["otio"] | None = Field(
+        None,
+        description="`otio` lays an OpenTimelineIO file beside the film: a clip for each shot, markers at "
+        "chunks and beats, prompts and seeds as metadata. Left out: none.",
     )
 
     @cached_property

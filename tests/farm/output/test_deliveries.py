@@ -11,11 +11,13 @@ import pytest
 
 from actors.media.process import Call, compile_command, exchange
 from farm.api import films, render
+from farm.cli.main import run
 from farm.events import JobFinished, TaskCommitted
 from farm.state.progress import split_task
 from farm.verbs.verify import verify_job
 from jobs.errors import SpecError, UsageError
 from jobs.loading.load import load_spec
+from jobs.parsing.yaml_events import yaml_text
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.segments import encodings
@@ -143,13 +145,23 @@ def test_sound_is_exact_to_the_sample_in_each(
     assert np.array_equal(found, score[:SAMPLES].astype(np.int32) << 16)
 
 
-def test_a_delivery_that_is_added_later_samples_nothing(tmp_path: Path) -> None:
+def test_a_delivery_that_is_added_later_samples_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_score(tmp_path / "score.wav")
     runs = str(tmp_path / "runs")
     first = list(render(spec(tmp_path, []), runs=runs, serial=True))
     assert stages(first)["sample"] == 2
     before = stamp(tmp_path / "out" / "dawn.mp4")
     added = spec(tmp_path, [{}, {"container": "png-sequence"}, {"container": "mov"}])
+    (tmp_path / "film.yaml").write_text(yaml_text(added))
+    assert run(["plan", str(tmp_path / "film.yaml"), "--runs", runs]) == 0
+    planned = capsys.readouterr().out
+    assert [line.split()[:3] for line in planned.splitlines() if line.startswith(("sample ", "decode "))] == [
+        ["sample", "2", "0"],
+        ["decode", "2", "2"],
+    ]
+    assert "nothing is sampled" in planned
     second = list(render(added, runs=runs, serial=True))
     assert stages(second) == {"decode": 2, "segment": 2}
     assert stamp(tmp_path / "out" / "dawn.mp4") == before

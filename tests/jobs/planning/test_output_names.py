@@ -17,7 +17,7 @@ from jobs.planning.expand import variants
 from jobs.planning.output_names import output_names, preview_name, same_name, temporary_name
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
-from jobs.spec.output import FilmFormat
+from jobs.spec.output import Output
 from jobs.tasks.graph import build_graph
 
 LONG = "a quiet evening in the harbor, rain on the windows"
@@ -129,7 +129,7 @@ def test_temporary_names_are_hidden_and_nobody_elses() -> None:
     made = {temporary_name("dawn.mp4") for _ in range(100)}
     assert len(made) == 100
     assert all(name.startswith(".dawn.mp4.") for name in made)
-    names = output_names("x" * 200, ["x" * 200 + ".mp4"], [FilmFormat()], has_sound=True)
+    names = output_names("x" * 200, ["x" * 200 + ".mp4"], Output(), has_sound=True)
     longest = max((output.name for output in names), key=len)
     assert len(temporary_name(longest)) <= 255
 
