@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
+
+if TYPE_CHECKING:
+    from jobs.recipes.recipe import Recipe
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 
@@ -22,6 +25,10 @@ def init(
         Path | None,
         typer.Option("--checkpoint", metavar="MODEL", help="Read this model's header and take its recipe."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="With --checkpoint: for this engine, diffusers or comfyui."),
+    ] = None,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write a commented spec that renders as it is."""
@@ -33,14 +40,7 @@ def init(
         _require_legal(name)
     video = safe_name(path.stem)
     job = name or video
-    recipe = None
-    if checkpoint is not None:
-        from farm.specs.recipe_spec import recognised, spec_text
-
-        recipe = recognised(checkpoint)
-        text = spec_text(recipe, checkpoint, path.parent)
-    else:
-        text = TEMPLATE.read_text(encoding="utf-8")
+    recipe, text = _text(checkpoint, engine, path.parent)
     _write(path, _named(text, path, job, video))
     if output is OutputFormat.JSON:
         emit_json(InitResult(str(path), job, recipe.name if recipe else None))
@@ -51,6 +51,22 @@ def init(
         emit_text(f"recipe: {recipe.name}, {recipe.title}; `farm recipes {recipe.name}` shows it")
     emit_text(f"next: farm check {file}, then farm render {file} --serial")
     return 0
+
+
+def _text(checkpoint: Path | None, engine: str | None, folder: Path) -> tuple[Recipe | None, str]:
+    """The spec for a model file, with its recipe, else the one that renders with the bundled model."""
+    if checkpoint is None and engine is not None:
+        from jobs.errors import Problem, UsageError
+
+        rule = "beside --checkpoint: a recipe has files for each engine"
+        raise UsageError([Problem("--engine", engine, rule, "add --checkpoint, or leave out --engine")])
+    if checkpoint is None:
+        return None, TEMPLATE.read_text(encoding="utf-8")
+    from farm.cli.recipes import as_taken_by, require_engine
+    from farm.specs.recipe_spec import recognised, spec_text
+
+    recipe = as_taken_by(recognised(checkpoint), require_engine(engine))
+    return recipe, spec_text(recipe, checkpoint, folder)
 
 
 def _require_new(path: Path, force: bool) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
-from farm.cli.recipes import require_recipe
+from farm.cli.recipes import require_engine, require_recipe
 from farm.cli.table import columns
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def get(
         str, typer.Argument(metavar="RECIPE", help="Name of a recipe; `farm recipes` lists them.")
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder of the models.")],
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="The files as this engine reads them: diffusers or comfyui."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Fetch without asking.")] = False,
     output: Output = OutputFormat.TEXT,
 ) -> int:
@@ -31,7 +35,7 @@ def get(
     from farm.models.fetch import fetch, look, read_record
     from farm.models.survey import survey
 
-    recipe = require_recipe(name)
+    recipe = require_recipe(name, require_engine(engine))
     record = read_record(to)
     repos = survey(recipe, record.pins)
     state = look(repos, to, record)
@@ -107,11 +111,13 @@ def _ask() -> None:
 
 def _result(recipe: Recipe, to: Path, record: DownloadRecord, fetched: int) -> ModelsResult:
     from farm.models.fetch import ModelsResult
+    from farm.specs.recipe_spec import lora_entry
 
-    engine = {}
+    engine: dict[str, Any] = {}
     for field, wanted in recipe.files.items():
         home = to.absolute() / wanted.repo.rpartition("/")[2]
-        engine[str(field)] = str(home / wanted.file) if wanted.file else str(home)
+        path = str(home / wanted.file) if wanted.file else str(home)
+        engine[str(field)] = path if wanted.strength is None else [lora_entry(path, wanted.strength)]
     keys = {file.repo for file in recipe.files.values()}
     files = tuple(file for _, file in sorted(record.files.items()) if file.repo in keys)
     return ModelsResult(recipe.name, str(to.absolute()), fetched, engine, files)

@@ -12,7 +12,7 @@ from farm.cli.table import columns
 
 if TYPE_CHECKING:
     from farm.cli.results import RecipeFile, RecipeRecord
-    from jobs.recipes.recipe import Recipe
+    from jobs.recipes.recipe import Recipe, RecipeEngine
 
 
 def recipes(
@@ -33,8 +33,9 @@ def recipes(
     return 0
 
 
-def require_recipe(name: str) -> Recipe:
-    """The recipe. Raises UsageError for a name that none has."""
+def require_recipe(name: str, engine: RecipeEngine | None = None) -> Recipe:
+    """The recipe, as that engine takes it. Raises UsageError for a name that none has, and for an engine that
+    the recipe is not for."""
     from jobs.errors import Problem, UsageError
     from jobs.places import nearest
     from jobs.recipes.recipe import find_recipe
@@ -45,7 +46,29 @@ def require_recipe(name: str) -> Recipe:
         near = nearest(name, tuple(known()))
         remedy = f"did you mean `{near}`?" if near else "`farm recipes` lists them"
         raise UsageError([Problem("NAME", repr(name), "the name of a recipe", remedy)])
-    return found
+    return as_taken_by(found, engine)
+
+
+def require_engine(name: str | None) -> RecipeEngine | None:
+    """`--engine`. Raises UsageError for anything that is none."""
+    from jobs.errors import Problem, UsageError
+
+    match name:
+        case None | "diffusers" | "comfyui":
+            return name
+    raise UsageError([Problem("--engine", repr(name), "an engine", "write diffusers or comfyui")])
+
+
+def as_taken_by(recipe: Recipe, engine: RecipeEngine | None) -> Recipe:
+    """The recipe with its files as that engine reads them. Raises UsageError for one that it is not for."""
+    from jobs.errors import Problem, UsageError
+
+    if engine is None:
+        return recipe
+    if engine not in recipe.engines:
+        rule = f"an engine of the recipe {recipe.name}"
+        raise UsageError([Problem("--engine", engine, rule, f"write {' or '.join(recipe.engines)}")])
+    return recipe.for_engine(engine)
 
 
 def _all(chosen: list[Recipe]) -> list[str]:
@@ -67,11 +90,19 @@ def _one(recipe: Recipe) -> Iterator[str]:
     yield yaml.safe_dump({**recipe.fills}, sort_keys=False, width=100, default_flow_style=None).rstrip()
     yield ""
     for file in _files(recipe):
-        yield f"engine.{file.field}: {file.repo}/{file.file or '{' + ','.join(file.folders) + '}'}"
+        yield _named(file)
+    for engine in recipe.files_of:
+        for file in _files(recipe.for_engine(engine)):
+            if file not in _files(recipe):
+                yield f"{_named(file)} with {engine}"
     yield f"licence: {recipe.licence.name}, {recipe.licence.date or 'date in its text'}, {recipe.licence.url}"
     yield f"  {recipe.licence.note}"
     yield from (f"source: {source}" for source in recipe.source)
     yield from (f"left out of the published settings: {what}" for what in recipe.omits)
+
+
+def _named(file: RecipeFile) -> str:
+    return f"engine.{file.field}: {file.repo}/{file.file or '{' + ','.join(file.folders) + '}'}"
 
 
 def _record(recipe: Recipe) -> RecipeRecord:

@@ -13,6 +13,7 @@ from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import schedule_graph
 from farm.state.job_state import PAUSED
+from farm.topology.memory import merging_s
 from jobs.errors import FailureKind
 from jobs.failures import Rung
 
@@ -158,6 +159,8 @@ class Dispatch:
 
 def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -> Scheduler:
     """The scheduler of a resolved session with these estimates; what need not run counts as committed."""
-    graph = schedule_graph(session.graph, seconds)
+    swap_s = merging_s(session.plan.engine)
+    graph = schedule_graph(session.graph, seconds, lambda task: task.stage if task.stage in swap_s else "")
     todo = set(session.ledger.todo)
-    return Scheduler(graph, scheduler_config(session.plan.run), [t for t in graph.ids if t not in todo])
+    config = replace(scheduler_config(session.plan.run), swap_s=swap_s)
+    return Scheduler(graph, config, [t for t in graph.ids if t not in todo])

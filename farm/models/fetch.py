@@ -37,7 +37,7 @@ class ModelsResult:
     recipe: str
     folder: str
     fetched: int
-    engine: dict[str, str]
+    engine: dict[str, Any]
     files: tuple[Fetched, ...]
 
 

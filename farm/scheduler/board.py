@@ -62,7 +62,8 @@ class Board:
         self.queues.ungate(self.admission.start(task))
         attempt = self.tasks.assigned(task)
         worker.held.append((task, attempt))
-        worker.resident = self.graph.resident[task]
+        if self.graph.residents[self.graph.resident[task]]:
+            worker.resident = self.graph.resident[task]
         self.running += 1
         if len(worker.held) == 1:
             self._start_head(worker, now)

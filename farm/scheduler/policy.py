@@ -172,12 +172,14 @@ class Policy:
         return 0.0 if model == resident else self.swap_s[model]
 
     def _resident(self, group: Group, resident: int) -> Choice | None:
-        """The furthest downstream task that runs on the model the worker holds."""
+        """The furthest downstream task that runs on the model the worker holds, or on any."""
+        names = self.graph.residents
         for stage in group.stages:
             task = self.queues.first(stage)
-            if task != NONE and self.graph.resident[task] == resident:
-                name, cost_s = self.graph.residents[resident], self.swap_s[resident]
-                return Choice(task, Reason(Why.RESIDENT, (name, cost_s)))
+            if task == NONE or (names[self.graph.resident[task]] and self.graph.resident[task] != resident):
+                continue
+            held = names[resident] if resident >= 0 else ""
+            return Choice(task, Reason(Why.RESIDENT, (held, self.swap_s[resident] if held else 0.0)))
         return None
 
     def _worker_for(self, group: Group, task: int) -> Worker:

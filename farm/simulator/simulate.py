@@ -185,6 +185,8 @@ class Simulation:
         if not swap_s:
             return 0.0
         model = self.graph.residents[self.graph.resident[number]]
+        if not model:
+            return 0.0
         held, worker.resident = worker.resident, model
         return 0.0 if held == model else swap_s.get(model, 0.0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from actors.models import TINY_CHECKPOINT
 from jobs.commands import get_command
@@ -13,6 +14,9 @@ from jobs.recipes.recipe import ModelFile, Recipe, recipe_for, recipes
 from jobs.spec.versions import NEWEST
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import PassStrengths
 
 SHOTS = """videos:
   - name: film
@@ -60,11 +64,12 @@ def spec_text(recipe: Recipe, checkpoint: Path, folder: Path) -> str:
         f"recipe: {recipe.name}",
         "engine:",
         *([f"  name: {recipe.engines[0]}"] if recipe.engines[0] != "diffusers" else []),
-        f"  checkpoint: {_path(checkpoint, folder)}",
+        f"  {_field(recipe)}: {_path(checkpoint, folder)}",
         *_beside(recipe, checkpoint, folder),
     ]
     if recipe.two_passes:
-        ready = _found(recipe.files["upscale_model"], checkpoint)
+        needed = [recipe.files[field] for field in ("upscale_model", "loras") if field in recipe.files]
+        ready = all(_found(file, checkpoint) for file in needed)
         lines.append(f"{'' if ready else '# '}upscale: {{}}   # the second pass, at twice the size")
     return "\n".join(lines) + "\n" + SHOTS
 
@@ -72,14 +77,16 @@ def spec_text(recipe: Recipe, checkpoint: Path, folder: Path) -> str:
 def _beside(recipe: Recipe, checkpoint: Path, folder: Path) -> Iterator[str]:
     own = describe(checkpoint).parts
     for field, file in recipe.files.items():
-        if field == "audio_vae" and file == recipe.files["checkpoint"]:
+        if field == "audio_vae" and file == recipe.model:
             yield f"  audio_vae: {_path(checkpoint, folder)}"
-        elif field != "checkpoint" and field not in own:
+        elif file != recipe.model and field not in own:
             yield _line(recipe, field, file, checkpoint, folder)
 
 
 def _line(recipe: Recipe, field: str, file: ModelFile, checkpoint: Path, folder: Path) -> str:
     found = _found(file, checkpoint)
+    if found is not None and file.strength is not None:
+        return f"  {field}: [{json.dumps(lora_entry(_plain(found, folder), file.strength))}]"
     if found is not None:
         return f"  {field}: {_path(found, folder)}"
     fetch = get_command(recipe.name)
@@ -96,11 +103,25 @@ def _found(file: ModelFile, checkpoint: Path) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
+def lora_entry(path: str, strength: PassStrengths) -> dict[str, Any]:
+    """An entry of `engine.loras`; a pass without the LoRA is left out."""
+    return {"path": path, "strength": strength.model_dump(exclude_defaults=True)}
+
+
+def _field(recipe: Recipe) -> str:
+    """The field of `engine` that names the transformer's file."""
+    return next(field for field, file in recipe.files.items() if file == recipe.model)
+
+
 def _path(path: Path, folder: Path) -> str:
-    """As the spec writes it: relative where it lies in the spec's folder."""
+    """As the spec writes it."""
+    return json.dumps(_plain(path, folder), ensure_ascii=False)
+
+
+def _plain(path: Path, folder: Path) -> str:
+    """Relative where it lies in the spec's folder."""
     whole, home = path.absolute(), folder.absolute()
-    inside = whole.is_relative_to(home)
-    return json.dumps(f"./{whole.relative_to(home)}" if inside else str(whole), ensure_ascii=False)
+    return f"./{whole.relative_to(home)}" if whole.is_relative_to(home) else str(whole)
 
 
 def _refused(checkpoint: Path, value: str, remedy: str) -> UsageError:

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.models import TINY_CHECKPOINT
 from farm.estimates.model_size import SMALL, model_like
 from farm.models.comfy_folders import find_model
 from farm.models.tensor_sizes import tensor_bytes
@@ -34,6 +35,9 @@ that with 2B, which is half as wide (docs/gpu.md)."""
 SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
+
+MERGED_GIB_PER_S = 1.0
+"""Weights of a transformer that are read and merged with LoRAs anew; assumed, not measured."""
 
 VAE_PREFIX = "vae."
 
@@ -141,6 +145,17 @@ def _decode_gib(params: DecodeParams, tiling: Tiles | None) -> float:
     clip = len(params.window.context)
     latents = min(clip, tiling.tile_latents) if tiling else clip
     return DECODE_GIB_PER_PIXEL * frames_of(latents) * params.width * params.height
+
+
+def merging_s(engine: EngineConfig) -> dict[str, float]:
+    """Seconds that a worker takes to go from one pass to the other, by the stage that it goes to; empty where
+    the weights of both are the same, or the model's size is unknown."""
+    field = "diffusion_model" if engine.diffusion_model else "checkpoint"
+    name = getattr(engine, field)
+    path = find_model(engine, field, name) if name else TINY_CHECKPOINT
+    if not engine.loras_by_pass or path is None:
+        return {}
+    return dict.fromkeys((Stage.SAMPLE.value, Stage.UPSCALE.value), _gib(path) / MERGED_GIB_PER_S)
 
 
 def sizes_known(engine: EngineConfig) -> bool:

@@ -207,6 +207,11 @@ class PassParams:
     excerpt: Excerpt | None = None
 
     @property
+    def which(self) -> Literal["sample", "upscale"]:
+        """The pass that it is, by its stage."""
+        return "sample" if self.upsampling is None else "upscale"
+
+    @property
     def tokens(self) -> int:
         """Latent tokens of the clip."""
         return self.span.sampled * (self.width // SPATIAL) * (self.height // SPATIAL)

@@ -11,10 +11,14 @@ from pydantic import Field
 
 from jobs.parsing.document import read_document
 from jobs.spec.base import Many, Model
+from jobs.spec.engine import PassStrengths
 
 FOLDER = Path(__file__).parent
 Section = Literal["engine", "defaults", "upscale", "decode"]
-EngineField = Literal["checkpoint", "text_encoder", "upscale_model", "audio_vae", "vae"]
+EngineField = Literal[
+    "checkpoint", "diffusion_model", "text_encoder", "upscale_model", "audio_vae", "vae", "loras"
+]
+RecipeEngine = Literal["diffusers", "comfyui"]
 
 
 class Licence(Model):
@@ -27,18 +31,20 @@ class Licence(Model):
 
 
 class ModelFile(Model):
-    """A file, or the folders of a part, in a repository of the hub."""
+    """A file, or the folders of a part, in a repository of the hub. A LoRA has a `strength`."""
 
     repo: str
     file: str | None = None
     folders: Many[str] = ()
+    strength: PassStrengths | None = None
 
 
 class Recipe(Model):
     """Published settings of a model.
 
     `fills` are sections of a spec: what a spec leaves out comes from there. `files` are by the field of
-    `engine` that names them; `omits` says what of the published settings the farm has no form for.
+    `engine` that names them, as the first of `engines` reads them, `files_of` those that another has in
+    another form; `omits` says what of the published settings the farm has no form for.
     """
 
     name: str
@@ -47,17 +53,34 @@ class Recipe(Model):
     size: str
     versions: Many[str]
     variant: Literal["dev", "distilled"]
-    engines: Many[Literal["diffusers", "comfyui"]]
+    engines: Many[RecipeEngine]
     source: Many[str]
     licence: Licence
     files: dict[EngineField, ModelFile]
+    files_of: dict[RecipeEngine, dict[EngineField, ModelFile]] = Field({})
     fills: dict[Section, dict[str, Any]]
     omits: Many[str] = Field(())
+
+    @property
+    def model(self) -> ModelFile:
+        """The file that holds the transformer."""
+        return self.files["checkpoint" if "checkpoint" in self.files else "diffusion_model"]
+
+    def for_engine(self, name: RecipeEngine) -> Recipe:
+        """The recipe with this engine first, and its files in the form that this one reads."""
+        others = tuple(engine for engine in self.engines if engine != name)
+        files = {**self.files, **self.files_of.get(name, {})}
+        return self.model_copy(update={"engines": (name, *others), "files": files})
 
     @property
     def two_passes(self) -> bool:
         """Whether the published pipeline's second pass is in the recipe."""
         return "upscale" in self.fills
+
+    @property
+    def levels(self) -> tuple[float, ...] | None:
+        """The noise levels of its second pass."""
+        return tuple(self.fills["upscale"]["sigmas"]) if self.two_passes else None
 
 
 @cache

@@ -36,6 +36,18 @@ def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
             )
 
 
+def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:
+    """ComfyUI's engine merges a LoRA once, for every pass."""
+    if spec.engine.name != "comfyui":
+        return
+    for index, lora in enumerate(spec.engine.loras):
+        if lora.strengths.sample != lora.strengths.upscale:
+            rule = "one weight for every pass: only the diffusers engine has one for each"
+            remedy = "write one number, or render with `engine.name: diffusers`"
+            place: Location = ("engine", "loras", index, "strength")
+            yield BrokenRule(place, "two weights", rule, remedy, (("engine", "name"),))
+
+
 def check_samplers(spec: JobSpec) -> Iterator[BrokenRule]:
     """Guiders that the engine has, and samplers of the diffusers engine. Those of ComfyUI differ between its
     versions: its first worker tells them before anything is rendered."""

@@ -92,7 +92,7 @@ def _real_location(item: Mapping[str, Any], data: Any) -> Location:
         if there:
             data = data[part]
         elif not (isinstance(data, dict) and item["type"] == "missing"):
-            break
+            continue
         location.append(part)
     return tuple(location)
 

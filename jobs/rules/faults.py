@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.errors import UsageError
 from jobs.places import shown
 from jobs.rules.chains import check_chains, check_length
-from jobs.rules.engines import check_audio, check_samplers, check_upscaler
+from jobs.rules.engines import check_audio, check_loras, check_samplers, check_upscaler
 from jobs.rules.findings import BrokenRule
 from jobs.rules.joints import check_images, check_shots
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
@@ -116,6 +116,7 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_audio,
     check_samplers,
     check_upscaler,
+    check_loras,
     check_recipe,
 )
 FILM_RULES: tuple[Rule, ...] = (check_names, check_shots, check_chains, check_images, check_length)

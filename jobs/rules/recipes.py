@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.commands import get_command, init_command
 from jobs.places import nearest, shown
-from jobs.recipes.recipe import find_recipe, recipes
+from jobs.recipes.recipe import Recipe, find_recipe, recipes
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.weights.describe import Description, describe
@@ -60,10 +60,24 @@ def check_recipe(spec: JobSpec) -> Iterator[BrokenRule]:
         remedy = f"write `engine.name: {recipe.engines[0]}`, or leave out `recipe`"
         yield BrokenRule(("engine", "name"), shown(engine.name), rule, remedy, (("recipe",),))
     if engine.checkpoint is None and engine.diffusion_model is None:
-        rule = f"the recipe {recipe.name} is for {recipe.files['checkpoint'].file}"
-        remedy = f"name it in `engine.checkpoint`; `{get_command(recipe.name)}` fetches it"
-        yield BrokenRule(("engine", "checkpoint"), "nothing", rule, remedy, (("recipe",),))
+        rule = f"the recipe {recipe.name} is for {recipe.model.file}"
+        field = "checkpoint" if "checkpoint" in recipe.files else "diffusion_model"
+        remedy = f"name it in `engine.{field}`; `{get_command(recipe.name)}` fetches it"
+        yield BrokenRule(("engine", field), "nothing", rule, remedy, (("recipe",),))
     if spec.upscale is not None and not recipe.two_passes and "sigmas" not in spec.upscale.model_fields_set:
         rule = f"the recipe {recipe.name} has no second pass"
         remedy = "leave out `upscale`, or give it `sigmas` of your own"
         yield BrokenRule(("upscale",), "set", rule, remedy, (("recipe",),))
+    yield from _check_second_lora(spec, recipe)
+
+
+def _check_second_lora(spec: JobSpec, recipe: Recipe) -> Iterator[BrokenRule]:
+    """A second pass whose levels are those of a LoRA has one."""
+    wanted, upscale = recipe.files.get("loras"), spec.upscale
+    if wanted is None or upscale is None or upscale.sigmas != recipe.levels:
+        return
+    if not any(lora.strengths.upscale for lora in spec.engine.loras):
+        rule = f"the second pass of the recipe {recipe.name} needs {Path(wanted.file or '').name}"
+        strength = "{upscale: 1.0}"
+        remedy = f"name it: `loras: [{{path: FILE, strength: {strength}}}]`, or write `sigmas` of your own"
+        yield BrokenRule(("engine", "loras"), "nothing for it", rule, remedy, (("recipe",), ("upscale",)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Discriminator, Field, PrivateAttr, Tag
 
 from jobs.spec.base import InputPath, Many, Model, ModelRef
 
@@ -28,11 +28,38 @@ class Code:
 NO_CODE = Code()
 
 
+Weight = Annotated[float, Field(ge=-10.0, le=10.0)]
+
+
+class PassStrengths(Model):
+    """The weight of a LoRA in each pass."""
+
+    sample: Weight = Field(0.0, description="Weight in the first pass.")
+    upscale: Weight = Field(0.0, description="Weight in the second pass.")
+
+
+def _number_or_passes(value: Any) -> str:
+    return "passes" if isinstance(value, dict | PassStrengths) else "number"
+
+
 class Lora(Model):
     """One LoRA, applied on top of the diffusion model."""
 
     path: ModelRef = Field(description="LoRA weights (`.safetensors`).")
-    strength: float = Field(1.0, ge=-10.0, le=10.0, description="Weight of the LoRA; 0 switches it off.")
+    strength: Annotated[
+        Annotated[Weight, Tag("number")] | Annotated[PassStrengths, Tag("passes")],
+        Discriminator(_number_or_passes),
+    ] = Field(
+        1.0,
+        description="Weight of the LoRA; 0 switches it off. `{sample, upscale}` gives each pass its own, and "
+        "a pass that is left out has none of it.",
+    )
+
+    @property
+    def strengths(self) -> PassStrengths:
+        """Its weight in each pass."""
+        both = self.strength
+        return both if isinstance(both, PassStrengths) else PassStrengths(sample=both, upscale=both)
 
 
 class FakeConfig(Model):
@@ -94,6 +121,11 @@ class EngineConfig(Model):
         """The text encoder's files, folder or hub id; empty where the checkpoint has its own."""
         named = self.text_encoder
         return (named,) if isinstance(named, str) else named or ()
+
+    @property
+    def loras_by_pass(self) -> bool:
+        """Whether the passes have other weights: a LoRA counts more in one than in the other."""
+        return any(each.sample != each.upscale for each in (lora.strengths for lora in self.loras))
 
     @property
     def comfyui(self) -> str | None:

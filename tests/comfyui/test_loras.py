@@ -46,9 +46,12 @@ def by_farm(path: Path, engine: str, loras: list[tuple[Path, float]]) -> dict[st
         from actors.engines.diffusers.files import ModelFiles
         from actors.engines.diffusers.ltx_video.loading import Loader
         from actors.engines.diffusers.ltx_video.names import original_transformer_state
+        from jobs.spec.engine import PassStrengths
 
-        files = ModelFiles(path, None, None, None, tuple(loras))
-        state = Loader(files, torch.float32).denoising().transformer.state_dict()
+        strengths = ((lora, PassStrengths(sample=each, upscale=each)) for lora, each in loras)
+        model = Loader(ModelFiles(path, None, None, None, tuple(strengths)), torch.float32).denoising()
+        model.loras.use("sample")
+        state = model.transformer.state_dict()
         return {
             name.replace(".ff.inner.", ".ff."): t for name, t in original_transformer_state(state).items()
         }

@@ -107,6 +107,12 @@ class Component:
         module.load_state_dict(state, strict=True, assign=True)
         return module.eval().requires_grad_(False)
 
+    def again(self, names: Iterable[str], dtype: torch.dtype | None) -> Iterator[tuple[str, torch.Tensor]]:
+        """Tensors by their names in the module, as `load` gives it them, read once more."""
+        keys = {self.stored[name]: name for name in names}
+        for key, tensor in self.checkpoint.read(keys, dtype):
+            yield keys[key], tensor
+
     def _misfit(self, wanted: Mapping[str, tuple[int, ...]]) -> str:
         """What keeps the file from filling the module, empty where nothing does."""
         found = self.checkpoint.weights.tensors

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.file_digests import file_digest
+from jobs.spec.engine import PassStrengths
 from jobs.weights.describe import describe
 from jobs.weights.header import WeightsFault
 from jobs.weights.positions import counts_causally
@@ -42,7 +43,7 @@ class ModelFiles:
     vae: Path | None
     text_encoder: Path | None
     upscale_model: Path | None
-    loras: tuple[tuple[Path, float], ...]
+    loras: tuple[tuple[Path, PassStrengths], ...]
     diffusion_model: Path | None = None
     audio_vae: Path | None = None
     projections: tuple[Path, ...] = ()
@@ -85,16 +86,20 @@ class ModelFiles:
     def digests(self) -> dict[str, dict[str, Any]]:
         """What reaches each stage's bytes, by stage name."""
         vae = _digest(self.video_vae)
-        transformer = {
-            "transformer": _digest(self.transformer),
-            "loras": [[file_digest(path), strength] for path, strength in self.loras],
-        }
+        whole = _digest(self.transformer)
+        first, second = (
+            {
+                "transformer": whole,
+                "loras": [[file_digest(path), getattr(each, which)] for path, each in self.loras],
+            }
+            for which in ("sample", "upscale")
+        )
         text = [_digest(self._text_part(name)) for name in ("text_encoder", "tokenizer")]
         upsampler = self.upscale_model or (self.checkpoint if self.is_single_file else None)
         digests: dict[str, dict[str, Any]] = {
             "encode": {"text": text, "vae": vae},
-            "sample": transformer,
-            "upscale": {**transformer, "vae": vae, "upsampler": upsampler and file_digest(upsampler)},
+            "sample": first,
+            "upscale": {**second, "vae": vae, "upsampler": upsampler and file_digest(upsampler)},
             "decode": {"vae": vae},
         }
         return self._with_sound(digests) if self.makes_sound else digests
@@ -173,7 +178,7 @@ def find_files(config: EngineConfig) -> ModelFiles:
         ),
         upscale_model=found("engine.upscale_model", config.upscale_model, ("latent_upsampler",)),
         loras=tuple(
-            (path, lora.strength)
+            (path, lora.strengths)
             for index, lora in enumerate(config.loras)
             if (path := found(f"engine.loras[{index}].path", lora.path))
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,17 @@ def test_a_worker_that_must_exchange_models_stays_with_the_one_it_holds() -> Non
     config = SimulationConfig(scheduler=SchedulerConfig(swap_s=swap_s))
     timeline = simulate(graph, topology, config)
     assert timeline.makespan_s < 80 + 30 * 5.0
+
+
+def test_a_worker_whose_passes_have_other_loras_goes_from_one_to_the_other_once() -> None:
+    """What needs no transformer is done in between, and is no reason to change."""
+    passes = {Stage.SAMPLE: "sample", Stage.UPSCALE: "upscale"}
+    tasks = job(films(2, SimulatedFilm("v", 6, StageTimes(10.0, 5.0, 1.0))))
+    graph = ScheduleGraph(replace(task, resident=passes.get(task.stage, "")) for task in tasks)
+    swap_s = dict.fromkeys(passes.values(), 20.0)
+    config = SimulationConfig(scheduler=SchedulerConfig(swap_s=swap_s))
+    timeline = simulate(graph, parse_topology("mono=1", Machine(1)), config)
+    assert timeline.makespan_s < 12 * 16.0 + 2 * 20.0 + 5.0
 
 
 @pytest.mark.parametrize(("held", "chosen"), [("vae", "decode"), ("transformer", "sample")])

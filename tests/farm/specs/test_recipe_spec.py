@@ -56,19 +56,62 @@ def test_what_lies_beside_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert loaded.videos[0].name == "dawn"
 
 
-def test_ltx_2_is_for_comfyui(tmp_path: Path) -> None:
-    entries = {
-        "model.diffusion_model.patchify_proj.weight": ("BF16", (4096, 128)),
-        "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight": ("BF16", (4096, 4096)),
-        "model.diffusion_model.audio_adaln_single.linear.weight": ("BF16", (4, 4)),
-    }
-    checkpoint = write_sparse(tmp_path / "ltx-2-19b-distilled.safetensors", entries)
+LTX2 = {
+    "model.diffusion_model.patchify_proj.weight": ("BF16", (4096, 128)),
+    "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight": ("BF16", (4096, 4096)),
+    "model.diffusion_model.audio_adaln_single.linear.weight": ("BF16", (4, 4)),
+}
+
+
+@pytest.mark.parametrize("engine", ["diffusers", "comfyui"])
+def test_each_engine_has_its_files(engine: str, tmp_path: Path) -> None:
+    """ComfyUI's core wants the audio VAE named, and Gemma in one file; the diffusers engine a folder."""
+    home = tmp_path / "LTX-2"
+    (home / "text_encoder").mkdir(parents=True)
+    gemma = tmp_path / "ltx-2" / "split_files" / "text_encoders" / "gemma_3_12B_it.safetensors"
+    gemma.parent.mkdir(parents=True)
+    gemma.touch()
+    checkpoint = write_sparse(home / "ltx-2-19b-distilled.safetensors", LTX2)
+    spec = tmp_path / "film.yaml"
+    assert run(["init", str(spec), "--checkpoint", str(checkpoint), "--engine", engine]) == 0
+    loaded = load_spec(spec, check_files=False).spec
+    assert loaded.recipe is not None
+    assert loaded.recipe.name == "ltx-2-distilled"
+    assert loaded.engine.name == engine
+    of_core = (str(checkpoint), str(gemma))
+    assert (loaded.engine.audio_vae, loaded.engine.text_encoder) == (
+        of_core if engine == "comfyui" else (None, str(home))
+    )
+
+
+def test_the_lora_of_a_second_pass_counts_in_it_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published second pass of a model that is not distilled; without the LoRA it is refused."""
+    home = tmp_path / "LTX-2"
+    (home / "text_encoder").mkdir(parents=True)
+    checkpoint = write_sparse(home / "ltx-2-19b-dev.safetensors", LTX2)
+    for name in ("ltx-2-spatial-upscaler-x2-1.0.safetensors", "ltx-2-19b-distilled-lora-384.safetensors"):
+        (home / name).touch()
     spec = tmp_path / "film.yaml"
     assert run(["init", str(spec), "--checkpoint", str(checkpoint)]) == 0
     loaded = load_spec(spec, check_files=False).spec
-    assert (loaded.engine.name, loaded.engine.audio_vae) == ("comfyui", str(checkpoint))
-    assert loaded.recipe is not None
-    assert loaded.recipe.name == "ltx-2-distilled"
+    (lora,) = loaded.engine.loras
+    assert (lora.strengths.sample, lora.strengths.upscale) == (0.0, 1.0)
+    assert loaded.upscale is not None
+    assert dict(loaded.defaults.guider.params)["audio_cfg"] == 7.0
+    without = "\n".join(line for line in spec.read_text().splitlines() if "loras" not in line)
+    spec.write_text(without)
+    capsys.readouterr()
+    assert run(["check", str(spec)]) == 2
+    assert "needs ltx-2-19b-distilled-lora-384.safetensors" in capsys.readouterr().err
+
+
+def test_an_engine_that_a_recipe_is_not_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "get", "ltx-2-dev", "--engine", "comfyui", "--to", str(tmp_path)]) == 2
+    assert "write diffusers" in capsys.readouterr().err
+    assert run(["models", "get", "ltx-2-dev", "--engine", "other", "--to", str(tmp_path)]) == 2
+    assert "--engine" in capsys.readouterr().err
 
 
 def test_what_has_no_recipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,8 +46,9 @@ def refused(data: dict[str, Any]) -> dict[str, str]:
 def test_a_recipe_is_named_as_its_file_and_every_number_has_a_source(recipe: Recipe) -> None:
     assert (module.FOLDER / f"{recipe.name}.yaml").is_file()
     assert all(source.startswith("https://github.com/Lightricks/") for source in recipe.source)
-    assert "checkpoint" in recipe.files
-    assert all((file.file is None) != (not file.folders) for file in recipe.files.values())
+    assert recipe.model.file
+    for taken in (recipe, *map(recipe.for_engine, recipe.engines)):
+        assert all((file.file is None) != (not file.folders) for file in taken.files.values())
 
 
 @pytest.mark.parametrize("recipe", recipes().values(), ids=lambda recipe: recipe.name)
@@ -126,11 +127,12 @@ def test_a_recipe_that_changes_changes_no_stored_plan(monkeypatch: pytest.Monkey
 
 def test_refusals_name_the_way_out() -> None:
     assert refused(spec_of("ltxv-13b-0.9.8-distiled"))["recipe"] == f"did you mean `{DISTILLED}`?"
-    engine = {"name": "diffusers", "checkpoint": "ltx-2.safetensors"}
-    assert "engine.name: comfyui" in refused(spec_of("ltx-2-distilled", engine=engine))["engine.name"]
+    engine = {"name": "comfyui", "checkpoint": "ltx-2.safetensors"}
+    assert "engine.name: diffusers" in refused(spec_of("ltx-2-dev", engine=engine))["engine.name"]
     assert f"farm models get {DISTILLED}" in refused(spec_of(DISTILLED, engine={}))["engine.checkpoint"]
     engine = {"name": "comfyui", "checkpoint": "a.safetensors", "upscale_model": "b.safetensors"}
-    assert "leave out `upscale`" in refused(spec_of("ltx-2-dev", engine=engine, upscale={}))["upscale"]
+    two_passes = spec_of("ltxv-2b-0.9.6-dev", engine=engine, upscale={})
+    assert "leave out `upscale`" in refused(two_passes)["upscale"]
 
 
 def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -57,7 +57,10 @@ class ComfyModelFiles:
             tuple(_find(name, "text_encoder", config.allow_pickle) for name in config.text_encoders),
             found(config.upscale_model, "upscale_model"),
             found(config.audio_vae, "audio_vae"),
-            tuple((_find(lora.path, "loras", config.allow_pickle), lora.strength) for lora in config.loras),
+            tuple(
+                (_find(lora.path, "loras", config.allow_pickle), lora.strengths.sample)
+                for lora in config.loras
+            ),
         )
 
     @property

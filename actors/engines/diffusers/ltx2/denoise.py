@@ -23,6 +23,7 @@ from actors.engines.diffusers.ltx2.pieces import (
     picture_tokens,
     sound_tokens,
 )
+from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
 from actors.engines.diffusers.samplers import Sampler
 from actors.engines.noise import Noises
 
@@ -45,13 +46,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Transformer:
-    """A transformer that is ready to sample, with the traits of its version.
+    """A transformer that is ready to sample, `loras` to be merged for the pass that runs, with the traits of
+    its version.
 
     `clean_frozen_sound`: 2.5 takes given sound as clean; 2.0 and 2.3 take it at the picture's noise level
     (`denoise_video_only` of ltx-pipelines 1.0.0).
     """
 
     transformer: Any
+    loras: MergedLoras = NO_LORAS
     clean_frozen_sound: bool = False
 
     def to(self, device: torch.device) -> None:

@@ -39,13 +39,14 @@ class Ltx2Loader:
     dtype: torch.dtype
 
     def denoising(self) -> Transformer:
-        """The transformer, its LoRAs merged."""
+        """The transformer, its LoRAs to be merged for the pass that runs."""
         component = self._component("transformer", self.files.transformer, components.transformer_component)
         loras = self._open_loras(component)
         module = self._loaded("transformer", component, self.dtype)
-        lora.merge(module, loras, lambda target: renamed(target, TRANSFORMER))
+        again = partial(component.again, dtype=self.dtype)
+        merged = lora.MergedLoras(module, loras, again, lambda target: renamed(target, TRANSFORMER))
         marks = bool(module.config.use_keyframes_abs_pos_embedding)
-        return Transformer(module, clean_frozen_sound=marks)
+        return Transformer(module, merged, clean_frozen_sound=marks)
 
     def codec(self) -> VideoCodec:
         """The video VAE."""
@@ -124,7 +125,7 @@ class Ltx2Loader:
         prefix = transformer_prefix(component.checkpoint.weights) or ""
         found = component.checkpoint.weights.tensors
         model = {key.removeprefix(prefix): found[key] for key in component.stored.values()}
-        return [lora.open_lora(path, strength, model) for path, strength in self.files.loras]
+        return [lora.open_lora(path, strengths, model) for path, strengths in self.files.loras]
 
     def _component(self, what: str, path: Path, make: Make) -> Component:
         return self._supported(what, lambda: open_component(path, what, make))

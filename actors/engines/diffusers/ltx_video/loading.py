@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ FIELD_OF = {part: field for field, part in PARTS.items()}
 
 @dataclass(frozen=True)
 class Denoising:
-    """A transformer ready to sample: LoRAs merged, attention and feed-forward under the farm's control.
+    """A transformer ready to sample: attention and feed-forward under the farm's control, `loras` to be
+    merged for the pass that runs.
 
     `causal` tells whether the first latent counts as one frame in its rotary coordinates.
     """
@@ -43,6 +45,7 @@ class Denoising:
     transformer: Any
     attention: attention.AttentionState
     causal: bool
+    loras: lora.MergedLoras
 
     def to(self, device: torch.device) -> None:
         self.transformer.to(device)
@@ -61,10 +64,10 @@ class Loader:
         causal = self.files.counts_causally()
         loras = self._open_loras(component)
         transformer = self._loaded(component, self.dtype)
-        lora.merge(transformer, loras)
+        merged = lora.MergedLoras(transformer, loras, partial(component.again, dtype=self.dtype))
         state = attention.install(transformer)
         feedforward.install(transformer)
-        return Denoising(transformer, state, causal)
+        return Denoising(transformer, state, causal, merged)
 
     def codec(self) -> VideoCodec:
         """The video VAE."""
@@ -144,7 +147,7 @@ class Loader:
 
     def _open_loras(self, transformer: Component) -> list[lora.OpenLora]:
         shapes = transformer.shapes()
-        return [lora.open_lora(path, strength, shapes) for path, strength in self.files.loras]
+        return [lora.open_lora(path, strengths, shapes) for path, strengths in self.files.loras]
 
     def _loaded(self, component: Component, dtype: torch.dtype) -> Any:
         return _supported(self._place(component.what), lambda: component.load(dtype))

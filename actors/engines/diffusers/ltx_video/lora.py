@@ -1,4 +1,4 @@
-"""LoRA files merged into the transformer's weights at load.
+"""LoRA files merged into the transformer's weights.
 
 Merging needs no further package, costs nothing per step, and leaves FFN chunking and offloading alone. The
 formulas are those of ComfyUI's core (`comfy/weight_adapter`), in float32 for all LoRAs of a job together.
@@ -7,10 +7,10 @@ formulas are those of ComfyUI's core (`comfy/weight_adapter`), in float32 for al
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from actors.engines.diffusers.ltx_video.names import TRANSFORMER_NAMES, rename
 from jobs.errors import Problem, SpecError
+from jobs.spec.engine import PassStrengths
 from jobs.weights.header import Tensor as Entry
 from jobs.weights.header import WeightsFault, read_weights
 from jobs.weights.lora_keys import Patch, fit
@@ -30,14 +31,14 @@ Parts = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class OpenLora:
-    """A LoRA file that fits its model, and how strongly it counts."""
+    """A LoRA file that fits its model, and how strongly it counts in each pass."""
 
     path: Path
-    strength: float
+    strengths: PassStrengths
     patches: tuple[Patch, ...]
 
 
-def open_lora(path: Path, strength: float, model: Mapping[str, Entry]) -> OpenLora:
+def open_lora(path: Path, strengths: PassStrengths, model: Mapping[str, Entry]) -> OpenLora:
     """A LoRA file, its keys matched with the tensors of `model`. Raises `SpecError` where one fits none."""
     try:
         found = fit(read_weights(path), model)
@@ -47,31 +48,55 @@ def open_lora(path: Path, strength: float, model: Mapping[str, Entry]) -> OpenLo
         raise SpecError([_misfit(path, found.fault)])
     if found.for_text:
         log.warning("LoRA %s: %d keys are for a text encoder, and not used", path.name, len(found.for_text))
-    return OpenLora(path, strength, found.patches)
+    return OpenLora(path, strengths, found.patches)
 
 
 def _named(target: str) -> str:
     return next(iter(rename({target: target}, TRANSFORMER_NAMES)))
 
 
-def merge(transformer: Any, loras: Sequence[OpenLora], named: Callable[[str], str] = _named) -> int:
-    """Change the weights of `transformer`; returns the number of tensors changed. `named` says what the
-    module calls a tensor of a file."""
-    patches = [(patch, lora) for lora in loras for patch in lora.patches]
-    by_target: dict[str, list[tuple[Patch, OpenLora]]] = {}
-    for patch, lora in patches:
-        by_target.setdefault(patch.target, []).append((patch, lora))
-    names = {named(target): target for target in by_target}
-    own = transformer.state_dict()
-    opened = {lora.path: safe_open(lora.path, framework="pt") for lora in loras}
-    with torch.no_grad():
-        for name, target in names.items():
-            weight = own[name].float()
-            for patch, lora in by_target[target]:
-                parts = _parts(opened[lora.path], patch)
-                weight = changed(weight, parts, lora.strength, patch.scale)
-            own[name].copy_(weight.to(own[name].dtype))
-    return len(names)
+class MergedLoras:
+    """The LoRAs in the weights of a transformer, which each pass may have at strengths of its own.
+
+    Make it before anything wraps the transformer's layers. Weights are merged on the CPU from what the file
+    has, so that they are the same bytes whichever pass was there before. `named` says what the module calls a
+    tensor of a file, `stored` gives the module's tensors of these names anew, on the CPU.
+    """
+
+    def __init__(
+        self,
+        transformer: Any,
+        loras: Sequence[OpenLora],
+        stored: Callable[[Iterable[str]], Iterator[tuple[str, Tensor]]],
+        named: Callable[[str], str] = _named,
+    ) -> None:
+        self._loras, self._stored = loras, stored
+        self._patches: dict[str, list[tuple[Patch, OpenLora]]] = {}
+        for lora in loras:
+            for patch in lora.patches:
+                self._patches.setdefault(named(patch.target), []).append((patch, lora))
+        own = dict(transformer.named_parameters()) if loras else {}
+        self._weights = {name: own[name] for name in self._patches}
+        self._merged: tuple[float, ...] | None = None
+
+    def use(self, which: Literal["sample", "upscale"]) -> None:
+        """Gives the weights the strengths of that pass, where they have others."""
+        wanted = tuple(getattr(lora.strengths, which) for lora in self._loras)
+        if wanted == self._merged:
+            return
+        fresh = self._stored(self._weights) if self._merged is not None else self._weights.items()
+        opened = {lora.path: safe_open(lora.path, framework="pt") for lora in self._loras}
+        with torch.no_grad():
+            for name, plain in fresh:
+                weight = plain.detach().cpu().float()
+                for patch, lora in self._patches[name]:
+                    parts = _parts(opened[lora.path], patch)
+                    weight = changed(weight, parts, getattr(lora.strengths, which), patch.scale)
+                self._weights[name].copy_(weight.to(plain.dtype))
+        self._merged = wanted
+
+
+NO_LORAS = MergedLoras(None, (), lambda _: iter(()))
 
 
 def changed(weight: Tensor, parts: Parts, strength: float, scale: float = 1.0) -> Tensor:

@@ -80,6 +80,10 @@ class Runner:
         for stage in Stage:
             for name in self.needs.get(stage, ()) if stage in stages else ():
                 self.residents.get(name)
+        passes = {Stage.SAMPLE, Stage.UPSCALE} & stages
+        if passes:
+            first = "sample" if Stage.SAMPLE in passes else "upscale"
+            self.residents.get("denoising").loras.use(first)
 
     @torch.inference_mode()
     def encode_text(self, prompt: str, negative: str) -> Payload:
@@ -122,6 +126,7 @@ class Runner:
         guides = self._here(pieces[1:])
         clip = opened(run, self._clip(run, pieces[0]), guides)
         model: Denoising = self.residents.get("denoising")
+        model.loras.use(run.which)
         sequence = build_sequence(clip, guides, run.frame_rate, model.causal)
         model.attention.kernel = self._kernel(run.attention_mode, sequence.latents[0, 0].numel())
         feedforward.set_chunks(model.transformer, run.ffn_chunks)

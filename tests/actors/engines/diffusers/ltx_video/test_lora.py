@@ -13,6 +13,7 @@ from actors.engines.diffusers.ltx_video import lora
 from actors.engines.diffusers.ltx_video.architecture import build_transformer
 from actors.engines.diffusers.ltx_video.names import original_transformer_state
 from jobs.errors import SpecError
+from jobs.spec.engine import PassStrengths
 from jobs.weights.header import Tensor as Entry
 from tests.official.loras import ADAPTER, ALPHA, KINDS, RANK, layers_of, write_lora
 
@@ -36,7 +37,11 @@ def changes(path: Path, *strengths: float) -> tuple[dict[str, Tensor], dict[str,
     transformer = build_transformer(CONFIG)
     before = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
     shapes = {name: Entry("F32", tuple(tensor.shape)) for name, tensor in before.items()}
-    lora.merge(transformer, [lora.open_lora(path, strength, shapes) for strength in strengths])
+    opened = [
+        lora.open_lora(path, PassStrengths(sample=strength, upscale=strength), shapes)
+        for strength in strengths
+    ]
+    lora.MergedLoras(transformer, opened, lambda _: iter(())).use("sample")
     after = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
     return original_transformer_state(before), original_transformer_state(after)
 
