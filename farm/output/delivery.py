@@ -184,7 +184,7 @@ class Delivery:
             return facts[0].sha256
 
         beside = tuple(self._beside(reel, segments))
-        self._placing.put(delivery.name, make)
+        self._placing.put(delivery.name, make, versions=self._versions(video))
         reel.copies.clear()
         if reel.screen is not None:
             with suppress(StorageProblem):
@@ -205,21 +205,26 @@ class Delivery:
         if form.container == PNG_SEQUENCE and video.audio is not None:
             name = sound_name(reel.delivery.name)
             there = stands.get(self._placing.outlet.address(name))
-            yield there or self._put(name, lambda out: self._write_sound(reel, segments, out, name))
+            yield there or self._put(
+                name, lambda out: self._write_sound(reel, segments, out, name), self._versions(video)
+            )
         if self.plan.output.timeline is not None and not video.draft and reel.delivery.name == video.output:
             name, content = timeline_name(video.output, form.container), timeline(self.plan, video)
             there = stands.get(self._placing.outlet.address(name))
             same = there is not None and there.sha256 == sha256_of_bytes(content)
             yield there if there and same else self._put(name, lambda out: _write(out, content))
 
-    def _put(self, name: str, make: Make) -> FileBeside:
+    def _versions(self, video: PlannedVideo) -> int:
+        return 1 if video.draft else self.plan.output.versions
+
+    def _put(self, name: str, make: Make, versions: int = 1) -> FileBeside:
         made: list[str] = []
 
         def noted(out: Path) -> str:
             made.append(make(out))
             return made[0]
 
-        self._placing.put(name, noted)
+        self._placing.put(name, noted, versions=versions)
         return FileBeside(self._placing.outlet.address(name), made[0])
 
     def _write_sound(self, reel: _Reel, segments: list[Commit], out: Path, name: str) -> str:

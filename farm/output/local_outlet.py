@@ -90,6 +90,11 @@ class LocalOutlet:
         with contextlib.suppress(StorageProblem):
             self.discard(aside)
 
+    def keep(self, name: str, older: str) -> None:
+        with self._using(older):
+            (self.folder / name).rename(self.folder / older)
+            sync(self.folder)
+
     def discard(self, temporary: str) -> None:
         path = self.folder / temporary
         with self._using(temporary):

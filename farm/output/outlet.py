@@ -74,6 +74,10 @@ class Outlet(Protocol):
         """Gives it its name in place of what stands there. A folder goes to the hidden name `aside` first."""
         ...
 
+    def keep(self, name: str, older: str) -> None:
+        """What stands at `name` stands at `older`, where nothing stands: it, or a copy."""
+        ...
+
     def discard(self, temporary: str) -> None:
         """Removes what has this name: a file, or pictures and the folder that is empty without them."""
         ...

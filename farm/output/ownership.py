@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from farm.output.outlets import outlet_of
 from farm.output.records import OutputRecords
+from farm.state.creation import dated
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
 from jobs.planning.output_names import planned_names, same_name
 from jobs.store.documents import PLAN
@@ -49,9 +50,10 @@ def refuse_foreign_outputs(plan: Plan, store: Store) -> None:
 def foreign_outputs(plan: Plan, store: Store) -> Iterator[Problem]:
     """What stands where this job's films and previews go and is not its own; and films that a job of the
     same runs directory is about to put there. `store` is the job's, which need not exist yet."""
-    wanted = _wanted(plan)
+    plan = plan if plan.created else dated(plan, store)
     outlet = outlet_of(plan.output.dir)
     records = OutputRecords(store)
+    wanted = _wanted(plan, records)
     existing = outlet.existing(wanted)
     taken = [name for name, found in existing.items() if not records.of(name).knows(outlet, name, found)]
     owners = _owners(taken, plan, store) if taken else {}
@@ -62,9 +64,13 @@ def foreign_outputs(plan: Plan, store: Store) -> Iterator[Problem]:
     yield from _also_made(plan, wanted, store)
 
 
-def _wanted(plan: Plan) -> dict[str, PlannedVideo]:
-    """The video of every name that the job may write."""
-    return {output.name: video for video in plan.videos for output in planned_names(plan, video)}
+def _wanted(plan: Plan, records: OutputRecords) -> dict[str, PlannedVideo]:
+    """The video of every name that the job may write; of films that are kept, of the next that one gets."""
+    names = {output.name: video for video in plan.videos for output in planned_names(plan, video)}
+    if plan.output.versions > 1:
+        films = ((name, video) for video in plan.videos for name in video.outputs)
+        names |= {records.next_version(name): video for name, video in films}
+    return names
 
 
 def _refusal(owner: str | None, written: bool, is_folder: bool) -> tuple[str, str]:

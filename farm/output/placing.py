@@ -44,8 +44,9 @@ class Placing:
             if left != record.temporary:
                 self._records.write(replace(record, temporary=left))
 
-    def put(self, name: str, make: Make, grows: bool = False) -> ExistingOutput:
-        """Makes something and gives it its name; what stood there is replaced where this job wrote it.
+    def put(self, name: str, make: Make, grows: bool = False, versions: int = 1) -> ExistingOutput:
+        """Makes something and gives it its name; what stood there is replaced where this job wrote it. Of a
+        film that is another one, `versions` are kept, the new one among them.
 
         Raises StorageProblem where somebody else's has the name or the medium refuses, JobBusy, and what
         `make` raises; then everything is as it was.
@@ -60,10 +61,12 @@ class Placing:
             made = self.outlet.upload(temporary, name)
             mark = Mark(self.outlet.address(name), made.size, made.stamp, sha256, grows)
             self._records.write(before.plus([mark], hidden))
-            self._name(temporary, before, aside)
+            self._name(temporary, before, aside, self._kept(before, sha256) if versions > 1 else None)
         finally:
             with contextlib.suppress(StorageProblem):
                 self.outlet.discard(temporary)
+        for _, older in self._records.versions(name)[versions - 1 :] if versions > 1 else ():
+            self.remove(older.name)
         placed = self.outlet.find(name) or made
         elsewhere = [each for each in before.marks if each.address != mark.address]
         left = [
@@ -107,13 +110,34 @@ class Placing:
             self._records.write(record.plus([mark], ()))
         return whole
 
-    def _name(self, temporary: str, record: OutputRecord, aside: str) -> None:
+    def _kept(self, record: OutputRecord, sha256: str) -> OutputRecord | None:
+        """The record under which the film that stands there is kept; None where it is the new one, or is kept
+        already."""
+        name = record.name
+        found = self.outlet.find(name)
+        mark = record.mark_of(self.outlet, name, found) if found is not None else None
+        known = {sha256}
+        newest = next((older for _, older in self._records.versions(name)), None)
+        if newest is not None and self.outlet.find(newest.name) is not None:
+            known |= {each.sha256 for each in newest.marks}
+        if found is None or mark is None or mark.sha256 in known:
+            return None
+        older = self._records.next_version(name)
+        if self.outlet.find(older) is not None:
+            raise foreign(self.outlet.address(older))
+        return OutputRecord(older, (Mark(self.outlet.address(older), found.size, "", mark.sha256),))
+
+    def _name(self, temporary: str, record: OutputRecord, aside: str, older: OutputRecord | None) -> None:
         name = record.name
         found = self.outlet.find(name)
         if found is not None and not record.knows(self.outlet, name, found):
             raise foreign(self.outlet.address(name))
         self._confirm()
         try:
+            if found is not None and older is not None:
+                self._records.write(older)
+                self.outlet.keep(name, older.name)
+                found = self.outlet.find(name)
             if found is None:
                 self.outlet.create(temporary, name)
             elif self.outlet.find(name) == found:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from actors.media.process import sync
 from farm.state.job_state import STATE_FORM
-from jobs.planning.output_names import is_temporary
+from jobs.planning.output_names import is_temporary, version_name, version_of
 from jobs.records import Form, Unreadable
 
 if TYPE_CHECKING:
@@ -70,8 +70,12 @@ class OutputRecord:
 
     def knows(self, outlet: Outlet, name: str, found: ExistingOutput) -> bool:
         """Whether what stands at `name` was written by this job."""
+        return self.mark_of(outlet, name, found) is not None
+
+    def mark_of(self, outlet: Outlet, name: str, found: ExistingOutput) -> Mark | None:
+        """The mark of what stands at `name`, where this job wrote it."""
         read = cache(lambda first_bytes: outlet.sha256(name, first_bytes))
-        return any(mark.fits(found, read) for mark in reversed(self.marks))
+        return next((mark for mark in reversed(self.marks) if mark.fits(found, read)), None)
 
     def plus(self, marks: Iterable[Mark], temporary: Iterable[str]) -> OutputRecord:
         """With these, the newest last; each is remembered once."""
@@ -95,6 +99,16 @@ class OutputRecords:
     def of(self, name: str) -> OutputRecord:
         """The record of `name`, an empty one where nothing was ever written."""
         return self._read().get(name) or OutputRecord(name)
+
+    def versions(self, film: str) -> list[tuple[int, OutputRecord]]:
+        """What was delivered as `film` and has another name since: each with its number, newest first."""
+        every = ((version_of(film, record.name), record) for record in self.every())
+        numbered = ((number, record) for number, record in every if number is not None)
+        return sorted(numbered, key=lambda each: each[0], reverse=True)
+
+    def next_version(self, film: str) -> str:
+        """The name that it has once it is replaced."""
+        return version_name(film, max((number for number, _ in self.versions(film)), default=0) + 1)
 
     def every(self) -> list[OutputRecord]:
         """All records that there are."""

@@ -73,6 +73,10 @@ class RemoteOutlet:
         with contextlib.suppress(StorageProblem):
             self.discard(temporary)
 
+    def keep(self, name: str, older: str) -> None:
+        with self._using(older):
+            self._backend.copy(name, older)
+
     def discard(self, temporary: str) -> None:
         self._made.clear()
         self._medium.delete(temporary)

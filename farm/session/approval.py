@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from farm.state.creation import dated
 from farm.state.fingerprint import frozen_report, job_fingerprint
 from jobs.commands import job_command
 from jobs.planning.drafts import with_drafts
@@ -24,9 +25,9 @@ MOST_NAMED = 5
 
 
 def plan_to_render(store: Store, plan: Plan) -> Plan:
-    """The plan with the seeds that `farm retry` drew, and with those videos as drafts of which a chunk is not
-    approved yet. Raises StorageProblem where the seeds are torn."""
-    plan = reseeded(plan, store.seed_overrides())
+    """The plan with the seeds that `farm retry` drew, the day of the first render, and with those videos as
+    drafts of which a chunk is not approved yet. Raises StorageProblem where the seeds are torn."""
+    plan = reseeded(dated(plan, store), store.seed_overrides())
     if plan.run.approve is None:
         return plan
     draft = with_drafts(plan, ())

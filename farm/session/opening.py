@@ -54,6 +54,7 @@ def first_state(
         tasks=TaskCounts(total=len(ledger.scoped)),
         films=len(plan.outputs),
         spec=origin,
+        created=plan.created,
     )
 
 

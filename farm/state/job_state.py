@@ -108,7 +108,7 @@ class JobState:
     """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds.
 
     `films` counts the deliveries of the plan, `waiting` is there as long as a running job has no worker,
-    `spec` is the file that was rendered, where it was one.
+    `spec` is the file that was rendered, where it was one, `created` the day of the first render, UTC.
     """
 
     job: str
@@ -124,6 +124,7 @@ class JobState:
     films: int = 0
     waiting: WaitingFor | None = None
     spec: SpecOrigin | None = None
+    created: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from farm.output.outlets import locate
@@ -96,7 +96,7 @@ def survey_delete(runs_url: str, job_id: str, films: bool = False) -> DeleteResu
     run = JobDocuments.open(runs_url, job_id)
     require_nobody_renders(run)
     files = _everything(run.store)
-    delivered = tuple(file.path for film in run.state.videos for file in film.files) if run.state else ()
+    delivered = tuple(_delivered(run))
     going = _own_films(run.store, delivered) if films else {}
     staying = tuple(path for path in delivered if path not in going)
     size = files.bytes + sum(going.values())
@@ -135,6 +135,16 @@ def require_nobody_renders(run: JobDocuments) -> None:
     """Raises JobBusy where somebody renders the job, or may: a silent driver of another machine."""
     if run.driver.driver in (Driver.RUNNING, Driver.SILENT):
         raise JobBusy(f"{run.driver.who} renders the job: stop it first with `{run.command('cancel')}`.")
+
+
+def _delivered(run: JobDocuments) -> Iterator[str]:
+    """Films, what lies beside them, and the versions of them that are kept."""
+    records = OutputRecords(run.store)
+    for file in (file for film in (run.state.videos if run.state else ()) for file in film.files):
+        yield file.path
+        outlet, name = locate(file.path)
+        older = (record.name for _, record in records.versions(name))
+        yield from (outlet.address(each) for each in older if outlet.find(each) is not None)
 
 
 def _own_films(store: Store, paths: Iterable[str]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from farm.session.selection import to_compute
 from farm.simulator.simulate import simulate
 from farm.simulator.workload import H200
 from farm.specs.cautions import cautions
+from farm.state.creation import dated
 from farm.state.fingerprint import frozen_report, job_fingerprint
 from farm.topology.bound import JobFacts, job_facts
 from farm.topology.memory import engine_footprint, memory_notice
@@ -114,7 +115,7 @@ class _JobSoFar:
         plan = make_plan(loaded.spec, loaded.facts)
         report: dict[str, Any] | None = None
         if self.store is not None:
-            plan = reseeded(plan, self.store.seed_overrides())
+            plan = reseeded(dated(plan, self.store), self.store.seed_overrides())
             report = frozen_report(self.store, plan)
         self.report = report
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan

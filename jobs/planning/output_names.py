@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PNG_SEQUENCE = "png-sequence"
 TIMELINE_SUFFIX = ".otio"
+_SUFFIXES = (*(container.suffix for container in CONTAINERS.values()), SOUND_SUFFIX)
 
 
 class OutputName(NamedTuple):
@@ -76,6 +77,24 @@ def output_names(video: str, films: Sequence[str], output: Output, has_sound: bo
 def planned_names(plan: Plan, video: PlannedVideo) -> Iterator[OutputName]:
     """The lasting names of a video of the plan."""
     return output_names(video.name, video.outputs, plan.output, video.audio is not None)
+
+
+def version_name(film: str, number: int) -> str:
+    """`dawn.v3.mp4`: what `dawn.mp4` is called once a newer film has its name."""
+    stem, suffix = _split(film)
+    return f"{stem}.v{number}{suffix}"
+
+
+def version_of(film: str, name: str) -> int | None:
+    """The number in `version_name(film, number)` where that is `name`."""
+    stem, suffix = _split(film)
+    found = re.fullmatch(rf"{re.escape(stem)}\.v([1-9][0-9]*){re.escape(suffix)}", name)
+    return int(found[1]) if found else None
+
+
+def _split(film: str) -> tuple[str, str]:
+    suffix = next((each for each in _SUFFIXES if each and film.endswith(each)), "")
+    return film.removesuffix(suffix), suffix
 
 
 def temporary_name(name: str) -> str:

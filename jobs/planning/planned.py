@@ -161,7 +161,8 @@ class UpscalePlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a job will do. `resolved` freezes what the spec calls `auto`, once, by name; `recipe` names
-    where values came from, which are all in the plan."""
+    where values came from, which are all in the plan. `created` is the day of the job's first render, empty
+    before it is known."""
 
     job: str
     videos: tuple[PlannedVideo, ...]
@@ -172,6 +173,7 @@ class Plan:
     run: Run
     resolved: tuple[tuple[str, str], ...] = ()
     recipe: str | None = None
+    created: str = ""
 
     @property
     def frames(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200
 FOLDER: Location = ("output", "dir")
+_NUMBERED = re.compile(r"\.v[1-9][0-9]*(?=(\.[a-z0-9]+)?$)")
 
 
 def check_names(spec: JobSpec) -> Iterator[BrokenRule]:
     """No two things that the job writes have one name, capitals and Unicode forms aside, and no name is too
     long after the matrix is applied."""
+    yield from _older_names(spec)
     seen: dict[str, tuple[OutputName, Location]] = {}
     for variant in variants(spec):
         location: Location = ("videos", variant.index, "name")
@@ -51,6 +54,22 @@ def check_names(spec: JobSpec) -> Iterator[BrokenRule]:
 def _names(variant: Variant, spec: JobSpec) -> Iterator[OutputName]:
     films, has_sound = film_names(variant, spec.output), variant.video.audio is not None
     return output_names(variant.name, films, spec.output, has_sound)
+
+
+def _older_names(spec: JobSpec) -> Iterator[BrokenRule]:
+    """Films that are kept get names which nothing else has."""
+    if spec.output.versions == 1:
+        return
+    films = {
+        same_name(name): variant for variant in variants(spec) for name in film_names(variant, spec.output)
+    }
+    for variant in variants(spec):
+        for output in _names(variant, spec):
+            replaced = films.get(same_name(_NUMBERED.sub("", output.name)))
+            if replaced is not None and _NUMBERED.search(output.name):
+                rule = f"an older film of {replaced.name}, which `output.versions` keeps, may have this name"
+                location: Location = ("videos", variant.index, "name")
+                yield BrokenRule(location, shown(output.name), rule, "give the video another name")
 
 
 def _meeting(output: OutputName, other: OutputName, location: Location, first: Location) -> BrokenRule:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from jobs.places import Location
 
 FILMS = "out"
-PLACEHOLDERS = ("video", "seed")
+PLACEHOLDERS = ("video", "seed", "date")
 """Words that the name of a film may hold in braces."""
+DATE = "{date}"
 LEAST_SIDE = 16
 _PIXELS = re.compile(r"[1-9][0-9]{0,5}x[1-9][0-9]{0,5}")
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")
@@ -90,7 +91,7 @@ class FilmFormat(Model):
     name: FileName = Field(
         "{video}",
         description="Name of the file, without its suffix. `{video}` is the video's name, `{seed}` the job "
-        "seed that it was made with.",
+        "seed that it was made with, `{date}` the day (UTC) of the job's first render, `2026-11-30`.",
     )
 
     @field_validator("profile", mode="before")
@@ -142,6 +143,13 @@ class Output(FilmFormat):
         "one, which is what `output` itself says.",
     )
 
+    versions: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Films that are kept of each name: the newest, and those that it replaced as "
+        "`<name>.v1.mp4`, `<name>.v2.mp4`, ... A film that is replaced by an equal one is not kept twice.",
+    )
     timeline: Literal["otio"] | None = Field(
         None,
         description="`otio` lays an OpenTimelineIO file beside the film: a clip for each shot, markers at "
