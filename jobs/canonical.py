@@ -15,7 +15,7 @@ left out, so that their hashes stay."""
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no blanks; dataclasses become objects, floats are exact."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_as_object)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=as_object)
 
 
 def sha256_of(value: Any) -> str:
@@ -23,7 +23,8 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def _as_object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
+    """What of a dataclass is hashed."""
     every = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
     return {
         field.name: held for field, held in every if not ("later" in field.metadata and held == field.default)

@@ -20,6 +20,7 @@ from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
 from jobs.errors import InvalidInput
 from jobs.frames import TEMPORAL, exact_rate, frames_within, source_frame
+from jobs.spec.base import Fit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,14 +43,16 @@ SEEK_AHEAD_FRAMES = Fraction(1, 4)
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which frames of a video are wanted, and how: scaled to cover `width` x `height`, centre-cropped,
-    brought to `frame_rate`; then `frames` frames after the first `skip_frames`."""
+    """Which frames of a video are wanted, and how: scaled to cover `width` x `height`, centre-cropped (or
+    with `pad` to fit into it, with black bars), brought to `frame_rate`; then `frames` frames after the first
+    `skip_frames`."""
 
     width: int
     height: int
     frame_rate: float
     frames: int
     skip_frames: int = 0
+    fit: Fit = "crop"
 
 
 def read_video(path: str | Path, cut: Cut) -> np.ndarray:
@@ -140,7 +143,7 @@ def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list
         video = _on_time(video, stream, cut.frame_rate)
     if first:
         video = video.filter("select", f"gte(n,{first})")
-    video = _conformed(video, stream, cut.width, cut.height)
+    video = _conformed(video, stream, cut)
     return compile_command(
         ffmpeg.output(video, "pipe:", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", filter_threads=1)
     )
@@ -162,18 +165,23 @@ def _on_time(video: Any, stream: VideoStream, frame_rate: float) -> Any:
     return at.filter("fps", rate_text(exact_rate(frame_rate)), round="up", start_time=0)
 
 
-def _conformed(video: Any, stream: VideoStream, width: int, height: int) -> Any:
-    """The stream as 8-bit RGB that covers `width` x `height`, cropped around its centre, over black."""
+def _conformed(video: Any, stream: VideoStream, cut: Cut) -> Any:
+    """The stream as 8-bit RGB of the cut's size, cropped or padded around its centre, over black."""
+    width, height, pads = cut.width, cut.height, cut.fit == "pad"
     exact = {"flags": EXACT_RESIZING, "in_color_matrix": stream.matrix}
     if stream.transparent:
         video = video.filter("scale", **exact).filter("format", "gbrap").filter("premultiply", inplace=1)
     if stream.pixel_aspect != 1:
         # Asked of the frame: in a picture that the file says to rotate, width and height have changed places.
         video = video.filter("scale", "trunc(iw*sar+0.001)", "ih").filter("setsar", 1)
-    video = video.filter("scale", width, height, force_original_aspect_ratio="increase", **exact)
+    keep = "decrease" if pads else "increase"
+    video = video.filter("scale", width, height, force_original_aspect_ratio=keep, **exact)
+    video = video.filter("format", "gbrp16le" if stream.hdr else "rgb24")
+    if not pads:
+        video = video.filter("crop", width, height)
     if stream.hdr:
-        return tone_mapped(video.filter("format", "gbrp16le").filter("crop", width, height), stream.hdr)
-    return video.filter("format", "rgb24").filter("crop", width, height)
+        video = tone_mapped(video, stream.hdr)
+    return video.filter("pad", width, height, "(ow-iw)/2", "(oh-ih)/2", "black") if pads else video
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

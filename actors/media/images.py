@@ -17,12 +17,15 @@ from jobs.planning.facts import ImageFact
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from jobs.spec.base import Fit
+
 WIDEST_GRAY = 65535
 OPAQUE = 255
 
 
-def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
-    """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped.
+def read_image(path: str | Path, width: int, height: int, fit: Fit = "crop") -> np.ndarray:
+    """Pixels of an image, uint8 RGB `[height, width, 3]`, scaled to cover that size and centre-cropped, or
+    with `pad` to fit into it, with black bars.
 
     Turned upright as its EXIF tag says; transparent parts are shown over black. Raises InvalidInput when it
     is no whole image of a format that is read, StorageProblem when the storage refuses it, OutOfMemory.
@@ -32,7 +35,8 @@ def read_image(path: str | Path, width: int, height: int) -> np.ndarray:
     with _image(path) as opened:
         image = _to_rgb(ImageOps.exif_transpose(opened))
     if image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        conform = ImageOps.fit if fit == "crop" else ImageOps.pad
+        image = conform(image, (width, height), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 

@@ -49,12 +49,13 @@ def encode(params: StageParams, engine: Engine) -> Payload:
 
 def guide_pixels(params: EncodeImage) -> np.ndarray:
     """The guide image as the model should see it: uint8 `[H, W, 3]`, conformed, through H.264 at `crf`."""
-    return compress_image(read_image(params.path, params.width, params.height), params.crf)
+    pixels = read_image(params.path, params.width, params.height, params.fit)
+    return compress_image(pixels, params.crf)
 
 
 def source_frames(params: EncodeSource | EncodeClip) -> np.ndarray:
     """The frames of a source video that open the chain, or of a held clip: uint8 `[8k+1, H, W, 3]`."""
-    cut = Cut(params.width, params.height, params.frame_rate, params.frames, params.skip_frames)
+    cut = Cut(params.width, params.height, params.frame_rate, params.frames, params.skip_frames, params.fit)
     return read_video(params.path, cut)
 
 

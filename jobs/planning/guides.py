@@ -52,18 +52,19 @@ class GuidePlanner:
             ends = at_the_end(guide, _own_frames(span))
             assert ends is not None, "the rules let no other clip through"
             cut = ClipCut(TEMPORAL * ends.latents + 1, 0, ends.latents)
-            return PlannedGuide(guide.video, frame + 1, guide.strength, 1.0, UNCOMPRESSED, cut)
+            return PlannedGuide(guide.video, frame + 1, guide.strength, 1.0, UNCOMPRESSED, cut, guide.fit)
         if guide.hold:
-            return PlannedGuide(guide.path, frame, guide.strength, 1.0, UNCOMPRESSED)
+            return PlannedGuide(guide.path, frame, guide.strength, 1.0, UNCOMPRESSED, fit=guide.fit)
         pick = partial(setting, step.settings, self.variant.defaults)
-        return PlannedGuide(guide.path, frame, guide.strength, pick("image_strength"), pick("crf"))
+        strengths = guide.strength, pick("image_strength")
+        return PlannedGuide(guide.path, frame, *strengths, pick("crf"), fit=guide.fit)
 
     def _begun_with(self, step: Step) -> Iterator[PlannedGuide]:
         """What the chunk before it ends with."""
         if step.meets is not None:
             held = step.meets.guide
             cut = self._rest_of(step.meets, step) if held.video is not None else None
-            yield PlannedGuide(held.path, 0, held.strength, 1.0, UNCOMPRESSED, cut)
+            yield PlannedGuide(held.path, 0, held.strength, 1.0, UNCOMPRESSED, cut, held.fit)
 
     def _rest_of(self, joint: HeldJoint, step: Step) -> ClipCut:
         have = self.facts.frames(joint.guide.path, self.variant.frame_rate)
@@ -82,8 +83,8 @@ def encoding(
     and how many there are."""
     cut = guide.clip
     if cut is None:
-        return "image", EncodeImage(guide.path, *size, guide.crf), 1
-    params = EncodeClip(guide.path, *size, cut.frames, frame_rate, cut.skip_frames, cut.latents)
+        return "image", EncodeImage(guide.path, *size, guide.crf, guide.fit), 1
+    params = EncodeClip(guide.path, *size, cut.frames, frame_rate, cut.skip_frames, cut.latents, guide.fit)
     return "clip", params, cut.latents
 
 

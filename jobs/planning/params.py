@@ -8,6 +8,7 @@ from typing import Literal
 
 from jobs.canonical import LATER
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
+from jobs.spec.base import Fit
 from jobs.spec.framing import Framing
 
 GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
@@ -92,12 +93,14 @@ class EncodeText:
 
 @dataclass(frozen=True, slots=True)
 class EncodeImage:
-    """A guide image, conformed to `width` x `height` and sent through H.264 at `crf`, -> one latent."""
+    """A guide image, conformed to `width` x `height` by `fit` and sent through H.264 at `crf`, -> one
+    latent."""
 
     path: str
     width: int
     height: int
     crf: int
+    fit: Fit = field(default="crop", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class EncodeSource:
     skip_frames: int
     sample_rate: int | None = None
     sound_start_s: float = 0.0
+    fit: Fit = field(default="crop", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class EncodeClip:
     frame_rate: float
     skip_frames: int
     latents: int
+    fit: Fit = field(default="crop", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

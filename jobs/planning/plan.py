@@ -84,6 +84,7 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
         take,
         have - take,
         sound_start_s=(known.sound_start_s if known else None) or 0.0,
+        fit=source.fit,
     )
 
 

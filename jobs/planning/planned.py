@@ -8,6 +8,7 @@ from typing import Literal
 
 from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span, first_sample
 from jobs.planning.params import Sampling
+from jobs.spec.base import Fit
 from jobs.spec.engine import EngineConfig
 from jobs.spec.output import FilmFormat, Output
 from jobs.spec.run import Decode, Run
@@ -32,6 +33,7 @@ class PlannedGuide:
     image_strength: float
     crf: int
     clip: ClipCut | None = None
+    fit: Fit = "crop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class PlannedSource:
     frames: int
     skip_frames: int
     sound_start_s: float = 0.0
+    fit: Fit = "crop"
 
 
 @dataclass(frozen=True, slots=True)

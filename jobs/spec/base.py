@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -135,4 +135,12 @@ Name = Annotated[
     str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": f"^{SAFE_NAME.pattern}$"})
 ]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Fit = Literal["crop", "pad"]
+Conformed = Annotated[
+    Fit,
+    Field(
+        description="What is done where its aspect is another: `crop` covers the frame and cuts off what is "
+        "over, `pad` shows all of it between black bars."
+    ),
+]
 Strength = Annotated[float, Field(ge=0.0, le=1.0)]

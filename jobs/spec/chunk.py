@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from jobs.spec.base import (
     MAX_FRAMES,
+    Conformed,
     InputPath,
     Many,
     Model,
@@ -152,6 +153,7 @@ class GuideImage(Model):
         "they share nothing else, and do not wait for each other.",
     )
     strength: Strength = Field(1.0, description="Strength of the image.")
+    fit: Conformed = "crop"
 
     @model_validator(mode="after")
     def _one_file(self) -> GuideImage:

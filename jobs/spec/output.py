@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_serializer
 
 from jobs.formats import CODECS, CONTAINERS, PIXEL_FORMATS, PROFILES, SOUNDS, USUAL_PROFILE, usual_codec
-from jobs.spec.base import MAX_SIDE, Many, Model, OutputFolder, refusal
+from jobs.spec.base import MAX_SIDE, Fit, Many, Model, OutputFolder, refusal
 
 if TYPE_CHECKING:
     from pydantic import SerializerFunctionWrapHandler
@@ -81,9 +81,7 @@ class FilmFormat(Model):
         description="Exact size, such as `1920x1080`: frames are scaled to cover it or to fit into it, the "
         "aspect kept, then cropped or padded around their centre. Left out: as rendered.",
     )
-    fit: Literal["crop", "pad"] = Field(
-        "crop", description="`crop` cuts off what is over `size`, `pad` adds black bars."
-    )
+    fit: Fit = Field("crop", description="`crop` cuts off what is over `size`, `pad` adds black bars.")
     scaler: Literal["lanczos", "bicubic", "bilinear", "area"] = Field(
         "lanczos", description="Filter that `size` resamples with, as swscale names it."
     )

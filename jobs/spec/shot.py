@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from jobs.spec.base import InputPath, Many, Model, Name, Seed, Strength
+from jobs.spec.base import Conformed, InputPath, Many, Model, Name, Seed, Strength
 from jobs.spec.chunk import MAX_PROMPT, Settings, require_one_file
 
 MAX_SECONDS = 86_400.0
@@ -43,6 +43,7 @@ class ShotImage(Model):
         "ends of the shot. Of stills 8 frames apart, they meet at the middle one.",
     )
     strength: Strength = Field(1.0, description="Strength of the image.")
+    fit: Conformed = "crop"
 
     @model_validator(mode="after")
     def _one_file(self) -> ShotImage:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from jobs.spec.base import InputPath, Many, Model, Name, NumFrames, Size, refusal
+from jobs.spec.base import Conformed, InputPath, Many, Model, Name, NumFrames, Size, refusal
 from jobs.spec.chunk import Chunk
 from jobs.spec.shot import Shot
 
@@ -18,13 +18,15 @@ class Source(Model):
 
     video: InputPath | None = Field(
         None,
-        description="Video file, scaled and cropped to the job's size; frame f is the one that it shows at "
+        description="Video file, scaled to the job's size; frame f is the one that it shows at "
         "f / `frame_rate`. HDR is tone-mapped to BT.709, transparent parts are shown over black.",
     )
     latent: InputPath | None = Field(None, description="Latent file (`.safetensors`) of the job's size.")
     last_frames: NumFrames | None = Field(
         None, description="Take only this many frames from its end, 8k + 1. Left out: as many as fit."
     )
+
+    fit: Conformed = "crop"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from jobs.canonical import sha256_of
+from jobs.canonical import as_object, sha256_of
 from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
@@ -74,8 +74,7 @@ def _parameters(task: StageTask, files: Mapping[str, str]) -> Any:
     path = getattr(task.params, "path", None)
     if path is None:
         return task.params
-    values = {field.name: getattr(task.params, field.name) for field in fields(task.params)}
-    return {**values, "path": files[path]}
+    return {**as_object(task.params), "path": files[path]}
 
 
 def _engine_part(stage: Stage, engine: Mapping[str, Any]) -> str | None:

@@ -146,6 +146,7 @@ class _ChunkTasks:
             skip_frames=source.skip_frames,
             sample_rate=video.audio.sample_rate if video.audio and self._makes_audio() else None,
             sound_start_s=source.sound_start_s if self._makes_audio() else 0.0,
+            fit=source.fit,
         )
 
     def _latents_of(self, index: int) -> str:

@@ -90,6 +90,10 @@ def test_diffuse_white_is_bright_and_highlights_are_not_lost(
     white, brighter, peak = read_video(clip, Cut(3 * SIDE, SIDE, 24.0, 1))[0, 16, 16::SIDE, 1].astype(int)
     assert 190 <= white < brighter < peak
     assert peak >= 253
+    padded = read_video(clip, Cut(3 * SIDE, 3 * SIDE, 24.0, 1, fit="pad"))[0]
+    assert list(padded[SIDE + 16, 16::SIDE, 1]) == [white, brighter, peak]
+    assert not padded[:SIDE].any()
+    assert not padded[2 * SIDE :].any()
 
 
 def test_an_ffmpeg_that_cannot_map_it_is_refused(

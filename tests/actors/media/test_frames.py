@@ -60,6 +60,14 @@ def test_a_video_is_scaled_to_cover_and_cropped(film: Path) -> None:
     assert frames.shape == (3, 32, 96, 3)
 
 
+def test_a_video_is_scaled_to_fit_and_padded(film: Path) -> None:
+    frames = read_video(film, Cut(96, 32, 24.0, 3, fit="pad"))
+    assert frames.shape == (3, 32, 96, 3)
+    assert np.array_equal(frames[:, :, 32:64], read_video(film, Cut(32, 32, 24.0, 3)))
+    assert not frames[:, :, :32].any()
+    assert not frames[:, :, 64:].any()
+
+
 def test_anamorphic_video_is_shown_in_its_proportions(
     tmp_path: Path, ffmpeg_run: Callable[..., None]
 ) -> None:

@@ -30,6 +30,14 @@ def test_an_image_is_cropped_around_its_centre(tmp_path: Path) -> None:
     assert np.abs(read_image(tmp_path / "a.png", 32, 32).astype(int)[4:-4, 4:-4] - (10, 200, 30)).max() <= 2
 
 
+def test_an_image_is_padded_around_its_centre(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode_png(np.full((64, 256, 3), 200, np.uint8)))
+    padded = read_image(tmp_path / "a.png", 32, 32, "pad")
+    assert (padded[12:20] == 200).all()
+    assert not padded[:12].any()
+    assert not padded[20:].any()
+
+
 def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
     sideways = Image.fromarray(
         np.repeat(np.array([[[255, 0, 0]], [[0, 0, 255]]], np.uint8), 64, 1).repeat(32, 0)

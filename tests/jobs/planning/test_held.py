@@ -15,6 +15,8 @@ from jobs.planning.joints import longest_chain, longest_without_held
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.planning.planned import ClipCut, PlannedChunk
 from jobs.spec.chunk import GuideImage
+from jobs.tasks.digest import Fingerprint, digests
+from jobs.tasks.graph import build_graph
 from tests.jobs.planning.plan_specs import extend, generate, only_video, spec_of
 
 FACTS = SourceFacts(
@@ -131,3 +133,17 @@ def test_every_frame_has_one_owner_whatever_is_held(extends: list[tuple[int, boo
         assert len(chunk.window.keep) == len(chunk.owned) + chunk.fade_frames
     assert position == video.frames
     assert PLAN_FORM.decode(PLAN_FORM.encode(PlanFile(plan))).plan == plan
+
+
+def test_what_is_held_is_padded_for_both_chunks_and_only_where_the_spec_says_so() -> None:
+    def digests_of(**more: Any) -> list[str]:
+        chunks = generate(num_frames=81, images=[still(**more)]), extend(num_new_frames=80)
+        plan = make_plan(spec_of(*chunks, engine={"name": "fake"}))
+        graph = build_graph(plan)
+        assert {guide.fit for chunk in plan.videos[0].chunks for guide in chunk.guides} == {
+            more.get("fit", "crop")
+        }
+        return list(digests(graph, Fingerprint({}, {}, {"a.png": "0"})).values())
+
+    assert digests_of() == digests_of(fit="crop")
+    assert digests_of() != digests_of(fit="pad")
