@@ -58,19 +58,20 @@ def test_what_is_not_the_jobs_is_neither_kept_nor_dropped(place: Place) -> None:
     assert standing(place) == {"dawn.mp4": b"fifth", "dawn.v1.mp4": b"graded", "dawn.v4.mp4": b"fourth"}
 
 
-def test_a_driver_that_dies_between_the_two_names_loses_nothing(place: Place) -> None:
+def test_a_driver_that_dies_between_the_two_names_loses_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The old film has its new name, and the new one none yet."""
     put(place, b"first")
     dying = place.placing()
-    create, replaced = dying.outlet.create, dying.outlet.replace
 
     def dies(*_: str) -> None:
         raise KeyboardInterrupt
 
-    dying.outlet.create = dying.outlet.replace = dies  # type: ignore[method-assign]
+    monkeypatch.setattr(dying.outlet, "create", dies)
+    monkeypatch.setattr(dying.outlet, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
         dying.put(FILM, writes(b"second"), versions=3)
-    dying.outlet.create, dying.outlet.replace = create, replaced  # type: ignore[method-assign]
     assert standing(place)["dawn.v1.mp4"] == b"first"
     put(place, b"second")
     assert standing(place) == {"dawn.mp4": b"second", "dawn.v1.mp4": b"first"}
