@@ -157,8 +157,8 @@ def _stage(name: str | None) -> Stage | None:
 def _print(result: RenderResult, runs: str) -> None:
     from farm.state.job_state import PAUSED
 
-    for film in result.videos:
-        emit_text(film.path)
+    for file in (file for film in result.videos for file in film.files):
+        emit_text(file.path)
     if result.report:
         emit_text(f"report {result.report}")
     if result.failed:

@@ -53,6 +53,12 @@ def check_amount(spec: JobSpec) -> Iterator[BrokenRule]:
         value = f"{combinations * sum(per_video)} chunks in the job"
         field = "shots" if spec.videos[longest].shots else "chunks"
         yield BrokenRule(("videos", longest, field), value, f"at most {MAX_CHUNKS} in a job", "split the job")
+        return
+    segments = combinations * sum(per_video) * max(1, len(spec.output.deliveries))
+    if segments > MAX_CHUNKS:
+        rule = f"at most {MAX_CHUNKS} in a job: one for each chunk and delivery"
+        remedy = "split the job, or deliver in fewer forms"
+        yield BrokenRule(("output", "deliveries"), f"{segments} segments", rule, remedy, (("videos",),))
 
 
 def _most_chunks(spec: JobSpec, video: Video) -> int:

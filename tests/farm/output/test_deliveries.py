@@ -175,6 +175,38 @@ def test_a_delivery_that_is_added_later_samples_nothing(
     assert verify_job(runs, "harbor").ok
 
 
+def test_generated_sound_is_the_same_in_each(tmp_path: Path) -> None:
+    deliveries = [
+        {"container": "png-sequence"},
+        {"container": "mov", "sound": "pcm"},
+        {"container": "mkv", "codec": "ffv1"},
+        {"container": "mkv", "sound": "pcm", "name": "{video}-pcm"},
+    ]
+    data = spec(tmp_path, deliveries)
+    data["videos"][0]["audio"] = "generate"
+    films(data, runs=str(tmp_path / "runs"), serial=True)
+    exact = heard(tmp_path / "out" / "dawn.wav")
+    assert exact.shape == (SAMPLES, 2)
+    assert exact.any()
+    for name in ("dawn.mov", "dawn.mkv", "dawn-pcm.mkv"):
+        assert np.array_equal(heard(tmp_path / "out" / name), exact), name
+
+
+def test_a_draft_is_one_film_of_the_first_form(tmp_path: Path) -> None:
+    """As it was rendered, without a timeline; the film's deliveries take its place."""
+    runs, out = str(tmp_path / "runs"), tmp_path / "out"
+    data = spec(tmp_path, [{}, {"container": "mkv"}], size="120x100", timeline="otio")
+    data |= {"upscale": {}, "run": {"approve": "sample"}}
+    del data["videos"][0]["audio"]
+    *_, last = render(data, runs=runs, serial=True)
+    assert isinstance(last, JobFinished)
+    assert [film["path"] for film in last.state["videos"]] == [str(out / "dawn.draft.mp4")]
+    assert [path.name for path in out.iterdir()] == ["dawn.draft.mp4"]
+    assert run(["approve", "harbor", "--all", "--runs", runs]) == 0
+    films(data, runs=runs, serial=True)
+    assert sorted(path.name for path in out.iterdir()) == ["dawn.mkv", "dawn.mp4", "dawn.otio"]
+
+
 def test_what_stands_at_the_name_of_any_delivery_is_refused_first(tmp_path: Path) -> None:
     write_score(tmp_path / "score.wav")
     (tmp_path / "out").mkdir()
@@ -236,6 +268,16 @@ def test_what_does_not_fit_is_refused(
     (problem,) = error.value.problems
     assert problem.place == place
     assert words in f"{problem.rule}; {problem.remedy}"
+
+
+def test_segments_of_all_deliveries_are_bounded_together(tmp_path: Path) -> None:
+    write_score(tmp_path / "score.wav")
+    data = spec(tmp_path, [{}, {"container": "mov"}])
+    data["videos"][0]["chunks"][1]["extend"]["repeat"] = 60_000
+    with pytest.raises(SpecError) as error:
+        load_spec(data)
+    (problem,) = error.value.problems
+    assert (problem.place, problem.value) == ("output.deliveries", "120002 segments")
 
 
 def test_a_value_of_output_counts_for_every_delivery(tmp_path: Path) -> None:

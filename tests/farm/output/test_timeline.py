@@ -16,6 +16,7 @@ from farm.api import films, render
 from farm.events import TaskCommitted
 from farm.verbs.verify import verify_job
 from jobs.frames import exact_rate
+from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 
@@ -96,6 +97,17 @@ def test_shots_and_sound_have_their_tracks(tmp_path: Path) -> None:
     assert pictures.duration() == sound.duration() == otio.opentime.RationalTime(plan.videos[0].frames, 24)
     beats = [marker for clip in pictures for marker in clip.markers if marker.name == "beat"]
     assert [beat.metadata["ltx_farm"]["prompt"] for beat in beats] == ["fog"]
+
+
+def test_a_source_is_a_shot_of_that_name(tmp_path: Path) -> None:
+    from farm.output.timeline import film_shots
+
+    data = spec(tmp_path, 24.0, [])
+    data["videos"][0]["source"] = {"video": "clip.mp4"}
+    facts = SourceFacts(videos={"clip.mp4": VideoFact(25, 64, 64, 24.0)})
+    shots = list(film_shots(make_plan(JobSpec.model_validate(data), facts).videos[0]))
+    assert [shot.name for shot in shots] == ["source", "pier", "boat", "shot 4"]
+    assert (shots[0].frames.start, shots[0].frames.stop, shots[1].frames.start) == (0, 25, 25)
 
 
 def test_the_timeline_follows_the_film(tmp_path: Path) -> None:
