@@ -62,6 +62,37 @@ The simulator is the scheduler itself on virtual time (`farm/simulator/simulate.
 this model and size. Those that were never measured are probed first, on two GPUs or more: a few steps of each
 stage on one worker of each kind. A job too small to be worth a probe goes by estimates.
 
+## Several GPUs for one chunk
+
+`sample=1x4` is a **gang**: one worker of four ranks, each a process with a GPU of its own, all on one node.
+A rank is no worker: it gets no task of its own, it shares those of its worker. `sample=2x2` are two gangs
+of two, `mono=1x2,decode=1` has the first rank decode, and `sample=1x2@0` is a gang on CPUs, to try it.
+
+- **What is shared**: the forwards of a guided step (with the prompt, the negative one, perturbed, picture and
+  sound apart) are dealt to groups of ranks and exchanged: `cfg` to two groups, `stg` and `modality` on top to
+  four. Within a group the tokens of the picture are dealt out: each rank has a part of them, and while tokens
+  look at each other all of them for a part of the heads. So a distilled model, which has one forward a step,
+  gains too. The sound and the last projection are computed whole by every rank, and so is everything else.
+- **The film is that of one GPU.** Topology is in no digest, and a gang may resume what one GPU began. At its
+  start each gang proves on one block of the model, at every size of the job, that it gives one GPU's bits;
+  without that proof it serves only where the job says `run.mixed_compute: true`, and the films are then
+  marked `exact: false`.
+- **When it pays**: a gang makes one chunk sooner and several chunks no sooner than as many workers of one
+  GPU. Take it where a film's chains are fewer than the GPUs. `farm plan -t sample=1x4,...` simulates it: a
+  gang of K counts as K^0.8 times one GPU until both were measured.
+- **Limits**: one node has to have all GPUs of a gang, each rank holds the whole model, and the engine is
+  `diffusers`; with `comfyui` a gang is refused before anything starts.
+- **When a rank is lost**, its worker is: the log names the rank and the signal, all ranks end, the task is
+  made again. A rank that hangs is found by the task's deadline. Ranks end with the first one, whatever ends
+  that.
+- **What is open**: ranks meet through a file in a private folder, listen on the loopback interface alone,
+  and exchange tensors; orders go through pipes, as JSON and safetensors.
+
+`farm status`, the log, the report and `farm why JOB TASK` name each rank's device and the memory that it
+has held.
+
+## What is compared
+
 The tables compare `auto` with an exhaustive search over `mono` and every split of sample, upscale and
 decode, co-located pairs included, on the same number of GPUs. Films are chains of chunks, in both passes.
 Stage times are those of one H200 (768x512x97, refined at 1536x1024) and the 0.4 / 0.1 / 0.2 s of the sleep

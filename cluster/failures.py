@@ -23,7 +23,7 @@ class CallFailure:
 
 
 def raised(cause: BaseException, traceback: str) -> CallFailure:
-    """What the worker itself raised; it lives."""
+    """What the worker itself raised; it lives, unless the error says otherwise."""
     if isinstance(cause, StageError):
-        return CallFailure(cause.kind, str(cause), traceback, cause=cause)
+        return CallFailure(cause.kind, str(cause), traceback, cause.worker_gone, cause)
     return CallFailure(FailureKind.BUG, f"{type(cause).__name__}: {cause}", traceback, cause=cause)

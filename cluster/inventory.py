@@ -27,15 +27,18 @@ the smaller one."""
 
 @dataclass(frozen=True, slots=True)
 class WorkerRequest:
-    """What one worker asks of a node. `gpus` may be a fraction below one, or a whole number."""
+    """What one worker asks of a node. `gpus` may be a fraction below one, or a whole number. One of several
+    `ranks` is a gang; what it asks for is for all of them."""
 
     id: str
     gpus: float = 0.0
     cpus: float = 0.0
     labels: dict[str, str] = field(default_factory=dict)
+    ranks: int = 1
 
     def __str__(self) -> str:
-        parts = [f"{value:g} {name}" for value, name in ((self.gpus, "GPU"), (self.cpus, "CPU")) if value]
+        parts = [f"a gang of {self.ranks}"] if self.ranks > 1 else []
+        parts += [f"{value:g} {name}" for value, name in ((self.gpus, "GPU"), (self.cpus, "CPU")) if value]
         parts += [f"label {key}={value}" for key, value in self.labels.items()]
         return f"{self.id} ({', '.join(parts) or 'no resources'})"
 
@@ -74,6 +77,13 @@ class Inventory:
     @property
     def cpus(self) -> float:
         return sum(node.cpus for node in self.nodes)
+
+    @property
+    def node_gpus(self) -> float:
+        """The GPUs of the node that has most; any number where an autoscaler may bring another."""
+        if self.autoscale_gpus is not None:
+            return math.inf
+        return max((node.gpus for node in self.nodes), default=0.0)
 
     @property
     def reach_gpus(self) -> float:

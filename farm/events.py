@@ -54,13 +54,31 @@ class WorkerPlaced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GangRank:
+    """One rank of a gang: its process, what it computes on, by its name and its number on the node, and the
+    device memory that it has held, GiB."""
+
+    rank: int
+    pid: int = 0
+    device: str = ""
+    name: str = ""
+    gpu: str = ""
+    peak_gib: float = 0.0
+
+    def __str__(self) -> str:
+        number = f" {self.gpu}" if self.gpu else ""
+        return f"rank {self.rank} on {self.name or self.device}{number}, {self.peak_gib:.1f} GiB"
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReady(Event):
-    """The worker has loaded what its stages need, after `seconds`."""
+    """The worker has loaded what its stages need, after `seconds`. A gang says so of all its `ranks`."""
 
     name: ClassVar[str] = "worker_ready"
     worker: str
     device: str = ""
     seconds: float = 0.0
+    ranks: tuple[GangRank, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,9 +145,11 @@ class JobCancelled(FarmError):
 
 
 class StageError(FarmError):
-    """One attempt of one stage task failed; `kind` selects the policy."""
+    """One attempt of one stage task failed; `kind` selects the policy, `worker_gone` says that its worker
+    takes no further task."""
 
     kind: ClassVar[FailureKind] = FailureKind.BUG
+    worker_gone: bool = False
 
 
 class InvalidInput(StageError):

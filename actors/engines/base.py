@@ -12,6 +12,7 @@ from actors.payload import Payload
 
 if TYPE_CHECKING:
     from actors.engines.pieces import PassSound, Piece
+    from actors.ranks import Ranks
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
@@ -157,3 +158,16 @@ class ManySamplers(Protocol):
 
     def samplers(self) -> tuple[str, ...]:
         """Every name that `Sampling.sampler` may have."""
+
+
+@runtime_checkable
+class SharesSteps(Protocol):
+    """An engine whose steps the ranks of a gang share. Every rank calls it with the same values in the same
+    order, and each has the whole result."""
+
+    def join(self, ranks: Ranks) -> None:
+        """From now on this process is one rank of a gang; called after `setup`."""
+
+    def difference(self, run: PassParams) -> float:
+        """The proof of a gang: by how much a step like those of `run` differs from that of one process, on
+        one block of the model; 0 where no bit does."""

@@ -23,9 +23,13 @@ MANY_FFN_CHUNKS = 16
 
 def free_memory(rungs: Sequence[Rung], engine: Engine) -> None:
     """The byte-preserving rungs."""
-    for rung in rungs:
-        if rung in _FREES:
-            engine.free(_FREES[rung])
+    for level in frees(rungs):
+        engine.free(level)
+
+
+def frees(rungs: Sequence[Rung]) -> tuple[FreeLevel, ...]:
+    """What those rungs give back."""
+    return tuple(_FREES[rung] for rung in rungs if rung in _FREES)
 
 
 def rungs_of_room(stage: Stage) -> tuple[Rung, ...]:

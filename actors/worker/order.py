@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.failures import Rung
+from jobs.planning.params import PassParams
 from jobs.spec.engine import EngineConfig
 from jobs.spec.run import Verify
 from jobs.store.commits import Commit
@@ -20,7 +21,8 @@ class WorkerConfig:
     """What a worker is. `device` is `cpu`, `cuda` or `cuda:1`; `threads` are the CPU threads of its engine.
 
     `worker` is the name that goes into provenance. `trace` names a file that gets one JSON line when a task
-    begins and one when its result is committed.
+    begins and one when its result is committed. A worker of several `ranks` is a gang: that many processes
+    share its steps, once it has proved at these `sizes`, passes of the job, that it makes one process's bits.
     """
 
     engine: EngineConfig
@@ -33,6 +35,8 @@ class WorkerConfig:
     worker: str = ""
     trace: str = ""
     cache_bytes: int = CACHE_BYTES
+    ranks: int = 1
+    sizes: tuple[PassParams, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,14 @@ from typing import Any
 from actors.engines.base import landed
 from actors.failures import stage_errors
 from actors.payload import Payload
-from actors.steps.run import begin_stage
 from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
+from actors.worker.kernel import with_kernel
 from actors.worker.worker import StageWorker
 from jobs.planning.params import PassParams
 from jobs.scratch import Scratch
 from jobs.tasks.task import StageTask
 
-AUTO = "auto"
 LEAST_STEPS, MORE_STEPS = 2, 4
 """Steps of the two measured runs, whose difference is that of the steps alone. A single step would not do:
 stretching a schedule of one to its last noise level divides by zero."""
@@ -58,7 +57,7 @@ class ProbeWorker(StageWorker):
         task = order.task
         with stage_errors(task.id):
             measure = partial(self._measure, self._resolved(task), self._inputs_of(task, cached or {}))
-            return Probed(task.id, self._device.run(measure))
+            return Probed(task.id, self._watched(lambda: self._device.run(measure)))
 
     def _measure(self, task: StageTask, inputs: Mapping[str, list[Payload]]) -> float:
         """Seconds of the whole task. The first run warms up: it compiles, and chooses what later ones use."""
@@ -80,10 +79,9 @@ class ProbeWorker(StageWorker):
     def _resolved(self, task: StageTask) -> StageTask:
         """The task with this device's attention kernel, where the spec leaves the choice."""
         params = task.params
-        if not isinstance(params, PassParams) or params.attention_mode != AUTO:
+        if not isinstance(params, PassParams):
             return task
-        mode = self._ready().modes().get("attention_mode", AUTO)
-        return replace(task, params=replace(params, attention_mode=mode))
+        return replace(task, params=with_kernel(params, self._ready()))
 
     def _inputs_of(self, task: StageTask, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
         inputs: dict[str, list[Payload]] = {}
@@ -96,7 +94,7 @@ class ProbeWorker(StageWorker):
         """One run of the stage step; how long it occupied the device, seconds."""
         with Scratch() as scratch:
             timer = StepTimer(self.config.device)
-            made = begin_stage(task, inputs, self._ready(), scratch)
+            made = self._begin(task, inputs, scratch, ())
             timer.stop()
             result, seconds = landed(made), timer.seconds()
         if isinstance(result, Payload):

@@ -7,17 +7,18 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from actors.device import DeviceThread, failed_allocations
 from actors.engines.base import Arriving, Engine, ManySamplers, landed
 from actors.engines.make import make_engine
 from actors.failures import LESS_MEMORY, stage_errors
+from actors.gang.gang import Gang
+from actors.gang.messages import Charter
 from actors.media.ffmpeg import media_fingerprint
 from actors.payload import Payload, pack, unpack
 from actors.steps.run import begin_stage
@@ -25,20 +26,28 @@ from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
 from actors.worker.cache import PayloadCache
-from actors.worker.memory_ladder import free_memory, is_exact, lighten, rungs_of_room
+from actors.worker.clock import Clock
+from actors.worker.content import same_content
+from actors.worker.kernel import with_kernel
+from actors.worker.memory_ladder import free_memory, frees, is_exact, lighten, rungs_of_room
 from actors.worker.order import TaskOrder, TaskResult, WorkerConfig
-from jobs.errors import InvalidInput, OutOfMemory, StorageProblem, StoreUnusable
-from jobs.file_digests import file_digest, remember_beside
+from actors.worker.storage import opened
+from jobs.errors import OutOfMemory
+from jobs.file_digests import remember_beside
 from jobs.scratch import Scratch, sweep
-from jobs.store.store import Store
 from jobs.tasks.task import Need, Stage, StageTask
+from jobs.tasks.topology import SHARED_STAGES
 
 if TYPE_CHECKING:
+    from jobs.failures import Rung
     from jobs.store.commits import Commit
+    from jobs.store.store import Store
 
 # Read once, when OpenMP starts with torch. Threads that spin while they wait slow every other worker of the
 # machine down: beside other work, two threads on two cores sample 6 to 17 times faster without.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+T = TypeVar("T")
 
 PAYLOAD_SUFFIX = "safetensors"
 _SHORT = ("memory ran out within the step, and a library went on another way",)
@@ -76,6 +85,7 @@ class StageWorker:
         self._cache = PayloadCache(config.cache_bytes)
         self._made: dict[str, str] = {}
         self._device = DeviceThread()
+        self._gang: Gang | None = None
         self._short: set[Stage] = set()
 
     def setup(self) -> dict[str, Any]:
@@ -86,13 +96,13 @@ class StageWorker:
         started = time.monotonic()
         sweep()
         config = self.config
-        self._store = _opened(config)
+        self._store = opened(config)
         remember_beside(self._store.backend.path(""))
         self._engine = make_engine(config.engine, config.device, config.threads)
         fix_threads(config.threads)
+        unproven = ""
         if modelled := config.stages - {Stage.SEGMENT}:
-            engine = self._engine
-            self._device.run(lambda: engine.setup(modelled))
+            unproven = self._load(self._engine, modelled)
         return {
             "worker": config.worker,
             "host": socket.gethostname(),
@@ -105,8 +115,25 @@ class StageWorker:
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
             "sources": self._engine.sources() if modelled else {},
             "samplers": list(self._samplers()) if modelled else [],
+            "ranks": [asdict(report) for report in self._gang.reports] if self._gang else [],
+            "unproven": unproven,
             "setup_s": time.monotonic() - started,
         }
+
+    def _load(self, engine: Engine, stages: frozenset[Stage]) -> str:
+        """The models of those stages; the further ranks of a gang load theirs at the same time. Returns how
+        its bits differ from those of one process, empty where they do not."""
+        config = self.config
+        shared = stages.intersection(SHARED_STAGES)
+        if config.ranks == 1 or not shared:
+            self._device.run(lambda: engine.setup(stages))
+            return ""
+        gang = self._gang = Gang(Charter(config.engine, shared, config.device, config.threads, config.ranks))
+        gang.start()
+        self._device.run(lambda: engine.setup(stages))
+        gang.join(engine)
+        resolved = [with_kernel(run, engine) for run in config.sizes]
+        return gang.watched(lambda: self._device.run(lambda: gang.prove(engine, resolved)))
 
     def run(self, order: TaskOrder, cached: Mapping[str, Payload] | None = None) -> TaskResult:
         """Run one task and commit its result; `cached` offers payloads of earlier tasks by id.
@@ -124,6 +151,9 @@ class StageWorker:
     def destroy(self) -> None:
         """Release the models and the cache."""
         self._cache.clear()
+        if self._gang is not None:
+            self._gang.close()
+            self._gang = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -131,12 +161,12 @@ class StageWorker:
 
     def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
         task = lighten(order.task, order.rungs)
-        clock = _Clock()
+        clock = Clock()
         inputs = self._inputs(order, cached)
         clock.note("read_s")
         with Scratch() as scratch:
             step = partial(self._work, order, task, inputs, scratch)
-            result, step_s, short = self._device.run(step).landed()
+            result, step_s, short = self._watched(lambda: self._device.run(step).landed())
             # The device may still have been busy with the step before, and the result took its way home.
             clock.note("wait_s", apart=("step_s", step_s))
             warnings = verify_output(task, result, self.config.verify) + (_SHORT if short else ())
@@ -161,16 +191,28 @@ class StageWorker:
         device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
         failed, timer = failed_allocations(device), StepTimer(device)
         try:
-            with _same_content(order):
-                made = begin_stage(task, inputs, engine, scratch)
+            with same_content(order):
+                made = self._begin(task, inputs, scratch, order.rungs)
             timer.stop()
         finally:
-            short = failed_allocations(device) > failed
+            short = failed_allocations(device) > failed or bool(self._gang and self._gang.short)
             if short:
                 self._device.renew()
         if short:
             self._accept_short(order)
         return _Step(made, timer, short)
+
+    def _begin(
+        self, task: StageTask, inputs: Mapping[str, Sequence[Payload]], scratch: Path, rungs: Sequence[Rung]
+    ) -> Payload | Arriving | Path:
+        """The stage step, with the other ranks of a gang where they share it."""
+        begin = partial(begin_stage, task, inputs, self._ready(), scratch)
+        if self._gang is None or task.stage not in SHARED_STAGES:
+            return begin()
+        return self._gang.step(task, inputs, frees(rungs), begin)
+
+    def _watched(self, call: Callable[[], T]) -> T:
+        return call() if self._gang is None else self._gang.watched(call)
 
     def _accept_short(self, order: TaskOrder) -> None:
         """A result for which memory ran out unnoticed may have other bytes. Raises `OutOfMemory` while this
@@ -228,6 +270,7 @@ class StageWorker:
             "exact": exact and order.exact and is_exact(order.rungs),
             "ladder": [rung.value for rung in order.rungs],
             "warnings": list(warnings),
+            **({"ranks": [asdict(report) for report in self._gang.reports]} if self._gang else {}),
         }
 
     def _note(self, what: str, order: TaskOrder) -> None:
@@ -245,52 +288,3 @@ class StageWorker:
         if self._engine is None:
             raise RuntimeError("run before setup")
         return self._engine
-
-
-@contextmanager
-def _same_content(order: TaskOrder) -> Iterator[None]:
-    """Raises InvalidInput where the file that the step reads is not what it was when the job was planned:
-    its result would stand under the digest of the other one."""
-    path = getattr(order.task.params, "path", "")
-    if not order.content:
-        yield
-        return
-    _require_content(path, order.content)
-    yield
-    _require_content(path, order.content)
-
-
-def _require_content(path: str, content: str) -> None:
-    if file_digest(path) != content:
-        raise InvalidInput(
-            f"{path} has changed since this render began: put it back, or render again to take it as it is"
-        )
-
-
-def _opened(config: WorkerConfig) -> Store:
-    """The job's store. The driver could write there: where this worker cannot, the disk has filled up
-    meanwhile or access was lost, and the job waits until that is mended. Raises StorageProblem for that,
-    else what `Store.join` raises."""
-    try:
-        return Store.join(config.runs_url, config.job_id)
-    except StoreUnusable as error:
-        if isinstance(error.__cause__, StorageProblem):
-            raise error.__cause__ from None
-        raise
-
-
-class _Clock:
-    """Seconds between notes, by name."""
-
-    def __init__(self) -> None:
-        self.seconds_of: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def note(self, name: str, apart: tuple[str, float] = ("", 0.0)) -> None:
-        """Since the last note; a part of it that was measured otherwise, `apart` by name, is not counted
-        twice."""
-        now, (other, seconds) = time.monotonic(), apart
-        self.seconds_of[name] = max(0.0, now - self._last - seconds)
-        if other:
-            self.seconds_of[other] = seconds
-        self._last = now

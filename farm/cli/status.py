@@ -95,6 +95,7 @@ def logs(
 def lines(found: JobStatus, now_s: float) -> list[str]:
     """The text form of a job's status."""
     from farm.cli.display import bar
+    from farm.state.event_lines import gang_words
     from farm.state.progress import said_of
 
     head = f"{found.job}: {found.outcome}{f', {found.reason}' if found.reason else ''}"
@@ -103,6 +104,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
         rows.append(f"  {stage.stage:<8}{bar(stage.committed, stage.total)} {stage.committed}/{stage.total}")
     for video in found.videos:
         rows.append(f"  film {video.name} {video.committed}/{video.segments} segments: {_film(video)}")
+    rows += [f"  {gang.worker} is {gang_words(gang.ranks)}" for gang in found.gangs]
     for busy in found.busy:
         does = "holds, queued," if busy.queued else "works on"
         rows.append(f"  {busy.worker} {does} {busy.task} since {clock(now_s - busy.since_s)}")

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
+from farm.simulator.gangs import usual_speed
 from farm.simulator.simulate import SimulationConfig
 from jobs.errors import FarmError, StorageProblem
 from jobs.frames import frames_of, still_window
@@ -64,6 +66,10 @@ class Hardware:
     engine: EngineConfig
     device: str
 
+    def shared_by(self, ranks: int) -> Hardware:
+        """A gang of that many such devices."""
+        return self if ranks == 1 else replace(self, device=f"{self.device}x{ranks}")
+
     def key(self, stage: Stage) -> str:
         weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
         device = "core" if stage is Stage.SEGMENT else self.device
@@ -107,6 +113,15 @@ class Durations:
         """Between a worker and the driver, there and back, seconds."""
         return self._mean("latency") or 0.0
 
+    def gang_speed(self, place: Hardware, ranks: int) -> float:
+        """How many times as fast as one device of the place a gang samples there: as measured, where both
+        were."""
+        alone, together = (
+            self._mean(f"{where.key(Stage.SAMPLE)}|{Stage.SAMPLE}")
+            for where in (place, place.shared_by(ranks))
+        )
+        return alone / together if alone and together else usual_speed(ranks)
+
     def simulation(self, place: Hardware, run: Run) -> SimulationConfig:
         """What costs time there beside the stages, as far as it was measured, and what `run` holds back."""
         one_way_s = self.latency_s / 2
@@ -114,6 +129,7 @@ class Durations:
             handoff_s=one_way_s,
             commit_s=self.commit_s(place),
             report_s=one_way_s,
+            gang_speed=partial(self.gang_speed, place),
             scheduler=SchedulerConfig(budget_bytes=budget_bytes(run)),
         )
 

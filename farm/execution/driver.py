@@ -168,7 +168,7 @@ def _workforce(
         if short := memory_warning(session.remaining_work, inventory):
             yield session.record(Notice(short))
     work = session.remaining_work
-    facts = remaining_facts(work, inventory)
+    facts = remaining_facts(work, inventory, text)
     workforce = make_workforce(text, inventory, options.gpus, session.ledger.stages_left, facts)
     check_capacity(inventory, workforce.requests)
     if slow := segment_warning(work, inventory, facts, workforce.topology, compared):

@@ -16,6 +16,7 @@ from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Re
 from farm.estimates.durations import Durations, Hardware, TaskTimes, expected_s, keep_measured, read_durations
 from farm.events import (
     Event,
+    GangRank,
     Notice,
     WorkerPlaced,
     WorkerReady,
@@ -33,6 +34,7 @@ from jobs.errors import (
     StorageProblem,
 )
 from jobs.tasks.task import Stage
+from jobs.tasks.topology import SHARED_STAGES
 
 if TYPE_CHECKING:
     from cluster.pool.pool import WorkerPool
@@ -183,7 +185,8 @@ class RenderLoop:
         if self.place.device == UNKNOWN:
             self.place = replace(self.place, device=self.pool.cluster.inventory().device)
         device = event.placement.device
-        yield self.session.record(WorkerReady(event.worker, device, event.seconds))
+        ranks = tuple(GangRank(**rank) for rank in event.report.get("ranks", ()))
+        yield self.session.record(WorkerReady(event.worker, device, event.seconds, ranks))
         if self.dispatch.scheduler is not None:
             yield from self._enlist(event.worker)
 
@@ -246,12 +249,14 @@ class RenderLoop:
         yield from self.dispatch.tell(done)
         yield from self.session.settle(result.task)
         task = self.ledger.graph.tasks[result.task]
-        if slow := self.stragglers.observe(event.worker, task.stage, self._expected_s(task), result.seconds):
+        ranks = self.workforce.ranks(event.worker) if task.stage in SHARED_STAGES else 1
+        expected_s = self._expected_s(task) / self.measured.gang_speed(self.place, ranks)
+        if slow := self.stragglers.observe(event.worker, task.stage, expected_s, result.seconds):
             yield self.session.record(Notice(slow))
         times = TaskTimes(
             result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0)
         )
-        self.measured.observe(self.place, task, times)
+        self.measured.observe(self.place.shared_by(ranks), task, times)
 
 
 def give_back_memory() -> None:

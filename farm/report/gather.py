@@ -11,6 +11,7 @@ from farm.output.outlets import outlet_of
 from farm.report.gantt import MOST_BARS, gantt
 from farm.report.pictures import Seam, Thumb
 from farm.report.timeline import Timeline, explain_waits, read_timeline
+from farm.state.event_lines import gang_words
 from farm.state.job_state import FilmState, JobState
 from farm.state.progress import STAGES, said_of
 from jobs.planning.output_names import preview_container, preview_name
@@ -95,6 +96,7 @@ def work_done(
     return {
         "gantt": gantt(timeline, most),
         "stages": _stage_rows(timeline),
+        "gangs": {worker: gang_words(ranks) for worker, ranks in timeline.gangs.items()},
         "wall_s": timeline.span[1] - timeline.span[0],
         "waits": sorted(timeline.waits, key=lambda wait: wait.start_s - wait.stop_s)[:MOST_WAITS],
         "troubles": timeline.troubles[-MOST_TROUBLES:],

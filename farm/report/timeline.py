@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from farm.events import (
+    GangRank,
     JobPlanned,
     TaskCommitted,
     TaskFailed,
@@ -74,7 +75,8 @@ class Trouble:
 class Timeline:
     """All runs of a job, oldest first, on one clock that stands still while nobody renders.
 
-    `resumed` are the moments when another run went on; `devices` gives each worker's, such as `cuda:0`.
+    `resumed` are the moments when another run went on; `devices` gives each worker's, such as `cuda:0`,
+    `gangs` the ranks of those that have several.
     """
 
     bars: list[Bar] = field(default_factory=list)
@@ -85,6 +87,7 @@ class Timeline:
     gpu_seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     workers: list[str] = field(default_factory=list)
     devices: dict[str, str] = field(default_factory=dict)
+    gangs: dict[str, tuple[GangRank, ...]] = field(default_factory=dict)
     resumed: list[float] = field(default_factory=list)
 
     @property
@@ -176,6 +179,8 @@ class _Reader:
             case WorkerReady():
                 self.idle_since[event.worker] = now_s
                 self.timeline.devices[event.worker] = event.device
+                if event.ranks:
+                    self.timeline.gangs[event.worker] = event.ranks
             case TaskCommitted():
                 self._stop(event, ended, now_s)
                 self._count(event)
@@ -210,7 +215,8 @@ class _Reader:
         stage = split_task(event.task)[2]
         self.timeline.stage_seconds[stage] += event.seconds
         if self.timeline.devices.get(event.worker, "").startswith("cuda"):
-            self.timeline.gpu_seconds[stage] += event.seconds
+            gpus = len(self.timeline.gangs.get(event.worker, "1"))
+            self.timeline.gpu_seconds[stage] += gpus * event.seconds
         self.timeline.stage_tasks[stage] += 1
 
     def _wait(self, held: Held, start_s: float) -> None:

@@ -20,8 +20,10 @@ from farm.scheduler.commands import Assign, Command, Finish, Kill, PauseJob, Pro
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import STAGES, ScheduleGraph
+from farm.simulator.gangs import usual_speed
 from farm.simulator.timeline import SimulatedTimeline
 from jobs.tasks.task import Stage
+from jobs.tasks.topology import SHARED_STAGES
 
 if TYPE_CHECKING:
     from farm.simulator.faults import Faults
@@ -37,7 +39,8 @@ class SimulationConfig:
     `handoff_s` passes between a decision and the arrival of the task, `commit_s` (by stage) while its result
     is written and its device may work on the next, `report_s` until the scheduler hears of it. `restart_s`
     passes from a probe or kill to a worker that can serve again. `speed` gives a worker's share of the usual
-    speed by id; `mend_s` is how long the user takes to resume a paused job.
+    speed by id, `gang_speed` by the number of its ranks how many times as fast as one device a gang is;
+    `mend_s` is how long the user takes to resume a paused job.
     """
 
     handoff_s: float = 0.0
@@ -46,6 +49,7 @@ class SimulationConfig:
     restart_s: float = 20.0
     mend_s: float = 60.0
     speed: Callable[[str], float] | None = None
+    gang_speed: Callable[[int], float] = usual_speed
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
 
 
@@ -58,6 +62,7 @@ class VirtualWorker:
     stages: frozenset[Stage]
     host: str
     speed: float = 1.0
+    ranks: int = 1
     alive: bool = True
     life: int = 0
     resident: str = ""
@@ -172,13 +177,20 @@ class Simulation:
     def _start(self, worker: VirtualWorker) -> None:
         task, attempt = worker.queue[0]
         number = self.graph.number[task]
-        duration_s = self.graph.duration_s[number] / worker.speed + self._swap_s(worker, number)
+        speed = worker.speed * self._gang_speed(worker, number)
+        duration_s = self.graph.duration_s[number] / speed + self._swap_s(worker, number)
         fate = self.faults.fate(worker.id, task, attempt, duration_s) if self.faults else None
         if fate is None:
             self.timeline.add(worker.number, number, self.now, self.now + duration_s)
             self._at(duration_s, self._commit, worker, worker.life, task, attempt)
         else:
             self._meet(fate, worker, task, attempt)
+
+    def _gang_speed(self, worker: VirtualWorker, number: int) -> float:
+        """How many times as fast as one device the worker's ranks are together."""
+        if worker.ranks == 1 or STAGES[self.graph.stage[number]] not in SHARED_STAGES:
+            return 1.0
+        return self.config.gang_speed(worker.ranks)
 
     def _swap_s(self, worker: VirtualWorker, number: int) -> float:
         swap_s = self.config.scheduler.swap_s
@@ -278,5 +290,5 @@ def _enlist(topology: Topology, config: SimulationConfig) -> list[VirtualWorker]
             number, name = len(workers), f"{pool.name}-{at}"
             speed = (config.speed(name) if config.speed else 1.0) * min(pool.gpus or 1.0, 1.0)
             host = f"host-{number // _WORKERS_PER_HOST}"
-            workers.append(VirtualWorker(name, number, pool.stages, host, speed))
+            workers.append(VirtualWorker(name, number, pool.stages, host, speed, pool.ranks))
     return workers

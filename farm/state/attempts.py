@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from farm.events import (
     Event,
+    GangRank,
     JobFinished,
     JobPlanned,
     LostAttempt,
@@ -54,6 +55,7 @@ class HeldBy:
 
     stages: tuple[str, ...] = ()
     device: str = ""
+    ranks: tuple[GangRank, ...] = ()
     resting: Activity = Activity.IDLE
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
 
@@ -90,6 +92,7 @@ class Holdings:
             case WorkerReady():
                 worker = self._worker(event.worker)
                 worker.device, worker.resting = event.device, Activity.IDLE
+                worker.ranks = event.ranks or worker.ranks
             case WorkerSuspended() if event.worker in self.workers:
                 self.workers[event.worker].resting = Activity.SUSPENDED
             case WorkerGone():

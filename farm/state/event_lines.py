@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from farm.events import (
     Event,
     FilmDelivered,
+    GangRank,
     JobFinished,
     JobPlanned,
     Notice,
@@ -20,6 +23,11 @@ from farm.events import (
 )
 from farm.state.progress import said_of
 from jobs.wording import amount
+
+
+def gang_words(ranks: Sequence[GangRank]) -> str:
+    """What the ranks of a gang compute on."""
+    return f"a gang of {len(ranks)} ({'; '.join(map(str, ranks))})"
 
 
 def log_line(event: Event) -> str:
@@ -49,7 +57,8 @@ def event_line(event: Event) -> str | None:
             return f"worker {event.worker} placed on {event.node}; it loads {', '.join(event.stages)}"
         case WorkerReady():
             after = f" after {event.seconds:.1f} s" if event.seconds else ""
-            return f"worker {event.worker} ready on {event.device}{after}"
+            ranks = f": {gang_words(event.ranks)}" if event.ranks else ""
+            return f"worker {event.worker} ready on {event.device}{after}{ranks}"
         case WorkerGone():
             during = f" during {', '.join(lost.task for lost in event.lost)}" if event.lost else ""
             return f"worker {event.worker} gone{during}: {event.reason}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.scheduler.graph import ScheduledTask, scheduled
-from farm.topology.bound import JobFacts, job_facts
+from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.machine import machine_of
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck
+from jobs.rules.faults import ANY_MACHINE_GPUS
+from jobs.tasks.topology import Machine, parse_topology
 
 if TYPE_CHECKING:
     from cluster.inventory import Inventory
@@ -43,10 +46,12 @@ def memory_warning(work: RemainingWork, inventory: Inventory) -> str:
     return memory_notice(work.engine, _footprint(work, inventory))
 
 
-def remaining_facts(work: RemainingWork, inventory: Inventory) -> JobFacts:
-    """What bounds the rest of the job, with stage times as measured so far."""
+def remaining_facts(work: RemainingWork, inventory: Inventory, text: str) -> JobFacts:
+    """What bounds the rest of the job on workers of that topology, with stage times as measured so far."""
     known, place = _stage_times(work, inventory)
-    return job_facts(_scheduled(work, known.estimate(place)))
+    tasks = _scheduled(work, known.estimate(place))
+    topology = parse_topology(text, Machine(ANY_MACHINE_GPUS))
+    return job_facts(quickened(tasks, topology, partial(known.gang_speed, place)))
 
 
 def segment_warning(

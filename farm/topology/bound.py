@@ -9,13 +9,13 @@ shortest tail.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from jobs.tasks.task import Stage
-from jobs.tasks.topology import GPU_STAGES, Topology
+from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Topology
 
 if TYPE_CHECKING:
     from farm.scheduler.graph import ScheduledTask
@@ -77,6 +77,19 @@ class JobFacts:
         head_s = min(self.stages[stage].earliest_s for stage in stages)
         tail_s = min(self.stages[stage].shortest_tail_s for stage in stages)
         return Bound(head_s + work_s / workers + tail_s, stages=stages)
+
+
+def quickened(
+    tasks: Iterable[ScheduledTask], topology: Topology, gang_speed: Callable[[int], float]
+) -> Iterator[ScheduledTask]:
+    """The tasks as long as they take on the largest gang that hosts their stage, where one does."""
+    ranks = {
+        stage: max((pool.ranks for pool in topology.pools if stage in pool.stages), default=1)
+        for stage in SHARED_STAGES
+    }
+    speeds = {stage: gang_speed(most) for stage, most in ranks.items() if most > 1}
+    for task in tasks:
+        yield replace(task, duration_s=task.duration_s / speeds.get(task.stage, 1.0))
 
 
 def job_facts(tasks: Iterable[ScheduledTask]) -> JobFacts:

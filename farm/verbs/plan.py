@@ -20,7 +20,7 @@ from farm.simulator.workload import H200
 from farm.specs.cautions import cautions
 from farm.state.creation import dated
 from farm.state.fingerprint import frozen_report, job_fingerprint
-from farm.topology.bound import JobFacts, job_facts
+from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
@@ -29,6 +29,7 @@ from farm.verbs.plan_report import PlanReport, stage_rows, topology_rows
 from jobs.errors import UsageError
 from jobs.planning.plan import make_plan, reseeded
 from jobs.planning.summary import plan_summary
+from jobs.rules.faults import require_hosts
 from jobs.store.opening import check_job_id
 from jobs.store.store import Store
 from jobs.tasks.digest import Fingerprint, digests, input_files
@@ -71,6 +72,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     machine, text = _machine(request), (request.topology or loaded.spec.run.topology).strip()
     if text != AUTO:
         parse_topology(text, machine)
+    require_hosts(loaded.spec, text)
     job = _JobSoFar(loaded, request)
     graph, left = job.left()
     tasks = _tasks_left(graph, left, job.duration_s)
@@ -204,6 +206,7 @@ def _search(
     text = (request.topology or plan.run.topology).strip()
     if text == AUTO:
         return find_topology(tasks, SearchConfig(machine, needed, overheads))
+    facts = job_facts(quickened(tasks, parse_topology(text, machine), overheads.gang_speed))
     topology = topology_for(text, machine, facts)
     makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
     only = Candidate(topology, makespan_s, facts.bound(topology))

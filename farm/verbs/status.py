@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.events import SHARED, FilmDelivered
+from farm.events import SHARED, FilmDelivered, GangRank
 from farm.output.outlets import locate
 from farm.state.event_log import EventLog, Logged
 from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, WaitingFor
@@ -57,6 +57,14 @@ class BusyTask:
 
 
 @dataclass(frozen=True, slots=True)
+class GangStatus:
+    """A worker of several ranks, each with its device and memory."""
+
+    worker: str
+    ranks: tuple[GangRank, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """Everything `farm status` prints. Times are epoch seconds.
 
@@ -79,6 +87,7 @@ class JobStatus:
     waiting: WaitingFor | None = None
     elapsed_s: float | None = None
     eta_s: float | None = None
+    gangs: tuple[GangStatus, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -110,6 +119,7 @@ def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, 
         waiting=state.waiting if outcome == WAITING else None,
         elapsed_s=_elapsed_s(state, live),
         eta_s=progress.eta_s() if live and progress.totals else None,
+        gangs=_gangs(progress) if live else (),
         warnings=warnings,
     )
 
@@ -168,6 +178,12 @@ def _present(address: str) -> bool:
         return outlet.find(name) is not None
     except FarmError:
         return True
+
+
+def _gangs(progress: Progress) -> tuple[GangStatus, ...]:
+    """The workers that have several ranks."""
+    workers = progress.holdings.workers.items()
+    return tuple(GangStatus(name, worker.ranks) for name, worker in workers if worker.ranks)
 
 
 def _busy(progress: Progress) -> tuple[BusyTask, ...]:

@@ -56,8 +56,10 @@ class Membership:
         )
 
     def difference(self, worker: str) -> str:
-        """How this worker's software differs from what the job's digests stand for; usually empty."""
-        return difference(self.ready[worker].report, self.session.engine)
+        """How what this worker makes differs from what the job's digests stand for: other software, or a gang
+        without its proof; usually empty."""
+        report = self.ready[worker].report
+        return difference(report, self.session.engine) or str(report.get("unproven", ""))
 
     def leave_out(self, worker: str, why: str) -> None:
         """It serves never. Raises CannotRun when a stage of the job has no worker left that might."""

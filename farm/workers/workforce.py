@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.inventory import Inventory, WorkerRequest
 from farm.topology.machine import machine_of
 from farm.topology.segment_workers import topology_for
+from jobs.planning.params import PassParams
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cluster.pool.shell import Placement
     from farm.session.session import JobSession
     from farm.topology.bound import JobFacts
+    from jobs.tasks.task import TaskGraph
 
 SEGMENT_CPUS = 1.0
 TRACE = "FARM_TRACE"
@@ -31,6 +33,10 @@ class Workforce:
     topology: Topology
     stages: dict[str, frozenset[Stage]]
     requests: tuple[WorkerRequest, ...]
+
+    def ranks(self, worker: str) -> int:
+        """How many ranks the worker has."""
+        return next(request.ranks for request in self.requests if request.id == worker)
 
     def hosts(self, stage: Stage) -> frozenset[str]:
         """The workers that host a stage."""
@@ -73,7 +79,8 @@ def _enlist(topology: Topology) -> Workforce:
         for number in range(pool.count):
             worker = f"{_name(pool)}-{number}"
             stages[worker] = pool.stages
-            requests.append(WorkerRequest(worker, gpus=pool.gpus, cpus=0.0 if pool.gpus else SEGMENT_CPUS))
+            cpus = 0.0 if pool.gpus else SEGMENT_CPUS * pool.ranks
+            requests.append(WorkerRequest(worker, gpus=pool.worker_gpus, cpus=cpus, ranks=pool.ranks))
     return Workforce(topology, stages, tuple(requests))
 
 
@@ -85,7 +92,7 @@ def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequ
     """The configuration of a placed worker: its stages, its device, the job's store and thread counts."""
     from actors.worker.order import WorkerConfig
 
-    run = session.plan.run
+    run, sizes = session.plan.run, _sizes(session.graph)
 
     def config(request: WorkerRequest, placement: Placement) -> WorkerConfig:
         return WorkerConfig(
@@ -98,6 +105,21 @@ def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequ
             verify=run.verify,
             worker=request.id,
             trace=os.environ.get(TRACE, ""),
+            ranks=request.ranks,
+            sizes=sizes if request.ranks > 1 else (),
         )
 
     return config
+
+
+def _sizes(graph: TaskGraph) -> tuple[PassParams, ...]:
+    """One pass of each size and guider of the job."""
+    found: dict[object, PassParams] = {}
+    for task in graph.tasks.values():
+        run = task.params
+        if isinstance(run, PassParams) and run.sampling.denoises:
+            span = run.span
+            latents = (run.width, run.height, span.sampled, span.overlap - run.replaced)
+            how = (run.sampling.cfg, run.sampling.guider, run.guides, run.attention_mode, run.audio_mode)
+            found.setdefault((latents, how, run.upsampling is None), run)
+    return tuple(found.values())

@@ -12,6 +12,7 @@ from jobs.spec.fields import all_settings
 
 if TYPE_CHECKING:
     from jobs.spec.job import JobSpec
+    from jobs.tasks.topology import Topology
 
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "res_2s")
 
@@ -80,3 +81,12 @@ def check_upscaler(spec: JobSpec) -> Iterator[BrokenRule]:
         yield BrokenRule(
             ("upscale",), "set", rule, "name the latent upsampler, or leave out `upscale`", depends
         )
+
+
+def gang_refusal(engine: str, topology: Topology) -> tuple[str, str] | None:
+    """The rule that a gang breaks and the remedy; None without a gang, or where the engine shares its
+    steps."""
+    if engine != "comfyui" or not topology.gangs:
+        return None
+    rule = "ComfyUI's core computes all forwards of a step itself: the ranks of a gang cannot share them"
+    return rule, "write workers of one rank, such as `sample=4`, or take the diffusers engine"

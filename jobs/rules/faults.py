@@ -6,10 +6,16 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jobs.errors import UsageError
+from jobs.errors import Problem, UsageError
 from jobs.places import shown
 from jobs.rules.chains import check_chains, check_length
-from jobs.rules.engines import check_audio, check_loras, check_samplers, check_upscaler
+from jobs.rules.engines import (
+    check_audio,
+    check_loras,
+    check_samplers,
+    check_upscaler,
+    gang_refusal,
+)
 from jobs.rules.findings import BrokenRule
 from jobs.rules.joints import check_images, check_shots
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
@@ -93,6 +99,8 @@ def check_topology(spec: JobSpec) -> Iterator[BrokenRule]:
         problem = error.problems[0]
         yield BrokenRule(place, value, problem.rule, problem.remedy)
         return
+    if refusal := gang_refusal(spec.engine.name, topology):
+        yield BrokenRule(place, value, *refusal, (("engine", "name"),))
     missing = topology.missing(stages_of(spec))
     if missing:
         rule = f"the job needs {', '.join(missing)}, which none of these workers hosts"
@@ -107,10 +115,14 @@ def stages_of(spec: JobSpec) -> frozenset[Stage]:
 
 
 def require_hosts(spec: JobSpec, topology: str) -> None:
-    """Raises UsageError for a topology that does not parse, CapacityError for one in which nobody hosts a
-    stage of the job."""
-    if topology.strip() != AUTO:
-        parse_topology(topology, Machine(gpus=ANY_MACHINE_GPUS)).require(stages_of(spec))
+    """Raises UsageError for a topology that does not parse, or has gangs where the engine has none, and
+    CapacityError for one in which nobody hosts a stage of the job."""
+    if topology.strip() == AUTO:
+        return
+    parsed = parse_topology(topology, Machine(gpus=ANY_MACHINE_GPUS))
+    if refusal := gang_refusal(spec.engine.name, parsed):
+        raise UsageError([Problem("topology", repr(topology), *refusal)])
+    parsed.require(stages_of(spec))
 
 
 FIELD_RULES: tuple[Rule, ...] = (

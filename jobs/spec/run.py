@@ -72,7 +72,8 @@ class Run(Model):
     topology: str = Field(
         "auto",
         max_length=200,
-        description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`.",
+        description="`auto`, `mono`, or workers per stage set such as `sample=2,upscale+decode=1`; "
+        "`sample=1x4` is a gang of four GPUs.",
     )
     max_attempts: int = Field(
         3, ge=1, le=100, description="Attempts per task before its chunk is quarantined."
@@ -92,7 +93,9 @@ class Run(Model):
         description="Bytes of results that may wait for delivery, GiB. Left out: four chunks a worker.",
     )
     mixed_compute: bool = Field(
-        False, description="Let other GPU models help; the films are then marked `exact: false`."
+        False,
+        description="Let other GPU models help, and gangs that do not give the bits of one GPU; the films "
+        "are then marked `exact: false`.",
     )
     approve: Literal["sample"] | None = Field(
         None,

@@ -4,6 +4,7 @@
     sample=2,upscale=2,decode=1   a pool per stage
     sample=3,upscale+decode=1     two stages share the workers of a pool
     decode=2@0.5                  two workers with half a GPU each
+    sample=1x4                    one worker that is a gang of four ranks, each with a GPU of one node
 
 Encode lives with sample, segment in CPU workers, unless a pool names them.
 """
@@ -13,37 +14,50 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.errors import CapacityError, Problem, UsageError
 from jobs.tasks.task import Stage
 
 GPU_STAGES = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
+SHARED_STAGES = (Stage.SAMPLE, Stage.UPSCALE)
+"""Those whose steps the ranks of a gang share; its first rank alone does the others."""
+MOST_RANKS = 16
 MONO = "mono"
 AUTO = "auto"
 
-_POOL = re.compile(r"(?P<stages>[a-z]+(?:\+[a-z]+)*)(?:=(?P<count>\d+))?(?:@(?P<gpus>\d*\.?\d+))?")
-_RULE = "pools `stage[+stage]=workers[@gpus]` separated by commas, `mono`, or `auto`"
+_POOL = re.compile(
+    r"(?P<stages>[a-z]+(?:\+[a-z]+)*)(?:=(?P<count>\d+)(?:x(?P<ranks>\d+))?)?(?:@(?P<gpus>\d*\.?\d+))?"
+)
+_RULE = "pools `stage[+stage]=workers[xranks][@gpus]` separated by commas, `mono`, or `auto`"
 _REMEDY = "write for example `mono`, `sample=2,upscale=1,decode=1` or `sample=3,upscale+decode=1`"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What there is to make workers of. `segment_workers` are those of a topology that names none, before
-    it is known what the job needs."""
+    it is known what the job needs; `node_gpus` are those of the node that has most."""
 
     gpus: float
     segment_workers: int = 1
     cpus: float = math.inf
+    node_gpus: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """`count` equal workers. One holds `gpus`: 0 for a CPU worker, a fraction, or a whole number."""
+    """`count` equal workers. One holds `gpus`: 0 for a CPU worker, a fraction, or a whole number. One of
+    several `ranks` is a gang: that many processes of one node, each with `gpus` of its own."""
 
     stages: frozenset[Stage]
     count: int
     gpus: float = 1.0
+    ranks: int = 1
+
+    @property
+    def worker_gpus(self) -> float:
+        """What all ranks of one worker hold."""
+        return self.gpus * self.ranks
 
     @property
     def name(self) -> str:
@@ -56,7 +70,8 @@ class Pool:
     def text(self, name: str) -> str:
         """The pool as topology text, its stages written as `name`."""
         share = "" if self.gpus == _usual_gpus(self.stages) else f"@{self.gpus:g}"
-        return f"{name}={self.count}{share}"
+        ranks = "" if self.ranks == 1 else f"x{self.ranks}"
+        return f"{name}={self.count}{ranks}{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +82,16 @@ class Topology:
 
     @property
     def gpus(self) -> float:
-        return sum(pool.count * pool.gpus for pool in self.pools)
+        return sum(pool.count * pool.worker_gpus for pool in self.pools)
 
     def workers(self, stage: Stage) -> int:
         """How many workers host `stage`."""
         return sum(pool.count for pool in self.pools if stage in pool.stages)
+
+    @property
+    def gangs(self) -> tuple[Pool, ...]:
+        """The pools whose workers have several ranks."""
+        return tuple(pool for pool in self.pools if pool.ranks > 1)
 
     def missing(self, stages: Collection[Stage]) -> list[Stage]:
         """Those of the stages that nobody hosts."""
@@ -137,7 +157,26 @@ def _parse_pool(part: str, text: str, machine: Machine) -> Pool:
     count = int(match["count"]) if match["count"] else _default_count(match["stages"], gpus, text, machine)
     if count < 1:
         raise _problem(text, "every pool has at least one worker", f"leave `{part}` out or give it a worker")
-    return Pool(stages, count, gpus)
+    pool = Pool(stages, count, gpus, int(match["ranks"] or 1))
+    _check_gang(pool, part, text, machine)
+    return pool
+
+
+def _check_gang(pool: Pool, part: str, text: str, machine: Machine) -> None:
+    """A gang is of one node, and each of its ranks has a device of its own."""
+    if not 1 <= pool.ranks <= MOST_RANKS:
+        raise _problem(text, f"a worker has 1 to {MOST_RANKS} ranks", f"`{part}`: lower the number behind x")
+    if pool.ranks == 1:
+        return
+    if pool.stages.isdisjoint(SHARED_STAGES):
+        rule = f"the ranks of a gang share the steps of {' and '.join(SHARED_STAGES)}"
+        raise _problem(text, rule, f"`{part}`: write the workers alone, as in `{part.partition('x')[0]}`")
+    if pool.gpus not in (0, 1):
+        rule = "every rank of a gang has a GPU of its own, or none (`@0`)"
+        raise _problem(text, rule, f"`{part}`: leave `@{pool.gpus:g}` out")
+    if pool.worker_gpus > machine.node_gpus:
+        rule = f"the ranks of a gang are on one node, and no node has more than {machine.node_gpus:g} GPU"
+        raise _problem(text, rule, f"`{part}`: lower the number behind x")
 
 
 def _parse_stages(names: str, text: str) -> frozenset[Stage]:
@@ -174,7 +213,7 @@ def _usual_gpus(stages: frozenset[Stage]) -> float:
 
 def _with_encode(pools: list[Pool]) -> list[Pool]:
     return [
-        Pool(pool.stages | {Stage.ENCODE}, pool.count, pool.gpus) if Stage.SAMPLE in pool.stages else pool
+        replace(pool, stages=pool.stages | {Stage.ENCODE}) if Stage.SAMPLE in pool.stages else pool
         for pool in pools
     ]
 

@@ -34,6 +34,7 @@ class Bench:
     graph: TaskGraph
     digests: dict[str, str]
     commits: dict[str, Commit] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
 
     def order(self, task_id: str, attempt: int = 1, **more: Any) -> TaskOrder:
         task = self.graph.tasks[task_id]
@@ -97,7 +98,7 @@ def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
         report = worker.setup()
         files = {path: file_digest(path) for path in input_files(graph)}
         fingerprint = Fingerprint(engine=report["fingerprint"], media={}, files=files)
-        return Bench(worker, graph, digests(graph, fingerprint))
+        return Bench(worker, graph, digests(graph, fingerprint), report=report)
 
     yield make
     for worker in workers:

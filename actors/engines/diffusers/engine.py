@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actors.engines.diffusers.ltx_video.runner import Runner
     from actors.engines.pieces import PassSound, Piece
     from actors.payload import Payload
+    from actors.ranks import Ranks
     from jobs.planning.params import (
         DecodeParams,
         EncodeAudio,
@@ -60,6 +61,14 @@ class DiffusersEngine:
         digest_ahead(files.paths())
         self._runner = _runner_for(files)(files, self.device, self.dtype, self.threads)
         self._runner.load(stages)
+
+    def join(self, ranks: Ranks) -> None:
+        self._ready().ranks = ranks
+
+    def difference(self, run: PassParams) -> float:
+        from actors.engines.diffusers.proof import difference
+
+        return difference(self._ready(), run)
 
     @property
     def dtype(self) -> str:

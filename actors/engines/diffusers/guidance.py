@@ -8,15 +8,20 @@ scaled so that its deviation comes near that of the positive one by the share `r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
+from actors.engines.diffusers.sequence import groups_for
 from jobs.errors import InvalidInput
 from jobs.planning.params import LTX2_PARAMS, LTX_VIDEO_PARAMS, Sampling
+
+if TYPE_CHECKING:
+    from actors.ranks import Ranks
 
 Sides = tuple[Tensor, ...]
 """The picture, and behind it the sound where the model makes it."""
@@ -55,10 +60,15 @@ class GuiderStep:
     blocks: frozenset[int] = frozenset()
 
     @property
-    def asked(self) -> tuple[Forward, ...]:
-        """The forwards with a prompt."""
-        guided = any(scale != 1.0 for scale in self.cfg)
-        return (Forward.POSITIVE, Forward.NEGATIVE) if guided else (Forward.POSITIVE,)
+    def forwards(self) -> tuple[Forward, ...]:
+        """Those that the step needs, in the order in which they are computed."""
+        wanted = {
+            Forward.POSITIVE: True,
+            Forward.NEGATIVE: any(scale != 1.0 for scale in self.cfg),
+            Forward.PERTURBED: self.stg != 0.0,
+            Forward.APART: self.modality != 1.0,
+        }
+        return tuple(which for which, needed in wanted.items() if needed)
 
 
 @dataclass(frozen=True)
@@ -100,12 +110,8 @@ class Guidance:
         return tuple(a - sigma * slope for a, slope in zip(x, slopes, strict=True))
 
     def _combined(self, step: GuiderStep, predict: Predict) -> Sides:
-        others = dict(zip(step.asked, predict(*step.asked), strict=True))
+        others = dict(zip(step.forwards, predict(*step.forwards), strict=True))
         positive = others[Forward.POSITIVE]
-        if step.stg:
-            others[Forward.PERTURBED] = predict(Forward.PERTURBED)[0]
-        if step.modality != 1.0:
-            others[Forward.APART] = predict(Forward.APART)[0]
         return tuple(
             self._guided(step, cfg, positive[side], {which: sides[side] for which, sides in others.items()})
             for side, cfg in enumerate(step.cfg)
@@ -127,6 +133,36 @@ class Guidance:
             ratio = positive.std() / guided.std()
             guided = guided * (step.rescale * ratio + (1 - step.rescale))
         return guided
+
+
+def shared(
+    ranks: Ranks | None,
+    forwards: Sequence[Forward],
+    run: Callable[[Sequence[Forward], Ranks | None], list[Sides]],
+    like: Sides,
+    size: tuple[int, int],
+) -> list[Sides]:
+    """What `run` makes of the forwards, sides like `like` in float32.
+
+    In a gang each group of ranks runs its share of them, one after the other, and all have the results of
+    all; `run` gets the ranks among which to split the tokens of each forward, where there are several.
+    `size` are the heads of the model and the tokens of its sequence.
+    """
+    if ranks is None:
+        return run(forwards, None)
+    sizes = [side.numel() for side in like]
+    groups = groups_for(ranks.size, len(forwards), *size)
+    each = ranks.size // groups
+    group, part = ranks.divided(each) if each > 1 else (ranks.rank, None)
+    if groups == 1:
+        return run(forwards, part)
+    mine = [torch.cat([side.flatten() for side in made]) for made in run(forwards[group::groups], part)]
+    sent = like[0].new_zeros((-(-len(forwards) // groups), sum(sizes)))
+    for place, made in zip(sent, mine, strict=False):
+        place.copy_(made)
+    every = ranks.gathered(sent)
+    found = (every[at % groups * each][at // groups].split(sizes) for at in range(len(forwards)))
+    return [tuple(part.view_as(side) for part, side in zip(parts, like, strict=True)) for parts in found]
 
 
 def _projected(negative: Tensor, positive: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import actors.worker.probe as module
+import actors.worker.worker as module
 from actors.engines.fake import FakeEngine
 from actors.steps import timing
 from actors.steps.run import begin_stage

@@ -42,10 +42,8 @@ LEAST_DB = {"dawn-proxy.mov": 25.0, "dawn-lt.mov": 28.0}
 
 
 def spec(folder: Path, deliveries: list[dict[str, Any]], **output: Any) -> dict[str, Any]:
-    chunks = [
-        {"generate": {"prompt": "a", "num_frames": 17}},
-        {"extend": {"prompt": "b", "num_new_frames": 16}},
-    ]
+    first = {"generate": {"prompt": "a", "num_frames": 17}}
+    chunks = [first, {"extend": {"prompt": "b", "num_new_frames": 16}}]
     return {
         "name": "harbor",
         "engine": {"name": "fake"},

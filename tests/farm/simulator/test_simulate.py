@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from farm.scheduler.graph import ScheduleGraph
+from farm.simulator.gangs import usual_speed
 from farm.simulator.simulate import Simulation, SimulationConfig, simulate
 from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from jobs.tasks.task import Stage
@@ -64,6 +65,19 @@ def test_slow_workers_and_shares_of_a_gpu() -> None:
     one = parse_topology("mono=1", Machine(1))
     assert simulate(graph, one, slow).makespan_s == pytest.approx(22.0)
     assert simulate(graph, parse_topology("mono=1@0.5", Machine(1))).makespan_s == pytest.approx(22.0)
+
+
+def test_a_gang_is_faster_where_its_ranks_share_the_steps() -> None:
+    graph = ScheduleGraph(job([SimulatedFilm("v", 10, StageTimes(1.0, 1.0, 0.5), joint="overlap")]))
+    gangs = parse_topology("sample=1x4,upscale=1x2,decode=1", Machine(7))
+    given = SimulationConfig(gang_speed={2: 1.6, 4: 2.5}.__getitem__)
+    assert simulate(graph, gangs, given).makespan_s == pytest.approx(10 / 1.6 + 1 / 2.5 + 0.5)
+    assert simulate(graph, gangs).gpu_hours == pytest.approx(7 * (10 / 2**0.8 + 1 / 4**0.8 + 0.5) / 3600)
+
+
+@pytest.mark.parametrize(("ranks", "speed"), [(1, 1.0), (2, 1.8), (4, 3.0), (8, 5.2)])
+def test_what_a_gang_is_taken_to_gain(ranks: int, speed: float) -> None:
+    assert usual_speed(ranks) == pytest.approx(speed, abs=0.1)
 
 
 def test_what_is_committed_takes_no_time() -> None:

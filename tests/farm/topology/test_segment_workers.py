@@ -145,9 +145,9 @@ def test_plan_and_render_take_the_same_number(tmp_path: Path, text: str, cpus: i
     loaded, runs = slow_segments(tmp_path), str(tmp_path / "runs")
     planned = plan_job(loaded, PlanRequest(runs, gpus=4, cpus=cpus, topology=text))
     session, inventory = JobSession(loaded, Scope(runs)), Inventory((NodeFacts("n", "box", 4, cpus),))
-    facts = remaining_facts(session.remaining_work, inventory)
     if text == "auto":
         text = str(choose_topology(session.remaining_work, inventory, None).winner.topology)
+    facts = remaining_facts(session.remaining_work, inventory, text)
     workers = make_workforce(text, inventory, None, session.graph.stages, facts).hosts(Stage.SEGMENT)
     assert planned.topology.endswith(f"segment={len(workers)}")
     assert (len(workers) == 5) if cpus == 6 else (len(workers) > 8)
@@ -161,13 +161,12 @@ def test_nothing_is_told_on_times_of_another_device(
     """Until a stage was measured there, its GPUs' times are those of one H200."""
     session = JobSession(slow_segments(tmp_path, engine), Scope(str(tmp_path / "runs")))
     inventory = Inventory((NodeFacts("n", "box", 4, 2, None if device == "cpu" else device),))
-    facts = remaining_facts(session.remaining_work, inventory)
+    facts = remaining_facts(session.remaining_work, inventory, "mono")
     topology = make_workforce("mono", inventory, None, session.graph.stages, facts).topology
     assert bool(segment_warning(session.remaining_work, inventory, facts, topology, ())) == told
     known = read_durations(str(tmp_path / "runs"))
     sample = next(task for task in session.graph.tasks.values() if task.stage is Stage.SAMPLE)
     known.observe_step(Hardware(session.plan.engine, device), sample, 0.5)
     keep_durations(str(tmp_path / "runs"), known)
-    assert segment_warning(
-        session.remaining_work, inventory, remaining_facts(session.remaining_work, inventory), topology, ()
-    )
+    facts = remaining_facts(session.remaining_work, inventory, "mono")
+    assert segment_warning(session.remaining_work, inventory, facts, topology, ())

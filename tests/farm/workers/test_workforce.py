@@ -11,7 +11,7 @@ from cluster.inventory import Inventory, NodeFacts
 from farm.simulator.workload import SimulatedFilm, StageTimes, films, job
 from farm.topology.bound import job_facts
 from farm.workers.workforce import gpus_named, make_workforce
-from jobs.errors import CapacityError
+from jobs.errors import CapacityError, UsageError
 from jobs.tasks.task import Stage
 
 EVERY = frozenset(Stage)
@@ -53,6 +53,20 @@ def test_stage_without_a_host() -> None:
 )
 def test_gpus_that_a_text_names(text: str, gpus: int) -> None:
     assert gpus_named(text) == gpus
+
+
+def test_a_gang_asks_one_node_for_the_devices_of_all_its_ranks() -> None:
+    two = Inventory(tuple(NodeFacts(f"n{n}", f"node-{n}", gpus=2, cpus=8) for n in range(2)))
+    force = make_workforce("sample=2x2,decode=1@0", two, None, EVERY - {Stage.UPSCALE})
+    (gang, *_) = force.requests
+    assert (gang.gpus, gang.cpus, gang.ranks) == (2.0, 0.0, 2)
+    assert str(gang) == "encode+sample-0 (a gang of 2, 2 GPU)"
+    assert force.ranks("decode-0") == 1
+    check_capacity(two, force.requests)
+    with pytest.raises(UsageError, match="no node has more than 2 GPU"):
+        make_workforce("sample=1x4,decode=1@0", two, None, EVERY - {Stage.UPSCALE})
+    on_cpus = make_workforce("mono=1x2@0", two, None, EVERY).requests[0]
+    assert (on_cpus.gpus, on_cpus.cpus) == (0.0, 2.0)
 
 
 def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:

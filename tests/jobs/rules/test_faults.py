@@ -97,6 +97,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("output.dir", "score.wav", "output.dir", "another folder"),
     ("run.topology", "sample=x", "run.topology", "mono"),
     ("run.topology", "mono@0", "run.topology", "mono=N@0"),
+    ("run.topology", "mono=1x17", "run.topology", "lower the number behind x"),
     ("run.topology", "sample=" + "9" * 190, "run.topology", "lower"),
     ("run.topology", "sample=" + "9" * 390, "run.topology", "at most 200"),
     ("run.topology", "sample=1,upscale=1", "run.topology", "add `decode=1`"),

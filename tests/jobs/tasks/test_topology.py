@@ -97,8 +97,49 @@ def test_workers_are_counted_over_all_pools_that_host_the_stage() -> None:
     assert topology.gpus == 4
 
 
+def test_a_gang_is_one_worker_of_several_ranks() -> None:
+    topology = parse_topology("sample=2x2,decode=1@0", FOUR)
+    (gang,) = topology.gangs
+    assert (gang.count, gang.ranks, gang.gpus, gang.worker_gpus) == (2, 2, 1.0, 2.0)
+    assert topology.workers(Stage.SAMPLE) == 2
+    assert topology.gpus == 4
+    assert str(topology) == "sample=2x2,decode=1@0,segment=2"
+    assert parse_topology("mono=1x4", FOUR).gpus == 4
+    assert parse_topology("sample=1x3@0", Machine(0)).gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sample=1x0", "1 to 16 ranks"),
+        ("sample=1x17", "1 to 16 ranks"),
+        ("sample=2x3", "at most 4 GPU; this asks for 6"),
+        ("sample=1x4@0.5", "a GPU of its own, or none"),
+        ("sample=1x2@2", "a GPU of its own, or none"),
+        ("sample=1,decode=1x2", "share the steps of sample and upscale"),
+        ("sample=1x", "is not a pool"),
+        ("samplex2", "is not a pool"),
+    ],
+)
+def test_a_bad_gang_names_the_rule_and_the_remedy(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_topology(text, FOUR)
+    assert said in str(caught.value)
+    assert "remedy:" in str(caught.value)
+
+
+def test_a_gang_is_of_one_node() -> None:
+    machine = Machine(gpus=8, node_gpus=2)
+    parse_topology("sample=4x2", machine)
+    with pytest.raises(UsageError, match="no node has more than 2 GPU"):
+        parse_topology("sample=1x4", machine)
+
+
 stage_sets = st.frozensets(st.sampled_from(GPU_STAGES), min_size=1)
-gpu_pools = st.builds(Pool, stage_sets, st.integers(1, 9), st.sampled_from([0.25, 0.5, 1.0, 2.0]))
+gpu_pools = st.one_of(
+    st.builds(Pool, stage_sets, st.integers(1, 9), st.sampled_from([0.25, 0.5, 1.0, 2.0])),
+    st.builds(Pool, st.just(frozenset(GPU_STAGES)), st.integers(1, 9), st.just(1.0), st.integers(1, 16)),
+)
 
 
 @given(st.lists(gpu_pools, min_size=1, max_size=4), st.integers(1, 4))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from actors.engines.diffusers.guidance import Forward, Guidance, Sides
+from actors.engines.diffusers.guidance import Forward, Guidance, Sides, shared
 from actors.engines.diffusers.ltx2.pieces import (
     Sound,
     Tokens,
@@ -23,9 +23,12 @@ from actors.engines.diffusers.ltx2.pieces import (
     picture_tokens,
     sound_tokens,
 )
+from actors.engines.diffusers.ltx2.split import split_over
 from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
 from actors.engines.diffusers.samplers import Sampler
+from actors.engines.diffusers.sequence import TokenSplit
 from actors.engines.noise import Noises
+from actors.ranks import Ranks
 
 if TYPE_CHECKING:
     from actors.engines.pieces import Piece
@@ -74,7 +77,8 @@ class Transformer:
 class Pass:
     """How a pass runs: noise levels `[n + 1]` on the CPU, and what integrates and guides it.
 
-    `watch`, where given, sees the tokens after each call of the guider (tests compare steps).
+    `watch`, where given, sees the tokens after each call of the guider (tests compare steps); `ranks` is the
+    gang that shares the forwards.
     """
 
     sigmas: Tensor
@@ -83,6 +87,7 @@ class Pass:
     sampler: Sampler
     guidance: Guidance = UNGUIDED
     watch: Callable[[Tensor], None] | None = None
+    ranks: Ranks | None = None
 
 
 def denoise(
@@ -134,12 +139,19 @@ class JointDenoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         x = torch.where(self.mask == 0, self.known, x)
+        sides = self._sides(x)
+
+        def run(forwards: Sequence[Forward], ranks: Ranks | None) -> list[Sides]:
+            """One by one: at these sizes a batch gains nothing."""
+            split = TokenSplit(ranks, sides[0].shape[1]) if ranks else None
+            with split_over(split, self.model.transformer):
+                return [self._denoised(x, sigma, which, split) for which in forwards]
 
         def predict(*asked: Forward) -> list[Sides]:
-            """One by one: at these sizes a batch gains nothing."""
-            return [self._denoised(x, sigma, which) for which in asked]
+            size = self.model.transformer.config.num_attention_heads, sides[0].shape[1]
+            return shared(self.run.ranks, asked, run, sides, size)
 
-        denoised = torch.cat(self.run.guidance(predict, self._sides(x), sigma), dim=1)
+        denoised = torch.cat(self.run.guidance(predict, sides, sigma), dim=1)
         denoised = denoised * self.mask + self.known * (1.0 - self.mask)
         if self.run.watch is not None:
             self.run.watch(denoised)
@@ -148,34 +160,39 @@ class JointDenoiser:
     def _sides(self, x: Tensor) -> Sides:
         return x.split([self.picture.known.shape[1], self.heard.known.shape[1]], dim=1)
 
-    def _denoised(self, x: Tensor, sigma: Tensor, which: Forward) -> Sides:
+    def _denoised(self, x: Tensor, sigma: Tensor, which: Forward, split: TokenSplit | None) -> Sides:
         level = float(sigma)
         video, audio = self._sides(x)
-        velocities = self._velocities(video, audio, level, which)
+        velocities = self._velocities(video, audio, level, which, split)
         return (
             video - velocities[0].float() * (self.picture.mask * level),
             audio - velocities[1].float() * (self.heard.mask * level),
         )
 
-    def _velocities(self, video: Tensor, audio: Tensor, sigma: float, which: Forward) -> Sides:
+    def _velocities(
+        self, video: Tensor, audio: Tensor, sigma: float, which: Forward, split: TokenSplit | None
+    ) -> Sides:
+        """The sound is computed whole by every rank."""
+        part = split.mine if split else lambda whole, _dim: whole
+        marks = self.picture.marks if self.model.marks else None
         module, dtype = self.model.transformer, self.model.transformer.dtype
         negative = which is Forward.NEGATIVE
         context = self.conditioning[Forward.NEGATIVE if negative else Forward.POSITIVE]
         clean = self.frozen and self.model.clean_frozen_sound
         return module(
-            hidden_states=video.to(dtype),
+            hidden_states=part(video, 1).to(dtype),
             audio_hidden_states=audio.to(dtype),
             encoder_hidden_states=context.video.to(dtype),
             audio_encoder_hidden_states=context.audio.to(dtype),
             encoder_attention_mask=context.mask,
             audio_encoder_attention_mask=context.mask,
-            timestep=_timesteps(self.picture, sigma),
+            timestep=part(_timesteps(self.picture, sigma), 1),
             audio_timestep=_timesteps(self.heard, sigma),
             sigma=_level(sigma, video),
             audio_sigma=_level(0.0 if clean else sigma, audio),
-            video_coords=self.picture.coords,
+            video_coords=part(self.picture.coords, 2),
             audio_coords=self.heard.coords,
-            video_keyframes_mask=self.picture.marks if self.model.marks else None,
+            video_keyframes_mask=None if marks is None else part(marks, 1),
             spatio_temporal_guidance_blocks=self._skipped(which, sigma),
             isolate_modalities=which is Forward.APART,
             use_cross_timestep=True,

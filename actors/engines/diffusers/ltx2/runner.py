@@ -80,6 +80,7 @@ class Ltx2Runner(Runner):
             noises=noises_of(run, clip),
             sampler=sampler_of(run.sampling),
             guidance=make_guidance(run.sampling, model.layers, sound=True),
+            ranks=self.ranks,
         )
         placed_pieces = with_guides(clip, self._here(pieces[1:]))
         heard = self._heard(run, sound)

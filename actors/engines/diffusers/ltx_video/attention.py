@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from actors.engines.diffusers.kernels import Kernel
 from actors.engines.diffusers.ltx_video import fused
 from actors.engines.diffusers.ltx_video.fused import rotate
+from actors.engines.diffusers.sequence import TokenSplit
 
 
 @dataclass
@@ -19,12 +21,14 @@ class AttentionState:
     """What changes from run to run; one per transformer, shared by all its processors.
 
     `kernel` computes unmasked self-attention; `guides` is the log-weight of each appended guide token `[G]`,
-    or None; `passthrough` names the blocks whose self-attention hands its values through (STG).
+    or None; `passthrough` names the blocks whose self-attention hands its values through (STG). `split` says
+    how the tokens of a run are dealt to the ranks of a gang.
     """
 
     kernel: Kernel = F.scaled_dot_product_attention
     guides: Tensor | None = None
     passthrough: frozenset[int] = field(default_factory=frozenset)
+    split: TokenSplit | None = None
 
 
 class FarmAttention:
@@ -52,8 +56,13 @@ class FarmAttention:
         query, key, value = (
             part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
-        mixed = self._mix(query, key, value, attention_mask)
+        mixed = self._mixed(query, key, value, attention_mask)
         return attn.to_out[0](mixed.transpose(1, 2).flatten(2).to(hidden_states.dtype))
+
+    def _mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        if self.block is None or self.state.split is None:
+            return self._mix(query, key, value, mask)
+        return self.state.split.attended(partial(self._mix, mask=None), query, key, value)
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         if mask is not None:

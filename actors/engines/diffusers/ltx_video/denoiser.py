@@ -7,18 +7,21 @@ mask * sigma and enter un-noised where their mask is 0, which is what ComfyUI's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from actors.engines.diffusers.guidance import Forward, Guidance, Sides
+from actors.engines.diffusers.guidance import Forward, Guidance, Sides, shared
 from actors.engines.diffusers.ltx_video.attention import AttentionState, log_weights
 from actors.engines.diffusers.ltx_video.tokens import Sequence5D, latents_of, tokens_of
+from actors.engines.diffusers.sequence import TokenSplit, projected_whole
+from actors.ranks import Ranks
 
 if TYPE_CHECKING:
     from actors.engines.diffusers.samplers import Sampler
@@ -44,6 +47,7 @@ class Denoiser:
     sequence: Sequence5D
     text: Mapping[Forward, Text]
     guidance: Guidance
+    ranks: Ranks | None = None
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Denoised `[1, C, T + G, h, w]` float32; held guides come back unchanged, bit for bit."""
@@ -56,27 +60,63 @@ class Denoiser:
         return denoised
 
     def _denoised(self, x: Tensor, sigma: Tensor, *asked: Forward) -> list[Sides]:
-        """The forwards in one run of the transformer: a batch fills the device where single clips do not."""
-        return [(x - velocity * sigma,) for velocity in self._velocities(x, sigma, asked).split(1)]
+        prompts = self._prompts(asked)
 
-    def _velocities(self, x: Tensor, sigma: Tensor, asked: Sequence[Forward]) -> Tensor:
-        """`[len(asked), C, T + G, h, w]` float32. A perturbed forward comes alone: it skips blocks."""
+        together = [which for which in asked if which is not Forward.PERTURBED]
+
+        def run(forwards: Sequence[Forward], ranks: Ranks | None) -> list[Sides]:
+            """In one run of the transformer, as a batch fills the device where single clips do not; but for a
+            perturbed forward, which skips blocks."""
+            found: dict[Forward, Sides] = {}
+            split = TokenSplit(ranks, x[0, 0].numel()) if ranks else None
+            plain = [which for which in forwards if which in together]
+            for batch, rows in ((plain, len(together)), ([w for w in forwards if w not in together], 1)):
+                if batch:
+                    whole = len(batch) == rows
+                    with nullcontext() if whole else in_batch_of(rows, self.transformer.time_embed):
+                        made = self._velocities(x, sigma, batch, [prompts[which] for which in batch], split)
+                    found |= {w: (x - one * sigma,) for w, one in zip(batch, made.split(1), strict=True)}
+            return [found[which] for which in forwards]
+
+        size = self.transformer.config.num_attention_heads, x[0, 0].numel()
+        return shared(self.ranks, asked, run, (x,), size)
+
+    def _prompts(self, asked: Sequence[Forward]) -> dict[Forward, Text]:
+        """What each forward reads. Those that may share a batch have one length, wherever they are
+        computed."""
+        plain = [which for which in asked if which is not Forward.PERTURBED]
+        padded = zip(plain, _padded([self.text[which] for which in plain]), strict=True)
+        return {Forward.PERTURBED: self.text[Forward.POSITIVE], **dict[Forward, Text](padded)}
+
+    def _velocities(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        asked: Sequence[Forward],
+        texts: Sequence[Text],
+        split: TokenSplit | None = None,
+    ) -> Tensor:
+        """`[len(asked), C, T + G, h, w]` float32. A perturbed forward comes alone."""
         perturbed = Forward.PERTURBED in asked
         self.attention.passthrough = self.guidance.at(sigma).blocks if perturbed else frozenset()
         weights = self.sequence.attention
         self.attention.guides = None if weights is None else log_weights(weights)
-        texts = [self.text[Forward.POSITIVE if which is Forward.PERTURBED else which] for which in asked]
-        embeddings, mask = _batched(texts)
+        self.attention.split = split
         timesteps, dtype, count = self._timesteps(sigma), self.transformer.dtype, len(asked)
-        tokens = self.transformer(
-            hidden_states=tokens_of(x).to(dtype).expand(count, -1, -1),
-            encoder_hidden_states=embeddings.to(dtype),
-            timestep=timesteps.expand(count, *timesteps.shape[1:]),
-            encoder_attention_mask=mask,
-            video_coords=self.sequence.coords.expand(count, -1, -1),
-            return_dict=False,
-        )[0]
-        return latents_of(tokens.float(), (count, *x.shape[1:]))
+        tokens, coords = tokens_of(x), self.sequence.coords
+        if split is not None:
+            tokens, coords = split.mine(tokens, 1), split.mine(coords, 2)
+            timesteps = split.mine(timesteps, -1)
+        with projected_whole(split, self.transformer.proj_out):
+            made = self.transformer(
+                hidden_states=tokens.to(dtype).expand(count, -1, -1),
+                encoder_hidden_states=torch.cat([text.embeddings for text in texts]).to(dtype),
+                timestep=timesteps.expand(count, *timesteps.shape[1:]),
+                encoder_attention_mask=torch.cat([text.mask for text in texts]),
+                video_coords=coords.expand(count, -1, -1),
+                return_dict=False,
+            )[0]
+        return latents_of(made.float(), (count, *x.shape[1:]))
 
     def _timesteps(self, sigma: Tensor) -> Tensor:
         """`[1]`, or `[1, N]` where guides differ from the clip."""
@@ -87,13 +127,37 @@ class Denoiser:
         return per_token * _TIMESTEPS
 
 
-def _batched(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
-    """Embeddings `[B, S, D]` and mask `[B, S]`: shorter prompts are padded with tokens that nobody sees."""
-    longest = max(text.mask.shape[1] for text in texts)
+@contextmanager
+def in_batch_of(rows: int, module: nn.Module) -> Iterator[None]:
+    """Has `module` (timesteps `[B]` -> embeddings, a row each) give a single row the bits that it has in a
+    batch of `rows`: kernels for one row sum in another order."""
+
+    count = 0
+
+    def widen(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal count
+        count = len(args[0])
+        return (args[0].expand(rows), *args[1:]) if count == 1 else args
+
+    def narrow(_module: nn.Module, _args: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(part[:count] for part in made)
+
+    hooks = [module.register_forward_hook(narrow), module.register_forward_pre_hook(widen)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _padded(texts: Sequence[Text]) -> list[Text]:
+    """All as long as the longest: shorter prompts are padded with tokens that nobody sees."""
+    longest = max((text.mask.shape[1] for text in texts), default=0)
     missing = [longest - text.mask.shape[1] for text in texts]
-    embeddings = [F.pad(text.embeddings, (0, 0, 0, more)) for text, more in zip(texts, missing, strict=True)]
-    masks = [F.pad(text.mask, (0, more)) for text, more in zip(texts, missing, strict=True)]
-    return torch.cat(embeddings), torch.cat(masks)
+    return [
+        Text(F.pad(text.embeddings, (0, 0, 0, more)), F.pad(text.mask, (0, more)))
+        for text, more in zip(texts, missing, strict=True)
+    ]
 
 
 def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, noises: Noises) -> Tensor:

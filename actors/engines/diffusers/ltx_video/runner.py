@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from actors.engines.base import Arriving, FreeLevel
     from actors.engines.diffusers.files import ModelFiles
     from actors.engines.pieces import PassSound, Piece
+    from actors.ranks import Ranks
     from jobs.planning.params import DecodeParams, PassParams, Sampling, Upsampling
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class Runner:
         if self.device.type == "cuda":
             _be_deterministic()
         self.residents = Residents(self.device, self._loaders(files, getattr(torch, dtype)))
+        self.ranks: Ranks | None = None
+        """The gang that this process is a rank of, once it has met."""
         self._warned = False
         self._choice: str | None = None
 
@@ -136,6 +139,7 @@ class Runner:
             sequence=sequence,
             text=self._text(conditioning),
             guidance=make_guidance(run.sampling, len(model.transformer.transformer_blocks)),
+            ranks=self.ranks,
         )
         sigmas = sigmas_of(run.sampling, clip[0, 0].numel())
         return bring_home(

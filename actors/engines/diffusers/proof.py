@@ -1,0 +1,98 @@
+"""Whether a gang makes the bits of one process: a transformer's block at a size of the job, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.engines.base import landed
+from actors.engines.pieces import PassSound, Piece
+from actors.payload import Payload
+from jobs.frames import LATENT_CHANNELS, SPATIAL, frames_of
+
+if TYPE_CHECKING:
+    from actors.engines.diffusers.ltx_video.runner import Runner
+    from jobs.planning.params import PassParams
+
+SIGMAS = (1.0, 0.5)
+WORDS = 256
+"""Tokens of a prompt."""
+
+
+def difference(runner: Runner, run: PassParams) -> float:
+    """By how much one guided step of a pass like `run` differs at most, on noise; 0 where no bit does.
+
+    All ranks ask at the same time.
+    """
+    transformer, ranks = runner.residents.get("denoising").transformer, runner.ranks
+    trial, pieces, words = _trial(run), _pieces(run), _words(transformer)
+    sound = PassSound(held=run.audio_mode in ("condition", "hold"))
+    with _one_block(transformer):
+        together = landed(runner.denoise(trial, pieces, sound, words))
+        runner.ranks = None
+        try:
+            alone = landed(runner.denoise(trial, pieces, sound, words))
+        finally:
+            runner.ranks = ranks
+    return max(float(np.abs(together[name] - alone[name]).max()) for name in alone.arrays)
+
+
+@contextmanager
+def _one_block(transformer: Any) -> Iterator[None]:
+    blocks = transformer.transformer_blocks
+    transformer.transformer_blocks = blocks[:1]
+    try:
+        yield
+    finally:
+        transformer.transformer_blocks = blocks
+
+
+def _trial(run: PassParams) -> PassParams:
+    """One step of the pass; what perturbs skips the one block that there is."""
+    params = tuple((name, 0 if name == "blocks" else value) for name, value in run.sampling.guider.params)
+    guider = replace(run.sampling.guider, params=params)
+    return replace(run, sampling=replace(run.sampling, sigmas=SIGMAS, sampler="euler", guider=guider))
+
+
+def _pieces(run: PassParams) -> list[Piece]:
+    """What the pass starts from and is guided by: noise of their sizes, at their places."""
+    start = None if run.upsampling is None else _noise(run, run.span.sampled)
+    kept, frames = run.span.overlap - run.replaced, frames_of(run.span.sampled)
+    pieces = [Piece(start, hold=0.0)]
+    if kept > 0:
+        pieces.append(Piece(_noise(run, kept), 0, run.overlap_strength, run.overlap_strength))
+    for use in run.guides:
+        frame = use.frame if use.frame >= 0 else frames + use.frame
+        pieces.append(Piece(_noise(run, 1), frame, use.strength * use.image_strength, use.strength))
+    return pieces
+
+
+def _noise(run: PassParams, latents: int) -> Payload:
+    shape = (1, LATENT_CHANNELS, latents, run.height // SPATIAL, run.width // SPATIAL)
+    return Payload({"latents": _drawn(shape)})
+
+
+def _words(transformer: Any) -> Payload:
+    """Prompts without a meaning, as wide as this transformer reads them."""
+    widths = {"": _width(transformer, "caption_projection", "attn2")}
+    if hasattr(transformer.transformer_blocks[0], "audio_attn2"):
+        widths["_audio"] = _width(transformer, "audio_caption_projection", "audio_attn2")
+    found = {f"{side}_mask": np.ones((1, WORDS), np.bool_) for side in ("positive", "negative")}
+    for side in ("positive", "negative"):
+        found |= {f"{side}{kind}": _drawn((1, WORDS, width)) for kind, width in widths.items()}
+    return Payload(found)
+
+
+def _width(transformer: Any, projection: str, attention: str) -> int:
+    projected = getattr(transformer, projection, None)
+    if projected is not None:
+        return int(projected.linear_1.in_features)
+    return int(getattr(transformer.transformer_blocks[0], attention).to_k.in_features)
+
+
+def _drawn(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(shape).standard_normal(shape, np.float32)

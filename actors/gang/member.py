@@ -1,0 +1,113 @@
+"""A further rank of a gang, as a process: `python -m actors.gang.member PARENT ORDERS ANSWERS`.
+
+It takes part in the steps that it reads of, and ends with the first rank, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from actors.compute import compute_class
+from actors.device import failed_allocations
+from actors.engines.base import SharesSteps, landed
+from actors.engines.make import make_engine
+from actors.failures import classify
+from actors.gang.messages import (
+    Answer,
+    RankReport,
+    StepMessage,
+    answer_line,
+    read_charter,
+    read_step,
+    report_here,
+)
+from actors.steps.run import begin_stage
+from actors.steps.seeding import fix_threads
+from jobs.scratch import Scratch
+
+if TYPE_CHECKING:
+    from actors.engines.base import Arriving, Engine
+    from actors.gang.messages import Charter
+    from actors.payload import Payload
+
+PR_SET_PDEATHSIG = 1
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def main(parent: int, orders: int, answers: int) -> None:
+    _die_with(parent)
+    with os.fdopen(orders, "rb") as source, os.fdopen(answers, "wb", buffering=0) as target:
+        charter, rank, folder = read_charter(source)
+        _Member(charter, rank, target).run(Path(folder), source)
+
+
+def _die_with(parent: int) -> None:
+    """The kernel kills this process when the thread that started it ends: a stopped process, too, and
+    whatever killed the first rank."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class _Member:
+    def __init__(self, charter: Charter, rank: int, answers: BinaryIO) -> None:
+        self.charter, self.rank, self.answers = charter, rank, answers
+
+    def run(self, folder: Path, source: BinaryIO) -> None:
+        charter = self.charter
+        try:
+            engine = make_engine(charter.engine, charter.device, charter.threads)
+            fix_threads(charter.threads)
+            engine.setup(charter.stages)
+            if isinstance(engine, SharesSteps):
+                from actors.ranks import Ranks
+
+                engine.join(Ranks.meet(folder, self.rank, charter.size, charter.device))
+        except Exception as error:
+            self._failed(error, "start")
+            raise
+        self._say(Answer(self._report()))
+        while (step := read_step(source)) is not None:
+            self._take_part(engine, step)
+        engine.close()
+
+    def _take_part(self, engine: Engine, step: StepMessage) -> None:
+        device = self.charter.device
+        fix_threads(self.charter.threads)
+        failed = failed_allocations(device)
+        made: Payload | Path | Arriving | float
+        try:
+            for level in step.order.free:
+                engine.free(level)  # type: ignore[arg-type]
+            if step.order.proof:
+                assert isinstance(engine, SharesSteps)
+                made = engine.difference(step.order.params)
+            else:
+                with Scratch() as scratch:
+                    made = begin_stage(step.task, step.inputs, engine, scratch)
+        except Exception as error:
+            self._failed(error, step.order.task)
+            return
+        self._say(Answer(self._report(), short=failed_allocations(device) > failed))
+        # The first rank has the same result. Waited for: what it was copied to is needed again.
+        landed(made)
+
+    def _failed(self, error: Exception, task: str) -> None:
+        found = classify(error, task)
+        self._say(Answer(self._report(), kind=found.kind.value, message=str(found)))
+
+    def _report(self) -> RankReport:
+        device = self.charter.device
+        return report_here(self.rank, device, compute_class(device), os.environ.get(VISIBLE, ""))
+
+    def _say(self, answer: Answer) -> None:
+        self.answers.write(answer_line(answer))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

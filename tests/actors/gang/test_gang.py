@@ -1,0 +1,170 @@
+"""A gang of processes on this machine gives the results of one process, and ends with any of its ranks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs.errors import InvalidInput, WorkerLost
+from jobs.tasks.task import Stage
+
+if TYPE_CHECKING:
+    from actors.payload import Payload
+    from jobs.planning.params import PassParams
+    from tests.actors.conftest import Bench, MakeBench
+
+SAMPLE = "one/00000/sample"
+SHARED = frozenset({Stage.ENCODE, Stage.SAMPLE})
+STG = {"name": "stg", "params": {"blocks": [1], "rescale": 0.5}}
+WITH_SOUND = {"name": "stg", "params": {"blocks": [1], "audio_cfg": 7.0, "modality": 3.0, "rescale": 0.7}}
+PROMPTS = ("a red ball a red", "a ball a red ball")
+"""Four words and more: for fewer rows, MKL sums in another order in a batch than for one prompt alone."""
+
+
+def film(checkpoint: Path, image: Path, **video: Any) -> dict[str, Any]:
+    """A Generate with an image in its middle, an Extend, and behind a cut a Generate without anything."""
+    guide = {"image": str(image), "frame": 8, "strength": 0.7}
+    chunks = [
+        {"generate": {"prompt": PROMPTS[0], "num_frames": 17, "images": [guide]}},
+        {"extend": {"prompt": PROMPTS[1], "num_new_frames": 8, "overlap_frames": 16}},
+        {"generate": {"prompt": PROMPTS[0], "num_frames": 9}},
+    ]
+    guider = WITH_SOUND if video else STG
+    return {
+        "engine": {"checkpoint": str(checkpoint)},
+        "defaults": {"width": 64, "height": 64, "steps": 2, "cfg": 3.0, "sampler": "euler", "guider": guider},
+        "videos": [{"name": "one", "chunks": chunks, **video}],
+    }
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "still.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def sampled(bench: Bench) -> dict[str, Payload]:
+    """The latents of each chunk."""
+    for name, task in bench.graph.tasks.items():
+        if task.stage in SHARED:
+            bench.run(name)
+    return {name: bench.payload(name) for name, t in bench.graph.tasks.items() if t.stage is Stage.SAMPLE}
+
+
+def passes(bench: Bench) -> tuple[PassParams, ...]:
+    """Those of the job's chunks."""
+    tasks = bench.graph.tasks.values()
+    return tuple(cast("PassParams", task.params) for task in tasks if task.stage is Stage.SAMPLE)
+
+
+def require_equal(found: dict[str, Payload], wanted: dict[str, Payload]) -> None:
+    for name, payload in wanted.items():
+        for array in payload.arrays:
+            np.testing.assert_array_equal(found[name][array], payload[array])
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses at which a process takes connections, as the kernel writes them."""
+    inodes = {
+        str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink() and fd.exists()
+    }
+    tables = [Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
+
+
+def pids_of(bench: Bench) -> list[int]:
+    """The processes of the gang's ranks."""
+    assert bench.worker._gang is not None
+    return [report.pid for report in bench.worker._gang.reports]
+
+
+def test_two_ranks_make_the_latents_of_one(make_bench: MakeBench, small_ltx_video: Path, image: Path) -> None:
+    """They prove it at their start. What both refuse ends neither: the gang goes on with the next task."""
+    alone = make_bench(film(small_ltx_video, image))
+    gang = make_bench(film(small_ltx_video, image), ranks=2, sizes=passes(alone))
+    assert gang.report["unproven"] == ""
+    require_equal(sampled(gang), sampled(alone))
+    assert {address for pid in pids_of(gang) for address in listening(pid)} == {"0100007F"}
+    order = gang.order(SAMPLE, 2)
+    bad = replace(passes(gang)[0], sampling=replace(passes(gang)[0].sampling, sampler="none"))
+    with pytest.raises(InvalidInput, match="no sampler 'none'"):
+        gang.worker.run(replace(order, task=replace(order.task, params=bad)))
+    assert gang.run(SAMPLE, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_share_picture_and_sound(
+    make_bench: MakeBench, small_ltx2: Path, image: Path, ranks: int
+) -> None:
+    spec = film(small_ltx2, image, audio={"mode": "generate"})
+    alone = make_bench(spec)
+    gang = make_bench(spec, ranks=ranks, sizes=passes(alone))
+    assert gang.report["unproven"] == ""
+    wanted = sampled(alone)
+    assert "audio_latents" in wanted[SAMPLE]
+    require_equal(sampled(gang), wanted)
+
+
+@pytest.mark.slow
+def test_more_ranks_than_forwards(make_bench: MakeBench, small_ltx_video: Path, image: Path) -> None:
+    spec = film(small_ltx_video, image)
+    require_equal(sampled(make_bench(spec, ranks=4)), sampled(make_bench(spec)))
+
+
+SLOW = {
+    "engine": {"name": "fake", "fake": {"sample_s": 2.0}},
+    "videos": [{"name": "one", "chunks": [{"generate": {"prompt": "a", "num_frames": 9}}]}],
+}
+
+
+def begun(bench: Bench) -> tuple[threading.Thread, list[BaseException]]:
+    """The sampling under way in a thread, and what it raises."""
+    bench.run_before(SAMPLE)
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            bench.run(SAMPLE)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    time.sleep(0.2)
+    return thread, raised
+
+
+def test_a_rank_that_is_killed_ends_the_worker_and_is_named(make_bench: MakeBench) -> None:
+    bench = make_bench(SLOW, ranks=2)
+    thread, raised = begun(bench)
+    os.kill(pids_of(bench)[1], signal.SIGKILL)
+    thread.join(1.3)
+    (error,) = raised
+    assert isinstance(error, WorkerLost)
+    assert error.worker_gone
+    assert "rank 1 of 2" in str(error)
+    assert "SIGKILL" in str(error)
+    with pytest.raises(WorkerLost, match="SIGKILL"):
+        bench.run(SAMPLE, attempt=2)
+
+
+def test_ranks_end_with_the_first_one_even_where_they_are_stopped(make_bench: MakeBench) -> None:
+    bench = make_bench(SLOW, ranks=2)
+    _, pid = pids_of(bench)
+    os.kill(pid, signal.SIGSTOP)
+    bench.worker.destroy()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
