@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,8 +23,11 @@ from actors.media.segment import encode_segment
 from jobs.formats import CODECS
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
-from jobs.planning.planned import AudioPlan, PlannedChunk, PlannedVideo
+from jobs.planning.planned import PlannedChunk, PlannedVideo
 from tests.encoded_once import encoded_once
+
+if TYPE_CHECKING:
+    from jobs.sound.planned import PlannedSound
 
 ROOT = Path(__file__).parents[1]
 ON_RAY = Path(__file__).parent / "ray"
@@ -134,12 +137,14 @@ class Marks:
         return paths
 
     def video(
-        self, lengths: Sequence[int], frame_rate: float = 24.0, audio: AudioPlan | None = None
+        self, lengths: Sequence[int], frame_rate: float = 24.0, sound: PlannedSound | None = None
     ) -> PlannedVideo:
         """The plan of a film whose chunks own `lengths` frames."""
         stops = np.cumsum([0, *lengths]).tolist()
         chunks = tuple(_chunk(index, Span(*stops[index : index + 2])) for index in range(len(lengths)))
-        return PlannedVideo("film", chunks, stops[-1], SIDE, SIDE, SIDE, SIDE, frame_rate, audio, "film")
+        return PlannedVideo(
+            "film", chunks, stops[-1], SIDE, SIDE, SIDE, SIDE, frame_rate, "film", sound=sound
+        )
 
 
 def _chunk(index: int, owned: Span) -> PlannedChunk:

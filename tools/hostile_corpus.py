@@ -159,7 +159,7 @@ TEXTS: Mapping[str, Callable[[], str | bytes]] = {
             {
                 "name": "v",
                 "source": {"latent": "/dev/zero"},
-                "audio": {"file": "/dev/random"},
+                "sound": [{"file": "/dev/random"}],
                 "chunks": [{"extend": {"prompt": "p", "last_image": "/proc/self/mem"}}],
             }
         ]

@@ -123,18 +123,26 @@ def track_rate(codec: str, sample_rate: int) -> int:
     return next((rate for rate in AAC_RATES if rate >= sample_rate), AAC_RATES[-1])
 
 
-def cut_track(sound: Any, sample_rate: int, samples: int, first: int = 0) -> Any:
-    """ffmpeg-python stream of `sound` at `sample_rate` from its sample `first` on (silence before sample 0),
-    exactly `samples` long, padded with silence.
+def trimmed(sound: Any, sample_rate: int, first: int, samples: int) -> Any:
+    """ffmpeg-python stream of `sound` at `sample_rate` from its sample `first` on, at most `samples` long.
 
     Time stamps are counted anew from the samples, so rounded ones of the source cannot shift anything.
     """
-    sound = sound.filter("aresample", sample_rate).filter("asetpts", "N/SR/TB")
+    return _counted(sound, sample_rate).filter("atrim", start_sample=first, end_sample=first + samples)
+
+
+def cut_track(sound: Any, sample_rate: int, samples: int, first: int = 0) -> Any:
+    """As `trimmed`, but exactly `samples` long, with silence before sample 0 and behind the last."""
+    sound = _counted(sound, sample_rate)
     if first > 0:
         sound = sound.filter("atrim", start_sample=first).filter("asetpts", "N/SR/TB")
     elif first < 0:
         sound = sound.filter("adelay", f"{-first}S", all=1)
     return sound.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
+
+
+def _counted(sound: Any, sample_rate: int) -> Any:
+    return sound.filter("aresample", sample_rate).filter("asetpts", "N/SR/TB")
 
 
 def track_options(codec: str, channels: int) -> Options:
@@ -147,8 +155,7 @@ def track_options(codec: str, channels: int) -> Options:
     return options
 
 
-def channels_of(path: str | Path) -> int:
-    """Channels of a file's sound: 1 of mono, 2 of stereo, 6 of 5.1."""
-    layout = probe_audio(path).layout
+def channels_of(layout: str) -> int:
+    """Channels of a layout as ffmpeg names it: 1 of `mono`, 6 of `5.1(side)`."""
     named = {"mono": 1, "stereo": 2, "quad": 4}.get(layout)
-    return named or sum(map(int, re.findall(r"\d+", layout.split("(")[0]))) or 2
+    return named or sum(map(int, re.findall(r"\d+", layout.split("(", maxsplit=1)[0]))) or 2

@@ -70,6 +70,15 @@ def run(command: list[str], call: Call, feed: Iterable[memoryview | bytes] = ())
     refuses, InvalidInput when `call.reads` cannot be read, OutOfMemory when ffmpeg is killed or there is no
     memory to start it, else StageBug.
     """
+    return _fed(command, call, feed)[0]
+
+
+def listen(command: list[str], call: Call, feed: Iterable[memoryview | bytes]) -> str:
+    """As `run`, for a command that says its result in its messages: these."""
+    return _fed(command, call, feed)[1]
+
+
+def _fed(command: list[str], call: Call, feed: Iterable[memoryview | bytes]) -> tuple[bytes, str]:
     with _started(command, call) as (process, messages):
         assert process.stdin
         assert process.stdout
@@ -79,7 +88,8 @@ def run(command: list[str], call: Call, feed: Iterable[memoryview | bytes] = ())
                 _write_all(pipe, piece)
         output = process.stdout.read()
         _finish(process, messages, call)
-    return output
+        messages.seek(0)
+        return output, messages.read().decode(errors="replace")
 
 
 def exchange(command: list[str], call: Call, data: bytes = b"") -> tuple[bytes, str]:

@@ -56,7 +56,7 @@ class Film:
         if self.extends:
             extend = {"num_new_frames": clip.new_frames, "overlap_frames": clip.overlap_frames}
             chunks.append({"extend": {**extend, "repeat": self.extends}})
-        sound = {"audio": {"mode": "generate"}} if self.sound else {}
+        sound = {"sound": [{"generate": True}]} if self.sound else {}
         document: dict[str, Any] = {
             "version": 1,
             "name": self.name,

@@ -47,7 +47,7 @@ Render = Callable[[Mapping[str, Any]], Films]
 """Renders a job spec and returns its films."""
 
 RATE = 25.0
-AUDIO = {"mode": "generate", "sample_rate": OUTPUT_RATE}
+SOUND = {"sound": [{"generate": True}], "mix": {"sample_rate": OUTPUT_RATE}}
 GUIDER = {"name": "stg", "params": {"stg_scale": 0.0, "modality": 3.0, "rescale": 0.0}}
 """What the model's card asks for: sound and picture are kept together."""
 NUM_FRAMES, NEW_FRAMES, OVERLAP_FRAMES, EXTENDS = 97, 80, 16, 20
@@ -61,7 +61,7 @@ def spec(name: str, side: int, videos: Sequence[Mapping[str, Any]], sound: bool 
         "version": 1,
         "name": name,
         "defaults": {"width": side, "height": side, "seed": 7, "guider": GUIDER},
-        "videos": [{**video, **({"audio": AUDIO} if sound else {})} for video in videos],
+        "videos": [{**video, **(SOUND if sound else {})} for video in videos],
         "output": {"container": "mkv", "codec": "ffv1"},
     }
 
@@ -166,7 +166,7 @@ def farm_films(runs: Path) -> Render:
             side = int(job["defaults"]["width"]) * (2 if "upscale" in job else 1)
             frames = read_video(film.path, Cut(side, side, film.fps, film.frames))
             heard = Listen(0, round(film.frames / film.fps * OUTPUT_RATE), OUTPUT_RATE)
-            with_sound = any("audio" in video for video in job["videos"])
+            with_sound = any("sound" in video for video in job["videos"])
             sound = torch.from_numpy(read_audio(film.path, heard).copy()) if with_sound else torch.zeros(2, 0)
             done[film.video] = Shown(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255, sound)
         return done

@@ -50,7 +50,7 @@ def needed_features(spec: JobSpec | None) -> frozenset[str]:
         return frozenset(needed)
     if spec.upscale is not None:
         needed.add("upscale")
-    if any(video.audio and video.audio.mode != "mux" for video in spec.videos):
+    if any(track.is_sampled for video in spec.videos for track in video.sound):
         needed.add("audio")
     if any(_is_guided(placed.chunk) for variant in variants(spec) for placed in placed_chunks(variant)):
         needed.add("guides")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from actors.media.colors import FILTERS
 from actors.media.ffmpeg import find_ffmpeg
+from actors.sound.loudness import LEVELING
 from farm.doctor.finding import Finding, fail, ok, warn
 from jobs.errors import MissingFFmpeg
 from jobs.formats import CODECS, SOUNDS
@@ -31,6 +32,9 @@ def check_media(spec: JobSpec | None) -> Iterator[Finding]:
         yield level("codecs", f"this build has no {encoder}, which {use} needs", INSTALL)
     if not lacking:
         yield ok("codecs", f"{', '.join(_wanted(spec))}")
+    levels = spec is not None and any(video.mix.loudness is not None for video in spec.videos)
+    if levels and (lacks := [name for name in LEVELING if name not in ffmpeg.filters]):
+        yield fail("filters", f"this build has no {' and no '.join(lacks)}, which `loudness` needs", INSTALL)
     if missing := [name for name in FILTERS if name not in ffmpeg.filters]:
         message = f"this build has no {' and no '.join(missing)}: HDR sources are refused"
         yield warn("filters", message, INSTALL)
@@ -42,6 +46,6 @@ def _wanted(spec: JobSpec | None) -> dict[str, str]:
         pictures = {codec.encoder: f"codec {name}" for name, codec in CODECS.items()}
         return pictures | {encoder: f"sound as {name}" for name, encoder in SOUNDS.items()}
     wanted = {CODECS[str(form.codec)].encoder: f"codec {form.codec}" for form in spec.output.formats}
-    if any(video.audio for video in spec.videos):
+    if any(video.sound for video in spec.videos):
         wanted |= {SOUNDS[str(form.sound)]: f"sound as {form.sound}" for form in spec.output.formats}
     return wanted

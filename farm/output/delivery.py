@@ -12,29 +12,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.media.ffmpeg import find_ffmpeg
-from actors.media.process import sync
+from farm.output.beside import Beside
 from farm.output.outlets import outlet_of
-from farm.output.placing import Make, Placing, Screen
+from farm.output.placing import Placing, Screen
 from farm.output.preview import Preview
-from farm.output.stitch import FilmFacts, assemble_film, write_sound
-from farm.output.timeline import timeline
-from farm.state.job_state import FileBeside, FilmState, JobState
+from farm.output.stitch import FilmFacts, assemble_film
+from farm.state.job_state import FilmState, JobState
 from jobs.canonical import sha256_of
 from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.file_digests import file_digest
-from jobs.hashing import sha256_of_bytes
 from jobs.planning.output_names import (
-    PNG_SEQUENCE,
     draft_name,
     preview_container,
     preview_name,
-    sound_name,
-    timeline_name,
 )
 from jobs.planning.planned import Plan, PlannedDelivery, PlannedVideo
 from jobs.scratch import Scratch
@@ -90,6 +86,7 @@ class Delivery:
         self.plan, self.store = plan, store
         self._tell = tell
         self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
+        self._beside = Beside(plan, self._placing, self._say)
         self._reels = {video.name: tuple(self._reels_of(video, graph)) for video in plan.videos}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
         self._running: list[tuple[Future[FilmState | None], bool]] = []
@@ -165,12 +162,12 @@ class Delivery:
         address = self._placing.outlet.address(delivery.name)
         known = self._state.film(video.name, delivery.name)
         if known and (known.key, known.path) == (key, address) and self._stands(known):
-            return replace(known, beside=tuple(self._beside(reel, segments, known)))
+            local = partial(self._local, reel, segments)
+            return replace(known, beside=tuple(self._beside.put(video, delivery, local, known)))
         facts: list[FilmFacts] = []
 
         def make(out: Path) -> str:
-            paths = [self.store.local(commit, reel.copies) for commit in segments]
-            form = delivery.format
+            paths, form = self._local(reel, segments), delivery.format
             made = assemble_film(
                 video,
                 paths,
@@ -183,8 +180,8 @@ class Delivery:
             facts.append(made)
             return facts[0].sha256
 
-        beside = tuple(self._beside(reel, segments))
-        self._placing.put(delivery.name, make, versions=self._versions(video))
+        beside = tuple(self._beside.put(video, delivery, partial(self._local, reel, segments)))
+        self._placing.put(delivery.name, make, versions=self._beside.versions(video))
         reel.copies.clear()
         if reel.screen is not None:
             with suppress(StorageProblem):
@@ -193,43 +190,15 @@ class Delivery:
             with suppress(StorageProblem):
                 self._placing.remove(draft_name(video.name, self.plan.output.formats[0].container))
         made = facts[0]
+        self._say(video, made)
         return FilmState(video.name, address, made.sha256, made.frames, video.frame_rate, key, beside=beside)
 
-    def _beside(
-        self, reel: _Reel, segments: list[Commit], known: FilmState | None = None
-    ) -> Iterator[FileBeside]:
-        """Puts the sound of a PNG sequence beside it, and the timeline beside the first delivery: what stands
-        there with the film that is `known` only where it is another."""
-        video, form = reel.video, reel.delivery.format
-        stands = {file.path: file for file in known.beside} if known else {}
-        if form.container == PNG_SEQUENCE and video.audio is not None:
-            name = sound_name(reel.delivery.name)
-            there = stands.get(self._placing.outlet.address(name))
-            yield there or self._put(
-                name, lambda out: self._write_sound(reel, segments, out, name), self._versions(video)
-            )
-        if self.plan.output.timeline is not None and not video.draft and reel.delivery.name == video.output:
-            name, content = timeline_name(video.output, form.container), timeline(self.plan, video)
-            there = stands.get(self._placing.outlet.address(name))
-            same = there is not None and there.sha256 == sha256_of_bytes(content)
-            yield there if there and same else self._put(name, lambda out: _write(out, content))
+    def _local(self, reel: _Reel, segments: list[Commit]) -> list[Path]:
+        return [self.store.local(commit, reel.copies) for commit in segments]
 
-    def _versions(self, video: PlannedVideo) -> int:
-        return 1 if video.draft else self.plan.output.versions
-
-    def _put(self, name: str, make: Make, versions: int = 1) -> FileBeside:
-        made: list[str] = []
-
-        def noted(out: Path) -> str:
-            made.append(make(out))
-            return made[0]
-
-        self._placing.put(name, noted, versions=versions)
-        return FileBeside(self._placing.outlet.address(name), made[0])
-
-    def _write_sound(self, reel: _Reel, segments: list[Commit], out: Path, name: str) -> str:
-        paths = [self.store.local(commit, reel.copies) for commit in segments]
-        return write_sound(reel.video, paths, out, name)
+    def _say(self, video: PlannedVideo, made: FilmFacts) -> None:
+        for line in made.said:
+            self._tell(f"{video.name}: {line}")
 
     def _stands(self, film: FilmState) -> bool:
         """Whether a film is still there, byte for byte, with all that was delivered beside it."""
@@ -271,14 +240,13 @@ class Delivery:
             yield _Reel(video, delivery, screen, shown, segments, set(segments), [], Scratch())
 
     def _key(self, reel: _Reel, segments: list[Commit]) -> str:
-        video, form = reel.video, reel.delivery.format
-        audio = video.audio
+        video, form, sound = reel.video, reel.delivery.format, reel.video.sound
         return sha256_of(
             {
                 "segments": [commit.sha256 for commit in segments],
                 "frames": video.frames,
-                "audio": replace(audio, path=None) if audio else None,
-                "soundtrack": file_digest(audio.path) if audio and audio.path else None,
+                "audio": sound.without_paths if sound else None,
+                "soundtrack": [file_digest(path) for path in sound.paths] if sound and sound.paths else None,
                 "output": [
                     form.container,
                     form.sound,
@@ -287,9 +255,3 @@ class Delivery:
                 "ffmpeg": find_ffmpeg().build_id,
             }
         )
-
-
-def _write(path: Path, content: bytes) -> str:
-    path.write_bytes(content)
-    sync(path)
-    return sha256_of_bytes(content)

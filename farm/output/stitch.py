@@ -12,26 +12,28 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from actors.media.audio import SAME_ON_EVERY_CPU, channels_of, cut_track, track_options, track_rate
+from actors.media.audio import SAME_ON_EVERY_CPU, track_options
 from actors.media.boxes import MovieTrack, read_movie
 from actors.media.codecs import Options, png_name, time_scale
 from actors.media.listing import packet_times
-from actors.media.opening import media_input
 from actors.media.process import (
     Call,
     compile_command,
     exchange,
     refused,
     require_room,
+    run,
     sync,
 )  # fmt: skip
+from actors.sound.mix import no_numbers
 from farm.output.png_sequences import sequence_sha256
+from farm.output.soundtrack import Soundtrack, soundtrack
 from farm.output.timeline import with_chapters
 from jobs.errors import BadOutput, CorruptArtifact, InvalidInput, StageBug
 from jobs.formats import CONTAINERS
-from jobs.frames import Span, audio_sample, exact_rate
+from jobs.frames import Span, exact_rate
 from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import PNG_SEQUENCE
 
@@ -39,21 +41,22 @@ if TYPE_CHECKING:
     from jobs.planning.planned import PlannedVideo
 
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska"}
-MICROSECONDS = 1_000_000
-MATROSKA_ROUNDING_S = Fraction(1, 2000)
-GENERATED_CHANNELS = 2
 NO_NUMBERS = "Input contains (near) NaN/+-Inf"
 """What the AAC encoder says of such samples."""
+MICROSECONDS = 1_000_000
+MATROSKA_ROUNDING_S = Fraction(1, 2000)
 
 
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
-    """A delivered film. `sha256` of a PNG sequence is that of its manifest (`png_manifest`)."""
+    """A delivered film. `sha256` of a PNG sequence is that of its manifest (`png_manifest`). `said` is for
+    the user, of its sound."""
 
     path: Path
     sha256: str
     frames: int
     fps: float
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class FilmSegment:
     path: Path
     start: int
     frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilmMaker:
+    """`codec` of the film's track, and the command line for a playlist and a soundtrack."""
+
+    codec: str
+    command: Callable[[Path, Soundtrack | None], list[str]]
 
 
 def assemble_film(
@@ -93,12 +104,13 @@ def assemble_film(
         call = replace(call, need_bytes=sum(piece.path.stat().st_size for piece in pieces))
         out.parent.mkdir(parents=True, exist_ok=True)
         require_room(call)
-        command = partial(film_command, video, container=container, out=out, sound=sound, chapters=chapters)
-        _write(video, pieces, container, out, call, command)
+        command = partial(film_command, video, container=container, out=out, chapters=chapters)
+        made = FilmMaker(sound or CONTAINERS[container].sounds[0], command)
+        said = _write(video, pieces, container, out, call, made)
         digest = sequence_sha256(out, video.frames) if container == PNG_SEQUENCE else sha256_of_file(out)
     except OSError as error:
         raise refused(error, call) from error
-    return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)))
+    return FilmFacts(out, digest, video.frames, float(exact_rate(video.frame_rate)), said)
 
 
 def check_segments(video: PlannedVideo, segments: Sequence[Path], chunks: Span) -> Iterator[FilmSegment]:
@@ -154,9 +166,10 @@ def _write(
     container: str,
     out: Path,
     call: Call,
-    command: Callable[[Path], list[str]],
-) -> None:
-    """Copy the segments into the film `out`, and read it again."""
+    make: FilmMaker,
+) -> tuple[str, ...]:
+    """Copy the segments into the film `out`, and read it again. What is to be said of its sound."""
+    track: Soundtrack | None = None
     with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
         playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
         if container == PNG_SEQUENCE:
@@ -164,39 +177,53 @@ def _write(
             exchange(sequence_command(playlist, out), call)
         else:
             out.open("xb").close()
-            _join(video, command(playlist), call)
+            track = segments_soundtrack(video, pieces, make.codec, Path(folder))
+            join_sound(video, make.command(playlist, track), call, track)
     if container == PNG_SEQUENCE:
         _verify_sequence(out, video)
     else:
         verify_film(out, video, container)
         sync(out)
+    return track.level.said if track else ()
 
 
-def _join(video: PlannedVideo, command: list[str], call: Call) -> None:
+def segments_soundtrack(
+    video: PlannedVideo, pieces: Sequence[FilmSegment], codec: str, folder: Path
+) -> Soundtrack | None:
+    """What is heard in the film of these segments, for `codec`; playlists are written into `folder`."""
+    if video.sound is None:
+        return None
+
+    def playlist(frames: Span) -> Path:
+        shown = [piece for piece in pieces if frames.start <= piece.start < frames.stop]
+        return write_list(shown, video.frame_rate, folder / f"{frames.start}-{frames.stop}.ffconcat")
+
+    return soundtrack(video, video.sound, codec, playlist)
+
+
+def join_sound(video: PlannedVideo, command: list[str], call: Call, track: Soundtrack | None) -> None:
     """Run it. Raises InvalidInput for a soundtrack that the encoder of the film's track refuses."""
     try:
-        exchange(command, call)
+        run(command, call, track.feed() if track else ())
     except StageBug as error:
-        if NO_NUMBERS not in str(error) or video.audio is None or video.audio.path is None:
+        path = video.sound.tracks[0].path if video.sound else None
+        if NO_NUMBERS not in str(error) or path is None:
             raise
-        raise InvalidInput(
-            f"{video.audio.path} holds samples that are no finite numbers; export the sound again"
-        ) from error
+        raise InvalidInput(no_numbers(path)) from error
 
 
 def film_command(
     video: PlannedVideo,
     playlist: Path,
+    track: Soundtrack | None,
     container: str,
     out: Path,
-    sound: str | None = None,
     chapters: bool = False,
 ) -> list[str]:
     """Command line that copies the listed segments, and encodes the sound, into `out`. `chapters` are written
     beside the playlist."""
     import ffmpeg
 
-    sound = sound or CONTAINERS[container].sounds[0]
     joined = ffmpeg.input(str(playlist), format="concat", safe=0)
     streams = [joined["v:0"]]
     options: Options = {
@@ -206,57 +233,24 @@ def film_command(
         "map_metadata": -1,
         "map_chapters": -1,
         "max_interleave_delta": 0,
-        **_movie_options(video, container, sound),
+        **_movie_options(video, container, track),
     }
-    if video.audio:
-        stream, sound_options = _sound(video, joined, sound)
-        streams.append(stream)
-        options |= sound_options
+    if track is not None:
+        streams.append(track.stream())
+        options |= track_options(track.codec, track.mix.channels)
     command = compile_command(ffmpeg.output(*streams, str(out), **options).global_args(*SAME_ON_EVERY_CPU))
     return with_chapters(command, video, playlist.with_name("chapters.txt")) if chapters else command
 
 
-def _movie_options(video: PlannedVideo, container: str, sound: str) -> Options:
+def _movie_options(video: PlannedVideo, container: str, track: Soundtrack | None) -> Options:
     """mp4 and mov only: index in front, and edit lists that count in samples instead of milliseconds."""
     if container == "mkv":
         return {}
-    ticks = track_rate(sound, video.audio.sample_rate) if video.audio else time_scale(video.frame_rate)
     return {
         "movflags": "+faststart",
         "video_track_timescale": time_scale(video.frame_rate),
-        "movie_timescale": ticks,
+        "movie_timescale": track.mix.rate if track else time_scale(video.frame_rate),
     }
-
-
-def _sound(video: PlannedVideo, joined: Any, codec: str) -> tuple[Any, Options]:
-    """The film's track: from the user's file, or from what the segments keep."""
-    audio = video.audio
-    assert audio is not None
-    source = media_input(audio.path)["a:0"] if audio.path else joined["a:0"]
-    channels = channels_of(audio.path) if audio.path else GENERATED_CHANNELS
-    rate = track_rate(codec, audio.sample_rate)
-    samples = audio_sample(video.frames, rate, video.frame_rate)
-    first = audio.first_sample(rate, video.frame_rate)
-    return cut_track(source, rate, samples, first), track_options(codec, channels)
-
-
-def write_sound(video: PlannedVideo, segments: Sequence[Path], out: Path, name: str) -> str:
-    """Write the sound of a film that holds none as the WAV file `out`, which is going to be called `name`.
-
-    Returns its SHA-256. Raises as `assemble_film`.
-    """
-    import ffmpeg
-
-    call = Call(f"write the sound of {video.name}", writes=out.with_name(name))
-    pieces = tuple(check_segments(video, segments, Span(0, len(segments))))
-    with tempfile.TemporaryDirectory(prefix="farm-film-") as folder:
-        playlist = write_list(pieces, video.frame_rate, Path(folder) / "segments.ffconcat")
-        stream, options = _sound(video, ffmpeg.input(str(playlist), format="concat", safe=0), "pcm")
-        options |= {"f": "wav", "rf64": "auto", "fflags": "+bitexact", "map_metadata": -1}
-        command = ffmpeg.output(stream, str(out), **options).global_args(*SAME_ON_EVERY_CPU)
-        _join(video, compile_command(command), call)
-    sync(out)
-    return sha256_of_file(out)
 
 
 def verify_film(path: Path, video: PlannedVideo, container: str) -> None:

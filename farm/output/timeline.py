@@ -90,7 +90,7 @@ class _Writer:
     def document(self) -> Json:
         shots = list(film_shots(self._video))
         tracks = [self._track("Video", [self._shot(shot) for shot in shots])]
-        if self._video.audio is not None:
+        if self._video.sound is not None:
             tracks.append(self._track("Audio", [self._sound()]))
         stack = _item("Stack.1", "tracks", source_range=None, enabled=True, effects=[], markers=[])
         metadata = {

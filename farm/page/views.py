@@ -146,7 +146,7 @@ def _view(run: JobDocuments, shown: Watchable, most_thumbs: int, most_seams: int
     for chunk in seam_chunks(video, frames, most_seams):
         before, after, gap = (f"seam/{name}/{chunk.index}/{side}?v={mark(chunk)}" for side in SIDES)
         seams.append(Seam(chunk, chunk.owned.start, before, after, gap, None))
-    sound = f"sound/{name}?v={key}" if shown.film and video.audio else ""
+    sound = f"sound/{name}?v={key}" if shown.film and video.sound else ""
     playable = Path(shown.address).suffix in PLAYABLE
     return FilmView(video, shown.film, f"film/{name}?v={key}", playable, frames, thumbs, tuple(seams), sound)
 

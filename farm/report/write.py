@@ -113,7 +113,7 @@ def _view(store: Store, shown: Watchable, budget: Budget) -> FilmView:
 
 
 def _sound(shown: Watchable, path: Path) -> str:
-    if shown.film is None or shown.video.audio is None:
+    if shown.film is None or shown.video.sound is None:
         return ""
     try:
         drawn = waveform(path, shown.video.seconds)

@@ -5,11 +5,11 @@ Each line names the file, what happens to it, and what to write to have it other
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.advice.sound import left_out_sound, sound_notices
 from jobs.frames import TEMPORAL, exact_rate
 from jobs.planning.joints import single_stills
 from jobs.wording import amount
@@ -44,8 +44,8 @@ def _of_video(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
         yield from _left_out(source)
     if source is not None and fact is not None:
         yield from _shown(source.path, fact, video.frame_rate)
-        yield from _not_heard(video, source, fact)
-    yield from _cut_or_padded(video, facts)
+        yield from left_out_sound(video, source, fact)
+    yield from sound_notices(video, facts)
     yield from _over_black(video, facts)
     yield from _held(video, facts)
     yield from _snapped(video)
@@ -102,44 +102,6 @@ def _shown(path: str, fact: VideoFact, frame_rate: float) -> Iterator[str]:
         yield f"{name} is HDR ({fact.hdr}): it is tone-mapped to BT.709. Convert it first to choose how"
     if fact.transparent:
         yield f"{name} has transparency: it is shown over black. Convert it first for another background"
-
-
-def _not_heard(video: PlannedVideo, source: PlannedSource, fact: VideoFact) -> Iterator[str]:
-    """The sound of a source that is in no film."""
-    audio, name = video.audio, _name(source.path)
-    if fact.sound_start_s is None or (audio is not None and audio.path in (None, source.path)):
-        return
-    if audio is None:
-        path = json.dumps(source.path, ensure_ascii=False)
-        yield f"the sound of {name} is left out. `audio: {{file: {path}}}` keeps it"
-    else:
-        yield (
-            f"the sound of {name} is left out, {_name(audio.path or '')} is heard instead. Mix both into one "
-            "file to keep it"
-        )
-
-
-def _cut_or_padded(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
-    """Sound that is longer or shorter than its film by more than a frame."""
-    audio = video.audio
-    sound = facts.sounds.get(audio.path) if audio is not None and audio.path is not None else None
-    if audio is None or sound is None:
-        return
-    name, frame_s = _name(audio.path or ""), 1 / video.frame_rate
-    first_s = audio.first_sample(sound.sample_rate, video.frame_rate) / sound.sample_rate
-    missing_s = first_s + video.seconds - sound.seconds
-    frame_s += 1 / sound.sample_rate
-    if missing_s > frame_s:
-        silent_s = min(missing_s, video.seconds)
-        yield (
-            f"{name} ends {silent_s:.2f} s before the film of {video.seconds:.2f} s, which ends in silence. "
-            "Give a longer file, or make the film shorter"
-        )
-    elif -missing_s > frame_s:
-        yield (
-            f"the last {-missing_s:.2f} s of {name} are cut off: the film has {video.seconds:.2f} s. "
-            "Make the film longer, or fade the file out where the film ends"
-        )
 
 
 def _over_black(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:

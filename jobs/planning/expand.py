@@ -120,15 +120,6 @@ def film_names(variant: Variant, output: Output) -> tuple[str, ...]:
     return tuple(film_name(form, variant.name, variant.defaults.seed) for form in output.formats)
 
 
-def shot_names(variant: Variant) -> tuple[str, ...]:
-    """The name of each shot of a film, by its number; empty where it has none."""
-    video = variant.video
-    source = ("source",) if video.source is not None else ()
-    if video.shots:
-        return *source, *(shot.name for shot in video.shots)
-    return *source, *(chunk.generate.shot or "" for chunk in video.chunks if chunk.generate is not None)
-
-
 def _suffixes(key: str, values: Sequence[Any], next_key: str) -> list[str]:
     """What each value adds to the name: `mood-calm`, or `mood_2` for the second value where that is no word.
 

@@ -29,6 +29,12 @@ def explicit_data(spec: JobSpec) -> dict[str, Any]:
     for written, video in zip(data["videos"], spec.videos, strict=True):
         if video.shots:
             del written["shots"]
+            seeds = {shot.name: shot.seed for shot in video.shots if shot.seed is not None}
+            for track in written.get("sound", ()):
+                if track.get("shot") in seeds:
+                    if track.get("generate"):
+                        track.setdefault("name", track["shot"])
+                    track["shot"] = f"seed-{seeds[track['shot']]}"
             written["chunks"] = _chunks(video, spec)
     return data
 

@@ -37,6 +37,11 @@ def sound_name(film: str) -> str:
     return film + SOUND_SUFFIX
 
 
+def stem_name(video: str, track: str) -> str:
+    """`dawn.score.wav`, a track of the film `dawn`."""
+    return f"{video}.{track}{SOUND_SUFFIX}"
+
+
 def timeline_name(film: str, container: str) -> str:
     """`dawn.otio`, beside the film `dawn.mp4` or the PNG sequence `dawn`."""
     return film.removesuffix(CONTAINERS[container].suffix) + TIMELINE_SUFFIX
@@ -61,13 +66,17 @@ def preview_name(video: str, container: str) -> str | None:
     return f"{video}.preview{'.mp4' if container == 'mp4' else '.mov'}"
 
 
-def output_names(video: str, films: Sequence[str], output: Output, has_sound: bool) -> Iterator[OutputName]:
+def output_names(
+    video: str, films: Sequence[str], output: Output, has_sound: bool, stems: Sequence[str] = ()
+) -> Iterator[OutputName]:
     """The lasting names of one video: `films`, what lies beside them, and the preview."""
     formats = output.formats
     for film, form in zip(films, formats, strict=False):
         yield OutputName(film, f"the film of {video}")
         if form.container == PNG_SEQUENCE and has_sound:
             yield OutputName(sound_name(film), f"the sound of {video}")
+    for stem in stems:
+        yield OutputName(stem_name(video, stem), f"track {stem} of {video}")
     if output.timeline is not None:
         yield OutputName(timeline_name(films[0], formats[0].container), f"the timeline of {video}")
     if (preview := preview_name(video, preview_container(formats))) is not None:
@@ -76,7 +85,7 @@ def output_names(video: str, films: Sequence[str], output: Output, has_sound: bo
 
 def planned_names(plan: Plan, video: PlannedVideo) -> Iterator[OutputName]:
     """The lasting names of a video of the plan."""
-    return output_names(video.name, video.outputs, plan.output, video.audio is not None)
+    return output_names(video.name, video.outputs, plan.output, video.sound is not None, video.stems)
 
 
 def version_name(film: str, number: int) -> str:

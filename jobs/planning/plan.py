@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jobs.errors import InputError, Problem
 from jobs.frames import (
@@ -18,12 +18,12 @@ from jobs.frames import (
     latents_of,
     lay_chain,
 )
-from jobs.planning.expand import Step, Variant, film_names, layouts, setting, shot_names, steps, variants
+from jobs.planning.expand import Step, Variant, film_names, layouts, setting, steps, variants
 from jobs.planning.facts import SourceFacts
 from jobs.planning.guides import GuidePlanner
 from jobs.planning.params import PlannedGuider, Sampling
 from jobs.planning.planned import (
-    AudioPlan,
+    HeardSound,
     Plan,
     PlannedChunk,
     PlannedSource,
@@ -34,6 +34,7 @@ from jobs.planning.seeds import derive_seed
 from jobs.planning.shots import snaps
 from jobs.planning.windows import shown
 from jobs.records import Form
+from jobs.sound.tracks import OpeningSound, plan_sound, plan_track, sampled_tracks, shot_names
 
 if TYPE_CHECKING:
     from jobs.spec.chunk import Defaults, Extend, Generate, Guider
@@ -49,7 +50,7 @@ class PlanFile:
     plan: Plan
 
 
-PLAN_FORM = Form("plan.json", PlanFile)
+PLAN_FORM = Form("plan.json", PlanFile, format=2)
 
 
 def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
@@ -122,24 +123,17 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         base_width=width,
         base_height=height,
         frame_rate=variant.frame_rate,
-        audio=_plan_audio(variant, source),
         output=output,
         combination=variant.combination,
         snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
         more_outputs=tuple(more),
-        shots=shot_names(variant),
+        shots=shot_names(variant.video),
+        sound=plan_sound(variant.video, planner.shots, _opening_sound(source)),
     )
 
 
-def _plan_audio(variant: Variant, source: PlannedSource | None) -> AudioPlan | None:
-    """A source's own sound follows its picture: what is left out of the one is left out of the other."""
-    audio = variant.video.audio
-    if audio is None:
-        return None
-    plan = AudioPlan(audio.mode, audio.file, audio.sample_rate, audio.offset)
-    if source is None or source.path != audio.file:
-        return plan
-    return replace(plan, delay_s=audio.offset + source.sound_start_s, skip_frames=source.skip_frames)
+def _opening_sound(source: PlannedSource | None) -> OpeningSound | None:
+    return OpeningSound(source.path, source.skip_frames, source.sound_start_s) if source else None
 
 
 class _Planner:
@@ -150,7 +144,9 @@ class _Planner:
     ) -> None:
         self.variant, self.spec, self.source, self.guides = variant, spec, source, guides
         self.chunks: list[PlannedChunk] = []
+        self.shots: list[Span] = []
         self.frames = 0
+        self._sounds = sampled_tracks(variant.video)
         self._samplings: dict[str, Sampling] = {}
 
     def add_shot(self, shot: Sequence[Step]) -> None:
@@ -158,7 +154,8 @@ class _Planner:
         followed = [*(step.meets is not None for step in shot[1:]), False]
         for k, meets in enumerate(followed):
             self.chunks.append(self._chunk(shot, chain, k, meets))
-        self.frames += frames_of(chain[-1].stop)
+        self.shots.append(Span(self.frames, self.frames + frames_of(chain[-1].stop)))
+        self.frames = self.shots[-1].stop
 
     def _chunk(self, shot: Sequence[Step], chain: Sequence[ChunkSpan], k: int, meets: bool) -> PlannedChunk:
         """`meets`: its follower meets it in a held image."""
@@ -190,7 +187,8 @@ class _Planner:
             attention_mode=pick("attention_mode"),
             ffn_chunks=pick("ffn_chunks"),
             source=self.source if step.kind == "source" else None,
-            audio=self._audio(step, chain[k]),
+            sound=self._sound(step),
+            heard=self._heard(step, chain[k]),
             joint="still" if step.meets else "overlap",
         )
 
@@ -215,16 +213,23 @@ class _Planner:
             self._samplings[step.place] = _plan_sampling(step.settings, self.variant.defaults)
         return self._samplings[step.place]
 
-    def _audio(self, step: Step, span: ChunkSpan) -> Span | None:
-        audio = self.variant.video.audio
-        if audio is None or audio.mode != "condition" or step.kind == "source":
+    def _sound(self, step: Step) -> Literal["condition", "generate"] | None:
+        track = self._sounds.get(step.shot)
+        if track is None:
             return None
-        frames = span.sampled_frames.shifted(self.frames)
-        rate = self.variant.frame_rate
-        return Span(
-            audio_sample(frames.start, audio.sample_rate, rate),
-            audio_sample(frames.stop, audio.sample_rate, rate),
-        )
+        return "generate" if track.generate else "condition"
+
+    def _heard(self, step: Step, span: ChunkSpan) -> HeardSound | None:
+        track = self._sounds.get(step.shot)
+        if track is None or track.file is None or step.kind == "source":
+            return None
+        begins = self.frames if track.shot is not None else 0
+        planned = plan_track(track, "", (begins, begins), None, _opening_sound(self.source))
+        frames, rate = span.sampled_frames.shifted(self.frames), self.variant.frame_rate
+        sample_rate = self.variant.video.mix.sample_rate
+        start, stop = (audio_sample(frame, sample_rate, rate) for frame in (frames.start, frames.stop))
+        first = planned.first_sample(sample_rate, rate)
+        return HeardSound(track.file, Span(start, stop).shifted(first), sample_rate)
 
 
 def _plan_sampling(chunk: Generate | Extend, defaults: Defaults) -> Sampling:

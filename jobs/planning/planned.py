@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span, first_sample
+from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span
 from jobs.planning.params import Sampling
+from jobs.sound.planned import PlannedSound
 from jobs.spec.base import Fit
 from jobs.spec.engine import EngineConfig
 from jobs.spec.output import FilmFormat, Output
@@ -50,6 +51,15 @@ class PlannedSource:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardSound:
+    """What a chunk's sampled clip hears: `samples` of a file at `sample_rate`, silence around its own."""
+
+    path: str
+    samples: Span
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedChunk:
     """One chunk. `span` and `window` count the shot's latents, `owned` the film's frames.
 
@@ -80,31 +90,14 @@ class PlannedChunk:
     attention_mode: str
     ffn_chunks: int
     source: PlannedSource | None = None
-    audio: Span | None = None
+    sound: Literal["condition", "generate"] | None = None
+    heard: HeardSound | None = None
     joint: Literal["overlap", "still"] = "overlap"
 
     @property
     def continues(self) -> bool:
         """Whether it is made from what the chunk before it became."""
         return self.kind == "extend" and self.joint == "overlap"
-
-
-@dataclass(frozen=True, slots=True)
-class AudioPlan:
-    """The film's sound: `path` is None when it is generated.
-
-    The film begins `skip_frames` of its frames into the file, less `delay_s` seconds.
-    """
-
-    mode: Literal["mux", "condition", "generate"]
-    path: str | None
-    sample_rate: int
-    delay_s: float = 0.0
-    skip_frames: int = 0
-
-    def first_sample(self, sample_rate: int, frame_rate: float) -> int:
-        """Sample of the file that is heard with the film's first frame; negative: the file starts later."""
-        return first_sample(self.skip_frames, self.delay_s, sample_rate, frame_rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +117,24 @@ class PlannedVideo:
     base_width: int
     base_height: int
     frame_rate: float
-    audio: AudioPlan | None
     output: str
     combination: tuple[tuple[str, str], ...] = ()
     draft: bool = False
     snaps: tuple[str, ...] = ()
     more_outputs: tuple[str, ...] = ()
     shots: tuple[str, ...] = ()
+    sound: PlannedSound | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of all its deliveries."""
         return self.output, *self.more_outputs
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The tracks that are delivered beside it."""
+        wanted = self.sound is not None and self.sound.stems and not self.draft
+        return tuple(track.name for track in self.sound.tracks) if self.sound and wanted else ()
 
     @property
     def seconds(self) -> float:

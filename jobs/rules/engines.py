@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.places import Location, shown
 from jobs.rules.findings import BrokenRule
 from jobs.rules.guiders import check_guider
+from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.fields import all_settings
 
 if TYPE_CHECKING:
@@ -23,18 +24,15 @@ GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
     """ComfyUI's core has the audio VAE as a file of its own. Whether a model makes sound, its file says
     (`model_contents`)."""
-    engine = spec.engine
-    for index, video in enumerate(spec.videos):
-        if video.audio is None or video.audio.mode == "mux":
-            continue
-        place: Location = ("videos", index, "audio")
-        depends: tuple[Location, ...] = (("engine", "name"),)
-        if engine.name == "comfyui" and engine.audio_vae is None:
-            rule = f"`engine.audio_vae` is needed for audio mode {video.audio.mode}"
-            depends = (*depends, ("engine", "audio_vae"))
-            yield BrokenRule(
-                place, video.audio.mode, rule, "name the audio VAE, or write `mode: mux`", depends
-            )
+    if spec.engine.name != "comfyui" or spec.engine.audio_vae is not None:
+        return
+    for place, track in placed_tracks(spec):
+        if track.is_sampled:
+            rule = "`engine.audio_vae` is needed for sound that the model makes or hears"
+            depends: tuple[Location, ...] = (("engine", "name"), ("engine", "audio_vae"))
+            remedy = "name the audio VAE, or give a file with `mode: mux`"
+            value = "generate" if track.generate else "condition"
+            yield BrokenRule(place, value, rule, remedy, depends)
 
 
 def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:

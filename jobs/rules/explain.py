@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.errors import Problem
 from jobs.places import Location, nearest, place_of, shown
 from jobs.spec.fields import field_at, homes, model_at
-from jobs.spec.versions import NEWEST, REMOVED
+from jobs.spec.versions import NEWEST, removed_at
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -155,9 +155,10 @@ def _missing(location: Location, _context: Context) -> Advice:
 
 
 def _unknown(location: Location, context: Context) -> Advice:
-    if location in REMOVED:
-        gone = REMOVED[location]
-        return gone.rule, f"remove it, as `farm migrate` does, and {gone.instead(context['input'])}"
+    if (gone := removed_at(location)) is not None:
+        instead = gone.instead(context["input"])
+        how = "as `farm migrate` does" if gone.rewritten else "remove it, as `farm migrate` does, and"
+        return gone.rule, f"{instead}, {how}" if gone.rewritten else f"{how} {instead}"
     key, model = str(location[-1]), model_at(location[:-1])
     known = tuple(model.model_fields) if model else ()
     rule = f"the fields here are {', '.join(known)}" if known else "no fields here"

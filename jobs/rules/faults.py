@@ -21,6 +21,7 @@ from jobs.rules.joints import check_images, check_shots
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_formats, check_names, check_output_url
 from jobs.rules.recipes import check_recipe
+from jobs.rules.sound.tracks import check_tracks
 from jobs.spec.job import JobSpec
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, Machine, parse_topology
@@ -131,6 +132,7 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_formats,
     check_output_url,
     check_topology,
+    check_tracks,
     check_audio,
     check_samplers,
     check_upscaler,

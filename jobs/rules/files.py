@@ -38,8 +38,9 @@ def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
         here: Location = ("videos", index)
         if video.source is not None:
             yield (*here, "source", "latent" if video.source.latent else "video"), video.source.path
-        if video.audio is not None and video.audio.file is not None:
-            yield (*here, "audio", "file"), video.audio.file
+        for number, track in enumerate(video.sound):
+            if track.file is not None:
+                yield (*here, "sound", number, "file"), track.file
         for number, shot in enumerate(video.shots):
             for place, image in enumerate(shot.images):
                 which = "image" if image.image else "video"

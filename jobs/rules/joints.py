@@ -10,11 +10,13 @@ from jobs.places import Location, place_of
 from jobs.planning.expand import PlacedChunk, Variant, layouts, own_frames, placed_chunks, setting, variants
 from jobs.planning.held import LEAST_CLIP, HeldJoint, at_the_end, held_joint
 from jobs.rules.findings import BrokenRule
+from jobs.sound.tracks import sampled_tracks
 
 if TYPE_CHECKING:
     from jobs.planning.shots import ShotLayout
     from jobs.spec.chunk import Defaults, Extend
     from jobs.spec.job import JobSpec
+    from jobs.spec.sound import SoundTrack
 
 FRAME_DEFAULTS: tuple[Location, ...] = tuple(
     (section, field)
@@ -29,9 +31,11 @@ MADE_SOUND = (
 def check_images(spec: JobSpec) -> Iterator[BrokenRule]:
     """Images and clips at the frames of their chunks, and no sound across what is held."""
     for variant in variants(spec):
-        chunks = placed_chunks(variant)
+        chunks, sounds = placed_chunks(variant), sampled_tracks(variant.video)
+        shot = -1 if variant.video.source is None else 0
         for placed, follower in zip(chunks, (*chunks[1:], None), strict=True):
             chunk = placed.chunk
+            shot += chunk.generate is not None
             repeats = chunk.extend is not None and chunk.extend.repeat > 1
             goes_on = repeats or (follower is not None and follower.chunk.extend is not None)
             if not variant.video.shots:
@@ -39,7 +43,7 @@ def check_images(spec: JobSpec) -> Iterator[BrokenRule]:
                 yield from _check_clips(variant, placed, goes_on)
             yield from _check_one_held(variant, placed)
             if goes_on:
-                yield from _check_sound(variant, placed)
+                yield from _check_sound(variant, placed, sounds.get(shot))
 
 
 def _check_frames(variant: Variant, placed: PlacedChunk) -> Iterator[BrokenRule]:
@@ -75,16 +79,17 @@ def _check_one_held(variant: Variant, placed: PlacedChunk) -> Iterator[BrokenRul
             yield BrokenRule((*place, "hold"), "true", rule, "keep one of them")
 
 
-def _check_sound(variant: Variant, placed: PlacedChunk) -> Iterator[BrokenRule]:
-    audio, here = variant.video.audio, placed.here
+def _check_sound(variant: Variant, placed: PlacedChunk, track: SoundTrack | None) -> Iterator[BrokenRule]:
+    here = placed.here
     joint = held_joint(placed.chunk.settings.images, own_frames(placed.chunk, variant.defaults))
-    if audio is not None and audio.mode == "generate" and joint is not None:
+    if track is not None and track.generate and joint is not None:
         remedy = (
             f"name a `file`, or leave `hold` out in {place_of((*here, 'images'))}, or begin a shot there, "
             "with sound of its own"
         )
         depends = ((*here, "images"),)
-        yield BrokenRule(("videos", variant.index, "audio"), "generate", MADE_SOUND, remedy, depends)
+        place = ("videos", variant.index, "sound", variant.video.sound.index(track))
+        yield BrokenRule(place, "generate", MADE_SOUND, remedy, depends)
 
 
 def check_shots(spec: JobSpec) -> Iterator[BrokenRule]:

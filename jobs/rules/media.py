@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from jobs.errors import FarmError
 from jobs.places import Location, shown
 from jobs.planning.expand import Variant, variants
-from jobs.planning.plan import source_plan
-from jobs.rules.chains import most_frames
 from jobs.rules.files import IMAGE_FIELDS, input_paths
 from jobs.rules.findings import BrokenRule
+from jobs.rules.sound.heard import seconds_heard
 
 if TYPE_CHECKING:
     from jobs.planning.facts import ImageFact, Probes, SoundFact, SourceFacts
@@ -43,7 +41,7 @@ def check_media(
             continue
         if location[-1] in (*IMAGE_FIELDS, "image") and probes.image is not None:
             looks.into(location, path, AN_IMAGE, probes.image, images)
-        elif location[-2:] == ("audio", "file") and probes.sound is not None:
+        elif location[-1] == "file" and probes.sound is not None:
             probe = partial(probes.sound, seconds=heard.get(path, 0.0))
             looks.into(location, path, A_SOUND, probe, sounds)
     return looks.findings, replace(facts, images=images, sounds=sounds)
@@ -87,26 +85,3 @@ def said(error: Exception, path: str) -> str:
     """The first line of what is wrong with the file, without its path."""
     lines = str(error).splitlines() or [type(error).__name__]
     return shorten(lines[0].replace(path, Path(path).name), MOST_SAID, placeholder=" ...")
-
-
-def seconds_heard(films: Iterable[Variant], facts: SourceFacts) -> Mapping[str, float]:
-    """How far into each sound file a film plays it, seconds."""
-    heard: dict[str, float] = defaultdict(float)
-    for variant in films:
-        audio = variant.video.audio
-        if audio is not None and audio.file is not None:
-            stop_s = _stop_s(variant, facts, audio.file) - audio.offset
-            heard[audio.file] = max(heard[audio.file], stop_s)
-    return heard
-
-
-def _stop_s(variant: Variant, facts: SourceFacts, path: str) -> float:
-    """Where the film ends on the clock of its sound file, whose own offset is left out."""
-    frames = most_frames(variant)
-    source = variant.video.source
-    if source is None or facts.frames(source.path, variant.frame_rate) is None:
-        return frames / variant.frame_rate
-    opened = source_plan(variant, facts)
-    assert opened is not None
-    skipped = opened.skip_frames if source.path == path else 0
-    return (skipped + opened.frames + frames) / variant.frame_rate

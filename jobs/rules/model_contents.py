@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.places import Location, shown
 from jobs.rules.files import model_references
 from jobs.rules.findings import BrokenRule
+from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.base import is_there
 from jobs.weights.describe import describe
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
@@ -77,10 +78,13 @@ def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> I
     path = here.get(named) if engine.diffusion_model or engine.checkpoint else bundled
     if path is None or describe(folder_of(path, "transformer")).family == "ltx-2":
         return
-    for index, video in enumerate(spec.videos):
-        if video.audio is not None and video.audio.mode != "mux":
-            rule, remedy = f"{path.name} makes no sound", "write `mode: mux`, or name an LTX-2 checkpoint"
-            yield BrokenRule(("videos", index, "audio"), video.audio.mode, rule, remedy, (ENGINE, named))
+    for place, track in placed_tracks(spec):
+        if track.is_sampled:
+            rule = f"{path.name} makes no sound"
+            remedy = "give a file with `mode: mux`, or name an LTX-2 checkpoint"
+            yield BrokenRule(
+                place, "generate" if track.generate else "condition", rule, remedy, (ENGINE, named)
+            )
 
 
 def _encoder_remedy(engine: EngineConfig) -> str:

@@ -15,6 +15,7 @@ from jobs.planning.expand import film_names, variants
 from jobs.planning.output_names import PNG_SEQUENCE, OutputName, output_names, same_name
 from jobs.rules.files import input_paths
 from jobs.rules.findings import BrokenRule
+from jobs.sound.tracks import stem_titles
 from jobs.spec.base import SAFE_NAME, is_there
 from jobs.store.remote import EXCLUSIVE
 from jobs.tasks.task import Stage
@@ -52,8 +53,8 @@ def check_names(spec: JobSpec) -> Iterator[BrokenRule]:
 
 
 def _names(variant: Variant, spec: JobSpec) -> Iterator[OutputName]:
-    films, has_sound = film_names(variant, spec.output), variant.video.audio is not None
-    return output_names(variant.name, films, spec.output, has_sound)
+    films, has_sound = film_names(variant, spec.output), bool(variant.video.sound)
+    return output_names(variant.name, films, spec.output, has_sound, stem_titles(variant.video))
 
 
 def _older_names(spec: JobSpec) -> Iterator[BrokenRule]:

@@ -87,9 +87,9 @@ class Upscale(Model):
 class JobSpec(Model):
     """A job: one or more videos, the engine that renders them, and where they go."""
 
-    version: Literal[1, 2] = Field(
-        2,
-        description="Version of this format. Version 1 is read, too; `farm migrate` rewrites it.",
+    version: Literal[1, 2, 3] = Field(
+        3,
+        description="Version of this format. Earlier ones are read, too; `farm migrate` rewrites them.",
     )
     name: Name = Field(description="Name of the job, and of its folder among the runs.")
     recipe: AnyRecipe | None = Field(

@@ -24,9 +24,9 @@ A spec is JSON, or YAML with the values of YAML 1.2: `true` and `false` are the 
 `yes`, `12:30` and `1_000` are text, `010` is ten. `docs/reliability.md` lists how much one may hold. Paths
 are relative to the spec file. Keys that are not listed here are refused, and `farm check` lists every mistake
 at once with its place, the rule and the remedy. `farm schema` prints the JSON Schema that editors complete
-from. A field that is removed or renamed raises `version`: specs of version 1 are read, what left them is
-refused with what says it instead, and `farm migrate film.yaml` rewrites them, comments and spelling kept. Any
-field can be set from the command line:
+from. A field that is removed or renamed raises `version`: specs of earlier versions are read, what left them
+is refused with what says it instead, and `farm migrate film.yaml` rewrites them, comments and spelling kept.
+Any field can be set from the command line:
 `farm render spec.yaml -p defaults.seed=3 -p 'videos[0].chunks[1].extend.prompt=rain'`.
 
 - A **shot** is a stretch of film between two cuts, in seconds. Times are snapped to whole latents of 8
@@ -135,7 +135,8 @@ def _type_text(annotation: Any) -> str:
     if origin is Annotated:
         return f"{_type_text(args[0])}{_limits([meta for item in args[1:] for meta in _constraints(item)])}"
     if origin is Literal:
-        return " \\| ".join(f"`{choice}`" for choice in args)
+        words = ("true" if choice is True else choice for choice in args)
+        return " \\| ".join(f"`{word}`" for word in words)
     if origin is tuple:
         return f"list of {_plural(_type_text(args[0]))}"
     if origin is dict:

@@ -28,7 +28,7 @@ from jobs.tasks.segments import encodings, segment_tasks
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
 
 if TYPE_CHECKING:
-    from jobs.planning.planned import Plan, PlannedChunk, PlannedGuide, PlannedVideo
+    from jobs.planning.planned import HeardSound, Plan, PlannedChunk, PlannedGuide, PlannedVideo
 
 TEXT_BYTES = 2 * 256 * 4096 * 4
 AUDIO_BYTES_PER_FRAME = 16 * 1024
@@ -133,9 +133,9 @@ class _ChunkTasks:
         self._encode("source", self._source_params(), self._base_bytes(self.chunk.span.new))
 
     def _source_params(self, chunk: PlannedChunk | None = None) -> EncodeSource:
-        source = (chunk or self.chunk).source
+        opens, video = chunk or self.chunk, self.video
+        source, makes = opens.source, opens.sound == "generate"
         assert source is not None
-        video = self.video
         return EncodeSource(
             kind=source.kind,
             path=source.path,
@@ -144,8 +144,8 @@ class _ChunkTasks:
             frames=source.frames,
             frame_rate=video.frame_rate,
             skip_frames=source.skip_frames,
-            sample_rate=video.audio.sample_rate if video.audio and self._makes_audio() else None,
-            sound_start_s=source.sound_start_s if self._makes_audio() else 0.0,
+            sample_rate=video.sound.sample_rate if video.sound and makes else None,
+            sound_start_s=source.sound_start_s if makes else 0.0,
             fit=source.fit,
         )
 
@@ -162,17 +162,17 @@ class _ChunkTasks:
         return self._latents_of(index) if self.upscale is None else second
 
     def _sample(self) -> None:
-        chunk, audio = self.chunk, self.video.audio
+        chunk = self.chunk
         needs = [self._text(), *self._guide_needs(chunk.guides, 1)]
         if chunk.continues:
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
-        if chunk.audio is not None:
-            needs.append(self._audio_need())
+        if chunk.heard is not None:
+            needs.append(self._audio_need(chunk.heard))
         params = replace(
             self._pass(chunk.guides, 1),
             seed=chunk.seed,
             sampling=chunk.sampling,
-            audio_mode=audio.mode if audio and audio.mode != "mux" else None,
+            audio_mode=chunk.sound,
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
@@ -199,18 +199,13 @@ class _ChunkTasks:
             kind, params, latents = encoding(guide, size, self.video.frame_rate)
             yield Need("guide", self._encode(kind, params, latent_bytes(*size, latents)))
 
-    def _audio_need(self) -> Need:
-        chunk, audio = self.chunk, self.video.audio
-        assert chunk.audio is not None
-        assert audio is not None
-        assert audio.path is not None
-        frames = frames_of(chunk.span.sampled)
-        heard = chunk.audio.shifted(audio.first_sample(audio.sample_rate, self.video.frame_rate))
+    def _audio_need(self, heard: HeardSound) -> Need:
+        frames = frames_of(self.chunk.span.sampled)
         params = EncodeAudio(
-            path=audio.path,
-            start_sample=heard.start,
-            stop_sample=heard.stop,
-            sample_rate=audio.sample_rate,
+            path=heard.path,
+            start_sample=heard.samples.start,
+            stop_sample=heard.samples.stop,
+            sample_rate=heard.sample_rate,
             frame_rate=self.video.frame_rate,
             frames=frames,
         )
@@ -232,7 +227,7 @@ class _ChunkTasks:
             self._pass(clip.guides, UPSCALE),
             span=clip.span,
             sampling=sampling,
-            audio_mode=second_sound(self.video.audio, plan.joint),
+            audio_mode=second_sound(chunk.sound, plan.joint),
             replaced=clip.replaced,
             upsampling=Upsampling(plan.adain),
             excerpt=clip.excerpt,
@@ -257,12 +252,9 @@ class _ChunkTasks:
             seed=chunk.decode_seed,
             frame_rate=video.frame_rate,
             tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
-            sound=chunk.span.artifact if self._makes_audio() else None,
+            sound=chunk.span.artifact if chunk.sound == "generate" else None,
             timestep=decode.timestep,
             noise_scale=decode.noise_scale,
             tone_map=self.upscale.tone_map if self.upscale else 0.0,
         )
         self._add(Stage.DECODE, needs, params, len(chunk.window.keep) * video.width * video.height * 3)
-
-    def _makes_audio(self) -> bool:
-        return self.video.audio is not None and self.video.audio.mode == "generate"

@@ -12,7 +12,7 @@ from jobs.planning.planned import PlannedGuide
 
 if TYPE_CHECKING:
     from jobs.planning.params import Sampling
-    from jobs.planning.planned import AudioPlan, PlannedChunk
+    from jobs.planning.planned import PlannedChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,13 @@ def second_clip(shot: Sequence[PlannedChunk], k: int, joint: Joint, sampling: Sa
     return SecondClip(span, sources, _inside(guides, chunk.span, span, stills), excerpt)
 
 
-def second_sound(audio: AudioPlan | None, joint: Joint) -> Literal["generate", "hold"] | None:
+def second_sound(
+    sound: Literal["condition", "generate"] | None, joint: Joint
+) -> Literal["generate", "hold"] | None:
     """Sound is made anew where its chunks are chained: nothing else would join their sounds."""
-    if audio is None or audio.mode == "mux":
+    if sound is None:
         return None
-    return "generate" if audio.mode == "generate" and joint == "overlap" else "hold"
+    return "generate" if sound == "generate" and joint == "overlap" else "hold"
 
 
 def _replaced(shot: Sequence[PlannedChunk], k: int, sampling: Sampling) -> int:

@@ -90,7 +90,7 @@ def segment_tasks(
             preset=encoding.preset,
             pixel_format=encoding.pixel_format,
             encode_threads=plan.run.encode_threads,
-            audio=video.audio is not None and video.audio.mode == "generate",
+            audio=chunk.sound == "generate",
             profile=encoding.profile,
             framing=encoding.framing,
         )

@@ -61,7 +61,7 @@ def job(made_rate: int, folder: Path, score: tuple[Path, np.ndarray], tmp_path_f
     generate = {"prompt": PROMPT, "num_frames": FIRST, "seed": SEEDS[0]}
     extend = {"prompt": PROMPT, "num_new_frames": NEW, "overlap_frames": OVERLAP, "seed": SEEDS[1]}
     chunks = [{"generate": generate}, {"extend": extend}]
-    heard = {"file": str(score[0]), "mode": "condition", "sample_rate": WAV_RATE}
+    heard = {"file": str(score[0]), "mode": "condition"}
     checkpoint = str(folder / "ltxav.safetensors")
     spec = {
         "version": 1,
@@ -78,9 +78,10 @@ def job(made_rate: int, folder: Path, score: tuple[Path, np.ndarray], tmp_path_f
             {
                 "name": "made",
                 "chunks": chunks,
-                "audio": {"mode": "generate", "sample_rate": made_rate},
+                "sound": [{"generate": True}],
+                "mix": {"sample_rate": made_rate},
             },
-            {"name": "heard", "chunks": chunks, "audio": heard},
+            {"name": "heard", "chunks": chunks, "sound": [heard], "mix": {"sample_rate": WAV_RATE}},
         ],
         "output": {"dir": str(where / "out"), "container": "mkv"},
         "run": {"threads": 1},

@@ -28,7 +28,7 @@ SPEC: dict[str, Any] = {
                 {"extend": {"prompt": "fog", "num_new_frames": 80, "overlap_frames": 16, "repeat": 20}},
                 {"generate": {"prompt": "noon"}},
             ],
-            "audio": {"file": "score.wav", "mode": "mux"},
+            "sound": [{"file": "score.wav", "mode": "mux"}],
         },
         {"name": "more", "source": {"video": "shot.mp4"}, "chunks": [{"extend": {"prompt": "the boat"}}]},
     ],

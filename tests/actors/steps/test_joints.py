@@ -48,7 +48,7 @@ class Recorder:
 def runs(**upscale: Any) -> list[StageTask]:
     """The second passes of a shot of 5, 6 and 6 latents."""
     chunks = [{"generate": {"prompt": "a", "num_frames": 33}}, {"extend": EXTEND}, {"extend": EXTEND}]
-    video = {"name": "v", "chunks": chunks, "audio": "generate"}
+    video = {"name": "v", "chunks": chunks, "sound": [{"generate": True}]}
     job = {
         "name": "j",
         "engine": {"name": "fake"},

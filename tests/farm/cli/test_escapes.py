@@ -69,7 +69,7 @@ def test_of_a_spec(farm: Farm, film: Path, verb: str, form: str) -> None:
         {"run": {"topology": EVIL}},
         {"output": {"dir": "\0" + EVIL}},
         {"videos": [{"name": "a", "source": {"video": EVIL}, "chunks": [{"extend": {"prompt": "p"}}]}]},
-        {"videos": [{"name": "a", "audio": EVIL, "chunks": [{"generate": {"prompt": "{x}" + EVIL}}]}]},
+        {"videos": [{"name": "a", "sound": EVIL, "chunks": [{"generate": {"prompt": "{x}" + EVIL}}]}]},
         {"videos": [{"name": "a", "chunks": [{"generate": {"prompt": "p", "first_image": EVIL}}]}]},
     ],
     ids=lambda change: ascii(next(iter(change)))[:20],

@@ -17,7 +17,7 @@ name: harbor   # ours
 engine: {name: fake, comfyui: /opt/ComfyUI}
 videos: [{name: dawn, chunks: [{generate: {prompt: p, num_frames: 9}}]}]
 """
-NEW = OLD.replace("1", "2", 1).replace(", comfyui: /opt/ComfyUI", "")
+NEW = OLD.replace("1", "3", 1).replace(", comfyui: /opt/ComfyUI", "")
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def test_the_file_is_rewritten_whole_and_says_what_left(farm: Farm, old: Path) -
     assert (answer.code, old.read_text(), old.stat().st_mode & 0o777) == (0, NEW, 0o640)
     instead = "give --comfyui /opt/ComfyUI or set COMFYUI_PATH=/opt/ComfyUI"
     assert answer.out == (
-        f'{old}: rewritten for version 2\n  engine.comfyui: "/opt/ComfyUI" left the spec: {instead}\n'
+        f'{old}: rewritten for version 3\n  engine.comfyui: "/opt/ComfyUI" left the spec: {instead}\n'
     )
     assert list(old.parent.iterdir()) == [old]
-    assert farm("migrate", old).out == f"{old}: nothing to change; the newest version is 2\n"
+    assert farm("migrate", old).out == f"{old}: nothing to change; the newest version is 3\n"
     assert farm("check", old).code == 0
 
 
@@ -51,7 +51,7 @@ def test_a_dry_run_shows_the_changes_and_makes_none(farm: Farm, old: Path) -> No
     answer = farm("migrate", old, "--dry-run")
     assert (answer.code, old.read_text()) == (0, OLD)
     assert "-version: 1\n" in answer.out
-    assert "+version: 2\n" in answer.out
+    assert "+version: 3\n" in answer.out
 
 
 def test_what_check_says_of_an_old_spec_names_it(farm: Farm, old: Path) -> None:

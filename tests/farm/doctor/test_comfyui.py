@@ -55,7 +55,7 @@ def test_models_by_name(doctor: Doctor, tmp_path: Path) -> None:
         ({}, set()),
         ({"upscale": {"steps": 2}}, {"upscale"}),
         ({"videos": [{"name": "v", "chunks": [GENERATE, EXTEND]}]}, {"guides"}),
-        ({"videos": [{"name": "v", "chunks": [GENERATE], "audio": {"mode": "generate"}}]}, {"audio"}),
+        ({"videos": [{"name": "v", "chunks": [GENERATE], "sound": [{"generate": True}]}]}, {"audio"}),
     ],
 )
 def test_features_that_a_spec_needs(tmp_path: Path, changes: dict[str, Any], needed: set[str]) -> None:

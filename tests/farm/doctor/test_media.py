@@ -61,7 +61,7 @@ def test_an_encoder_that_the_sound_needs(
 ) -> None:
     with_ffmpeg(WITHOUT.format(encoder="' aac '"))
     data = film(tmp_path)
-    data["videos"][0]["audio"] = {"file": str(score)}
+    data["videos"][0]["sound"] = [{"file": str(score)}]
     assert "aac" in found(doctor(data), "codecs", "fail")["message"]
 
 

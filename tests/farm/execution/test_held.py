@@ -55,7 +55,7 @@ def film(out: Path, held: list[list[dict[str, Any]]], frames: int = 24, **job: A
     rest = [{"prompt": "a red boat", "num_new_frames": frames, "images": images} for images in held[1:]]
     chunks = [{"generate": first}, *({"extend": extend} for extend in rest)]
     return {
-        "version": 2,
+        "version": 3,
         "name": JOB,
         "engine": {"name": "fake"},
         "defaults": {"width": 64, "height": 64, "steps": 2, "seed": 5, "overlap_frames": 16},

@@ -29,7 +29,7 @@ SECONDS = {"encode": 0.2, "sample": 9.8, "upscale": 12.3, "decode": 1.4, "segmen
 
 def film(out: Path, count: int, joint: str) -> dict[str, Any]:
     data = document(out, videos=1, count=count)
-    return {**data, "version": 2, "upscale": {**data["upscale"], "joint": joint}}
+    return {**data, "version": 3, "upscale": {**data["upscale"], "joint": joint}}
 
 
 def seconds_of(_worker: str, task: str) -> float:

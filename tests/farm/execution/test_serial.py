@@ -45,10 +45,10 @@ def test_a_render_delivers_the_planned_film(tmp_path: Path) -> None:
     assert state["tasks"] == {"total": 20, "committed": 20, "reused": 0, "retried": 0}
 
 
-@pytest.mark.parametrize("sound", [None, "generate"])
-def test_a_lagging_film_has_the_same_length(tmp_path: Path, sound: str | None) -> None:
+@pytest.mark.parametrize("sound", [[], [{"generate": True}]])
+def test_a_lagging_film_has_the_same_length(tmp_path: Path, sound: list[dict[str, bool]]) -> None:
     job = spec(tmp_path / "out", decode={"seam": "lag"})
-    job["videos"][0]["audio"] = sound
+    job["videos"][0]["sound"] = sound
     events = run(job, tmp_path / "runs")
     assert last(events).outcome == "done"
     (film,) = [event for event in events if isinstance(event, FilmDelivered) and not event.preview]
@@ -60,7 +60,7 @@ def test_generated_sound_goes_on_from_a_source(tmp_path: Path) -> None:
     video = {
         "name": "v",
         "source": {"video": str(clip), "last_frames": 17},
-        "audio": "generate",
+        "sound": [{"generate": True}],
         "chunks": [{"extend": {"prompt": "on", "num_new_frames": 24}}],
     }
     events = run(spec(tmp_path / "out", videos=[video]), tmp_path / "runs")

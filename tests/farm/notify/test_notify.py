@@ -30,7 +30,7 @@ NOBODY = "json://127.0.0.1:9/"
 def job(tmp_path: Path) -> dict[str, Any]:
     chunk = {"generate": {"prompt": "a pier", "num_frames": 9}}
     return {
-        "version": 2,
+        "version": 3,
         "name": "pier",
         "engine": {"name": "fake"},
         "defaults": {"width": 64, "height": 64, "steps": 1},

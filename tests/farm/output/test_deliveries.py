@@ -44,7 +44,7 @@ def spec(folder: Path, deliveries: list[dict[str, Any]], **output: Any) -> dict[
         "name": "harbor",
         "engine": {"name": "fake"},
         "defaults": {"width": SIDE, "height": SIDE, "steps": 1, "frame_rate": 23.976},
-        "videos": [{"name": "dawn", "chunks": chunks, "audio": {"file": str(folder / "score.wav")}}],
+        "videos": [{"name": "dawn", "chunks": chunks, "sound": [{"file": str(folder / "score.wav")}]}],
         "output": {"dir": str(folder / "out"), "preset": "veryfast", "deliveries": deliveries, **output},
     }
 
@@ -177,7 +177,7 @@ def test_generated_sound_is_the_same_in_each(tmp_path: Path) -> None:
         {"container": "mkv", "sound": "pcm", "name": "{video}-pcm"},
     ]
     data = spec(tmp_path, deliveries)
-    data["videos"][0]["audio"] = "generate"
+    data["videos"][0]["sound"] = [{"generate": True}]
     films(data, runs=str(tmp_path / "runs"), serial=True)
     exact = heard(tmp_path / "out" / "dawn.wav")
     assert exact.shape == (SAMPLES, 2)
@@ -191,7 +191,7 @@ def test_a_draft_is_one_film_of_the_first_form(tmp_path: Path) -> None:
     runs, out = str(tmp_path / "runs"), tmp_path / "out"
     data = spec(tmp_path, [{}, {"container": "mkv"}], size="120x100", timeline="otio")
     data |= {"upscale": {}, "run": {"approve": "sample"}}
-    del data["videos"][0]["audio"]
+    del data["videos"][0]["sound"]
     *_, last = render(data, runs=runs, serial=True)
     assert isinstance(last, JobFinished)
     assert [film["path"] for film in last.state["videos"]] == [str(out / "dawn.draft.mp4")]

@@ -15,7 +15,7 @@ from actors.media.ffmpeg import find_ffmpeg
 from actors.media.probe import probe_video
 from actors.steps.encode import encode, heard, source_frames, source_sound
 from farm.output.stitch import assemble_film
-from jobs.frames import audio_sample
+from jobs.frames import Span, audio_sample
 from jobs.planning.facts import SourceFacts
 from jobs.planning.params import EncodeAudio, EncodeSource
 from jobs.planning.plan import make_plan
@@ -75,9 +75,9 @@ def write_clip(path: Path, marks: Marks, sound_late_s: float = 0.0) -> Path:
     return path
 
 
-def planned(clip: Path, source: dict[str, Any], audio: Any, rate: float = RATE) -> tuple[PlannedVideo, Any]:
+def planned(clip: Path, source: dict[str, Any], sound: Any, rate: float = RATE) -> tuple[PlannedVideo, Any]:
     """The film of a clip that is gone on with, and its tasks' parameters."""
-    video = {"name": "a", "source": {"video": str(clip), **source}, "audio": audio,
+    video = {"name": "a", "source": {"video": str(clip), **source}, "sound": [] if sound is None else [sound],
              "chunks": [{"extend": {"prompt": "p", "num_new_frames": 24, "overlap_frames": 16}}]}  # fmt: skip
     document = {"name": "x", "engine": {"name": "fake"}, "videos": [video],
                 "defaults": {"width": 64, "height": 64, "frame_rate": rate}}  # fmt: skip
@@ -107,7 +107,7 @@ def expected(first: int, samples: int) -> np.ndarray:
 def test_a_clips_own_sound_starts_with_the_frame_that_the_film_starts_with(
     clip: Path, source: dict[str, Any], skipped: int, offset: float, marks: Marks, tmp_path: Path
 ) -> None:
-    video, params = planned(clip, source, {"file": str(clip), "offset": offset})
+    video, params = planned(clip, source, {"file": str(clip), "at": offset})
     opened = next(each for each in params if isinstance(each, EncodeSource))
     assert marks.numbers(source_frames(opened)) == list(range(skipped, FRAMES))
     heard_in_film = film_sound(video, marks, tmp_path / "film")
@@ -131,7 +131,7 @@ def test_another_file_starts_with_the_film_and_its_offset(
     offset: float, clip: Path, marks: Marks, tmp_path: Path
 ) -> None:
     score = write_sound(tmp_path / "score.wav")
-    video, _ = planned(clip, {}, {"file": str(score), "offset": offset})
+    video, _ = planned(clip, {}, {"file": str(score), "at": offset})
     found = film_sound(video, marks, tmp_path / "film")
     first = -round(offset * SAMPLE_RATE)
     assert np.array_equal(found, expected(first, audio_sample(video.frames, SAMPLE_RATE, RATE)))
@@ -140,17 +140,20 @@ def test_another_file_starts_with_the_film_and_its_offset(
 @pytest.mark.parametrize("offset", [0.0, 0.5, -0.5])
 @pytest.mark.usefixtures("marks")
 def test_chunks_hear_what_the_film_plays_there(offset: float, clip: Path) -> None:
-    video, params = planned(clip, {}, {"file": str(clip), "mode": "condition", "offset": offset})
+    video, params = planned(clip, {}, {"file": str(clip), "mode": "condition", "at": offset})
     (listening,) = [each for each in params if isinstance(each, EncodeAudio)]
-    hears = video.chunks[1].audio
+    hears = video.chunks[1].heard
     assert hears is not None
-    first = hears.start + 6 * SAMPLE_RATE // 25 - round(offset * SAMPLE_RATE)
-    assert np.array_equal(heard(listening), expected(first, len(hears)))
+    frames = video.chunks[1].span.sampled_frames
+    start, stop = (audio_sample(frame, SAMPLE_RATE, RATE) for frame in (frames.start, frames.stop))
+    first = start + 6 * SAMPLE_RATE // 25 - round(offset * SAMPLE_RATE)
+    assert hears.samples == Span(first, first + stop - start)
+    assert np.array_equal(heard(listening), expected(first, stop - start))
 
 
 def test_generated_sound_goes_on_from_what_belongs_to_the_frames(marks: Marks, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", marks, sound_late_s=0.2)
-    _, params = planned(clip, {}, "generate")
+    _, params = planned(clip, {}, {"generate": True})
     opened = next(each for each in params if isinstance(each, EncodeSource))
     first = (6 - 5) * SAMPLE_RATE // 25
     wanted = expected(first, 73 * SAMPLE_RATE // 25)

@@ -28,7 +28,7 @@ from jobs.formats import CONTAINERS
 from jobs.frames import Span, exact_rate
 from jobs.hashing import sha256_of_file
 from jobs.planning.output_names import PNG_SEQUENCE
-from jobs.planning.planned import AudioPlan
+from tests.sound_plans import one_track
 
 if TYPE_CHECKING:
     from tests.conftest import Marks
@@ -94,8 +94,8 @@ def test_two_runs_give_the_same_bytes(
 ) -> None:
     digests = set()
     (tmp_path / "a.wav").write_bytes(second_of_noise())
-    audio = AudioPlan("mux", str(tmp_path / "a.wav"), 48000)
-    video = marks.video((20, 9), 23.976, audio)
+    sound = one_track(tmp_path / "a.wav")
+    video = marks.video((20, 9), 23.976, sound)
     for run in ("one", "two"):
         folder = tmp_path / run
         folder.mkdir()

@@ -14,11 +14,12 @@ from actors.media.boxes import read_movie
 from actors.media.ffmpeg import find_ffmpeg
 from actors.media.process import Call, compile_command, exchange
 from actors.media.segment import encode_segment
+from farm.output.soundtrack import soundtrack
 from farm.output.stitch import assemble_film, film_command
 from jobs.errors import InvalidInput
 from jobs.formats import CONTAINERS
 from jobs.frames import audio_sample
-from jobs.planning.planned import AudioPlan
+from tests.sound_plans import one_track
 
 if TYPE_CHECKING:
     from tests.conftest import Marks
@@ -74,10 +75,10 @@ def test_sound_is_exact_to_the_sample(
 ) -> None:
     """Shorter files are padded with silence, longer ones cut; both to the film's exact length."""
     original = melody(int(seconds * sample_rate), sample_rate)
-    audio = AudioPlan("mux", str(write_wav(tmp_path / "a.wav", original, sample_rate)), sample_rate)
+    sound = one_track(write_wav(tmp_path / "a.wav", original, sample_rate), sample_rate)
     segments = marks.segments(tmp_path, "h264", LENGTHS, rate)
     facts = assemble_film(
-        marks.video(LENGTHS, rate, audio), segments, container, film_path(tmp_path, container)
+        marks.video(LENGTHS, rate, sound), segments, container, film_path(tmp_path, container)
     )
     heard = decoded_sound(facts.path)
     samples = audio_sample(facts.frames, sample_rate, rate)
@@ -111,7 +112,7 @@ def test_generated_sound_is_joined_without_a_gap(container: str, marks: Marks, t
         sound = (original[:, first:last], sample_rate)
         segments.append(encode_segment(marks.frames(start, count), marks.params("h264", count), out, sound))
         start += count
-    video = marks.video(lengths, rate, AudioPlan("generate", None, sample_rate))
+    video = marks.video(lengths, rate, one_track(None, sample_rate))
     facts = assemble_film(video, segments, container, film_path(tmp_path, container))
     heard = decoded_sound(facts.path)[:, : original.shape[1]]
     assert heard.shape == original.shape
@@ -122,15 +123,17 @@ def test_generated_sound_is_joined_without_a_gap(container: str, marks: Marks, t
 
 
 def test_the_cpus_instructions_do_not_reach_the_sound(marks: Marks, tmp_path: Path) -> None:
-    audio = AudioPlan("mux", str(write_wav(tmp_path / "a.wav", melody(44100, 44100), 44100)), 48000)
-    command = film_command(marks.video((33,), 24.0, audio), tmp_path / "list", "mp4", tmp_path / "film.mp4")
+    video = marks.video((33,), 24.0)
+    path = write_wav(tmp_path / "a.wav", melody(44100, 44100), 44100)
+    sound = soundtrack(video, one_track(path), "aac", lambda _: tmp_path / "list")
+    command = film_command(video, tmp_path / "list", sound, "mp4", tmp_path / "film.mp4")
     assert command[command.index("-cpuflags") + 1] == "0"
 
 
 def test_the_sound_of_a_rate_that_aac_lacks(marks: Marks, tmp_path: Path) -> None:
-    audio = AudioPlan("mux", str(write_wav(tmp_path / "a.wav", melody(50000, 50000), 50000)), 50000)
+    sound = one_track(write_wav(tmp_path / "a.wav", melody(50000, 50000), 50000), 50000)
     segments = marks.segments(tmp_path, "h264", (24,), 24.0)
-    facts = assemble_film(marks.video((24,), 24.0, audio), segments, "mp4", tmp_path / "film.mp4")
+    facts = assemble_film(marks.video((24,), 24.0, sound), segments, "mp4", tmp_path / "film.mp4")
     track = read_movie(facts.path).track("soun")
     assert track is not None
     assert track.edits[0].duration == 64000
@@ -139,7 +142,7 @@ def test_the_sound_of_a_rate_that_aac_lacks(marks: Marks, tmp_path: Path) -> Non
 def test_a_broken_sound_file_is_the_users(marks: Marks, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
     segments = marks.segments(tmp_path, "h264", (9,), 24.0)
-    video = marks.video((9,), 24.0, AudioPlan("mux", str(tmp_path / "a.wav"), 48000))
+    video = marks.video((9,), 24.0, one_track(tmp_path / "a.wav"))
     with pytest.raises(InvalidInput, match=r"a\.wav"):
         assemble_film(video, segments, "mp4", tmp_path / "film.mp4")
 
@@ -149,6 +152,6 @@ def test_a_soundtrack_that_is_no_number_is_the_users(marks: Marks, tmp_path: Pat
     path = tmp_path / "nan.au"
     path.write_bytes(b".snd" + struct.pack(">5I", 24, 8 * 48_000, 6, 48_000, 2) + b"\x7f\xc0\0\0" * 96_000)
     segments = marks.segments(tmp_path, "h264", (24,), 24.0)
-    video = marks.video((24,), 24.0, AudioPlan("mux", str(path), 48000))
+    video = marks.video((24,), 24.0, one_track(path))
     with pytest.raises(InvalidInput, match=r"nan\.au holds samples that are no finite numbers"):
         assemble_film(video, segments, "mp4", tmp_path / "film.mp4")

@@ -87,7 +87,7 @@ def test_shots_and_sound_have_their_tracks(tmp_path: Path) -> None:
             {"name": "pier", "seconds": 2, "prompt": "a pier", "beats": [{"at": 1, "prompt": "fog"}]},
             {"name": "boat", "seconds": 1, "prompt": "a boat"},
         ],
-        "audio": {"file": "score.wav"},
+        "sound": [{"file": "score.wav"}],
     }
     plan = make_plan(JobSpec.model_validate(data))
     read = otio.adapters.read_from_string(timeline(plan, plan.videos[0]).decode(), "otio_json")

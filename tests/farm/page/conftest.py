@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-that-only-tests-know"
 JOB: dict[str, Any] = {
-    "version": 2,
+    "version": 3,
     "name": "pier",
     "engine": {"name": "fake"},
     "defaults": {"width": 64, "height": 64, "steps": 1},

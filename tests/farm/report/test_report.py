@@ -92,7 +92,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
         "videos": [
             {
                 "name": "v",
-                "audio": "generate",
+                "sound": [{"generate": True}],
                 "chunks": [
                     {"generate": {"prompt": "a <b>bold</b> prompt", "num_frames": 33}},
                     {"extend": {"prompt": "on", "num_new_frames": 24, "repeat": 2}},

@@ -28,7 +28,7 @@ CHUNKS = [
 @pytest.fixture
 def job(tmp_path: Path) -> dict[str, Any]:
     return {
-        "version": 2,
+        "version": 3,
         "name": "pier",
         "engine": {"name": "fake"},
         "defaults": {"width": 64, "height": 64, "steps": 1},

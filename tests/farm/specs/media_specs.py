@@ -91,5 +91,5 @@ def write_wav(path: Path, samples: np.ndarray, stated: int | None = None, form: 
     return path
 
 
-def heard(path: Path, **audio: Any) -> dict[str, Any]:
-    return {"audio": {"file": str(path), **audio}, "chunks": [GENERATE]}
+def heard(path: Path, **track: Any) -> dict[str, Any]:
+    return {"sound": [{"file": str(path), **track}], "chunks": [GENERATE]}

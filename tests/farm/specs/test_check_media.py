@@ -68,7 +68,7 @@ def test_sound_that_is_no_number(odd: float, tmp_path: Path) -> None:
     samples = np.zeros(48_000, np.float64 if odd == 1e300 else np.float32)
     samples[12_000] = odd
     (problem,) = problems(heard(write_wav(tmp_path / "a.wav", samples)))
-    assert problem.place == "videos[0].audio.file"
+    assert problem.place == "videos[0].sound[0].file"
     assert "no finite number, 0.250 s after its start" in problem.value
 
 
@@ -76,14 +76,14 @@ def test_what_no_film_plays_is_not_heard(tmp_path: Path) -> None:
     samples = np.zeros(10 * 48_000, np.float32)
     samples[-1] = np.nan
     assert load(document(heard(write_wav(tmp_path / "a.wav", samples))), RenderOptions())
-    assert problems(heard(tmp_path / "a.wav", offset=-8.0))
+    assert problems(heard(tmp_path / "a.wav", at=-8.0))
 
 
 @pytest.mark.parametrize("there", [24_000, 24_576])
 def test_a_wav_whose_header_promises_more_than_there_is(there: int, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", np.zeros(there, np.int16), stated=4 * 96_000, form=1)
     (problem,) = problems(heard(path))
-    assert problem.place == "videos[0].audio.file"
+    assert problem.place == "videos[0].sound[0].file"
     assert "ends after 0.5" in problem.value
     assert "says 4.00 s" in problem.value
 
@@ -104,7 +104,7 @@ def test_a_sound_file_that_was_cut_in_half(name: str, tmp_path: Path) -> None:
 def test_a_video_that_was_cut_in_half_is_no_soundtrack(tmp_path: Path) -> None:
     path = half(clip(tmp_path / "a.mkv", 97, sound=True))
     (problem,) = problems(
-        {"audio": {"file": str(path)}, "chunks": [{"generate": {"prompt": "p", "num_frames": 97}}]}
+        {"sound": [{"file": str(path)}], "chunks": [{"generate": {"prompt": "p", "num_frames": 97}}]}
     )
     assert "was cut short" in problem.value
 
@@ -131,7 +131,7 @@ def test_every_damaged_file_is_named_at_once(tmp_path: Path) -> None:
     found = problems(continued(cut), heard(nan), {"chunks": [picture]}, continued(cut))
     assert sorted(problem.place for problem in found) == [
         "videos[0].source.video",
-        "videos[1].audio.file",
+        "videos[1].sound[0].file",
         "videos[2].chunks[0].generate.first_image",
         "videos[3].source.video",
     ]

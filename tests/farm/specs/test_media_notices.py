@@ -35,15 +35,14 @@ def test_sound_that_is_in_no_film_is_said_with_what_keeps_it(tmp_path: Path) -> 
     path = clip(tmp_path / "clip.mp4", 73, sound=True)
     (line,) = said(continued(path))
     assert "the sound of clip.mp4 is left out" in line
-    audio = json.loads(line.partition("`audio: {file: ")[2].partition("}`")[0])
-    kept = said(continued(path, audio={"file": audio}))
+    audio = json.loads(line.partition("`sound: [{file: ")[2].partition("}]`")[0])
+    kept = said(continued(path, sound=[{"file": audio}]))
     assert len(kept) == 1
     assert "ends 1.00 s before the film" in kept[0]
-    assert said(continued(path, audio="generate")) == ()
-    assert said(continued(path), container="png-sequence") == ()
+    assert said(continued(path, sound=[{"generate": True}])) == ()
     score = write_wav(tmp_path / "score.wav", np.zeros(48_000 * 5, np.float32))
-    (line, cut) = said(continued(path, audio={"file": str(score)}))
-    assert "score.wav is heard instead" in line
+    (line, cut) = said(continued(path, sound=[{"file": str(score)}]))
+    assert "no track of `sound` is it" in line
     assert "cut off" in cut
 
 
@@ -78,7 +77,7 @@ def test_sound_that_is_cut_or_padded_is_said(
     seconds: float, offset: float, found: str, tmp_path: Path
 ) -> None:
     path = write_wav(tmp_path / "a.wav", np.zeros(round(48_000 * seconds), np.int16), form=1)
-    lines = said(heard(path, offset=offset))
+    lines = said(heard(path, at=offset))
     assert [line for line in lines if found] == list(lines)
     assert all(found in line for line in lines)
 

@@ -31,8 +31,8 @@ def test_the_example_of_the_design_loads(folder: Path) -> None:
 def test_paths_are_relative_to_the_spec(folder: Path) -> None:
     spec = load(folder, SPEC).spec
     assert spec.output.dir == str(folder / "out")
-    assert spec.videos[0].audio is not None
-    assert spec.videos[0].audio.file == str(folder / "score.wav")
+    assert spec.videos[0].sound
+    assert spec.videos[0].sound[0].file == str(folder / "score.wav")
     assert spec.engine.checkpoint == "ltxv.safetensors"
 
 
@@ -113,12 +113,12 @@ def test_every_mistake_is_listed_at_once_in_the_order_of_the_document(folder: Pa
     spec["defaults"]["width"] = 770
     spec["videos"][0]["chunks"][0]["generate"]["num_frames"] = 98
     spec["videos"][0]["chunks"][2] = {"generate": {}, "extend": {}}
-    spec["videos"][0]["audio"]["file"] = "no.wav"
+    spec["videos"][0]["sound"][0]["file"] = "no.wav"
     spec["videos"][1]["name"] = "Dawn"
     spec["output"]["codec"] = "prores"
     assert [problem.place for problem in problems(folder, spec)] == [
         "engine.loras[0].path", "defaults.width", "videos[0].chunks[0].generate.num_frames",
-        "videos[0].chunks[2]", "videos[0].audio.file", "videos[1].name", "output.codec",
+        "videos[0].chunks[2]", "videos[0].sound[0].file", "videos[1].name", "output.codec",
     ]  # fmt: skip
 
 
@@ -148,8 +148,8 @@ def test_text_without_quotes_is_quoted_as_it_is_written(folder: Path, written: s
 
 
 def test_paths_of_another_machine_are_not_looked_for(folder: Path) -> None:
-    spec = changed("videos.0.audio.file", "/cluster/score.wav")
-    assert load(folder, spec, check_files=False).spec.videos[0].audio is not None
+    spec = changed("videos.0.sound.0.file", "/cluster/score.wav")
+    assert load(folder, spec, check_files=False).spec.videos[0].sound
 
 
 def test_a_source_that_is_no_video_is_named(folder: Path) -> None:

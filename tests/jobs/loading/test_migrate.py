@@ -34,7 +34,7 @@ videos:
 """
 MIGRATED = """\
 # The harbour at dawn.
-version: 2   # of the format
+version: 3   # of the format
 name: "harbor"
 
 engine:
@@ -86,7 +86,7 @@ def test_line_ends_stay() -> None:
 def test_each_way_of_writing(engine: str, left: str) -> None:
     for version in ("", "version: 1\n"):
         text = f"{version}name: harbor\n{engine}\n{VIDEOS}"
-        expected = f"{version.replace('1', '2')}name: harbor\n{left}\n{VIDEOS}"
+        expected = f"{version.replace('1', '3')}name: harbor\n{left}\n{VIDEOS}"
         assert migrate(text, "film.yaml").text == expected
 
 
@@ -128,18 +128,94 @@ def test_what_cannot_be_cut_out_alone_is_left_to_its_writer(engine: str) -> None
     assert problem.remedy == f"remove it by hand, and {FOLDER}"
 
 
-@pytest.mark.parametrize("version", ["3", "0", "'1'", "true", "1.0"])
+@pytest.mark.parametrize("version", ["4", "0", "'1'", "true", "1.0"])
 def test_another_version_is_refused(version: str) -> None:
-    with pytest.raises(SpecError, match="a version from 1 to 2"):
+    with pytest.raises(SpecError, match="a version from 1 to 3"):
         migrate(f"version: {version}\nname: harbor\n{VIDEOS}", "film.yaml")
 
 
 def test_both_versions_are_read_and_what_left_says_what_to_do() -> None:
     kept = parse_yaml(f"name: harbor\n{VIDEOS}").data
-    specs = [load_spec({**kept, "version": version}).spec for version in (1, 2)]
+    specs = [load_spec({**kept, "version": version}).spec for version in (1, 2, 3)]
     assert specs[0].model_dump(exclude={"version"}) == specs[1].model_dump(exclude={"version"})
-    for version in (1, 2):
+    for version in (1, 2, 3):
         with pytest.raises(SpecError, match="remove it, as `farm migrate` does, and give --comfyui"):
             load_spec({**kept, "version": version, "engine": {"comfyui": "/opt/ComfyUI"}})
-    with pytest.raises(SpecError, match="at most 2, the newest that this farm reads"):
-        load_spec({**kept, "version": 3})
+    with pytest.raises(SpecError, match="at most 3, the newest that this farm reads"):
+        load_spec({**kept, "version": 4})
+
+
+SOUNDS = """\
+version: 2
+name: x
+videos:
+  - name: a
+    audio: generate   # made
+    chunks: [{generate: {prompt: p}}]
+  - audio:
+      # ours
+      sample_rate: 44100   # of the disc
+      file: 'a b.wav'  # the score
+      offset: -1.5
+    name: b
+  - {name: c, audio: {mode: "generate", sample_rate: 44100}, chunks: []}
+  - {name: d, 'audio': {file: x.wav, offset: 2, mode: condition}}
+  - {name: e, audio: ~}
+"""
+AS_TRACKS = """\
+version: 3
+name: x
+videos:
+  - name: a
+    sound: [{generate: true}]   # made
+    chunks: [{generate: {prompt: p}}]
+  - mix: {sample_rate: 44100}
+    sound:
+      # ours
+    - file: 'a b.wav'  # the score
+      at: -1.5
+    name: b
+  - {name: c, mix: {sample_rate: 44100}, sound: [{generate: true}], chunks: []}
+  - {name: d, 'sound': [{file: x.wav, at: 2, mode: condition}]}
+  - {name: e, sound: []}
+"""
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_audio_becomes_a_list_of_tracks(ends: str) -> None:
+    changed = migrate(SOUNDS.replace("\n", ends), "film.yaml")
+    assert changed.text == AS_TRACKS.replace("\n", ends)
+    assert changed.removed == ()
+    assert migrate(changed.text, "film.yaml").text == changed.text
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_audio_in_json(indent: int | None) -> None:
+    videos: list[dict[str, Any]] = [
+        {"audio": {"file": "x", "sample_rate": 44100, "offset": 1}, "name": "a"},
+        {"name": "b", "audio": "generate"},
+        {"audio": {"mode": "generate"}},
+    ]
+    text = json.dumps({"version": 2, "videos": videos}, indent=indent)
+    read = parse_json(migrate(text, "film.json", as_json=True).text).data
+    assert read == {
+        "version": NEWEST,
+        "videos": [
+            {"name": "a", "sound": [{"file": "x", "at": 1}], "mix": {"sample_rate": 44100}},
+            {"name": "b", "sound": [{"generate": True}]},
+            {"sound": [{"generate": True}]},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "videos",
+    ["- audio: x.wav", "- audio:\n   file: x.wav", "- {<<: &b {audio: generate}, name: a}"],
+)
+def test_audio_that_cannot_be_rewritten_is_left_to_its_writer(videos: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        migrate(f"version: 2\nvideos:\n{videos}\n", "film.yaml")
+    (problem,) = caught.value.problems
+    assert problem.place == "videos[0].audio"
+    assert problem.remedy.startswith("write `sound: [{")
+    assert problem.remedy.endswith("by hand")

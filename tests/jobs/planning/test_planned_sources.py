@@ -8,6 +8,7 @@ from jobs.errors import InputError
 from jobs.frames import Span
 from jobs.planning.facts import LatentFact, SourceFacts, VideoFact
 from jobs.planning.plan import make_plan
+from jobs.planning.planned import HeardSound
 from tests.jobs.planning.plan_specs import extend, generate, only_video, spec_of
 
 SHOT = SourceFacts(videos={"shot.mp4": VideoFact(100, 640, 480, 25.0)})
@@ -54,15 +55,21 @@ def test_an_unmeasured_source_is_an_error() -> None:
 
 
 def test_conditioning_audio_is_cut_to_the_sampled_clip() -> None:
-    audio = {"file": "score.wav", "mode": "condition"}
-    chunks = only_video(spec_of(generate(), extend(), generate("b"), video={"audio": audio})).chunks
-    assert chunks[0].audio == Span(0, 97 * 1920)
-    assert chunks[1].audio == Span(88 * 1920, 177 * 1920)
-    assert chunks[2].audio == Span(177 * 1920, 274 * 1920)
+    sound = [{"file": "score.wav", "mode": "condition"}]
+    chunks = only_video(spec_of(generate(), extend(), generate("b"), video={"sound": sound})).chunks
+    heard = [Span(0, 97 * 1920), Span(88 * 1920, 177 * 1920), Span(177 * 1920, 274 * 1920)]
+    assert [chunk.heard for chunk in chunks] == [HeardSound("score.wav", each, 48_000) for each in heard]
+    assert {chunk.sound for chunk in chunks} == {"condition"}
 
 
 def test_a_muxed_track_reaches_no_chunk() -> None:
-    video = only_video(spec_of(generate(), video={"audio": {"file": "score.wav"}}))
-    assert video.audio is not None
-    assert (video.audio.mode, video.audio.path, video.audio.sample_rate) == ("mux", "score.wav", 48000)
-    assert video.chunks[0].audio is None
+    video = only_video(spec_of(generate(), video={"sound": [{"file": "score.wav"}]}))
+    assert video.sound is not None
+    (track,) = video.sound.tracks
+    assert (track.mode, track.path, track.name, video.sound.sample_rate) == (
+        "mux",
+        "score.wav",
+        "score",
+        48000,
+    )
+    assert (video.chunks[0].sound, video.chunks[0].heard) == (None, None)

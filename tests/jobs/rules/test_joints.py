@@ -19,7 +19,7 @@ def spec(first: dict[str, Any], second: dict[str, Any] | None = None, **video: A
     chunks = [{"generate": {"prompt": "noon", "num_frames": 81, **first}}]
     chunks += [{"extend": {"prompt": "later", **second}}] if second is not None else []
     return {
-        "version": 2,
+        "version": 3,
         "name": "harbor",
         "engine": {"name": "fake"},
         "videos": [{"name": "dawn", "chunks": chunks, **video}],
@@ -51,14 +51,14 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ),
     (spec({"images": [STILL, CLIP]}, {}), f"{HERE}[0].generate.images[1].hold", "keep one"),
     (spec({"images": [STILL]}, {"overlap_frames": 16}), f"{HERE}[1].extend.overlap_frames", "leave it out"),
-    (spec({"images": [STILL]}, {}, audio="generate"), "videos[0].audio", "leave `hold` out"),
+    (spec({"images": [STILL]}, {}, sound=[{"generate": True}]), "videos[0].sound[0]", "leave `hold` out"),
     (spec({"images": [{**CLIP, "frame": -81}]}, {}), f"{HERE}[0].generate.images[0].video", "longer clip"),
 ]
 
 
 def shot(**fields: Any) -> dict[str, Any]:
     video = {"name": "dawn", "shots": [{"name": "a", "seconds": 9.64, "prompt": "noon", **fields}]}
-    return {"version": 2, "name": "harbor", "engine": {"name": "fake"}, "videos": [video]}
+    return {"version": 3, "name": "harbor", "engine": {"name": "fake"}, "videos": [video]}
 
 
 def clip_at(at: float, *more: dict[str, Any]) -> dict[str, Any]:
@@ -109,11 +109,11 @@ def test_the_chunk_behind_a_held_joint_lends_no_more_than_it_added(folder: Path)
 def test_sound_of_a_file_crosses_what_is_held(folder: Path) -> None:
     (folder / "score.wav").write_bytes(b"x")
     for mode in ("mux", "condition"):
-        load(folder, spec({"images": [STILL]}, {}, audio={"file": "score.wav", "mode": mode}))
+        load(folder, spec({"images": [STILL]}, {}, sound=[{"file": "score.wav", "mode": mode}]))
 
 
 def test_a_generate_behind_a_held_image_has_sound_of_its_own(folder: Path) -> None:
-    data = spec({"images": [STILL]}, audio="generate")
+    data = spec({"images": [STILL]}, sound=[{"generate": True}])
     data["videos"][0]["chunks"].append({"generate": {"prompt": "night"}})
     load(folder, data)
 
@@ -137,9 +137,9 @@ def test_two_shots_of_one_name_are_refused(folder: Path) -> None:
 
 def test_made_sound_is_refused_across_what_a_shot_holds(folder: Path) -> None:
     data = shot(images=[{"at": 4.8, "image": "a.png", "hold": True}])
-    data["videos"][0]["audio"] = "generate"
+    data["videos"][0]["sound"] = [{"generate": True}]
     (found,) = problems(folder, data)
-    assert found.place == "videos[0].audio"
+    assert found.place == "videos[0].sound[0]"
     assert f"leave `hold` out in {SHOTS}[0].images" in found.remedy
 
 

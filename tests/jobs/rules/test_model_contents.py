@@ -145,8 +145,8 @@ def test_fp8_is_read(dtype: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["generate", "mux"])
 def test_sound_needs_a_model_that_makes_it(mode: str, tmp_path: Path) -> None:
     """LTX-2 does, as the bundled model; LTX-Video can only be given a track."""
-    audio = {"mode": mode, **({"file": str(_tone(tmp_path))} if mode == "mux" else {})}
-    videos = [{"name": "a", "audio": audio, "chunks": [{"generate": {"prompt": "a red ball"}}]}]
+    audio = {"file": str(_tone(tmp_path))} if mode == "mux" else {"generate": True}
+    videos = [{"name": "a", "sound": [audio], "chunks": [{"generate": {"prompt": "a red ball"}}]}]
     silent = write_release(tmp_path, NAME)
     refused = "makes no sound" if mode == "generate" else ""
     found = check({"checkpoint": str(silent), **ENCODER}, videos=videos)

@@ -24,7 +24,7 @@ FILM: dict[str, Any] = {
     "videos": [
         {
             "name": "dawn",
-            "audio": {"file": "score.wav"},
+            "sound": [{"file": "score.wav"}],
             "chunks": [
                 {"generate": {"prompt": "dawn", "first_image": "a.png"}},
                 {"extend": {"prompt": "fog", "repeat": 2}},
@@ -77,7 +77,7 @@ def test_a_digest_is_a_sha256_and_every_task_has_its_own() -> None:
         ),
         lambda spec: spec.update(run={"deadlines": {"sample": 5.0}, "verify": {"black": "off"}}),
         lambda spec: spec.update(output={"dir": "elsewhere", "container": "mkv"}),
-        lambda spec: spec["videos"][0].update(audio=None),
+        lambda spec: spec["videos"][0].update(sound=[]),
         lambda spec: spec["videos"].reverse(),
         lambda spec: spec["videos"][0]["chunks"][1]["extend"].update(steps=20),
     ],

@@ -184,15 +184,15 @@ def test_a_segment_without_frames_needs_nothing() -> None:
 
 
 def test_each_chunk_hears_its_slice() -> None:
-    audio = {"file": "score.wav", "mode": "condition"}
-    graph = graph_of(generate(), extend(), video={"audio": audio}, engine={"name": "fake"})
+    sound = [{"file": "score.wav", "mode": "condition"}]
+    graph = graph_of(generate(), extend(), video={"sound": sound}, engine={"name": "fake"})
     name = dict(roles(graph.tasks["dawn/00001/sample"]))["audio"]
     params = graph.tasks[name].params
     assert params == EncodeAudio("score.wav", 88 * 1920, 177 * 1920, 48000, 25.0, 89)
 
 
 def test_generated_sound_reaches_decode_and_segment() -> None:
-    graph = graph_of(generate(), video={"audio": "generate"}, engine={"name": "fake"})
+    graph = graph_of(generate(), video={"sound": [{"generate": True}]}, engine={"name": "fake"})
     sample, decode, segment = (
         graph.tasks[f"dawn/00000/{stage}"].params for stage in ("sample", "decode", "segment")
     )

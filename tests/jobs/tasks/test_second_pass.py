@@ -29,7 +29,7 @@ def test_an_end_that_nothing_resampled_stays() -> None:
 def test_a_second_pass_makes_sound_anew_where_chunks_are_chained(
     audio: str | None, joint: str, second: str | None
 ) -> None:
-    video = {"audio": audio} if audio else {}
+    video = {"sound": [{"generate": True}]} if audio else {}
     graph = graph_of(generate(), video=video, engine={"name": "fake"}, upscale={"joint": joint})
     run = graph.tasks["dawn/00000/upscale"].params
     assert isinstance(run, PassParams)

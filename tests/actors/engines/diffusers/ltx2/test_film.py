@@ -26,7 +26,7 @@ FILM: dict[str, Any] = {
     "videos": [
         {
             "name": "dawn",
-            "audio": {"mode": "generate"},
+            "sound": [{"generate": True}],
             "chunks": [
                 {"generate": {"prompt": "a red ball bounces", "num_frames": 33}},
                 {

@@ -1,0 +1,1 @@
+"""Rules about the sound of videos: their tracks, and how far into their files films play."""
