@@ -57,6 +57,8 @@ INTRO = """# Which worker hosts which stage
   likeliest splits are simulated and the fastest is taken.
 - The fewest GPUs that take no more than 1 % longer: a machine with more of them than the chains can use gets
   no more than it needs, and the rest is left to other jobs.
+- Gangs where the chains leave GPUs idle, a gang's speed was measured in the same runs directory beside that
+  of one GPU, and the simulation with it is at least 3 % shorter.
 
 The simulator is the scheduler itself on virtual time (`farm/simulator/simulate.py`), with the stage times of
 this model and size. Those that were never measured are probed first, on two GPUs or more: a few steps of each
@@ -79,7 +81,7 @@ of two, `mono=1x2,decode=1` has the first rank decode, and `sample=1x2@0` is a g
   marked `exact: false`.
 - **When it pays**: a gang makes one chunk sooner and several chunks no sooner than as many workers of one
   GPU. Take it where a film's chains are fewer than the GPUs. `farm plan -t sample=1x4,...` simulates it: a
-  gang of K counts as K^0.8 times one GPU until both were measured.
+  gang of K counts as K^0.8 times one GPU until both were measured. `auto` takes gangs once they were.
 - **Limits**: one node has to have all GPUs of a gang, each rank holds the whole model, and the engine is
   `diffusers`; with `comfyui` a gang is refused before anything starts.
 - **When a rank is lost**, its worker is: the log names the rank and the signal, all ranks end, the task is

@@ -27,6 +27,7 @@ from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
 from jobs.tasks.task import Stage, StageTask
+from jobs.tasks.topology import MOST_RANKS
 
 if TYPE_CHECKING:
     from jobs.spec.run import Run
@@ -121,6 +122,17 @@ class Durations:
             for where in (place, place.shared_by(ranks))
         )
         return alone / together if alone and together else usual_speed(ranks)
+
+    def gang_sizes(self, place: Hardware) -> tuple[int, ...]:
+        """The numbers of ranks whose speed there was measured beside that of one device."""
+        if f"{place.key(Stage.SAMPLE)}|{Stage.SAMPLE}" not in self.means:
+            return ()
+        sizes = range(2, MOST_RANKS + 1)
+        return tuple(
+            size
+            for size in sizes
+            if f"{place.shared_by(size).key(Stage.SAMPLE)}|{Stage.SAMPLE}" in self.means
+        )
 
     def simulation(self, place: Hardware, run: Run) -> SimulationConfig:
         """What costs time there beside the stages, as far as it was measured, and what `run` holds back."""

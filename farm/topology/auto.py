@@ -35,7 +35,9 @@ def choose_topology(work: RemainingWork, inventory: Inventory, gpus: int | None)
     tasks = _scheduled(work, known.estimate(place))
     machine = machine_of(inventory, job_facts(tasks))
     machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
-    config = SearchConfig(machine, _footprint(work, inventory), known.simulation(place, work.run))
+    config = SearchConfig(
+        machine, _footprint(work, inventory), known.simulation(place, work.run), known.gang_sizes(place)
+    )
     return find_topology(tasks, config)
 
 

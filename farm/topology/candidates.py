@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.tasks.task import Stage
-from jobs.tasks.topology import GPU_STAGES, Pool, Topology
+from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Pool, Topology
 
 _MORE = (1, 3)
 """Workers that the pool with the least work gets beyond its share."""
@@ -62,6 +62,20 @@ def layouts(work_s: Mapping[Stage, float], gpus: int) -> Iterator[Topology]:
         for counts in _counts(shares, gpus):
             pools = (Pool(part, count) for part, count in zip(hosted, counts, strict=True))
             yield Topology((*pools, segments))
+
+
+def ganged_layouts(work_s: Mapping[Stage, float], gpus: int, ranks: int) -> Iterator[Topology]:
+    """Topologies with gangs of `ranks`: all GPUs in gangs that host every stage, or some gangs that sample,
+    with or without the second pass, and a worker on each other GPU for the rest."""
+    segments = Pool(frozenset({Stage.SEGMENT}), 1, 0.0)
+    if Stage.SAMPLE not in work_s or gpus < ranks:
+        return
+    yield Topology((Pool(frozenset(GPU_STAGES), gpus // ranks, ranks=ranks), segments))
+    for count in range(1, (gpus - 1) // ranks + 1):
+        for shared in ({Stage.ENCODE, Stage.SAMPLE}, {Stage.ENCODE, *SHARED_STAGES}):
+            others = frozenset(GPU_STAGES) - shared
+            gangs = Pool(frozenset(shared), count, ranks=ranks)
+            yield Topology((gangs, Pool(others, gpus - count * ranks), segments))
 
 
 def _counts(shares: Sequence[float], gpus: int) -> Iterator[tuple[int, ...]]:

@@ -2,20 +2,20 @@
 
 A worker that hosts every stage can do whatever is next. No split of stages that fit on a GPU together beats
 it (docs/topology.md); where memory forces a split, pools get workers by their work. Simulation says how few
-GPUs are as fast.
+GPUs are as fast, and where chains leave GPUs idle, whether gangs of a size that was measured are faster.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
-from farm.topology.bound import Bound, JobFacts, job_facts
-from farm.topology.candidates import Footprint, fitting, layouts
+from farm.topology.bound import Bound, JobFacts, job_facts, quickened
+from farm.topology.candidates import Footprint, fitting, ganged_layouts, layouts
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
 from jobs.tasks.topology import MONO, Machine, Topology
@@ -26,6 +26,9 @@ _WORTH = 1.01
 _GROWTHS = (1.0, 1.05, 1.15, 1.3)
 """What the fewest GPUs that a bound allows are multiplied by, until the simulation agrees."""
 
+_GANGS_WORTH = 1.03
+"""How many times as fast a topology with gangs has to be: their speed may be that of another size."""
+
 _SPLITS = 6
 """Splits that are simulated for a number of GPUs, those with the lowest bounds."""
 
@@ -34,11 +37,13 @@ _CHAIN_BOUND = 1.03
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """Where the job runs. `footprint` None: everything fits on every GPU."""
+    """Where the job runs. `footprint` None: everything fits on every GPU. `gangs` are the numbers of ranks
+    whose speed is known."""
 
     machine: Machine
     footprint: Footprint | None = None
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    gangs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,14 @@ def find_topology(tasks: Iterable[ScheduledTask], config: SearchConfig) -> Found
 
 class _Rule:
     def __init__(self, tasks: Sequence[ScheduledTask], config: SearchConfig) -> None:
-        self.config = config
+        self.config, self.tasks = config, tasks
         self.facts: JobFacts = job_facts(tasks)
         self.graph = ScheduleGraph(tasks)
         self.simulated: dict[Topology, Candidate] = {}
 
     def found(self) -> Found:
         fastest = self._on(min(int(self.config.machine.gpus), self.facts.at_once or 1))
-        winner = self._leanest(fastest)
+        winner = self._ganged(self._leanest(fastest))
         every = sorted(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
         return Found(winner, tuple(every), self._reason(winner, fastest))
 
@@ -92,6 +97,24 @@ class _Rule:
                 if candidate.makespan_s <= allowed_s and candidate.exchanges == fastest.exchanges:
                     return candidate
         return fastest
+
+    def _ganged(self, alone: Candidate) -> Candidate:
+        """With gangs, where these make it faster on the same machine; else what there is without."""
+        work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
+        gpus, machine = int(self.config.machine.gpus), self.config.machine
+        every = (
+            staffed(each, machine, job_facts(self._quickened(each)))
+            for ranks in self.config.gangs
+            if ranks <= machine.node_gpus
+            for each in ganged_layouts(work_s, gpus, ranks)
+        )
+        fit = [each for each, exchanges in fitting(every, work_s, self.config.footprint) if not exchanges]
+        faster = (self._simulate(each, exchanges=False) for each in fit)
+        best = min(faster, key=lambda candidate: candidate.makespan_s, default=alone)
+        return best if best.makespan_s * _GANGS_WORTH <= alone.makespan_s else alone
+
+    def _quickened(self, topology: Topology) -> Iterator[ScheduledTask]:
+        return quickened(self.tasks, topology, self.config.simulation.gang_speed)
 
     def _allows(self, gpus: int, allowed_s: float) -> bool:
         fit = self._fitting(gpus)
@@ -125,7 +148,8 @@ class _Rule:
                 scheduler = replace(config.scheduler, swap_s=self.config.footprint.swap_s())
                 config = replace(config, scheduler=scheduler)
             makespan_s = simulate(self.graph, topology, config).makespan_s
-            bound = self.facts.bound(topology)
+            facts = job_facts(self._quickened(topology)) if topology.gangs else self.facts
+            bound = facts.bound(topology)
             self.simulated[topology] = Candidate(topology, makespan_s, bound, exchanges)
         return self.simulated[topology]
 
@@ -136,12 +160,15 @@ class _Rule:
         if not winner.topology.gpus:
             return f"only segments are left, which take {winner.makespan_s:.1f} s and no GPU"
         said = f"{_gpu_text(winner.topology)} takes {winner.makespan_s:.1f} s"
-        if winner.makespan_s <= _CHAIN_BOUND * chain_s:
+        if not winner.topology.gangs and winner.makespan_s <= _CHAIN_BOUND * chain_s:
             said += f", hardly more than its longest chain alone ({chain_s:.1f} s)"
         if winner.topology.gpus < gpus:
             said += f"; {winner.topology.gpus:g} of {gpus:g} GPUs suffice"
-        if winner is not fastest:
+        if winner is not fastest and not winner.topology.gangs:
             said += f" and {_gpu_text(fastest.topology)} would take {fastest.makespan_s:.1f} s"
+        if winner.topology.gangs:
+            rival = f"{_gpu_text(fastest.topology)} takes {fastest.makespan_s:.1f} s"
+            return f"{said}; {rival}, as its chains leave GPUs idle, which gangs put to use"
         return said if _is_mono(winner.topology) else f"{said}; {self._mono_does_not_fit()}"
 
     def _mono_does_not_fit(self) -> str:

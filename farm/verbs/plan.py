@@ -124,6 +124,7 @@ class _JobSoFar:
         self.graph = build_graph(self.plan)
         durations, place = read_durations(request.runs_url), Hardware(self.plan.engine, request.device)
         self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place, plan.run)
+        self.gangs = durations.gang_sizes(place)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
         self.times_borrowed = not durations.tells(place)
@@ -205,7 +206,7 @@ def _search(
     plan, overheads, machine = job.plan, job.overheads, _machine(request)
     text = (request.topology or plan.run.topology).strip()
     if text == AUTO:
-        return find_topology(tasks, SearchConfig(machine, needed, overheads))
+        return find_topology(tasks, SearchConfig(machine, needed, overheads, job.gangs))
     facts = job_facts(quickened(tasks, parse_topology(text, machine), overheads.gang_speed))
     topology = topology_for(text, machine, facts)
     makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
