@@ -1,25 +1,28 @@
-"""Runs the thirteen checks on several ComfyUI checkouts and writes the table of versions x checks.
+"""Asks several ComfyUI checkouts what they have, runs the thirteen checks on them, and writes the table.
 
     python -m benchmarks.comfyui_matrix CHECKOUT[=NAME]... [--python PYTHON] [--page docs/comfyui.md]
 
 Each checkout is tested in a process of its own. A column is called by NAME, else by the version that the
 checkout gives itself: development between two releases keeps the older one's. The table replaces what stands
 between the marks on the page. Exit code 1 when a check fails, or is skipped where the list of allowed skips
-does not have it.
+does not have it, or when a core does not start.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+
+from actors.engines.comfyui.core.probe import probe
+from actors.engines.comfyui.core.requirements import FEATURES
+from jobs.errors import CannotRun
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = "tests/comfyui/test_checks.py"
@@ -43,11 +46,12 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One core: its version and the outcome of each check, `passed`, `failed` or `skipped`."""
+    """One core: its version, by feature of the requirements what it lacks or calls otherwise, and the outcome
+    of each check, `passed`, `failed` or `skipped`."""
 
     version: str
-    outcomes: dict[str, str]
-    seconds: float
+    missing: Mapping[str, tuple[str, ...]]
+    outcomes: Mapping[str, str]
 
     @property
     def clean(self) -> bool:
@@ -56,9 +60,17 @@ class Column:
 
 
 def run(named: str, python: str) -> Column:
-    """Test one checkout, `PATH` or `PATH=NAME`."""
+    """Test one checkout, `PATH` or `PATH=NAME`. Raises CannotRun when its core does not start."""
     place, _, name = named.partition("=")
     checkout = Path(place)
+    report = probe(checkout.resolve(), python)
+    for feature, faults in report.missing.items():
+        if faults:
+            print(f"{name or report.version}: {feature}: {'; '.join(faults)}", file=sys.stderr)
+    return Column(name or report.version, report.missing, _outcomes(checkout, python))
+
+
+def _outcomes(checkout: Path, python: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [python, "-m", "pytest", CHECKS, "-m", "comfyui", "-q", f"--junitxml={report}"]
@@ -66,20 +78,8 @@ def run(named: str, python: str) -> Column:
         # Threads that spin while they wait would starve each other on a busy machine.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **paths}
         subprocess.run(command, cwd=ROOT, env=environment, check=False)
-        return _column(name or _version(checkout), report)
-
-
-def _version(checkout: Path) -> str:
-    found = re.search(r'__version__ = "(.+)"', (checkout / "comfyui_version.py").read_text())
-    if found is None:
-        raise SystemExit(f"{checkout} names no ComfyUI version")
-    return found.group(1)
-
-
-def _column(version: str, report: Path) -> Column:
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
-    outcomes = {case.get("name", ""): _outcome(case) for case in cases}
-    return Column(version, outcomes, sum(float(case.get("time", 0)) for case in cases))
+        cases = ElementTree.parse(report).getroot().iter("testcase")
+        return {case.get("name", ""): _outcome(case) for case in cases}
 
 
 def _outcome(case: ElementTree.Element) -> str:
@@ -89,16 +89,18 @@ def _outcome(case: ElementTree.Element) -> str:
 
 
 def table(columns: Sequence[Column]) -> str:
-    """Markdown, one row per check."""
+    """Markdown: one row for each feature that is called as the core has it, then one for each check."""
     words = {"passed": "yes", "failed": "**no**", "skipped": "core cannot"}
-    lines = [
-        "| check | " + " | ".join(column.version for column in columns) + " |",
-        "| --- |" + " --- |" * len(columns),
-    ]
+    lines = [_row("", [column.version for column in columns]), _row("---", ["---"] * len(columns))]
+    for feature in FEATURES:
+        lines.append(_row(f"`{feature}`", ["core cannot" if c.missing[feature] else "yes" for c in columns]))
     for test, name in NAMES.items():
-        cells = (words[column.outcomes[test]] for column in columns)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(_row(name, [words[column.outcomes.get(test, "failed")] for column in columns]))
     return "\n".join(lines)
+
+
+def _row(first: str, cells: Sequence[str]) -> str:
+    return f"| {first} | " + " | ".join(cells) + " |"
 
 
 def insert(page: str, made: str) -> str:
@@ -113,7 +115,10 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="Python that has ComfyUI's packages")
     parser.add_argument("--page", type=Path, help="page whose table is replaced")
     options = parser.parse_args()
-    columns = [run(checkout, options.python) for checkout in options.checkouts]
+    try:
+        columns = [run(checkout, options.python) for checkout in options.checkouts]
+    except CannotRun as error:
+        sys.exit(str(error))
     made = table(columns)
     print(made)
     if options.page is not None:

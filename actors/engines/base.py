@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -153,11 +153,14 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class ManySamplers(Protocol):
-    """An engine whose samplers are known only once it has started."""
+class OwnChoices(Protocol):
+    """An engine whose samplers and guiders are known only once it has started."""
 
     def samplers(self) -> tuple[str, ...]:
         """Every name that `Sampling.sampler` may have."""
+
+    def guiders(self) -> Mapping[str, tuple[str, ...]]:
+        """Every name that a guider may have, with its parameters."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from actors.device import DeviceThread, failed_allocations
-from actors.engines.base import Arriving, Engine, ManySamplers, landed
+from actors.engines.base import Arriving, Engine, OwnChoices, landed
 from actors.engines.make import make_engine
 from actors.failures import LESS_MEMORY, stage_errors
 from actors.gang.gang import Gang
@@ -114,7 +114,7 @@ class StageWorker:
             "media": media_fingerprint(),
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
             "sources": self._engine.sources() if modelled else {},
-            "samplers": list(self._samplers()) if modelled else [],
+            **(self._choices() if modelled else {}),
             "ranks": [asdict(report) for report in self._gang.reports] if self._gang else [],
             "unproven": unproven,
             "setup_s": time.monotonic() - started,
@@ -280,9 +280,12 @@ class StageWorker:
         with Path(self.config.trace).open("a") as trace:
             trace.write(json.dumps(line) + "\n")
 
-    def _samplers(self) -> tuple[str, ...]:
-        """Empty where the engine's samplers were checked with the spec."""
-        return self._engine.samplers() if isinstance(self._engine, ManySamplers) else ()
+    def _choices(self) -> dict[str, Any]:
+        """Nothing where the engine's samplers and guiders were checked with the spec."""
+        if not isinstance(self._engine, OwnChoices):
+            return {}
+        guiders = {name: list(params) for name, params in self._engine.guiders().items()}
+        return {"samplers": list(self._engine.samplers()), "guiders": guiders}
 
     def _ready(self) -> Engine:
         if self._engine is None:

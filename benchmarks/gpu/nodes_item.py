@@ -62,11 +62,12 @@ def _feed_forward(bench: Bench, engine: Any, pair: Any) -> None:
 
 def _sampled(bench: Bench, engine: Any, pair: Any, scale: int, ffn_chunks: int) -> Any:
     from actors.engines.comfyui.sampling.denoise import Settings, empty_clip, sample_clip
+    from actors.engines.comfyui.sampling.guidance import Guidance
     from actors.engines.comfyui.sampling.patches import Efficiency
 
     clip, loaded = bench.clip, engine.loaded
     start = empty_clip(loaded.core, clip.width * scale, clip.height * scale, clip.latents)
-    recipe = Settings(0, 25.0, STEPS, cfg=1.0, efficiency=Efficiency("default", ffn_chunks))
+    recipe = Settings(0, 25.0, STEPS, Guidance(1.0), efficiency=Efficiency("default", ffn_chunks))
     return sample_clip(loaded.core, loaded.model, pair, start, recipe).video
 
 

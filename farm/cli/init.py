@@ -35,13 +35,13 @@ def init(
     from farm.cli.results import InitResult
     from jobs.spec.base import safe_name
 
-    _require_new(path, force)
+    require_new(path, force)
     if name is not None:
         _require_legal(name)
     video = safe_name(path.stem)
     job = name or video
     recipe, text = _text(checkpoint, engine, path.parent)
-    _write(path, _named(text, path, job, video))
+    write_new(path, _named(text, path, job, video))
     if output is OutputFormat.JSON:
         emit_json(InitResult(str(path), job, recipe.name if recipe else None))
         return 0
@@ -69,7 +69,8 @@ def _text(checkpoint: Path | None, engine: str | None, folder: Path) -> tuple[Re
     return recipe, spec_text(recipe, checkpoint, folder)
 
 
-def _require_new(path: Path, force: bool) -> None:
+def require_new(path: Path, force: bool) -> None:
+    """Raises UsageError for a folder, and unless `force` for a file that exists."""
     from jobs.errors import Problem, UsageError
 
     if path.is_dir():
@@ -107,7 +108,8 @@ def _word(name: str) -> str:
     return name if parse_yaml(f"name: {name}").data["name"] == name else json.dumps(name)
 
 
-def _write(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
+    """Writes the spec. Raises UsageError where that cannot be."""
     from jobs.errors import Problem, UsageError
 
     try:

@@ -24,6 +24,7 @@ from farm.cli import (
     cleanup,
     control,
     doctor,
+    importing,
     init,
     migrate,
     models,
@@ -67,6 +68,7 @@ app = typer.Typer(
 
 VERBS = (
     init,
+    importing,
     schema,
     check,
     migrate,

@@ -44,6 +44,29 @@ class InitResult:
 
 
 @dataclass(frozen=True, slots=True)
+class GapRecord:
+    """What a workflow says and a spec does not; `effect` is `film` where the film is another one for it,
+    `bits` where its bytes may differ, `none` otherwise."""
+
+    place: str
+    value: str
+    reason: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """`farm import`; `whole` says whether no gap makes another film."""
+
+    spec: str
+    job: str
+    videos: int
+    chunks: int
+    whole: bool
+    gaps: tuple[GapRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedVideo:
     """One film of a checked spec; pixels as delivered."""
 
@@ -187,6 +210,7 @@ class RecipesResult:
 
 RESULTS: dict[str, str] = {
     "init": "farm.cli.results:InitResult",
+    "import": "farm.cli.results:ImportResult",
     "doctor": "farm.doctor.finding:DoctorReport",
     "check": "farm.cli.results:CheckResult",
     "plan": "farm.verbs.plan:PlanReport",

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.engines.comfyui.core.probe import CoreReport, probe
-from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
+from actors.engines.comfyui.core.requirements import GUIDERS, MODEL_FOLDERS
 from actors.engines.comfyui.loading.model_kind import model_features
 from farm.doctor.finding import Finding, fail, ok, warn
 from farm.models.comfy_folders import find_model
 from jobs.errors import CannotRun
 from jobs.planning.expand import placed_chunks, variants
+from jobs.planning.params import COMFYUI_PARAMS
 from jobs.rules.files import IMAGE_FIELDS
 from jobs.spec.engine import COMFYUI_PATH, EngineConfig
+from jobs.spec.fields import all_settings
 
 if TYPE_CHECKING:
-    from jobs.spec.chunk import Chunk
+    from jobs.spec.chunk import Chunk, Guider
     from jobs.spec.job import JobSpec
 
 FOUND_BY = "name it with --comfyui FOLDER, or in the environment variable COMFYUI_PATH"
@@ -54,7 +56,15 @@ def needed_features(spec: JobSpec | None) -> frozenset[str]:
         needed.add("audio")
     if any(_is_guided(placed.chunk) for variant in variants(spec) for placed in placed_chunks(variant)):
         needed.add("guides")
+    for _, settings in all_settings(spec):
+        needed |= _of_guider(settings.guider)
     return frozenset(needed) | _of_the_model(spec.engine)
+
+
+def _of_guider(guider: Guider) -> set[str]:
+    """What a guider asks for; some of its parameters newer cores alone."""
+    own = {GUIDERS} if any(name not in COMFYUI_PARAMS for name in guider.params) else set()
+    return {"stg"} | own if guider.name == "stg" else set()
 
 
 def _of_the_model(engine: EngineConfig) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.engines.comfyui.audio import hears
+from actors.engines.comfyui.loading.model_kind import hears
 from actors.engines.comfyui.sampling.guides import GUIDE_KEYS
 from farm.nodes.latents import parts_of
 from farm.nodes.tables import MAX_SEED

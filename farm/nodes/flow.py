@@ -17,13 +17,14 @@ from actors.engines.comfyui.audio import (
     encode_track,
     generated_track,
     heard_track,
-    hears,
     soundtrack_slice,
 )
 from actors.engines.comfyui.core.nodes import Core
 from actors.engines.comfyui.core.vram import free_vram, freed_on_error
 from actors.engines.comfyui.decode import black_image, decode_images
+from actors.engines.comfyui.loading.model_kind import hears
 from actors.engines.comfyui.sampling.denoise import Clip, Settings, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.guidance import Guidance
 from actors.engines.comfyui.sampling.guides import Pair, encode_image
 from actors.engines.comfyui.sampling.patches import Efficiency
 from actors.engines.comfyui.upscale import upsample
@@ -199,7 +200,8 @@ def _pair(inputs: Inputs) -> Pair:
 def _settings(inputs: Inputs) -> Settings:
     return Settings(
         efficiency=Efficiency(inputs["attention_mode"], inputs["ffn_chunks"]),
-        **{name: inputs[name] for name in ("seed", "frame_rate", "steps", "cfg", "max_shift", "base_shift")},
+        guidance=Guidance(inputs["cfg"]),
+        **{name: inputs[name] for name in ("seed", "frame_rate", "steps", "max_shift", "base_shift")},
         **{name: inputs[name] for name in ("sampler", "sigmas", "guider")},
     )
 
@@ -208,7 +210,7 @@ def _upscale_settings(inputs: Inputs) -> Settings:
     return Settings(
         efficiency=Efficiency(inputs["attention_mode"], inputs["ffn_chunks"]),
         steps=inputs["upscale_steps"],
-        cfg=inputs["upscale_cfg"],
+        guidance=Guidance(inputs["upscale_cfg"]),
         denoise=inputs["upscale_denoise"],
         **{name: inputs[name] for name in ("seed", "frame_rate", "max_shift", "base_shift")},
         **{name: inputs[name] for name in ("sampler", "guider")},

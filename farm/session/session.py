@@ -27,7 +27,7 @@ from farm.session.resuming import Resumed, freeze, known_state, resumed
 from farm.session.state_file import StateFile
 from farm.specs.cautions import cautions
 from farm.state.attempts import Holdings
-from farm.state.fingerprint import frozen_report, job_fingerprint, require_samplers
+from farm.state.fingerprint import frozen_report, job_fingerprint, require_choices
 from farm.state.job_state import COMPUTED, DONE, INTERRUPTED, PAUSED, STOPPED_EARLY, UNAPPROVED, WaitingFor
 from farm.state.requests import requested_end
 from farm.state.spec_origin import origin_of
@@ -140,12 +140,12 @@ class JobSession:
         report.
 
         None takes what an earlier render froze; False when there is nothing: start a worker and ask it.
-        Raises CannotRun where the engine lacks a sampler of the job.
+        Raises CannotRun where the engine lacks a sampler or guider of the job.
         """
         report = frozen_report(self.store, self.plan) or report
         if report is None:
             return False
-        require_samplers(self.graph, report.get("samplers", ()))
+        require_choices(self.graph, report)
         resolved = self.plan.resolve(report.get("modes", {}))
         if resolved != self.plan:
             # A second graph of a long film would cost the driver tens of megabytes.

@@ -25,6 +25,7 @@ from jobs.tasks.digest import STAGE_VERSION, Fingerprint, input_files
 from jobs.version import VERSION
 
 if TYPE_CHECKING:
+    from jobs.planning.params import PlannedGuider
     from jobs.planning.planned import Plan
     from jobs.store.store import Store
     from jobs.tasks.task import TaskGraph
@@ -47,6 +48,7 @@ class Frozen:
     modes: dict[str, str] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     samplers: tuple[str, ...] = ()
+    guiders: dict[str, list[str]] = field(default_factory=dict)
     media: dict[str, str] = field(default_factory=dict)
     stages: dict[str, int] = field(default_factory=dict)
     farm: str = ""
@@ -63,7 +65,7 @@ def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
 
 def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
     """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
-    `sources`, `samplers`); None where nothing is stored, or it is true no longer."""
+    `sources`, `samplers`, `guiders`); None where nothing is stored, or it is true no longer."""
     kept = store.recall(DIGESTS_FORM)
     if kept is None or kept.config != plan.engine.model_dump(mode="json"):
         return None
@@ -78,6 +80,7 @@ def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
         "sources": kept.sources,
         "modes": kept.modes,
         "samplers": kept.samplers,
+        "guiders": kept.guiders,
     }
 
 
@@ -90,6 +93,7 @@ def frozen_now(plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str]
         modes=dict(report.get("modes", {})),
         sources=dict(report.get("sources", {})),
         samplers=tuple(report.get("samplers", ())),
+        guiders={name: list(params) for name, params in report.get("guiders", {}).items()},
         media=media_fingerprint(),
         stages=_stage_versions(),
         farm=VERSION,
@@ -138,17 +142,32 @@ def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
 
 
-def require_samplers(graph: TaskGraph, known: Sequence[str]) -> None:
-    """Raise CannotRun where the job names a sampler that the started engine does not have.
+def require_choices(graph: TaskGraph, report: Mapping[str, Any]) -> None:
+    """Raise CannotRun where the job names a sampler or a guider's parameter that the started engine does not
+    have.
 
-    `known` is empty for engines whose samplers were checked with the spec.
+    A report without `samplers` and `guiders` is that of an engine whose choices were checked with the spec.
     """
+    samplers, guiders = report.get("samplers", ()), report.get("guiders", {})
     for name, task in graph.tasks.items():
-        sampler = task.params.sampling.sampler if isinstance(task.params, PassParams) else None
-        if known and sampler is not None and sampler not in known:
-            near = difflib.get_close_matches(sampler, known, n=1) or known[:1]
+        if isinstance(task.params, PassParams):
+            _require_sampler(name, task.params.sampling.sampler, samplers)
+            _require_guider(name, task.params.sampling.guider, guiders)
+
+
+def _require_sampler(task: str, sampler: str, known: Sequence[str]) -> None:
+    if known and sampler not in known:
+        near = difflib.get_close_matches(sampler, known, n=1) or known[:1]
+        raise CannotRun(f"{task}: the engine has no sampler {sampler!r}: use one it has, such as {near[0]}.")
+
+
+def _require_guider(task: str, guider: PlannedGuider, known: Mapping[str, Sequence[str]]) -> None:
+    for key, _ in guider.params:
+        if guider.name in known and key not in known[guider.name]:
+            has = ", ".join(known[guider.name]) or "none"
             raise CannotRun(
-                f"{name}: the engine has no sampler {sampler!r}: use one it has, such as {near[0]}."
+                f"{task}: with this model and this version of the engine the guider {guider.name} has no "
+                f"parameter {key!r}: its parameters are {has}."
             )
 
 

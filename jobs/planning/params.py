@@ -28,13 +28,13 @@ GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
 """The guiders of the engines, and the parameters of each."""
 
 LTX2_PARAMS = ("audio_cfg", "stg_scale", "modality", "rescale", "blocks")
-"""Those that the diffusers engine has for LTX-2, each one value for all steps."""
+"""Those that the engines have for LTX-2, each one value for all steps."""
 
 LTX_VIDEO_PARAMS = tuple(name for name in GUIDER_PARAMS["stg"] if name not in ("audio_cfg", "modality"))
 """Those that it has for LTX-Video, which makes no sound."""
 
 COMFYUI_PARAMS = ("stg_scale", "rescale", "blocks")
-"""Those that the core's skip layer guidance has, each one value for all steps."""
+"""Those that the comfyui engine has for every model on every core: of core's skip layer guidance."""
 
 GuiderValue = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[tuple[int, ...], ...]
 

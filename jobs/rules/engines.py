@@ -21,15 +21,21 @@ DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "re
 GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 
 
+MODELS = ("checkpoint", "diffusion_model")
+"""Fields that name a model; without any of them it is the bundled one, which has all its parts."""
+
+
 def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
-    """ComfyUI's core has the audio VAE as a file of its own. Whether a model makes sound, its file says
-    (`model_contents`)."""
-    if spec.engine.name != "comfyui" or spec.engine.audio_vae is not None:
+    """ComfyUI's core has the audio VAE as a file of its own, but for the bundled model. Whether a model makes
+    sound, its file says (`model_contents`)."""
+    engine = spec.engine
+    named = any(getattr(engine, field) is not None for field in MODELS)
+    if engine.name != "comfyui" or engine.audio_vae is not None or not named:
         return
+    depends: tuple[Location, ...] = tuple(("engine", field) for field in ("name", "audio_vae", *MODELS))
     for place, track in placed_tracks(spec):
         if track.is_sampled:
             rule = "`engine.audio_vae` is needed for sound that the model makes or hears"
-            depends: tuple[Location, ...] = (("engine", "name"), ("engine", "audio_vae"))
             remedy = "name the audio VAE, or give a file with `mode: mux`"
             value = "generate" if track.generate else "condition"
             yield BrokenRule(place, value, rule, remedy, depends)

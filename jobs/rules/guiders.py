@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jobs.places import Location, nearest, shown
-from jobs.planning.params import COMFYUI_PARAMS, GUIDER_PARAMS
+from jobs.planning.params import GUIDER_PARAMS, LTX2_PARAMS
 from jobs.rules.findings import BrokenRule
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _known(guider: str, engine: str) -> tuple[str, ...] | None:
     known = GUIDER_PARAMS.get(guider)
     if known is None or engine != "comfyui":
         return known
-    return tuple(key for key in known if key in COMFYUI_PARAMS)
+    return tuple(key for key in known if key in LTX2_PARAMS)
 
 
 def _unknown(

@@ -34,8 +34,9 @@ class Guider(Model):
     params: dict[str, bool | int | float | str | Many[int] | Many[float] | Many[Many[int]]] = Field(
         default_factory=dict,
         max_length=32,
-        description="Parameters of the guider, by name. `stg` takes `stg_scale`, `rescale` and `blocks`; "
-        "with diffusers also `cfg_star_rescale`, `space: velocity`, and `levels`: noise levels down to which "
+        description="Parameters of the guider, by name. `stg` takes `stg_scale`, `rescale` and `blocks`; for "
+        "LTX-2 also `audio_cfg` and `modality` (with comfyui on cores from 0.32 on); for LTX-Video with "
+        "diffusers also `cfg_star_rescale`, `space: velocity`, and `levels`: noise levels down to which "
         "each value of a list counts, where `cfg`, `stg_scale`, `rescale` and `blocks` are lists.",
     )
 

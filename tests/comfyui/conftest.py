@@ -97,6 +97,21 @@ def upscale_model(core: Any, folder: Path) -> Any:
     return core.call("LatentUpscaleModelLoader", model_name=path.name)[0]
 
 
+@pytest.fixture(scope="session")
+def tiny(core: Any, folder: Path) -> tuple[Any, Any, Any]:
+    """(MODEL, VAE, VAE of the sound), by core's own loaders of single files."""
+    if core.lacks("ltx-2.5"):
+        pytest.skip("cores before 0.32 know no keyframes, which the tiny model marks")
+    import comfy.sd
+
+    from actors.models import TINY_CHECKPOINT
+
+    model, _, vae, _ = comfy.sd.load_checkpoint_guess_config(str(TINY_CHECKPOINT))
+    assert type(model.model).__name__ == "LTXAV"
+    (folder / "tiny.safetensors").symlink_to(TINY_CHECKPOINT)
+    return model, vae, core.call("LTXVAudioVAELoader", ckpt_name="tiny.safetensors")[0]
+
+
 def _kit(path: Path, text_dim: int) -> Kit:
     import comfy.sd
 

@@ -79,8 +79,8 @@ def test_its_latents_are_the_farms(server: Server, checkpoint: Path | None, tmp_
     outputs = server.run(workflow)
     by_server = _saved_latent(server)
     assert outputs["7"]["images"]
-    runs = render_serial(_spec(workflow, checkpoint, tmp_path), tmp_path)
-    by_farm = sampled_chain(runs, "from-workflow", "take", overlap=2)
+    runs = render_serial(_imported(workflow, checkpoint, tmp_path), tmp_path)
+    by_farm = sampled_chain(runs, "take", "take", overlap=2)
     assert by_server.shape == by_farm.shape == (1, 128, 11, 4, 4)
     assert np.array_equal(by_server, by_farm)
 
@@ -98,34 +98,13 @@ def _saved_latent(server: Server) -> np.ndarray:
     return load_file(path)["latent_tensor"]
 
 
-def _spec(workflow: dict[str, Any], checkpoint: Path | None, folder: Path) -> dict[str, Any]:
-    nodes = {name: node["inputs"] for name, node in workflow.items()}
-    prompt, first = nodes["2"]["prompt"], nodes["3"]
-    extends = [
-        {
-            "extend": {
-                "prompt": prompt,
-                "seed": node["seed"],
-                "num_new_frames": node["num_new_frames"],
-                "overlap_frames": node["overlap_frames"],
-            }
-        }
-        for node in (nodes["4"], nodes["5"])
-    ]
-    chunks = [
-        {"generate": {"prompt": prompt, "seed": first["seed"], "num_frames": first["num_frames"]}},
-        *extends,
-    ]
-    shared = {name: first[name] for name in ("width", "height", "steps", "cfg", "frame_rate")}
-    return {
-        "version": 1,
-        "name": "from-workflow",
-        "engine": {
-            "name": "comfyui",
-            **({"checkpoint": str(checkpoint)} if checkpoint else {}),
-        },
-        "defaults": shared,
-        "videos": [{"name": "take", "chunks": chunks}],
-        "output": {"dir": str(folder / "out")},
-        "run": {"threads": THREADS},
-    }
+def _imported(workflow: dict[str, Any], checkpoint: Path | None, folder: Path) -> dict[str, Any]:
+    """What `farm import` makes of the workflow."""
+    from farm.workflows.spec import import_workflow
+
+    path = folder / "take_api.json"
+    path.write_text(json.dumps(workflow))
+    spec = import_workflow(path, "take").spec
+    if checkpoint is not None:
+        spec["engine"]["checkpoint"] = str(checkpoint)
+    return {**spec, "output": {"dir": str(folder / "out")}, "run": {"threads": THREADS}}

@@ -39,11 +39,6 @@ class Kept:
     frames: int
 
 
-def hears(model: Any) -> bool:
-    """Whether a MODEL has an audio side: LTX-2's transformer."""
-    return hasattr(model.model.diffusion_model, "audio_inner_dim")
-
-
 def audio_format(core: Core, audio_vae: Any, frames: int, frame_rate: float) -> AudioFormat:
     """What the core's own empty audio latent has for a clip of `frames` frames."""
     empty = core.call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from actors.engines.comfyui.audio import (
     encode_track,
     generated_track,
     heard_track,
-    hears,
     stereo,
 )
 from actors.engines.comfyui.core.boot import BootOptions, boot
@@ -30,10 +29,12 @@ from actors.engines.comfyui.decode import decode_images, decode_tiles, decoding,
 from actors.engines.comfyui.describe import fingerprint, sources
 from actors.engines.comfyui.loading.loaded import Loaded
 from actors.engines.comfyui.loading.loaders import ComfyModelFiles
+from actors.engines.comfyui.loading.model_kind import hears, is_audio_video
 from actors.engines.comfyui.sampling.attention import job_kernel
 from actors.engines.comfyui.sampling.denoise import Settings, Track, empty_clip, sample_clip
+from actors.engines.comfyui.sampling.guidance import has_guiders
 from actors.engines.comfyui.sampling.noise import Shot
-from actors.engines.comfyui.sampling.settings import guided_model, sampler_names, settings_of
+from actors.engines.comfyui.sampling.settings import guider_params, sampler_names, settings_of
 from actors.engines.comfyui.text import pack_pair, unpack_pair
 from actors.engines.comfyui.upscale import upsample
 from actors.engines.latents import DecodeSettings, lasting, opened, with_statistics_of
@@ -95,7 +96,8 @@ class ComfyEngine:
     def fingerprint(self) -> dict[str, Any]:
         """Entries named like a stage concern that stage alone."""
         described = fingerprint(self.loaded.core, self.loaded.files, self.config.dtype, self.device)
-        return {**described, "threads": self.threads}
+        guiders = {"guiders": "core's"} if has_guiders(self.loaded.core, self._has_sound) else {}
+        return {**described, "threads": self.threads, **guiders}
 
     def modes(self) -> dict[str, str]:
         return {"attention_mode": self.attention_kernel}
@@ -106,6 +108,14 @@ class ComfyEngine:
     def samplers(self) -> tuple[str, ...]:
         """The names of this core; they differ between versions."""
         return sampler_names()
+
+    def guiders(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of this core for the job's model."""
+        return guider_params(self.loaded.core, self._has_sound)
+
+    @property
+    def _has_sound(self) -> bool:
+        return is_audio_video(self.loaded.files.transformer)
 
     @cached_property
     def attention_kernel(self) -> str:
@@ -163,7 +173,7 @@ class ComfyEngine:
                 clip = opened(run, to_torch(start.latents, "latents"), guides)
             made = sample_clip(
                 core,
-                guided_model(core, self.loaded.model, run.sampling.guider),
+                self.loaded.model,
                 unpack_pair(conditioning),
                 clip,
                 self._settings(run, clip),
@@ -206,7 +216,7 @@ class ComfyEngine:
     def _settings(self, run: PassParams, clip: torch.Tensor) -> Settings:
         if run.attention_mode == "auto":
             run = replace(run, attention_mode=self.attention_kernel)
-        settings = settings_of(self.loaded.core, run)
+        settings = settings_of(self.loaded.core, run, self.loaded.model)
         if run.excerpt is None:
             return settings
         noise = ShotNoise(run.seed, run.span.artifact.start, tuple(clip.shape))

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 TEXT_DIM = 64
+PROJECTED = 3840
+"""What core's projection of Gemma gives, whatever the encoder's width."""
 TRANSFORMER = {
     "_class_name": "Transformer3DModel",
     "num_layers": 3,
@@ -119,12 +121,17 @@ def write_prompted(path: Path) -> Path:
     """As `write_ltxv`, but it reads what RSLTXVTinyPrompt says, and holds that text encoder for the farm."""
     from comfy.ldm.lightricks.model import LTXVModel
 
-    from actors.engines.comfyui.loading.tiny import TEXT_PREFIX, configs_of, tensors_of
+    from actors.engines.comfyui.loading.tiny import PROJECTION_PREFIX, TEXT_PREFIX, configs_of, tensors_of
     from actors.models import TINY_CHECKPOINT
 
     words = configs_of(TINY_CHECKPOINT)["text_encoder"]
-    text = {TEXT_PREFIX + name: tensor for name, tensor in tensors_of(TINY_CHECKPOINT, TEXT_PREFIX).items()}
-    transformer = {**TRANSFORMER, "caption_channels": words["dim"]}
+    text = {
+        prefix + name: tensor
+        for prefix in (TEXT_PREFIX, PROJECTION_PREFIX)
+        for name, tensor in tensors_of(TINY_CHECKPOINT, prefix).items()
+    }
+    width = sum(tensor.shape[0] for name, tensor in text.items() if name.endswith("_aggregate_embed.weight"))
+    transformer = {**TRANSFORMER, "caption_channels": width}
     tensors = {**_transformer(LTXVModel, transformer), **_video_vae(), **text}
     return _write(path, tensors, {"transformer": transformer, "vae": VIDEO_VAE, "text_encoder": words})
 
@@ -144,6 +151,25 @@ def write_ltxav(path: Path) -> Path:
         "text_encoder": words,
     }
     return _write(path, tensors, config)
+
+
+def write_av_parts(folder: Path) -> tuple[Path, Path]:
+    """A transformer of both modalities that reads what Gemma's projection gives, and the video VAE."""
+    from comfy.ldm.lightricks.av_model import LTXAVModel
+
+    config = {
+        **AV_TRANSFORMER,
+        "caption_channels": PROJECTED,
+        "connector_attention_head_dim": PROJECTED // 2,
+        "connector_num_layers": 0,
+    }
+    whole = _transformer(LTXAVModel, config)
+    bare = {name.removeprefix("model.diffusion_model."): tensor for name, tensor in whole.items()}
+    vae = {name.removeprefix("vae."): tensor for name, tensor in _video_vae().items()}
+    return (
+        _write(folder / "ltxav_model.safetensors", bare, {"transformer": config}),
+        _write(folder / "ltxav_vae.safetensors", vae, {"vae": VIDEO_VAE}),
+    )
 
 
 def write_upsampler(path: Path) -> Path:

@@ -34,6 +34,16 @@ def render_serial(spec: dict[str, Any], folder: Path) -> Path:
     return folder / "runs"
 
 
+def render_here(spec: dict[str, Any], folder: Path) -> Path:
+    """As `render_serial`, in this process, whose ComfyUI knows the test's own model folders."""
+    from farm.cli.main import run
+
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    assert run(["render", str(path), "--serial", "--runs", str(folder / "runs")]) == 0
+    return folder / "runs"
+
+
 def artifacts(runs: Path, job: str, stage: str, video: str) -> list[Payload]:
     """What one stage of a video committed, in the order of its chunks."""
     from actors.payload import unpack

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from comfyui_checkpoints import _random, _write
+from comfyui_checkpoints import PROJECTED, _random, _write
 from safetensors.torch import save_file
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 WIDTH, LAYERS = 64, 48
 SENTENCES = ("a red ball bounces over a teal background", "ugly low quality film", "the green triangle moves")
-PROJECTED = 3840
-"""What core's projection gives, whatever the encoder's width."""
 
 
 def shrink_gemma(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "init": "commented spec",
+    "import": "ComfyUI workflow",
     "schema": "JSON Schema",
     "check": "mistake",
     "migrate": "earlier version",

@@ -54,6 +54,8 @@ def test_models_by_name(doctor: Doctor, tmp_path: Path) -> None:
     [
         ({}, set()),
         ({"upscale": {"steps": 2}}, {"upscale"}),
+        ({"defaults": {"guider": {"name": "stg", "params": {"blocks": [1]}}}}, {"stg"}),
+        ({"defaults": {"guider": {"name": "stg", "params": {"modality": 3.0}}}}, {"stg", "guiders"}),
         ({"videos": [{"name": "v", "chunks": [GENERATE, EXTEND]}]}, {"guides"}),
         ({"videos": [{"name": "v", "chunks": [GENERATE], "sound": [{"generate": True}]}]}, {"audio"}),
     ],

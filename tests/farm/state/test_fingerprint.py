@@ -61,6 +61,22 @@ def test_an_engine_that_lists_no_samplers_is_asked_for_any(tmp_path: Path) -> No
         assert job.resolve({**REPORT, "samplers": []})
 
 
+def test_a_guider_that_this_version_of_the_engine_lacks_is_refused_before_and_later(tmp_path: Path) -> None:
+    guider = {"name": "stg", "params": {"modality": 3.0}}
+    has = {"cfg": [], "stg": ["stg_scale", "rescale", "blocks"]}
+    with session(tmp_path) as job:
+        list(job.begin())
+        assert job.resolve({**REPORT, "guiders": has})
+    for told in (REPORT | {"guiders": has}, None):
+        with session(tmp_path, guider=guider) as job:
+            list(job.begin())
+            with pytest.raises(CannotRun, match="guider stg has no parameter 'modality'"):
+                job.resolve(told)
+    with session(tmp_path / "newer", guider=guider) as job:
+        list(job.begin())
+        assert job.resolve({**REPORT, "guiders": {**has, "stg": ["modality"]}})
+
+
 def test_other_threads_are_another_fingerprint(tmp_path: Path) -> None:
     threads = {**REPORT, "fingerprint": {"engine": "fake", "threads": 2}}
     with session(tmp_path) as job:

@@ -202,6 +202,20 @@ def test_a_guider_that_comfyui_does_not_have(folder: Path) -> None:
     # Samplers differ between versions of ComfyUI: the one that is installed is asked.
     spec["defaults"] |= {"guider": "stg", "sampler": "a_later_one"}
     assert load(folder, spec).spec.defaults.sampler == "a_later_one"
+    # Which parameters a guider has there depends on its version and on the model.
+    spec["defaults"]["guider"] = {"name": "stg", "params": {"modality": 3.0, "audio_cfg": 7}}
+    assert load(folder, spec)
+    spec["defaults"]["guider"]["params"]["levels"] = [1.0]
+    (problem,) = problems(folder, spec)
+    assert problem.place == "defaults.guider.params.levels"
+
+
+def test_a_model_of_comfyui_has_its_audio_vae_named_and_the_bundled_one_has_it(folder: Path) -> None:
+    spec = changed("videos.0.sound", [{"generate": True}])
+    spec["engine"] = {"name": "comfyui"}
+    assert load(folder, spec)
+    spec["engine"]["checkpoint"] = "ltx-2.safetensors"
+    assert [problem.place for problem in problems(folder, spec)] == ["upscale", "videos[0].sound[0]"]
 
 
 @pytest.mark.parametrize("name", ["Lightricks/LTX-Video", "Lightricks/LTX-Video-0.9.7-dev"])

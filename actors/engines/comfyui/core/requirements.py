@@ -35,6 +35,9 @@ class Feature:
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
+GUIDERS = "guiders"
+"""The feature of core's own guiders for LTX-2."""
+
 FEATURES: Mapping[str, Feature] = {
     "sampling": Feature(
         apis=(
@@ -112,6 +115,15 @@ FEATURES: Mapping[str, Feature] = {
         ),
         since="0.3.64",
         without="use the guider `cfg`",
+    ),
+    GUIDERS: Feature(
+        apis=(
+            Api("LTXVDualCFGGuider", ("model", "positive", "negative", "video_cfg", "audio_cfg")),
+            Api("LTXVSpatioTemporalGuidance", ("model", "scale", "blocks", "start_percent", "end_percent")),
+            Api("LTXVModalityGuidance", ("model", "modality_scale", "start_percent", "end_percent")),
+        ),
+        since="0.32.0",
+        without="leave `audio_cfg` and `modality` out of guiders",
     ),
 }
 

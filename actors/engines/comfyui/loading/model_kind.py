@@ -1,8 +1,9 @@
-"""What a model file asks of a core, from its header."""
+"""What a model is, and what its file asks of a core, from its header."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jobs.weights.describe import describe
 from jobs.weights.safetensors_header import read_header
@@ -23,3 +24,8 @@ def model_features(path: Path) -> tuple[str, ...]:
     if not is_audio_video(path):
         return ()
     return ("ltx-2", "ltx-2.5") if describe(path).version >= "2.5" else ("ltx-2",)
+
+
+def hears(model: Any) -> bool:
+    """Whether a MODEL has an audio side: LTX-2's transformer."""
+    return hasattr(model.model.diffusion_model, "audio_inner_dim")

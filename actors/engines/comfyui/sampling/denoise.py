@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.sampling.guidance import Guidance, cfg_guider, guided_model
 from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Pair, add_guides
 from actors.engines.comfyui.sampling.noise import Shot
 from actors.engines.comfyui.sampling.patches import Efficiency, patched
@@ -34,7 +35,7 @@ class Settings:
     seed: int
     frame_rate: float
     steps: int = 20
-    cfg: float = 3.0
+    guidance: Guidance = field(default_factory=Guidance)
     max_shift: float = 2.05
     base_shift: float = 0.95
     denoise: float = 1.0
@@ -82,9 +83,7 @@ def sample_clip(
     """Denoise `start` `[1, C, T, h, w]` with MODEL under the guides, which are cropped from the result."""
     pair = core.call("LTXVConditioning", positive=pair[0], negative=pair[1], frame_rate=how.frame_rate)[:2]
     pair, latent = add_guides(core, pair, start, guides)
-    tokens = latent["samples"][0, 0].numel()
-    schedule = {"samples": start}
-    guider = _guider(core, model, pair, schedule, how, tokens)
+    guider = _guider(core, model, pair, start, latent["samples"], how)
     joined = join_track(core, latent, track)
     sampler = how.sampler or core.call("KSamplerSelect", sampler_name=DEFAULT_SAMPLER)[0]
     sampled = core.call(
@@ -126,11 +125,15 @@ def _separate(core: Core, sampled: dict[str, Any], latents: int) -> Clip:
     return Clip(video["samples"][:, :, :latents], audio["samples"])
 
 
-def _guider(core: Core, model: Any, pair: Pair, latent: dict[str, Any], how: Settings, tokens: int) -> Any:
+def _guider(
+    core: Core, model: Any, pair: Pair, start: torch.Tensor, clip: torch.Tensor, how: Settings
+) -> Any:
+    """The GUIDER of a `clip` with its guides; the schedule is that of `start`, which has none."""
+    schedule, tokens = {"samples": start}, clip[0, 0].numel()
     if how.guider is not None:
-        return _guided(core, how.guider, pair, latent, how, tokens)
-    ready = _prepared(core, model, latent, how, tokens)
-    return core.call("CFGGuider", model=ready, positive=pair[0], negative=pair[1], cfg=how.cfg)[0]
+        return _guided(core, how.guider, pair, schedule, how, tokens)
+    guided = guided_model(core, model, how.guidance, clip[0].numel())
+    return cfg_guider(core, _prepared(core, guided, schedule, how, tokens), pair, how.guidance)
 
 
 def _prepared(core: Core, model: Any, latent: dict[str, Any], how: Settings, tokens: int) -> Any:

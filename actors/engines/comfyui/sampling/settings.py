@@ -9,25 +9,31 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.core.requirements import GUIDERS
+from actors.engines.comfyui.loading.model_kind import hears
 from actors.engines.comfyui.sampling.attention import AttentionMode
 from actors.engines.comfyui.sampling.denoise import Settings
+from actors.engines.comfyui.sampling.guidance import Guidance, has_guiders
 from actors.engines.comfyui.sampling.patches import Efficiency
 from jobs.errors import InvalidInput
-from jobs.planning.params import LTX_VIDEO_PARAMS, PassParams, PlannedGuider
+from jobs.planning.params import COMFYUI_PARAMS, LTX2_PARAMS
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
     from actors.engines.comfyui.sampling.attention import AttentionMode
+    from jobs.planning.params import PassParams, Sampling
 
 
-def settings_of(core: Core, params: PassParams) -> Settings:
-    """How the task's clip is denoised. Raises InvalidInput for a sampler this core does not have."""
-    sampling = params.sampling
+def settings_of(core: Core, params: PassParams, model: Any) -> Settings:
+    """How the task's clip is denoised with MODEL. Raises InvalidInput for a sampler or guider that does not
+    exist, MissingCoreApi for one that this core does not have."""
+    sampling, transformer = params.sampling, model.model.diffusion_model
+    layers = len(transformer.transformer_blocks)
     return Settings(
         seed=params.seed,
         frame_rate=params.frame_rate,
         steps=sampling.steps,
-        cfg=sampling.cfg,
+        guidance=make_guidance(core, sampling, layers, hears(model)),
         max_shift=sampling.max_shift,
         base_shift=sampling.base_shift,
         denoise=sampling.denoise,
@@ -54,31 +60,35 @@ def _sampler(core: Core, name: str) -> Any:
     return core.call("KSamplerSelect", sampler_name=name)[0]
 
 
-def guided_model(core: Core, model: Any, guider: PlannedGuider) -> Any:
-    """The model that plain CFG is run on: itself for `cfg`, for `stg` a clone that also pushes away from a
-    pass which skips some blocks (core's skip layer guidance, the residual form of spatio-temporal
-    guidance).
+def guider_params(core: Core, sound: bool) -> Mapping[str, tuple[str, ...]]:
+    """The guiders of this core for a model, by name, with the parameters of each."""
+    return {"cfg": (), "stg": LTX2_PARAMS if has_guiders(core, sound) else COMFYUI_PARAMS}
 
-    Raises InvalidInput for a guider, parameter or block that does not exist.
+
+def make_guidance(core: Core, sampling: Sampling, layers: int, sound: bool) -> Guidance:
+    """The guider of a planned sampling for a model of `layers` blocks.
+
+    Raises InvalidInput for a guider, parameter or block that does not exist, MissingCoreApi for one that this
+    core does not have.
     """
-    params = dict(guider.params)
-    if guider.name == "cfg":
-        _only(guider.name, params, ())
-        return model
-    if guider.name != "stg":
-        raise InvalidInput(f"the comfyui engine has no guider {guider.name!r}: use cfg or stg.")
-    _only(guider.name, params, LTX_VIDEO_PARAMS)
-    core.require("stg")
-    layers = len(model.model.diffusion_model.transformer_blocks)
-    return core.call(
-        "SkipLayerGuidanceDiT",
-        model=model,
-        scale=_number(params, "stg_scale", 1.0),
-        rescaling_scale=_number(params, "rescale", 0.7),
-        start_percent=0.0,
-        end_percent=1.0,
-        double_layers=",".join(map(str, _blocks(params.get("blocks", layers // 2), layers))),
-    )[0]
+    name, params = sampling.guider.name, dict(sampling.guider.params)
+    if name == "cfg":
+        _only(name, params, ())
+        return Guidance(sampling.cfg)
+    if name != "stg":
+        raise InvalidInput(f"the comfyui engine has no guider {name!r}: use cfg or stg.")
+    _only(name, params, LTX2_PARAMS if sound else COMFYUI_PARAMS)
+    if any(key not in COMFYUI_PARAMS for key in params):
+        core.require(GUIDERS)
+    middle = layers * 3 // 5 if has_guiders(core, sound) else layers // 2
+    return Guidance(
+        sampling.cfg,
+        _number(params, "audio_cfg", sampling.cfg),
+        _number(params, "stg_scale", 1.0),
+        _number(params, "modality", 1.0),
+        _number(params, "rescale", 0.7),
+        tuple(_blocks(params.get("blocks", middle), layers)),
+    )
 
 
 def _only(name: str, params: Mapping[str, object], allowed: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from comfyui_kit import Kit, sampled
 pytestmark = [pytest.mark.comfyui, pytest.mark.usefixtures("ltxv")]
 
 Run = Callable[..., Any]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def engine_of(*stages: str, **config: Any) -> Any:

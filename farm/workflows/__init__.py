@@ -1,0 +1,1 @@
+"""A workflow of ComfyUI, read as a job spec."""
