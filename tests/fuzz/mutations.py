@@ -187,7 +187,7 @@ def break_a_rule(spec: Any, dice: random.Random) -> Location:
         "sampler": ["Euler!", ""], "attention_mode": ["fast"], "seam": ["none"], "container": ["avi"],
         "codec": ["av1", "png", "x"], "topology": ["sample=x", "", "mono,,", "a+b=2", "mono@0"],
         "first_image": ["missing.png", ".", "a\0"], "file": ["missing.wav"], "video": ["missing.mp4"],
-        "path": ["style.pt", "../style.ckpt"], "last_frames": [3, 16], "sample_rate": [1], "version": [3],
+        "path": ["style.pt", "../style.ckpt"], "last_frames": [3, 16], "sample_rate": [1], "version": [4],
         "keep": ["none"], "preset": ["placebo"], "name": ["../up", "a/b", ".hidden", "", "x" * 99, "a\nb"],
         "prompt": [""], "context": [0, 99], "max_attempts": [0], "black": ["maybe"],
     }  # fmt: skip

@@ -125,6 +125,7 @@ def test_the_sound_is_drawn_under_what_the_workers_did(rendered: Store) -> None:
     assert chart < workers.index("v, 3.2 s") < sound
     assert 'src="data:image/svg+xml;base64,' in workers[sound:]
     assert page.count('class="wave"') == 1
+    assert '<p class="soft">generated</p>' in workers
 
 
 def test_the_page_without_the_film_says_so(rendered: Store) -> None:
