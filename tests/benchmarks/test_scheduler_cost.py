@@ -41,6 +41,6 @@ def calls_per_event(chunks: int) -> float:
 
 def test_an_event_costs_the_same_with_ten_times_the_chunks() -> None:
     # Shorter jobs have fewer of the events that queue a task ahead: a job ends without.
-    short, long = calls_per_event(2_500), calls_per_event(25_000)
-    print(f"calls per event: {short:.1f} of 2,500 chunks, {long:.1f} of 25,000")
+    short, long = calls_per_event(1_000), calls_per_event(10_000)
+    print(f"calls per event: {short:.1f} of 1,000 chunks, {long:.1f} of 10,000")
     assert long <= 1.05 * short
