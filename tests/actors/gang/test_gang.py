@@ -109,7 +109,7 @@ def test_two_ranks_make_the_latents_of_one(make_bench: MakeBench, small_ltx_vide
 def test_ranks_share_picture_and_sound(
     make_bench: MakeBench, small_ltx2: Path, image: Path, ranks: int
 ) -> None:
-    spec = film(small_ltx2, image, audio={"mode": "generate"})
+    spec = film(small_ltx2, image, sound=[{"generate": True}])
     alone = make_bench(spec)
     gang = make_bench(spec, ranks=ranks, sizes=passes(alone))
     assert gang.report["unproven"] == ""
