@@ -70,7 +70,7 @@ BASES: list[dict[str, Any]] = [
                     {"generate": {"prompt": "noon", "shot": "noon", "sigmas": [1.0, 0.7, 0.2, 0.0]}},
                 ],
                 "sound": [
-                    {"file": "score.wav", "mode": "mux", "at": 0.5, "duck": True},
+                    {"file": "score.wav", "mode": "mux", "at": 0.5, "duck": {"by_db": 6.0}},
                     {"generate": True, "gain_db": -3.0, "pan": 0.5, "fade_in": 0.1},
                 ],
                 "mix": {"sample_rate": 44100},

@@ -76,7 +76,9 @@ def _check_sampled(video: Video, here: Location) -> Iterator[BrokenRule]:
                 f"{place_of((*here, other))} is that already"
             )
             remedy = "give each a `shot` of its own, or leave `mode: condition` out"
-            yield BrokenRule((*here, number), "generate" if track.generate else "condition", rule, remedy)
+            depends = tuple((*here, at, "shot") for at in (other, number))
+            value = "generate" if track.generate else "condition"
+            yield BrokenRule((*here, number), value, rule, remedy, depends)
         earlier.append((number, track))
 
 

@@ -50,6 +50,11 @@ def test_each_mistake_has_its_place_and_its_remedy(
     assert remedy in found[f"videos[0].sound{place}"].remedy
 
 
+def test_a_shot_that_is_no_name_is_all_that_is_said(folder: Path) -> None:
+    (found,) = problems(folder, spec({**GENERATED, "shot": 3}, {**GENERATED, "shot": "boat"}))
+    assert found.place == "videos[0].sound[0].shot"
+
+
 def test_each_shot_may_have_a_sound_of_its_own(folder: Path) -> None:
     load(
         folder, spec({**GENERATED, "shot": "pier"}, {**HEARD, "shot": "boat"}, MUSIC, {**MUSIC, "duck": True})
