@@ -78,6 +78,7 @@ def _check_second_lora(spec: JobSpec, recipe: Recipe) -> Iterator[BrokenRule]:
         return
     if not any(lora.strengths.upscale for lora in spec.engine.loras):
         rule = f"the second pass of the recipe {recipe.name} needs {Path(wanted.file or '').name}"
-        strength = "{upscale: 1.0}"
-        remedy = f"name it: `loras: [{{path: FILE, strength: {strength}}}]`, or write `sigmas` of your own"
+        naming = "name it: `loras: [{path: FILE, strength: {upscale: 1.0}}]`"
+        doing = naming if spec.engine.name == "diffusers" else "render with `engine.name: diffusers`"
+        remedy = f"{doing}, or write `sigmas` of your own"
         yield BrokenRule(("engine", "loras"), "nothing for it", rule, remedy, (("recipe",), ("upscale",)))

@@ -36,6 +36,13 @@ def _named_ducking(value: Any) -> Any:
 AnyDucking = Annotated[Ducking, BeforeValidator(_named_ducking, json_schema_input_type=Ducking | bool)] | None
 
 
+def _yes(value: Any) -> Any:
+    """1 and 1.0 are no truth value, though Python takes them for one."""
+    if not isinstance(value, bool):
+        raise refusal("true", "write `generate: true`")
+    return value
+
+
 class SoundTrack(Model):
     """One track: sound that the model makes, or a file. Where and how loud it is heard reaches no sampling;
     what the model makes, and a `condition` track at its place, do."""
@@ -44,7 +51,7 @@ class SoundTrack(Model):
         None,
         description="Name of the track, unique in its video. Left out: that of its file or shot.",
     )
-    generate: Literal[True] | None = Field(
+    generate: Annotated[Literal[True], BeforeValidator(_yes)] | None = Field(
         None,
         description="The model makes the sound of each chunk with its pictures; it goes on from that of a "
         "source video.",

@@ -167,7 +167,11 @@ def set_wrong_value(spec: Any, dice: random.Random) -> Location:
     free = {"params", "ship"}
     places = [(at, value) for at, value in leaves(spec) if not free & set(at)]
     location, value = dice.choice(places)
-    parent_of(spec, location)[location[-1]] = copy.deepcopy(dice.choice(wrong_for(value)))
+    wrong = wrong_for(value)
+    if model_at(location) is not None:
+        # What is wrong with a mapping where a mapping may stand is said of its keys.
+        wrong = [other for other in wrong if not isinstance(other, dict)]
+    parent_of(spec, location)[location[-1]] = copy.deepcopy(dice.choice(wrong))
     return location
 
 

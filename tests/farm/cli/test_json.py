@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,20 @@ def test_a_cancelled_job_is_rendered_on_purpose_only(farm: Farm, rendered: Rende
 
 
 def test_pause_and_resume_of_a_running_job(farm: Farm, rendered: Rendered) -> None:
+    from farm.state.job_state import RUNNING, STATE_FORM, read_state
     from jobs.store.store import Store
 
     runs = ("--runs", rendered.runs, "-o", "json")
-    with Store.find(str(rendered.runs), JOB).lock():
+    store = Store.find(str(rendered.runs), JOB)
+    ended = read_state(store)
+    assert ended is not None
+    with store.lock():
+        store.save(STATE_FORM, replace(ended, outcome=RUNNING))
         assert fits(farm("pause", JOB, *runs).json, "pause")["asked"] == "pause"
         assert fits(farm("status", JOB, *runs).json, "status")["requests"] == ["pause"]
         assert fits(farm("resume", JOB, *runs).json, "resume")["needs_driver"] is False
         assert fits(farm("status", JOB, *runs).json, "status")["requests"] == []
+        store.save(STATE_FORM, ended)
 
 
 def test_nodes_install(farm: Farm, tmp_path: Path) -> None:

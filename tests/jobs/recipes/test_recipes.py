@@ -127,8 +127,9 @@ def test_a_recipe_that_changes_changes_no_stored_plan(monkeypatch: pytest.Monkey
 
 def test_refusals_name_the_way_out() -> None:
     assert refused(spec_of("ltxv-13b-0.9.8-distiled"))["recipe"] == f"did you mean `{DISTILLED}`?"
-    engine = {"name": "comfyui", "checkpoint": "ltx-2.safetensors"}
-    assert "engine.name: diffusers" in refused(spec_of("ltx-2-dev", engine=engine))["engine.name"]
+    engine = {"name": "comfyui", "checkpoint": "a.safetensors", "upscale_model": "b.safetensors"}
+    second = refused(spec_of("ltx-2-dev", engine=engine, upscale={}))["engine.loras"]
+    assert "engine.name: diffusers" in second
     assert f"farm models get {DISTILLED}" in refused(spec_of(DISTILLED, engine={}))["engine.checkpoint"]
     engine = {"name": "comfyui", "checkpoint": "a.safetensors", "upscale_model": "b.safetensors"}
     two_passes = spec_of("ltxv-2b-0.9.6-dev", engine=engine, upscale={})
