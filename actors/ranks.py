@@ -23,6 +23,8 @@ LOOPBACK = "lo"
 PATIENCE = timedelta(days=7)
 """A rank that does not come is a matter of the task's deadline, not of a collective's."""
 MEETING = "meeting"
+MEETING_S = 120.0
+"""How long the ranks may take to reach each other, once all have loaded: NCCL itself may wait for ever."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ class Ranks:
             store = dist.PrefixStore(f"{size}/{number}", self.store)
             self._parts[size] = Ranks._grouped(store, self.rank % size, size, self.device)
         return number, self._parts[size]
+
+    def abandon(self) -> None:
+        """End what waits for a rank that is gone: on a GPU its kernels would turn for ever, and hold the
+        process's memory and its end."""
+        for ranks in (*self._parts.values(), self):
+            ranks.group.abort()
 
     def gathered(self, mine: Tensor) -> list[Tensor]:
         """Each rank's tensor, by rank; all have the shape and type of `mine`, which is contiguous."""

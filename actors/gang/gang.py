@@ -32,6 +32,7 @@ from jobs.tasks.task import Stage
 if TYPE_CHECKING:
     from actors.engines.base import Engine
     from actors.gang.messages import Inputs
+    from actors.ranks import Ranks
     from jobs.planning.params import PassParams
     from jobs.tasks.task import StageTask
 
@@ -67,6 +68,7 @@ class Gang:
         self._step = 0
         """Odd while the ranks are at work on one."""
         self._gpus = _devices(charter)
+        self._ranks: Ranks | None = None
 
     def start(self) -> None:
         """Start the other ranks; they load their models meanwhile. Raises CannotRun without enough GPUs."""
@@ -79,16 +81,28 @@ class Gang:
 
     def join(self, engine: Engine) -> None:
         """Wait until all have loaded, and make the engine a part of the gang. Raises StageError."""
-        charter = self.charter
 
         def meet() -> None:
-            if isinstance(engine, SharesSteps):
-                from actors.ranks import Ranks
-
-                engine.join(Ranks.meet(self._scratch.folder(), 0, charter.size, charter.device))
             self._take(self._answers())
+            if isinstance(engine, SharesSteps) and not self._lost.done():
+                engine.join(self._meet())
 
         self.watched(meet)
+
+    def _meet(self) -> Ranks:
+        """Ends the gang where its ranks do not reach each other in time."""
+        from actors import ranks
+
+        charter, within_s = self.charter, ranks.MEETING_S
+        why = f"the ranks did not reach each other within {within_s:g} s (NCCL_DEBUG=INFO says more)"
+        late = threading.Timer(within_s, self._lose, (why,))
+        late.daemon = True
+        late.start()
+        try:
+            self._ranks = ranks.Ranks.meet(self._scratch.folder(), 0, charter.size, charter.device)
+        finally:
+            late.cancel()
+        return self._ranks
 
     def watched(self, call: Callable[[], T]) -> T:
         """What the call answers; raises why as soon as the gang is at its end, whatever the call waits
@@ -191,6 +205,8 @@ class Gang:
             self._lost.set_exception(error)
             for child in self._children:
                 child.kill()
+            if self._ranks is not None:
+                self._ranks.abandon()
 
 
 def _said(answer: Answer) -> str:

@@ -64,6 +64,7 @@ class _Member:
             engine = make_engine(charter.engine, charter.device, charter.threads)
             fix_threads(charter.threads)
             engine.setup(charter.stages)
+            self._say(Answer(self._report()))
             if isinstance(engine, SharesSteps):
                 from actors.ranks import Ranks
 
@@ -71,7 +72,6 @@ class _Member:
         except Exception as error:
             self._failed(error, "start")
             raise
-        self._say(Answer(self._report()))
         while (step := read_step(source)) is not None:
             self._take_part(engine, step)
         engine.close()

@@ -16,7 +16,7 @@ from benchmarks.gpu.films import (
     open_engine,
 )
 from benchmarks.gpu.watch import wait
-from benchmarks.gpu.weights import checkpoint, upsampler_beside
+from benchmarks.gpu.weights import PUBLISHED, checkpoint, upsampler_beside
 
 if TYPE_CHECKING:
     from benchmarks.gpu.bench import Bench
@@ -28,17 +28,15 @@ TIGHT, MARGIN_GIB = 0.8, 0.25
 
 def engine_settings(bench: Bench, size: str, name: str = "diffusers") -> dict[str, Any]:
     """The spec's engine section for a random checkpoint of `size`."""
-    path = checkpoint(
-        size if bench.real else _small(size), bench.scratch / "models", bench.device, bench.comfyui
-    )
+    path = checkpoint(size if bench.real else _small(size), bench.scratch / "models", bench.device)
     settings = {"name": name, "checkpoint": str(path), "upscale_model": str(upsampler_beside(path))}
-    if size == "ltx2":
+    if size in PUBLISHED and name == "comfyui":
         settings["audio_vae"] = str(path)
     return settings
 
 
 def _small(size: str) -> str:
-    return "ltx2-rehearsal" if size == "ltx2" else "rehearsal"
+    return "ltx2-rehearsal" if size in PUBLISHED else "rehearsal"
 
 
 def transfer(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from benchmarks.gpu.decode_items import STAGES, engine_settings
 from benchmarks.gpu.films import Film, Looped, Rendered, bare_loop, median, open_engine, render, watched
 from benchmarks.gpu.ray_here import has_ray, one_ray, quiet_ray
 from benchmarks.gpu.watch import Watch, card
+from benchmarks.gpu.weights import PUBLISHED
 
 if TYPE_CHECKING:
     from benchmarks.gpu.bench import Bench
@@ -31,7 +32,7 @@ def engine_item(name: str, size: str) -> Any:
 
     def run(bench: Bench) -> None:
         settings = engine_settings(bench, size, name)
-        film = Film(f"{name}-{size}", settings, bench.clip, extends=2, sound=size == "ltx2")
+        film = Film(f"{name}-{size}", settings, bench.clip, extends=2, sound=size in PUBLISHED)
         topology = "mono" if has_ray() else "serial"
         quiet_ray()
         made, watch = watched(bench, film, topology)

@@ -3,8 +3,9 @@
     python -m benchmarks.gpu.weights 2b /tmp/2b.safetensors
 
 Both engines take the file: transformer, video VAE and a text encoder over the tiny model's words; a latent
-upsampler lies beside it; `ltx2` adds the audio VAE and its vocoder. Weights have about unit gain and
-biases are small, so that activations stay finite through all layers.
+upsampler lies beside it; LTX-2's have the sound models too, and every tensor of the published layout but the
+connectors of their text encoder. Weights have about unit gain and biases are small, so that activations stay
+finite through all layers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 BYTES = 2
-SIZES = ("rehearsal", "2b", "13b", "ltx2", "ltx2-rehearsal")
 HEADS: dict[str, dict[str, int]] = {
     "rehearsal": {
         "num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 32, "cross_attention_dim": 64,
@@ -32,19 +32,15 @@ HEADS: dict[str, dict[str, int]] = {
         "num_layers": 48, "num_attention_heads": 32, "attention_head_dim": 128, "cross_attention_dim": 4096,
         "caption_channels": 4096,
     },
-    "ltx2": {
-        "num_layers": 48, "num_attention_heads": 32, "attention_head_dim": 128, "cross_attention_dim": 4096,
-        "caption_channels": 3840, "audio_num_attention_heads": 32, "audio_attention_head_dim": 64,
-        "audio_cross_attention_dim": 2048,
-    },
-    "ltx2-rehearsal": {
-        "num_layers": 2, "num_attention_heads": 4, "attention_head_dim": 32, "cross_attention_dim": 128,
-        "caption_channels": 64, "audio_num_attention_heads": 4, "audio_attention_head_dim": 32,
-        "audio_cross_attention_dim": 128, "connector_num_attention_heads": 2,
-        "connector_attention_head_dim": 32, "connector_num_layers": 1,
-    },
 }  # fmt: skip
-"""LTX-Video 2B and 13B, and LTX-2's 19B; `rehearsal` is for trying the benchmark itself on a CPU."""
+"""LTX-Video 2B and 13B; `rehearsal` is for trying the benchmark itself on a CPU."""
+PUBLISHED: dict[str, tuple[str, str]] = {
+    "ltx2.3": ("2.3", "full"),
+    "ltx2.5": ("2.5", "full"),
+    "ltx2-rehearsal": ("2.3", "narrow"),
+}
+"""LTX-2's sizes: version and width of the published layout."""
+LTX2_TOKENS = 1024
 
 TRANSFORMER: dict[str, Any] = {
     "_class_name": "Transformer3DModel", "activation_fn": "gelu-approximate",
@@ -72,18 +68,6 @@ REAL_VAE: dict[str, Any] = {
 }  # fmt: skip
 """Blocks of the VAE that came with LTX-Video 0.9.5 and later."""
 
-AUDIO_SIDE = {
-    "double_z": True, "mel_bins": 64, "z_channels": 8, "resolution": 256, "in_channels": 2, "out_ch": 2,
-    "ch": 16, "ch_mult": [1, 2, 4], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
-    "mid_block_add_attention": False, "norm_type": "pixel", "causality_axis": "height",
-}  # fmt: skip
-AUDIO_VAE = {"model": {"params": {"ddconfig": AUDIO_SIDE, "sampling_rate": 16000}}}
-VOCODER = {
-    "resblock_kernel_sizes": [3], "upsample_rates": [5, 4, 2, 2, 2],
-    "upsample_kernel_sizes": [11, 8, 4, 4, 4],
-    "resblock_dilation_sizes": [[1, 3, 5]], "upsample_initial_channel": 64, "stereo": True, "resblock": "1",
-}  # fmt: skip
-
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -99,29 +83,31 @@ class Layout:
         return sum(_numel(shape) for shape in self.shapes.values()) * BYTES
 
 
-def configs_of(size: str) -> dict[str, Any]:
-    """The metadata of a size: VAE, words and upsampler are the bundled model's, with the dimensions
-    replaced."""
-    from actors.engines.comfyui.loading.tiny import configs_of as read
+def bundled_configs() -> dict[str, Any]:
+    from actors.engines.comfyui.loading.tiny import configs_of
     from actors.models import TINY_CHECKPOINT
 
-    bundled, heads = read(TINY_CHECKPOINT), HEADS[size]
-    configs = {part: bundled[part] for part in ("vae", "text_encoder", "latent_upsampler")}
+    return configs_of(TINY_CHECKPOINT)
+
+
+def configs_of(size: str) -> dict[str, Any]:
+    """The metadata of a size of LTX-Video: VAE and words are the bundled model's, with the dimensions
+    replaced."""
+    bundled, heads = bundled_configs(), HEADS[size]
+    configs = {part: bundled[part] for part in ("vae", "text_encoder")}
     configs["transformer"] = TRANSFORMER | heads
-    text = 2 * heads["caption_channels"] if size.startswith("ltx2") else heads["caption_channels"]
-    configs["text_encoder"] |= {"dim": text, "layers": 0, "max_tokens": 256}
-    configs["latent_upsampler"]["dims"] = 3
-    if "rehearsal" not in size:
+    configs["text_encoder"] |= {"dim": heads["caption_channels"], "layers": 0, "max_tokens": 256}
+    if size != "rehearsal":
         configs["vae"] |= REAL_VAE
-        configs["latent_upsampler"] |= {"mid_channels": 512, "num_blocks_per_stage": 4}
-    if size.startswith("ltx2"):
-        # Core reads the audio side's context as the second half of the text embedding.
-        configs |= {"audio_vae": AUDIO_VAE, "vocoder": VOCODER}
     return configs
 
 
 def layout(size: str) -> Layout:
-    """Names and shapes of a size; no weight is made. `ltx2` asks the ComfyUI that is booted."""
+    """Names and shapes of a size; no weight is made."""
+    return _published(*PUBLISHED[size]) if size in PUBLISHED else _ltx_video(size)
+
+
+def _ltx_video(size: str) -> Layout:
     import torch
 
     from actors.engines.diffusers.ltx_video import architecture, names
@@ -131,13 +117,33 @@ def layout(size: str) -> Layout:
     with torch.device("meta"):
         vae = names.original_vae_state(architecture.build_vae(configs["vae"]).state_dict(), configs["vae"])
         text = TinyTextEncoder.from_config(configs["text_encoder"]).state_dict()
-        if size.startswith("ltx2"):
-            parts = _audio_video_parts(configs)
-        else:
-            transformer = architecture.build_transformer(configs["transformer"]).state_dict()
-            parts = {"model.diffusion_model.": names.original_transformer_state(transformer)}
-    parts |= {"vae.": vae, "text_encoder.": text}
-    return Layout(_shapes(parts), configs)
+        transformer = architecture.build_transformer(configs["transformer"]).state_dict()
+    parts = {"model.diffusion_model.": names.original_transformer_state(transformer)}
+    return Layout(_shapes(parts | {"vae.": vae, "text_encoder.": text}), configs)
+
+
+def _published(version: str, width: str) -> Layout:
+    """LTX-2 with the bundled model's words in place of Gemma and its connectors."""
+    import torch
+
+    from actors.models.tiny_text import TinyTextEncoder
+    from tests.official import ltx2_files
+
+    shapes = {
+        name: shape
+        for name, shape in ltx2_files.shapes(version, width).items()
+        if "embeddings_connector" not in name and "text_embedding_projection" not in name
+    }
+    configs = json.loads(ltx2_files.metadata(version, width)["config"])
+    words = bundled_configs()["text_encoder"] | {"layers": 0, "max_tokens": LTX2_TOKENS}
+    configs["text_encoder"] = words
+    configs["transformer"]["caption_channels"] = words["dim"]
+    for side, name in (("", "video"), ("audio_", "audio")):
+        inner = shapes[f"model.diffusion_model.{side}patchify_proj.weight"][0]
+        shapes[f"text_embedding_projection.{name}_aggregate_embed.weight"] = (inner, words["dim"])
+    with torch.device("meta"):
+        text = TinyTextEncoder.from_config(words).state_dict()
+    return Layout(shapes | _shapes({"text_encoder.": text}), configs)
 
 
 def upsampler_layout(size: str) -> Layout:
@@ -146,7 +152,9 @@ def upsampler_layout(size: str) -> Layout:
 
     from actors.engines.diffusers.ltx_video import architecture
 
-    config = configs_of(size)["latent_upsampler"]
+    config = bundled_configs()["latent_upsampler"] | {"dims": 3}
+    if "rehearsal" not in size:
+        config |= {"mid_channels": 512, "num_blocks_per_stage": 4}
     with torch.device("meta"):
         return Layout(_shapes({"": architecture.build_upsampler(config).state_dict()}), config)
 
@@ -156,26 +164,6 @@ def _shapes(parts: dict[str, dict[str, Any]]) -> Shapes:
         prefix + name: tuple(tensor.shape)
         for prefix, state in parts.items()
         for name, tensor in state.items()
-    }
-
-
-def _audio_video_parts(configs: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    import comfy.ops
-    import torch
-    from comfy.ldm.lightricks.av_model import LTXAVModel
-    from comfy.ldm.lightricks.vae.causal_audio_autoencoder import CausalAudioAutoencoder
-    from comfy.ldm.lightricks.vocoders.vocoder import Vocoder
-
-    model = LTXAVModel(
-        **configs["transformer"],
-        dtype=torch.bfloat16,
-        device="meta",
-        operations=comfy.ops.disable_weight_init,
-    )
-    return {
-        "model.diffusion_model.": model.state_dict(),
-        "audio_vae.": CausalAudioAutoencoder(config=configs["audio_vae"]).state_dict(),
-        "vocoder.": Vocoder(config=configs["vocoder"]).state_dict(),
     }
 
 
@@ -230,34 +218,31 @@ def upsampler_beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}-upsampler.safetensors")
 
 
-def make(size: str, path: Path, device: str, comfyui: str) -> None:
+def make(size: str, path: Path, device: str) -> None:
     """Write the checkpoint of `size`, in this process."""
-    if size.startswith("ltx2"):
-        from actors.engines.comfyui.core.boot import BootOptions, boot
-
-        boot(BootOptions(Path(comfyui), "cpu"))
     path.parent.mkdir(parents=True, exist_ok=True)
     write(upsampler_beside(path), upsampler_layout(size), device)
     write(path, layout(size), device)
 
 
-def checkpoint(size: str, folder: Path, device: str, comfyui: str) -> Path:
+def checkpoint(size: str, folder: Path, device: str) -> Path:
     """The checkpoint of `size`, written if it is not there; in a process of its own, which leaves nothing on
     the device. Others make room: one is enough at a time."""
     path = folder / f"{size}.safetensors"
     if not path.exists():
         for other in _others(folder, size):
             other.unlink()
-        words = [sys.executable, "-m", "benchmarks.gpu.weights", size, str(path), device, comfyui]
+        words = [sys.executable, "-m", "benchmarks.gpu.weights", size, str(path), device]
         subprocess.run(words, check=True)
     return path
 
 
 def _others(folder: Path, size: str) -> Iterator[Path]:
     """Large files in the way of another large one."""
-    if size in ("13b", "ltx2"):
-        yield from (path for path in folder.glob("*.safetensors") if path.stem in ("13b", "ltx2"))
+    large = ("13b", *PUBLISHED)
+    if size in large:
+        yield from (path for path in folder.glob("*.safetensors") if path.stem in large)
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4] if len(sys.argv) > 4 else "")
+    make(sys.argv[1], Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "cpu")

@@ -13,7 +13,7 @@ from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
 from benchmarks.gpu.films import Film, Rendered, stage_of
 from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of
 from benchmarks.gpu.memory_item import smallest
-from benchmarks.gpu.multi_items import best_split
+from benchmarks.gpu.several.multi_items import best_split
 from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
 from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
 
@@ -80,6 +80,25 @@ def test_a_small_ltx_video_loads_like_any_other(tmp_path: Path) -> None:
     assert float(weight.std()) == pytest.approx(weight.shape[1] ** -0.5, rel=0.1)
     assert load_vae(opened).latents_std.unique().tolist() == [1.0]
     assert load_upsampler(Checkpoint.open(upsampler_beside(path))) is not None
+
+
+@pytest.mark.parametrize(("size", "billions"), [("ltx2.3", 18.99), ("ltx2.5", 18.99)])
+def test_ltx_2_has_the_size_of_the_model(size: str, billions: float) -> None:
+    prefix = "model.diffusion_model."
+    counted = sum(_product(shape) for name, shape in layout(size).shapes.items() if name.startswith(prefix))
+    assert counted / 1e9 == pytest.approx(billions, abs=0.02)
+
+
+def test_a_small_ltx_2_loads_like_any_other(tmp_path: Path) -> None:
+    from actors.engines.make import make_engine
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
+
+    path = tmp_path / "small.safetensors"
+    write(path, layout("ltx2-rehearsal"), "cpu")
+    engine = make_engine(EngineConfig(checkpoint=str(path)), "cpu", 1)
+    engine.setup(frozenset({Stage.ENCODE, Stage.SAMPLE, Stage.DECODE}))
+    engine.close()
 
 
 def test_a_film_is_a_valid_spec(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from actors import ranks as ranks_module
+from actors.ranks import Ranks
 from jobs.errors import InvalidInput, WorkerLost
 from jobs.tasks.task import Stage
 
@@ -159,6 +161,20 @@ def test_a_rank_that_is_killed_ends_the_worker_and_is_named(make_bench: MakeBenc
     assert "SIGKILL" in str(error)
     with pytest.raises(WorkerLost, match="SIGKILL"):
         bench.run(SAMPLE, attempt=2)
+
+
+def test_ranks_that_do_not_reach_each_other_end_the_gang(
+    make_bench: MakeBench, small_ltx_video: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NCCL may wait for ever where the way between two GPUs is broken."""
+
+    def never(*_: object) -> None:
+        threading.Event().wait()
+
+    monkeypatch.setattr(Ranks, "_grouped", never)
+    monkeypatch.setattr(ranks_module, "MEETING_S", 0.2)
+    with pytest.raises(WorkerLost, match=r"did not reach each other within 0\.2 s"):
+        make_bench(film(small_ltx_video, image), ranks=2)
 
 
 def test_ranks_end_with_the_first_one_even_where_they_are_stopped(make_bench: MakeBench) -> None:

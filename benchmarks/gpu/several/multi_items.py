@@ -26,8 +26,8 @@ from benchmarks.gpu.films import (
     render,
     watched,
 )
-from benchmarks.gpu.pinning_item import pinning
 from benchmarks.gpu.ray_here import gpus_of, has_ray, one_ray
+from benchmarks.gpu.several.pinning_item import pinning
 from benchmarks.gpu.watch import Watch, visible
 from jobs.errors import CapacityError
 from jobs.file_digests import CACHE

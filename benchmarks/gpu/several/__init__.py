@@ -1,0 +1,1 @@
+"""Items that need several GPUs."""
