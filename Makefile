@@ -2,6 +2,7 @@
 # make install install what checks, plans, reports and submits: no torch, no Ray
 # make install-render   and what renders
 # make test    install and run the tests, in PROCESSES processes
+# make test-long the tests that take tens of seconds each, most of them on Ray clusters of their own; CI runs them, too
 # make test-minutes   the same, and write down in CONTRIBUTING.md what they took
 # make test-reference  install the reference implementations and compare with them
 # make bench   install and run the benchmarks that need no GPU; writes docs/benchmarks.md
@@ -14,7 +15,7 @@ RUNS   ?= runs
 PROCESSES ?= 2
 PYTEST  = $(VENV)/bin/python -m pytest -q --numprocesses $(PROCESSES)
 
-.PHONY: install install-render install-test install-bench demo test test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint lint-ruff lint-format lint-types format dist bench clean
+.PHONY: install install-render install-test install-bench demo test test-long test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint lint-ruff lint-format lint-types format dist bench clean
 
 install: $(VENV)/.farm
 install-render: $(VENV)/.render
@@ -43,6 +44,9 @@ demo: install-render
 
 test: install-test
 	$(PYTEST)
+
+test-long: install-test
+	$(PYTEST) -m long
 
 test-minutes: install-test
 	$(PYTEST) --junitxml=build/tests.xml

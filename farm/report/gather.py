@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,10 @@ class StageCost:
     share: float
 
 
+@cache
 def environment(*folders: Path) -> Any:
-    """The jinja2 environment of the templates in `folders` and of the report's parts."""
+    """The jinja2 environment of the templates in `folders` and of the report's parts. One serves all pages
+    of a process, as it keeps the templates it has compiled."""
     import jinja2
 
     made = jinja2.Environment(

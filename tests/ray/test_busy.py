@@ -51,6 +51,7 @@ def busy(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]
         yield Busy(driver, folder / "runs", words)
 
 
+@pytest.mark.long
 def test_the_metrics(busy: Busy, head: Head) -> None:
     seen: dict[str, list[str]] = {}
 
@@ -77,6 +78,7 @@ def scraped(port: int) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.long
 def test_a_second_job_waits_and_knows_for_whom(busy: Busy, tmp_path: Path) -> None:
     other = ("--job-id", "second", "-p", f"output.dir={tmp_path}")
 

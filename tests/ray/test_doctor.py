@@ -59,6 +59,7 @@ def stranger(
         yield beside.submit(diagnosis, guarded, runs, **OPEN)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("stranger")
 def test_a_cluster_that_asks_for_a_token(guarded: Head, tmp_path: Path) -> None:
     code, findings = diagnosis(guarded, tmp_path / "runs", **KNOWN)
@@ -78,6 +79,7 @@ def exposed() -> Iterator[Head]:
         yield started
 
 
+@pytest.mark.long
 def test_doctor_and_render_agree_on_a_cluster_without_gpus_and_their_advice_works(
     exposed: Head, tmp_path: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_doctor_and_render_agree_on_a_cluster_without_gpus_and_their_advice_work
     assert rendered.returncode == 0, rendered.stderr
 
 
+@pytest.mark.long
 def test_a_node_with_other_software_and_the_gpus_that_were_missing(exposed: Head, tmp_path: Path) -> None:
     """It finds metadata of another numpy first, as one with another installation does."""
     other = tmp_path / "numpy-0.0.1.dist-info"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cluster.job_server.jobs import JobRequest, JobServer
 from tests.light_install import answers
 from tests.ray.kit.head import TOKEN
@@ -35,6 +37,7 @@ def test_output_is_followed_and_the_exit_code_known(head: Head, tmp_path: Path) 
     assert server.status("follow-1") == "FAILED"
 
 
+@pytest.mark.long
 def test_a_cluster_with_a_token_takes_jobs_of_those_who_have_it(guarded: Head, tmp_path: Path) -> None:
     """From an install without Ray: a job with its folder, followed to its end, whose exit code comes through;
     and a stranger's."""

@@ -123,6 +123,7 @@ def walled_off(nodes: Nodes, place: Path) -> Iterator[None]:
         process.wait(timeout=20)
 
 
+@pytest.mark.long
 def test_node_that_does_not_share_the_storage(nodes: Nodes, tmp_path: Path) -> None:
     """The only one with room. Nothing is rendered, and the message names the node and the folder."""
     runs = tmp_path / "runs"

@@ -57,6 +57,7 @@ def test_ten_thousand_chunks(tmp_path: Path) -> None:
     assert grown < ALLOWED_BYTES
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("warm")
 def test_a_hundred_chunks(tmp_path: Path) -> None:
     grown, _ = growth_bytes(tmp_path, 100)

@@ -65,6 +65,7 @@ def test_ray_job_submit(head: Head, tmp_path: Path, reference: dict[str, str]) -
     assert films(runs) == reference
 
 
+@pytest.mark.long
 def test_farm_submit_is_stopped_and_follows_the_same_job_to_its_end(
     head: Head, tmp_path: Path, reference: dict[str, str]
 ) -> None:

@@ -1,9 +1,10 @@
 """SIGKILL for the driver, each kind of worker and a whole node, at every stage, in the middle and at its end.
 
 Each cell ends with the films of the undisturbed render, computes nothing twice that was committed, and names
-what was hit. Three cells run by default, the worker's on the bundled model, whose results go from process to
-process; the others on that model are slow: `tests/farm/execution/test_kills.py` has every stage on a cluster
-that is made up, `tests/durability` a driver that is dropped after every commit.
+what was hit. The driver's cell runs by default, with the long tests two more, of which the worker's is on the
+bundled model, whose results go from process to process; the others on that model are slow:
+`tests/farm/execution/test_kills.py` has every stage on a cluster that is made up, `tests/durability` a driver
+that is dropped after every commit.
 """
 
 from __future__ import annotations
@@ -142,7 +143,9 @@ def play(
     return run
 
 
-@pytest.mark.parametrize("cell", CORE, ids=str)
+@pytest.mark.parametrize(
+    "cell", [CORE[0], *(pytest.param(cell, marks=pytest.mark.long) for cell in CORE[1:])], ids=str
+)
 def test_core(play: Any, cell: Cell) -> None:
     play(cell, short_document if cell.victim == "worker" else fake_document)
 

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from farm.state.job_state import PAUSED
 from jobs.store.documents import STATE
 from jobs.store.store import Store
@@ -19,6 +21,7 @@ ALERT = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshol
 """Else Ray takes up to half a minute to declare a node dead."""
 
 
+@pytest.mark.long
 def test_the_only_raylet_is_killed(tmp_path: Path) -> None:
     data, runs, log = document(tmp_path / "out", 1, 2, sample_s=0.5), tmp_path / "runs", tmp_path / "log"
     words = (write_spec(tmp_path, data), "--runs", runs, "-t", "mono=1,segment=1")

@@ -42,7 +42,10 @@ def assert_continued(before: list[str], after: Rendered, reference: dict[str, st
 @pytest.mark.parametrize(
     "number",
     # The kill matrix kills one whose cluster lives on.
-    [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
+    [
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
 )
 def test_local_driver(tmp_path: Path, reference: dict[str, str], number: signal.Signals) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
