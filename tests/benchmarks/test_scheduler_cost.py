@@ -6,6 +6,8 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import pytest
+
 from benchmarks.scheduler_cost import TIMES
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import Simulation
@@ -39,6 +41,7 @@ def calls_per_event(chunks: int) -> float:
     return calls / simulation.events
 
 
+@pytest.mark.long
 def test_an_event_costs_the_same_with_ten_times_the_chunks() -> None:
     # Shorter jobs have fewer of the events that queue a task ahead: a job ends without.
     short, long = calls_per_event(1_000), calls_per_event(10_000)

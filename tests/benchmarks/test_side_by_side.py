@@ -113,6 +113,7 @@ def test_a_section_replaces_itself_and_no_other(tmp_path: Path) -> None:
     assert "| x | 1 |" not in text
 
 
+@pytest.mark.long
 @pytest.mark.ray
 def test_the_farm_tells_its_lap_and_what_auto_took(tmp_path: Path) -> None:
     """Every worker is ready before the first task is handed out: start-up is not measured."""

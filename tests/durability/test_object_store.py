@@ -37,7 +37,7 @@ def render_at(
     return computed, None
 
 
-@pytest.fixture(params=["s3", "memory"])
+@pytest.fixture(params=[pytest.param("s3", marks=pytest.mark.long), "memory"])
 def remote_runs(request: pytest.FixtureRequest) -> str:
     if request.param == "memory":
         return "memory://durability"

@@ -163,6 +163,7 @@ def test_a_rank_that_is_killed_ends_the_worker_and_is_named(make_bench: MakeBenc
         bench.run(SAMPLE, attempt=2)
 
 
+@pytest.mark.long
 def test_ranks_that_do_not_reach_each_other_end_the_gang(
     make_bench: MakeBench, small_ltx_video: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

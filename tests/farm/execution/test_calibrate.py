@@ -8,6 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cluster.inventory import NodeFacts
 from cluster.local.cluster import LocalCluster
 from farm.estimates.durations import Hardware, read_durations
@@ -74,6 +76,7 @@ def test_one_gpu_leaves_nothing_to_decide(tmp_path: Path) -> None:
     assert [message.split()[0] for message in noticed(rendered)] == ["topology"]
 
 
+@pytest.mark.long
 def test_auto_probes_the_first_node_that_comes_and_renders_on_all(tmp_path: Path) -> None:
     """A cluster that has scaled to nothing: what its autoscaler may bring counts, and is waited for."""
     node = [NodeFacts(f"n{number}", f"n{number}", gpus=1, cpus=2) for number in range(2)]

@@ -127,7 +127,12 @@ def test_an_exchanged_image_samples_its_two_neighbours_again_and_no_other(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "job", [{}, {"upscale": {}}, {"upscale": {"joint": "still"}}], ids=["one pass", "two", "two by stills"]
+    "job",
+    [
+        pytest.param({}, id="one pass", marks=pytest.mark.long),
+        pytest.param({"upscale": {}}, id="two", marks=pytest.mark.long),
+        pytest.param({"upscale": {"joint": "still"}}, id="two by stills"),
+    ],
 )
 def test_one_film_of_40_chunks_keeps_8_gpus_busy(tmp_path: Path, job: dict[str, Any]) -> None:
     """Within 5 % of what no schedule can beat, and at least 7 times as fast as one GPU."""

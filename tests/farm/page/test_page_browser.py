@@ -178,6 +178,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield page
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1200, 400])
 def test_the_first_view_of_many_jobs(many: Served, width: int) -> None:
     before_s = many.cpu_s()
@@ -188,6 +189,7 @@ def test_the_first_view_of_many_jobs(many: Served, width: int) -> None:
     assert seen.value["bytes"] < MOST_BYTES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", ["long", "pier-000"])
 def test_the_first_view_of_a_job(many: Served, job: str) -> None:
     seen = visit(Visit(many.job_url(job), script=AXE + script(FIRST_VIEW), width=400))

@@ -197,7 +197,7 @@ def test_layouts_use_every_gpu_by_work() -> None:
     assert "encode+decode=17,sample+upscale=239,segment=1" in map(str, found)
 
 
-@pytest.mark.parametrize("gpus", [2, 4, 8])
+@pytest.mark.parametrize("gpus", [2, 4, pytest.param(8, marks=pytest.mark.long)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_forced_splits_are_never_three_percent_slower_either(shape: tuple[int, int], gpus: int) -> None:
     some = films(shape[0], SimulatedFilm("v", shape[1], WITH_PROMPTS, joint="overlap"))
