@@ -41,7 +41,7 @@ def check(
     if not any("://" in url for url in (runs, plan.output.dir)):
         refuse_foreign_outputs(plan, Store.at(runs, job_id or plan.job))
     warnings = (*cautions(plan, loaded.facts), *_unseen_models(loaded.spec))
-    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.videos), warnings)
+    result = CheckResult(plan.job, tuple(_checked(video) for video in plan.films), warnings)
     if output is OutputFormat.JSON:
         emit_json(result)
         return 0

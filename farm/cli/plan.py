@@ -175,6 +175,9 @@ def _short(prompt: str, most: int = 48) -> str:
 
 def _video_lines(report: PlanReport) -> Iterator[str]:
     for video in report.videos:
+        if video.take is not None:
+            yield f"  {video.take.said} -> {video.output}"
+            continue
         yield (
             f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
             f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, {_chain(video)}, sound "
@@ -231,7 +234,8 @@ def _stage_lines(report: PlanReport) -> list[str]:
         f"stage times: {report.times_from}",
         f"memory: {report.memory}",
         room,
-        *(_encoded_anew(report)),
+        *(row.said for row in report.takes),
+        *_encoded_anew(report),
     ]
 
 

@@ -229,6 +229,7 @@ RESULTS: dict[str, str] = {
     "cancel": "farm.verbs.control:ControlResult",
     "retry": "jobs.tasks.retry:Retry",
     "approve": "farm.verbs.approve:ApproveResult",
+    "pick": "farm.verbs.pick:PickResult",
     "verify": "farm.verbs.verify:VerifyReport",
     "delete": "farm.verbs.cleanup:DeleteResult",
     "prune": "farm.verbs.cleanup:PruneResult",

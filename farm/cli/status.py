@@ -103,7 +103,8 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     for stage in found.stages:
         rows.append(f"  {stage.stage:<8}{bar(stage.committed, stage.total)} {stage.committed}/{stage.total}")
     for video in found.videos:
-        rows.append(f"  film {video.name} {video.committed}/{video.segments} segments: {_film(video)}")
+        which = f" ({video.take.said})" if video.take else ""
+        rows.append(f"  film {video.name}{which} {video.committed}/{video.segments} segments: {_film(video)}")
     rows += [f"  {gang.worker} is {gang_words(gang.ranks)}" for gang in found.gangs]
     for busy in found.busy:
         does = "holds, queued," if busy.queued else "works on"

@@ -37,7 +37,7 @@ class Beside:
 
     def versions(self, video: PlannedVideo) -> int:
         """How many films of one name are kept."""
-        return 1 if video.draft else self.plan.output.versions
+        return 1 if video.draft or video.take else self.plan.output.versions
 
     def put(
         self,
@@ -53,7 +53,8 @@ class Beside:
             yield self._sound(video, sound_name(delivery.name), segments, stands)
         if video.stems and delivery.name == video.output:
             yield from self._stems(video, segments, stands)
-        if self.plan.output.timeline is not None and not video.draft and delivery.name == video.output:
+        whole = not video.draft and video.take is None
+        if self.plan.output.timeline is not None and whole and delivery.name == video.output:
             name = timeline_name(video.output, delivery.format.container)
             yield self._timeline(name, timeline(self.plan, video), stands)
 

@@ -29,8 +29,8 @@ from jobs.errors import CorruptArtifact, StageError, StorageProblem
 from jobs.file_digests import file_digest
 from jobs.planning.output_names import (
     draft_name,
-    preview_container,
     preview_name,
+    shown_format,
 )
 from jobs.planning.planned import Plan, PlannedDelivery, PlannedVideo
 from jobs.scratch import Scratch
@@ -227,7 +227,8 @@ class Delivery:
     def _reels_of(self, video: PlannedVideo, graph: TaskGraph) -> Iterator[_Reel]:
         """One for each delivery of the video; the first of the preview's container has the preview."""
         deliveries = self.plan.deliveries(video)
-        labels, container = encodings(self.plan, video), preview_container(each.format for each in deliveries)
+        labels = encodings(self.plan, video)
+        container = shown_format([each.format for each in deliveries]).container
         preview = preview_name(video.name, container)
         for delivery in deliveries:
             label = labels[encoding_of(delivery.format, video.width, video.height)]

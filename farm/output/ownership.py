@@ -68,7 +68,7 @@ def _wanted(plan: Plan, records: OutputRecords) -> dict[str, PlannedVideo]:
     """The video of every name that the job may write; of films that are kept, of the next that one gets."""
     names = {output.name: video for video in plan.videos for output in planned_names(plan, video)}
     if plan.output.versions > 1:
-        films = ((name, video) for video in plan.videos for name in video.outputs)
+        films = ((name, video) for video in plan.films for name in video.outputs)
         names |= {records.next_version(name): video for name, video in films}
     return names
 

@@ -17,7 +17,7 @@ from farm.report.gather import PLAYABLE, current_state
 from farm.report.pictures import middle, seam_jpegs, thumb_jpeg
 from farm.report.waveform import waveform
 from jobs.errors import Problem, UsageError
-from jobs.planning.output_names import preview_container, preview_name
+from jobs.planning.output_names import preview_name, shown_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +122,7 @@ def _addresses(run: JobDocuments, video: PlannedVideo) -> Iterator[str]:
     delivery `state.json` does not tell yet. Only what a browser plays, in a folder."""
     films = [film.path for film in current_state(run).videos if film.name == video.name]
     outlet = outlet_of(run.plan.output.dir)
-    preview = preview_name(video.name, preview_container(run.plan.output.formats))
+    preview = preview_name(video.name, shown_format(run.plan.output.formats).container)
     names = (preview, *video.outputs) if preview else video.outputs
     for address in films or map(outlet.address, names):
         if "://" not in address and Path(address).suffix in PLAYABLE:

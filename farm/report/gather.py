@@ -15,7 +15,7 @@ from farm.report.timeline import Timeline, explain_waits, read_timeline
 from farm.state.event_lines import gang_words
 from farm.state.job_state import FilmState, JobState
 from farm.state.progress import STAGES, said_of
-from jobs.planning.output_names import preview_container, preview_name
+from jobs.planning.output_names import preview_name, shown_format
 from jobs.planning.planned import Plan, PlannedVideo
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def watchables(plan: Plan, state: JobState, log: Sequence[Logged]) -> Iterator[W
         film = next(
             (each for each in films if Path(each.path).suffix in PLAYABLE), films[0] if films else None
         )
-        preview = preview_name(video.name, preview_container(plan.output.formats))
+        preview = preview_name(video.name, shown_format(plan.output.formats).container)
         address = film.path if film else outlet.address(preview or video.output)
         yield Watchable(video, film, address, video.frames if film else shown.get(video.name, 0))
 

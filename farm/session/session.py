@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from farm.estimates.remaining_work import RemainingWork
 from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, WorkerGone, to_record
 from farm.notify import endings
-from farm.session.approval import plan_to_render, waits_for
+from farm.session.choices import picked_since, plan_to_render, waits_for
 from farm.session.eviction import Evictions
 from farm.session.films import Films
 from farm.session.ledger import Ledger
@@ -220,8 +220,8 @@ class JobSession:
         problem = self._films.undelivered or unsettled
         if problem is not None and outcome in COMPUTED:
             outcome, reason = PAUSED, str(problem)
-        if outcome == UNAPPROVED:
-            reason = waits_for(self.store, self.plan)
+        if outcome in (UNAPPROVED, DONE):
+            reason = waits_for(self.store, self.plan) or picked_since(self.store, self.plan)
         endings.prepare(self.store, self.plan.run.notify, outcome, self._state.now.tasks.committed > 0)
         self._settle_state(outcome, reason)
         if fault := endings.tell(self.store, self._state.now):

@@ -11,9 +11,10 @@ from jobs.tasks.retry import chosen_chunks
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable, Iterator, Set
 
     from jobs.tasks.retry import Selection
+    from jobs.tasks.task import StageTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,7 @@ def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = Fa
         rule, remedy = "a job whose spec says `run: {approve: sample}`", "nothing has to be approved here"
         raise UsageError([Problem("job", f"{run.job!r} asks for no approval", rule, remedy)])
     chosen = {(chunk.video, chunk.index) for chunk in chosen_chunks(run.plan, selection)}
-    sampled = [task for task in run.graph.tasks.values() if task.stage is Stage.SAMPLE]
-    tasks = [task.id for task in sampled if (task.video, task.chunk) in chosen]
+    tasks = [task.id for task in _sampled(run) if (task.video, task.chunk) in chosen]
     if unseen := [task for task in tasks if task not in run.committed]:
         rule, remedy = "chunks whose first pass is rendered", f"`{run.command('resume')}` renders it"
         raise UsageError([Problem("approve", f"{unseen[0]} is not there", rule, remedy)])
@@ -55,13 +55,18 @@ def second_passes(run: JobDocuments) -> tuple[str, ...]:
     return _whole(run, _unapproved(run, frozenset()))
 
 
+def _sampled(run: JobDocuments) -> Iterator[StageTask]:
+    """First passes of films. That of a take is approved in the film, once it is picked."""
+    films = {video.name for video in run.plan.films}
+    return (task for task in run.graph.tasks.values() if task.stage is Stage.SAMPLE and task.video in films)
+
+
 def _unapproved(run: JobDocuments, now: Set[str]) -> tuple[str, ...]:
     """Sample tasks whose digest is neither approved nor among those approved `now`."""
     seen = run.store.approvals() | now
-    sampled = (task.id for task in run.graph.tasks.values() if task.stage is Stage.SAMPLE)
-    return tuple(task for task in sampled if run.digests.get(task) not in seen)
+    return tuple(task.id for task in _sampled(run) if run.digests.get(task.id) not in seen)
 
 
 def _whole(run: JobDocuments, left: Iterable[str]) -> tuple[str, ...]:
     waiting = {task.partition("/")[0] for task in left}
-    return tuple(video.name for video in run.plan.videos if video.draft and video.name not in waiting)
+    return tuple(video.name for video in run.plan.films if video.draft and video.name not in waiting)

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 from farm.estimates.durations import BUNDLED_ON_CPU, Hardware, read_durations
 from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph, scheduled
+from farm.session.choices import as_chosen
 from farm.session.selection import to_compute
 from farm.simulator.simulate import simulate
 from farm.simulator.workload import H200
 from farm.specs.cautions import cautions
-from farm.state.creation import dated
 from farm.state.fingerprint import frozen_report, job_fingerprint
 from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
 from farm.verbs.critical_path import chain_seconds
-from farm.verbs.plan_report import PlanReport, stage_rows, topology_rows
+from farm.verbs.plan_report import PlanReport, stage_rows, takes_rows, topology_rows
 from jobs.errors import UsageError
-from jobs.planning.plan import make_plan, reseeded
+from jobs.planning.plan import make_plan
 from jobs.planning.summary import plan_summary
 from jobs.rules.faults import require_hosts
 from jobs.store.opening import check_job_id
@@ -88,6 +88,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         recipe=summary.recipe,
         passes=summary.passes,
         stages=stage_rows(graph, left, job.duration_s),
+        takes=tuple(takes_rows(job.plan, graph, left, job.duration_s)),
         disk=estimate_disk(job.graph, job.plan.run.keep),
         gpus=request.gpus,
         times_from=job.times_from,
@@ -117,7 +118,7 @@ class _JobSoFar:
         plan = make_plan(loaded.spec, loaded.facts)
         report: dict[str, Any] | None = None
         if self.store is not None:
-            plan = reseeded(dated(plan, self.store), self.store.seed_overrides())
+            plan = as_chosen(self.store, plan)
             report = frozen_report(self.store, plan)
         self.report = report
         self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from jobs.frames import Joint
-from jobs.planning.summary import ChunkRow, PassRow, VideoRow
+from jobs.planning.summary import ChunkRow, PassRow, VideoRow, take_row
 from jobs.tasks.retention import DiskEstimate
 from jobs.tasks.task import Stage, TaskGraph
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from farm.topology.search import Candidate, Found
+    from jobs.planning.planned import Plan
     from jobs.tasks.topology import Topology
 
 HOUR_S = 3600.0
@@ -54,6 +57,25 @@ class TopologyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TakesRow:
+    """A shot with several takes. Those that are not in the film are `left` tasks more, which take `work_s`
+    seconds on one worker."""
+
+    video: str
+    shot: str
+    takes: int
+    picked: int
+    left: int
+    work_s: float
+
+    @property
+    def said(self) -> str:
+        """`takes: 3 of pier, take 1 is in dawn; the others are 12 tasks to do, 80.0 s of work`."""
+        others = f"the others are {amount(self.left, 'task')} to do, {self.work_s:.1f} s of work"
+        return f"takes: {self.takes} of {self.shot}, take {self.picked} is in {self.video}; {others}"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanReport:
     """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
     as fast for the fewest GPU-hours, then the fastest others.
@@ -70,6 +92,7 @@ class PlanReport:
     chunks: tuple[ChunkRow, ...]
     passes: tuple[PassRow, ...]
     stages: tuple[StageRow, ...]
+    takes: tuple[TakesRow, ...]
     disk: DiskEstimate
     gpus: int
     times_from: str
@@ -81,6 +104,19 @@ class PlanReport:
     options: tuple[TopologyRow, ...]
     chain_s: dict[Joint, float]
     warnings: tuple[str, ...] = ()
+
+
+def takes_rows(plan: Plan, graph: TaskGraph, left: Iterable[str], duration_s: Any) -> Iterator[TakesRow]:
+    """Each shot with takes. What a take has in common with the film is the film's."""
+    work: dict[str, list[float]] = defaultdict(list)
+    for task in (graph.tasks[name] for name in left):
+        work[task.video].append(duration_s(task))
+    rows = [(video, row) for video in plan.videos if (row := take_row(video)) is not None]
+    for (film, shot), several in groupby(rows, key=lambda each: (each[1].video, each[1].shot)):
+        takes = list(several)
+        seconds = [each for video, _ in takes for each in work[video.name]]
+        picked = next(row.number for _, row in takes if row.picked)
+        yield TakesRow(film, shot, len(takes), picked, len(seconds), round(sum(seconds), 3))
 
 
 def topology_rows(found: Found, gpu_hour_cost: float | None) -> tuple[TopologyRow, ...]:

@@ -73,8 +73,9 @@ def _tell_voids(run: JobDocuments, report: Retry) -> None:
 
 def _overrides(run: JobDocuments, report: Retry) -> dict[tuple[str, int], int]:
     """The new seeds as the run directory keeps them: under what stays with a chunk wherever it stands."""
-    chunks = {(chunk.video, chunk.index): chunk for video in run.plan.videos for chunk in video.chunks}
-    return {(new.video, chunks[new.video, new.chunk].decode_seed): new.seed for new in report.seeds}
+    videos = {video.name: video for video in run.plan.videos}
+    changed = ((videos[new.video], new) for new in report.seeds)
+    return {(video.film, video.chunks[new.chunk].decode_seed): new.seed for video, new in changed}
 
 
 def _in_state(run: JobDocuments, state: RetryState | None) -> frozenset[str]:

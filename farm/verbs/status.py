@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.events import SHARED, FilmDelivered, GangRank
@@ -14,6 +14,9 @@ from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, Waiti
 from farm.state.progress import STAGES, Progress, split_task
 from farm.verbs.run import JobDocuments
 from jobs.errors import FarmError
+from jobs.planning.output_names import is_take_name
+from jobs.planning.plan import PLAN_FORM
+from jobs.planning.summary import TakeRow, take_row
 from jobs.store.lock import Driver, Presence
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ class StageStatus:
 class VideoStatus:
     """One film: its segments so far, the delivered file, and whether that file is still there; `preview` is
     the path of what can be watched of an unfinished one, empty where nothing can. `more` are its other
-    deliveries."""
+    deliveries; `take` says which take of a shot it is."""
 
     name: str
     segments: int
@@ -42,6 +45,7 @@ class VideoStatus:
     present: bool
     preview: str = ""
     more: tuple[FilmState, ...] = ()
+    take: TakeRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,18 @@ def _videos(run: JobDocuments, state: JobState, previews: Mapping[str, str]) -> 
     films: dict[str, list[FilmState]] = {name: [] for name in names}
     for film in state.videos:
         films[film.name].append(film)
-    return tuple(_video(name, total[name], done[name], films[name], previews.get(name, "")) for name in names)
+    takes = takes_of(run, names)
+    rows = (_video(name, total[name], done[name], films[name], previews.get(name, "")) for name in names)
+    return tuple(replace(row, take=takes.get(row.name)) for row in rows)
+
+
+def takes_of(run: JobDocuments, names: Iterable[str]) -> dict[str, TakeRow]:
+    """Which of these films are takes. The plan is read where one has such a name."""
+    if not any(is_take_name(name) for name in names):
+        return {}
+    found = run.store.recall(PLAN_FORM)
+    rows = ((video.name, take_row(video)) for video in found.plan.videos) if found else ()
+    return {name: row for name, row in rows if row is not None}
 
 
 def _video(name: str, segments: int, committed: int, films: list[FilmState], preview: str) -> VideoStatus:

@@ -46,7 +46,7 @@ def _odd_sizes(plan: Plan) -> tuple[str, ...]:
     if not _renders_with_tiny(plan.engine):
         return ()
     odd: dict[tuple[int, int, int, int], list[str]] = {}
-    for video in plan.videos:
+    for video in plan.films:
         size = (video.base_width, video.base_height, video.width, video.height)
         if min(size) < TINY_LEAST or max(size) > TINY_MOST:
             odd.setdefault(size, []).append(video.name)

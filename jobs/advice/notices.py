@@ -27,7 +27,7 @@ MOST_JOINTS = 4
 def notices(plan: Plan, facts: SourceFacts) -> tuple[str, ...]:
     """One line for each change; films that share one share its line."""
     films: dict[str, list[str]] = {}
-    for video in plan.videos:
+    for video in plan.films:
         for line in _of_video(video, facts):
             films.setdefault(line, []).append(video.name)
     return tuple(f"{_whose(names)}: {line}" for line, names in films.items())

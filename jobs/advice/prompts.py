@@ -18,7 +18,7 @@ BRACKETED = re.compile(r"(?<!\\)\([^()]+\)")
 def texts(plan: Plan) -> Iterator[tuple[str, str]]:
     """Every prompt and negative that is rendered, once, with the place of the first chunk that has it."""
     seen: dict[str, str] = {}
-    for video in plan.videos:
+    for video in plan.films:
         for chunk in video.chunks:
             if chunk.kind != "source":
                 seen.setdefault(chunk.prompt, f"{chunk.place}.prompt")

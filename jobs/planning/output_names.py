@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.formats import CONTAINERS, SOUND_SUFFIX
@@ -52,11 +52,25 @@ def draft_name(video: str, container: str) -> str:
     return f"{video}.draft{CONTAINERS[container].suffix}"
 
 
-def preview_container(formats: Iterable[FilmFormat]) -> str:
-    """Of which delivery the preview is: the first mp4, else the first that is a file."""
-    containers = [form.container for form in formats]
-    files = [each for each in containers if each != PNG_SEQUENCE]
-    return next((each for each in ("mp4", *files) if each in files), PNG_SEQUENCE)
+def take_name(video: str, shot: str, number: int) -> str:
+    """`dawn.pier.take2`: the film of one take."""
+    return f"{video}.{shot}.take{number}"
+
+
+def is_take_name(name: str) -> bool:
+    """Whether `take_name` may have made it."""
+    return re.search(r"\.take[1-9][0-9]*$", name) is not None
+
+
+def take_film_name(take: str, container: str) -> str:
+    """`dawn.pier.take2.mp4`."""
+    return take + CONTAINERS[container].suffix
+
+
+def shown_format(formats: Sequence[FilmFormat]) -> FilmFormat:
+    """Of which delivery previews and takes are: the first mp4, else the first that is a file."""
+    files = [form for form in formats if form.container != PNG_SEQUENCE]
+    return next((form for form in files if form.container == "mp4"), files[0] if files else formats[0])
 
 
 def preview_name(video: str, container: str) -> str | None:
@@ -79,12 +93,26 @@ def output_names(
         yield OutputName(stem_name(video, stem), f"track {stem} of {video}")
     if output.timeline is not None:
         yield OutputName(timeline_name(films[0], formats[0].container), f"the timeline of {video}")
-    if (preview := preview_name(video, preview_container(formats))) is not None:
+    if (preview := preview_name(video, shown_format(formats).container)) is not None:
         yield OutputName(preview, f"the preview of {video}")
+
+
+def names_of_take(
+    take: str, film: str, formats: Sequence[FilmFormat], has_sound: bool
+) -> Iterator[OutputName]:
+    """The lasting names of the film of a take: it has one delivery, and no timeline."""
+    container = shown_format(formats).container
+    yield OutputName(film, f"the film of {take}")
+    if container == PNG_SEQUENCE and has_sound:
+        yield OutputName(sound_name(film), f"the sound of {take}")
+    if (preview := preview_name(take, container)) is not None:
+        yield OutputName(preview, f"the preview of {take}")
 
 
 def planned_names(plan: Plan, video: PlannedVideo) -> Iterator[OutputName]:
     """The lasting names of a video of the plan."""
+    if video.take is not None:
+        return names_of_take(video.name, video.output, plan.output.formats, video.sound is not None)
     return output_names(video.name, video.outputs, plan.output, video.sound is not None, video.stems)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -18,9 +18,11 @@ from jobs.frames import (
     latents_of,
     lay_chain,
 )
+from jobs.planning.choices import numbers_of_takes, take_films
 from jobs.planning.expand import Step, Variant, film_names, layouts, setting, steps, variants
 from jobs.planning.facts import SourceFacts
 from jobs.planning.guides import GuidePlanner
+from jobs.planning.output_names import shown_format
 from jobs.planning.params import PlannedGuider, Sampling
 from jobs.planning.planned import (
     HeardSound,
@@ -58,7 +60,7 @@ def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
     facts = facts or SourceFacts()
     return Plan(
         job=spec.name,
-        videos=tuple(_plan_video(variant, spec, facts) for variant in variants(spec)),
+        videos=tuple(film for variant in variants(spec) for film in _plan_films(variant, spec, facts)),
         engine=spec.engine,
         upscale=_plan_upscale(spec.upscale) if spec.upscale else None,
         decode=spec.decode,
@@ -90,19 +92,27 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
 
 
 def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
-    """The plan with other sample seeds, by video name and `PlannedChunk.decode_seed`: that stays with a chunk
-    when others are put before it."""
+    """The plan with other sample seeds, by `PlannedVideo.film` and `PlannedChunk.decode_seed`: that stays
+    with a chunk when others are put before it, and when its take is picked."""
     videos = tuple(
         replace(
             video,
             chunks=tuple(
-                replace(chunk, seed=seeds.get((chunk.video, chunk.decode_seed), chunk.seed))
+                replace(chunk, seed=seeds.get((video.film, chunk.decode_seed), chunk.seed))
                 for chunk in video.chunks
             ),
         )
         for video in plan.videos
     )
     return replace(plan, videos=videos)
+
+
+def _plan_films(variant: Variant, spec: JobSpec, facts: SourceFacts) -> Iterator[PlannedVideo]:
+    """The video, and a film of each take of its shots."""
+    video = _plan_video(variant, spec, facts)
+    container = shown_format(spec.output.formats).container
+    yield video
+    yield from take_films(video, numbers_of_takes(variant.video), container)
 
 
 def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedVideo:

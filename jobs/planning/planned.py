@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span
+from jobs.planning.output_names import shown_format
 from jobs.planning.params import Sampling
 from jobs.sound.planned import PlannedSound
 from jobs.spec.base import Fit
@@ -101,12 +102,25 @@ class PlannedChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedTake:
+    """Take `number`, from 1, of the shot `name` of a film, which is its shot number `shot`. The one that is
+    `picked` is in the film."""
+
+    video: str
+    shot: int
+    name: str
+    number: int
+    picked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedVideo:
     """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
 
     `output` is the film's name inside the output folder, `more_outputs` are those of its further deliveries;
     `combination` are the matrix values that made it. A `draft` has no second pass, and one delivery. `snaps`
     are the times of its shots that became other ones, `shots` the names of these, empty where one has none.
+    A film of one `take` of a shot has that alone, and one delivery.
     """
 
     name: str
@@ -124,6 +138,12 @@ class PlannedVideo:
     more_outputs: tuple[str, ...] = ()
     shots: tuple[str, ...] = ()
     sound: PlannedSound | None = None
+    take: PlannedTake | None = None
+
+    @property
+    def film(self) -> str:
+        """The video of the spec whose chunks these are."""
+        return self.take.video if self.take else self.name
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -178,6 +198,11 @@ class Plan:
     created: str = ""
 
     @property
+    def films(self) -> tuple[PlannedVideo, ...]:
+        """The videos of the spec: all but those of takes."""
+        return tuple(video for video in self.videos if video.take is None)
+
+    @property
     def frames(self) -> int:
         """Frames of all films together."""
         return sum(video.frames for video in self.videos)
@@ -192,6 +217,8 @@ class Plan:
         if video.draft:
             form = self.output.formats[0].model_copy(update={"size": None})
             return (PlannedDelivery(video.output, form),)
+        if video.take is not None:
+            return (PlannedDelivery(video.output, shown_format(self.output.formats)),)
         named = zip(video.outputs, self.output.formats, strict=True)
         return tuple(PlannedDelivery(name, form) for name, form in named)
 

@@ -153,6 +153,8 @@ class ShotLayout:
             fields["prompt"] = shot.beats[beat].prompt
         if not number:
             fields["shot"] = shot.name if shot.seed is None else f"seed-{shot.seed}"
+            if shot.takes > 1:
+                fields["takes"] = shot.takes
         if shot.seed is not None:
             fields["seed"] = derive_seed(shot.seed, number) if number else shot.seed
         return {**fields, "images": tuple(images)} if images else fields

@@ -55,6 +55,23 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeRow:
+    """Take `number` of a shot of the film `video`; the one that is `picked` is in it. `seed` is that of its
+    first chunk."""
+
+    video: str
+    shot: str
+    number: int
+    seed: int
+    picked: bool
+
+    @property
+    def said(self) -> str:
+        """`take 2 of pier, seed 7, picked`."""
+        return f"take {self.number} of {self.shot}, seed {self.seed}{', picked' if self.picked else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class VideoRow:
     """One film: size as rendered (pixels), running time, and how it divides. `chain_chunks` have to be
     sampled one after the other, without held images `chain_chunks_unheld`. `output` is the first of its
@@ -73,6 +90,7 @@ class VideoRow:
     chain_chunks: int
     chain_chunks_unheld: int
     deliveries: tuple[DeliveryRow, ...]
+    take: TakeRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +127,8 @@ def plan_summary(plan: Plan) -> PlanSummary:
 
 
 def _passes(plan: Plan) -> Iterator[PassRow]:
-    made = [chunk for video in plan.videos for chunk in video.chunks if chunk.kind != "source"]
+    once = (video for video in plan.videos if video.take is None or not video.take.picked)
+    made = [chunk for video in once for chunk in video.chunks if chunk.kind != "source"]
     for sampling, count in Counter(chunk.sampling for chunk in made).items():
         yield _pass_row("sample", sampling, count)
     if plan.upscale is not None:
@@ -162,7 +181,17 @@ def _video_row(video: PlannedVideo, plan: Plan) -> VideoRow:
         chain_chunks=longest_chain(video),
         chain_chunks_unheld=longest_without_held(video),
         deliveries=tuple(_delivery_row(delivery, video) for delivery in plan.deliveries(video)),
+        take=take_row(video),
     )
+
+
+def take_row(video: PlannedVideo) -> TakeRow | None:
+    """Which take a film is; None for a video of the spec."""
+    take = video.take
+    if take is None:
+        return None
+    seed = next(chunk.seed for chunk in video.chunks if chunk.kind != "source")
+    return TakeRow(take.video, take.name, take.number, seed, take.picked)
 
 
 def _chunk_row(chunk: PlannedChunk) -> ChunkRow:

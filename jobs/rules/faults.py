@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import Problem, UsageError
 from jobs.places import shown
+from jobs.planning.choices import numbers_of_takes
 from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import (
     check_audio,
@@ -48,11 +49,11 @@ def find_faults(spec: JobSpec) -> list[BrokenRule]:
 def check_amount(spec: JobSpec) -> Iterator[BrokenRule]:
     """Bounds on what one job may unroll to."""
     combinations = math.prod(len(values) for values in spec.matrix.values())
-    videos = combinations * len(spec.videos)
+    takes = sum(count for video in spec.videos for count in numbers_of_takes(video) if count > 1)
+    videos = combinations * (len(spec.videos) + takes)
     if videos > MAX_VIDEOS:
-        yield BrokenRule(
-            ("matrix",), f"{videos} videos", f"at most {MAX_VIDEOS} videos in a job", "split the job"
-        )
+        rule = f"at most {MAX_VIDEOS} videos in a job, takes among them"
+        yield BrokenRule(("matrix",), f"{videos} videos", rule, "split the job")
         return
     per_video = [_most_chunks(spec, video) for video in spec.videos]
     if combinations * sum(per_video) > MAX_CHUNKS:
@@ -69,16 +70,21 @@ def check_amount(spec: JobSpec) -> Iterator[BrokenRule]:
 
 
 def _most_chunks(spec: JobSpec, video: Video) -> int:
-    """Chunks of a video, of shots at the most; they are not laid out for it."""
+    """Chunks of a video and of the takes of its shots, at the most; they are not laid out for it."""
     rates = [video.frame_rate] if video.frame_rate else _values(spec, "frame_rate")
     least = min(map(int, _values(spec, "num_new_frames")))
-    seconds = sum(shot.seconds for shot in video.shots)
-    marks = sum(1 + len(shot.beats) + len(shot.images) for shot in video.shots)
-    return (
-        sum(chunk.extend.repeat if chunk.extend else 1 for chunk in video.chunks)
-        + marks
-        + math.ceil(seconds * max(rates) / least)
-    )
+    seconds = sum(shot.seconds * _times_made(shot.takes) for shot in video.shots)
+    marks = sum((1 + len(s.beats) + len(s.images)) * _times_made(s.takes) for s in video.shots)
+    chunks, times = 0, 1
+    for chunk in video.chunks:
+        times = _times_made(chunk.generate.takes) if chunk.generate else times
+        chunks += times * (chunk.extend.repeat if chunk.extend else 1)
+    return chunks + marks + math.ceil(seconds * max(rates) / least)
+
+
+def _times_made(takes: int) -> int:
+    """In how many films a shot is that has several takes: that of the video, and those of takes."""
+    return 1 + takes if takes > 1 else 1
 
 
 def _values(spec: JobSpec, field: str) -> list[float]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobs.spec.chunk import Defaults, Extend
     from jobs.spec.job import JobSpec
     from jobs.spec.sound import SoundTrack
+    from jobs.spec.video import Video
 
 FRAME_DEFAULTS: tuple[Location, ...] = tuple(
     (section, field)
@@ -102,11 +103,27 @@ def check_shots(spec: JobSpec) -> Iterator[BrokenRule]:
                 rule = "each shot of a video has a name of its own"
                 yield BrokenRule((*place, "name"), shot.name, rule, "give it another name")
             seen.add(shot.name)
+        yield from _check_takes(video, ("videos", index))
     for variant in variants(spec):
         for number, layout in enumerate(layouts(variant)):
             place = ("videos", variant.index, "shots", number)
             yield from _check_times(layout, place)
             yield from _check_room(layout, place)
+
+
+def _check_takes(video: Video, here: Location) -> Iterator[BrokenRule]:
+    """Takes are picked by the name of their shot."""
+    names = [chunk.generate.shot for chunk in video.chunks if chunk.generate is not None]
+    for number, chunk in enumerate(video.chunks):
+        if chunk.generate is None or chunk.generate.takes == 1:
+            continue
+        place, name = (*here, "chunks", number, "generate"), chunk.generate.shot
+        if name is None:
+            rule = "takes are picked by the name of their shot, and this has none"
+            yield BrokenRule((*place, "takes"), str(chunk.generate.takes), rule, "write `shot: NAME`")
+        elif names.count(name) > 1:
+            rule = "takes are picked by the name of their shot, which several shots of the video have"
+            yield BrokenRule((*place, "shot"), name, rule, "give it another name")
 
 
 def _check_times(layout: ShotLayout, place: Location) -> Iterator[BrokenRule]:

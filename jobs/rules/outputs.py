@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING
 
 from jobs.formats import CODECS, CONTAINERS, PROFILES, containers_of, even_sides
 from jobs.places import Location, place_of, shown
+from jobs.planning.choices import numbers_of_takes
 from jobs.planning.expand import film_names, variants
-from jobs.planning.output_names import PNG_SEQUENCE, OutputName, output_names, same_name
+from jobs.planning.output_names import (
+    PNG_SEQUENCE,
+    OutputName,
+    names_of_take,
+    output_names,
+    same_name,
+    shown_format,
+    take_film_name,
+    take_name,
+)
 from jobs.rules.files import input_paths
 from jobs.rules.findings import BrokenRule
-from jobs.sound.tracks import stem_titles
+from jobs.sound.tracks import shot_names, stem_titles
 from jobs.spec.base import SAFE_NAME, is_there
 from jobs.store.remote import EXCLUSIVE
 from jobs.tasks.task import Stage
@@ -54,7 +64,13 @@ def check_names(spec: JobSpec) -> Iterator[BrokenRule]:
 
 def _names(variant: Variant, spec: JobSpec) -> Iterator[OutputName]:
     films, has_sound = film_names(variant, spec.output), bool(variant.video.sound)
-    return output_names(variant.name, films, spec.output, has_sound, stem_titles(variant.video))
+    yield from output_names(variant.name, films, spec.output, has_sound, stem_titles(variant.video))
+    formats = spec.output.formats
+    for shot, count in zip(shot_names(variant.video), numbers_of_takes(variant.video), strict=True):
+        for number in range(1, count + 1) if count > 1 else ():
+            take = take_name(variant.name, shot, number)
+            film = take_film_name(take, shown_format(formats).container)
+            yield from names_of_take(take, film, formats, has_sound)
 
 
 def _older_names(spec: JobSpec) -> Iterator[BrokenRule]:

@@ -66,6 +66,24 @@ class PlannedTrack:
         start = min(max(0, start), end)
         return Span(start, max(start, min(stop, end)))
 
+    def belongs_to(self, shot: int) -> bool:
+        """Whether it is the shot's alone, or what the shot is sampled with."""
+        return self.shot == shot or (self.shot is None and self.mode != "mux")
+
+    def moved(self, frames: Span) -> PlannedTrack:
+        """The track in a film of these `frames` alone, without what is done to it for the whole film."""
+        before = max(0, frames.start - self.start_frame)
+        here = replace(
+            self,
+            start_frame=max(0, self.start_frame - frames.start),
+            stop_frame=min(self.stop_frame - frames.start, len(frames)),
+            skip_frames=self.skip_frames + before,
+            duck=None,
+        )
+        if self.shot is not None:
+            return replace(here, shot=0)
+        return replace(here, fade_in_s=0.0, fade_out_s=0.0)
+
     @property
     def is_plain(self) -> bool:
         """Whether it is heard as it is, as far as the film goes."""
@@ -94,6 +112,12 @@ class PlannedSound:
     def is_plain(self) -> bool:
         """One track as it is: there is nothing to mix."""
         return len(self.tracks) == 1 and self.tracks[0].is_plain and self.loudness is None
+
+    def of_shot(self, shot: int, frames: Span) -> PlannedSound | None:
+        """What belongs to one shot, which has these `frames` of the film, in a film of its own: what it is
+        sampled with and what plays in it alone, as it is. None where it is silent."""
+        own = tuple(track.moved(frames) for track in self.tracks if track.belongs_to(shot))
+        return PlannedSound(own, self.sample_rate) if own else None
 
     @property
     def paths(self) -> tuple[str, ...]:

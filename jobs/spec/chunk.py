@@ -25,6 +25,7 @@ from jobs.spec.base import (
 AttentionMode = Literal["auto", "default", "sage"]
 MAX_REPEAT = 100_000
 MAX_PROMPT = 20_000
+MAX_TAKES = 100
 
 
 class Guider(Model):
@@ -171,6 +172,13 @@ GuideImages = Annotated[Many[GuideImage], Field(max_length=64)]
 AT_FRAMES = "More guide images, each `{image, frame, hold, strength}`, and clips that are held."
 
 
+Takes = Annotated[int, Field(ge=1, le=MAX_TAKES)]
+TAKES = (
+    "How many times the shot is made, each with seeds of its own. The first take is in the film until "
+    "`farm pick` chooses another."
+)
+
+
 class Generate(Settings):
     """A new shot: frames from nothing but the prompt and guide images."""
 
@@ -187,6 +195,7 @@ class Generate(Settings):
         description="Name of the shot. Its seeds depend on it, so they stay while you edit the prompt. "
         "Left out: the prompt itself names the shot.",
     )
+    takes: Takes = Field(1, description=f"{TAKES} More than one need a `shot` name.")
 
 
 class Extend(Settings):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from jobs.spec.base import Conformed, InputPath, Many, Model, Name, Seed, Strength
-from jobs.spec.chunk import MAX_PROMPT, Settings, require_one_file
+from jobs.spec.chunk import MAX_PROMPT, TAKES, Settings, Takes, require_one_file
 
 MAX_SECONDS = 86_400.0
 
@@ -72,6 +72,7 @@ class Shot(Settings):
     images: Annotated[Many[ShotImage], Field(max_length=1000)] = Field(
         (), description="Images and clips, each `{at, image | video, hold, strength}`."
     )
+    takes: Takes = Field(1, description=TAKES)
     seed: Seed | None = Field(
         None, description="Seed of the shot, which then may be renamed. Left out: derived from its name."
     )

@@ -22,7 +22,7 @@ ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted
 SEEDS_COPY = "seeds.copy.json"
 REFUSED = "refused.json"
 NOTIFY = "notify.json"
-APPROVALS = "approvals"
+APPROVALS, PICKS = "approvals", "picks"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000
@@ -76,7 +76,18 @@ class Approval:
     at_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The take of a shot that is in the film `video`; `at_s` is epoch seconds."""
+
+    video: str
+    shot: str
+    take: int
+    at_s: float = 0.0
+
+
 APPROVAL_FORM = Form("approval", Approval)
+PICK_FORM = Form("pick", Pick)
 SEEDS_FORM = Form(SEEDS, SeedOverrides)
 REQUEST_FORM = Form("request", RequestNote)
 
@@ -223,6 +234,18 @@ class Documents:
     def approvals(self) -> frozenset[str]:
         """Digests of results that were approved; one listing."""
         return frozenset(name.removesuffix(".json") for name in self.backend.entries(APPROVALS))
+
+    def pick(self, video: str, shot: str, take: int) -> None:
+        """Write down which take of a shot is wanted, in place of what was picked before."""
+        self.save(PICK_FORM, Pick(video, shot, take, time.time()), f"{PICKS}/{video}.{shot}.json")
+
+    def picks(self) -> dict[tuple[str, str], int]:
+        """The takes that were picked, by film and shot. Raises DamagedDocument."""
+        again = command_at("pick SHOT TAKE", self.backend.url)
+        remedy = f"delete it, then pick the take again with `{again}`"
+        names = sorted(self.backend.entries(PICKS))
+        found = (self.load(PICK_FORM, remedy, f"{PICKS}/{name}") for name in names)
+        return {(pick.video, pick.shot): pick.take for pick in found if pick is not None}
 
     def _read(self, name: str) -> bytes | None:
         try:

@@ -34,6 +34,7 @@ COMMANDS = {
     "cancel": "committed stays",
     "retry": "next render makes them anew",
     "approve": "approved whole",
+    "pick": "samples nothing",
     "verify": "damaged",
     "delete": "films stay",
     "prune": "no job needs any more",

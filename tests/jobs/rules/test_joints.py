@@ -52,6 +52,9 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (spec({"images": [STILL, CLIP]}, {}), f"{HERE}[0].generate.images[1].hold", "keep one"),
     (spec({"images": [STILL]}, {"overlap_frames": 16}), f"{HERE}[1].extend.overlap_frames", "leave it out"),
     (spec({"images": [STILL]}, {}, sound=[{"generate": True}]), "videos[0].sound[0]", "leave `hold` out"),
+    (spec({"takes": 2}), f"{HERE}[0].generate.takes", "write `shot: NAME`"),
+    (spec({"takes": 0, "shot": "a"}), f"{HERE}[0].generate.takes", "at least 1"),
+    (spec({"takes": 101, "shot": "a"}), f"{HERE}[0].generate.takes", "at most 100"),
     (spec({"images": [{**CLIP, "frame": -81}]}, {}), f"{HERE}[0].generate.images[0].video", "longer clip"),
 ]
 

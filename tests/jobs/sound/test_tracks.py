@@ -129,3 +129,23 @@ def test_no_two_tracks_have_one_name() -> None:
     assert sound is not None
     assert [track.name for track in sound.tracks] == ["pier", "c-d"]
     assert sound.said == "pier; c-d"
+
+
+def test_a_take_has_the_sound_of_its_shot_alone() -> None:
+    """What the shot hears begins where it does in the film."""
+    shots = [{**shot, "takes": 2} if shot["name"] == "boat" else shot for shot in SHOTS]
+    speech = {"file": "speech.wav", "mode": "condition", "fade_in": 1.0}
+    bell = {"file": "bell.wav", "shot": "boat", "at": 0.5, "fade_in": 0.2, "duck": {}}
+    other = {"file": "gull.wav", "shot": "gulls"}
+    film, take, _ = make_plan(job(speech, MUSIC, bell, other, shots=shots)).videos
+    assert take.sound is not None
+    assert film.sound is not None
+    assert [track.name for track in take.sound.tracks] == ["speech", "bell"]
+    heard, own = take.sound.tracks
+    assert heard.first_sample(1000, 25.0) == film.sound.tracks[0].first_sample(1000, 25.0) + 40 * BOAT.start
+    assert heard.place(1000, 25.0, take.frames) == Span(0, 40 * len(BOAT))
+    assert own.place(1000, 25.0, take.frames) == Span(500, 40 * len(BOAT))
+    assert (heard.fade_in_s, own.fade_in_s, own.duck) == (0.0, 0.2, None)
+    (made,) = make_plan(job({**GENERATED, "shot": "boat"}, shots=shots)).videos[1].sound.tracks  # type: ignore[union-attr]
+    assert made.place(1000, 25.0, take.frames) == Span(0, 40 * len(BOAT))
+    assert make_plan(job(MUSIC, shots=shots)).videos[1].sound is None

@@ -1,0 +1,127 @@
+"""What people choose from: drafts of films that they approve, takes of shots of which they pick one.
+
+Both are films of ordinary tasks. A draft has the first pass alone, at base size. A take is a film of one
+shot, made with other seeds: once it is picked, its tasks are those of the film, with the same digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jobs.frames import Span
+from jobs.planning.output_names import draft_name, take_film_name, take_name
+from jobs.planning.planned import PlannedTake
+from jobs.planning.seeds import derive_seed
+from jobs.planning.windows import shown_again
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+    from jobs.spec.video import Video
+
+Picks = Mapping[tuple[str, str], int]
+"""The number of the take that is in the film, by film and name of the shot."""
+
+
+def with_drafts(plan: Plan, approved: Collection[str]) -> Plan:
+    """The plan with every video a draft that is not among those `approved`; one without a second pass stays
+    as it is. Takes stay drafts: the second pass follows in the film."""
+    if plan.upscale is None:
+        return plan
+    videos = tuple(video if video.name in approved else _draft(video, plan) for video in plan.videos)
+    return replace(plan, videos=videos)
+
+
+def _draft(video: PlannedVideo, plan: Plan) -> PlannedVideo:
+    first = plan.output.formats[0]
+    return replace(
+        video,
+        chunks=tuple(shown_again(video.chunks, None, plan.decode)),
+        width=video.base_width,
+        height=video.base_height,
+        output=draft_name(video.name, first.container),
+        more_outputs=(),
+        draft=True,
+    )
+
+
+def numbers_of_takes(video: Video) -> tuple[int, ...]:
+    """How many takes each shot of a film has, by its number."""
+    source = (1,) if video.source is not None else ()
+    if video.shots:
+        return *source, *(shot.takes for shot in video.shots)
+    return *source, *(chunk.generate.takes for chunk in video.chunks if chunk.generate is not None)
+
+
+def take_films(film: PlannedVideo, numbers: Sequence[int], container: str) -> Iterator[PlannedVideo]:
+    """A film of each take of each shot that has several: `numbers` are how many, by shot."""
+    for shot, count in enumerate(numbers):
+        for number in range(1, count + 1) if count > 1 else ():
+            take = PlannedTake(film.name, shot, film.shots[shot], number, picked=number == 1)
+            yield _take_film(film, take, container)
+
+
+def _take_film(film: PlannedVideo, take: PlannedTake, container: str) -> PlannedVideo:
+    """The shot alone, with the sound that is its own."""
+    chunks = [chunk for chunk in film.chunks if chunk.shot == take.shot]
+    frames = Span(chunks[0].owned.start, chunks[-1].owned.stop)
+    name = take_name(take.video, take.name, take.number)
+    moved = (
+        replace(chunk, video=name, index=index, shot=0, owned=chunk.owned.shifted(-frames.start))
+        for index, chunk in enumerate(chunks)
+    )
+    return replace(
+        film,
+        name=name,
+        chunks=tuple(_of_take(chunk, take.number) for chunk in moved),
+        frames=len(frames),
+        output=take_film_name(name, container),
+        more_outputs=(),
+        snaps=(),
+        shots=(take.name,),
+        sound=film.sound.of_shot(take.shot, frames) if film.sound else None,
+        take=take,
+    )
+
+
+def _of_take(chunk: PlannedChunk, number: int) -> PlannedChunk:
+    """The chunk with the seeds of a take. The first has the shot's own; a source is not sampled."""
+    if number == 1 or chunk.kind == "source":
+        return chunk
+    return replace(
+        chunk,
+        seed=derive_seed(chunk.seed, "take", number),
+        upscale_seed=derive_seed(chunk.upscale_seed, "take", number),
+        decode_seed=derive_seed(chunk.decode_seed, "take", number),
+    )
+
+
+def with_picks(plan: Plan, picks: Picks) -> Plan:
+    """The plan with these takes in its films instead of the first ones. A pick of what is not there counts
+    for nothing."""
+    chosen = {
+        (take.video, take.shot): video
+        for video in plan.videos
+        if (take := video.take) is not None and picks.get((take.video, take.name)) == take.number
+    }
+    return replace(plan, videos=tuple(_picked(video, chosen) for video in plan.videos)) if chosen else plan
+
+
+def _picked(video: PlannedVideo, chosen: Mapping[tuple[str, int], PlannedVideo]) -> PlannedVideo:
+    take = video.take
+    if take is None:
+        chunks = (_seeded(chunk, chosen.get((video.name, chunk.shot))) for chunk in video.chunks)
+        return replace(video, chunks=tuple(chunks))
+    shown = chosen.get((take.video, take.shot))
+    return replace(video, take=replace(take, picked=shown is video)) if shown is not None else video
+
+
+def _seeded(chunk: PlannedChunk, take: PlannedVideo | None) -> PlannedChunk:
+    """The chunk of a film with the seeds that it has in this take."""
+    if take is None:
+        return chunk
+    own = take.chunks[chunk.index_in_shot]
+    return replace(chunk, seed=own.seed, upscale_seed=own.upscale_seed, decode_seed=own.decode_seed)
