@@ -12,6 +12,7 @@ from farm.verbs import control
 from farm.verbs.approve import approve, second_passes
 from farm.verbs.cleanup import delete_job, survey_delete
 from farm.verbs.costs import tasks_left, work_of
+from farm.verbs.pick import find_take, pick
 from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
 from farm.verbs.status import status_of
 from jobs.errors import Problem, UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from farm.verbs.run import JobDocuments
 
 MOST_NAMED = 12
+LATER = "The driver that renders the job goes on with what it began with; resume the job when it has ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Actions:
             "retry": self._ask_retry,
             "delete": self._ask_delete,
             "approve": self._ask_approve,
+            "pick": self._ask_pick,
         }
         self._deeds: dict[str, Callable[[JobDocuments, Wish], str]] = {
             "pause": lambda run, _: control.pause(self._reader.runs, run.job).message,
@@ -86,6 +89,7 @@ class Actions:
             "retry": self._retry,
             "delete": self._delete,
             "approve": self._approve,
+            "pick": self._pick,
         }
 
     @property
@@ -154,6 +158,25 @@ class Actions:
     def _approve(self, run: JobDocuments, wish: Wish) -> str:
         found = approve(self._reader.runs, run.job, wish.selection)
         return f"{amount(len(found.approved), 'chunk')} approved; Resume renders what is approved whole"
+
+    def _ask_pick(self, run: JobDocuments, wish: Wish) -> list[str]:
+        take, left = find_take(run, wish.videos)
+        lines = [f"{take.video} has {take.said}, from its next render on."]
+        lines.append(f"Left of it: {work_of(run, left)}." if left else "It is rendered: nothing is sampled.")
+        if run.outcome[0] in LIVE:
+            lines.append(LATER)
+        return lines
+
+    def _pick(self, run: JobDocuments, wish: Wish) -> str:
+        take, _ = find_take(run, wish.videos)
+        found = pick(self._reader.runs, run.job, take.shot, take.number, take.video)
+        picked = f"take {found.take} of {found.shot} is picked"
+        if found.busy:
+            return f"{picked}. {LATER}"
+        if not self._drivers.place:
+            return f"{picked}; `{run.command('resume')}` makes the film with it"
+        self._drivers.start(run.job)
+        return f"{picked}; a driver was started {self._drivers.place}"
 
     def _resume(self, run: JobDocuments) -> str:
         if run.outcome[0] not in LIVE:

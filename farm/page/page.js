@@ -104,6 +104,7 @@ const FIELDS = {
     const reseed = field("new seeds", make("input", { type: "checkbox", checked: true }));
     return () => ({ ...chosen(), reseed: reseed.checked });
   },
+  pick: (button) => () => ({ videos: [button.dataset.video] }),
   delete() {
     const films = field("the films, too", make("input", { type: "checkbox" }));
     return () => ({ films: films.checked });

@@ -17,6 +17,7 @@ from farm.state.job_state import FilmState, JobState
 from farm.state.progress import STAGES, said_of
 from jobs.planning.output_names import preview_name, shown_format
 from jobs.planning.planned import Plan, PlannedVideo
+from jobs.planning.summary import TakeRow, take_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,6 +57,11 @@ class FilmView:
     thumbs: tuple[Thumb, ...] = ()
     seams: tuple[Seam, ...] = ()
     sound: str = ""
+
+    @property
+    def take(self) -> TakeRow | None:
+        """Which take it is of a shot, if it is one."""
+        return take_row(self.video)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,20 @@ def pick(runs_url: str, job_id: str, shot: str, take: int, video: str | None = N
         take=take,
         before=before,
         seed=chosen.seed,
-        left=_left(run, takes[chosen]),
+        left=len(_left(run, takes[chosen])),
         busy=run.driver.driver is Driver.RUNNING,
     )
+
+
+def find_take(run: JobDocuments, films: Sequence[str]) -> tuple[TakeRow, tuple[str, ...]]:
+    """The take that is the one of these films, and its tasks that are not rendered yet. Raises UsageError
+    where they are not one film, or no take."""
+    found = [video for video in run.plan.videos if video.name in films and video.take is not None]
+    row = take_row(found[0]) if len(found) == 1 else None
+    if row is None:
+        rule, remedy = "the film of one take", "reload the page"
+        raise UsageError([Problem("pick", ", ".join(films[:5]) or "nothing chosen", rule, remedy)])
+    return row, _left(run, found[0])
 
 
 def _of_shot(takes: Sequence[TakeRow], shot: str, video: str | None) -> list[TakeRow]:
@@ -86,7 +97,7 @@ def _unknown(place: str, value: str, names: Sequence[str], what: str) -> Problem
     return Problem(place, repr(value), f"{what}: {', '.join(names[:12])}", remedy)
 
 
-def _left(run: JobDocuments, film: PlannedVideo) -> int:
+def _left(run: JobDocuments, film: PlannedVideo) -> tuple[str, ...]:
     there = run.committed | run.evicted
     own = (task.id for task in run.graph.tasks.values() if task.video == film.name)
-    return sum(1 for task in own if task not in there)
+    return tuple(task for task in own if task not in there)

@@ -175,7 +175,7 @@ AT_FRAMES = "More guide images, each `{image, frame, hold, strength}`, and clips
 Takes = Annotated[int, Field(ge=1, le=MAX_TAKES)]
 TAKES = (
     "How many times the shot is made, each with seeds of its own. The first take is in the film until "
-    "`farm pick` chooses another."
+    "another is picked."
 )
 
 

@@ -19,7 +19,14 @@ from farm.cli.main import app
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
 PATHS = r"`((?:docs|examples|actors|cluster|benchmarks|tools|tests)/[\w./-]+\.\w+)`"
-PLACEHOLDERS = {"SPEC": "film.yaml", "JOB": "film", "COMMAND": "status", "N": "4", "TASK": "film/0/sample"}
+PLACEHOLDERS = {
+    "SPEC": "film.yaml",
+    "JOB": "film",
+    "COMMAND": "status",
+    "N": "4",
+    "TAKE": "2",
+    "TASK": "film/0/sample",
+}
 NAMES = [path.name for path in PAGES]
 
 

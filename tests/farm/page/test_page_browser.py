@@ -144,6 +144,30 @@ def test_one_of_two_drafts_is_approved(page: Served) -> None:
     assert "64×64" in seen.value["second"]
 
 
+PICKED = """
+  const words = () => document.querySelector("#film-2 h2 + p").textContent;
+  const before = words();
+  const picked = await act("pick");
+  await until(() => words().includes(", picked"));
+  await until(() => outcome() === "done");
+  const buttons = [...document.querySelectorAll("[data-action=pick]")].map((each) => each.dataset.video);
+  return { before, picked, buttons, faults: await faults() };
+"""
+
+
+def test_another_take_is_picked(page: Served) -> None:
+    shots = [{"name": "pier", "seconds": 0.4, "prompt": "a pier", "takes": 2}]
+    job = {**JOB, "videos": [{"name": "dawn", "shots": shots}], "output": {"dir": str(page.home / "out")}}
+    list(render(job, runs=page.runs, serial=True))
+    film = (page.home / "out" / "dawn.mp4").read_bytes()
+    seen = visit(Visit(page.job_url(), script=AXE + script(PICKED)))
+    assert (seen.errors, seen.value["faults"]) == ([], [])
+    assert seen.value["before"].startswith("take 2 of pier, seed ")
+    assert "nothing is sampled" in seen.value["picked"]
+    assert seen.value["buttons"] == ["dawn.pier.take1"]
+    assert (page.home / "out" / "dawn.mp4").read_bytes() != film
+
+
 MANY, LONG = 200, 1300
 MOST_FIRST_VIEW_S, MOST_BYTES = 1.0, 300_000
 """Of the server's own time: other tests share the cores."""

@@ -149,6 +149,7 @@ def test_a_film_is_handed_out_in_ranges_until_it_is_somebody_elses(page: Served)
         ("retry", {"chunks": "99"}, "chunks of these videos are numbered 0 to 14"),
         ("retry", {"chunks": 7}, "reload the page"),
         ("approve", {"chunks": "0"}, "asks for no approval"),
+        ("pick", {"videos": ["dawn"]}, "the film of one take"),
         ("pause", {}, "only a running job takes `pause`"),
         ("retry", [], "reload the page"),
         ("retry", "{", "reload the page"),
