@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import Any
 
+from jobs.wording import amount
+
 Location = tuple[str | int, ...]
 SHOWN_CHARS = 60
 MOST_SHOWN = 4096
@@ -48,7 +50,7 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, dict):
-        return f"a mapping of {len(value)} keys"
+        return f"a mapping of {amount(len(value), 'key')}"
     if isinstance(value, list | tuple):
         return _list_shown(value)
     return type(value).__name__
@@ -57,7 +59,7 @@ def shown(value: Any) -> str:
 def _list_shown(value: list[Any] | tuple[Any, ...]) -> str:
     plain = all(isinstance(item, str | int | float | bool | None) for item in value[:8])
     text = "[" + ", ".join(shown(item) for item in value) + "]" if plain and len(value) <= 8 else ""
-    return text if 0 < len(text) <= SHOWN_CHARS else f"a list of {len(value)} items"
+    return text if 0 < len(text) <= SHOWN_CHARS else f"a list of {amount(len(value), 'item')}"
 
 
 def _shortened(text: str) -> str:

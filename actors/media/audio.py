@@ -31,6 +31,8 @@ CHANNELS = 2
 CHECKED_BYTES = 1 << 20
 MOST_DECODED_S = 1800.0
 """Seconds of a sound file that are decoded while a spec is checked."""
+SILENT_PEAK = 1e-4
+"""-80 dB of full scale: dither, and what lossy codecs make of silence."""
 HEADER_ROUNDING_S = 0.1
 """What encoders add to and take from a file's ends: a few frames of the codec."""
 SAME_ON_EVERY_CPU = ("-cpuflags", "0")
@@ -78,8 +80,8 @@ def check_sound(path: str | Path, seconds: float) -> SoundFact:
     track, wanted_s = probe_audio(path), min(seconds, MOST_DECODED_S)
     if wanted_s < seconds:
         require_whole_sound(Path(path))
-    heard = 0
-    for block in _decoded(Path(path), wanted_s) if wanted_s > 0 else ():
+    heard, peak = 0, 0.0
+    for block in _decoded(Path(path), wanted_s, ac=1) if wanted_s > 0 else ():
         samples = np.frombuffer(block, "<f4")
         if not np.isfinite(samples).all():
             at_s = (heard + int(np.argmin(np.isfinite(samples)))) / track.sample_rate
@@ -87,20 +89,31 @@ def check_sound(path: str | Path, seconds: float) -> SoundFact:
                 f"{path} holds a sample that is no finite number, {at_s:.3f} s after its start; "
                 "export the sound again"
             )
-        heard += len(samples)
+        heard, peak = heard + len(samples), max(peak, _peak(samples))
     heard_s = heard / track.sample_rate
+    silent = bool(heard) and wanted_s == seconds and peak < SILENT_PEAK and _is_silent(Path(path), wanted_s)
     if heard_s < wanted_s - 1 / track.sample_rate:
         _require_promised(path, track, heard_s)
-        return SoundFact(heard_s, track.sample_rate)
-    return SoundFact(max(heard_s, track.promised_s or 0.0), track.sample_rate)
+        return SoundFact(heard_s, track.sample_rate, silent)
+    return SoundFact(max(heard_s, track.promised_s or 0.0), track.sample_rate, silent)
 
 
-def _decoded(path: Path, seconds: float) -> Iterator[bytearray]:
-    """The first `seconds` of a file's sound as one channel of float32, in blocks."""
+def _is_silent(path: Path, seconds: float) -> bool:
+    """Whether no channel is heard by itself: two that cancel each other are."""
+    blocks = _decoded(path, seconds)
+    return all(_peak(np.frombuffer(block, "<f4")) < SILENT_PEAK for block in blocks)
+
+
+def _peak(samples: np.ndarray) -> float:
+    return float(np.abs(samples).max(initial=0.0))
+
+
+def _decoded(path: Path, seconds: float, **channels: int) -> Iterator[bytearray]:
+    """The first `seconds` of a file's sound as float32, in blocks; with `ac=1` as one channel."""
     import ffmpeg
 
     sound = media_input(path)["a:0"].filter("atrim", end=f"{seconds:.6f}")
-    raw = {"f": "f32le", "c:a": "pcm_f32le", "ac": 1}
+    raw = {"f": "f32le", "c:a": "pcm_f32le", **channels}
     command = compile_command(ffmpeg.output(sound, "pipe:", **raw))
     return read_blocks(command, Call("read the sound", reads=path), CHECKED_BYTES)
 

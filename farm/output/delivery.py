@@ -85,6 +85,7 @@ class Delivery:
     ) -> None:
         self.plan, self.store = plan, store
         self._tell = tell
+        self._said: set[tuple[str, str]] = set()
         self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
         self._beside = Beside(plan, self._placing, self._say)
         self._reels = {video.name: tuple(self._reels_of(video, graph)) for video in plan.videos}
@@ -197,8 +198,11 @@ class Delivery:
         return [self.store.local(commit, reel.copies) for commit in segments]
 
     def _say(self, video: PlannedVideo, made: FilmFacts) -> None:
+        """Deliveries of one film have one sound, of which the same is said once."""
         for line in made.said:
-            self._tell(f"{video.name}: {line}")
+            if (video.name, line) not in self._said:
+                self._said.add((video.name, line))
+                self._tell(f"{video.name}: {line}")
 
     def _stands(self, film: FilmState) -> bool:
         """Whether a film is still there, byte for byte, with all that was delivered beside it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,13 +99,12 @@ class Views:
         names = [film.video.name for film in films]
         head = macros.head(status_of(run, newest), story, names, **self._head(run, state, work))
         yield Section("head", str(head))
-        views = list(_views(run, films))
-        for at, view in enumerate(views):
+        for at, view in enumerate(_views(run, films)):
             yield Section(f"film-{at}", str(macros.film(view)))
         if len(films) > MOST_FILMS:
             yield Section("more", str(macros.more(len(films) - MOST_FILMS)))
         if work["gantt"]:
-            yield Section("workers", str(macros.workers(work, views)))
+            yield Section("workers", str(macros.workers(work)))
         yield Section("trouble", str(macros.trouble(story, work["troubles"][-40:], state.failed)))
         yield Section("log", str(macros.log(_log_lines(log[: -LOG_LINES - 1 : -1]))))
 
@@ -126,7 +125,8 @@ def _views(run: JobDocuments, films: Sequence[Watchable]) -> Iterator[FilmView]:
     shown = films[:MOST_FILMS]
     share = max(1, len(shown))
     for film in shown:
-        yield _view(run, film, max(4, MOST_THUMBS // share), max(1, MOST_SEAMS // share))
+        view = _view(run, film, max(4, MOST_THUMBS // share), max(1, MOST_SEAMS // share))
+        yield replace(view, others=film.others)
 
 
 def _view(run: JobDocuments, shown: Watchable, most_thumbs: int, most_seams: int) -> FilmView:

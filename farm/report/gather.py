@@ -34,12 +34,13 @@ HERE = Path(__file__).parent
 @dataclass(frozen=True, slots=True)
 class Watchable:
     """What can be watched of a video: its film, or the first `frames` of it as a preview, at `address`.
-    Without `frames` there is nothing yet."""
+    Without `frames` there is nothing yet. `others` are the addresses of its other deliveries."""
 
     video: PlannedVideo
     film: FilmState | None
     address: str
     frames: int
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class FilmView:
     thumbs: tuple[Thumb, ...] = ()
     seams: tuple[Seam, ...] = ()
     sound: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def take(self) -> TakeRow | None:
@@ -122,7 +124,8 @@ def watchables(plan: Plan, state: JobState, log: Sequence[Logged]) -> Iterator[W
         )
         preview = preview_name(video.name, shown_format(plan.output.formats).container)
         address = film.path if film else outlet.address(preview or video.output)
-        yield Watchable(video, film, address, video.frames if film else shown.get(video.name, 0))
+        others = tuple(each.path for each in films if each is not film)
+        yield Watchable(video, film, address, video.frames if film else shown.get(video.name, 0), others)
 
 
 def _needs(graph: TaskGraph, task: str) -> list[str]:

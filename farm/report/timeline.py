@@ -166,11 +166,13 @@ class _Reader:
                 self.timeline.bars[-1] = replace(self.timeline.bars[-1], running=True)
 
     def _begin_run(self, at_s: float) -> None:
-        """What an earlier run left unfinished is gone, and so is the time since its last task."""
+        """What an earlier run left unfinished is gone, and so is the time since its last task, or since it
+        began without one."""
         if self.timeline.bars and self.last_s is not None:
             self.idle_since.clear()
             self.skipped_s += max(0.0, at_s - self.last_s - REST_S)
             self.timeline.resumed.append(at_s - self.skipped_s)
+            self.last_s = at_s
 
     def _read(self, logged: Logged) -> None:
         event, now_s = logged.event, logged.at_s

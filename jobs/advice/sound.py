@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def sound_notices(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
-    """One line for each track of a film that is not heard, ends early, or is cut off."""
+    """One line for each track of a film that is silent, not heard, ends early, or is cut off."""
     sound = video.sound
     for track in sound.tracks if sound else ():
         assert sound is not None
@@ -23,7 +23,12 @@ def sound_notices(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
         if not place:
             yield _never_heard(track, video)
         elif track.path is not None and track.path in facts.sounds:
-            yield from _cut_or_padded(track, video, facts.sounds[track.path].seconds, place)
+            fact = facts.sounds[track.path]
+            if fact.silent:
+                name = Path(track.path).name
+                yield f"{name} is silent as far as it is played. Give another file, or leave it out"
+            else:
+                yield from _cut_or_padded(track, video, fact.seconds, place)
 
 
 def _never_heard(track: PlannedTrack, video: PlannedVideo) -> str:

@@ -6,15 +6,20 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from jobs.errors import Problem, SpecError
+from jobs.places import nearest
 
 MAX_TEXT_BYTES = 2_000_000
 MAX_FULL_BYTES = 16_000_000
 """Of a spec written out in full, as a run directory and a mapping may have it: with absolute paths."""
 RULE = "a readable UTF-8 text file"
 REMEDY = "give the path of a job spec"
+SUFFIXES = (".yaml", ".yml", ".json")
+MOST_NEIGHBOURS = 1000
 _WIDE = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _HALF = re.compile("[\ud800-\udfff]")
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -25,7 +30,7 @@ def read_text(path: Path) -> str:
     try:
         raw = _read(path)
     except FileNotFoundError:
-        raise SpecError([Problem(str(path), "does not exist", RULE, REMEDY)]) from None
+        raise SpecError([Problem(str(path), "does not exist", RULE, _meant(path) or REMEDY)]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)[:200]
         raise SpecError([Problem(str(path), reason, RULE, REMEDY)]) from None
@@ -38,6 +43,15 @@ def read_text(path: Path) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         value = f"the byte 0x{raw[error.start]:02x}"
         raise SpecError([Problem(str(path), value, "text in UTF-8", "save it as UTF-8", line)]) from None
+
+
+def _meant(path: Path) -> str:
+    """The spec beside it that was probably meant."""
+    with suppress(OSError, ValueError), os.scandir(path.parent) as entries:
+        names = [entry.name for entry in islice(entries, MOST_NEIGHBOURS)]
+        near = nearest(path.name, (name for name in names if Path(name).suffix in SUFFIXES), 0.75)
+        return f"did you mean {near}?" if near else ""
+    return ""
 
 
 def _read(path: Path) -> bytes:

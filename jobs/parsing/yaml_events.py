@@ -170,7 +170,10 @@ def _syntax_problem(error: yaml.YAMLError, name: str, text: str) -> Problem:
     if mark and "\t" in _before(text, mark):
         return Problem(place, "a tab", "YAML is indented with spaces", "put spaces in place of the tab")
     value = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-    return Problem(place, str(value), SYNTAX, "mend the syntax at or just before this place")
+    remedy = "mend the syntax at or just before this place"
+    if str(value).startswith("mapping values are not allowed"):
+        remedy = "indent this line as its neighbours are, or put text that holds `: ` in quotes"
+    return Problem(place, str(value), SYNTAX, remedy)
 
 
 def _before(text: str, mark: yaml.Mark) -> str:

@@ -47,10 +47,11 @@ class ClipPart:
 
 @dataclass(frozen=True, slots=True)
 class SoundFact:
-    """A sound file: running time and samples per second."""
+    """A sound file: running time, samples per second, and whether nothing is heard of what a film plays."""
 
     seconds: float
     sample_rate: int
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,13 @@ def explain(
     for item in error.errors(include_url=False):
         grouped.setdefault(_real_location(item, data), []).append(item)
     above = {place[:length] for place in grouped for length in range(len(place))}
-    faulty = {place: items for place, items in grouped.items() if not _is_echo(items, place in above)}
+    misspelt = [place for place, items in grouped.items() if items[0]["type"] == "extra_forbidden"]
+    meant = set(meant_places(misspelt))
+    faulty = {
+        place: items
+        for place, items in grouped.items()
+        if not _is_echo(items, place in above) and not (place in meant and items[0]["type"] == "missing")
+    }
     return {
         location: _problem(location, items, (written or {}).get(location))
         for location, items in islice(faulty.items(), MAX_PROBLEMS + 1)
@@ -182,9 +188,18 @@ def _choice(location: Location, context: Context) -> Advice:
 
 def _bound(words: str, key: str) -> Callable[[Location, Context], Advice]:
     def advise(location: Location, context: Context) -> Advice:
-        return f"{words} {context[key]}", f"write a number of {words} {context[key]}{_example(location)}"
+        usual = f"write a number of {words} {context[key]}{_example(location)}"
+        return f"{words} {context[key]}", _sign_meant(key, context["input"], context[key]) or usual
 
     return advise
+
+
+def _sign_meant(key: str, value: Any, bound: float) -> str:
+    """A number on the other side of zero, which fits with the other sign."""
+    if type(value) not in (int, float) or value == 0:
+        return ""
+    fits = value < 0 <= bound <= -value if key == "ge" else key == "le" and -value <= bound <= 0 < value
+    return f"did you mean {-value:g}?" if fits else ""
 
 
 def _length(words: str, key: str, unit: str) -> Callable[[Location, Context], Advice]:

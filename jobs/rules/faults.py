@@ -29,6 +29,7 @@ from jobs.tasks.topology import AUTO, Machine, parse_topology
 
 if TYPE_CHECKING:
     from jobs.spec.video import Video
+    from jobs.tasks.topology import Topology
 
 MAX_VIDEOS = 10_000
 MAX_CHUNKS = 100_000
@@ -108,12 +109,15 @@ def check_topology(spec: JobSpec) -> Iterator[BrokenRule]:
         return
     if refusal := gang_refusal(spec.engine.name, topology):
         yield BrokenRule(place, value, *refusal, (("engine", "name"),))
+    if refusal := _hosts_refusal(spec, topology):
+        yield BrokenRule(place, value, *refusal, (("upscale",),))
+
+
+def _hosts_refusal(spec: JobSpec, topology: Topology) -> tuple[str, str] | None:
+    """Rule and remedy for a topology that hosts not every stage of the job."""
     missing = topology.missing(stages_of(spec))
-    if missing:
-        rule = f"the job needs {', '.join(missing)}, which none of these workers hosts"
-        yield BrokenRule(
-            place, value, rule, f"add `{missing[0]}=1`, or write `mono` or `auto`", (("upscale",),)
-        )
+    rule = f"the job needs {', '.join(missing)}, which none of these workers hosts"
+    return (rule, f"add `{'+'.join(missing)}=1`, or write `mono` or `auto`") if missing else None
 
 
 def stages_of(spec: JobSpec) -> frozenset[Stage]:
@@ -122,14 +126,13 @@ def stages_of(spec: JobSpec) -> frozenset[Stage]:
 
 
 def require_hosts(spec: JobSpec, topology: str) -> None:
-    """Raises UsageError for a topology that does not parse, or has gangs where the engine has none, and
-    CapacityError for one in which nobody hosts a stage of the job."""
+    """Raises UsageError for a topology that does not parse, has gangs where the engine has none, or in which
+    nobody hosts a stage of the job."""
     if topology.strip() == AUTO:
         return
     parsed = parse_topology(topology, Machine(gpus=ANY_MACHINE_GPUS))
-    if refusal := gang_refusal(spec.engine.name, parsed):
+    if refusal := gang_refusal(spec.engine.name, parsed) or _hosts_refusal(spec, parsed):
         raise UsageError([Problem("topology", repr(topology), *refusal)])
-    parsed.require(stages_of(spec))
 
 
 FIELD_RULES: tuple[Rule, ...] = (

@@ -134,7 +134,9 @@ def _check_times(layout: ShotLayout, place: Location) -> Iterator[BrokenRule]:
         late = at > shot.seconds or (where[0] == "beats" and at == shot.seconds)
         if late:
             rule = f"a moment of the shot, which lasts {shot.seconds:g} s"
-            yield BrokenRule((*place, *where, "at"), f"{at:g}", rule, "write less", ((*place, "seconds"),))
+            most = "less than" if where[0] == "beats" else "at most"
+            remedy = f"write {most} {shot.seconds:g}, or make the shot longer"
+            yield BrokenRule((*place, *where, "at"), f"{at:g}", rule, remedy, ((*place, "seconds"),))
     taken: dict[int, int] = {}
     for index, beat in enumerate(shot.beats):
         other = taken.setdefault(layout.beat_joint(beat.at), index)

@@ -106,9 +106,16 @@ def check_formats(spec: JobSpec) -> Iterator[BrokenRule]:
         for field, rule, instead in _misfits(form, _is_own(output, number, "profile")):
             place, value = output.place(number, field), shown(getattr(form, field))
             where = "" if _is_own(output, number, field) else f" in deliveries[{number}]"
-            depends = (output.place(number, "container"), output.place(number, "codec"))
-            others = tuple(each for each in depends if each != place)
+            depends = {each for name in ("container", "codec") for each in _places(output, number, name)}
+            others = tuple(sorted(depends - {place}, key=str))
             yield BrokenRule(place, value, rule, f"write {instead}{where}", others)
+
+
+def _places(output: Output, number: int, field: str) -> Iterator[Location]:
+    """Where a delivery's value of a field stands, and where one stands that was left out as faulty."""
+    yield output.place(number, field)
+    if output.deliveries:
+        yield "output", "deliveries", number, field
 
 
 def _is_own(output: Output, number: int, field: str) -> bool:

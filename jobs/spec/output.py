@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_serializer
 
 from jobs.formats import CODECS, CONTAINERS, PIXEL_FORMATS, PROFILES, SOUNDS, USUAL_PROFILE, usual_codec
 from jobs.spec.base import MAX_SIDE, Fit, Many, Model, OutputFolder, refusal
@@ -38,8 +38,8 @@ def _check_pattern(value: str) -> str:
     )
 
 
-def _check_pixels(value: str) -> str:
-    sides = [int(side) for side in value.split("x")] if _PIXELS.fullmatch(value) else []
+def _check_pixels(value: Any) -> Any:
+    sides = [int(side) for side in value.split("x")] if _PIXELS.fullmatch(str(value)) else []
     if sides and min(sides) >= LEAST_SIDE and max(sides) <= MAX_SIDE:
         return value
     rule = f"width and height in pixels, {LEAST_SIDE} to {MAX_SIDE} each"
@@ -47,7 +47,7 @@ def _check_pixels(value: str) -> str:
 
 
 FileName = Annotated[str, Field(max_length=120), AfterValidator(_check_pattern)]
-Pixels = Annotated[str, AfterValidator(_check_pixels), Field(json_schema_extra={"pattern": _PIXELS.pattern})]
+Pixels = Annotated[str, BeforeValidator(_check_pixels), Field(json_schema_extra={"pattern": _PIXELS.pattern})]
 
 
 class FilmFormat(Model):

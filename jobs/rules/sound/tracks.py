@@ -75,7 +75,8 @@ def _check_sampled(video: Video, here: Location) -> Iterator[BrokenRule]:
                 "a shot is sampled with one sound, which the model makes or hears; "
                 f"{place_of((*here, other))} is that already"
             )
-            remedy = "give each a `shot` of its own, or leave `mode: condition` out"
+            remedy = "give each a `shot` of its own, or leave "
+            remedy += "one out" if track.generate and video.sound[other].generate else "`mode: condition` out"
             depends = tuple((*here, at, "shot") for at in (other, number))
             value = "generate" if track.generate else "condition"
             yield BrokenRule((*here, number), value, rule, remedy, depends)

@@ -65,6 +65,17 @@ def test_rates_that_aac_lacks_are_raised_to_the_next_one() -> None:
     assert track_rate("flac", 192000) == 192000
 
 
+def test_silence_is_what_no_channel_plays(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    one = noise(48_000, 1)
+    assert check_sound(write_wav(tmp_path / "zeros.wav", 0 * one, 48000), 1.0).silent
+    assert not check_sound(write_wav(tmp_path / "mono.wav", one, 48000), 1.0).silent
+    opposite = np.concatenate([one, -one])
+    assert not check_sound(write_wav(tmp_path / "opposite.wav", opposite, 48000), 1.0).silent
+    late = np.concatenate([np.zeros((1, 48_000), np.float32), one], axis=1)
+    path = write_wav(tmp_path / "late.wav", late, 48000)
+    assert [check_sound(path, seconds).silent for seconds in (0.9, 2.0)] == [True, False]
+
+
 def test_what_is_promised_past_the_decoded_part_counts_too(
     tmp_path: Path, write_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,11 +31,24 @@ def test_words_that_the_bundled_model_does_not_know(farm: Farm, tmp_path: Path) 
 def test_a_topology_without_a_stage_leaves_no_job(farm: Farm, tmp_path: Path, spec: Path) -> None:
     runs = tmp_path / "runs"
     answer = farm("render", spec, "--topology", "sample=1", "--runs", runs)
-    assert answer.code == 5
-    assert "add `decode=1` to the topology" in answer.err
+    assert answer.code == 2
+    assert "topology: 'sample=1'" in answer.err
+    assert "add `decode=1`" in answer.err
     assert not runs.exists()
     answer = farm("check", spec, "-p", "run.topology=sample=1")
     assert (answer.code, "run.topology" in answer.err) == (2, True)
+
+
+def test_every_stage_that_nobody_hosts_is_in_the_remedy(farm: Farm, tmp_path: Path, spec: Path) -> None:
+    answer = farm("plan", spec, "--topology", "segment=1,encode=1", "--runs", tmp_path / "runs")
+    assert (answer.code, "add `sample+decode=1`" in answer.err) == (2, True)
+
+
+def test_a_misspelt_file_is_answered_with_the_spec_beside_it(farm: Farm, spec: Path) -> None:
+    answer = farm("check", spec.with_name("flim.yaml"))
+    assert (answer.code, "did you mean film.yaml?" in answer.err) == (2, True)
+    answer = farm("check", spec.with_name("harbor.yaml"))
+    assert "give the path of a job spec" in answer.err
 
 
 def test_models_that_are_nowhere_on_this_machine_are_said(farm: Farm, tmp_path: Path) -> None:

@@ -20,7 +20,23 @@ def test_the_spec_loads_and_its_film_is_called_after_the_file(farm: Farm, tmp_pa
     assert farm("init", path).code == 0
     spec = load_spec(path).spec
     assert (spec.name, spec.videos[0].name) == (path.stem, path.stem)
-    assert farm("check", path).code == 0
+    answer = farm("check", path)
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_its_commented_fields_are_fields(farm: Farm, tmp_path: Path) -> None:
+    path = tmp_path / "film.yaml"
+    farm("init", path)
+    text = path.read_text()
+    for start in ("- {name: answer", "images:", "- {file:", "mix:", "matrix:", "deliveries:"):
+        assert text.count(f"# {start}") == 1
+        text = text.replace(f"# {start}", start)
+    path.write_text(text)
+    for file in ("first.png", "turn.png", "score.wav"):
+        (tmp_path / file).touch()
+    spec = load_spec(path).spec
+    (video,) = spec.videos
+    assert (len(video.shots), len(video.sound), len(spec.output.deliveries)) == (2, 2, 2)
 
 
 def test_json_is_json(farm: Farm, tmp_path: Path) -> None:

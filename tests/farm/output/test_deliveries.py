@@ -186,6 +186,13 @@ def test_generated_sound_is_the_same_in_each(tmp_path: Path) -> None:
         assert np.array_equal(heard(tmp_path / "out" / name), exact), name
 
 
+def test_what_is_said_of_their_sound_is_said_once(tmp_path: Path) -> None:
+    data = spec(tmp_path, [{}, {"container": "mov", "sound": "pcm"}])
+    data["videos"][0] |= {"sound": [{"generate": True}], "mix": {"loudness": -20}}
+    events = list(render(data, runs=str(tmp_path / "runs"), serial=True))
+    assert len([event for event in events if "LUFS" in getattr(event, "message", "")]) == 1
+
+
 def test_a_draft_is_one_film_of_the_first_form(tmp_path: Path) -> None:
     """As it was rendered, without a timeline; the film's deliveries take its place."""
     runs, out = str(tmp_path / "runs"), tmp_path / "out"

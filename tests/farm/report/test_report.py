@@ -118,14 +118,26 @@ def test_the_page_shows_films_seams_time_spec_and_provenance(rendered: Store) ->
     assert "https://" not in page
 
 
-def test_the_sound_is_drawn_under_what_the_workers_did(rendered: Store) -> None:
+def test_the_sound_is_drawn_with_its_film(rendered: Store) -> None:
     page = Path(write_report(rendered)).read_text()
-    workers = page[page.index("<h2>Workers</h2>") : page.index("<h2>Time</h2>")]
-    chart, sound = workers.index('class="gantt"'), workers.index('alt="waveform of v"')
-    assert chart < workers.index("v, 3.2 s") < sound
-    assert 'src="data:image/svg+xml;base64,' in workers[sound:]
+    film = page[page.index("<h2>v</h2>") : page.index("<h2>Workers</h2>")]
+    assert 'src="data:image/svg+xml;base64,' in film[film.index('alt="waveform of v"') :]
     assert page.count('class="wave"') == 1
-    assert '<p class="soft">generated</p>' in workers
+    assert '<p class="soft">3.2 s: generated</p>' in film
+
+
+def test_every_delivery_is_counted_and_named(tmp_path: Path) -> None:
+    job = {
+        "version": 3,
+        "name": "j",
+        "engine": {"name": "fake"},
+        "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "a", "num_frames": 17}}]}],
+        "output": {"dir": str(tmp_path / "out"), "deliveries": [{}, {"container": "mkv"}]},
+    }
+    list(render(job, runs=str(tmp_path / "runs"), serial=True))
+    page = Path(write_report(Store.find(str(tmp_path / "runs"), "j"))).read_text()
+    assert "<div>films <b>2 / 2</b></div>" in page
+    assert f"Delivered as {tmp_path}/out/v.mkv, too." in page
 
 
 def test_the_page_without_the_film_says_so(rendered: Store) -> None:
@@ -153,6 +165,24 @@ def test_the_night_between_two_runs_is_left_out() -> None:
     assert timeline.resumed == [7.0]
     assert timeline.waits == []
     assert "resumed" in gantt(timeline)
+
+
+def test_a_run_that_ended_before_its_first_task_moves_nothing() -> None:
+    timeline = read_timeline(
+        [
+            started(0.0, "a", "v/00000/sample"),
+            committed(2.0, "a", "v/00000/sample", 2.0),
+            record("job_planned", 100.0, job="j"),
+            record("job_planned", 200.0, job="j"),
+            record("worker_ready", 201.0, worker="a", device="cpu", seconds=1.0),
+            started(201.0, "a", "v/00001/sample"),
+            committed(204.0, "a", "v/00001/sample", 3.0),
+        ]
+    )
+    starts = [bar.start_s for bar in timeline.bars]
+    assert starts == [0.0, 2.0 + 5.0 + 5.0 + 1.0]
+    assert timeline.resumed == [7.0, 12.0]
+    assert timeline.waits == []
 
 
 def test_gpu_time_is_that_of_workers_on_gpus() -> None:

@@ -40,7 +40,7 @@ def test_sound_that_is_in_no_film_is_said_with_what_keeps_it(tmp_path: Path) -> 
     assert len(kept) == 1
     assert "ends 1.00 s before the film" in kept[0]
     assert said(continued(path, sound=[{"generate": True}])) == ()
-    score = write_wav(tmp_path / "score.wav", np.zeros(48_000 * 5, np.float32))
+    score = write_wav(tmp_path / "score.wav", np.full(48_000 * 5, 0.1, np.float32))
     (line, cut) = said(continued(path, sound=[{"file": str(score)}]))
     assert "no track of `sound` is it" in line
     assert "cut off" in cut
@@ -76,10 +76,17 @@ def test_a_variable_rate_is_said(tmp_path: Path) -> None:
 def test_sound_that_is_cut_or_padded_is_said(
     seconds: float, offset: float, found: str, tmp_path: Path
 ) -> None:
-    path = write_wav(tmp_path / "a.wav", np.zeros(round(48_000 * seconds), np.int16), form=1)
+    path = write_wav(tmp_path / "a.wav", np.full(round(48_000 * seconds), 3000, np.int16), form=1)
     lines = said(heard(path, at=offset))
     assert [line for line in lines if found] == list(lines)
     assert all(found in line for line in lines)
+
+
+def test_a_silent_file_is_said(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros(48_000 * 3, np.int16), form=1)
+    assert said(heard(path)) == (
+        "v0: a.wav is silent as far as it is played. Give another file, or leave it out",
+    )
 
 
 def test_transparency_and_hdr_are_said(tmp_path: Path) -> None:

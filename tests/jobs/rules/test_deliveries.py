@@ -49,6 +49,13 @@ def spec(deliveries: list[dict[str, Any]], **output: Any) -> dict[str, Any]:
         ([{"name": "{video}/{seed}"}], "output.deliveries[0].name", "'{video}-master'"),
         ([{"name": "{video}-{shot}"}], "output.deliveries[0].name", "{seed}"),
         ([{"profile": "422"}], "output.deliveries[0].profile", "standard"),
+        (
+            [{"container": "mov", "codec": "h265", "profile": "hq"}],
+            "output.deliveries[0].codec",
+            "write one of these",
+        ),
+        ([{"container": "avi", "codec": "prores"}], "output.deliveries[0].container", "write one of these"),
+        ([{"size": 240}], "output.deliveries[0].size", "1920x1080"),
     ],
 )
 def test_what_does_not_fit_is_refused(deliveries: list[dict[str, Any]], place: str, words: str) -> None:

@@ -35,7 +35,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (spec({**MUSIC, "shot": "pier"}, chunks=[NAMED[0], NAMED[0]]), "[0].shot", "a name of its own"),
     (spec({**MUSIC, "name": "a"}, {**MUSIC, "name": "A"}), "[1].name", "another name"),
     (spec(GENERATED, HEARD), "[1]", "a `shot` of its own"),
-    (spec(GENERATED, {**GENERATED, "shot": "boat"}), "[1]", "a `shot` of its own"),
+    (spec(GENERATED, {**GENERATED, "shot": "boat"}), "[1]", "a `shot` of its own, or leave one out"),
     (spec({**HEARD, "shot": "boat"}, MUSIC, {**GENERATED, "shot": "boat"}), "[2]", "a `shot` of its own"),
     (spec({**MUSIC, "duck": True}, {**MUSIC, "duck": {"by_db": 6.0}}), "[0].duck", "add a track"),
 ]
