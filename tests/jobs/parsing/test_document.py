@@ -50,6 +50,13 @@ def test_a_tab_is_called_one(text: str) -> None:
     assert caught.value.problems[0].value == "a tab"
 
 
+@pytest.mark.parametrize("text", ["a: b: c", "a: 1\n  b: 2\n"])
+def test_a_colon_where_none_can_be_is_told_how_to_mend(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_yaml(text)
+    assert "put text that holds `: ` in quotes" in caught.value.problems[0].remedy
+
+
 def test_what_is_no_text_is_kept_as_it_is_written() -> None:
     assert parse_yaml("a: 007\nb: [x, True]\n").written == {("a",): "007", ("b", 1): "True"}
 
