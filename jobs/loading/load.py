@@ -41,6 +41,8 @@ STAND_INS: dict[str, Any] = {
     "chunks": STAND_IN_CHUNK,
     "videos": {"name": "stand-in", "chunks": [STAND_IN_CHUNK]},
 }
+STAND_IN_FIELDS: dict[str, Any] = {"seconds": 100.0, "prompt": "-"}
+"""Of a shot that says none: room for its beats and images."""
 
 SpecSource = str | Path | Mapping[str, Any]
 
@@ -149,6 +151,9 @@ def _repaired(
     """The spec without its faulty fields, where that leaves a spec; what needs them goes too."""
     rest: Any = copy.deepcopy(data)
     tries: Counter[Location] = Counter()
+    for location in faulty:
+        for meant in meant_places([location]):
+            _rename(rest, location, str(meant[-1]))
     for _ in range(MAX_REPAIRS):
         for location in faulty:
             _mend(rest, location[: len(location) - tries[location]])
@@ -158,6 +163,13 @@ def _repaired(
         except ValidationError as error:
             faulty = explain(error, rest)
     return None
+
+
+def _rename(data: Any, location: Location, meant: str) -> None:
+    """Spells a field as it was meant, unless that stands there, too."""
+    for part in location[:-1]:
+        data = data[part]
+    data.setdefault(meant, data.pop(location[-1]))
 
 
 def _mend(data: Any, location: Location) -> None:
@@ -176,5 +188,7 @@ def _mend(data: Any, location: Location) -> None:
         data[key] = "-".join(map(str, location))
     elif last in STAND_INS:
         data[key] = copy.deepcopy(STAND_INS[last] if isinstance(key, int) else [STAND_INS[last]])
+    elif last in STAND_IN_FIELDS:
+        data[key] = STAND_IN_FIELDS[last]
     else:
         data.pop(key, None)

@@ -42,7 +42,9 @@ def _check_names(video: Video, here: Location) -> Iterator[BrokenRule]:
 
 def _check_shots(video: Video, here: Location) -> Iterator[BrokenRule]:
     names = [name for name in shot_names(video) if name]
-    shots = ((*here[:2], "shots"), (*here[:2], "chunks"))
+    shots: Location = (*here[:2], "shots")
+    named: list[Location] = [(*shots, at, "name") for at in range(len(video.shots))] or [shots]
+    depends = (*named, (*here[:2], "chunks"))
     for number, track in enumerate(video.sound):
         if track.shot is None or names.count(track.shot) == 1:
             continue
@@ -53,7 +55,7 @@ def _check_shots(video: Video, here: Location) -> Iterator[BrokenRule]:
             near = nearest(track.shot, names)
             rule = f"the name of a shot of the video: {_listed(names)}"
             remedy = f"did you mean `{near}`?" if near else "write one of these, or leave `shot` out"
-        yield BrokenRule(place, shown(track.shot), rule, remedy, shots)
+        yield BrokenRule(place, shown(track.shot), rule, remedy, depends)
 
 
 def _listed(names: list[str], most: int = 12) -> str:

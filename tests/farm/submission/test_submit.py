@@ -174,7 +174,7 @@ def test_a_dry_run_checks_all_and_submits_nothing(
     assert json.loads(capsys.readouterr().out)["command"] == f"farm render {path}"
     assert run([*words, "-p", "defaults.steps=0"]) == 2
     assert "defaults.steps" in capsys.readouterr().err
-    assert run([*words, "-t", "sample=1"]) == 5
+    assert run([*words, "-t", "sample=1"]) == 2
     path.write_text(json.dumps(SPEC))
     assert run(words) == 2
     assert "videos[0].chunks" in capsys.readouterr().err

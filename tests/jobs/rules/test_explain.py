@@ -69,3 +69,21 @@ def test_a_sign_that_is_wrong_is_named(mix: dict[str, Any], fade_out: float, rem
         load_spec(spec)
     (problem,) = refused.value.problems
     assert problem.remedy == remedy
+
+
+@pytest.mark.parametrize("wrong", [{"second": 3}, {"seconds": "4s"}, {}])
+def test_a_shot_without_its_seconds_hides_no_other_mistake(wrong: dict[str, Any]) -> None:
+    shots = [
+        {"name": "a", "prompt": "a boat", "beats": [{"at": 2, "prompt": "gulls"}], **wrong},
+        {"name": "b", "prompt": "a pier", "seconds": 2, "beats": [{"at": 3, "prompt": "gulls"}]},
+    ]
+    video = {"name": "dawn", "shots": shots, "sound": [{"file": "nowhere.wav", "shot": "c"}]}
+    spec = {"version": 3, "name": "harbor", "engine": {"name": "fake"}, "videos": [video]}
+    with pytest.raises(SpecError) as refused:
+        load_spec(spec)
+    assert {problem.place for problem in refused.value.problems} == {
+        f"videos[0].shots[0].{next(iter(wrong), 'seconds')}",
+        "videos[0].shots[1].beats[0].at",
+        "videos[0].sound[0].shot",
+        "videos[0].sound[0].file",
+    }
