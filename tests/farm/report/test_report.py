@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import re
-import wave
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from farm.api import render
 from farm.events import EVENT_TYPES, TaskCommitted, TaskStarted
 from farm.report.gantt import LEFT, gantt
 from farm.report.timeline import explain_waits, read_timeline
-from farm.report.waveform import COLUMNS, waveform
 from farm.report.write import write_report
 from farm.state.event_log import Logged
 from jobs.store.store import Store
@@ -300,15 +296,3 @@ def test_what_runs_is_drawn_up_to_now() -> None:
     assert (bar.task, bar.start_s, bar.stop_s, bar.running) == ("v/00000/sample", 0.0, 3.0, True)
     assert "3.00 s so far" in gantt(read_timeline(log, now_s=3.0))
     assert read_timeline(log).bars == []
-
-
-def test_the_waveform_is_as_loud_as_the_sound(tmp_path: Path) -> None:
-    samples = np.zeros(8000, "<i2")
-    samples[4000:] = (30000 * np.sin(np.arange(4000))).astype("<i2")
-    with wave.open(str(tmp_path / "half.wav"), "wb") as file:
-        file.setparams((1, 2, 8000, 8000, "NONE", ""))
-        file.writeframes(samples.tobytes())
-    heights = [float(y) for y in re.findall(r"[M ]\d+ ([\d.]+)", waveform(tmp_path / "half.wav", 1.0))]
-    upper = heights[:COLUMNS]
-    assert max(upper[410:]) < 30
-    assert min(upper[:390]) > 49
