@@ -10,7 +10,6 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from actors.engines.base import AUDIO, FreeLevel
 from actors.engines.faults import PlannedFault, read_script, spoil, strike
 from actors.payload import Payload
+from jobs.canonical import as_object
 from jobs.frames import SPATIAL, frames_of
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _feed(seed: Any, source: StageParams | Payload | np.ndarray | str) -> None:
     elif isinstance(source, str):
         seed.update(source.encode())
     else:
-        seed.update(json.dumps(asdict(source), sort_keys=True, default=str).encode())
+        seed.update(json.dumps(source, sort_keys=True, default=as_object).encode())
 
 
 def _continue(latents: np.ndarray, tail: Payload | None) -> np.ndarray:

@@ -20,7 +20,9 @@ class Piece:
     `frame` is the first frame that they show, counted from the clip's first; at frame 0 the first latent
     shows one frame, and so does a single latent anywhere, all others eight. `attention` weighs what the clip
     sees of the piece (1 is as trained). `marked` ones are single frames that the transformer makes itself.
-    `scale` are latents of the pass per latent of the piece, where it is smaller than the clip.
+    A `reference` stands beside the clip whatever its frame: it is looked at and never a part of it, for a
+    transformer that was trained to (IC-LoRA). `scale` are latents of the pass per latent of the piece, where
+    it is smaller than the clip.
     """
 
     latents: Any
@@ -28,6 +30,7 @@ class Piece:
     hold: float | Sequence[float] = 1.0
     attention: float = 1.0
     marked: bool = False
+    reference: bool = False
     scale: int = 1
 
     @property

@@ -24,8 +24,9 @@ def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | A
     its `audio_latents`.
 
     Roles: `conditioning`, but for a pass that only upsamples; `latents` of the pass before, of one chunk or
-    those of `params.excerpt`; `guide` in the order of `params.guides`; `previous` where the chunk goes on
-    from the one before it; `audio`. An excerpt has an unusable slot 0, but for the first of its shot.
+    those of `params.excerpt`; `guide` in the order of `params.guides`, `reference` in that of
+    `params.references`; `previous` where the chunk goes on from the one before it; `audio`. An excerpt has
+    an unusable slot 0, but for the first of its shot.
     """
     params = cast("PassParams", params)
     tail = previous_tail(inputs, params.span.overlap)
@@ -37,7 +38,8 @@ def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | A
         assert start is not None
         raw = _with_sound_of(before, start)
     else:
-        pieces = [Piece(start, hold=0.0), *stills, *_held(params, inputs, tail)]
+        beside = [*_held(params, inputs, tail), *_references(params, inputs)]
+        pieces = [Piece(start, hold=0.0), *stills, *beside]
         raw = engine.denoise(
             params, pieces, _sound(params, only(inputs, "audio") or before, tail), conditioning
         )
@@ -63,6 +65,14 @@ def _guide(latents: Payload, use: GuideUse, frames: int) -> Piece:
     """A negative frame counts from the end of the clip."""
     frame = use.frame if use.frame >= 0 else frames + use.frame
     return Piece(latents, frame, use.strength * use.image_strength, use.strength)
+
+
+def _references(params: PassParams, inputs: Inputs) -> list[Piece]:
+    looked_at = zip(inputs.get("reference", ()), params.references, strict=True)
+    return [
+        Piece(latents, 0, use.strength, use.attention, scale=use.scale, reference=True)
+        for latents, use in looked_at
+    ]
 
 
 def _sound(params: PassParams, heard: Payload | None, tail: Payload | None) -> PassSound:

@@ -120,6 +120,7 @@ def _sizes(graph: TaskGraph) -> tuple[PassParams, ...]:
         if isinstance(run, PassParams) and run.sampling.denoises:
             span = run.span
             latents = (run.width, run.height, span.sampled, span.overlap - run.replaced)
-            how = (run.sampling.cfg, run.sampling.guider, run.guides, run.attention_mode, run.audio_mode)
+            beside = (run.guides, run.references)
+            how = (run.sampling.cfg, run.sampling.guider, beside, run.attention_mode, run.audio_mode)
             found.setdefault((latents, how, run.upsampling is None), run)
     return tuple(found.values())

@@ -70,6 +70,7 @@ def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
             "chunks `frame: -9`, and `frame: 7` of the next), or a `video` of 25 frames or more"
         )
     clips = {guide.path for chunk in video.chunks for guide in chunk.guides if guide.clip is not None}
+    clips |= {each.path for chunk in video.chunks for each in chunk.references if each.frames is not None}
     for path in sorted(clips & facts.videos.keys()):
         yield from _shown(path, facts.videos[path], video.frame_rate)
 
@@ -106,6 +107,7 @@ def _shown(path: str, fact: VideoFact, frame_rate: float) -> Iterator[str]:
 
 def _over_black(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     paths = dict.fromkeys(guide.path for chunk in video.chunks for guide in chunk.guides)
+    paths |= dict.fromkeys(each.path for chunk in video.chunks for each in chunk.references)
     for path in paths:
         image = facts.images.get(path)
         if image is not None and image.transparent:

@@ -1,12 +1,12 @@
-"""Clips that are held where two chunks meet: as long as both of them need, and whole."""
+"""Clips that are held where two chunks meet, and those that chunks look at: long enough, and whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jobs.frames import TEMPORAL
-from jobs.planning.expand import own_frames, placed_chunks
+from jobs.frames import TEMPORAL, frames_of, latents_of
+from jobs.planning.expand import own_frames, placed_chunks, setting
 from jobs.planning.facts import ClipPart
 from jobs.planning.held import held_joint
 from jobs.rules.files import input_paths
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def clip_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
     """Every clip of the spec, with its place."""
     for place, path in input_paths(spec):
-        if place[-1] == "video" and "images" in place:
+        if place[-1] == "video" and ("images" in place or "references" in place):
             yield place, path
 
 
@@ -41,8 +41,30 @@ def held_clips(variant: Variant) -> Iterator[tuple[Location, HeldJoint, int]]:
         yield (*place, "video"), joint, own_frames(follower, variant.defaults) // TEMPORAL
 
 
+def looked_at(variant: Variant) -> Iterator[tuple[Location, str, int]]:
+    """Every clip that chunks of a film look at, with its place and the frames of the longest of them."""
+    longest: dict[Location, tuple[str, int]] = {}
+    for placed in placed_chunks(variant):
+        settings = placed.chunk.settings
+        own = "references" in settings.model_fields_set
+        where = (*placed.here, "references") if own else ("defaults", "references")
+        frames = own_frames(placed.chunk, variant.defaults)
+        if placed.chunk.extend is not None:
+            frames += setting(settings, variant.defaults, "overlap_frames")
+        for index, each in enumerate(setting(settings, variant.defaults, "references")):
+            if each.video is not None:
+                before = longest.get((*where, index, "video"), ("", 0))[1]
+                longest[(*where, index, "video")] = each.video, max(frames, before)
+    yield from ((place, path, frames) for place, (path, frames) in longest.items())
+
+
 def check_lengths(variant: Variant, facts: SourceFacts) -> Iterator[BrokenRule]:
-    """A clip reaches into the chunk behind it."""
+    """A held clip reaches into the chunk behind it; of one that is looked at, there are two latents."""
+    for place, path, _ in looked_at(variant):
+        frames = facts.frames(path, variant.frame_rate)
+        if frames is not None and frames <= TEMPORAL:
+            rule = f"at least {TEMPORAL + 1} frames at {variant.frame_rate:g} frames per second"
+            yield BrokenRule(place, f"{frames} frames", rule, "give a longer clip, or an `image`")
     for place, joint, _ in held_clips(variant):
         frames = facts.frames(joint.guide.path, variant.frame_rate)
         if frames is not None and frames < joint.least_frames:
@@ -59,3 +81,7 @@ def clip_parts(variant: Variant, facts: SourceFacts) -> Iterator[tuple[Location,
         if have is not None:
             used = TEMPORAL * (joint.latents + joint.latents_after(have, new)) + 1
             yield place, joint.guide.path, ClipPart(0, used, variant.frame_rate)
+    for place, path, most in looked_at(variant):
+        have = facts.frames(path, variant.frame_rate)
+        if have is not None:
+            yield place, path, ClipPart(0, frames_of(latents_of(min(have, most))), variant.frame_rate)

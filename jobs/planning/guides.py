@@ -1,4 +1,5 @@
-"""Guides of a chunk: images at frames of its sampled clip, and what it holds where it meets others."""
+"""Guides of a chunk: images at frames of its sampled clip, and what it holds where it meets others; and the
+references that it looks at."""
 
 from __future__ import annotations
 
@@ -8,18 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
-from jobs.frames import TEMPORAL, ChunkSpan, frames_of, middle_frame
+from jobs.frames import TEMPORAL, ChunkSpan, frames_of, latents_of, middle_frame
 from jobs.planning.expand import Step, Variant, setting
 from jobs.planning.facts import SourceFacts
 from jobs.planning.held import HeldJoint, at_the_end
 from jobs.planning.params import EncodeClip, EncodeImage
-from jobs.planning.planned import ClipCut, PlannedGuide
+from jobs.planning.planned import ClipCut, PlannedGuide, PlannedReference
 
 if TYPE_CHECKING:
-    from jobs.spec.chunk import GuideImage
+    from jobs.spec.chunk import GuideImage, Reference
 
 UNCOMPRESSED = 0
-"""`crf` of what is held: it is shown, and not only followed."""
+"""`crf` of what is held, which is shown and not only followed, and of references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,30 @@ class GuidePlanner:
             cut = self._rest_of(step.meets, step) if held.video is not None else None
             yield PlannedGuide(held.path, 0, held.strength, 1.0, UNCOMPRESSED, cut, held.fit)
 
-    def _rest_of(self, joint: HeldJoint, step: Step) -> ClipCut:
-        have = self.facts.frames(joint.guide.path, self.variant.frame_rate)
+    def references(self, step: Step, span: ChunkSpan) -> tuple[PlannedReference, ...]:
+        """What the chunk's first pass looks at; a source is not sampled."""
+        if step.kind == "source":
+            return ()
+        wanted: tuple[Reference, ...] = setting(step.settings, self.variant.defaults, "references")
+        return tuple(self._reference(each, step, span) for each in wanted)
+
+    def _reference(self, wanted: Reference, step: Step, span: ChunkSpan) -> PlannedReference:
+        frames = None
+        if wanted.video is not None:
+            have = min(self._frames(wanted.video, "a reference", step), frames_of(span.sampled))
+            frames = frames_of(latents_of(have))
+        how = wanted.scale, wanted.strength, wanted.attention
+        return PlannedReference(wanted.path, *how, frames, wanted.fit)
+
+    def _frames(self, path: str, what: str, step: Step) -> int:
+        have = self.facts.frames(path, self.variant.frame_rate)
         if have is None:
-            rule = "a held clip is measured before planning"
-            problem = Problem(step.place, joint.guide.path, rule, "load the spec with a video probe")
-            raise InputError([problem])
+            rule = f"{what} is measured before planning"
+            raise InputError([Problem(step.place, path, rule, "load the spec with a video probe")])
+        return have
+
+    def _rest_of(self, joint: HeldJoint, step: Step) -> ClipCut:
+        have = self._frames(joint.guide.path, "a held clip", step)
         after = joint.latents_after(have, step.new)
         return ClipCut(TEMPORAL * after + 1, TEMPORAL * joint.latents, after + 1)
 
@@ -86,6 +105,18 @@ def encoding(
         return "image", EncodeImage(guide.path, *size, guide.crf, guide.fit), 1
     params = EncodeClip(guide.path, *size, cut.frames, frame_rate, cut.skip_frames, cut.latents, guide.fit)
     return "clip", params, cut.latents
+
+
+def reference_encoding(
+    wanted: PlannedReference, size: tuple[int, int], frame_rate: float
+) -> tuple[str, EncodeImage | EncodeClip, int]:
+    """As `encoding`, of a reference beside a pass of that size."""
+    width, height = (side // wanted.scale for side in size)
+    if wanted.frames is None:
+        return "image", EncodeImage(wanted.path, width, height, UNCOMPRESSED, wanted.fit), 1
+    latents = latents_of(wanted.frames)
+    clip = EncodeClip(wanted.path, width, height, wanted.frames, frame_rate, 0, latents, wanted.fit)
+    return "clip", clip, latents
 
 
 def _own_frames(span: ChunkSpan) -> int:

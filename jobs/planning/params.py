@@ -163,6 +163,17 @@ class GuideUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceUse:
+    """A reference beside a sampled clip: `latents` of them, `scale` times smaller than the clip's. Noise
+    reaches it but for its `strength`, and the clip looks at it by `attention`."""
+
+    latents: int
+    scale: int
+    strength: float
+    attention: float
+
+
+@dataclass(frozen=True, slots=True)
 class Upsampling:
     """What brings the latents of the pass before to the size of this one. `adain` is the share by which mean
     and spread of each channel are brought back to theirs."""
@@ -210,6 +221,7 @@ class PassParams:
     replaced: int = 0
     upsampling: Upsampling | None = None
     excerpt: Excerpt | None = None
+    references: tuple[ReferenceUse, ...] = field(default=(), metadata=LATER)
 
     @property
     def which(self) -> Literal["sample", "upscale"]:
@@ -218,8 +230,10 @@ class PassParams:
 
     @property
     def tokens(self) -> int:
-        """Latent tokens of the clip."""
-        return self.span.sampled * (self.width // SPATIAL) * (self.height // SPATIAL)
+        """Latent tokens of the clip and of its references."""
+        rows, columns = self.height // SPATIAL, self.width // SPATIAL
+        beside = (each.latents * (rows // each.scale) * (columns // each.scale) for each in self.references)
+        return self.span.sampled * rows * columns + sum(beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,7 @@ class _Planner:
             sound=self._sound(step),
             heard=self._heard(step, chain[k]),
             joint="still" if step.meets else "overlap",
+            references=self.guides.references(step, chain[k]),
         )
 
     def _seeds(self, step: Step) -> tuple[int, int, int]:

@@ -39,6 +39,19 @@ class PlannedGuide:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedReference:
+    """What a chunk's first pass looks at, `scale` times smaller than the film: an image, or the first
+    `frames` of a video."""
+
+    path: str
+    scale: int
+    strength: float
+    attention: float
+    frames: int | None = None
+    fit: Fit = "crop"
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedSource:
     """Existing material that stands as a chunk: `frames` frames after `skip_frames`, at the video's rate. Its
     sound, if any, starts `sound_start_s` after its first frame."""
@@ -94,6 +107,7 @@ class PlannedChunk:
     sound: Literal["condition", "generate"] | None = None
     heard: HeardSound | None = None
     joint: Literal["overlap", "still"] = "overlap"
+    references: tuple[PlannedReference, ...] = ()
 
     @property
     def continues(self) -> bool:

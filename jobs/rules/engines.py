@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from jobs.frames import SPATIAL
 from jobs.places import Location, shown
+from jobs.planning.expand import variants
 from jobs.rules.findings import BrokenRule
 from jobs.rules.guiders import check_guider
 from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.fields import all_settings
 
 if TYPE_CHECKING:
+    from jobs.spec.chunk import Reference
     from jobs.spec.job import JobSpec
     from jobs.tasks.topology import Topology
 
@@ -23,6 +26,9 @@ GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 
 MODELS = ("checkpoint", "diffusion_model")
 """Fields that name a model; without any of them it is the bundled one, which has all its parts."""
+
+
+SIZES: tuple[Location, ...] = (("defaults", "width"), ("defaults", "height"), ("matrix",))
 
 
 def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -51,6 +57,33 @@ def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:
             remedy = "write one number, or render with `engine.name: diffusers`"
             place: Location = ("engine", "loras", index, "strength")
             yield BrokenRule(place, "two weights", rule, remedy, (("engine", "name"),))
+
+
+def check_references(spec: JobSpec) -> Iterator[BrokenRule]:
+    """References need an engine that shows them, an IC-LoRA in the first pass, and sizes that they divide.
+    Whether the model knows any, its file says (`model_contents`)."""
+    for place, each in placed_references(spec):
+        if spec.engine.name == "comfyui":
+            rule = "the comfyui engine shows its models no references"
+            remedy = "write `engine.name: diffusers`, or leave them out"
+            yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "name"),))
+        elif not any(lora.strengths.sample for lora in spec.engine.loras):
+            rule = "a model looks at references through an IC-LoRA that counts in the first pass"
+            remedy = "add the IC-LoRA to `engine.loras`, with `strength: {sample: 1.0}`"
+            yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "loras"),))
+    for width, height in sorted({variant.size for variant in variants(spec)}):
+        for place, each in placed_references(spec):
+            if width % (SPATIAL * each.scale) or height % (SPATIAL * each.scale):
+                rule = f"a video of {width}x{height} has to divide by {SPATIAL} x `scale`"
+                remedy = f"write width and height that are multiples of {SPATIAL * each.scale}"
+                yield BrokenRule((*place, "scale"), str(each.scale), rule, remedy, SIZES)
+
+
+def placed_references(spec: JobSpec) -> Iterator[tuple[Location, Reference]]:
+    """Every reference of the spec, with its place."""
+    for location, settings in all_settings(spec):
+        for index, each in enumerate(getattr(settings, "references", ())):
+            yield (*location, "references", index), each
 
 
 def check_samplers(spec: JobSpec) -> Iterator[BrokenRule]:

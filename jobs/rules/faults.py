@@ -13,6 +13,7 @@ from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import (
     check_audio,
     check_loras,
+    check_references,
     check_samplers,
     check_upscaler,
     gang_refusal,
@@ -148,4 +149,11 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_loras,
     check_recipe,
 )
-FILM_RULES: tuple[Rule, ...] = (check_names, check_shots, check_chains, check_images, check_length)
+FILM_RULES: tuple[Rule, ...] = (
+    check_names,
+    check_shots,
+    check_chains,
+    check_images,
+    check_length,
+    check_references,
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.places import Location, shown
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
+from jobs.spec.fields import all_settings
 
 if TYPE_CHECKING:
     from jobs.spec.job import JobSpec
@@ -41,19 +42,14 @@ def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
         for number, track in enumerate(video.sound):
             if track.file is not None:
                 yield (*here, "sound", number, "file"), track.file
-        for number, shot in enumerate(video.shots):
-            for place, image in enumerate(shot.images):
-                which = "image" if image.image else "video"
-                yield (*here, "shots", number, "images", place, which), image.path
-        for number, chunk in enumerate(video.chunks):
-            kind = "generate" if chunk.generate else "extend"
-            for field in IMAGE_FIELDS:
-                path = getattr(chunk.settings, field, None)
-                if path is not None:
-                    yield (*here, "chunks", number, kind, field), path
-            for place, guide in enumerate(chunk.settings.images):
-                which = "image" if guide.image else "video"
-                yield (*here, "chunks", number, kind, "images", place, which), guide.path
+    for where, settings in all_settings(spec):
+        for field in IMAGE_FIELDS:
+            path = getattr(settings, field, None)
+            if path is not None:
+                yield (*where, field), path
+        for field in ("images", "references"):
+            for place, shown_file in enumerate(getattr(settings, field, ())):
+                yield (*where, field, place, "image" if shown_file.image else "video"), shown_file.path
 
 
 def _file_fault(path: Path) -> str:

@@ -24,7 +24,10 @@ PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,63})\}")
 def check_matrix(spec: JobSpec) -> Iterator[BrokenRule]:
     """Keys are fields of `defaults` or words in a prompt; values are legal for them."""
     for key, values in spec.matrix.items():
-        if key in Defaults.model_fields:
+        if key == "references":
+            rule = "a number or a word in each value: lists of files have no name for a video"
+            yield BrokenRule(("matrix", key), shown(values), rule, "write them in the shots of each video")
+        elif key in Defaults.model_fields:
             yield from _check_matrix_values(key, values)
         elif not any("{" + key + "}" in text for _, text in _prompts(spec)):
             if _lacks_prompt(spec):

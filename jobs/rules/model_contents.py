@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.places import Location, shown
+from jobs.rules.engines import placed_references
 from jobs.rules.files import model_references
 from jobs.rules.findings import BrokenRule
 from jobs.rules.sound.tracks import placed_tracks
@@ -45,6 +46,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         yield from _whole(engine, here)
         yield from _sound(spec, here, bundled)
         yield from _loras(engine, here, bundled)
+        yield from _references(spec, here, bundled)
 
 
 def _is_seen(path: Path) -> bool:
@@ -85,6 +87,42 @@ def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> I
             yield BrokenRule(
                 place, "generate" if track.generate else "condition", rule, remedy, (ENGINE, named)
             )
+
+
+def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> Iterator[BrokenRule]:
+    """References are for LTX-2, at the scale for which the IC-LoRA was trained, which says so in its file;
+    in a pass without them that LoRA has nothing to look at."""
+    named = ("engine", "diffusion_model" if spec.engine.diffusion_model else "checkpoint")
+    path = here.get(named) if spec.engine.diffusion_model or spec.engine.checkpoint else bundled
+    known = path is not None and describe(folder_of(path, "transformer")).family
+    scales = {at: scale for at, file in here.items() if at[1] == "loras" and (scale := _trained_scale(file))}
+    for place, each in placed_references(spec):
+        if path is not None and known == "ltx-video":
+            rule = f"{path.name} is an LTX-Video model, which looks at no references"
+            yield BrokenRule(place, shown(each.path), rule, "name an LTX-2 checkpoint", (ENGINE, named))
+        for at, scale in scales.items():
+            if scale != each.scale:
+                rule = f"{here[at].name} was trained with references {scale} times smaller than the film"
+                at_scale = (*place, "scale")
+                yield BrokenRule(at_scale, str(each.scale), rule, f"write `scale: {scale}`", (at,))
+    yield from _in_second_pass(spec, scales)
+
+
+def _in_second_pass(spec: JobSpec, scales: Collection[Location]) -> Iterator[BrokenRule]:
+    for at in scales if any(placed_references(spec)) and spec.upscale is not None else ():
+        if spec.engine.loras[int(at[2])].strengths.upscale:
+            rule = "references are shown to the first pass: in the second an IC-LoRA has nothing to look at"
+            remedy = "write `strength: {sample: 1.0}`, which leaves it out of the second pass"
+            yield BrokenRule((*at[:3], "strength"), "in both passes", rule, remedy, (("upscale",),))
+
+
+def _trained_scale(path: Path) -> int | None:
+    """What an IC-LoRA says of its references; None of another file."""
+    try:
+        said = read_weights(path).metadata.get("reference_downscale_factor")
+        return int(float(said)) if said is not None else None
+    except (OSError, ValueError, WeightsFault):
+        return None
 
 
 def _encoder_remedy(engine: EngineConfig) -> str:

@@ -74,6 +74,48 @@ Sigmas = Annotated[
 ]
 
 
+def require_one_file(image: str | None, video: str | None, hold: bool = True) -> None:
+    """An image or a video is named, and a video is held."""
+    if (image is None) == (video is None):
+        raise refusal("either `image` or `video`", "name one file")
+    if video is not None and not hold:
+        raise refusal("a `video` is held where two chunks meet", "write `hold: true` beside it")
+
+
+class Reference(Model):
+    """What a chunk looks at while its first pass is made, through an IC-LoRA of `engine.loras`: a face or a
+    sheet of views, or a clip that shows pose, depth or edges."""
+
+    image: InputPath | None = Field(None, description="Image file; transparent parts are shown over black.")
+    video: InputPath | None = Field(
+        None,
+        description="Video file instead, of 9 frames or more: its first is the first of the chunk, of an "
+        "extend the first of its overlap, and what is longer than the chunk is left out.",
+    )
+    scale: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="How many times smaller than the film it is shown: what the IC-LoRA was trained with, "
+        "`reference_downscale_factor` in its file.",
+    )
+    strength: Strength = Field(1.0, description="Share of the noise kept away from it; 1 leaves it clean.")
+    attention: Strength = Field(
+        1.0, description="How much it and the clip look at each other; 1 is as trained, 0 hides it."
+    )
+    fit: Conformed = "crop"
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Reference:
+        require_one_file(self.image, self.video)
+        return self
+
+    @property
+    def path(self) -> str:
+        """The file, whichever kind it is."""
+        return self.image or self.video or ""
+
+
 class Settings(Model):
     """How a chunk is sampled. Valid in `defaults` and in every chunk, which overrides them."""
 
@@ -109,6 +151,11 @@ class Settings(Model):
     middle_strength: Strength = Field(1.0, description="Strength of `middle_image`.")
     last_strength: Strength = Field(1.0, description="Strength of `last_image`.")
     overlap_strength: Strength = Field(1.0, description="Strength of the overlap that an extend continues.")
+    references: Annotated[Many[Reference], Field(max_length=16)] = Field(
+        (),
+        description="Images and clips for an IC-LoRA, each `{image | video, scale, strength, attention}`: "
+        "LTX-2 with diffusers. A list that is written replaces that of `defaults`.",
+    )
 
 
 class Defaults(Settings):
@@ -123,14 +170,6 @@ class Defaults(Settings):
         16, description="Frames that an extend looks back at, a multiple of 8."
     )
     seed: Seed = Field(0, description="Job seed, from which the seed of every stage derives.")
-
-
-def require_one_file(image: str | None, video: str | None, hold: bool) -> None:
-    """An image or a video is named, and a video is held."""
-    if (image is None) == (video is None):
-        raise refusal("either `image` or `video`", "name one file")
-    if video is not None and not hold:
-        raise refusal("a `video` is held where two chunks meet", "write `hold: true` beside it")
 
 
 class GuideImage(Model):

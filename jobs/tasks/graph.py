@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
 from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
-from jobs.planning.guides import encoding
+from jobs.planning.guides import encoding, reference_encoding
 from jobs.planning.params import (
     DecodeParams,
     EncodeAudio,
@@ -18,6 +18,7 @@ from jobs.planning.params import (
     EncodeText,
     GuideUse,
     PassParams,
+    ReferenceUse,
     StageParams,
     Tiles,
     Upsampling,
@@ -168,11 +169,14 @@ class _ChunkTasks:
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.heard is not None:
             needs.append(self._audio_need(chunk.heard))
+        looked_at = list(self._references())
+        needs += [need for need, _ in looked_at]
         params = replace(
             self._pass(chunk.guides, 1),
             seed=chunk.seed,
             sampling=chunk.sampling,
             audio_mode=chunk.sound,
+            references=tuple(use for _, use in looked_at),
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
@@ -198,6 +202,14 @@ class _ChunkTasks:
         for guide in guides:
             kind, params, latents = encoding(guide, size, self.video.frame_rate)
             yield Need("guide", self._encode(kind, params, latent_bytes(*size, latents)))
+
+    def _references(self) -> Iterator[tuple[Need, ReferenceUse]]:
+        size = self.video.base_width, self.video.base_height
+        for wanted in self.chunk.references:
+            kind, params, latents = reference_encoding(wanted, size, self.video.frame_rate)
+            bytes_ = latent_bytes(params.width, params.height, latents)
+            use = ReferenceUse(latents, wanted.scale, wanted.strength, wanted.attention)
+            yield Need("reference", self._encode(kind, params, bytes_)), use
 
     def _audio_need(self, heard: HeardSound) -> Need:
         frames = frames_of(self.chunk.span.sampled)

@@ -3,7 +3,7 @@ ltx-core's own modules made and named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ SAME = 1e-4
 """Largest difference of a step over its largest value."""
 DISTILLED = (1.0, 0.99375, 0.9875, 0.725, 0.421875, 0.0)
 SECOND = (0.909375, 0.725, 0.421875, 0.0)
+STRENGTH = 0.7
+"""Of the IC-LoRA."""
 RATE, LATENTS, HEARD = 25.0, 3, 17
 """Frames a second, and latents of picture and sound of 17 frames."""
 
@@ -32,10 +34,12 @@ def image() -> Any:
 @dataclass(frozen=True)
 class Case:
     """What a pass is given: (first latent, latents, strength) in the clip, (frame, latents, strength) beside
-    it, what it starts from, and whether its sound is given."""
+    it, what it starts from, and whether its sound is given. References are (latents, scale, strength,
+    attention), seen through an IC-LoRA."""
 
     held: tuple[tuple[int, Any, float], ...] = ()
     beside: tuple[tuple[int, Any, float], ...] = ()
+    references: tuple[tuple[Any, int, float, float], ...] = ()
     sigmas: tuple[float, ...] = DISTILLED
     start: bool = False
     frozen: bool = False
@@ -50,39 +54,57 @@ CASES: dict[str, Callable[[], Case]] = {
     "held overlap": lambda: Case(held=((0, drawn(1, 128, 2, 2, 2, seed=22), 1.0),)),
     "second pass with a first image": lambda: Case(held=((0, image(), 1.0),), sigmas=SECOND, start=True),
     "audio to video": lambda: Case(frozen=True),
+    "a sheet": lambda: Case(references=((image(), 1, 1.0, 1.0),)),
+    "a clip at half the size": lambda: Case(references=((drawn(1, 128, 3, 1, 1, seed=25), 2, 1.0, 1.0),)),
+    "two by attention, a still and a held overlap": lambda: Case(
+        held=((0, drawn(1, 128, 2, 2, 2, seed=22), 1.0),),
+        beside=((8, image(), 0.9),),
+        references=((image(), 1, 0.8, 0.5), (drawn(1, 128, 2, 1, 1, seed=26), 2, 1.0, 1.0)),
+    ),
+    "one that is hidden": lambda: Case(references=((image(), 1, 1.0, 0.0),)),
 }
 
 
+Load = Callable[[str, bool], tuple[Any, Any]]
+
+
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Any]]:
-    """ltx-core's transformer, and the farm's."""
+def model(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """ltx-core's transformer, and the farm's: of a version, with or without an IC-LoRA."""
     pytest.importorskip("ltx_pipelines", reason="needs the environment of `make test-reference-comfyui`")
     import torch
     from ltx_core.model.transformer.model import X0Model
-    from ltx_core_files import write_file
+    from ltx_core_files import merge_lora, write_file
 
-    from actors.engines.diffusers.checkpoint import Checkpoint
-    from actors.engines.diffusers.ltx2.components import transformer_component
-    from actors.engines.diffusers.ltx2.denoise import Transformer
+    from actors.engines.diffusers.files import find_files
+    from actors.engines.diffusers.ltx2.loading import Ltx2Loader
+    from jobs.spec.engine import EngineConfig
+    from tests.official.ic_lora import write_ic_lora
 
     folder, made = tmp_path_factory.mktemp("ltx2"), {}
 
-    def load(version: str) -> tuple[Any, Any]:
-        if version not in made:
-            path = folder / f"{version}.safetensors"
-            theirs = X0Model(write_file(version, path)["transformer"])
-            ours = transformer_component(Checkpoint.open(path)).load(torch.float32)
-            made[version] = theirs, Transformer(ours)
-        return made[version]
+    def load(version: str, lora: bool) -> tuple[Any, Any]:
+        if (version, lora) not in made:
+            path, loras = folder / f"{version}.safetensors", []
+            theirs = write_file(version, path)["transformer"]
+            if lora:
+                named = write_ic_lora(folder / f"{version}-lora.safetensors", path, 2)
+                merge_lora(theirs, named, STRENGTH)
+                loras = [{"path": str(named), "strength": {"sample": STRENGTH}}]
+            config = EngineConfig.model_validate({"checkpoint": str(path), "loras": loras})
+            ours = Ltx2Loader(find_files(config), torch.float32).denoising()
+            ours.loras.use("sample")
+            made[version, lora] = X0Model(theirs), ours
+        return made[version, lora]
 
     return load
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_each_step(version: str, name: str, model: Callable[[str], tuple[Any, Any]]) -> None:
-    theirs, ours = model(version)
+def test_each_step(version: str, name: str, model: Load) -> None:
     case, words = CASES[name](), contexts(version)
+    theirs, ours = model(version, bool(case.references))
     wanted = reference_steps(theirs, case, words)
     got = farm_steps(ours, case, words)
     assert len(got) == len(wanted) == len(case.sigmas) - 1
@@ -113,6 +135,10 @@ def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> lis
 
     clip, heard = starts(case)
     guides = [Piece(latents, frame, strength) for frame, latents, strength in (*case.held, *case.beside)]
+    guides += [
+        Piece(latents, 0, strength, attention, scale=scale, reference=True)
+        for latents, scale, strength, attention in case.references
+    ]
     pieces = with_guides(clip, guides)
     generator = torch.Generator().manual_seed(11)
     sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), HEARD)
@@ -213,7 +239,20 @@ def conditionings(case: Case) -> Sequence[Any]:
         Still(keyframes=latents, frame_idx=frame, strength=strength)
         for frame, latents, strength in case.beside
     ]
-    return [*held, *beside]
+    return [*held, *beside, *in_context(case)]
+
+
+def in_context(case: Case) -> Iterator[Any]:
+    """One strength for all leaves them as they are where it is 1; else each has its own."""
+    from ltx_core.conditioning import (
+        ConditioningItemAttentionStrengthWrapper,
+        VideoConditionByReferenceLatent,
+    )
+
+    weighted = any(attention < 1 for *_, attention in case.references)
+    for latents, scale, strength, attention in case.references:
+        item = VideoConditionByReferenceLatent(latents, scale, strength)
+        yield ConditioningItemAttentionStrengthWrapper(item, attention) if weighted else item
 
 
 def plain(model: Any, words: dict[str, tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:

@@ -68,11 +68,15 @@ def _pieces(run: PassParams) -> list[Piece]:
     for use in run.guides:
         frame = use.frame if use.frame >= 0 else frames + use.frame
         pieces.append(Piece(_noise(run, 1), frame, use.strength * use.image_strength, use.strength))
+    for each in run.references:
+        looked_at = _noise(run, each.latents, each.scale)
+        pieces.append(Piece(looked_at, 0, each.strength, each.attention, scale=each.scale, reference=True))
     return pieces
 
 
-def _noise(run: PassParams, latents: int) -> Payload:
-    shape = (1, LATENT_CHANNELS, latents, run.height // SPATIAL, run.width // SPATIAL)
+def _noise(run: PassParams, latents: int, scale: int = 1) -> Payload:
+    rows, columns = (side // SPATIAL // scale for side in (run.height, run.width))
+    shape = (1, LATENT_CHANNELS, latents, rows, columns)
     return Payload({"latents": _drawn(shape)})
 
 

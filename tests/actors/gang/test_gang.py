@@ -18,6 +18,7 @@ from actors import ranks as ranks_module
 from actors.ranks import Ranks
 from jobs.errors import InvalidInput, WorkerLost
 from jobs.tasks.task import Stage
+from tests.official.ic_lora import write_ic_lora
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -117,6 +118,27 @@ def test_ranks_share_picture_and_sound(
     assert gang.report["unproven"] == ""
     wanted = sampled(alone)
     assert "audio_latents" in wanted[SAMPLE]
+    require_equal(sampled(gang), wanted)
+
+
+@pytest.mark.slow
+def test_ranks_share_a_pass_that_looks_at_references(
+    make_bench: MakeBench, small_ltx2: Path, image: Path, tmp_path: Path
+) -> None:
+    """Tokens of the clip and of its references are split alike, with and without weights between them."""
+    sheet = {"image": str(image), "strength": 0.9}
+    chunks = [
+        {"generate": {"prompt": PROMPTS[0], "num_frames": 17, "references": [sheet | {"attention": weight}]}}
+        for weight in (1.0, 0.5)
+    ]
+    spec = film(small_ltx2, image) | {"videos": [{"name": "one", "chunks": chunks}]}
+    lora = write_ic_lora(tmp_path / "ic.safetensors", small_ltx2, 2)
+    spec["engine"]["loras"] = [{"path": str(lora), "strength": {"sample": 1.0}}]
+    alone = make_bench(spec)
+    gang = make_bench(spec, ranks=2, sizes=passes(alone))
+    assert gang.report["unproven"] == ""
+    wanted = sampled(alone)
+    assert not np.array_equal(wanted[SAMPLE]["latents"], wanted["one/00001/sample"]["latents"])
     require_equal(sampled(gang), wanted)
 
 

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ltx_core.loader import (
+    LTXV_LORA_COMFY_RENAMING_MAP,
+    LoraStateDictWithStrength,
+    SafetensorsModelStateDictLoader,
+)
+from ltx_core.loader.fuse_loras import _prepare_deltas
 from ltx_core.model.audio_vae.model_configurator import (
     AudioDecoderConfigurator,
     AudioEncoderConfigurator,
@@ -98,6 +104,19 @@ def write_file(version: str, path: Path) -> dict[str, Any]:
     metadata = {"config": json.dumps(config_of(version, "narrow")), "model_version": f"{version}.0"}
     save_file(tensors, path, metadata=metadata)
     return parts
+
+
+def merge_lora(transformer: nn.Module, path: Path, strength: float) -> None:
+    """ltx-core's own reading of a LoRA and its own deltas, in float32: it merges into bfloat16 alone."""
+    read = SafetensorsModelStateDictLoader().load([str(path)], sd_ops=LTXV_LORA_COMFY_RENAMING_MAP)
+    lora = [LoraStateDictWithStrength(read, strength)]
+    merged = set()
+    for name, weight in transformer.named_parameters():
+        delta = _prepare_deltas(lora, name, torch.float32, torch.device("cpu"))
+        if delta is not None:
+            weight.data += delta
+            merged.add(name.removesuffix(".weight"))
+    assert {name.rsplit(".lora_")[0] for name in read.sd} == merged
 
 
 def drawn(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:

@@ -144,7 +144,7 @@ class JointDenoiser:
         def run(forwards: Sequence[Forward], ranks: Ranks | None) -> list[Sides]:
             """One by one: at these sizes a batch gains nothing."""
             split = TokenSplit(ranks, sides[0].shape[1]) if ranks else None
-            with split_over(split, self.model.transformer):
+            with split_over(split, self.model.transformer, self.picture.looks):
                 return [self._denoised(x, sigma, which, split) for which in forwards]
 
         def predict(*asked: Forward) -> list[Sides]:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from actors.engines.diffusers.ltx_video.attention import log_weights
 from actors.engines.pieces import Piece
 from actors.engines.transfer import to_device
 from jobs.frames import SPATIAL, TEMPORAL
@@ -37,11 +39,34 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """How the picture's tokens look at each other, where references do not count in full.
+
+    Tokens fall into groups of `sizes`, in order; `bias` `[groups, 1, 1, 1, N]` is added to what the queries
+    of each see of all tokens.
+    """
+
+    sizes: list[int]
+    bias: Tensor
+
+    def to(self, device: torch.device) -> Looks:
+        return Looks(self.sizes, to_device(self.bias, device))
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of `[B, heads, N, d]`; no mask of `[N, N]` is made."""
+        bias = self.bias.clamp(min=torch.finfo(query.dtype).min).to(query.dtype)
+        groups = zip(query.split(self.sizes, dim=2), bias, strict=True)
+        seen = [F.scaled_dot_product_attention(part, key, value, attn_mask=row) for part, row in groups]
+        return torch.cat(seen, dim=2)
+
+
+@dataclass(frozen=True)
 class Tokens:
     """One side of a pass as the transformer reads it.
 
     `known` `[1, N, 128]`, `mask` `[1, N, 1]` (how much of the noise reaches a token), `coords`
-    `[1, axes, N, 2]` (where it starts and stops), `marks` `[1, N, 1]`; `alike` where all masks are one.
+    `[1, axes, N, 2]` (where it starts and stops), `marks` `[1, N, 1]`; `alike` where all masks are one,
+    `looks` where not all see all others alike.
     """
 
     known: Tensor
@@ -49,12 +74,45 @@ class Tokens:
     coords: Tensor
     marks: Tensor | None = None
     alike: bool = False
+    looks: Looks | None = None
 
     def to(self, device: torch.device) -> Tokens:
         """On `device`. Whether all masks are `alike` is asked before: a GPU would have to be waited for."""
         marks = None if self.marks is None else to_device(self.marks, device)
         known, mask, coords = (to_device(part, device) for part in (self.known, self.mask, self.coords))
-        return Tokens(known, mask, coords, marks, bool((self.mask == self.mask[:, :1]).all()))
+        looks = None if self.looks is None else self.looks.to(device)
+        return Tokens(known, mask, coords, marks, bool((self.mask == self.mask[:, :1]).all()), looks)
+
+
+def looks_of(pieces: Sequence[Piece]) -> Looks | None:
+    """None where every reference counts in full: all tokens then look at all others.
+
+    Otherwise as ltx-core has it where each reference has an attention strength (`build_attention_mask`): a
+    reference and the clip look at each other by ln of its weight, and it sees no guide and no other
+    reference.
+    """
+    if all(piece.attention == 1 for piece in pieces if piece.reference):
+        return None
+    sizes = [piece.latents[0, 0].numel() for piece in pieces]
+    rows = [
+        torch.cat(
+            [
+                torch.full((size,), _seen(one, other, pieces[0]))
+                for other, size in zip(pieces, sizes, strict=True)
+            ]
+        )
+        for one in pieces
+    ]
+    return Looks(sizes, log_weights(torch.stack(rows))[:, None, None, None])
+
+
+def _seen(one: Piece, other: Piece, clip: Piece) -> float:
+    """The weight with which tokens of one piece see those of another."""
+    if one is other or not (one.reference or other.reference):
+        return 1.0
+    if one is clip or other is clip:
+        return float(other.attention if one is clip else one.attention)
+    return 0.0
 
 
 def picture_tokens(pieces: Sequence[Piece], frame_rate: float) -> Tokens:
@@ -63,7 +121,7 @@ def picture_tokens(pieces: Sequence[Piece], frame_rate: float) -> Tokens:
     mask = torch.cat([_for_each_token([1.0 - hold for hold in piece.holds], piece) for piece in pieces])
     marks = torch.cat([_for_each_token(_marks(piece), piece) for piece in pieces])
     coords = torch.cat([picture_coords(piece, frame_rate) for piece in pieces], dim=2)
-    return Tokens(known, mask[None, :, None], coords, marks[None, :, None])
+    return Tokens(known, mask[None, :, None], coords, marks[None, :, None], looks=looks_of(pieces))
 
 
 def sound_tokens(sound: Sound) -> Tokens:
@@ -114,15 +172,19 @@ def latents_of_sound(tokens: Tensor, sound: Sound) -> Tensor:
 
 
 def with_guides(clip: Tensor, guides: Sequence[Piece]) -> list[Piece]:
-    """The clip, with what starts at frame 0 in it, and all other guides beside it."""
+    """The clip, with what starts at frame 0 in it, and all other guides and the references beside it."""
     filled, holds = clip.clone(), [0.0] * clip.shape[2]
     for guide in guides:
-        if guide.frame == 0:
+        if _fills(guide):
             count = guide.latents.shape[2]
             filled[:, :, :count] = guide.latents.to(clip)
             holds[:count] = guide.holds
-    beside = [replace(guide, latents=guide.latents.to(clip)) for guide in guides if guide.frame != 0]
+    beside = [replace(guide, latents=guide.latents.to(clip)) for guide in guides if not _fills(guide)]
     return [Piece(filled, hold=tuple(holds)), *beside]
+
+
+def _fills(guide: Piece) -> bool:
+    return guide.frame == 0 and not guide.reference
 
 
 def _for_each_token(values: Sequence[float], piece: Piece) -> Tensor:
@@ -133,7 +195,7 @@ def _for_each_token(values: Sequence[float], piece: Piece) -> Tensor:
 def _marks(piece: Piece) -> list[float]:
     """Which latents are single frames that the transformer makes."""
     marks = [float(piece.marked)] * piece.latents.shape[2]
-    if piece.frame == 0 and piece.scale == 1:
+    if _fills(piece):
         marks[0] = 1.0
     return marks
 

@@ -1,5 +1,5 @@
-"""LTX-2's transformer on a part of the picture's tokens: where they look at each other, and where the sound
-looks at them.
+"""LTX-2's transformer on a part of the picture's tokens, or with weights between them: where they look at
+each other, and where the sound looks at them.
 
 Text and sound look the same from every token, and the sound's own layers are computed whole on each rank.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 from actors.engines.diffusers.sequence import projected_whole
 
 if TYPE_CHECKING:
+    from actors.engines.diffusers.ltx2.pieces import Looks
     from actors.engines.diffusers.sequence import TokenSplit
 
 Turns = tuple[Tensor, Tensor]
@@ -24,19 +25,22 @@ Turns = tuple[Tensor, Tensor]
 
 
 @contextmanager
-def split_over(split: TokenSplit | None, transformer: Any) -> Iterator[None]:
-    """Has the transformer run on this rank's tokens; without a split, as it is."""
-    if split is None:
+def split_over(split: TokenSplit | None, transformer: Any, looks: Looks | None = None) -> Iterator[None]:
+    """Has the transformer run on this rank's tokens, which look at each other as `looks` says; without
+    either, as it is."""
+    if split is None and looks is None:
         yield
         return
     with ExitStack() as stack:
         stack.enter_context(projected_whole(split, transformer.proj_out))
-        heard = _SeenWhole(split)
         for block in transformer.transformer_blocks:
-            hook = block.video_to_audio_attn.register_forward_pre_hook(heard, with_kwargs=True)
-            stack.callback(hook.remove)
             stack.callback(setattr, block.attn1, "processor", block.attn1.processor)
-            block.attn1.processor = _SplitAttention(split)
+            block.attn1.processor = _OwnAttention(split, looks)
+        if split is not None:
+            heard = _SeenWhole(split)
+            for block in transformer.transformer_blocks:
+                hook = block.video_to_audio_attn.register_forward_pre_hook(heard, with_kwargs=True)
+                stack.callback(hook.remove)
         yield
 
 
@@ -60,11 +64,12 @@ class _SeenWhole:
         return self._turns[1]
 
 
-class _SplitAttention:
+class _OwnAttention:
     """Self-attention of the picture as diffusers' processors of LTX-2 compute it, over the ranks."""
 
-    def __init__(self, split: TokenSplit) -> None:
+    def __init__(self, split: TokenSplit | None, looks: Looks | None) -> None:
         self.split = split
+        self.attend: Callable[..., Tensor] = looks or F.scaled_dot_product_attention
 
     def __call__(
         self,
@@ -85,7 +90,7 @@ class _SplitAttention:
             query = rotate(attn.norm_q(attn.to_q(hidden_states)), turns)
             key = rotate(attn.norm_k(attn.to_k(hidden_states)), turns)
             parts = (part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value))
-            attended = self.split.attended(F.scaled_dot_product_attention, *parts)
+            attended = self.split.attended(self.attend, *parts) if self.split else self.attend(*parts)
             mixed = attended.transpose(1, 2).flatten(2).to(query.dtype)
         if attn.to_gate_logits is not None:
             gates = 2.0 * torch.sigmoid(attn.to_gate_logits(hidden_states))

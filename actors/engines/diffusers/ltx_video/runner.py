@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NO_REFERENCES = "LTX-Video looks at no `references`; name an LTX-2 checkpoint, or leave them out"
 NO_SOUND = "LTX-Video makes no sound; name an LTX-2 checkpoint, or write `mode: mux`"
 
 
@@ -126,6 +127,8 @@ class Runner:
     ) -> Payload | Arriving:
         if run.audio_mode is not None:
             raise InvalidInput(NO_SOUND)
+        if run.references:
+            raise InvalidInput(NO_REFERENCES)
         guides = self._here(pieces[1:])
         clip = opened(run, self._clip(run, pieces[0]), guides)
         model: Denoising = self.residents.get("denoising")
