@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.reference.sides.diffusers_ltx2 import Model
+
 pytestmark = pytest.mark.reference
 SAME = 1e-4
-RATE, FRAMES, SLOTS = 24.0, 49, (24, 48)
+FRAMES, SLOTS = 49, (24, 48)
 FIRST = (1.0, 0.99375, 0.9875, 0.98125)
 SECOND = (0.909375, 0.725, 0.421875)
 """Noise levels without the last, which is 0: diffusers adds it."""
@@ -19,62 +20,6 @@ def drawn(*shape: int, seed: int) -> Any:
     import torch
 
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-@dataclass(frozen=True)
-class Model:
-    """Components of diffusers' pipelines, and the farm's view of them."""
-
-    parts: dict[str, Any]
-    states: Any
-    mask: Any
-
-    @property
-    def transformer(self) -> Any:
-        from actors.engines.diffusers.ltx2.denoise import Transformer
-
-        return Transformer(self.parts["transformer"], clean_frozen_sound=True)
-
-    def words(self) -> dict[Any, Any]:
-        from actors.engines.diffusers.guidance import Forward
-        from actors.engines.diffusers.ltx2.denoise import Context
-
-        video, audio, _ = self.parts["connectors"](self.states, self.mask, padding_side="left")
-        return {Forward.POSITIVE: Context(video, audio)}
-
-    def run(self, kind: Any, sigmas: tuple[float, ...], **settings: Any) -> Any:
-        """The latents that a pipeline of diffusers makes."""
-        import torch
-
-        pipeline = kind(**self.parts)
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline(
-            sigmas=list(sigmas),
-            frame_rate=RATE,
-            prompt_embeds=self.states,
-            prompt_attention_mask=self.mask,
-            output_type="latent",
-            generator=torch.Generator().manual_seed(1),
-            **settings,
-        )
-
-    def normalised(self, latents: Any) -> Any:
-        from actors.engines.diffusers.codec import VideoCodec
-
-        return VideoCodec(self.parts["vae"]).normalize(latents)
-
-    def denoise(self, pieces: list[Any], sound: Any, sigmas: tuple[float, ...]) -> tuple[list[Any], Any]:
-        import torch
-
-        from actors.engines.diffusers.ltx2.denoise import Pass, denoise
-        from actors.engines.diffusers.samplers import euler
-        from actors.engines.noise import ClipNoise
-
-        generator = torch.Generator().manual_seed(1)
-        sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), sound.latents.shape[2])
-        noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
-        run = Pass(torch.tensor((*sigmas, 0.0)), RATE, ClipNoise(0), euler)
-        return denoise(self.transformer, run, pieces, sound, self.words(), noise)
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +107,12 @@ def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
     assert torch.equal(made[3], half)
 
 
-OFF = dict.fromkeys(
-    ("guidance_scale", "modality_scale", "audio_guidance_scale", "audio_modality_scale"), 1.0
-) | dict.fromkeys(("stg_scale", "audio_stg_scale", "guidance_rescale", "audio_guidance_rescale"), 0.0)
+SCALES = ("guidance_scale", "modality_scale", "audio_guidance_scale", "audio_modality_scale")
+WEIGHTS = ("stg_scale", "audio_stg_scale", "guidance_rescale", "audio_guidance_rescale")
+PLAIN: dict[str, Any] = {
+    **dict.fromkeys(SCALES, 1.0), **dict.fromkeys(WEIGHTS, 0.0),
+    "spatio_temporal_guidance_blocks": None, "use_cross_timestep": True, "return_dict": False,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -185,8 +133,8 @@ def conditioned(model: Model, monkeypatch: pytest.MonkeyPatch) -> Any:
         with torch.inference_mode():
             return model.run(
                 LTX2ConditionPipeline, sigmas, conditions=conditions, height=size, width=size, num_frames=17,
-                spatio_temporal_guidance_blocks=None, negative_prompt_embeds=model.states, return_dict=False,
-                negative_prompt_attention_mask=model.mask, use_cross_timestep=True, **OFF, **more,
+                negative_prompt_embeds=model.states, negative_prompt_attention_mask=model.mask,
+                **PLAIN, **more,
             )  # fmt: skip
 
     return run
@@ -199,15 +147,21 @@ def still(size: int) -> Any:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8))
 
 
-def pieces_of(model: Model, size: int, start: Any, strength: float = 1.0) -> list[Any]:
-    """The same as pieces."""
+def encoded(model: Model, size: int) -> Any:
+    """The still as latents."""
     import numpy as np
 
     from actors.engines.diffusers.codec import VideoCodec
+
+    return VideoCodec(model.parts["vae"]).encode(np.array(still(size))[None])
+
+
+def pieces_of(model: Model, size: int, start: Any, strength: float = 1.0) -> list[Any]:
+    """The same as pieces."""
     from actors.engines.diffusers.ltx2.pieces import with_guides
     from actors.engines.pieces import Piece
 
-    image = VideoCodec(model.parts["vae"]).encode(np.array(still(size))[None])
+    image = encoded(model, size)
     return with_guides(start, [Piece(image, 0, strength), Piece(image, 9, strength)])
 
 
@@ -257,6 +211,28 @@ def test_images_that_hold_in_part(model: Model, conditioned: Any, monkeypatch: p
         )
     monkeypatch.setattr(LTX2ConditionPipeline, "convert_velocity_to_x0", own_level)
     close(made[0], model.normalised(conditioned(64, FIRST, 0.9)[0]))
+
+
+def test_a_reference_at_half_the_size(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LTX2InContextPipeline` marks no first frame either."""
+    import torch
+    from diffusers import LTX2InContextPipeline
+    from diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora import LTX2ReferenceCondition
+
+    from actors.engines.diffusers.ltx2.pieces import with_guides
+    from actors.engines.pieces import Piece
+
+    monkeypatch.setattr(type(model.transformer), "marks", False)
+    with torch.inference_mode():
+        wanted = model.run(
+            LTX2InContextPipeline, FIRST, height=64, width=64, num_frames=17, **PLAIN,
+            reference_conditions=LTX2ReferenceCondition(still(32)), reference_downscale_factor=2,
+        )  # fmt: skip
+        sheet = Piece(encoded(model, 32), 0, scale=2, reference=True)
+        pieces = with_guides(torch.zeros(1, 128, 3, 2, 2), [sheet])
+        made, audio = model.denoise(pieces, empty_sound(18), FIRST)
+    close(made[0], model.normalised(wanted[0]))
+    close(audio, _normalised_sound(model, wanted[1]))
 
 
 def _raw(model: Model, latents: Any) -> Any:
