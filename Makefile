@@ -28,6 +28,7 @@ $(VENV)/.farm: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.render: $(VENV)/.farm
+	@echo "torch and Ray: some minutes, in which nothing is printed"
 	$(PIP) --editable '.[render]'
 	touch $@
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from typer.exceptions import Exit, TyperException
 
 import farm
 from cluster import metrics
 from farm.cli.main import app
+from jobs.errors import SpecError
+from jobs.loading.load import load_spec
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
@@ -78,6 +81,24 @@ def parses(words: list[str]) -> bool:
     except TyperException as error:
         return "Missing argument" in error.format_message()
     return True
+
+
+def test_the_quick_starts_film_is_a_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no other problem than those that the page shows once it has its mistakes."""
+    page = (ROOT / "docs" / "quickstart.md").read_text()
+    (film,) = blocks(page, "yaml")
+    monkeypatch.chdir(ROOT)
+    assert len(load_spec(yaml.safe_load(film)).spec.videos[0].shots) == 3
+    for right, wrong in (
+        ("width: 128", "width: 100"), ("seconds: 2,", "second: 2,"), ("shot: ball}", "shot: bal}"),
+        ("score.m4a", "scor.m4a"),
+    ):  # fmt: skip
+        film = film.replace(right, wrong)
+    with pytest.raises(SpecError) as refused:
+        load_spec(yaml.safe_load(film))
+    places = [problem.place for problem in refused.value.problems]
+    assert len(places) == 4
+    assert all(f"\n  {place}: " in page for place in places)
 
 
 def test_python_page_runs(
