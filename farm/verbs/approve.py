@@ -31,8 +31,8 @@ class ApproveResult:
 def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = False) -> ApproveResult:
     """Writes down the digest of each chosen chunk's first pass.
 
-    Raises UsageError: an unknown job, video or chunk, a job that asks for no approval, and a chosen chunk
-    whose first pass is not rendered, so that nobody can have seen it.
+    Raises UsageError: an unknown job, video or chunk, a job that asks for no approval, nothing but takes, and
+    a chosen chunk whose first pass is not rendered, so that nobody can have seen it.
     """
     run = JobDocuments.open(runs_url, job_id)
     if run.plan.run.approve is None:
@@ -40,6 +40,9 @@ def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = Fa
         raise UsageError([Problem("job", f"{run.job!r} asks for no approval", rule, remedy)])
     chosen = {(chunk.video, chunk.index) for chunk in chosen_chunks(run.plan, selection)}
     tasks = [task.id for task in _sampled(run) if (task.video, task.chunk) in chosen]
+    if not tasks:
+        rule, remedy = "chunks of a film; a take is approved in its film", "pick it, and approve that film"
+        raise UsageError([Problem("approve", "nothing but takes or sources", rule, remedy)])
     if unseen := [task for task in tasks if task not in run.committed]:
         rule, remedy = "chunks whose first pass is rendered", f"`{run.command('resume')}` renders it"
         raise UsageError([Problem("approve", f"{unseen[0]} is not there", rule, remedy)])

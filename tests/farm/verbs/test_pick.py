@@ -194,6 +194,7 @@ def test_takes_by_approval_stay_drafts(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "dawn.d.take2.draft.mp4").exists()
     pick(runs, "harbor", "d", 2)
     assert rendered(job, tmp_path)[0] == []
+    assert run(["approve", "harbor", "--videos", "dawn.d.take2", "--runs", runs]) == 2
     assert run(["approve", "harbor", "--all", "--runs", runs]) == 0
     computed, end = rendered(job, tmp_path)
     assert end.outcome == DONE
