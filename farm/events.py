@@ -177,8 +177,20 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MadeWith:
+    """One of several kinds of software and device that a film was made with: by name of what it is made of,
+    the `shots` whose pictures it made, its tasks by stage, and `why` it was that one."""
+
+    software: dict[str, str]
+    shots: tuple[str, ...]
+    stages: dict[str, int]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class FilmDelivered(Event):
-    """A finished film (or `preview` of an unfinished one) stands at `path`."""
+    """A finished film (or `preview` of an unfinished one) stands at `path`; `exact` and `made_with` are those
+    of `FilmState`."""
 
     name: ClassVar[str] = "film_delivered"
     video: str
@@ -187,6 +199,8 @@ class FilmDelivered(Event):
     frames: int = 0
     fps: float = 0.0
     preview: bool = False
+    exact: bool = True
+    made_with: tuple[MadeWith, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

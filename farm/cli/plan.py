@@ -236,6 +236,8 @@ def _stage_lines(report: PlanReport) -> list[str]:
         room,
         *(row.said for row in report.takes),
         *_encoded_anew(report),
+        *map(str, report.voids),
+        *([f"locked: {amount(report.locked, 'task')}"] if report.locked else ()),
     ]
 
 

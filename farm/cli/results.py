@@ -230,6 +230,8 @@ RESULTS: dict[str, str] = {
     "retry": "jobs.tasks.retry:Retry",
     "approve": "farm.verbs.approve:ApproveResult",
     "pick": "farm.verbs.pick:PickResult",
+    "lock": "farm.verbs.lock:LockResult",
+    "unlock": "farm.verbs.lock:LockResult",
     "verify": "farm.verbs.verify:VerifyReport",
     "delete": "farm.verbs.cleanup:DeleteResult",
     "prune": "farm.verbs.cleanup:PruneResult",

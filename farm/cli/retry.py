@@ -57,6 +57,8 @@ def retry(
     elif dry_run:
         emit_text(f"{amount(len(report.closure), 'task')} would be rendered again; nothing was changed")
     else:
+        if report.unlocked:
+            emit_text(f"{amount(report.unlocked, 'result')} of these were locked, and are no longer")
         again = job_command("resume", job, runs)
         emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `{again}`")
     return 0

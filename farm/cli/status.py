@@ -11,7 +11,7 @@ from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text, emit_warnings
 from farm.cli.table import columns
 from jobs.commands import DEFAULT_RUNS
-from jobs.wording import clock, printable, size
+from jobs.wording import amount, clock, printable, size
 
 if TYPE_CHECKING:
     from farm.verbs.listing import JobRow
@@ -96,6 +96,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     """The text form of a job's status."""
     from farm.cli.display import bar
     from farm.state.event_lines import gang_words
+    from farm.state.mixture import mixture
     from farm.state.progress import said_of
 
     head = f"{found.job}: {found.outcome}{f', {found.reason}' if found.reason else ''}"
@@ -105,12 +106,15 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     for video in found.videos:
         which = f" ({video.take.said})" if video.take else ""
         rows.append(f"  film {video.name}{which} {video.committed}/{video.segments} segments: {_film(video)}")
+        rows += [f"    {said}" for said in mixture(video.film)] if video.film else []
     rows += [f"  {gang.worker} is {gang_words(gang.ranks)}" for gang in found.gangs]
     for busy in found.busy:
         does = "holds, queued," if busy.queued else "works on"
         rows.append(f"  {busy.worker} {does} {busy.task} since {clock(now_s - busy.since_s)}")
     for failed in found.failed:
         rows.append(f"  quarantined {failed.task} ({failed.kind}): {said_of(failed.task, failed.message)}")
+    if found.locked:
+        rows.append(f"  locked {amount(found.locked, 'task')} of {sum(each.total for each in found.stages)}")
     if found.requests:
         rows.append(f"  asked to {', '.join(found.requests)}")
     return rows

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.media.process import sync
+from farm.events import MadeWith
 from farm.output.placing import Placing
 from farm.output.sound_files import moved, write_sound, write_stems
 from farm.output.stitch import FilmFacts
@@ -29,11 +30,13 @@ Segments = Callable[[], list[Path]]
 
 @dataclass(frozen=True)
 class Beside:
-    """Puts in place what lies beside films; `say` hears what is to be said of one."""
+    """Puts in place what lies beside films; `say` hears what is to be said of one, `made_with` knows what
+    `FilmState` calls so, by video."""
 
     plan: Plan
     placing: Placing
     say: Callable[[PlannedVideo, FilmFacts], None]
+    made_with: Callable[[str], tuple[MadeWith, ...]]
 
     def versions(self, video: PlannedVideo) -> int:
         """How many films of one name are kept."""
@@ -56,7 +59,7 @@ class Beside:
         whole = not video.draft and video.take is None
         if self.plan.output.timeline is not None and whole and delivery.name == video.output:
             name = timeline_name(video.output, delivery.format.container)
-            yield self._timeline(name, timeline(self.plan, video), stands)
+            yield self._timeline(name, timeline(self.plan, video, self.made_with(video.name)), stands)
 
     def _sound(
         self, video: PlannedVideo, name: str, segments: Segments, stands: Mapping[str, FileBeside]

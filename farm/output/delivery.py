@@ -37,6 +37,7 @@ from jobs.scratch import Scratch
 from jobs.tasks.segments import encoding_of, encodings, segment_id
 
 if TYPE_CHECKING:
+    from farm.events import MadeWith
     from jobs.store.commits import Commit
     from jobs.store.store import Store
     from jobs.tasks.task import TaskGraph
@@ -72,7 +73,8 @@ class _Reel:
 class Delivery:
     """Watches commits, assembles films and previews in a thread of its own.
 
-    `confirm` raises JobBusy once the job is another driver's; `tell` takes notices.
+    `confirm` raises JobBusy once the job is another driver's; `tell` takes notices; `made_with` knows what
+    `FilmState` calls so, by video.
     """
 
     def __init__(
@@ -82,12 +84,13 @@ class Delivery:
         store: Store,
         confirm: Callable[[], None],
         tell: Callable[[str], None],
+        made_with: Callable[[str], tuple[MadeWith, ...]] = lambda _: (),
     ) -> None:
         self.plan, self.store = plan, store
         self._tell = tell
         self._said: set[tuple[str, str]] = set()
         self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
-        self._beside = Beside(plan, self._placing, self._say)
+        self._beside = Beside(plan, self._placing, self._say, made_with)
         self._reels = {video.name: tuple(self._reels_of(video, graph)) for video in plan.videos}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
         self._running: list[tuple[Future[FilmState | None], bool]] = []

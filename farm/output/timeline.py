@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from jobs.planning.planned import PlannedChunk
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farm.events import MadeWith
     from jobs.planning.planned import Plan, PlannedDelivery, PlannedVideo
 
 OURS = "ltx_farm"
@@ -75,15 +76,15 @@ def with_chapters(command: list[str], video: PlannedVideo, path: Path) -> list[s
     return [*changed[:last], "-f", "ffmetadata", "-i", str(path), *changed[last:]]
 
 
-def timeline(plan: Plan, video: PlannedVideo) -> bytes:
+def timeline(plan: Plan, video: PlannedVideo, made_with: Sequence[MadeWith] = ()) -> bytes:
     """The film as an OpenTimelineIO document: a clip for each shot, a marker for each chunk and each beat,
-    the deliveries as media, by names relative to the document."""
-    return (json.dumps(_Writer(plan, video).document(), indent=1) + "\n").encode()
+    the deliveries as media, by names relative to the document. `made_with` as in `FilmState`."""
+    return (json.dumps(_Writer(plan, video, made_with).document(), indent=1) + "\n").encode()
 
 
 class _Writer:
-    def __init__(self, plan: Plan, video: PlannedVideo) -> None:
-        self._plan, self._video = plan, video
+    def __init__(self, plan: Plan, video: PlannedVideo, made_with: Sequence[MadeWith]) -> None:
+        self._plan, self._video, self._made_with = plan, video, made_with
         self._rate = exact_rate(video.frame_rate)
         self._deliveries = plan.deliveries(video)
 
@@ -93,12 +94,14 @@ class _Writer:
         if self._video.sound is not None:
             tracks.append(self._track("Audio", [self._sound()]))
         stack = _item("Stack.1", "tracks", source_range=None, enabled=True, effects=[], markers=[])
-        metadata = {
+        metadata: Json = {
             "job": self._plan.job,
             "video": self._video.name,
             "frames": self._video.frames,
             "rate": rate_text(self._rate),
         }
+        if self._made_with:
+            metadata |= {"exact": False, "made_with": [asdict(kind) for kind in self._made_with]}
         return _item(
             "Timeline.1",
             self._video.name,

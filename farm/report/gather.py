@@ -14,6 +14,7 @@ from farm.report.pictures import Seam, Thumb
 from farm.report.timeline import Timeline, explain_waits, read_timeline
 from farm.state.event_lines import gang_words
 from farm.state.job_state import FilmState, JobState
+from farm.state.mixture import mixture
 from farm.state.progress import STAGES, said_of
 from jobs.planning.output_names import preview_name, shown_format
 from jobs.planning.planned import Plan, PlannedVideo
@@ -87,7 +88,7 @@ def environment(*folders: Path) -> Any:
         loader=jinja2.FileSystemLoader([*folders, HERE]), autoescape=True, undefined=jinja2.StrictUndefined
     )
     made.filters["clock"] = _clock
-    made.globals["said_of"] = said_of
+    made.globals["said_of"], made.globals["mixture"] = said_of, mixture
     return made
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.state.creation import dated
-from farm.state.fingerprint import frozen_report, job_fingerprint
+from farm.state.fingerprint import DIGESTS_FORM, frozen_report, job_fingerprint, recorded_fingerprint
+from farm.state.locks import locked_results, read_locks
 from jobs.commands import job_command
 from jobs.errors import DamagedDocument, Problem, StorageProblem, UsageError
 from jobs.planning.choices import with_drafts, with_picks
 from jobs.planning.plan import reseeded
-from jobs.tasks.digest import digests
+from jobs.tasks.digest import digests_with
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 
@@ -58,11 +59,16 @@ def plan_to_render(store: Store, plan: Plan) -> Plan:
     if plan.run.approve is None:
         return plan
     draft = with_drafts(plan, ())
-    report = frozen_report(store, draft)
-    if report is None:
+    report, kept, locks = frozen_report(store, draft), store.recall(DIGESTS_FORM), read_locks(store)
+    if kept is None or (report is None and not locks.locks):
         return draft
-    graph = build_graph(draft.resolve(report.get("modes", {})))
-    known, seen = digests(graph, job_fingerprint(graph, report["fingerprint"])), store.approvals()
+    resolved = draft.resolve(kept.modes)
+    graph, seen = build_graph(resolved), store.approvals()
+    today = job_fingerprint(graph, kept.engine) if report else recorded_fingerprint(graph, resolved, kept)
+    known = digests_with(graph, today, locked_results(locks, resolved, graph, today)).by_task
+    if report is None:
+        # With other software only what is locked is what it was when it was approved.
+        seen &= locks.digests
     waiting = {
         task.video
         for task in graph.tasks.values()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.output.delivery import Delivery
+from farm.session.made_with import Kind, made_with
 from jobs.errors import CorruptArtifact, StageError
 from jobs.failures import CORRUPT_INPUT_CAP
 
 if TYPE_CHECKING:
+    from farm.events import MadeWith
     from farm.session.ledger import Ledger
     from farm.state.job_state import FilmState, JobState
     from jobs.planning.planned import Plan
@@ -27,8 +30,10 @@ class Films:
         self.undelivered: StageError | None = None
         self.damaged: list[str] = []
         """Segments that have to be made again."""
-        self._ledger, self._store, self._lock, self._tell = ledger, store, lock, tell
-        self._delivery = Delivery(plan, ledger.graph, store, lock.confirm, tell)
+        self.software: Sequence[Kind] = ()
+        """What locked results, and last those of today, are made with."""
+        self._plan, self._ledger, self._store, self._lock, self._tell = plan, ledger, store, lock, tell
+        self._delivery = Delivery(plan, ledger.graph, store, lock.confirm, tell, self._made_with)
         self._remakes = 0
 
     def take_over(self) -> None:
@@ -47,13 +52,22 @@ class Films:
         """Films, and previews (True), that were finished since the last call."""
         while True:
             try:
-                yield from self._delivery.finished()
+                for film, preview in self._delivery.finished():
+                    yield film if preview else self._described(film), preview
                 return
             except CorruptArtifact as problem:
                 self._lose_segment(problem)
             except StageError as problem:
                 self.undelivered = problem
                 self._tell(f"a film could not be delivered: {problem}")
+
+    def _described(self, film: FilmState) -> FilmState:
+        """The film with what is known of its bytes."""
+        exact = self._ledger.is_exact_film(film.name)
+        return replace(film, exact=exact, made_with=self._made_with(film.name))
+
+    def _made_with(self, video: str) -> tuple[MadeWith, ...]:
+        return made_with(self._plan, video, self._ledger, self.software)
 
     def remake(self) -> None:
         """Makes the ledger list what it takes to have the damaged segments again, and nothing else."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from farm.session.selection import to_compute, to_remake, within
+from farm.session.software import Software
 from farm.state.progress import split_task
-from jobs.tasks.digest import Fingerprint, digests
+from jobs.tasks.digest import Fingerprint, LockedResults, digests_with
 from jobs.tasks.duplicates import Duplicates, find_duplicates
 from jobs.tasks.retention import evictable
 from jobs.tasks.task import Stage, TaskGraph
@@ -38,13 +39,17 @@ class Ledger:
         self.commits: dict[str, Commit] = {}
         self.todo: list[str] = []
         self._until = until
-        self._contents: Mapping[str, str] = {}
+        self.contents: Mapping[str, str] = {}
+        """Content digests of the files that the tasks read, by path."""
+        self.software = Software()
         self._inexact: set[str] = set()
 
-    def resolve(self, fingerprint: Fingerprint) -> None:
+    def resolve(self, fingerprint: Fingerprint, locked: Sequence[LockedResults] = ()) -> None:
         """Fixes every digest."""
-        self._contents = fingerprint.files
-        self.digests = digests(self.graph, fingerprint)
+        self.contents = fingerprint.files
+        found = digests_with(self.graph, fingerprint, locked)
+        self.digests = found.by_task
+        self.software = Software(self.graph, found, today=len(locked))
         self.duplicates = find_duplicates(self.digests)
         self.graph = self.duplicates.merged(self.graph)
 
@@ -102,21 +107,23 @@ class Ledger:
 
         stage_task = self.graph.tasks[task]
         inputs = {need.task: self.commits[need.task] for need in stage_task.needs}
-        content = self._contents.get(getattr(stage_task.params, "path", ""), "")
-        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, content=content)
+        content = self.contents.get(getattr(stage_task.params, "path", ""), "")
+        exact = self.software.makes(task)
+        return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, exact, content=content)
 
     def is_exact(self, task: str) -> bool:
         """Whether no rung of the ladder changed the task's bytes."""
         return task not in self._inexact
 
     def is_exact_film(self, video: str) -> bool:
-        """Whether that holds for every task of the video."""
-        return all(split_task(task)[0] != video for task in self._inexact)
+        """Whether that holds for every task of the video, and one software made them all."""
+        one = not self.software.mixed(video)
+        return one and all(split_task(task)[0] != video for task in self._inexact)
 
     @property
     def exact(self) -> bool:
-        """Whether that holds for every task of the job."""
-        return not self._inexact
+        """Whether that holds for every task of the job, and one software made each film."""
+        return not self._inexact and not self.software.any_mixed
 
     @property
     def left(self) -> list[str]:

@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.estimates.remaining_work import RemainingWork
-from farm.events import Event, FilmDelivered, JobFinished, JobPlanned, Notice, WorkerGone, to_record
+from farm.events import Event, JobFinished, JobPlanned, Notice, WorkerGone, to_record
 from farm.notify import endings
 from farm.session.choices import picked_since, plan_to_render, waits_for
 from farm.session.eviction import Evictions
 from farm.session.films import Films
 from farm.session.ledger import Ledger
-from farm.session.opening import Scope, first_state, job_planned, require_renderable
+from farm.session.made_with import film_events, kinds
+from farm.session.opening import Scope, first_state, foreseen, job_planned, require_renderable
 from farm.session.results import Results
-from farm.session.resuming import Resumed, freeze, known_state, resumed
+from farm.session.resuming import Known, Resumed, freeze, known_before, known_state, resumed
 from farm.session.state_file import StateFile
 from farm.specs.cautions import cautions
 from farm.state.attempts import Holdings
-from farm.state.fingerprint import frozen_report, job_fingerprint, require_choices
+from farm.state.fingerprint import require_choices
 from farm.state.job_state import COMPUTED, DONE, INTERRUPTED, PAUSED, STOPPED_EARLY, UNAPPROVED, WaitingFor
+from farm.state.locks import locked_results, read_locks
 from farm.state.requests import requested_end
 from farm.state.spec_origin import origin_of
 from jobs.errors import CannotRun, StorageProblem
@@ -99,8 +100,9 @@ class JobSession:
             self.record(notice)
         if spec := self._take_up():
             yield self.record(Notice(spec))
-        for warning in cautions(self.plan, self._facts):
-            yield self.record(Notice(f"warning: {warning}"))
+        warnings = (f"warning: {caution}" for caution in cautions(self.plan, self._facts))
+        for said in (*foreseen(self.store, self.plan, self.scope), *warnings):
+            yield self.record(Notice(said))
 
     def _take_up(self) -> str:
         """What the run directory says from now on; returns which spec is rendered, where there are two."""
@@ -142,18 +144,20 @@ class JobSession:
         None takes what an earlier render froze; False when there is nothing: start a worker and ask it.
         Raises CannotRun where the engine lacks a sampler or guider of the job.
         """
-        report = frozen_report(self.store, self.plan) or report
-        if report is None:
+        known = Known(report) if report is not None else known_before(self.store, self.plan)
+        if known is None:
             return False
-        require_choices(self.graph, report)
-        resolved = self.plan.resolve(report.get("modes", {}))
+        require_choices(self.graph, known.report)
+        resolved = self.plan.resolve(known.report.get("modes", {}))
         if resolved != self.plan:
             # A second graph of a long film would cost the driver tens of megabytes.
             self.plan, self.ledger.graph = resolved, build_graph(resolved)
             self._write_plan()
-        self.engine = report["fingerprint"]
-        self.ledger.resolve(job_fingerprint(self.graph, self.engine))
-        self._freeze(report)
+        self.engine = known.report["fingerprint"]
+        today, locks = known.fingerprint(self.graph, self.plan), read_locks(self.store)
+        self.ledger.resolve(today, locked_results(locks, self.plan, self.graph, today))
+        self._films.software = kinds(locks, today, known.kept)
+        self._freeze(known)
         if damage := self.results.survey():
             self._notice(damage)
         return True
@@ -194,11 +198,8 @@ class JobSession:
             yield self.record(self._notices.pop(0))
         for film, preview in self._films.finished():
             if not preview:
-                exact = replace(film, exact=self.ledger.is_exact_film(film.name))
-                self._state.now = self._state.now.with_film(exact, self.plan.outputs)
-            yield self.record(
-                FilmDelivered(film.name, film.path, film.sha256, film.frames, film.fps, preview)
-            )
+                self._state.now = self._state.now.with_film(film, self.plan.outputs)
+            yield from map(self.record, film_events(film, preview))
 
     def mend(self) -> Iterator[Event]:
         """Call when all is computed: waits for the films. Where one met a damaged segment, the ledger lists
@@ -277,17 +278,16 @@ class JobSession:
     def _write_plan(self) -> None:
         self.store.save(PLAN_FORM, PlanFile(self.plan))
 
-    def _freeze(self, report: Mapping[str, Any]) -> None:
+    def _freeze(self, known: Known) -> None:
         """Keeps what the digests stand for. Raises CannotRun where a job that is taken up from its run
         directory would be made of something else than before; it stays as it was."""
         try:
-            changed = freeze(self.store, self.plan, report, self.ledger.digests, self._resumed.as_it_was)
+            if changed := freeze(self.store, self.plan, known, self.ledger, self._resumed.as_it_was):
+                self._notice(changed)
         except CannotRun:
             self._state.now = self._resumed.before or self._state.now
             self._state.write()
             raise
-        if changed:
-            self._notice(changed)
 
     def _notice(self, message: str) -> None:
         self._notices.append(Notice(message))

@@ -8,7 +8,7 @@ model files it names are unchanged.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,13 @@ MOST_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What `digests.json` holds: the digest of every task in plan order, and what they stand for.
+    """What `digests.json` holds: the digest of every task in plan order, and what those that are not locked
+    stand for.
 
     `config` is the spec's engine section, `engine` the fingerprint that a worker reported of it, `modes` what
     it made of each `auto`, `sources` the packages and files that it is made of. `media` are the tools of the
-    driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`.
+    driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`;
+    `inputs` are the content digests of the files that the tasks read.
     """
 
     digests: dict[str, Digest] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Frozen:
     media: dict[str, str] = field(default_factory=dict)
     stages: dict[str, int] = field(default_factory=dict)
     farm: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 DIGESTS_FORM = Form(DIGESTS, Frozen)
@@ -59,8 +62,19 @@ DIGESTS_FORM = Form(DIGESTS, Frozen)
 
 def job_fingerprint(graph: TaskGraph, engine: Mapping[str, Any]) -> Fingerprint:
     """What the digests of this graph stand for: the engine, this machine's media tools, the input files."""
-    files = {path: file_digest(path) for path in input_files(graph)}
-    return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=files)
+    return Fingerprint(engine=dict(engine), media=media_fingerprint(), files=content_of(graph))
+
+
+def recorded_fingerprint(graph: TaskGraph, plan: Plan, kept: Frozen) -> Fingerprint:
+    """As `job_fingerprint`, with the software that is recorded instead of what is here."""
+    stages = {stage: kept.stages.get(stage.value, version) for stage, version in STAGE_VERSION.items()}
+    threads = {"threads": plan.run.threads} if "threads" in kept.engine else {}
+    return Fingerprint({**kept.engine, **threads}, kept.media, content_of(graph), stages)
+
+
+def content_of(graph: TaskGraph) -> dict[str, str]:
+    """The content digests of the files that the tasks read, by path."""
+    return {path: file_digest(path) for path in sorted(input_files(graph))}
 
 
 def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
@@ -75,6 +89,11 @@ def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
         return None
     if kept.engine.get("threads", plan.run.threads) != plan.run.threads:
         return None
+    return as_report(kept)
+
+
+def as_report(kept: Frozen) -> dict[str, Any]:
+    """What the worker reported that `kept` was made from."""
     return {
         "fingerprint": kept.engine,
         "sources": kept.sources,
@@ -84,7 +103,9 @@ def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
     }
 
 
-def frozen_now(plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str]) -> Frozen:
+def frozen_now(
+    plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str], inputs: Mapping[str, str]
+) -> Frozen:
     """What is kept of a job from now on."""
     return Frozen(
         digests=dict(digests),
@@ -97,6 +118,7 @@ def frozen_now(plan: Plan, report: Mapping[str, Any], digests: Mapping[str, str]
         media=media_fingerprint(),
         stages=_stage_versions(),
         farm=VERSION,
+        inputs=dict(inputs),
     )
 
 
@@ -104,9 +126,10 @@ def _stage_versions() -> dict[str, int]:
     return {stage.value: version for stage, version in STAGE_VERSION.items()}
 
 
-def changed_since(store: Store, now: Frozen) -> str:
-    """With what the job's committed results were made, and how that changed since, in words; empty where it
-    did not, where there are none, or where the spec's own engine section is another one now."""
+def changed_since(store: Store, now: Frozen, locked: Set[str] = frozenset()) -> str:
+    """With what the job's committed results that are not `locked` were made, and how that changed since, in
+    words; empty where it did not, where there are none, or where the spec's own engine section is another one
+    now."""
     kept = store.recall(DIGESTS_FORM)
     if kept is None or kept.config != now.config:
         return ""
@@ -116,7 +139,7 @@ def changed_since(store: Store, now: Frozen) -> str:
         for key, value in was.items()
         if is_now.get(key) != value
     ]
-    if not changes or not store.committed_digests().intersection(kept.digests.values()):
+    if not changes or not (store.committed_digests() - locked).intersection(kept.digests.values()):
         return ""
     model = kept.config.get("diffusion_model") or kept.config.get("checkpoint") or "bundled"
     engine = f"engine {kept.config.get('name')}, model {model}"

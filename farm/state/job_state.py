@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from farm.events import MadeWith
 from farm.state.spec_origin import SpecOrigin
 from jobs.commands import job_command
 from jobs.records import Form
@@ -60,7 +61,8 @@ class FileBeside:
 class FilmState:
     """One delivered film; of a video with several deliveries, one of them.
 
-    `key` names what it was assembled from; `exact` is False after a byte-changing retry.
+    `key` names what it was assembled from; `exact` is False after a byte-changing retry, and where results of
+    several kinds of software or device meet: `made_with` then has each, and is empty else.
     """
 
     name: str
@@ -71,6 +73,7 @@ class FilmState:
     key: str = ""
     exact: bool = True
     beside: tuple[FileBeside, ...] = ()
+    made_with: tuple[MadeWith, ...] = ()
 
     @property
     def files(self) -> tuple[FileBeside, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, JobState
+from farm.state.locks import LOCKS_FORM
 from jobs.commands import job_command
 from jobs.errors import Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
@@ -30,7 +31,7 @@ ANSWERED: Mapping[str, tuple[UserRequest, ...]] = {
 def require_ours(store: Store) -> None:
     """Raises NewerFormat for a job with documents of a later format: written over, they would lose
     something."""
-    store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM)
+    store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM, LOCKS_FORM)
 
 
 def requested_end(

@@ -15,9 +15,10 @@ from farm.output.outlets import locate
 from farm.output.records import OutputRecords
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import CANCELLED, DONE, FAILED, PARTIAL, STOPPED_EARLY
+from farm.state.locks import read_locks
 from farm.verbs.run import JobDocuments
 from farm.verbs.verify import film_damage
-from jobs.errors import JobBusy, NewerFormat, Problem, UsageError
+from jobs.errors import DamagedDocument, JobBusy, NewerFormat, Problem, UsageError
 from jobs.store.cleanup import (
     Files,
     other_files,
@@ -26,6 +27,7 @@ from jobs.store.cleanup import (
     result_files,
     unreferenced_files,
 )
+from jobs.store.documents import LOCKED
 from jobs.store.lock import Driver
 from jobs.store.store import Store
 
@@ -76,7 +78,7 @@ class PruneResult:
 @dataclass(frozen=True, slots=True)
 class Pruning:
     """What to prune besides unreferenced results: with `results`, those of jobs whose films all stand; jobs
-    that ended `older_s` ago or longer, whole."""
+    that ended `older_s` ago or longer, whole. Of a locked job nothing else goes."""
 
     results: bool = False
     older_s: float | None = None
@@ -92,9 +94,11 @@ def parse_age(text: str) -> float:
 
 
 def survey_delete(runs_url: str, job_id: str, films: bool = False) -> DeleteResult:
-    """What `delete_job` would free. Raises UsageError for an unknown job, JobBusy while it is rendered."""
+    """What `delete_job` would free. Raises UsageError for an unknown or locked job, JobBusy while it is
+    rendered."""
     run = JobDocuments.open(runs_url, job_id)
     require_nobody_renders(run)
+    _require_unlocked(run)
     files = _everything(run.store)
     delivered = tuple(_delivered(run))
     going = _own_films(run.store, delivered) if films else {}
@@ -135,6 +139,13 @@ def require_nobody_renders(run: JobDocuments) -> None:
     """Raises JobBusy where somebody renders the job, or may: a silent driver of another machine."""
     if run.driver.driver in (Driver.RUNNING, Driver.SILENT):
         raise JobBusy(f"{run.driver.who} renders the job: stop it first with `{run.command('cancel')}`.")
+
+
+def _require_unlocked(run: JobDocuments) -> None:
+    """Raises UsageError: what is locked could not be made again as it is."""
+    if run.store.has(LOCKED):
+        rule, remedy = "a job of which nothing is locked", f"`{run.command('unlock')}` first"
+        raise UsageError([Problem("farm delete", f"{run.job!r} is locked", rule, remedy)])
 
 
 def _delivered(run: JobDocuments) -> Iterator[str]:
@@ -199,7 +210,7 @@ def _is_taken(run: JobDocuments) -> bool:
 
 
 def _choose(run: JobDocuments, pruning: Pruning) -> tuple[str, Files]:
-    state = run.state
+    state = run.state if not run.store.has(LOCKED) else None
     if state is not None and state.outcome in ENDED and state.ended_s is not None:
         if pruning.older_s is not None and time.time() - state.ended_s >= pruning.older_s:
             return WHOLE, _everything(run.store)
@@ -210,12 +221,13 @@ def _choose(run: JobDocuments, pruning: Pruning) -> tuple[str, Files]:
 
 
 def _unreferenced(run: JobDocuments) -> Files:
-    """Nothing where the job's digests cannot be read: then nobody knows what is still wanted."""
+    """Nothing where the job's digests, or its locks, cannot be read: then nobody knows what is still
+    wanted."""
     try:
-        known = run.store.recall(DIGESTS_FORM)
-    except NewerFormat:
+        known, locked = run.store.recall(DIGESTS_FORM), read_locks(run.store).digests
+    except (NewerFormat, DamagedDocument):
         return Files()
-    return unreferenced_files(run.store, set(known.digests.values())) if known else Files()
+    return unreferenced_files(run.store, locked.union(known.digests.values())) if known else Files()
 
 
 def _summed(result: PruneResult) -> PruneResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from farm.estimates.durations import BUNDLED_ON_CPU, Hardware, read_durations
@@ -19,7 +20,8 @@ from farm.session.selection import to_compute
 from farm.simulator.simulate import simulate
 from farm.simulator.workload import H200
 from farm.specs.cautions import cautions
-from farm.state.fingerprint import frozen_report, job_fingerprint
+from farm.state.locks import read_locks
+from farm.state.voids import Recorded
 from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
@@ -40,6 +42,7 @@ from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import AUTO, Machine, parse_topology
 
 if TYPE_CHECKING:
+    from farm.state.voids import Void
     from farm.topology.candidates import Footprint
     from jobs.loading.load import LoadedSpec
     from jobs.planning.planned import Plan
@@ -100,6 +103,8 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         options=rows,
         chain_s=chain_seconds(job.plan, _film_of(job.graph, facts), job.duration_s),
         warnings=(*cautions(job.plan, loaded.facts), *_bottleneck(found, machine, facts)),
+        voids=job.voids(),
+        locked=job.locked,
     )
 
 
@@ -116,14 +121,14 @@ class _JobSoFar:
         self.job_id = check_job_id(loaded.spec.name if request.job_id is None else request.job_id)
         self.store = _existing(request.runs_url, self.job_id)
         plan = make_plan(loaded.spec, loaded.facts)
-        report: dict[str, Any] | None = None
+        self.recorded: Recorded | None = None
         if self.store is not None:
             plan = as_chosen(self.store, plan)
-            report = frozen_report(self.store, plan)
-        self.report = report
-        self.plan: Plan = plan.resolve(report.get("modes", {})) if report else plan
+            self.recorded = Recorded.of(self.store, plan, request.device)
+        self.plan: Plan = self.recorded.plan if self.recorded else plan
         self.graph = build_graph(self.plan)
         durations, place = read_durations(request.runs_url), Hardware(self.plan.engine, request.device)
+        self._durations, self._place = durations, place
         self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place, plan.run)
         self.gangs = durations.gang_sizes(place)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
@@ -132,20 +137,33 @@ class _JobSoFar:
 
     def left(self) -> tuple[TaskGraph, set[str]]:
         """The tasks that a render would compute, and the graph in which duplicates need one of them."""
-        known = digests(self.graph, self._fingerprint())
+        known = self._digests()
         duplicates = find_duplicates(known)
         graph = duplicates.merged(self.graph)
         missing = list(graph.tasks)
-        if self.store is not None and self.report is not None:
+        if self.store is not None and self.recorded is not None:
             evicted = self.store.evicted_digests()
             missing = to_compute(graph, known, self.store.committed_digests(), evicted)
         return graph, set(duplicates.without(missing))
 
-    def _fingerprint(self) -> Fingerprint:
+    def voids(self) -> tuple[Void, ...]:
+        """What is another one here, and what that would cost."""
+        if self.recorded is None:
+            return ()
+        made_on = replace(self._place, device=self.recorded.made_on)
+        return self.recorded.voids(self._durations.estimate(made_on))
+
+    @cached_property
+    def locked(self) -> int:
+        """Tasks whose results are locked."""
+        locked = read_locks(self.store).digests if self.store else frozenset()
+        return sum(digest in locked for digest in self._digests().values())
+
+    def _digests(self) -> dict[str, str]:
         """Before a first render, any: equal tasks have equal digests all the same."""
-        if self.report is not None:
-            return job_fingerprint(self.graph, self.report["fingerprint"])
-        return Fingerprint({}, {}, {path: path for path in input_files(self.graph)})
+        if self.recorded is not None:
+            return self.recorded.digests(self.recorded.expected())
+        return digests(self.graph, Fingerprint({}, {}, {path: path for path in input_files(self.graph)}))
 
 
 def _existing(runs_url: str, job_id: str) -> Store | None:

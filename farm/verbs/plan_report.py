@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from farm.state.voids import Void
 from jobs.frames import Joint
 from jobs.planning.summary import ChunkRow, PassRow, VideoRow, take_row
 from jobs.tasks.retention import DiskEstimate
@@ -83,7 +84,8 @@ class PlanReport:
     `times_from` says where stage times come from: measured on a device, or known of one H200; where
     `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
     against that of a GPU. `chain_s` is what the longest chain takes by what chunks of a second pass share,
-    the planned `joint` first.
+    the planned `joint` first. `voids` says what would have results made anew, by cause, `locked` counts the
+    tasks that are kept in spite of it.
     """
 
     job: str
@@ -104,6 +106,8 @@ class PlanReport:
     options: tuple[TopologyRow, ...]
     chain_s: dict[Joint, float]
     warnings: tuple[str, ...] = ()
+    voids: tuple[Void, ...] = ()
+    locked: int = 0
 
 
 def takes_rows(plan: Plan, graph: TaskGraph, left: Iterable[str], duration_s: Any) -> Iterator[TakesRow]:

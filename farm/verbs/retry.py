@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from farm.events import TaskVoided, to_record
 from farm.state.job_state import INTERRUPTED, STATE_FORM, read_state
+from farm.state.locks import read_locks, write_locks
 from farm.state.progress import split_task
 from farm.state.requests import require_ours
 from farm.verbs.run import JobDocuments
@@ -29,7 +30,8 @@ def retry_closure(runs_url: str, job_id: str, selection: Selection) -> Retry:
 def apply_retry(
     runs_url: str, job_id: str, report: Retry, tell: Callable[[str], None] | None = None
 ) -> Retry:
-    """Void the closure and store the new seeds; the next render does the work. Returns it as done.
+    """Void the closure and store the new seeds; the next render does the work. Returns it as done. What was
+    locked of it is so no longer: it is made with what is installed then.
 
     `tell` hears of a wait for the lock of a driver that is silent.
 
@@ -42,9 +44,12 @@ def apply_retry(
         if report.seeds:
             run.store.override_seeds(_overrides(run, report))
         _tell_voids(run, report)
-        voided = run.store.void(run.digests[task] for task in report.closure if task in run.digests)
+        gone = [run.digests[task] for task in report.closure if task in run.digests]
+        if unlocked := read_locks(run.store).digests.intersection(gone):
+            write_locks(run.store, read_locks(run.store).without(unlocked))
+        voided = run.store.void(gone)
         _settle(run, report)
-    return replace(report, dry_run=False, voided=voided)
+    return replace(report, dry_run=False, voided=voided, unlocked=len(unlocked))
 
 
 def refuse_while_rendered(runs_url: str, job_id: str) -> None:

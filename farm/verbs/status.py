@@ -11,6 +11,7 @@ from farm.events import SHARED, FilmDelivered, GangRank
 from farm.output.outlets import locate
 from farm.state.event_log import EventLog, Logged
 from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, WaitingFor
+from farm.state.locks import LOCKS_FORM
 from farm.state.progress import STAGES, Progress, split_task
 from farm.verbs.run import JobDocuments
 from jobs.errors import FarmError
@@ -74,7 +75,7 @@ class JobStatus:
 
     `elapsed_s` are the seconds since the driver began, or from its start to its end; `eta_s` those that the
     rest takes at the speed measured so far, None while that is unknown. `warnings` name lines of the event
-    log that could not be read.
+    log that could not be read. `locked` counts the tasks whose results are locked.
     """
 
     job: str
@@ -93,6 +94,7 @@ class JobStatus:
     eta_s: float | None = None
     gangs: tuple[GangStatus, ...] = ()
     warnings: tuple[str, ...] = ()
+    locked: int = 0
 
 
 def job_status(runs_url: str, job_id: str) -> JobStatus:
@@ -125,7 +127,15 @@ def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, 
         eta_s=progress.eta_s() if live and progress.totals else None,
         gangs=_gangs(progress) if live else (),
         warnings=warnings,
+        locked=_locked(run),
     )
+
+
+def _locked(run: JobDocuments) -> int:
+    """Tasks whose results are locked."""
+    locks = run.store.recall(LOCKS_FORM)
+    locked = locks.digests if locks else frozenset()
+    return sum(digest in locked for digest in run.digests.values())
 
 
 def _progress(log: Iterable[Logged]) -> Progress:

@@ -12,10 +12,11 @@ from farm.output.records import OutputRecords
 from farm.state.event_log import EventLog, PassedOver
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import STATE_FORM, FilmState
+from farm.state.locks import LOCKS_FORM
 from farm.verbs.run import JobDocuments
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.planning.plan import PLAN_FORM
-from jobs.store.documents import SEEDS, SEEDS_COPY, SEEDS_FORM
+from jobs.store.documents import LOCKED, SEEDS, SEEDS_COPY, SEEDS_FORM
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ RENDER_AGAIN = "the next render discards it and renders it again"
 NOT_NOTED = "give write access to the run directory and verify again; then the next render makes it again"
 NO_SEEDS = "delete both copies to go back to the spec's seeds"
 WRITE_AGAIN = "the next render writes it again"
+NO_LOCK = "restore it; unlocked, what other software made is rendered again"
 NO_HARM = "nothing to do: the log explains a run, it is not needed to continue one"
 DELIVER_AGAIN = "the next render assembles it again from its segments"
 KEEP_IT = "keep it under another name, or delete it; the next render then assembles the film again"
@@ -114,12 +116,15 @@ def _noted(run: JobDocuments, damaged: list[str]) -> bool:
 
 
 def _documents(run: JobDocuments) -> list[Damage]:
-    """Seeds exist only after `retry --reseed`, and stand twice; the rest belongs to every run."""
+    """Seeds exist only after `retry --reseed`, and stand twice, locks after `farm lock`; the rest belongs to
+    every run."""
     found = []
     for form in (STATE_FORM, PLAN_FORM, DIGESTS_FORM):
         if fault := _fault(run, form, form.name):
             cure = run.way_out if form is STATE_FORM and run.fault else WRITE_AGAIN
             found.append(Damage(DamagedPart.DOCUMENT, form.name, fault, cure))
+    if run.store.has(LOCKED) and (fault := _fault(run, LOCKS_FORM, LOCKED)):
+        found.append(Damage(DamagedPart.DOCUMENT, LOCKED, fault, NO_LOCK))
     return [*found, *_seeds(run)]
 
 

@@ -16,6 +16,7 @@ from jobs.store.documents import (
     DIGESTS,
     EVENTS,
     EVICTED,
+    LOCKED,
     NOTIFY,
     PICKS,
     PLAN,
@@ -46,7 +47,7 @@ NAMES = {
 
 RESULTS = (COMMITS, EVICTED, ARTIFACTS)
 DOCUMENTS = (
-    SUSPECTS_FORM.name, NOTIFY, REPORT, RESERVE, SEEDS, SEEDS_COPY, DIGESTS, PLAN, STATE, SPEC,
+    SUSPECTS_FORM.name, NOTIFY, REPORT, RESERVE, SEEDS, SEEDS_COPY, LOCKED, DIGESTS, PLAN, STATE, SPEC,
 )  # fmt: skip
 """What makes the directory a job comes last: until then an interrupted deletion can be repeated."""
 

@@ -21,6 +21,7 @@ SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "dig
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
 SEEDS_COPY = "seeds.copy.json"
 REFUSED = "refused.json"
+LOCKED = "locked.json"
 NOTIFY = "notify.json"
 APPROVALS, PICKS = "approvals", "picks"
 FLUSH_S = 2.0

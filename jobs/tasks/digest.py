@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.canonical import as_object, sha256_of
@@ -27,12 +27,33 @@ class Fingerprint:
     `engine` is what the engine says of itself. Keys that are stage names hold what concerns that stage alone
     (a LoRA under `sample`, the upsampler under `upscale`); every other key concerns all stages but segment.
     `media` describes the ffmpeg build; it reaches guide images, source videos, audio and segments.
-    `files` are content digests by the path that the task parameters name.
+    `files` are content digests by the path that the task parameters name, `stages` the `STAGE_VERSION` of the
+    farm.
     """
 
     engine: Mapping[str, Any]
     media: Mapping[str, Any]
     files: Mapping[str, str]
+    stages: Mapping[Stage, int] = field(default_factory=lambda: STAGE_VERSION)
+
+
+@dataclass(frozen=True)
+class LockedResults:
+    """Results that count whatever a job is rendered with: a task whose digest under `fingerprint` is among
+    `digests` keeps it. `graph` has the tasks with what `auto` meant then."""
+
+    fingerprint: Fingerprint
+    digests: frozenset[str]
+    graph: TaskGraph
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Digests of tasks in plan order. `made_with` has for each of them a bit for every software that gives it
+    from these inputs: bit k for the k-th `LockedResults`, the bit above for today's. Empty without locks."""
+
+    by_task: dict[str, str]
+    made_with: dict[str, int] = field(default_factory=dict)
 
 
 def digests(graph: TaskGraph, fingerprint: Fingerprint) -> dict[str, str]:
@@ -40,21 +61,44 @@ def digests(graph: TaskGraph, fingerprint: Fingerprint) -> dict[str, str]:
 
     Raises KeyError when `fingerprint.files` lacks one of `input_files(graph)`.
     """
-    software = {stage: _engine_part(stage, fingerprint.engine) for stage in Stage}
-    media = sha256_of(fingerprint.media)
+    return digests_with(graph, fingerprint, ()).by_task
+
+
+def digests_with(graph: TaskGraph, fingerprint: Fingerprint, locked: Sequence[LockedResults]) -> Digests:
+    """As `digests`, but that locked results keep theirs; what is made of those counts them as its inputs."""
+    today, before = _Digester(graph, fingerprint), [_Digester(old.graph, old.fingerprint) for old in locked]
     found: dict[str, str] = {}
-    for task in graph.tasks.values():
-        found[task.id] = sha256_of(
+    made_with: dict[str, int] = {}
+    for name, task in graph.tasks.items():
+        inputs = [(need.role, found[need.task]) for need in task.needs]
+        own, olds = today.of(name, inputs), [digester.of(name, inputs) for digester in before]
+        kept = (old for old, lock in zip(olds, locked, strict=True) if old in lock.digests)
+        found[name] = next(kept, own)
+        if locked:
+            made_with[name] = sum(1 << bit for bit, each in enumerate((*olds, own)) if each == found[name])
+    return Digests(found, made_with)
+
+
+class _Digester:
+    """The digests of a graph's tasks under one fingerprint, by their inputs'."""
+
+    def __init__(self, graph: TaskGraph, fingerprint: Fingerprint) -> None:
+        self._tasks, self._files, self._stages = graph.tasks, fingerprint.files, fingerprint.stages
+        self._software = {stage: _engine_part(stage, fingerprint.engine) for stage in Stage}
+        self._media = sha256_of(fingerprint.media)
+
+    def of(self, name: str, inputs: Sequence[tuple[str, str]]) -> str:
+        task = self._tasks[name]
+        return sha256_of(
             {
                 "stage": task.stage,
-                "version": STAGE_VERSION[task.stage],
-                "params": _parameters(task, fingerprint.files),
-                "inputs": [(need.role, found[need.task]) for need in task.needs],
-                "engine": software[task.stage],
-                "media": media if _uses_media(task) else None,
+                "version": self._stages[task.stage],
+                "params": _parameters(task, self._files),
+                "inputs": inputs,
+                "engine": self._software[task.stage],
+                "media": self._media if _uses_media(task) else None,
             }
         )
-    return found
 
 
 def input_files(graph: TaskGraph) -> frozenset[str]:

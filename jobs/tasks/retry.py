@@ -54,8 +54,8 @@ class Retry:
 
     `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks outside
     the closure that run once more because their artifact was evicted and the closure reads it. `videos` are
-    the films that change, `committed` counts the results that the closure has. Of these, `voided` are gone:
-    none as long as `dry_run`.
+    the films that change, `committed` counts the results that the closure has. Of these, `voided` are gone,
+    and `unlocked` were locked: none as long as `dry_run`.
     """
 
     job: str
@@ -67,6 +67,7 @@ class Retry:
     committed: int
     dry_run: bool
     voided: int
+    unlocked: int = 0
 
 
 def parse_chunks(text: str) -> frozenset[int]:

@@ -35,6 +35,8 @@ COMMANDS = {
     "retry": "next render makes them anew",
     "approve": "approved whole",
     "pick": "samples nothing",
+    "lock": "whatever torch, driver, GPU or farm",
+    "unlock": "made anew",
     "verify": "damaged",
     "delete": "films stay",
     "prune": "no job needs any more",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
-from jobs.tasks.digest import Fingerprint, digests, input_files
+from jobs.tasks.digest import Fingerprint, LockedResults, digests, digests_with, input_files
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, TaskGraph
 
@@ -169,3 +169,36 @@ def test_the_digest_of_a_task_is_pinned() -> None:
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
     assert found["v/00000/sample"] == "c7227b6541d1962620df4f3bd72b12363ac90b39864ba9c1862c64f99a13ebce"
+
+
+def locked(graph: TaskGraph, kept: Iterable[str], **parts: Any) -> LockedResults:
+    software: dict[str, Any] = {"engine": {"name": "old"}, "media": {"ffmpeg": "6"}, "files": FILES, **parts}
+    return LockedResults(Fingerprint(**software), frozenset(kept), graph)
+
+
+def test_a_locked_result_keeps_its_digest_and_what_the_spec_changes_takes_todays() -> None:
+    edited = film(lambda spec: spec["videos"][0]["chunks"][3]["generate"].update(prompt="dusk"))
+    before = digests(film(), locked(edited, ()).fingerprint)
+    today = Fingerprint({"name": "tiny"}, {"ffmpeg": "7"}, FILES)
+    found = digests_with(edited, today, (locked(edited, before.values()),))
+    new = {task for task, digest in found.by_task.items() if before.get(task) != digest}
+    assert chunks_of(new) == {"dawn/00004", "dawn/00005"}, "the shot's own chunks, and no other"
+    sampled = {task for task in new if task.endswith("sample")}
+    assert {found.made_with[task] for task in sampled} == {0b10}
+    assert all(found.made_with[task] & 0b01 for task in found.by_task if task not in new)
+
+
+def test_without_locks_digests_are_what_they_were() -> None:
+    today = Fingerprint({"name": "tiny"}, {"ffmpeg": "7"}, FILES)
+    found = digests_with(film(), today, ())
+    assert found.by_task == digested(film())
+    assert found.made_with == {}
+
+
+def test_one_software_makes_all_where_the_other_differs_in_nothing_that_counts() -> None:
+    today = Fingerprint({"name": "tiny"}, {"ffmpeg": "7"}, FILES)
+    kept = digests(film(), Fingerprint({"name": "tiny"}, {"ffmpeg": "6"}, FILES))
+    found = digests_with(film(), today, (locked(film(), kept.values(), engine={"name": "tiny"}),))
+    assert found.by_task == kept
+    assert {found.made_with[task] for task in kept if task.endswith("segment")} == {0b01}
+    assert {found.made_with[task] for task in kept if "/sample" in task} == {0b11}
