@@ -36,3 +36,4 @@ def test_a_job_that_cannot_be_read_has_a_reason_and_no_numbers(tmp_path: Path) -
     assert " " in reason[-20:]
     assert "0/0" not in section.html
     assert "<progress" not in section.html
+    drivers.close()
