@@ -48,6 +48,7 @@ def _of_video(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     yield from sound_notices(video, facts)
     yield from _over_black(video, facts)
     yield from _held(video, facts)
+    yield from _looked_at(video)
     yield from _snapped(video)
 
 
@@ -73,6 +74,17 @@ def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     clips |= {each.path for chunk in video.chunks for each in chunk.references if each.frames is not None}
     for path in sorted(clips & facts.videos.keys()):
         yield from _shown(path, facts.videos[path], video.frame_rate)
+
+
+def _looked_at(video: PlannedVideo) -> Iterator[str]:
+    """Clips that more than one chunk of a shot looks at."""
+    later = (chunk for chunk in video.chunks if chunk.index_in_shot > 0)
+    again = {each.path for chunk in later for each in chunk.references if each.frames is not None}
+    for path in sorted(again):
+        yield (
+            f"each chunk of a shot looks at {_name(path)} from its start. Where it shows what happens when, "
+            "write the shot as chunks, each with its own part"
+        )
 
 
 def _left_out(source: PlannedSource) -> Iterator[str]:

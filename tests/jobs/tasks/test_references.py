@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobs.advice.notices import notices
 from jobs.canonical import canonical_json
 from jobs.loading.load import load_spec
 from jobs.planning.explicit import explicit_data
@@ -110,3 +111,13 @@ def test_the_explicit_form_has_them() -> None:
     data = spec({"seconds": 1.6, "references": [FACE]}, {"seconds": 1}, references=[FACE | {"strength": 0.5}])
     loaded = load_spec(data, check_files=False).spec
     assert all_digests(explicit_data(loaded)) == all_digests(loaded.model_dump(exclude_unset=True))
+
+
+def test_a_clip_that_begins_anew_in_each_chunk_is_said() -> None:
+    def said(seconds: float, *references: dict[str, Any]) -> list[str]:
+        data = JobSpec.model_validate(spec({"seconds": seconds, "references": list(references)}))
+        return [line for line in notices(make_plan(data, FACTS), FACTS) if "from its start" in line]
+
+    assert len(said(1.6, FACE, POSE)) == 1
+    assert not said(1.6, FACE)
+    assert not said(1.0, POSE)
