@@ -117,9 +117,11 @@ class _SerialRender:
             session.resolve(report)
         elif unlike := difference(report, session.engine):
             if not run.mixed_compute:
+                lock = job_command("lock", session.store.job_id, session.scope.runs_url)
                 raise CannotRun(
                     f"this machine would make other bytes than the job has: {unlike}. Use an equal one, "
-                    "set run.mixed_compute: true, or give the job another name with --job-id"
+                    f"`{lock}` to keep what is committed and make the rest here, set run.mixed_compute: "
+                    "true, or give the job another name with --job-id"
                 )
             self.exact = False
 

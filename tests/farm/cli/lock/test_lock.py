@@ -8,9 +8,18 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from actors.media.ffmpeg import media_fingerprint
+from cluster.local.cluster import LocalCluster, one_node
+from farm.events import TaskCommitted
+from farm.execution.driver import RayOptions, render_on_ray
+from farm.session.opening import Scope
 from farm.state import fingerprint, voids
 from jobs.hashing import sha256_of_file
+from jobs.loading.load import load_spec
+from jobs.store.documents import LOCKED
+from jobs.store.store import Store
 from tests.farm.cli.lock.conftest import JOB, NEW, OLD, SHOTS, VIDEO, Film, Torch
 
 if TYPE_CHECKING:
@@ -93,7 +102,12 @@ def test_another_device_makes_the_rest_once_all_is_locked(film: Film, torch: Tor
     torch.compute = "another cpu"
     planned = film("plan", film.spec).out
     assert "compute class cpu of these tests -> another cpu would make 16 of 16 tasks anew" in planned
-    assert film("render", film.spec, "--serial").code == 5
+    refused = film("render", film.spec, "--serial")
+    assert refused.code == 5
+    assert (
+        f"`farm lock {JOB} --runs {film.runs}` to keep what is committed and make the rest here"
+        in refused.err
+    )
     film("lock", JOB)
     film.render()
     assert film.computed() == {"encode": 1, "sample": 1, "decode": 1, "segment": 1}
@@ -175,3 +189,32 @@ def test_what_is_approved_stays_approved(tmp_path: Path, farm: Farm, torch: Torc
     film.render()
     assert film.computed()["upscale"] == 1
     assert [each["shots"] for each in film.film()["made_with"]] == [["s01"], ["s02"]]
+
+
+def test_workers_make_the_rest_and_another_driver_waits(film: Film, torch: Torch) -> None:
+    film("lock", JOB)
+    before, torch.version = film.segments(), NEW
+    film.write(s03="another prompt")
+    loaded = load_spec(yaml.safe_load(film.spec.read_text()))
+    cluster = LocalCluster([one_node(gpus=2, cpus=4)], lambda _worker, _task: 1.0)
+    options = RayOptions(topology="sample=1,upscale+decode=1,segment=1", gpus=2)
+    for event in render_on_ray(loaded, Scope(str(film.runs)), options, cluster.connect):
+        if isinstance(event, TaskCommitted):
+            refused = film("lock", JOB)
+            assert (refused.code, "is being rendered" in refused.err) == (5, True)
+    assert film.computed() == {"encode": 1, "sample": 1, "decode": 1, "segment": 1}
+    after = film.segments()
+    assert [task for task in after if after[task] != before[task]] == [f"{VIDEO}/00002/segment"]
+    assert [each["shots"] for each in film.film()["made_with"]][1] == ["s03"]
+
+
+def test_runs_in_an_object_store_are_locked(film: Film, torch: Torch) -> None:
+    runs = f"memory://locked-{film.folder.name}"
+    assert film.farm("render", film.spec, "--serial", "--runs", runs).code == 0
+    assert film.farm("lock", JOB, "--runs", runs).code == 0
+    torch.version = NEW
+    assert film.farm("prune", "--results", "--yes", "--runs", runs).code == 0
+    again = film.farm("render", film.spec, "--serial", "--runs", runs, "-o", "json")
+    assert again.json["tasks"]["reused"] == again.json["tasks"]["total"] == 20
+    assert film.farm("verify", JOB, "--runs", runs).code == 0
+    assert Store.find(runs, JOB).has(LOCKED)
