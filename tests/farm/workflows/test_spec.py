@@ -277,7 +277,7 @@ def test_other_nodes_are_left_out_without_an_effect(tmp_path: Path) -> None:
     [
         ('{"nodes": [], "links": []}', "the format in which ComfyUI's editor saves", "Export (API)"),
         ("[1, 2]", "no JSON object", "Export (API)"),
-        ('{"3": {"inputs": {}}}', "a mapping of 1 keys", "Export (API)"),
+        ('{"3": {"inputs": {}}}', "a mapping of 1 key", "Export (API)"),
         ('{"3": 4}', "4", "Export (API)"),
         ("{}", "no nodes", "farm init"),
         ('{"3": {"class_type": "KSampler", "inputs": {}}}', "KSampler", "farm init"),
