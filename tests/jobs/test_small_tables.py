@@ -36,7 +36,7 @@ SHOWN: list[tuple[object, str]] = [
     (2.5, "2.5"),
     (math.inf, "inf"),
     ([1, "a"], '[1, "a"]'),
-    ({"a": 1}, "a mapping of 1 keys"),
+    ({"a": 1}, "a mapping of 1 key"),
     ([1] * 9, "a list of 9 items"),
     (10**5000, "a number of 16610 bits"),
     (b"x", "bytes"),
