@@ -21,8 +21,10 @@ def waveform(film: Path, seconds: float) -> str:
 
     Raises InvalidInput for a film without sound, StorageProblem.
     """
-    samples = read_audio(film, Listen(0, max(COLUMNS, round(seconds * RATE)), RATE, 1))[0]
-    parts = np.array_split(np.clip(np.nan_to_num(samples), -1.0, 1.0), COLUMNS)
+    # A mono sound as it is, and both sides of a stereo one: their sum is silent where they cancel out.
+    stop = max(COLUMNS, round(seconds * RATE))
+    samples = np.concatenate([read_audio(film, Listen(0, stop, RATE, channels)) for channels in (1, 2)])
+    parts = np.array_split(np.clip(np.nan_to_num(samples), -1.0, 1.0), COLUMNS, axis=1)
     middle = HEIGHT / 2
     upper = [f"{x} {middle - middle * max(part.max(), 0.0):.1f}" for x, part in enumerate(parts)]
     lower = [f"{x} {middle - middle * min(part.min(), 0.0) + 0.5:.1f}" for x, part in enumerate(parts)]
