@@ -115,9 +115,15 @@ def same_models(config: Mapping[str, Any], sources: Mapping[str, Mapping[str, st
 
 def changed_models(sources: Mapping[str, Mapping[str, str]], plan: Plan) -> Iterator[str]:
     """The model files whose content is another one now."""
-    for path, digest in sources.get("files", {}).items():
-        if is_named(path, plan) and Path(path).exists() and file_digest(path) != digest:
-            yield path
+    return (path for path, _, _ in changed_files(sources.get("files", {})) if is_named(path, plan))
+
+
+def changed_files(recorded: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Of files with the digests of then, those of other content, with both digests. One that is gone may only
+    lie elsewhere."""
+    for path, was in recorded.items():
+        if Path(path).exists() and (now := file_digest(path)) != was:
+            yield path, was, now
 
 
 def is_named(path: str, plan: Plan) -> bool:

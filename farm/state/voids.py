@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.compute import compute_class
@@ -19,9 +18,8 @@ from actors.packages import installed_versions
 from cluster.inventory import UNKNOWN
 from cluster.local_gpus import device_type
 from farm.state.fingerprint import DIGESTS_FORM, Frozen, recorded_fingerprint
-from farm.state.locks import is_named, locked_results, read_locks, same_section
+from farm.state.locks import changed_files, is_named, locked_results, read_locks, same_section
 from jobs.commands import job_command
-from jobs.file_digests import file_digest
 from jobs.tasks.digest import STAGE_VERSION, Fingerprint, digests_with
 from jobs.tasks.graph import build_graph
 from jobs.version import VERSION
@@ -137,20 +135,17 @@ class Recorded:
             yield Cause(f"compute class {was} -> {now}", _with_engine({"compute": now}))
 
     def _files(self, kept: Frozen) -> Iterator[Cause]:
-        """One that is gone may only lie elsewhere."""
-        recorded = kept.sources.get("files", {}).items()
-        changed = {path: was for path, was in recorded if Path(path).exists() and file_digest(path) != was}
-        for path, was in changed.items():
+        changed = list(changed_files(kept.sources.get("files", {})))
+        for path, was, now in changed:
             if is_named(path, self.plan):
-                yield Cause(f"another content of {path}", _with_content(was, file_digest(path)), False)
-        if own := [path for path in changed if not is_named(path, self.plan)]:
+                yield Cause(f"another content of {path}", _with_content(was, now), False)
+        if own := [path for path, _, _ in changed if not is_named(path, self.plan)]:
             words = f"{amount(len(own), 'file')} that came with the engine, such as {own[0]},"
             yield Cause(words, _with_engine({"own files": own}))
 
     def _inputs(self, kept: Frozen) -> Iterator[Cause]:
-        for path, was in kept.inputs.items():
-            if Path(path).exists() and (now := file_digest(path)) != was:
-                yield Cause(f"another content of {path}", _with_file(path, now), False)
+        for path, _, now in changed_files(kept.inputs):
+            yield Cause(f"another content of {path}", _with_file(path, now), False)
 
 
 def _packages(kept: Frozen) -> Iterator[Cause]:
