@@ -75,6 +75,7 @@ class _Training:
     def _spectra(self, ours: torch.Tensor, wave: torch.Tensor) -> torch.Tensor:
         """Mean over the resolutions of the difference of magnitudes, plain and as logarithms."""
         total = ours.new_zeros(())
+        ours, wave = _with_middle(ours), _with_middle(wave)
         for window in self.windows:
             a, b = (_magnitudes(x.flatten(0, 1), window) for x in (ours, wave))
             plain = (a - b).square().mean().sqrt() / (b.square().mean().sqrt() + 1e-3)
@@ -92,6 +93,11 @@ class _Training:
 
     def said(self) -> str:
         return "spectra {:.4f}  rises {:.4f}  wave {:.5f}".format(*self.errors.tolist())
+
+
+def _with_middle(wave: torch.Tensor) -> torch.Tensor:
+    """`[B, 2, n]` -> `[B, 3, n]`: both sides and their mean, where they may cancel out."""
+    return torch.cat([wave, wave.mean(1, keepdim=True)], dim=1)
 
 
 def _magnitudes(wave: torch.Tensor, window: torch.Tensor) -> torch.Tensor:

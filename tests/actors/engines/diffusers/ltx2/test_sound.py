@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,19 @@ from actors.engines.diffusers.ltx2.mel import log_mel, mel_bands, resampled
 from actors.engines.diffusers.ltx2.pieces import sound_coords
 from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
+from actors.models import TINY_CHECKPOINT
 from jobs.frames import exact_rate, lay_chain
 from tests.official.ltx2_files import write_narrow
+from tools.train_tiny.procedural.sound import random_notes, synthesise
 
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory: pytest.TempPathFactory) -> SoundCodec:
-    opened = Checkpoint.open(write_narrow(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors", "2.0"))
+    return _codec(write_narrow(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors", "2.0"))
+
+
+def _codec(path: Path) -> SoundCodec:
+    opened = Checkpoint.open(path)
     makers = (components.audio_vae_component, components.vocoder_component)
     return SoundCodec(*(make(opened).load(torch.float32) for make in makers))
 
@@ -31,6 +38,18 @@ def test_windows_agree_with_the_whole(codec: SoundCodec) -> None:
         whole, windows = codec.decode(latents), codec.decode(latents, window=40)
     assert whole.shape == (2, 240 * (4 * 90 - 3))
     assert float((windows - whole).abs().max() / whole.abs().max()) < 1e-5
+
+
+def test_the_bundled_models_sides_do_not_cancel_out() -> None:
+    """A telephone has one loudspeaker: a note there is as loud as on both sides of a pair."""
+    codec = _codec(TINY_CHECKPOINT)
+    notes = random_notes(1, 2.0, torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        latents = codec.encode(synthesise(notes, 32000, 16000)[0].numpy(), 16000, 50)
+        sides = codec.decode(latents)
+    power = sides.square().mean()
+    assert power > 1e-4
+    assert sides.mean(0).square().mean() > 0.8 * power
 
 
 def test_encoding_takes_as_many_latents_as_are_due(codec: SoundCodec) -> None:
