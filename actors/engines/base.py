@@ -135,7 +135,7 @@ class Engine(Protocol):
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
         """`latents` of the first piece, `run.span.sampled` of them, and `audio_latents` where the model makes
-        or hears sound."""
+        or hears sound. What of the first piece is held (`hold` 1) comes out bit for bit."""
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip, in host memory or still

@@ -119,7 +119,12 @@ class FakeEngine:
         else:
             first = start.latents
             made = first["latents"] + np.float32(0.1) * _pattern(shape, run, first, *inputs)
+            made = _held(made, first["latents"], np.broadcast_to(start.hold, shape[2]))
         kept = sound.latents if sound.held else _pattern((1, 2, 8, 4), run, *inputs)
+        if kept is not None and sound.made_s is not None:
+            at = np.arange(kept.shape[2]) * frames_of(run.span.sampled) / run.frame_rate / kept.shape[2]
+            outside = (at < sound.made_s[0]) | (at >= sound.made_s[1])
+            kept = _held(_pattern(kept.shape, run, *inputs), kept, outside)
         extra = {AUDIO: kept} if run.audio_mode and kept is not None else {}
         return self._latents(_continue(made, held[0].latents if run.span.overlap and held else None), **extra)
 
@@ -171,6 +176,11 @@ def _feed(seed: Any, source: StageParams | Payload | np.ndarray | str) -> None:
         seed.update(source.encode())
     else:
         seed.update(json.dumps(source, sort_keys=True, default=as_object).encode())
+
+
+def _held(made: np.ndarray, known: np.ndarray, hold: np.ndarray) -> np.ndarray:
+    """What is held along axis 2, of what is known; elsewhere what is made."""
+    return np.where(hold[:, None, None] if made.ndim == 5 else hold[:, None], known, made).astype(np.float32)
 
 
 def _continue(latents: np.ndarray, tail: Payload | None) -> np.ndarray:

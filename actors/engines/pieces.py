@@ -45,9 +45,11 @@ class PassSound:
     """Audio latents `[1, channels, t, bins]` beside the pieces.
 
     `latents` are what the sound is made over, None for nothing, or where it is `held` what it is. `before` is
-    the sound of the chain, of which the part that falls into the clip stays.
+    the sound of the chain, of which the part that falls into the clip stays. Of what is held, all that is
+    heard between the two moments `made_s`, in seconds of the clip, is made anew.
     """
 
     latents: np.ndarray | None = None
     held: bool = False
     before: np.ndarray | None = None
+    made_s: tuple[float, float] | None = None

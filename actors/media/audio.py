@@ -71,6 +71,21 @@ def read_audio(path: str | Path, listen: Listen) -> np.ndarray:
     return samples
 
 
+def resampled(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Sound float32 `[channels, n]` at `rate` brought to the rate `wanted`."""
+    import ffmpeg
+
+    if rate == wanted:
+        return samples
+    channels = len(samples)
+    sound = ffmpeg.input("pipe:", format="f32le", sample_rate=rate, ch_layout=f"{channels}c")["a:0"]
+    raw = {"f": "f32le", "c:a": "pcm_f32le"}
+    made = ffmpeg.output(sound.filter("aresample", wanted), "pipe:", **raw).global_args(*SAME_ON_EVERY_CPU)
+    packed = np.ascontiguousarray(samples.T, dtype="<f4").tobytes()
+    data, _ = exchange(compile_command(made), Call("resample a sound"), packed)
+    return np.frombuffer(data, "<f4").reshape(-1, channels).T
+
+
 def check_sound(path: str | Path, seconds: float) -> SoundFact:
     """Decode the first `seconds` of a file's sound, at most `MOST_DECODED_S` of them, and measure it.
 

@@ -117,6 +117,15 @@ def probe_audio(path: str | Path) -> AudioFact:
     return AudioFact(int(header["sample_rate"]), layout, promised_s)
 
 
+def has_sound(path: str | Path) -> bool:
+    """Whether a file has a sound track that can be read."""
+    try:
+        probe_audio(path)
+    except InvalidInput:
+        return False
+    return True
+
+
 def sound_start_s(path: Path) -> Fraction | None:
     """Time of the first decoded sample on the file's clock; None without sound that can be decoded."""
     import ffmpeg

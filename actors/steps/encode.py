@@ -11,7 +11,7 @@ from actors.media.audio import CHANNELS, Listen, read_audio
 from actors.media.frames import Cut, read_video
 from actors.media.images import read_image
 from actors.media.preprocess import compress_image
-from actors.media.probe import probe_audio
+from actors.media.probe import has_sound
 from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
 from jobs.frames import first_sample, latents_of
@@ -74,7 +74,8 @@ def encode_source(params: EncodeSource, engine: Engine) -> Payload:
     if params.sample_rate is None:
         return latents
     sound = source_sound(params, params.sample_rate)
-    audio = engine.encode_audio(sound, heard(sound) if has_sound(params) else silence(sound))
+    sounds = params.kind == "video" and has_sound(params.path)
+    audio = engine.encode_audio(sound, heard(sound) if sounds else silence(sound))
     return Payload({**latents.arrays, **audio.arrays}, {**latents.meta, **audio.meta})
 
 
@@ -85,17 +86,6 @@ def source_sound(params: EncodeSource, sample_rate: int) -> EncodeAudio:
         for frame in (params.skip_frames, params.skip_frames + params.frames)
     )
     return EncodeAudio(params.path, start, stop, sample_rate, params.frame_rate, params.frames)
-
-
-def has_sound(params: EncodeSource) -> bool:
-    """Whether the source is a video with a sound track."""
-    if params.kind == "latent":
-        return False
-    try:
-        probe_audio(params.path)
-    except InvalidInput:
-        return False
-    return True
 
 
 def silence(params: EncodeAudio) -> np.ndarray:

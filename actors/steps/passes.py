@@ -11,12 +11,14 @@ from actors.engines.base import AUDIO, Arriving, Engine, LatentsElsewhere, when_
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload
 from actors.steps.joints import first_pass, held_stills
+from actors.steps.retakes import partly_heard, partly_held
 from actors.steps.roles import Inputs, only
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights, frames_of, takeover_weights
 
 if TYPE_CHECKING:
     from jobs.planning.params import GuideUse, PassParams, StageParams
+    from jobs.planning.retakes.params import PartlyMade
 
 
 def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | Arriving:
@@ -26,9 +28,11 @@ def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | A
     Roles: `conditioning`, but for a pass that only upsamples; `latents` of the pass before, of one chunk or
     those of `params.excerpt`; `guide` in the order of `params.guides`, `reference` in that of
     `params.references`; `previous` where the chunk goes on from the one before it; `audio`. An excerpt has
-    an unusable slot 0, but for the first of its shot.
+    an unusable slot 0, but for the first of its shot. A retake is made from the `source` alone.
     """
     params = cast("PassParams", params)
+    if params.retake is not None:
+        return _retake(params, params.retake, inputs, engine)
     tail = previous_tail(inputs, params.span.overlap)
     conditioning, before = only(inputs, "conditioning"), first_pass(params, inputs)
     stills = held_stills(params, inputs, engine)
@@ -47,6 +51,15 @@ def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | A
             raw = _with_sound_of(before, raw)
     weights = takeover_weights if params.replaced else blend_weights
     return when_landed(raw, lambda raw: join(raw, tail, params.span, weights))
+
+
+def _retake(params: PassParams, part: PartlyMade, inputs: Inputs, engine: Engine) -> Payload | Arriving:
+    """The whole clip, of which what is held is the source's bit for bit."""
+    source, conditioning = only(inputs, "source"), only(inputs, "conditioning")
+    assert source is not None
+    assert conditioning is not None
+    heard = partly_heard(part, only(inputs, "audio") or source, params.frame_rate)
+    return engine.denoise(params, [partly_held(part, source)], heard, conditioning)
 
 
 def _held(params: PassParams, inputs: Inputs, tail: Payload | None) -> list[Piece]:

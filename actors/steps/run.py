@@ -9,8 +9,10 @@ from actors.engines.base import landed
 from actors.steps.decode import decode
 from actors.steps.encode import encode
 from actors.steps.passes import run_pass
+from actors.steps.retakes import show_source
 from actors.steps.seeding import seed_everything
 from actors.steps.segment import segment
+from jobs.planning.retakes.params import ShowSource
 from jobs.tasks.task import Stage, StageTask
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) 
             return encode(task.params, engine)
         case Stage.SAMPLE | Stage.UPSCALE:
             return run_pass(task.params, inputs, engine)
+        case Stage.DECODE if isinstance(task.params, ShowSource):
+            return show_source(task.params)
         case Stage.DECODE:
             return decode(task.params, inputs, engine)
         case Stage.SEGMENT:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from actors.media.segment import crossfade, encode_segment
 from actors.steps.decode import FIRST_FRAME_KEY
+from actors.steps.retakes import spliced_frames, spliced_sound
 from actors.steps.roles import only
 from actors.steps.sound import SoundSamples
 from jobs.errors import StageBug
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from actors.payload import Payload
     from jobs.planning.params import SegmentParams, StageParams
+    from jobs.planning.retakes.params import Splice
 
 
 def segment(params: StageParams, inputs: Mapping[str, Sequence[Payload]], scratch: Path) -> Path:
     """A closed-GOP media file of `owned_frames` frames; an empty file where the chunk owns none.
 
-    Roles: `frames` (this chunk's decode) and, where `fade_frames` > 0, `previous` (the decode before it).
+    Roles: `frames` (this chunk's decode) and, where `fade_frames` > 0, `previous` (the decode before it); of
+    a retake `source`, the frames in whose place they are put.
     """
     params = cast("SegmentParams", params)
     out = scratch / f"segment{CODECS[params.codec].segment_suffix}"
@@ -33,7 +36,15 @@ def segment(params: StageParams, inputs: Mapping[str, Sequence[Payload]], scratc
     own, previous = inputs["frames"][0], only(inputs, "previous")
     if params.fade_frames and previous is None:
         raise StageBug("a segment with a cross-fade needs the decode before it; report this")
+    if params.splice is not None:
+        return _spliced(params, params.splice, own, inputs["source"][0], out)
     return encode_segment(owned_blocks(params, own, previous), params, out, _sound(params, own, previous))
+
+
+def _spliced(params: SegmentParams, splice: Splice, own: Payload, source: Payload, out: Path) -> Path:
+    frames = spliced_frames(splice, own["frames"], source["frames"])
+    sound = spliced_sound(splice, own, source, params.frame_rate) if params.audio else None
+    return encode_segment(frames, params, out, sound)
 
 
 def owned_blocks(params: SegmentParams, own: Payload, previous: Payload | None) -> list[np.ndarray]:

@@ -55,7 +55,7 @@ def _levels(path: Path) -> tuple[float, ...]:
 
 
 def _passes(plan: Plan) -> Iterator[tuple[str, Sampling]]:
-    chunks = (chunk for video in plan.films for chunk in video.chunks if chunk.kind != "source")
+    chunks = (chunk for video in plan.films for chunk in video.chunks if chunk.is_sampled)
     yield from ((chunk.place, chunk.sampling) for chunk in chunks)
     if plan.upscale is not None and plan.upscale.sampling.steps_run:
         yield "upscale", plan.upscale.sampling

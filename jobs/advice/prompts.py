@@ -20,7 +20,7 @@ def texts(plan: Plan) -> Iterator[tuple[str, str]]:
     seen: dict[str, str] = {}
     for video in plan.films:
         for chunk in video.chunks:
-            if chunk.kind != "source":
+            if chunk.is_sampled:
                 seen.setdefault(chunk.prompt, f"{chunk.place}.prompt")
                 seen.setdefault(chunk.negative, f"{chunk.place}.negative")
     yield from ((place, text) for text, place in seen.items())

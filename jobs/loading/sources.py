@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.errors import FarmError
 from jobs.frames import LATENT_CHANNELS, SPATIAL, TEMPORAL, frames_of, latents_of
 from jobs.loading.clips import check_lengths, clip_parts, clip_paths
+from jobs.loading.retakes import check_retakes
 from jobs.places import Location, shown
 from jobs.planning.expand import Variant, placed_chunks, setting
 from jobs.planning.facts import ClipPart, LatentFact, Probes, SourceFacts, VideoFact
@@ -52,7 +53,7 @@ def probe_sources(
         except (OSError, ValueError, FarmError) as error:
             findings.append(_finding(place, path, said(error, path)))
     facts = SourceFacts(videos, latents)
-    for check in (_check_variant, check_lengths, _Decoder(probes).check):
+    for check in (_check_variant, check_lengths, check_retakes, _Decoder(probes).check):
         faulty = [*skip, *(finding.location for finding in findings)]
         findings += [finding for variant in intact_films(spec, faulty) for finding in check(variant, facts)]
     return list({finding.location: finding for finding in findings}.values()), facts
@@ -163,8 +164,8 @@ def _check_latent_size(variant: Variant, fact: LatentFact, place: Location) -> I
 
 
 def _check_first_overlap(variant: Variant, frames: int) -> Iterator[BrokenRule]:
-    first = placed_chunks(variant)[0].chunk.extend
-    source = variant.video.source
+    chunks, source = placed_chunks(variant), variant.video.source
+    first = chunks[0].chunk.extend if chunks else None
     if first is None or source is None:
         return
     overlap = setting(first, variant.defaults, "overlap_frames")

@@ -89,7 +89,7 @@ def _take_film(film: PlannedVideo, take: PlannedTake, container: str) -> Planned
 
 def _of_take(chunk: PlannedChunk, number: int) -> PlannedChunk:
     """The chunk with the seeds of a take. The first has the shot's own; a source is not sampled."""
-    if number == 1 or chunk.kind == "source":
+    if number == 1 or not chunk.is_sampled:
         return chunk
     return replace(
         chunk,

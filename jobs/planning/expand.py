@@ -7,17 +7,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.frames import TEMPORAL, frames_of, latents_of
 from jobs.places import Location, place_of
 from jobs.planning.held import HeldJoint, held_joint
 from jobs.planning.output_names import film_name
+from jobs.planning.params import PlannedGuider, Sampling
 from jobs.planning.shots import ShotLayout
-from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
+from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Settings
 from jobs.spec.video import Video
 
 if TYPE_CHECKING:
+    from jobs.spec.chunk import Guider
     from jobs.spec.job import JobSpec
     from jobs.spec.output import Output
 
@@ -136,9 +139,27 @@ def _suffixes(key: str, values: Sequence[Any], next_key: str) -> list[str]:
     ]
 
 
-def setting(chunk: Generate | Extend, defaults: Defaults, field: str) -> Any:
+def setting(chunk: Settings, defaults: Defaults, field: str) -> Any:
     """The chunk's own value where it has one, else the default."""
     return getattr(chunk if field in chunk.model_fields_set else defaults, field)
+
+
+def sampling_of(settings: Settings, defaults: Defaults) -> Sampling:
+    """How a chunk is sampled."""
+    pick = partial(setting, settings, defaults)
+    return Sampling(
+        steps=pick("steps"),
+        cfg=pick("cfg"),
+        sampler=pick("sampler"),
+        sigmas=pick("sigmas"),
+        guider=guider_of(pick("guider")),
+        max_shift=pick("max_shift"),
+        base_shift=pick("base_shift"),
+    )
+
+
+def guider_of(guider: Guider) -> PlannedGuider:
+    return PlannedGuider(guider.name, tuple(sorted(guider.params.items())))
 
 
 def placed_chunks(variant: Variant) -> tuple[PlacedChunk, ...]:

@@ -1,5 +1,5 @@
 """Guides of a chunk: images at frames of its sampled clip, and what it holds where it meets others; and the
-references that it looks at."""
+references that it looks at, and the sound that it hears."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
-from jobs.frames import TEMPORAL, ChunkSpan, frames_of, latents_of, middle_frame
+from jobs.frames import TEMPORAL, ChunkSpan, Span, audio_sample, frames_of, latents_of, middle_frame
 from jobs.planning.expand import Step, Variant, setting
 from jobs.planning.facts import SourceFacts
 from jobs.planning.held import HeldJoint, at_the_end
 from jobs.planning.params import EncodeClip, EncodeImage
-from jobs.planning.planned import ClipCut, PlannedGuide, PlannedReference
+from jobs.planning.planned import ClipCut, HeardSound, PlannedGuide, PlannedReference
+from jobs.sound.tracks import OpeningSound, plan_track
 
 if TYPE_CHECKING:
+    from jobs.planning.planned import PlannedSource
     from jobs.spec.chunk import GuideImage, Reference
+    from jobs.spec.sound import SoundTrack
 
 UNCOMPRESSED = 0
 """`crf` of what is held, which is shown and not only followed, and of references."""
@@ -93,6 +96,27 @@ class GuidePlanner:
         have = self._frames(joint.guide.path, "a held clip", step)
         after = joint.latents_after(have, step.new)
         return ClipCut(TEMPORAL * after + 1, TEMPORAL * joint.latents, after + 1)
+
+
+def opening_sound(source: PlannedSource | None) -> OpeningSound | None:
+    """The sound of a source as the film opens with it."""
+    return OpeningSound(source.path, source.skip_frames, source.sound_start_s) if source else None
+
+
+def heard_sound(
+    track: SoundTrack | None, frames: Span, shot_start: int, variant: Variant, source: PlannedSource | None
+) -> HeardSound | None:
+    """What a clip of these `frames` of the film hears of the track that its shot, which begins with frame
+    `shot_start`, is sampled with; None where the model makes it."""
+    if track is None or track.file is None:
+        return None
+    begins = shot_start if track.shot is not None else 0
+    planned = plan_track(track, "", (begins, begins), None, opening_sound(source))
+    rate, sample_rate = variant.frame_rate, variant.video.mix.sample_rate
+    start, stop = (audio_sample(frame, sample_rate, rate) for frame in (frames.start, frames.stop))
+    return HeardSound(
+        track.file, Span(start, stop).shifted(planned.first_sample(sample_rate, rate)), sample_rate
+    )
 
 
 def encoding(

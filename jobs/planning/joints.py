@@ -15,12 +15,12 @@ APART = 8
 
 def longest_chain(video: PlannedVideo) -> int:
     """Chunks of the longest chain of the first pass. Source material is not sampled."""
-    return _longest(chunk.continues for chunk in video.chunks if chunk.kind != "source")
+    return _longest(chunk.continues for chunk in video.chunks if chunk.is_sampled)
 
 
 def longest_without_held(video: PlannedVideo) -> int:
     """As `longest_chain`, did every chunk wait for the one before it."""
-    return _longest(chunk.kind == "extend" for chunk in video.chunks if chunk.kind != "source")
+    return _longest(chunk.kind == "extend" for chunk in video.chunks if chunk.is_sampled)
 
 
 def _longest(continues: Iterator[bool]) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from jobs.canonical import LATER
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
+from jobs.planning.retakes.params import PartlyMade, ShowSource, Splice
 from jobs.spec.base import Fit
 from jobs.spec.framing import Framing
 
@@ -203,6 +204,8 @@ class PassParams:
     guide nor count in the blend, the new clip takes their place. `audio_mode` says what becomes of the sound:
     `condition` hears a file, `generate` makes it (over that of the pass before), `hold` leaves that alone.
 
+    Of a `retake` only a part is made, from the `source` that it stands in, and the rest is held.
+
     A clip that is an `excerpt` has no chain. Its noise is that of its shot: `seed` and the number of a latent
     in the shot say which, so neighbours have the same where they show the same.
     """
@@ -222,6 +225,7 @@ class PassParams:
     upsampling: Upsampling | None = None
     excerpt: Excerpt | None = None
     references: tuple[ReferenceUse, ...] = field(default=(), metadata=LATER)
+    retake: PartlyMade | None = field(default=None, metadata=LATER)
 
     @property
     def which(self) -> Literal["sample", "upscale"]:
@@ -259,7 +263,7 @@ class DecodeParams:
 class SegmentParams:
     """One encoded piece of the film: `fade_frames` at its head are cross-faded, `owned_frames` delivered.
     `profile` is empty where it is the codec's usual one, or has none. `framing` makes frames of another size
-    of those that come in, which are `width` x `height`."""
+    of those that come in, which are `width` x `height`. A `splice` puts them into a source."""
 
     width: int
     height: int
@@ -275,6 +279,7 @@ class SegmentParams:
     audio: bool = False
     profile: str = field(default="", metadata=LATER)
     framing: Framing | None = field(default=None, metadata=LATER)
+    splice: Splice | None = field(default=None, metadata=LATER)
 
 
 StageParams = (
@@ -285,5 +290,6 @@ StageParams = (
     | EncodeAudio
     | PassParams
     | DecodeParams
+    | ShowSource
     | SegmentParams
 )

@@ -13,33 +13,41 @@ from jobs.frames import (
     UPSCALE,
     ChunkSpan,
     Span,
-    audio_sample,
     frames_of,
     latents_of,
     lay_chain,
 )
 from jobs.planning.choices import numbers_of_takes, take_films
-from jobs.planning.expand import Step, Variant, film_names, layouts, setting, steps, variants
+from jobs.planning.expand import (
+    Step,
+    Variant,
+    film_names,
+    guider_of,
+    layouts,
+    sampling_of,
+    setting,
+    steps,
+    variants,
+)
 from jobs.planning.facts import SourceFacts
-from jobs.planning.guides import GuidePlanner
+from jobs.planning.guides import GuidePlanner, heard_sound, opening_sound
 from jobs.planning.output_names import shown_format
-from jobs.planning.params import PlannedGuider, Sampling
+from jobs.planning.params import Sampling
 from jobs.planning.planned import (
-    HeardSound,
     Plan,
     PlannedChunk,
     PlannedSource,
     PlannedVideo,
     UpscalePlan,
 )
+from jobs.planning.retakes.chunks import retake_chunks
 from jobs.planning.seeds import derive_seed
 from jobs.planning.shots import snaps
 from jobs.planning.windows import shown
 from jobs.records import Form
-from jobs.sound.tracks import OpeningSound, plan_sound, plan_track, sampled_tracks, shot_names
+from jobs.sound.tracks import plan_sound, sampled_tracks, shot_names
 
 if TYPE_CHECKING:
-    from jobs.spec.chunk import Defaults, Extend, Generate, Guider
     from jobs.spec.job import JobSpec, Upscale
 
 SEEDED_STAGES = ("sample", "upscale", "decode")
@@ -71,7 +79,9 @@ def make_plan(spec: JobSpec, facts: SourceFacts | None = None) -> Plan:
 
 
 def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
-    """Which frames of the source stand as the first chunk: the last 8k+1 of them, at the video's rate."""
+    """Which frames of the source open the film, 8k+1 at its rate: the last ones, as an extend goes on from
+    there, and the first ones where parts of it are made anew, whose frames then have the numbers that they
+    have in the file."""
     source = variant.video.source
     if source is None:
         return None
@@ -80,12 +90,13 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
         place, rule = f"{variant.place}.source", "the source is measured before planning"
         raise InputError([Problem(place, source.path, rule, "load the spec with a video probe")])
     take = frames_of(latents_of(min(have, source.last_frames or have)))
+    from_start = variant.video.retakes and source.last_frames is None
     known = facts.videos.get(source.path)
     return PlannedSource(
         "latent" if source.latent else "video",
         source.path,
         take,
-        have - take,
+        0 if from_start else have - take,
         sound_start_s=(known.sound_start_s if known else None) or 0.0,
         fit=source.fit,
     )
@@ -118,9 +129,12 @@ def _plan_films(variant: Variant, spec: JobSpec, facts: SourceFacts) -> Iterator
 def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedVideo:
     source = source_plan(variant, facts)
     planner = _Planner(variant, spec, source, GuidePlanner(variant, facts))
-    latents = latents_of(source.frames) if source else None
-    for _, shot in groupby(steps(variant, latents), key=lambda step: step.shot):
-        planner.add_shot(list(shot))
+    if source is not None and variant.video.retakes:
+        planner.add_retaken(source)
+    else:
+        latents = latents_of(source.frames) if source else None
+        for _, shot in groupby(steps(variant, latents), key=lambda step: step.shot):
+            planner.add_shot(list(shot))
     width, height = variant.size
     scale = UPSCALE if spec.upscale else 1
     output, *more = film_names(variant, spec.output)
@@ -138,12 +152,8 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
         more_outputs=tuple(more),
         shots=shot_names(variant.video),
-        sound=plan_sound(variant.video, planner.shots, _opening_sound(source)),
+        sound=plan_sound(variant.video, planner.shots, opening_sound(source)),
     )
-
-
-def _opening_sound(source: PlannedSource | None) -> OpeningSound | None:
-    return OpeningSound(source.path, source.skip_frames, source.sound_start_s) if source else None
 
 
 class _Planner:
@@ -166,6 +176,11 @@ class _Planner:
             self.chunks.append(self._chunk(shot, chain, k, meets))
         self.shots.append(Span(self.frames, self.frames + frames_of(chain[-1].stop)))
         self.frames = self.shots[-1].stop
+
+    def add_retaken(self, source: PlannedSource) -> None:
+        self.chunks += retake_chunks(self.variant, source, self.spec.decode)
+        self.shots.append(Span(0, source.frames))
+        self.frames = source.frames
 
     def _chunk(self, shot: Sequence[Step], chain: Sequence[ChunkSpan], k: int, meets: bool) -> PlannedChunk:
         """`meets`: its follower meets it in a held image."""
@@ -198,7 +213,15 @@ class _Planner:
             ffn_chunks=pick("ffn_chunks"),
             source=self.source if step.kind == "source" else None,
             sound=self._sound(step),
-            heard=self._heard(step, chain[k]),
+            heard=heard_sound(
+                self._sounds.get(step.shot),
+                chain[k].sampled_frames.shifted(self.frames),
+                self.frames,
+                self.variant,
+                self.source,
+            )
+            if step.kind != "source"
+            else None,
             joint="still" if step.meets else "overlap",
             references=self.guides.references(step, chain[k]),
         )
@@ -221,7 +244,7 @@ class _Planner:
     def _sampling(self, step: Step) -> Sampling:
         """One object per chunk of the spec, however often it repeats."""
         if step.place not in self._samplings:
-            self._samplings[step.place] = _plan_sampling(step.settings, self.variant.defaults)
+            self._samplings[step.place] = sampling_of(step.settings, self.variant.defaults)
         return self._samplings[step.place]
 
     def _sound(self, step: Step) -> Literal["condition", "generate"] | None:
@@ -230,31 +253,6 @@ class _Planner:
             return None
         return "generate" if track.generate else "condition"
 
-    def _heard(self, step: Step, span: ChunkSpan) -> HeardSound | None:
-        track = self._sounds.get(step.shot)
-        if track is None or track.file is None or step.kind == "source":
-            return None
-        begins = self.frames if track.shot is not None else 0
-        planned = plan_track(track, "", (begins, begins), None, _opening_sound(self.source))
-        frames, rate = span.sampled_frames.shifted(self.frames), self.variant.frame_rate
-        sample_rate = self.variant.video.mix.sample_rate
-        start, stop = (audio_sample(frame, sample_rate, rate) for frame in (frames.start, frames.stop))
-        first = planned.first_sample(sample_rate, rate)
-        return HeardSound(track.file, Span(start, stop).shifted(first), sample_rate)
-
-
-def _plan_sampling(chunk: Generate | Extend, defaults: Defaults) -> Sampling:
-    pick = partial(setting, chunk, defaults)
-    return Sampling(
-        steps=pick("steps"),
-        cfg=pick("cfg"),
-        sampler=pick("sampler"),
-        sigmas=pick("sigmas"),
-        guider=_plan_guider(pick("guider")),
-        max_shift=pick("max_shift"),
-        base_shift=pick("base_shift"),
-    )
-
 
 def _plan_upscale(upscale: Upscale) -> UpscalePlan:
     sampling = Sampling(
@@ -262,13 +260,9 @@ def _plan_upscale(upscale: Upscale) -> UpscalePlan:
         cfg=upscale.cfg,
         sampler=upscale.sampler,
         sigmas=upscale.sigmas,
-        guider=_plan_guider(upscale.guider),
+        guider=guider_of(upscale.guider),
         max_shift=upscale.max_shift,
         base_shift=upscale.base_shift,
         denoise=upscale.denoise,
     )
     return UpscalePlan(sampling, upscale.joint, upscale.adain, upscale.tone_map)
-
-
-def _plan_guider(guider: Guider) -> PlannedGuider:
-    return PlannedGuider(guider.name, tuple(sorted(guider.params.items())))

@@ -74,20 +74,36 @@ class HeardSound:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedRetake:
+    """A part of a source that is made anew. The frames `asked` for are widened to the latents `made`; `clip`
+    are those that are sampled together. `shown` are the latents of which the chunk owns the frames: where
+    they reach beyond those made, frames fade from the source's to the chunk's own and back."""
+
+    asked: Span
+    made: Span
+    clip: Span
+    shown: Span
+    picture: bool
+    sound: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedChunk:
     """One chunk. `span` and `window` count the shot's latents, `owned` the film's frames.
 
     `fade_frames` at the head of `owned` are cross-faded with the chunk before (0 at the head of a shot and
     with lagging decode). `audio` are the samples of the film's track that the sampled clip hears.
     `place` is where the spec says so. `joint` is what the chunk shares with the one before it in its shot: an
-    overlap, or a `still` (or clip) that both hold, for which neither waits.
+    overlap, or a `still` (or clip) that both hold, for which neither waits. A `kept` one is a part of a
+    source as its file has it, a `retake` one that is made anew: a clip of its own, whose latents `window`
+    counts.
     """
 
     video: str
     index: int
     shot: int
     index_in_shot: int
-    kind: Literal["generate", "extend", "source"]
+    kind: Literal["generate", "extend", "source", "kept", "retake"]
     place: str
     span: ChunkSpan
     window: DecodeWindow
@@ -108,6 +124,12 @@ class PlannedChunk:
     heard: HeardSound | None = None
     joint: Literal["overlap", "still"] = "overlap"
     references: tuple[PlannedReference, ...] = ()
+    retake: PlannedRetake | None = None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the model makes any of it."""
+        return self.kind not in ("source", "kept")
 
     @property
     def continues(self) -> bool:

@@ -128,7 +128,7 @@ def plan_summary(plan: Plan) -> PlanSummary:
 
 def _passes(plan: Plan) -> Iterator[PassRow]:
     once = (video for video in plan.videos if video.take is None or not video.take.picked)
-    made = [chunk for video in once for chunk in video.chunks if chunk.kind != "source"]
+    made = [chunk for video in once for chunk in video.chunks if chunk.is_sampled]
     for sampling, count in Counter(chunk.sampling for chunk in made).items():
         yield _pass_row("sample", sampling, count)
     if plan.upscale is not None:
@@ -190,7 +190,7 @@ def take_row(video: PlannedVideo) -> TakeRow | None:
     take = video.take
     if take is None:
         return None
-    seed = next(chunk.seed for chunk in video.chunks if chunk.kind != "source")
+    seed = next(chunk.seed for chunk in video.chunks if chunk.is_sampled)
     return TakeRow(take.video, take.name, take.number, seed, take.picked)
 
 
@@ -204,9 +204,9 @@ def _chunk_row(chunk: PlannedChunk) -> ChunkRow:
         start_frame=chunk.owned.start,
         stop_frame=chunk.owned.stop,
         fade_frames=chunk.fade_frames,
-        sampled_latents=chunk.span.sampled if chunk.kind != "source" else 0,
+        sampled_latents=chunk.span.sampled if chunk.is_sampled else 0,
         decoded_latents=len(chunk.window.context),
-        steps=chunk.sampling.steps_run if chunk.kind != "source" else 0,
+        steps=chunk.sampling.steps_run if chunk.is_sampled else 0,
         seed=chunk.seed,
         prompt=chunk.prompt,
     )

@@ -13,7 +13,7 @@ from jobs.rules.findings import BrokenRule
 from jobs.rules.joints import FRAME_DEFAULTS, check_joint, longest_after
 
 if TYPE_CHECKING:
-    from jobs.spec.chunk import Chunk, Defaults, Extend, Generate
+    from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Settings
     from jobs.spec.job import JobSpec
 
 MAX_FILM_FRAMES = 20_000_000
@@ -23,6 +23,15 @@ def check_chains(spec: JobSpec) -> Iterator[BrokenRule]:
     """Overlaps fit the chunk before, prompts are there, and the first chunk has something to extend."""
     for variant in variants(spec):
         yield from _check_chain(variant)
+        for number, retake in enumerate(variant.video.retakes):
+            place = ("videos", variant.index, "retakes", number, "prompt")
+            yield from _check_prompt(variant, retake, place)
+
+
+def _check_prompt(variant: Variant, settings: Settings, place: Location) -> Iterator[BrokenRule]:
+    if not setting(settings, variant.defaults, "prompt"):
+        rule = "every chunk has a prompt, its own or that of `defaults`"
+        yield BrokenRule(place, "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),))
 
 
 def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
@@ -32,11 +41,7 @@ def _check_chain(variant: Variant) -> Iterator[BrokenRule]:
     held: HeldJoint | None = None
     for index, placed in enumerate(placed_chunks(variant)):
         chunk, here = placed.chunk, placed.here
-        if not setting(chunk.settings, variant.defaults, "prompt"):
-            rule = "every chunk has a prompt, its own or that of `defaults`"
-            yield BrokenRule(
-                placed.prompt, "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),)
-            )
+        yield from _check_prompt(variant, chunk.settings, placed.prompt)
         if chunk.generate is not None:
             limit = latents_of(setting(chunk.generate, variant.defaults, "num_frames"))
         elif chunk.extend is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.frames import SPATIAL
 from jobs.places import Location, shown
-from jobs.planning.expand import variants
+from jobs.planning.expand import setting, variants
 from jobs.rules.findings import BrokenRule
 from jobs.rules.guiders import check_guider
 from jobs.rules.sound.tracks import placed_tracks
@@ -16,6 +16,7 @@ from jobs.spec.fields import all_settings
 if TYPE_CHECKING:
     from jobs.spec.chunk import Reference
     from jobs.spec.job import JobSpec
+    from jobs.spec.retake import Retake
     from jobs.tasks.topology import Topology
 
 DIFFUSERS_SAMPLERS = ("dpmpp_2m", "euler", "euler_ancestral", "heun", "lcm", "res_2s")
@@ -77,6 +78,38 @@ def check_references(spec: JobSpec) -> Iterator[BrokenRule]:
                 rule = f"a video of {width}x{height} has to divide by {SPATIAL} x `scale`"
                 remedy = f"write width and height that are multiples of {SPATIAL * each.scale}"
                 yield BrokenRule((*place, "scale"), str(each.scale), rule, remedy, SIZES)
+
+
+def check_retakes(spec: JobSpec) -> Iterator[BrokenRule]:
+    """Retakes have one pass of the diffusers engine, look at no references, and make sound that is heard."""
+    for index, video in enumerate(spec.videos):
+        here: Location = ("videos", index, "retakes")
+        if video.retakes and spec.engine.name == "comfyui":
+            rule = "the comfyui engine makes no part of a clip anew"
+            remedy = "write `engine.name: diffusers`, which reads the same files"
+            yield BrokenRule(here, "set", rule, remedy, (("engine", "name"),))
+        if video.retakes and spec.upscale is not None:
+            rule = "retakes have no second pass: what surrounds them is shown as the source has it"
+            remedy = "leave `upscale` out, and write the film's own `width` and `height`"
+            yield BrokenRule(here, "set", rule, remedy, (("upscale",),))
+        makes = any(track.generate for track in video.sound)
+        for number, retake in enumerate(video.retakes):
+            yield from _check_retake(spec, retake, makes, (*here, number))
+
+
+def _check_retake(spec: JobSpec, retake: Retake, makes: bool, here: Location) -> Iterator[BrokenRule]:
+    depends: tuple[Location, ...] = ((*here[:2], "sound"),)
+    remedy = "add `sound: [{generate: true}]` to the video"
+    if retake.sound and not makes:
+        rule = "sound that is made anew is heard where the video's `sound` has it"
+        yield BrokenRule((*here, "sound"), "true", rule, remedy, depends)
+    elif not retake.picture and not makes:
+        rule = "without pictures sound is made anew, which is heard where the video's `sound` has it"
+        yield BrokenRule((*here, "picture"), "false", rule, remedy, depends)
+    if setting(retake, spec.defaults, "references"):
+        rule = "retakes look at no references"
+        place = (*here, "references") if "references" in retake.model_fields_set else here
+        yield BrokenRule(place, "set", rule, "write `references: []` in it", (("defaults", "references"),))
 
 
 def placed_references(spec: JobSpec) -> Iterator[tuple[Location, Reference]]:

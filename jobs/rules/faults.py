@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jobs.errors import Problem, UsageError
+from jobs.frames import latents_of
 from jobs.places import shown
 from jobs.planning.choices import numbers_of_takes
+from jobs.planning.retakes.chunks import MOST_KEPT
 from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import (
     check_audio,
     check_loras,
     check_references,
+    check_retakes,
     check_samplers,
     check_upscaler,
     gang_refusal,
@@ -24,6 +27,7 @@ from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_formats, check_names, check_output_url
 from jobs.rules.recipes import check_recipe
 from jobs.rules.sound.tracks import check_tracks
+from jobs.spec.base import MAX_FRAMES
 from jobs.spec.job import JobSpec
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, Machine, parse_topology
@@ -81,6 +85,8 @@ def _most_chunks(spec: JobSpec, video: Video) -> int:
     for chunk in video.chunks:
         times = _times_made(chunk.generate.takes) if chunk.generate else times
         chunks += times * (chunk.extend.repeat if chunk.extend else 1)
+    if video.retakes:
+        chunks += 2 * len(video.retakes) + math.ceil(latents_of(MAX_FRAMES) / MOST_KEPT)
     return chunks + marks + math.ceil(seconds * max(rates) / least)
 
 
@@ -148,6 +154,7 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_upscaler,
     check_loras,
     check_recipe,
+    check_retakes,
 )
 FILM_RULES: tuple[Rule, ...] = (
     check_names,

@@ -13,7 +13,7 @@ from jobs.rules.findings import BrokenRule
 if TYPE_CHECKING:
     from jobs.places import Location
     from jobs.planning.facts import PromptFault, PromptReader
-    from jobs.spec.chunk import Extend, Generate
+    from jobs.spec.chunk import Settings
     from jobs.spec.job import JobSpec
 
 FIELDS = ("prompt", "negative")
@@ -36,10 +36,14 @@ def check_prompts(spec: JobSpec, read: PromptReader) -> Iterator[BrokenRule]:
             for field in FIELDS:
                 place = placed.prompt if field == "prompt" else (*placed.here, field)
                 yield from _check_text(spec, variant, (place, placed.chunk.settings, field), remembered)
+        for number, retake in enumerate(variant.video.retakes):
+            here: Location = ("videos", variant.index, "retakes", number)
+            for field in FIELDS:
+                yield from _check_text(spec, variant, ((*here, field), retake, field), remembered)
 
 
 def _check_text(
-    spec: JobSpec, variant: Variant, at: tuple[Location, Generate | Extend, str], read: PromptReader
+    spec: JobSpec, variant: Variant, at: tuple[Location, Settings, str], read: PromptReader
 ) -> Iterator[BrokenRule]:
     own_place, settings, field = at
     own = field in settings.model_fields_set

@@ -91,3 +91,5 @@ def all_settings(spec: JobSpec) -> Iterator[tuple[Location, Any]]:
         for number, chunk in enumerate(video.chunks):
             kind = "generate" if chunk.generate else "extend"
             yield ("videos", index, "chunks", number, kind), chunk.settings
+        for number, retake in enumerate(video.retakes):
+            yield ("videos", index, "retakes", number), retake

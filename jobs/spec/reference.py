@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from jobs.spec.chunk import Defaults, Extend, Generate, Guider, Settings
 from jobs.spec.fields import ModelType, inner_model, sections
 from jobs.spec.output import DeliveryFormat, FilmFormat
+from jobs.spec.retake import Retake
 from jobs.spec.shot import Shot
 
 INTRO = """# Job spec
@@ -37,6 +38,7 @@ Any field can be set from the command line:
 - An **extend** continues the shot by exactly `num_new_frames`. Its `overlap_frames` look back at the chunk
   before, and all of them but the first 8 are blended, so the overlap may be at most 8 frames longer than what
   that chunk added.
+- A **retake** makes a part of the video's source anew, between what stays. `docs/retakes.md` has it all.
 - What a chunk leaves out comes from `defaults`.
 - **Seeds** derive from the job seed, the video's name, the shot, the index within the shot, and the stage.
   The shot is known by its name (`shot` in a generate) or, without one, by its prompt: shots can be inserted,
@@ -78,7 +80,7 @@ def _section(place: str, model: ModelType) -> str:
     if model is DeliveryFormat:
         named = ", ".join(f"`{name}`" for name in FilmFormat.model_fields)
         return f"{head}\nTakes {named}, each as in [`output`](#output).\n"
-    shared = model in (Defaults, Shot, Generate, Extend)
+    shared = model in (Defaults, Shot, Generate, Extend, Retake)
     note = "\nTakes all [chunk settings](#chunk-settings), and:\n" if shared else ""
     own = {
         name: info

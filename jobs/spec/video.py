@@ -8,12 +8,14 @@ from pydantic import ConfigDict, Field, model_validator
 
 from jobs.spec.base import Conformed, InputPath, Many, Model, Name, NumFrames, Size, refusal
 from jobs.spec.chunk import Chunk
+from jobs.spec.retake import Retake
 from jobs.spec.shot import Shot
 from jobs.spec.sound import SoundMix, SoundTracks
 
 
 class Source(Model):
-    """Existing material that opens the video; the first chunk may extend it."""
+    """Existing material that opens the video; the first chunk may extend it, or `retakes` make parts of it
+    anew."""
 
     video: InputPath | None = Field(
         None,
@@ -40,10 +42,13 @@ class Source(Model):
 
 
 class Video(Model):
-    """One output file: a list of shots, or of the chunks that they are made of."""
+    """One output file: a list of shots, or of the chunks that they are made of, or its source with parts of
+    it made anew."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["shots"]}, {"required": ["chunks"]}]}
+        json_schema_extra={
+            "oneOf": [{"required": ["shots"]}, {"required": ["chunks"]}, {"required": ["retakes"]}]
+        }
     )
 
     name: Name = Field(description="Name of the video and of its file, unique in the job.")
@@ -53,6 +58,11 @@ class Video(Model):
     )
     chunks: Annotated[Many[Chunk], Field(min_length=1, max_length=100_000)] = Field(
         (), description="The same chunk by chunk, in frames; `farm plan --explicit` prints it for shots."
+    )
+    retakes: Annotated[Many[Retake], Field(min_length=1, max_length=1000)] = Field(
+        (),
+        description="Parts of `source` that are made anew, each `{start, stop, prompt}`. The film is the "
+        "source, and nothing is added to it.",
     )
     sound: SoundTracks = Field(
         (),
@@ -64,9 +74,11 @@ class Video(Model):
     frame_rate: float | None = Field(None, ge=1.0, le=240.0, description="Frames per second of this video.")
 
     @model_validator(mode="after")
-    def _shots_or_chunks(self) -> Video:
-        if bool(self.shots) == bool(self.chunks):
-            rule = "`shots`, or the `chunks` that they are made of"
-            remedy = "leave one of them out" if self.shots else "add `shots: [{name, seconds, prompt}]`"
-            raise refusal(rule, remedy)
+    def _one_kind(self) -> Video:
+        if bool(self.shots) + bool(self.chunks) + bool(self.retakes) != 1:
+            rule = "`shots`, or the `chunks` that they are made of, or `retakes` of its source"
+            some = self.shots or self.chunks or self.retakes
+            raise refusal(rule, "leave one of them out" if some else "add `shots: [{name, seconds, prompt}]`")
+        if self.retakes and (self.source is None or self.source.video is None):
+            raise refusal("a `source` with a `video` beside `retakes`", "add `source: {video: PATH}`")
         return self

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.canonical import as_object, sha256_of
 from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource
+from jobs.planning.retakes.params import ShowSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
@@ -18,6 +19,8 @@ STAGE_VERSION: dict[Stage, int] = {
     Stage.SEGMENT: 1,
 }
 """Raised when a stage's code, or an engine's for it, changes what it makes from the same inputs."""
+
+READ_BY_FFMPEG = EncodeImage | EncodeClip | EncodeAudio | ShowSource
 
 
 @dataclass(frozen=True)
@@ -132,4 +135,4 @@ def _engine_part(stage: Stage, engine: Mapping[str, Any]) -> str | None:
 def _uses_media(task: StageTask) -> bool:
     if isinstance(task.params, EncodeSource):
         return task.params.kind == "video"
-    return task.stage is Stage.SEGMENT or isinstance(task.params, EncodeImage | EncodeClip | EncodeAudio)
+    return task.stage is Stage.SEGMENT or isinstance(task.params, READ_BY_FFMPEG)

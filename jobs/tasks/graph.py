@@ -24,6 +24,14 @@ from jobs.planning.params import (
     Upsampling,
 )
 from jobs.planning.windows import shown_chain
+from jobs.tasks.retakes import (
+    encoded_source,
+    makes_sound,
+    partly_made,
+    sampled_sound,
+    shown_source,
+    shown_source_id,
+)
 from jobs.tasks.second_pass import second_clip, second_sound
 from jobs.tasks.segments import encodings, segment_tasks
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, task_id
@@ -88,12 +96,16 @@ def link(tasks: Mapping[str, StageTask]) -> TaskGraph:
 
 
 class _ChunkTasks:
-    """The tasks of one chunk up to its decode, encodes first. `chain` are the spans of its whole shot."""
+    """The tasks of one chunk up to its decode, encodes first. `chain` are the spans of its whole shot, but of
+    a retake, which is a clip of its own."""
 
     def __init__(
         self, plan: Plan, video: PlannedVideo, chunk: PlannedChunk, chain: Sequence[ChunkSpan]
     ) -> None:
-        self.plan, self.video, self.chunk, self.chain = plan, video, chunk, chain
+        self.plan, self.video, self.chunk = plan, video, chunk
+        alone = chunk.retake is not None
+        self.chain = (chunk.span,) if alone else chain
+        self.place = 0 if alone else chunk.index_in_shot
         self.made: list[StageTask] = []
         self.upscale = None if video.draft else plan.upscale
         modes = dict(plan.resolved)
@@ -102,6 +114,9 @@ class _ChunkTasks:
 
     def all(self) -> list[StageTask]:
         self.made.clear()
+        if self.chunk.kind == "kept":
+            self._show()
+            return self.made
         if self.chunk.kind == "source":
             self._encode_source()
         else:
@@ -109,6 +124,8 @@ class _ChunkTasks:
         if self.upscale is not None:
             self._upscale()
         self._decode()
+        if self.chunk.retake is not None:
+            self._show(shown_source_id(self.chunk))
         return self.made
 
     def _add(self, stage: Stage, needs: list[Need], params: StageParams, size: int, name: str = "") -> str:
@@ -132,6 +149,10 @@ class _ChunkTasks:
 
     def _encode_source(self) -> None:
         self._encode("source", self._source_params(), self._base_bytes(self.chunk.span.new))
+
+    def _show(self, name: str = "") -> None:
+        params = shown_source(self.chunk, self.video)
+        self._add(Stage.DECODE, [], params, params.frames * params.width * params.height * 3, name)
 
     def _source_params(self, chunk: PlannedChunk | None = None) -> EncodeSource:
         opens, video = chunk or self.chunk, self.video
@@ -169,14 +190,18 @@ class _ChunkTasks:
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.heard is not None:
             needs.append(self._audio_need(chunk.heard))
+        if chunk.retake is not None:
+            clip = encoded_source(chunk, self.video)
+            needs.append(Need("source", self._encode("source", clip, self._base_bytes(chunk.span.sampled))))
         looked_at = list(self._references())
         needs += [need for need, _ in looked_at]
         params = replace(
             self._pass(chunk.guides, 1),
             seed=chunk.seed,
             sampling=chunk.sampling,
-            audio_mode=chunk.sound,
+            audio_mode=sampled_sound(chunk),
             references=tuple(use for _, use in looked_at),
+            retake=partly_made(chunk.retake) if chunk.retake else None,
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
@@ -250,21 +275,21 @@ class _ChunkTasks:
         chunk, video, decode = self.chunk, self.video, self.plan.decode
         if not chunk.window.window:
             return
-        first = chunk.index - chunk.index_in_shot
+        first = chunk.index - self.place
         chain = shown_chain(self.chain, self.upscale.joint if self.upscale else None)
-        sources = context_chunks(chain, chunk.index_in_shot, chunk.window)
+        sources = range(1) if chunk.retake else context_chunks(chain, self.place, chunk.window)
         needs = [Need("latents", self._final_latents_of(first + k)) for k in sources]
         tiling = decode.tiling
         params = DecodeParams(
             width=video.width,
             height=video.height,
             spans=tuple(chain[k].artifact for k in sources),
-            own=sources.index(chunk.index_in_shot),
+            own=sources.index(self.place),
             window=chunk.window,
             seed=chunk.decode_seed,
             frame_rate=video.frame_rate,
             tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
-            sound=chunk.span.artifact if chunk.sound == "generate" else None,
+            sound=chunk.span.artifact if makes_sound(chunk) else None,
             timestep=decode.timestep,
             noise_scale=decode.noise_scale,
             tone_map=self.upscale.tone_map if self.upscale else 0.0,

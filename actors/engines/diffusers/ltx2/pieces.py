@@ -158,6 +158,15 @@ def sound_coords(latents: int, shift_s: float) -> Tensor:
     return (torch.stack(edges, dim=-1) * _MEL_S + shift_s)[None, None]
 
 
+def held_but(latents: int, made_s: tuple[float, float] | None) -> Tensor:
+    """`hold` `[latents]` of given sound that starts with its clip: all of it, but what is heard between two
+    moments, seconds."""
+    if made_s is None:
+        return torch.ones(latents)
+    starts, stops = sound_coords(latents, 0.0)[0, 0].unbind(-1)
+    return 1.0 - ((stops > made_s[0]) & (starts < made_s[1])).float()
+
+
 def latents_of_pieces(tokens: Tensor, pieces: Sequence[Piece]) -> list[Tensor]:
     """`[1, N, C]` -> latents of each piece."""
     parts = tokens.split([piece.latents[0, 0].numel() for piece in pieces], dim=1)
@@ -171,9 +180,10 @@ def latents_of_sound(tokens: Tensor, sound: Sound) -> Tensor:
     return tokens.unflatten(2, (sound.latents.shape[1], -1)).transpose(1, 2)
 
 
-def with_guides(clip: Tensor, guides: Sequence[Piece]) -> list[Piece]:
-    """The clip, with what starts at frame 0 in it, and all other guides and the references beside it."""
-    filled, holds = clip.clone(), [0.0] * clip.shape[2]
+def with_guides(clip: Tensor, guides: Sequence[Piece], hold: float | Sequence[float] = 0.0) -> list[Piece]:
+    """The clip, held as `hold` says, with what starts at frame 0 in it, and all other guides and the
+    references beside it."""
+    filled, holds = clip.clone(), list(Piece(clip, hold=hold).holds)
     for guide in guides:
         if _fills(guide):
             count = guide.latents.shape[2]

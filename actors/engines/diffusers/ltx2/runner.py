@@ -14,7 +14,7 @@ from actors.engines.diffusers import kernels
 from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx2.denoise import Context, Pass, Transformer, denoise
 from actors.engines.diffusers.ltx2.loading import Ltx2Loader
-from actors.engines.diffusers.ltx2.pieces import Sound, with_guides
+from actors.engines.diffusers.ltx2.pieces import Sound, held_but, with_guides
 from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
 from actors.engines.diffusers.ltx_video.runner import Runner, noises_of, sampler_of
@@ -82,7 +82,7 @@ class Ltx2Runner(Runner):
             guidance=make_guidance(run.sampling, model.layers, sound=True),
             ranks=self.ranks,
         )
-        placed_pieces = with_guides(clip, self._here(pieces[1:]))
+        placed_pieces = with_guides(clip, self._here(pieces[1:]), pieces[0].hold)
         heard = self._heard(run, sound)
         made, audio = denoise(model, how, placed_pieces, heard, self._contexts(conditioning))
         return bring_home({"latents": made[0].contiguous(), AUDIO: audio.contiguous()})
@@ -111,7 +111,7 @@ class Ltx2Runner(Runner):
         else:
             # Of a clip that was cut out of a longer one the end is heard, at which both stop.
             latents = torch.from_numpy(np.array(sound.latents[:, :, -place.latents :]))
-        hold = torch.full((latents.shape[2],), float(sound.held))
+        hold = held_but(latents.shape[2], sound.made_s) if sound.held else torch.zeros(latents.shape[2])
         if sound.before is not None:
             before = torch.from_numpy(np.array(sound.before))
             kept = min(place.kept, before.shape[2], latents.shape[2])

@@ -171,6 +171,8 @@ def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, noises: No
     first, later = noises.sources(start)
     x = sigmas[0] * first() + (1.0 - sigmas[0]) * start
     x = sampler(denoiser, x, sigmas, later)
-    # Sigmas that stop early leave the signal scaled down.
+    # Sigmas that stop early leave the signal scaled down; what is held is as it was.
     x = x / (1.0 - sigmas[-1])
+    if denoiser.sequence.mask is not None:
+        x = torch.where(denoiser.sequence.mask == 0, start, x)
     return x[:, :, : denoiser.sequence.clip].clone()

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from actors.engines.pieces import Piece
 from actors.engines.transfer import to_device
-
-if TYPE_CHECKING:
-    from actors.engines.pieces import Piece
 
 TEMPORAL, SPATIAL = 8, 32
 """Pixels per latent along time and along height and width."""
@@ -27,8 +24,8 @@ TEMPORAL, SPATIAL = 8, 32
 class Sequence5D:
     """Clip and guides in one latent tensor, with what the transformer must know about each token.
 
-    `latents` `[1, C, T + G, h, w]`, `mask` `[1, 1, T + G, 1, 1]` or None without guides, `coords` `[1, 3, N]`
-    (seconds, pixel row, pixel column), `clip` = T, `attention` one weight per appended token `[N - T*h*w]` or
+    `latents` `[1, C, T + G, h, w]`, `mask` `[1, 1, T + G, 1, 1]` or None where nothing is held, `coords`
+    `[1, 3, N]` (seconds, pixel row, pixel column), `clip` = T, `attention` one weight per appended token `[N - T*h*w]` or
     None where every weight is 1.
     """
 
@@ -39,8 +36,14 @@ class Sequence5D:
     attention: Tensor | None
 
 
-def build_sequence(clip: Tensor, guides: Sequence[Piece], frame_rate: float, causal: bool) -> Sequence5D:
-    """Append `guides` to `clip` `[1, C, T, h, w]`.
+def build_sequence(
+    clip: Tensor,
+    guides: Sequence[Piece],
+    frame_rate: float,
+    causal: bool,
+    hold: float | Sequence[float] = 0.0,
+) -> Sequence5D:
+    """Append `guides` to `clip` `[1, C, T, h, w]`, which is held as `hold` says.
 
     `causal` tells whether the model counts the first latent as one frame (LTX-Video 0.9.5 and later) or as
     eight; a guide that starts a clip or is a still always counts its first latent as one frame.
@@ -52,7 +55,7 @@ def build_sequence(clip: Tensor, guides: Sequence[Piece], frame_rate: float, cau
     coords[0] = coords[0] * (1.0 / frame_rate)
     return Sequence5D(
         latents=latents,
-        mask=to_device(_mask(clip.shape[2], guides), clip.device) if guides else None,
+        mask=to_device(_mask([Piece(clip, hold=hold), *guides]), clip.device) if guides or hold else None,
         coords=to_device(coords[None], clip.device),
         clip=clip.shape[2],
         attention=_attention(guides, clip),
@@ -84,9 +87,8 @@ def _guide_coords(guide: Piece) -> Tensor:
     return pixel_coords(shape, guide.frame, causal=guide.frame == 0 or shape[0] == 1)
 
 
-def _mask(clip: int, guides: Sequence[Piece]) -> Tensor:
-    held = [1.0 - hold for guide in guides for hold in guide.holds]
-    return torch.tensor([1.0] * clip + held).view(1, 1, -1, 1, 1)
+def _mask(pieces: Sequence[Piece]) -> Tensor:
+    return torch.tensor([1.0 - hold for piece in pieces for hold in piece.holds]).view(1, 1, -1, 1, 1)
 
 
 def _attention(guides: Sequence[Piece], clip: Tensor) -> Tensor | None:
