@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.advice.retakes import retake_notices
 from jobs.advice.sound import left_out_sound, sound_notices
 from jobs.frames import TEMPORAL, exact_rate
 from jobs.planning.joints import single_stills
@@ -40,7 +41,7 @@ def _whose(names: list[str]) -> str:
 def _of_video(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     source = video.chunks[0].source
     fact = facts.videos.get(source.path) if source is not None else None
-    if source is not None:
+    if source is not None and video.chunks[0].kind == "source":
         yield from _left_out(source)
     if source is not None and fact is not None:
         yield from _shown(source.path, fact, video.frame_rate)
@@ -50,6 +51,7 @@ def _of_video(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     yield from _held(video, facts)
     yield from _looked_at(video)
     yield from _snapped(video)
+    yield from retake_notices(video, facts)
 
 
 def _snapped(video: PlannedVideo) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from jobs.frames import TEMPORAL
@@ -34,7 +35,7 @@ def check_images(spec: JobSpec) -> Iterator[BrokenRule]:
     for variant in variants(spec):
         chunks, sounds = placed_chunks(variant), sampled_tracks(variant.video)
         shot = -1 if variant.video.source is None else 0
-        for placed, follower in zip(chunks, (*chunks[1:], None), strict=True):
+        for placed, follower in zip_longest(chunks, chunks[1:]):
             chunk = placed.chunk
             shot += chunk.generate is not None
             repeats = chunk.extend is not None and chunk.extend.repeat > 1

@@ -25,8 +25,8 @@ class Sequence5D:
     """Clip and guides in one latent tensor, with what the transformer must know about each token.
 
     `latents` `[1, C, T + G, h, w]`, `mask` `[1, 1, T + G, 1, 1]` or None where nothing is held, `coords`
-    `[1, 3, N]` (seconds, pixel row, pixel column), `clip` = T, `attention` one weight per appended token `[N - T*h*w]` or
-    None where every weight is 1.
+    `[1, 3, N]` (seconds, pixel row, pixel column), `clip` = T, `attention` one weight per appended token
+    `[N - T*h*w]` or None where every weight is 1.
     """
 
     latents: Tensor
