@@ -34,6 +34,7 @@ from jobs.planning.guides import GuidePlanner, heard_sound, opening_sound
 from jobs.planning.output_names import shown_format
 from jobs.planning.params import Sampling
 from jobs.planning.planned import (
+    HeardSound,
     Plan,
     PlannedChunk,
     PlannedSource,
@@ -213,15 +214,7 @@ class _Planner:
             ffn_chunks=pick("ffn_chunks"),
             source=self.source if step.kind == "source" else None,
             sound=self._sound(step),
-            heard=heard_sound(
-                self._sounds.get(step.shot),
-                chain[k].sampled_frames.shifted(self.frames),
-                self.frames,
-                self.variant,
-                self.source,
-            )
-            if step.kind != "source"
-            else None,
+            heard=self._heard(step, chain[k]),
             joint="still" if step.meets else "overlap",
             references=self.guides.references(step, chain[k]),
         )
@@ -252,6 +245,11 @@ class _Planner:
         if track is None:
             return None
         return "generate" if track.generate else "condition"
+
+    def _heard(self, step: Step, span: ChunkSpan) -> HeardSound | None:
+        track = self._sounds.get(step.shot) if step.kind != "source" else None
+        frames = span.sampled_frames.shifted(self.frames)
+        return heard_sound(track, frames, self.frames, self.variant, self.source)
 
 
 def _plan_upscale(upscale: Upscale) -> UpscalePlan:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.frames import frames_of
 from jobs.planning.params import EncodeSource
-from jobs.planning.retakes.layout import sampled_frames
-from jobs.planning.retakes.params import PartlyMade, ShowSource
+from jobs.planning.retakes.layout import fades, sampled_frames
+from jobs.planning.retakes.params import PartlyMade, ShowSource, Splice
 from jobs.tasks.task import Stage, task_id
 
 if TYPE_CHECKING:
@@ -74,3 +74,9 @@ def sampled_sound(chunk: PlannedChunk) -> Literal["condition", "generate", "hold
 def partly_made(retake: PlannedRetake) -> PartlyMade:
     """What of its clip is made, counted from the clip's first latent."""
     return PartlyMade(retake.made.shifted(-retake.clip.start), retake.picture, retake.sound)
+
+
+def splice_of(chunk: PlannedChunk) -> Splice | None:
+    """How a retake's frames are put into the source's; None for other chunks."""
+    retake = chunk.retake
+    return Splice(*fades(retake), retake.picture, retake.sound) if retake else None

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 
 from jobs.formats import CODECS, USUAL_PROFILE
 from jobs.planning.params import SegmentParams
-from jobs.planning.retakes.layout import fades
-from jobs.planning.retakes.params import Splice
 from jobs.spec.framing import Framing, framing
-from jobs.tasks.retakes import shown_source_id
+from jobs.tasks.retakes import shown_source_id, splice_of
 from jobs.tasks.task import Need, Stage, StageTask, task_id
 
 if TYPE_CHECKING:
@@ -79,10 +77,9 @@ def segment_tasks(
     needs = [Need("frames", task_id(chunk.video, chunk.index, Stage.DECODE))]
     if chunk.fade_frames:
         needs.append(Need("previous", task_id(chunk.video, chunk.index - 1, Stage.DECODE)))
-    splice = None
-    if chunk.retake is not None:
+    splice = splice_of(chunk)
+    if splice is not None:
         needs.append(Need("source", shown_source_id(chunk)))
-        splice = Splice(*fades(chunk.retake), chunk.retake.picture, chunk.retake.sound)
     for encoding, label in ways.items():
         codec = CODECS[encoding.codec]
         params = SegmentParams(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobs.places import Location
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("batch", "continue_clip", "demo", "film", "long_take", "multi_shot", "one_shot")
+EXAMPLES = ("batch", "continue_clip", "demo", "film", "long_take", "multi_shot", "one_shot", "retake")
 
 
 BASES: list[dict[str, Any]] = [
