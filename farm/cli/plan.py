@@ -27,7 +27,6 @@ WORTH_SAVING = 0.8
 MOST_GPUS = 4096
 """The largest cluster that was simulated (docs/scaling.md)."""
 
-
 GpusOption = Annotated[
     int | None,
     typer.Option("--gpus", min=1, max=MOST_GPUS, help="GPUs to plan for; those of this machine."),
@@ -235,6 +234,7 @@ def _stage_lines(report: PlanReport) -> list[str]:
         f"memory: {report.memory}",
         room,
         *(row.said for row in report.takes),
+        *(report.loras.said if report.loras else ()),
         *_encoded_anew(report),
         *map(str, report.voids),
         *([f"locked: {amount(report.locked, 'task')}"] if report.locked else ()),

@@ -134,15 +134,18 @@ class Durations:
             if f"{place.shared_by(size).key(Stage.SAMPLE)}|{Stage.SAMPLE}" in self.means
         )
 
-    def simulation(self, place: Hardware, run: Run) -> SimulationConfig:
-        """What costs time there beside the stages, as far as it was measured, and what `run` holds back."""
+    def simulation(
+        self, place: Hardware, run: Run, swap_s: Mapping[str, float] | None = None
+    ) -> SimulationConfig:
+        """What costs time there beside the stages, as far as it was measured, with `swap_s` to load a model,
+        and what `run` holds back."""
         one_way_s = self.latency_s / 2
         return SimulationConfig(
             handoff_s=one_way_s,
             commit_s=self.commit_s(place),
             report_s=one_way_s,
             gang_speed=partial(self.gang_speed, place),
-            scheduler=SchedulerConfig(budget_bytes=budget_bytes(run)),
+            scheduler=SchedulerConfig(budget_bytes=budget_bytes(run), swap_s=swap_s or {}),
         )
 
     def observe(self, place: Hardware, task: StageTask, times: TaskTimes) -> None:

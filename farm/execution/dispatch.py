@@ -13,7 +13,7 @@ from farm.scheduler.config import scheduler_config
 from farm.scheduler.core import Scheduler
 from farm.scheduler.graph import schedule_graph
 from farm.state.job_state import PAUSED
-from farm.topology.memory import merging_s
+from farm.topology.lora_sets import lora_sets
 from jobs.errors import FailureKind
 from jobs.failures import Rung
 
@@ -159,8 +159,8 @@ class Dispatch:
 
 def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -> Scheduler:
     """The scheduler of a resolved session with these estimates; what need not run counts as committed."""
-    swap_s = merging_s(session.plan.engine)
-    graph = schedule_graph(session.graph, seconds, lambda task: task.stage if task.stage in swap_s else "")
+    sets = lora_sets(session.plan.engine, session.graph.tasks.values())
+    graph = schedule_graph(session.graph, seconds, sets.of)
     todo = set(session.ledger.todo)
-    config = replace(scheduler_config(session.plan.run), swap_s=swap_s)
+    config = replace(scheduler_config(session.plan.run), swap_s=sets.swap_s)
     return Scheduler(graph, config, [t for t in graph.ids if t not in todo])

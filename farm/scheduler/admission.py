@@ -1,7 +1,7 @@
 """How much may be made before it is delivered.
 
 Sampling can outrun decoding and encoding for hours; frames of hundreds of megabytes a chunk would fill the
-disk. A chunk is admitted when its first task starts, and holds its share of the byte budget until its last is
+disk. A chunk is admitted when its first pass starts, and holds its share of the byte budget until its last is
 committed. Past the budget no chunk is started, but for two kinds that must not wait: the oldest unfinished
 chunk of each video that has begun, and that of the first unfinished video.
 """
@@ -14,14 +14,22 @@ from farm.scheduler.graph import STAGE_NUMBER, ScheduleGraph
 from farm.scheduler.tasks import OVER, TaskTable
 from jobs.tasks.task import Stage
 
-_ENCODE = STAGE_NUMBER[Stage.ENCODE]
+_SAMPLE, _UPSCALE = STAGE_NUMBER[Stage.SAMPLE], STAGE_NUMBER[Stage.UPSCALE]
 
 
 class Admission:
-    """Byte accounts of slots (see `ScheduleGraph`), and the front of every video. O(1) per task."""
+    """Byte accounts of slots (see `ScheduleGraph`), and the front of every video. O(1) per task.
 
-    def __init__(self, graph: ScheduleGraph, tasks: TaskTable, budget_bytes: float) -> None:
+    Where workers `exchange` models, first passes run ahead of the budget: their latents are a hundredth of a
+    chunk's frames, and a worker that had to go back to the second pass for each few of them would load models
+    most of the time.
+    """
+
+    def __init__(
+        self, graph: ScheduleGraph, tasks: TaskTable, budget_bytes: float, exchange: bool = False
+    ) -> None:
         self.graph = graph
+        self._counted = _UPSCALE if exchange else _SAMPLE
         self.budget_bytes = budget_bytes
         self.held_bytes = 0
         count = len(graph.slot_tasks)
@@ -43,7 +51,7 @@ class Admission:
             self.left[slot] += tasks.state[task] not in OVER
         for task in range(len(self.graph)):
             slot = self.graph.slot[task]
-            begun = tasks.state[task] in OVER and self.graph.stage[task] != _ENCODE
+            begun = tasks.state[task] in OVER and self.graph.stage[task] >= self._counted
             if begun and self.left[slot] and not self.admitted[slot]:
                 self._admit(slot)
 
@@ -67,7 +75,7 @@ class Admission:
     def is_open(self, task: int) -> bool:
         """Whether the task may start whatever the budget says."""
         slot = self.graph.slot[task]
-        if self.admitted[slot] or self.graph.stage[task] == _ENCODE:
+        if self.admitted[slot] or self.graph.stage[task] < self._counted:
             return True
         video = self.graph.slot_video[slot]
         return self.front[video] == slot and (bool(self.begun[video]) or video == self.oldest_video)
@@ -80,7 +88,7 @@ class Admission:
     def start(self, task: int) -> list[int]:
         """The task starts: its chunk is admitted. Returns tasks that may wait behind the gate no longer."""
         slot = self.graph.slot[task]
-        if self.admitted[slot] or self.graph.stage[task] == _ENCODE:
+        if self.admitted[slot] or self.graph.stage[task] < self._counted:
             return []
         video = self.graph.slot_video[slot]
         first = not self.begun[video]

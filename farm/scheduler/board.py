@@ -32,8 +32,9 @@ class Board:
         self.graph = graph
         self.config = config
         self.tasks = TaskTable(graph, committed)
-        self.admission = Admission(graph, self.tasks, config.budget_bytes or 0)
-        self.queues = Queues(graph, self.admission)
+        exchange = any(config.swap_s.values())
+        self.admission = Admission(graph, self.tasks, config.budget_bytes or 0, exchange)
+        self.queues = Queues(graph, self.admission, exchange)
         self.roster = Roster(config)
         self.deadlines = StageDeadlines(config.hang)
         self.recovery = FailureHandling(self.tasks, self.roster, config)
@@ -115,7 +116,7 @@ class Board:
             worker.stage = stage
             worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, self.recovery.hangs(task))
             self.wake_s = min(self.wake_s, worker.deadline_s)
-            if stage == SAMPLE and not self.config.swap_s and self._can_follow(worker, task):
+            if stage == SAMPLE and not self.queues.by_model and self._can_follow(worker, task):
                 usual_s = self.deadlines.usual_s(stage, expected_s)
                 lead_s = min(self.config.lead * usual_s, self.config.lead_s) + self.deadlines.after_s[stage]
                 heappush(self._soon, (now + usual_s - lead_s, worker.number, worker.held[0]))

@@ -220,8 +220,8 @@ class Scheduler:
         """
         while group.room and self.policy.ready(group) >= group.up:
             worker = self.policy.patient(group)
-            choice = self.policy.choose(group) if worker else None
-            if worker is None or choice is None or choice.reason.why is Why.CRITICAL:
+            choice = self.policy.ahead(group, worker) if worker else None
+            if worker is None or choice is None:
                 return
             self._assign(choice, worker)
 

@@ -88,7 +88,7 @@ class ScheduleGraph:
         self.stage = bytearray()
         self.duration_s = array("d")
         self.payload_bytes = array("q")
-        self.resident = array("b")
+        self.resident = array("i")
         self.residents: list[str] = []
         self.videos: list[str] = []
         video, chunk = array("i"), array("i")

@@ -8,7 +8,7 @@ from farm.scheduler.commands import Command, Probe, Suspend
 from farm.scheduler.config import INFINITE_S, RestConfig
 from farm.scheduler.graph import STAGES
 from farm.scheduler.reasons import Reason, Why
-from farm.scheduler.roster import Roster, Status, Worker
+from farm.scheduler.roster import NO_MODEL, Roster, Status, Worker
 
 if TYPE_CHECKING:
     from farm.scheduler.tasks import TaskTable
@@ -30,7 +30,7 @@ class Health:
 
     def _up(self, worker: Worker) -> None:
         worker.wake_s = INFINITE_S
-        worker.resident = -1
+        worker.resident = NO_MODEL
         self.roster.set_status(worker, Status.UP)
 
     def succeeded(self, worker: Worker) -> None:

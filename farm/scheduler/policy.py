@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
 from farm.scheduler.graph import SAMPLE, STAGES, ScheduleGraph
-from farm.scheduler.queues import NONE
+from farm.scheduler.queues import ANY, NONE
 from farm.scheduler.reasons import Reason, Why
+from farm.scheduler.roster import NO_MODEL
 
 if TYPE_CHECKING:
     from farm.scheduler.board import Board
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _ASKED = 4
 """Workers that are looked at before none is taken to be patient."""
 
+
+_MODELS = 64
+"""Models of ready tasks that are compared for a worker that has nothing to do with its own."""
 
 _GRAINS = 2.0
 """A path is critical when it comes this many tasks close to what all workers have to do."""
@@ -49,15 +53,15 @@ class Policy:
         self.roster = board.roster
         self.swap_s = [config.swap_s.get(name, 0.0) for name in self.graph.residents]
         self.swaps = any(self.swap_s)
+        self.no_model = self.graph.residents.index("") if "" in self.graph.residents else NO_MODEL
         self.after_s = _shortest_after(self.graph)
         self.mean_s = _mean_durations(self.graph)
 
     def pick(self, group: Group) -> tuple[Choice, Worker] | None:
-        """What to start now on an idle worker of the group, and on which; None without a ready task."""
+        """What to start now on an idle worker of the group, and on which; None where nothing is ready, or
+        what is ready is better left to workers that hold its model."""
         if self.swaps:
-            worker = self._some_idle(group)
-            choice = self.choose(group, worker.resident)
-            return (choice, worker) if choice else None
+            return self._pick_by_model(group)
         choice = self.choose(group)
         return (choice, self._worker_for(group, choice.task)) if choice else None
 
@@ -108,27 +112,38 @@ class Policy:
                 most = max(most, shared_s + min([after[stage] for stage in busy]))
         return most
 
-    def choose(self, group: Group, resident: int = -1) -> Choice | None:
+    def ahead(self, group: Group, worker: Worker) -> Choice | None:
+        """What to queue behind the task that the worker runs: nothing on the longest path, and nothing for
+        which it would load another model."""
+        choice = self.choose(group, worker.resident)
+        kept = choice is not None and (not self.swaps or choice.reason.why is Why.RESIDENT)
+        return choice if choice and kept and choice.reason.why is not Why.CRITICAL else None
+
+    def choose(self, group: Group, resident: int = NO_MODEL) -> Choice | None:
         """The task that a worker of the group, holding the model `resident`, should get next."""
         longest, tail_s = self._longest(group, resident)
         if longest == NONE:
             return self._leftover(group)
         rest_s = self.rest_s()
         critical = Choice(longest, Reason(Why.CRITICAL, (tail_s, rest_s)))
-        if tail_s + self._grain_s(group) >= rest_s:
+        waits = tail_s + self._grain_s(group) >= rest_s
+        if waits and (not self.swaps or self._worth(group, longest, resident, rest_s)):
             return critical
-        kept = self._resident(group, resident) if self.swaps else None
-        return kept or self._downstream(group, self._not_kept(group), rest_s - tail_s) or critical
+        if self.swaps:
+            return self._resident(group, resident) or self._change(group, resident)
+        return self._downstream(group, self._not_kept(group), rest_s - tail_s) or critical
 
     def _longest(self, group: Group, resident: int) -> tuple[int, float]:
         """The task with the longest path behind it, less what loading its model would cost; its length."""
         longest, tail_s = NONE, -INFINITE_S
+        models = (ANY, self.no_model, resident) if self.swaps else (ANY,)
         for stage in group.stages:
-            task = self.queues.longest(stage) if self._plenty(group, stage) else NONE
-            if task != NONE:
-                path_s = self.graph.tail_s[task] - (self._swap_s(task, resident) if self.swaps else 0.0)
-                if path_s > tail_s:
-                    longest, tail_s = task, path_s
+            for model in models if self._plenty(group, stage) else ():
+                task = self.queues.longest(stage, model)
+                if task != NONE:
+                    path_s = self.graph.tail_s[task] - (self._swap_s(task, resident) if self.swaps else 0.0)
+                    if path_s > tail_s:
+                        longest, tail_s = task, path_s
         return longest, tail_s
 
     def _not_kept(self, group: Group) -> tuple[int, ...]:
@@ -167,19 +182,55 @@ class Policy:
         return _GRAINS * longest_s * (1.0 - 1.0 / group.up)
 
     def _swap_s(self, task: int, resident: int) -> float:
-        """What loading the task's model costs on a worker that holds `resident`."""
+        """What loading the task's model costs on a worker that holds `resident`. The first that a worker
+        holds is part of its start."""
         model = self.graph.resident[task]
-        return 0.0 if model == resident else self.swap_s[model]
+        return 0.0 if resident in (NO_MODEL, model) else self.swap_s[model]
+
+    def _worth(self, group: Group, task: int, resident: int, spare_s: float = 0.0) -> bool:
+        """Whether the task is worth the loading of its model: those that hold it have more to do with it
+        than that takes, and than `spare_s`."""
+        swap_s = self._swap_s(task, resident)
+        if not swap_s:
+            return True
+        model = self.graph.resident[task]
+        return self.tasks.model_left_s[model] > max(swap_s, spare_s) * group.holding.get(model, 0)
+
+    def _pick_by_model(self, group: Group) -> tuple[Choice, Worker] | None:
+        """The first idle worker for which there is something, those with a task for the model that they hold
+        before those that would have to load another."""
+        change: tuple[Choice, Worker] | None = None
+        for resident, idle in group.idle_with.items():
+            choice = self.choose(group, resident) if idle else None
+            if choice is not None:
+                found = choice, self.roster.workers[next(reversed(idle))]
+                if not self._swap_s(choice.task, resident):
+                    return found
+                change = change or found
+        return change
 
     def _resident(self, group: Group, resident: int) -> Choice | None:
         """The furthest downstream task that runs on the model the worker holds, or on any."""
-        names = self.graph.residents
         for stage in group.stages:
-            task = self.queues.first(stage)
-            if task == NONE or (names[self.graph.resident[task]] and self.graph.resident[task] != resident):
-                continue
-            held = names[resident] if resident >= 0 else ""
-            return Choice(task, Reason(Why.RESIDENT, (held, self.swap_s[resident] if held else 0.0)))
+            for model in (self.no_model, resident) if self._plenty(group, stage) else ():
+                task = self.queues.first(stage, model) if model != NO_MODEL else NONE
+                if task != NONE:
+                    held = self.graph.residents[resident] if resident != NO_MODEL else ""
+                    return Choice(task, Reason(Why.RESIDENT, (held, self.swap_s[resident] if held else 0.0)))
+        return None
+
+    def _change(self, group: Group, resident: int) -> Choice | None:
+        """The furthest downstream task of the model with which most is left to do for each worker that would
+        hold it; None where those that do are done sooner than it is loaded."""
+        left_s, holding = self.tasks.model_left_s, group.holding
+        waiting = islice(self.queues.waiting, _MODELS)
+        for model in sorted(waiting, key=lambda each: -left_s[each] / (1 + holding.get(each, 0))):
+            for stage in group.stages:
+                task = self.queues.first(stage, model) if self._plenty(group, stage) else NONE
+                if task != NONE and self._worth(group, task, resident):
+                    said = self.graph.residents[model], self._swap_s(task, resident)
+                    why = Reason(Why.CHANGE, (*said, left_s[model], holding.get(model, 0)))
+                    return Choice(task, why)
         return None
 
     def _worker_for(self, group: Group, task: int) -> Worker:

@@ -17,6 +17,7 @@ class Why(StrEnum):
     DOWNSTREAM = "{0} is furthest downstream; the longest path has {1:.1f} s to spare"
     LEFTOVER = "nothing but {0} is ready that this worker can do"
     RESIDENT = "the worker holds {0}; loading it elsewhere costs {1:.1f} s"
+    CHANGE = "the worker loads {0} in {1:.1f} s: {2:.1f} s of work need it; workers that hold it: {3}"
     AGAIN = "again: {0}"
 
     # Suspend, Probe, Kill

@@ -13,6 +13,7 @@ from farm.scheduler.graph import STAGE_NUMBER, STAGES
 from jobs.tasks.task import Stage
 
 Numbers = tuple[int, ...]
+NO_MODEL = -1
 
 _UPSTREAM = {STAGE_NUMBER[Stage.ENCODE], STAGE_NUMBER[Stage.SAMPLE]}
 
@@ -33,7 +34,8 @@ class Group:
     `specialists` counts, by stage, the serving workers of groups that host that stage and fewer in all.
 
     `idle` holds workers without a task, `room` those that may queue one more behind what they run, `nearly`
-    those that may behind a sample; all by number.
+    those that may behind a sample; all by number. Where workers exchange models, `holding` counts those that
+    serve by the model that they hold, and `idle_with` has the idle ones.
     """
 
     stages: tuple[int, ...]
@@ -42,6 +44,8 @@ class Group:
     idle: dict[int, None] = field(default_factory=dict)
     room: dict[int, None] = field(default_factory=dict)
     nearly: dict[int, None] = field(default_factory=dict)
+    holding: dict[int, int] = field(default_factory=dict)
+    idle_with: dict[int, dict[int, None]] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -51,7 +55,8 @@ class Worker:
     `deadline_s` is the running task's, and `nearly` says that a sample's usual duration is nearly over;
     `wake_s` is the end of a rest or of a probe. `losses` are those not yet
     forgiven, `fruitless` those since its last result, `streak` the failures since then. `resident` numbers
-    the model it holds. `leaving` says that its node goes away soon.
+    the model it holds, `filed` the one that it is counted under (None: it does not serve). `leaving` says
+    that its node goes away soon.
     """
 
     id: str
@@ -69,7 +74,8 @@ class Worker:
     fruitless: int = 0
     lost_s: float = -INFINITE_S
     streak: int = 0
-    resident: int = -1
+    resident: int = NO_MODEL
+    filed: int | None = None
     leaving: bool = False
     stage: int = -1
 
@@ -82,6 +88,7 @@ class Roster:
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
+        self.exchange = any(config.swap_s.values())
         self.workers: list[Worker] = []
         self.by_id: dict[str, Worker] = {}
         self.groups: list[Group] = []
@@ -132,6 +139,22 @@ class Roster:
         queues = up and 0 < held < self.config.depth
         _file(group.room, number, queues and worker.stage not in _UPSTREAM)
         _file(group.nearly, number, queues and worker.nearly)
+        if self.exchange:
+            self._count_model(worker, up)
+
+    def _count_model(self, worker: Worker, up: bool) -> None:
+        """Counts the worker under the model that it holds now."""
+        group, now = worker.group, worker.resident if up else None
+        if worker.filed is not None:
+            group.holding[worker.filed] -= 1
+            idle = group.idle_with[worker.filed]
+            idle.pop(worker.number, None)
+            if not group.holding[worker.filed]:
+                del group.holding[worker.filed], group.idle_with[worker.filed]
+        if now is not None:
+            group.holding[now] = group.holding.get(now, 0) + 1
+            _file(group.idle_with.setdefault(now, {}), worker.number, not worker.held)
+        worker.filed = now
 
     def last_for(self, worker: Worker, needed: list[int]) -> int:
         """A stage with tasks left (`needed`, by stage) that only this worker serves now, or -1."""

@@ -20,7 +20,7 @@ class TaskTable:
     """States, open needs and open readers of all tasks, in a few bytes each.
 
     `missing[i]` counts the needs of i that are not done, `unread[i]` the tasks still to run that read i's
-    payload.
+    payload. `model_left_s` is what is left to do with each model.
     """
 
     def __init__(self, graph: ScheduleGraph, committed: Collection[str]) -> None:
@@ -35,6 +35,7 @@ class TaskTable:
         self.done = count - self.left
         self.work_left_s = [0.0] * len(STAGES)
         self.stage_left = [0] * len(STAGES)
+        self.model_left_s = [0.0] * len(graph.residents)
         self._count_edges()
 
     def _count_edges(self) -> None:
@@ -151,6 +152,7 @@ class TaskTable:
         self.stage_left[stage] += sign
         change = sign * self.graph.duration_s[task]
         self.work_left_s[stage] = self.work_left_s[stage] + change if self.stage_left[stage] else 0.0
+        self.model_left_s[self.graph.resident[task]] += change
 
     def delivered(self) -> bool:
         """Whether any task that nothing else needs is done."""

@@ -178,7 +178,9 @@ class Simulation:
         task, attempt = worker.queue[0]
         number = self.graph.number[task]
         speed = worker.speed * self._gang_speed(worker, number)
-        duration_s = self.graph.duration_s[number] / speed + self._swap_s(worker, number)
+        swap_s = self._swap_s(worker, number)
+        self.timeline.change(swap_s)
+        duration_s = self.graph.duration_s[number] / speed + swap_s
         fate = self.faults.fate(worker.id, task, attempt, duration_s) if self.faults else None
         if fate is None:
             self.timeline.add(worker.number, number, self.now, self.now + duration_s)
@@ -200,7 +202,7 @@ class Simulation:
         if not model:
             return 0.0
         held, worker.resident = worker.resident, model
-        return 0.0 if held == model else swap_s.get(model, 0.0)
+        return 0.0 if held in ("", model) else swap_s.get(model, 0.0)
 
     def _commit(self, worker: VirtualWorker, life: int, task: str, attempt: int) -> None:
         """The device is done with the task; its result is being written."""

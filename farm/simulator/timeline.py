@@ -28,13 +28,16 @@ class SimulatedTask:
 
 
 class SimulatedTimeline:
-    """Filled by a simulation, then read. Failed attempts leave no bar."""
+    """Filled by a simulation, then read. Failed attempts leave no bar. `changes` counts how often a worker
+    that held a model loaded another, which took `changing_s` of the workers' time."""
 
     def __init__(self, graph: ScheduleGraph, topology: Topology, workers: list[str]) -> None:
         self.graph = graph
         self.topology = topology
         self.workers = workers
         self.makespan_s = 0.0
+        self.changes = 0
+        self.changing_s = 0.0
         self._worker = array("i")
         self._task = array("i")
         self._start = array("d")
@@ -46,6 +49,11 @@ class SimulatedTimeline:
         self._task.append(task)
         self._start.append(start_s)
         self._stop.append(stop_s)
+
+    def change(self, seconds: float) -> None:
+        """A worker loads another model, which takes `seconds`."""
+        self.changes += seconds > 0
+        self.changing_s += seconds
 
     def finish(self, now_s: float) -> None:
         """The scheduler's last word."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.scheduler.graph import ScheduledTask, scheduled
 from farm.topology.bound import JobFacts, job_facts, quickened
+from farm.topology.lora_sets import lora_sets
 from farm.topology.machine import machine_of
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Found, SearchConfig, find_topology
@@ -32,12 +33,12 @@ def choose_topology(work: RemainingWork, inventory: Inventory, gpus: int | None)
     Raises CapacityError on a cluster without a GPU, or where one stage alone does not fit on one.
     """
     known, place = _stage_times(work, inventory)
-    tasks = _scheduled(work, known.estimate(place))
+    sets = lora_sets(work.engine, work.tasks)
+    tasks = _scheduled(work, known.estimate(place), sets.of)
     machine = machine_of(inventory, job_facts(tasks))
     machine = replace(machine, gpus=machine.gpus if gpus is None else min(float(gpus), machine.gpus))
-    config = SearchConfig(
-        machine, _footprint(work, inventory), known.simulation(place, work.run), known.gang_sizes(place)
-    )
+    simulation = known.simulation(place, work.run, sets.swap_s)
+    config = SearchConfig(machine, _footprint(work, inventory), simulation, known.gang_sizes(place))
     return find_topology(tasks, config)
 
 
@@ -78,8 +79,12 @@ def _footprint(work: RemainingWork, inventory: Inventory) -> Footprint | None:
     return engine_footprint(work.engine, work.tasks, device_gib) if device_gib else None
 
 
-def _scheduled(work: RemainingWork, seconds: Callable[[StageTask], float]) -> list[ScheduledTask]:
+def _scheduled(
+    work: RemainingWork,
+    seconds: Callable[[StageTask], float],
+    resident: Callable[[StageTask], str] = lambda _: "",
+) -> list[ScheduledTask]:
     """The tasks as the scheduler takes them; what is committed is no need of theirs."""
     names = {task.id for task in work.tasks}
-    tasks = (scheduled(task, seconds(task)) for task in work.tasks)
+    tasks = (scheduled(task, seconds(task), resident(task)) for task in work.tasks)
     return [replace(task, needs=tuple(need for need in task.needs if need in names)) for task in tasks]

@@ -8,7 +8,6 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.models import TINY_CHECKPOINT
 from farm.estimates.model_size import SMALL, model_like
 from farm.models.comfy_folders import find_model
 from farm.models.tensor_sizes import tensor_bytes
@@ -35,9 +34,6 @@ that with 2B, which is half as wide (docs/gpu.md)."""
 SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
-
-MERGED_GIB_PER_S = 1.0
-"""Weights of a transformer that are read and merged with LoRAs anew; assumed, not measured."""
 
 VAE_PREFIX = "vae."
 
@@ -69,14 +65,14 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     found = [(field, find_model(engine, field, name)) for field, name in _named(engine)]
     files = dict(found)
     whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
-    transformer = _gib(files.get("diffusion_model")) or whole - vae_inside
+    transformer = file_gib(files.get("diffusion_model")) or whole - vae_inside
     if engine.name == "diffusers":
         transformer = _unpacked_gib(files.get("diffusion_model") or files.get("checkpoint")) or transformer
     sizes = ModelSizes(
-        transformer=transformer + sum(_gib(path) for field, path in found if field == "loras"),
-        vae=_gib(files.get("vae")) or vae_inside,
+        transformer=transformer + sum(file_gib(path) for field, path in found if field == "loras"),
+        vae=file_gib(files.get("vae")) or vae_inside,
         text_encoder=sum(_text_encoder_gib(path) for field, path in found if field == "text_encoder"),
-        upsampler=_gib(files.get("upscale_model")),
+        upsampler=file_gib(files.get("upscale_model")),
     )
     return footprint_of(sizes, working_for(tasks, engine), device_gib)
 
@@ -147,17 +143,6 @@ def _decode_gib(params: DecodeParams, tiling: Tiles | None) -> float:
     return DECODE_GIB_PER_PIXEL * frames_of(latents) * params.width * params.height
 
 
-def merging_s(engine: EngineConfig) -> dict[str, float]:
-    """Seconds that a worker takes to go from one pass to the other, by the stage that it goes to; empty where
-    the weights of both are the same, or the model's size is unknown."""
-    field = "diffusion_model" if engine.diffusion_model else "checkpoint"
-    name = getattr(engine, field)
-    path = find_model(engine, field, name) if name else TINY_CHECKPOINT
-    if not engine.loras_by_pass or path is None:
-        return {}
-    return dict.fromkeys((Stage.SAMPLE.value, Stage.UPSCALE.value), _gib(path) / MERGED_GIB_PER_S)
-
-
 def sizes_known(engine: EngineConfig) -> bool:
     """Whether the engine has models that may not fit, and the size of each is known."""
     return _has_models(engine) and not unknown_sizes(engine)
@@ -202,10 +187,10 @@ def _unpacked_gib(path: Path | None) -> float:
 def _text_encoder_gib(path: Path | None) -> float:
     """Of a snapshot that holds more, only the encoder's own folder is loaded."""
     own = path / "text_encoder" if path is not None else None
-    return _gib(own if own is not None and own.is_dir() else path)
+    return file_gib(own if own is not None and own.is_dir() else path)
 
 
-def _gib(path: Path | None) -> float:
+def file_gib(path: Path | None) -> float:
     """Size of a model file or folder; 0 without one."""
     if path is None:
         return 0.0
@@ -218,6 +203,6 @@ def _checkpoint_gib(path: Path | None) -> tuple[float, float]:
     if path is None:
         return 0.0, 0.0
     if path.is_dir():
-        parts = [_gib(path / part) if (path / part).is_dir() else 0.0 for part in ("transformer", "vae")]
+        parts = [file_gib(path / part) if (path / part).is_dir() else 0.0 for part in ("transformer", "vae")]
         return sum(parts), parts[1]
-    return _gib(path), tensor_bytes(path, VAE_PREFIX) / GIB
+    return file_gib(path), tensor_bytes(path, VAE_PREFIX) / GIB

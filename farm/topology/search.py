@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
@@ -19,6 +20,9 @@ from farm.topology.candidates import Footprint, fitting, ganged_layouts, layouts
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
 from jobs.tasks.topology import MONO, Machine, Topology
+
+if TYPE_CHECKING:
+    from farm.simulator.timeline import SimulatedTimeline
 
 _WORTH = 1.01
 """By how much a makespan may be longer where fewer GPUs reach it."""
@@ -48,12 +52,19 @@ class SearchConfig:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A simulated topology. `exchanges`: its workers cannot hold all their models at once."""
+    """A simulated topology. `exchanges`: its workers cannot hold all their models at once. `changes` counts
+    how often a worker loads another model or set of LoRAs, which takes `changing_s` of the workers' time."""
 
     topology: Topology
     makespan_s: float
     bound: Bound
     exchanges: bool = False
+    changes: int = 0
+    changing_s: float = 0.0
+
+    @classmethod
+    def of(cls, run: SimulatedTimeline, bound: Bound, exchanges: bool = False) -> Candidate:
+        return cls(run.topology, run.makespan_s, bound, exchanges, run.changes, run.changing_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +156,13 @@ class _Rule:
         if topology not in self.simulated:
             config = self.config.simulation
             if exchanges and self.config.footprint is not None:
-                scheduler = replace(config.scheduler, swap_s=self.config.footprint.swap_s())
+                swap_s = {**config.scheduler.swap_s, **self.config.footprint.swap_s()}
+                scheduler = replace(config.scheduler, swap_s=swap_s)
                 config = replace(config, scheduler=scheduler)
-            makespan_s = simulate(self.graph, topology, config).makespan_s
+            timeline = simulate(self.graph, topology, config)
             facts = job_facts(self._quickened(topology)) if topology.gangs else self.facts
             bound = facts.bound(topology)
-            self.simulated[topology] = Candidate(topology, makespan_s, bound, exchanges)
+            self.simulated[topology] = Candidate.of(timeline, bound, exchanges)
         return self.simulated[topology]
 
     # -- why -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farm.estimates.durations import BUNDLED_ON_CPU, Hardware, read_durations
 from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like
@@ -23,11 +23,12 @@ from farm.specs.cautions import cautions
 from farm.state.locks import read_locks
 from farm.state.voids import Recorded
 from farm.topology.bound import JobFacts, job_facts, quickened
+from farm.topology.lora_sets import lora_sets
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
 from farm.verbs.critical_path import chain_seconds
-from farm.verbs.plan_report import PlanReport, stage_rows, takes_rows, topology_rows
+from farm.verbs.plan_report import PlanReport, lora_rows, stage_rows, takes_rows, topology_rows
 from jobs.errors import UsageError
 from jobs.planning.plan import make_plan
 from jobs.planning.summary import plan_summary
@@ -78,7 +79,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
     require_hosts(loaded.spec, text)
     job = _JobSoFar(loaded, request)
     graph, left = job.left()
-    tasks = _tasks_left(graph, left, job.duration_s)
+    tasks = _tasks_left(graph, left, job)
     facts = job_facts(tasks)
     needed = _footprint(job.plan.engine, (graph.tasks[task] for task in left), request)
     found = _search(tasks, facts, job, request, needed) if tasks else None
@@ -92,6 +93,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         passes=summary.passes,
         stages=stage_rows(graph, left, job.duration_s),
         takes=tuple(takes_rows(job.plan, graph, left, job.duration_s)),
+        loras=lora_rows(job.sets, graph, found),
         disk=estimate_disk(job.graph, job.plan.run.keep),
         gpus=request.gpus,
         times_from=job.times_from,
@@ -129,7 +131,9 @@ class _JobSoFar:
         self.graph = build_graph(self.plan)
         durations, place = read_durations(request.runs_url), Hardware(self.plan.engine, request.device)
         self._durations, self._place = durations, place
-        self.duration_s, self.overheads = durations.estimate(place), durations.simulation(place, plan.run)
+        self.sets = lora_sets(self.plan.engine, self.graph.tasks.values())
+        self.duration_s = durations.estimate(place)
+        self.overheads = durations.simulation(place, plan.run, self.sets.swap_s)
         self.gangs = durations.gang_sizes(place)
         measured = any(durations.knows(place, task) for task in self.graph.tasks.values())
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
@@ -205,10 +209,10 @@ def _memory(engine: EngineConfig, needed: Footprint | None, request: PlanRequest
     return memory_notice(engine, needed) or f"models are held against {request.gpu_gib:g} GiB a GPU"
 
 
-def _tasks_left(graph: TaskGraph, left: set[str], duration_s: Any) -> list[ScheduledTask]:
+def _tasks_left(graph: TaskGraph, left: set[str], job: _JobSoFar) -> list[ScheduledTask]:
     """What is left, as the scheduler sees it; needs that are committed are no needs."""
-    listed = (scheduled(task, duration_s(task)) for task in graph.tasks.values() if task.id in left)
-    return [_without(task, left) for task in listed]
+    tasks = (task for task in graph.tasks.values() if task.id in left)
+    return [_without(scheduled(task, job.duration_s(task), job.sets.of(task)), left) for task in tasks]
 
 
 def _without(task: ScheduledTask, left: set[str]) -> ScheduledTask:
@@ -228,8 +232,7 @@ def _search(
         return find_topology(tasks, SearchConfig(machine, needed, overheads, job.gangs))
     facts = job_facts(quickened(tasks, parse_topology(text, machine), overheads.gang_speed))
     topology = topology_for(text, machine, facts)
-    makespan_s = simulate(ScheduleGraph(tasks), topology, overheads).makespan_s
-    only = Candidate(topology, makespan_s, facts.bound(topology))
+    only = Candidate.of(simulate(ScheduleGraph(tasks), topology, overheads), facts.bound(topology))
     source = "--topology" if request.topology else "run.topology"
     return Found(only, (only,), f"{source} says so; `--topology auto` looks for a better one")
 

@@ -16,6 +16,7 @@ from jobs.tasks.task import Stage, TaskGraph
 from jobs.wording import amount
 
 if TYPE_CHECKING:
+    from farm.topology.lora_sets import LoraSets
     from farm.topology.search import Candidate, Found
     from jobs.planning.planned import Plan
     from jobs.tasks.topology import Topology
@@ -24,6 +25,9 @@ HOUR_S = 3600.0
 
 
 MOST_OPTIONS = 8
+
+
+MOST_SETS = 12
 
 
 NEARLY = 1.05
@@ -77,6 +81,35 @@ class TakesRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraSetRow:
+    """A set of LoRAs that passes run with, and of how many shots."""
+
+    loras: str
+    shots: int
+
+
+@dataclass(frozen=True, slots=True)
+class LorasRow:
+    """The sets of LoRAs of a job that has several. A worker goes from one to another in `merge_s` seconds;
+    on the winning topology that happens `changes` times, which takes `changing_s` of the workers' time."""
+
+    sets: tuple[LoraSetRow, ...]
+    merge_s: float
+    changes: int
+    changing_s: float
+
+    @property
+    def said(self) -> Iterator[str]:
+        """`LoRAs: anna.safetensors 0.8 in 4 shots; no LoRA in 2 shots`, and what going from one to another
+        takes."""
+        listed = [f"{row.loras} in {amount(row.shots, 'shot')}" for row in self.sets[:MOST_SETS]]
+        more = len(self.sets) - MOST_SETS
+        yield f"LoRAs: {'; '.join([*listed, *([f'{more} more sets'] if more > 0 else [])])}"
+        takes = f"{self.changing_s:.1f} s of the workers' time"
+        yield f"another set is merged in {self.merge_s:.1f} s: {amount(self.changes, 'time')}, {takes}"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanReport:
     """Everything `farm plan` prints. `options` are simulated topologies: the winner, the one that is nearly
     as fast for the fewest GPU-hours, then the fastest others.
@@ -85,7 +118,7 @@ class PlanReport:
     `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
     against that of a GPU. `chain_s` is what the longest chain takes by what chunks of a second pass share,
     the planned `joint` first. `voids` says what would have results made anew, by cause, `locked` counts the
-    tasks that are kept in spite of it.
+    tasks that are kept in spite of it. `loras` is None where all passes run with the same.
     """
 
     job: str
@@ -108,6 +141,20 @@ class PlanReport:
     warnings: tuple[str, ...] = ()
     voids: tuple[Void, ...] = ()
     locked: int = 0
+    loras: LorasRow | None = None
+
+
+def lora_rows(sets: LoraSets, graph: TaskGraph, found: Found | None) -> LorasRow | None:
+    """The sets in the order of the film; None where there are not several."""
+    shots: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for task in graph.tasks.values():
+        if named := sets.of(task):
+            shots[named].add((task.video, task.shot))
+    if not shots:
+        return None
+    rows = tuple(LoraSetRow(named, len(which)) for named, which in shots.items())
+    changes, changing_s = (found.winner.changes, found.winner.changing_s) if found else (0, 0.0)
+    return LorasRow(rows, round(sets.merge_s, 3), changes, round(changing_s, 3))
 
 
 def takes_rows(plan: Plan, graph: TaskGraph, left: Iterable[str], duration_s: Any) -> Iterator[TakesRow]:

@@ -10,6 +10,7 @@ from jobs.canonical import LATER
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
 from jobs.planning.retakes.params import PartlyMade, ShowSource, Splice
 from jobs.spec.base import Fit
+from jobs.spec.engine import LoraUse
 from jobs.spec.framing import Framing
 
 GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
@@ -226,6 +227,7 @@ class PassParams:
     excerpt: Excerpt | None = None
     references: tuple[ReferenceUse, ...] = field(default=(), metadata=LATER)
     retake: PartlyMade | None = field(default=None, metadata=LATER)
+    loras: tuple[LoraUse, ...] = field(default=(), metadata=LATER)
 
     @property
     def which(self) -> Literal["sample", "upscale"]:

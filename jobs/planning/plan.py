@@ -217,6 +217,7 @@ class _Planner:
             heard=self._heard(step, chain[k]),
             joint="still" if step.meets else "overlap",
             references=self.guides.references(step, chain[k]),
+            loras=getattr(shot[0].settings, "loras", ()),
         )
 
     def _seeds(self, step: Step) -> tuple[int, int, int]:

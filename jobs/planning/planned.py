@@ -11,7 +11,7 @@ from jobs.planning.output_names import shown_format
 from jobs.planning.params import Sampling
 from jobs.sound.planned import PlannedSound
 from jobs.spec.base import Fit
-from jobs.spec.engine import EngineConfig
+from jobs.spec.engine import EngineConfig, ShotLora
 from jobs.spec.output import FilmFormat, Output
 from jobs.spec.run import Decode, Run
 
@@ -125,6 +125,7 @@ class PlannedChunk:
     joint: Literal["overlap", "still"] = "overlap"
     references: tuple[PlannedReference, ...] = ()
     retake: PlannedRetake | None = None
+    loras: tuple[ShotLora, ...] = ()
 
     @property
     def is_sampled(self) -> bool:

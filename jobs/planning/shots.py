@@ -155,6 +155,8 @@ class ShotLayout:
             fields["shot"] = shot.name if shot.seed is None else f"seed-{shot.seed}"
             if shot.takes > 1:
                 fields["takes"] = shot.takes
+            if shot.loras:
+                fields["loras"] = shot.loras
         if shot.seed is not None:
             fields["seed"] = derive_seed(shot.seed, number) if number else shot.seed
         return {**fields, "images": tuple(images)} if images else fields

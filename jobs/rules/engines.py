@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.frames import SPATIAL
 from jobs.places import Location, shown
@@ -11,6 +11,7 @@ from jobs.planning.expand import setting, variants
 from jobs.rules.findings import BrokenRule
 from jobs.rules.guiders import check_guider
 from jobs.rules.sound.tracks import placed_tracks
+from jobs.spec.engine import Lora
 from jobs.spec.fields import all_settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ GUIDERS = {"diffusers": ("cfg", "stg"), "comfyui": ("cfg", "stg")}
 
 MODELS = ("checkpoint", "diffusion_model")
 """Fields that name a model; without any of them it is the bundled one, which has all its parts."""
+
+
+PlacedLora = tuple[Location, Lora]
+"""A LoRA, and where the spec has it."""
 
 
 SIZES: tuple[Location, ...] = (("defaults", "width"), ("defaults", "height"), ("matrix",))
@@ -49,9 +54,17 @@ def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
 
 
 def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:
-    """ComfyUI's engine merges a LoRA once, for every pass."""
+    """ComfyUI's engine merges a LoRA once, for every pass and shot."""
     if spec.engine.name != "comfyui":
         return
+    for where, settings in all_settings(spec):
+        if getattr(settings, "loras", ()):
+            rule = (
+                "the LoRAs of `engine.loras` for every shot: only the diffusers engine has some for one shot"
+            )
+            remedy = "list it there, or render with `engine.name: diffusers`"
+            value = shown(settings.loras[0].path)
+            yield BrokenRule((*where, "loras"), value, rule, remedy, (("engine", "name"),))
     for index, lora in enumerate(spec.engine.loras):
         if lora.strengths.sample != lora.strengths.upscale:
             rule = "one weight for every pass: only the diffusers engine has one for each"
@@ -63,17 +76,19 @@ def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:
 def check_references(spec: JobSpec) -> Iterator[BrokenRule]:
     """References need an engine that shows them, an IC-LoRA in the first pass, and sizes that they divide.
     Whether the model knows any, its file says (`model_contents`)."""
-    for place, each in placed_references(spec):
+    for place, each, loras in looked_at(spec):
         if spec.engine.name == "comfyui":
             rule = "the comfyui engine shows its models no references"
             remedy = "write `engine.name: diffusers`, or leave them out"
             yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "name"),))
-        elif not any(lora.strengths.sample for lora in spec.engine.loras):
+        elif not any(lora.strengths.sample for _, lora in loras):
             rule = "a model looks at references through an IC-LoRA that counts in the first pass"
-            remedy = "add the IC-LoRA to `engine.loras`, with `strength: {sample: 1.0}`"
-            yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "loras"),))
+            remedy = (
+                "add the IC-LoRA to `engine.loras`, or `loras` of the shot, with `strength: {sample: 1.0}`"
+            )
+            yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "loras"), place[:2]))
     for width, height in sorted({variant.size for variant in variants(spec)}):
-        for place, each in placed_references(spec):
+        for place, each, _ in looked_at(spec):
             if width % (SPATIAL * each.scale) or height % (SPATIAL * each.scale):
                 rule = f"a video of {width}x{height} has to divide by {SPATIAL} x `scale`"
                 remedy = f"write width and height that are multiples of {SPATIAL * each.scale}"
@@ -112,11 +127,25 @@ def _check_retake(spec: JobSpec, retake: Retake, makes: bool, here: Location) ->
         yield BrokenRule(place, "set", rule, "write `references: []` in it", (("defaults", "references"),))
 
 
-def placed_references(spec: JobSpec) -> Iterator[tuple[Location, Reference]]:
-    """Every reference of the spec, with its place."""
-    for location, settings in all_settings(spec):
+def looked_at(spec: JobSpec) -> Iterator[tuple[Location, Reference, tuple[PlacedLora, ...]]]:
+    """Every reference of the spec with its place, and the LoRAs that the chunks which look at it are sampled
+    with; to those of `defaults` they are all that there are."""
+    always = tuple((("engine", "loras", index), lora) for index, lora in enumerate(spec.engine.loras))
+    own: tuple[PlacedLora, ...] = ()
+    for where, settings in all_settings(spec):
+        if where[-1] != "extend" or where[-2] == 0:
+            own = _own_loras(where, settings)
+        named = {lora.path for _, lora in own}
+        known = (*(each for each in always if each[1].path not in named), *own)
+        if where == ("defaults",):
+            known = (*always, *(each for one in all_settings(spec) for each in _own_loras(*one)))
         for index, each in enumerate(getattr(settings, "references", ())):
-            yield (*location, "references", index), each
+            yield (*where, "references", index), each, known
+
+
+def _own_loras(where: Location, settings: Any) -> tuple[PlacedLora, ...]:
+    loras = enumerate(getattr(settings, "loras", ()))
+    return tuple(((*where, "loras", index), lora) for index, lora in loras)
 
 
 def check_samplers(spec: JobSpec) -> Iterator[BrokenRule]:

@@ -23,7 +23,7 @@ IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
 
 
 def check_input_files(spec: JobSpec) -> Iterator[BrokenRule]:
-    """Images, sounds, source material and fault scripts exist and can be read."""
+    """Images, sounds, source material, LoRAs of shots and fault scripts exist and can be read."""
     for location, path in input_paths(spec):
         fault = _file_fault(Path(path))
         if fault:
@@ -32,7 +32,7 @@ def check_input_files(spec: JobSpec) -> Iterator[BrokenRule]:
 
 
 def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
-    """Every input file that is not a model, with the place that names it."""
+    """Every input file that is not a model of the whole job, with the place that names it."""
     if spec.engine.fake.faults is not None:
         yield ("engine", "fake", "faults"), spec.engine.fake.faults
     for index, video in enumerate(spec.videos):
@@ -50,6 +50,14 @@ def input_paths(spec: JobSpec) -> Iterator[tuple[Location, str]]:
         for field in ("images", "references"):
             for place, shown_file in enumerate(getattr(settings, field, ())):
                 yield (*where, field, place, "image" if shown_file.image else "video"), shown_file.path
+    yield from shot_loras(spec)
+
+
+def shot_loras(spec: JobSpec) -> Iterator[tuple[Location, str]]:
+    """Every LoRA that a shot names, with its place."""
+    for where, settings in all_settings(spec):
+        for index, lora in enumerate(getattr(settings, "loras", ())):
+            yield (*where, "loras", index, "path"), lora.path
 
 
 def _file_fault(path: Path) -> str:
@@ -82,7 +90,7 @@ def check_models(spec: JobSpec) -> Iterator[BrokenRule]:
 
 
 def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
-    """Every model that the spec names, with its place."""
+    """Every model that the engine section names, with its place."""
     for field in MODEL_FIELDS:
         named = getattr(spec.engine, field)
         if isinstance(named, str):
@@ -131,8 +139,8 @@ def check_pickles(spec: JobSpec, allow_pickle: bool) -> Iterator[BrokenRule]:
     if allow_pickle:
         return
     rule = "only `.safetensors`: pickled files can run code"
-    sources = [(at, path) for at, path in input_paths(spec) if at[-1] == "latent"]
-    for location, reference in (*model_references(spec), *sources):
+    inputs = [(at, path) for at, path in input_paths(spec) if at[-1] == "latent" or "loras" in at]
+    for location, reference in (*model_references(spec), *inputs):
         if reference.lower().endswith(PICKLED):
             remedy = "convert it to .safetensors, or pass --allow-pickle if you trust it"
             yield BrokenRule(location, shown(reference), rule, remedy)

@@ -3,13 +3,13 @@ whole model."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.places import Location, shown
-from jobs.rules.engines import placed_references
-from jobs.rules.files import model_references
+from jobs.rules.engines import looked_at
+from jobs.rules.files import model_references, shot_loras
 from jobs.rules.findings import BrokenRule
 from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.base import is_there
@@ -18,7 +18,7 @@ from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
 from jobs.weights.use import PARTS, folder_of, lora_misuse, misuse
 
 if TYPE_CHECKING:
-    from jobs.spec.engine import EngineConfig
+    from jobs.spec.engine import EngineConfig, Lora
     from jobs.spec.job import JobSpec
 
 ENGINE: Location = ("engine", "name")
@@ -32,7 +32,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         return
     here = {
         location: Path(reference)
-        for location, reference in model_references(spec)
+        for location, reference in (*model_references(spec), *shot_loras(spec))
         if location not in skip and _is_seen(Path(reference))
     }
     faulty = any(location[0] == "engine" for location in skip)
@@ -95,25 +95,28 @@ def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None)
     named = ("engine", "diffusion_model" if spec.engine.diffusion_model else "checkpoint")
     path = here.get(named) if spec.engine.diffusion_model or spec.engine.checkpoint else bundled
     known = path is not None and describe(folder_of(path, "transformer")).family
-    scales = {at: scale for at, file in here.items() if at[1] == "loras" and (scale := _trained_scale(file))}
-    for place, each in placed_references(spec):
+    with_scale: dict[Location, Lora] = {}
+    for place, each, loras in looked_at(spec):
         if path is not None and known == "ltx-video":
             rule = f"{path.name} is an LTX-Video model, which looks at no references"
             yield BrokenRule(place, shown(each.path), rule, "name an LTX-2 checkpoint", (ENGINE, named))
-        for at, scale in scales.items():
-            if scale != each.scale:
-                rule = f"{here[at].name} was trained with references {scale} times smaller than the film"
-                at_scale = (*place, "scale")
-                yield BrokenRule(at_scale, str(each.scale), rule, f"write `scale: {scale}`", (at,))
-    yield from _in_second_pass(spec, scales)
+        for at, lora in loras:
+            scale = _trained_scale(Path(lora.path))
+            with_scale |= {at: lora} if scale else {}
+            if scale and scale != each.scale:
+                lora_name, at_scale = Path(lora.path).name, (*place, "scale")
+                rule = f"{lora_name} was trained with references {scale} times smaller than the film"
+                yield BrokenRule(at_scale, str(each.scale), rule, f"write `scale: {scale}`", ((*at, "path"),))
+    yield from _in_second_pass(spec, with_scale)
 
 
-def _in_second_pass(spec: JobSpec, scales: Collection[Location]) -> Iterator[BrokenRule]:
-    for at in scales if any(placed_references(spec)) and spec.upscale is not None else ():
-        if spec.engine.loras[int(at[2])].strengths.upscale:
+def _in_second_pass(spec: JobSpec, loras: Mapping[Location, Lora]) -> Iterator[BrokenRule]:
+    """`loras` say at which scale they were trained."""
+    for at, lora in loras.items() if spec.upscale is not None else ():
+        if lora.strengths.upscale:
             rule = "references are shown to the first pass: in the second an IC-LoRA has nothing to look at"
             remedy = "write `strength: {sample: 1.0}`, which leaves it out of the second pass"
-            yield BrokenRule((*at[:3], "strength"), "in both passes", rule, remedy, (("upscale",),))
+            yield BrokenRule((*at, "strength"), "in both passes", rule, remedy, (("upscale",),))
 
 
 def _trained_scale(path: Path) -> int | None:
@@ -138,13 +141,14 @@ def _holds(path: Path, part: str) -> bool:
 
 
 def _loras(engine: EngineConfig, here: dict[Location, Path], bundled: Path | None) -> Iterator[BrokenRule]:
-    """LoRAs whose keys do not all change the model."""
+    """LoRAs whose keys do not all change the model, each file once."""
     named: Location = ("engine", "diffusion_model") if engine.diffusion_model else ("engine", "checkpoint")
     model = here.get(named) if engine.checkpoint or engine.diffusion_model else bundled
     if model is None or not _is_seen(model) or not _readable(model):
         return
-    for location, path in here.items():
-        wrong = lora_misuse(path, model, engine.name) if location[1] == "loras" else None
+    loras = {path: location for location, path in reversed(here.items()) if "loras" in location}
+    for path, location in reversed(loras.items()):
+        wrong = lora_misuse(path, model, engine.name)
         if wrong is not None:
             yield BrokenRule(location, shown(str(path)), wrong.rule, wrong.remedy, (named,))
 

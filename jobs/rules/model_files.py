@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.places import shown
-from jobs.rules.files import PARTS, PICKLED, model_references, pickled_weights
+from jobs.rules.files import PARTS, PICKLED, model_references, pickled_weights, shot_loras
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights, shards
@@ -22,7 +22,7 @@ def check_model_files(spec: JobSpec) -> Iterator[BrokenRule]:
     """Files and folders on this machine are whole and of a kind that engines read."""
     if spec.engine.name == "fake":
         return
-    for location, reference in model_references(spec):
+    for location, reference in (*model_references(spec), *shot_loras(spec)):
         path = Path(reference)
         fault = model_fault(path) if is_there(path) else ""
         if fault:

@@ -21,6 +21,7 @@ from jobs.spec.base import (
     Strength,
     refusal,
 )  # fmt: skip
+from jobs.spec.engine import LORAS, ShotLoras
 
 AttentionMode = Literal["auto", "default", "sage"]
 MAX_REPEAT = 100_000
@@ -83,7 +84,7 @@ def require_one_file(image: str | None, video: str | None, hold: bool = True) ->
 
 
 class Reference(Model):
-    """What a chunk looks at while its first pass is made, through an IC-LoRA of `engine.loras`: a face or a
+    """What a chunk looks at while its first pass is made, through an IC-LoRA: a face or a
     sheet of views, or a clip that shows pose, depth or edges."""
 
     image: InputPath | None = Field(None, description="Image file; transparent parts are shown over black.")
@@ -235,6 +236,7 @@ class Generate(Settings):
         "Left out: the prompt itself names the shot.",
     )
     takes: Takes = Field(1, description=f"{TAKES} More than one need a `shot` name.")
+    loras: ShotLoras = Field((), description=LORAS)
 
 
 class Extend(Settings):

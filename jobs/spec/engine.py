@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag
 
-from jobs.spec.base import InputPath, Many, Model, ModelRef
+from jobs.spec.base import InputPath, Many, Model, ModelRef, refusal
 
 COMFYUI_PATH = "COMFYUI_PATH"
 
@@ -62,6 +63,52 @@ class Lora(Model):
         return both if isinstance(both, PassStrengths) else PassStrengths(sample=both, upscale=both)
 
 
+class ShotLora(Lora):
+    """One LoRA of a shot."""
+
+    path: InputPath = Field(description="LoRA weights (`.safetensors`), a file.")
+
+
+class LoraUse(NamedTuple):
+    """A LoRA file in one pass, and how strongly it counts."""
+
+    path: str
+    strength: float
+
+
+def own_loras(
+    loras: Iterable[ShotLora], which: Literal["sample", "upscale"], engine: EngineConfig
+) -> tuple[LoraUse, ...]:
+    """Those of a shot that count in a pass, and with strength 0 those that it takes out of the engine's."""
+    uses = (LoraUse(lora.path, getattr(lora.strengths, which)) for lora in loras)
+    always = {lora.path for lora in engine.loras}
+    return tuple(use for use in uses if use.strength or use.path in always)
+
+
+def merged_loras(
+    always: Iterable[tuple[str, PassStrengths]], which: Literal["sample", "upscale"], own: Sequence[LoraUse]
+) -> tuple[LoraUse, ...]:
+    """What is in the weights in a pass, in this order: of the LoRAs of the whole job those that the shot has
+    not among its `own`, then these; without those of strength 0."""
+    named = {use.path for use in own}
+    others = (LoraUse(path, getattr(each, which)) for path, each in always if path not in named)
+    return tuple(use for use in (*others, *own) if use.strength)
+
+
+def _each_once(loras: tuple[ShotLora, ...]) -> tuple[ShotLora, ...]:
+    if len({each.path for each in loras}) == len(loras):
+        return loras
+    raise refusal("each LoRA once", "leave one of the two out, or add their strengths")
+
+
+MAX_LORAS = 100
+ShotLoras = Annotated[Many[ShotLora], Field(max_length=MAX_LORAS), AfterValidator(_each_once)]
+LORAS = (
+    "LoRAs of this shot alone, each `{path, strength}`, on top of `engine.loras` and behind them. One that "
+    "stands there, too, counts here as this says: 0 switches it off."
+)
+
+
 class FakeConfig(Model):
     """Durations of the fake engine, which computes deterministic patterns instead of a model."""
 
@@ -100,7 +147,9 @@ class EngineConfig(Model):
         "`tokenizer/`, or Gemma's own (LTX-2), and behind it a file with the projection where the checkpoint "
         "has none.",
     )
-    loras: Many[Lora] = Field((), max_length=100, description="LoRAs, applied in this order.")
+    loras: Many[Lora] = Field(
+        (), max_length=MAX_LORAS, description="LoRAs of every shot, applied in this order."
+    )
     upscale_model: ModelRef | None = Field(
         None, description="2x latent upsampler of the upscale stage. The bundled tiny model has its own."
     )
@@ -121,11 +170,6 @@ class EngineConfig(Model):
         """The text encoder's files, folder or hub id; empty where the checkpoint has its own."""
         named = self.text_encoder
         return (named,) if isinstance(named, str) else named or ()
-
-    @property
-    def loras_by_pass(self) -> bool:
-        """Whether the passes have other weights: a LoRA counts more in one than in the other."""
-        return any(each.sample != each.upscale for each in (lora.strengths for lora in self.loras))
 
     @property
     def comfyui(self) -> str | None:

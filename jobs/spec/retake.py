@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.spec.base import NumFrames, Seed, refusal
 from jobs.spec.chunk import Settings
+from jobs.spec.engine import ShotLoras
 
 MAX_SOURCE_FRAMES = 10_000_000
 TIME = r"^[0-9]{1,5}(\.[0-9]{1,6})? ?s$"
@@ -51,6 +52,7 @@ class Retake(Settings):
         "`sound` has `{generate: true}`.",
     )
     seed: Seed | None = Field(None, description="Seed of the part, taken literally. Left out: derived.")
+    loras: ShotLoras = Field((), description="LoRAs of this part alone, as a shot has its own.")
 
     @model_validator(mode="after")
     def _makes_something(self) -> Retake:

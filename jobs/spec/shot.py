@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from jobs.spec.base import Conformed, InputPath, Many, Model, Name, Seed, Strength
 from jobs.spec.chunk import MAX_PROMPT, TAKES, Settings, Takes, require_one_file
+from jobs.spec.engine import LORAS, ShotLoras
 
 MAX_SECONDS = 86_400.0
 
@@ -73,6 +74,7 @@ class Shot(Settings):
         (), description="Images and clips, each `{at, image | video, hold, strength}`."
     )
     takes: Takes = Field(1, description=TAKES)
+    loras: ShotLoras = Field((), description=LORAS)
     seed: Seed | None = Field(
         None, description="Seed of the shot, which then may be renamed. Left out: derived from its name."
     )

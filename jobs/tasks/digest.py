@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.canonical import as_object, sha256_of
-from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource
+from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource, PassParams
 from jobs.planning.retakes.params import ShowSource
+from jobs.spec.engine import LoraUse
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
@@ -114,14 +115,16 @@ def _paths(graph: TaskGraph) -> Iterator[str]:
         path = getattr(task.params, "path", None)
         if path is not None:
             yield path
+        yield from (lora.path for lora in getattr(task.params, "loras", ()))
 
 
 def _parameters(task: StageTask, files: Mapping[str, str]) -> Any:
     """The parameters with contents in place of paths: a moved file is the same file."""
-    path = getattr(task.params, "path", None)
-    if path is None:
-        return task.params
-    return {**as_object(task.params), "path": files[path]}
+    params = task.params
+    if isinstance(params, PassParams) and params.loras:
+        return replace(params, loras=tuple(LoraUse(files[path], strength) for path, strength in params.loras))
+    path = getattr(params, "path", None)
+    return params if path is None else {**as_object(params), "path": files[path]}
 
 
 def _engine_part(stage: Stage, engine: Mapping[str, Any]) -> str | None:

@@ -24,6 +24,7 @@ from jobs.planning.params import (
     Upsampling,
 )
 from jobs.planning.windows import shown_chain
+from jobs.spec.engine import own_loras
 from jobs.tasks.retakes import (
     encoded_source,
     makes_sound,
@@ -202,6 +203,7 @@ class _ChunkTasks:
             audio_mode=sampled_sound(chunk),
             references=tuple(use for _, use in looked_at),
             retake=partly_made(chunk.retake) if chunk.retake else None,
+            loras=own_loras(chunk.loras, "sample", self.plan.engine),
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
@@ -268,6 +270,7 @@ class _ChunkTasks:
             replaced=clip.replaced,
             upsampling=Upsampling(plan.adain),
             excerpt=clip.excerpt,
+            loras=own_loras(chunk.loras if sampling.denoises else (), "upscale", self.plan.engine),
         )
         self._add(Stage.UPSCALE, needs, params, self._base_bytes(clip.span.sampled) * UPSCALE**2)
 

@@ -79,6 +79,7 @@ class _Chunks:
             window=own_window(clip, part.shown, self.decode.context),
             heard=heard_sound(self.track, sampled_frames(clip), 0, self.variant, self.source),
             retake=self._planned(part),
+            loras=retake.loras,
             **self._shown(part.shown, index),
             **self._seeds(root, "retake", made.start, made.stop),
             **self._settings(retake),

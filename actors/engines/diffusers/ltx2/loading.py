@@ -26,7 +26,7 @@ from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
 from jobs.errors import Problem, SpecError
 from jobs.weights.describe import transformer_prefix, vae_prefix
-from jobs.weights.header import component_config
+from jobs.weights.header import Tensor, component_config
 
 Make = Callable[[Checkpoint], Component]
 
@@ -41,10 +41,11 @@ class Ltx2Loader:
     def denoising(self) -> Transformer:
         """The transformer, its LoRAs to be merged for the pass that runs."""
         component = self._component("transformer", self.files.transformer, components.transformer_component)
-        loras = self._open_loras(component)
-        module = self._loaded("transformer", component, self.dtype)
+        opened = partial(lora.open_lora, model=_published(component))
         again = partial(component.again, dtype=self.dtype)
-        merged = lora.MergedLoras(module, loras, again, lambda target: renamed(target, TRANSFORMER))
+        module = self._loaded("transformer", component, self.dtype)
+        named = partial(renamed, segments=TRANSFORMER)
+        merged = lora.MergedLoras(module, self.files.loras, opened, again, named)
         marks = bool(module.config.use_keyframes_abs_pos_embedding)
         return Transformer(module, merged, clean_frozen_sound=marks)
 
@@ -101,7 +102,8 @@ class Ltx2Loader:
                 component = opened()
                 self._supported(what, component.empty)
                 if what == "transformer":
-                    self._open_loras(component)
+                    for path, _ in self.files.loras:
+                        lora.open_lora(path, _published(component))
             except SpecError as error:
                 problems += error.problems
         return problems
@@ -119,13 +121,6 @@ class Ltx2Loader:
         encoder.load_state_dict(opened.state("text_encoder."))
         encoder.float().eval().requires_grad_(False)
         return TinyStates(TinyTokenizer.from_config(config), encoder)
-
-    def _open_loras(self, component: Component) -> list[lora.OpenLora]:
-        """Matched with the tensors by their published names."""
-        prefix = transformer_prefix(component.checkpoint.weights) or ""
-        found = component.checkpoint.weights.tensors
-        model = {key.removeprefix(prefix): found[key] for key in component.stored.values()}
-        return [lora.open_lora(path, strengths, model) for path, strengths in self.files.loras]
 
     def _component(self, what: str, path: Path, make: Make) -> Component:
         return self._supported(what, lambda: open_component(path, what, make))
@@ -151,6 +146,13 @@ class Ltx2Loader:
             "text_encoder": "engine.text_encoder",
             "upsampler": "engine.upscale_model",
         }[what]
+
+
+def _published(transformer: Component) -> dict[str, Tensor]:
+    """The tensors of the file by their published names, which those of LoRAs are matched with."""
+    prefix = transformer_prefix(transformer.checkpoint.weights) or ""
+    found = transformer.checkpoint.weights.tensors
+    return {key.removeprefix(prefix): found[key] for key in transformer.stored.values()}
 
 
 def _vae_component(opened: Checkpoint) -> Component:

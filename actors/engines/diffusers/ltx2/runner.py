@@ -72,7 +72,7 @@ class Ltx2Runner(Runner):
     ) -> Payload | Arriving:
         """A second pass makes sound anew over that of the first, as Lightricks' pipelines do."""
         model: Transformer = self.residents.get("denoising")
-        model.loras.use(run.which)
+        model.loras.use(run.which, run.loras)
         clip = self._clip(run, pieces[0])
         how = Pass(
             sigmas=sigmas_of(run.sampling),

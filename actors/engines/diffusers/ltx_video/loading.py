@@ -62,9 +62,10 @@ class Loader:
         """The transformer."""
         component = self.transformer()
         causal = self.files.counts_causally()
-        loras = self._open_loras(component)
+        opened = partial(lora.open_lora, model=component.shapes())
+        again = partial(component.again, dtype=self.dtype)
         transformer = self._loaded(component, self.dtype)
-        merged = lora.MergedLoras(transformer, loras, partial(component.again, dtype=self.dtype))
+        merged = lora.MergedLoras(transformer, self.files.loras, opened, again)
         state = attention.install(transformer)
         feedforward.install(transformer)
         return Denoising(transformer, state, causal, merged)
@@ -112,7 +113,8 @@ class Loader:
                 _supported(self._place(component.what), component.empty)
                 if component.what == "transformer":
                     self.files.counts_causally()
-                    self._open_loras(component)
+                    for path, _ in self.files.loras:
+                        lora.open_lora(path, component.shapes())
             except SpecError as error:
                 problems += error.problems
         return problems
@@ -144,10 +146,6 @@ class Loader:
     def _carries(self, part: str) -> bool:
         checkpoint = self.files.checkpoint
         return checkpoint.is_file() and part in read_weights(checkpoint).config
-
-    def _open_loras(self, transformer: Component) -> list[lora.OpenLora]:
-        shapes = transformer.shapes()
-        return [lora.open_lora(path, strengths, shapes) for path, strengths in self.files.loras]
 
     def _loaded(self, component: Component, dtype: torch.dtype) -> Any:
         return _supported(self._place(component.what), lambda: component.load(dtype))

@@ -1,7 +1,7 @@
 """LoRA files merged into the transformer's weights.
 
 Merging needs no further package, costs nothing per step, and leaves FFN chunking and offloading alone. The
-formulas are those of ComfyUI's core (`comfy/weight_adapter`), in float32 for all LoRAs of a job together.
+formulas are those of ComfyUI's core (`comfy/weight_adapter`), in float32 for all LoRAs of a pass together.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -18,10 +20,13 @@ from torch import Tensor
 
 from actors.engines.diffusers.ltx_video.names import TRANSFORMER_NAMES, rename
 from jobs.errors import Problem, SpecError
-from jobs.spec.engine import PassStrengths
+from jobs.spec.engine import LoraUse, merged_loras
 from jobs.weights.header import Tensor as Entry
 from jobs.weights.header import WeightsFault, read_weights
 from jobs.weights.lora_keys import Patch, fit
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import PassStrengths
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +36,13 @@ Parts = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class OpenLora:
-    """A LoRA file that fits its model, and how strongly it counts in each pass."""
+    """A LoRA file that fits its model."""
 
     path: Path
-    strengths: PassStrengths
     patches: tuple[Patch, ...]
 
 
-def open_lora(path: Path, strengths: PassStrengths, model: Mapping[str, Entry]) -> OpenLora:
+def open_lora(path: Path, model: Mapping[str, Entry]) -> OpenLora:
     """A LoRA file, its keys matched with the tensors of `model`. Raises `SpecError` where one fits none."""
     try:
         found = fit(read_weights(path), model)
@@ -48,55 +52,80 @@ def open_lora(path: Path, strengths: PassStrengths, model: Mapping[str, Entry]) 
         raise SpecError([_misfit(path, found.fault)])
     if found.for_text:
         log.warning("LoRA %s: %d keys are for a text encoder, and not used", path.name, len(found.for_text))
-    return OpenLora(path, strengths, found.patches)
+    return OpenLora(path, found.patches)
 
 
 def _named(target: str) -> str:
     return next(iter(rename({target: target}, TRANSFORMER_NAMES)))
 
 
+Changes = list[tuple[Patch, LoraUse]]
+"""What is merged into one tensor, in order."""
+
+
 class MergedLoras:
-    """The LoRAs in the weights of a transformer, which each pass may have at strengths of its own.
+    """The LoRAs in the weights of a transformer: those of the job, which each pass may have at strengths of
+    its own, and behind them those of the shot that is made.
 
     Make it before anything wraps the transformer's layers. Weights are merged on the CPU from what the file
-    has, so that they are the same bytes whichever pass was there before. `named` says what the module calls a
-    tensor of a file, `stored` gives the module's tensors of these names anew, on the CPU.
+    has, so that they are the same bytes whichever pass or shot was there before. `named` says what the module
+    calls a tensor of a file, `stored` gives the module's tensors of these names anew, on the CPU.
     """
 
     def __init__(
         self,
         transformer: Any,
-        loras: Sequence[OpenLora],
+        loras: Sequence[tuple[Path, PassStrengths]],
+        opened: Callable[[Path], OpenLora],
         stored: Callable[[Iterable[str]], Iterator[tuple[str, Tensor]]],
         named: Callable[[str], str] = _named,
     ) -> None:
-        self._loras, self._stored = loras, stored
-        self._patches: dict[str, list[tuple[Patch, OpenLora]]] = {}
-        for lora in loras:
-            for patch in lora.patches:
-                self._patches.setdefault(named(patch.target), []).append((patch, lora))
-        own = dict(transformer.named_parameters()) if loras else {}
-        self._weights = {name: own[name] for name in self._patches}
-        self._merged: tuple[float, ...] | None = None
+        self._loras = [(str(path), strengths) for path, strengths in loras]
+        self._stored, self._named = stored, named
+        self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path)))
+        self._weights = dict(transformer.named_parameters()) if transformer is not None else {}
+        self._merged: dict[str, Changes] = {}
+        self._set: tuple[LoraUse, ...] | None = ()
+        for path, _ in self._loras:
+            self._opened(path)
 
-    def use(self, which: Literal["sample", "upscale"]) -> None:
-        """Gives the weights the strengths of that pass, where they have others."""
-        wanted = tuple(getattr(lora.strengths, which) for lora in self._loras)
-        if wanted == self._merged:
-            return
-        fresh = self._stored(self._weights) if self._merged is not None else self._weights.items()
-        opened = {lora.path: safe_open(lora.path, framework="pt") for lora in self._loras}
-        with torch.no_grad():
-            for name, plain in fresh:
-                weight = plain.detach().cpu().float()
-                for patch, lora in self._patches[name]:
-                    parts = _parts(opened[lora.path], patch)
-                    weight = changed(weight, parts, getattr(lora.strengths, which), patch.scale)
-                self._weights[name].copy_(weight.to(plain.dtype))
-        self._merged = wanted
+    def use(self, which: Literal["sample", "upscale"], own: Sequence[LoraUse] = ()) -> None:
+        """Gives the weights the LoRAs of that pass and those of the shot, where they have others. Raises
+        `SpecError` where one does not fit the model."""
+        wanted = merged_loras(self._loras, which, own)
+        if wanted != self._set:
+            patches = self._patches(wanted)
+            every = {**self._merged, **patches}
+            self._set = None
+            self._merge([name for name in every if self._merged.get(name) != patches.get(name)], patches)
+            self._set = wanted
+
+    def _patches(self, wanted: Iterable[LoraUse]) -> dict[str, Changes]:
+        """What changes each tensor, by its name in the module."""
+        found: dict[str, Changes] = {}
+        for use in wanted:
+            for patch in self._opened(use.path).patches:
+                found.setdefault(self._named(patch.target), []).append((patch, use))
+        return found
+
+    @torch.no_grad()
+    def _merge(self, names: Sequence[str], patches: Mapping[str, Changes]) -> None:
+        """A tensor that nothing was merged into is what its file has."""
+        plain = ((name, self._weights[name]) for name in names if name not in self._merged)
+        again = self._stored([name for name in names if name in self._merged])
+        read = {path for name in names for _, (path, _) in patches.get(name, ())}
+        files = {path: safe_open(path, framework="pt") for path in read}
+        for name, stored in chain(plain, again):
+            weight = stored.detach().cpu().float()
+            for patch, (path, strength) in patches.get(name, ()):
+                weight = changed(weight, _parts(files[path], patch), strength, patch.scale)
+            self._weights[name].copy_(weight.to(stored.dtype))
+            self._merged.pop(name, None)
+            if name in patches:
+                self._merged[name] = patches[name]
 
 
-NO_LORAS = MergedLoras(None, (), lambda _: iter(()))
+NO_LORAS = MergedLoras(None, (), lambda path: OpenLora(path, ()), lambda _: iter(()))
 
 
 def changed(weight: Tensor, parts: Parts, strength: float, scale: float = 1.0) -> Tensor:
@@ -145,7 +174,7 @@ def _parts(file: Any, patch: Patch) -> dict[str, Tensor]:
 
 def _misfit(path: Path, rule: str) -> Problem:
     return Problem(
-        place="engine.loras",
+        place="loras",
         value=path.name,
         rule=rule,
         remedy="name a LoRA that was trained for this model, or leave it out",

@@ -132,7 +132,7 @@ class Runner:
         guides = self._here(pieces[1:])
         clip = opened(run, self._clip(run, pieces[0]), guides)
         model: Denoising = self.residents.get("denoising")
-        model.loras.use(run.which)
+        model.loras.use(run.which, run.loras)
         sequence = build_sequence(clip, guides, run.frame_rate, model.causal, pieces[0].hold)
         model.attention.kernel = self._kernel(run.attention_mode, sequence.latents[0, 0].numel())
         feedforward.set_chunks(model.transformer, run.ffn_chunks)

@@ -1,7 +1,9 @@
-"""A LoRA that counts in one pass alone: the same bytes whichever passes a worker does, and in which order."""
+"""A LoRA that counts in one pass or one shot alone: the same bytes whichever passes and shots a worker does,
+and in which order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,12 @@ from safetensors.torch import save_file
 
 from actors.engines.make import make_engine
 from actors.engines.pieces import PassSound, Piece
+from jobs.errors import SpecError
 from jobs.frames import ChunkSpan
 from jobs.planning.params import EncodeText, PassParams, PlannedGuider, Sampling, Upsampling
-from jobs.spec.engine import EngineConfig, Lora, PassStrengths
+from jobs.spec.engine import EngineConfig, Lora, LoraUse, PassStrengths
 from jobs.tasks.task import Stage
+from jobs.weights.header import read_weights
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine
@@ -41,9 +45,10 @@ class Passes:
         engine.setup(frozenset({Stage.ENCODE, *(STAGES[which] for which in passes)}))
         return engine
 
-    def made(self, engine: Engine, which: str) -> np.ndarray[Any, Any]:
-        run, start = (FIRST, Piece(None)) if which == "sample" else (SECOND, Piece(None, hold=0.0))
-        made: Any = engine.denoise(run, [start], PassSound(), self.words)
+    def made(self, engine: Engine, which: str, *own: LoraUse) -> np.ndarray[Any, Any]:
+        """`own` are those of the shot."""
+        run = replace(FIRST if which == "sample" else SECOND, loras=own)
+        made: Any = engine.denoise(run, [Piece(None, hold=0.0)], PassSound(), self.words)
         return np.asarray(made["latents"])
 
 
@@ -52,22 +57,35 @@ def passes(request: pytest.FixtureRequest) -> Passes:
     return Passes(request.getfixturevalue(request.param))
 
 
+def written(passes: Passes, path: Path, *layers: str) -> Path:
+    """A LoRA of these layers of the model."""
+    found = read_weights(Path(passes.checkpoint)).tensors
+    drawn = torch.Generator().manual_seed(len(path.stem))
+    tensors: dict[str, torch.Tensor] = {}
+    for layer in layers:
+        key = next(name for name in found if name.endswith(f"transformer_blocks.0.{layer}.weight"))
+        out, into = found[key].shape
+        stem = "diffusion_model." + key[key.index("transformer_blocks") :].removesuffix(".weight")
+        tensors[f"{stem}.lora_A.weight"] = torch.randn(2, into, generator=drawn)
+        tensors[f"{stem}.lora_B.weight"] = torch.randn(out, 2, generator=drawn)
+    save_file(tensors, path)
+    return path
+
+
 @pytest.fixture
 def style(passes: Passes, tmp_path: Path) -> Path:
-    """A LoRA of one layer of the model."""
-    from jobs.weights.header import read_weights
+    return written(passes, tmp_path / "style.safetensors", "attn1.to_v")
 
-    found = read_weights(Path(passes.checkpoint)).tensors
-    key = next(name for name in found if name.endswith("transformer_blocks.0.attn1.to_v.weight"))
-    out, into = found[key].shape
-    stem = "diffusion_model." + key[key.index("transformer_blocks") :].removesuffix(".weight")
-    drawn = torch.Generator().manual_seed(3)
-    tensors = {
-        f"{stem}.lora_A.weight": torch.randn(2, into, generator=drawn),
-        f"{stem}.lora_B.weight": torch.randn(out, 2, generator=drawn),
-    }
-    save_file(tensors, tmp_path / "style.safetensors")
-    return tmp_path / "style.safetensors"
+
+@pytest.fixture
+def anna(passes: Passes, tmp_path: Path) -> Path:
+    """Of a layer that `style` changes, too, and another."""
+    return written(passes, tmp_path / "anna.safetensors", "attn1.to_v", "attn1.to_q")
+
+
+@pytest.fixture
+def ben(passes: Passes, tmp_path: Path) -> Path:
+    return written(passes, tmp_path / "ben.safetensors", "attn1.to_k")
 
 
 def test_it_counts_in_the_pass_that_is_named(passes: Passes, style: Path) -> None:
@@ -98,3 +116,59 @@ def test_another_weight_in_one_pass_voids_nothing_of_the_other(passes: Passes, s
     )
     assert one["sample"] == other["sample"]
     assert one["upscale"] != other["upscale"]
+
+
+def test_sets_of_shots_in_any_order(passes: Passes, style: Path, anna: Path, ben: Path) -> None:
+    """A worker that does one set alone makes what one does that goes from each to each, in either pass."""
+    loras = (Lora(path=str(style), strength=PassStrengths(sample=0.5, upscale=0.3)),)
+    sets = ((), (LoraUse(str(anna), 0.8),), (LoraUse(str(anna), 0.4),), (LoraUse(str(ben), 0.8),))
+    wanted = [(which, own) for which in STAGES for own in sets]
+    alone = [passes.made(passes.engine(*STAGES, loras=loras), which, *own) for which, own in wanted]
+    both = passes.engine(*STAGES, loras=loras)
+    for at in (0, 3, 1, 2, 7, 1, 6, 4, 5, 0, 5, 2, 3, 0):
+        which, own = wanted[at]
+        assert np.array_equal(passes.made(both, which, *own), alone[at]), wanted[at]
+    distinct = {made.tobytes() for made in alone}
+    assert len(distinct) == len(wanted)
+
+
+def test_a_shot_has_those_that_a_job_would_have(passes: Passes, style: Path, anna: Path) -> None:
+    """Behind those of the job; one that the job has, too, counts as the shot says."""
+    job = passes.engine("sample", loras=(Lora(path=str(style)), Lora(path=str(anna), strength=0.8)))
+    shot = passes.engine("sample", loras=(Lora(path=str(style)),))
+    wanted = passes.made(job, "sample")
+    assert np.array_equal(passes.made(shot, "sample", LoraUse(str(anna), 0.8)), wanted)
+    assert np.array_equal(passes.made(job, "sample", LoraUse(str(anna), 0.8)), wanted)
+    assert np.array_equal(passes.made(shot, "sample", LoraUse(str(style), 0.0)), passes.plain["sample"])
+
+
+def test_one_that_does_not_fit_leaves_the_weights_alone(
+    passes: Passes, style: Path, anna: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.safetensors"
+    tensors = {f"diffusion_model.no_layer.lora_{ab}.weight": torch.ones(2, 2) for ab in "AB"}
+    save_file(tensors, other)
+    engine = passes.engine("sample", loras=(Lora(path=str(style)),))
+    wanted = passes.made(engine, "sample", LoraUse(str(anna), 0.8))
+    with pytest.raises(SpecError, match=r"other.safetensors[\s\S]*none of its 2 keys"):
+        passes.made(engine, "sample", LoraUse(str(other), 0.8))
+    assert np.array_equal(passes.made(engine, "sample", LoraUse(str(anna), 0.8)), wanted)
+
+
+def test_a_change_reads_only_what_it_changes(passes: Passes, style: Path, ben: Path) -> None:
+    """And nothing where the weights have nothing merged into them yet."""
+    engine = passes.engine("sample", loras=(Lora(path=str(style)),))
+    read: list[str] = []
+    loras = engine._runner.residents.get("denoising").loras  # type: ignore[attr-defined]
+    stored = loras._stored
+
+    def noted(names: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        read.extend(names)
+        return stored(names)
+
+    loras._stored = noted
+    passes.made(engine, "sample", LoraUse(str(ben), 1.0))
+    assert read == [], "that of the job stays, and that layer was as in the file"
+    passes.made(engine, "sample")
+    assert len(read) == 1
+    assert "to_k" in read[0]

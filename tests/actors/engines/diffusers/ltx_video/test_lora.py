@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,9 @@ def changes(path: Path, *strengths: float) -> tuple[dict[str, Tensor], dict[str,
     transformer = build_transformer(CONFIG)
     before = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
     shapes = {name: Entry("F32", tuple(tensor.shape)) for name, tensor in before.items()}
-    opened = [
-        lora.open_lora(path, PassStrengths(sample=strength, upscale=strength), shapes)
-        for strength in strengths
-    ]
-    lora.MergedLoras(transformer, opened, lambda _: iter(())).use("sample")
+    loras = [(path, PassStrengths(sample=strength, upscale=strength)) for strength in strengths]
+    opened = partial(lora.open_lora, model=shapes)
+    lora.MergedLoras(transformer, loras, opened, lambda _: iter(())).use("sample")
     after = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
     return original_transformer_state(before), original_transformer_state(after)
 
