@@ -34,6 +34,11 @@ class Piece:
     scale: int = 1
 
     @property
+    def kept(self) -> float | Sequence[float]:
+        """`hold` of a clip: what is made from nothing has nothing to hold."""
+        return 0.0 if self.latents is None else self.hold
+
+    @property
     def holds(self) -> tuple[float, ...]:
         """`hold` of each latent; of tensors alone."""
         held = self.hold

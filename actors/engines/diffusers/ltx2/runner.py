@@ -82,7 +82,7 @@ class Ltx2Runner(Runner):
             guidance=make_guidance(run.sampling, model.layers, sound=True),
             ranks=self.ranks,
         )
-        placed_pieces = with_guides(clip, self._here(pieces[1:]), pieces[0].hold)
+        placed_pieces = with_guides(clip, self._here(pieces[1:]), pieces[0].kept)
         heard = self._heard(run, sound)
         made, audio = denoise(model, how, placed_pieces, heard, self._contexts(conditioning))
         return bring_home({"latents": made[0].contiguous(), AUDIO: audio.contiguous()})

@@ -133,7 +133,7 @@ class Runner:
         clip = opened(run, self._clip(run, pieces[0]), guides)
         model: Denoising = self.residents.get("denoising")
         model.loras.use(run.which, run.loras)
-        sequence = build_sequence(clip, guides, run.frame_rate, model.causal, pieces[0].hold)
+        sequence = build_sequence(clip, guides, run.frame_rate, model.causal, pieces[0].kept)
         model.attention.kernel = self._kernel(run.attention_mode, sequence.latents[0, 0].numel())
         feedforward.set_chunks(model.transformer, run.ffn_chunks)
         denoiser = Denoiser(
