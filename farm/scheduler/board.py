@@ -63,11 +63,12 @@ class Board:
         self.queues.ungate(self.admission.start(task))
         attempt = self.tasks.assigned(task)
         worker.held.append((task, attempt))
-        if self.graph.residents[self.graph.resident[task]]:
-            worker.resident = self.graph.resident[task]
+        swap_s, model = 0.0, self.graph.resident[task]
+        if self.graph.residents[model] and model != worker.resident:
+            worker.resident, swap_s = model, self.config.swap_s.get(self.graph.residents[model], 0.0)
         self.running += 1
         if len(worker.held) == 1:
-            self._start_head(worker, now)
+            self._start_head(worker, now, swap_s)
         self.roster.place(worker)
         return Assign(self.graph.ids[task], worker.id, attempt, self.recovery.rungs(task), reason)
 
@@ -108,13 +109,14 @@ class Board:
         self.roster.place(worker)
         return held
 
-    def _start_head(self, worker: Worker, now: float) -> None:
+    def _start_head(self, worker: Worker, now: float, swap_s: float = 0.0) -> None:
         worker.started_s, worker.deadline_s, worker.nearly = now, INFINITE_S, False
         if worker.held:
             task = worker.held[0][0]
             stage, expected_s = self.graph.stage[task], self.graph.duration_s[task]
             worker.stage = stage
-            worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, self.recovery.hangs(task))
+            hangs = self.recovery.hangs(task)
+            worker.deadline_s = now + self.deadlines.allowance_s(stage, expected_s, hangs, swap_s)
             self.wake_s = min(self.wake_s, worker.deadline_s)
             if stage == SAMPLE and not self.queues.by_model and self._can_follow(worker, task):
                 usual_s = self.deadlines.usual_s(stage, expected_s)

@@ -33,10 +33,12 @@ class StageDeadlines:
         """What a task of this expected duration takes, corrected by measurement."""
         return (self.ratio[stage] or 1.0) * expected_s
 
-    def allowance_s(self, stage: int, expected_s: float, hangs: int) -> float:
-        """Seconds from the start of a task to its deadline, after `hangs` hangs of the same task."""
+    def allowance_s(self, stage: int, expected_s: float, hangs: int, swap_s: float = 0.0) -> float:
+        """Seconds from the start of a task to its deadline, after `hangs` hangs of the same task, where the
+        worker first loads a model in about `swap_s`."""
         fixed_s = self.config.fixed_s.get(STAGES[stage])
         if fixed_s is not None:
             return fixed_s
         least_s = self.config.floor_s if self.ratio[stage] else self.config.first_s
-        return max(least_s, self.config.factor * self.usual_s(stage, expected_s)) * 2.0**hangs
+        usual_s = self.usual_s(stage, expected_s)
+        return (max(least_s, self.config.factor * usual_s) + self.config.factor * swap_s) * 2.0**hangs

@@ -93,7 +93,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         passes=summary.passes,
         stages=stage_rows(graph, left, job.duration_s),
         takes=tuple(takes_rows(job.plan, graph, left, job.duration_s)),
-        loras=lora_rows(job.sets, graph, found),
+        loras=lora_rows(job.sets, job.plan, graph, found),
         disk=estimate_disk(job.graph, job.plan.run.keep),
         gpus=request.gpus,
         times_from=job.times_from,

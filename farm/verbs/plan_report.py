@@ -144,12 +144,14 @@ class PlanReport:
     loras: LorasRow | None = None
 
 
-def lora_rows(sets: LoraSets, graph: TaskGraph, found: Found | None) -> LorasRow | None:
-    """The sets in the order of the film; None where there are not several."""
+def lora_rows(sets: LoraSets, plan: Plan, graph: TaskGraph, found: Found | None) -> LorasRow | None:
+    """The sets in the order of the film; None where there are not several. Takes are of their shot."""
     shots: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    videos = {video.name: video for video in plan.videos}
     for task in graph.tasks.values():
         if named := sets.of(task):
-            shots[named].add((task.video, task.shot))
+            video = videos[task.video]
+            shots[named].add((video.film, video.take.shot if video.take else task.shot))
     if not shots:
         return None
     rows = tuple(LoraSetRow(named, len(which)) for named, which in shots.items())

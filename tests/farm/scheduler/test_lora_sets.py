@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.scheduler.config import SchedulerConfig
+from farm.scheduler.config import HangConfig, SchedulerConfig
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.scheduler.reasons import Why
 from farm.simulator.simulate import Simulation, SimulationConfig
@@ -96,6 +96,22 @@ def test_an_idle_worker_leaves_the_rest_of_a_set_to_the_one_that_holds_it() -> N
     many = simulation([*tasks, *(replace(tasks[0], id=f"more{at}") for at in range(8))], 2, merge_s=15.0)
     assert many.run().makespan_s < 40.0 + 80.0
     assert many.timeline.changes
+
+
+def test_a_task_that_waits_for_a_change_does_not_hang(desk: Callable[..., Any]) -> None:
+    tasks = [
+        ScheduledTask(name, Stage.SAMPLE, video="v", duration_s=10.0, resident=name[:3])
+        for name in ("one a", "one b", "two")
+    ]
+    hang = HangConfig(factor=3.0, floor_s=5.0, first_s=5.0)
+    told = desk(tasks, swap_s={"one": 20.0, "two": 20.0}, hang=hang)
+    told.worker("w", Stage.SAMPLE)
+    (worker,) = told.scheduler.board.roster.workers
+    allowed = [worker.deadline_s - told.now]
+    for task in ("one a", "one b"):
+        told.done(task, 10.0)
+        allowed.append(worker.deadline_s - told.now)
+    assert allowed == [3 * 30.0, 3 * 10.0, 3 * 30.0]
 
 
 def test_a_change_says_what_it_costs_and_why() -> None:

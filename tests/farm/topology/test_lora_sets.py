@@ -111,6 +111,14 @@ def test_the_plan_says_what_changing_costs(tmp_path: Path) -> None:
     assert report.makespan_s > 2 * both.makespan_s
 
 
+def test_takes_are_no_further_shots(tmp_path: Path) -> None:
+    data = film(one(ANNA), []).model_dump(exclude_unset=True)
+    data["videos"][0]["shots"][0]["takes"] = 3
+    report = plan_job(LoadedSpec(JobSpec.model_validate(data)), request(tmp_path, "mono=1"))
+    assert report.loras is not None
+    assert [row.shots for row in report.loras.sets] == [1, 1]
+
+
 def test_a_plan_of_one_set_says_nothing(tmp_path: Path) -> None:
     report = plan_job(LoadedSpec(film([], [])), PlanRequest(str(tmp_path / "runs")))
     assert report.loras is None

@@ -15,7 +15,7 @@ from jobs.planning.params import PassParams
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.spec.engine import LoraUse
 from jobs.spec.job import JobSpec
-from jobs.tasks.digest import Fingerprint, digests, input_files
+from jobs.tasks.digest import Fingerprint, LockedResults, digests, digests_with, input_files
 from jobs.tasks.graph import build_graph
 
 ANNA, BEN, STYLE = "anna.safetensors", "ben.safetensors", "style.safetensors"
@@ -96,6 +96,14 @@ def test_none_is_as_strength_zero() -> None:
 def test_one_of_the_engine_counts_as_the_shot_says() -> None:
     assert uses(spec(of(STYLE, 0.0)))["dawn/00000/sample"] == (LoraUse(STYLE, 0.0),)
     assert shots_of(changed(digested(spec([], [])), digested(spec([], of(STYLE, 0.0))))) == {1}
+
+
+def test_what_is_locked_stays_when_another_shot_gets_one() -> None:
+    plain, own = (build_graph(make_plan(JobSpec.model_validate(spec([], which)))) for which in ([], of(ANNA)))
+    then = Fingerprint({"name": "tiny"}, {}, {ANNA: "a"})
+    locked = LockedResults(then, frozenset(digests(plain, then).values()), own)
+    now = digests_with(own, Fingerprint({"name": "tiny", "version": 2}, {}, {ANNA: "a"}), [locked]).by_task
+    assert shots_of(changed(digests(plain, then), now)) == {1}
 
 
 def test_a_file_is_known_by_its_content() -> None:
