@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ STRENGTH = 0.7
 """Of the IC-LoRA."""
 RATE, LATENTS, HEARD = 25.0, 3, 17
 """Frames a second, and latents of picture and sound of 17 frames."""
+MADE_S = 1 / RATE, 9 / RATE
+"""While which latent 1 is shown."""
 
 
 def drawn(*shape: int, seed: int) -> Any:
@@ -35,7 +38,8 @@ def image() -> Any:
 class Case:
     """What a pass is given: (first latent, latents, strength) in the clip, (frame, latents, strength) beside
     it, what it starts from, and whether its sound is given. References are (latents, scale, strength,
-    attention), seen through an IC-LoRA."""
+    attention), seen through an IC-LoRA. Of what it starts from, a retake makes latent 1 anew, and what is
+    heard while it is shown; `kept` is what of the two stays."""
 
     held: tuple[tuple[int, Any, float], ...] = ()
     beside: tuple[tuple[int, Any, float], ...] = ()
@@ -44,6 +48,8 @@ class Case:
     start: bool = False
     frozen: bool = False
     guided: bool = False
+    retake: bool = False
+    kept: str = ""
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -62,6 +68,10 @@ CASES: dict[str, Callable[[], Case]] = {
         references=((image(), 1, 0.8, 0.5), (drawn(1, 128, 2, 1, 1, seed=26), 2, 1.0, 1.0)),
     ),
     "one that is hidden": lambda: Case(references=((image(), 1, 1.0, 0.0),)),
+    "a retake": lambda: Case(start=True, retake=True),
+    "a retake with four forwards a step": lambda: Case(start=True, retake=True, guided=True),
+    "a retake of pictures": lambda: Case(start=True, retake=True, kept="sound"),
+    "a retake of sound": lambda: Case(start=True, retake=True, kept="pictures"),
 }
 
 
@@ -128,7 +138,7 @@ def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> lis
 
     from actors.engines.diffusers.guidance import Forward, Guidance, GuiderStep
     from actors.engines.diffusers.ltx2.denoise import Context, Pass, denoise
-    from actors.engines.diffusers.ltx2.pieces import Sound, with_guides
+    from actors.engines.diffusers.ltx2.pieces import Sound, held_but, with_guides
     from actors.engines.diffusers.samplers import euler
     from actors.engines.noise import ClipNoise
     from actors.engines.pieces import Piece
@@ -139,7 +149,11 @@ def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> lis
         Piece(latents, 0, strength, attention, scale=scale, reference=True)
         for latents, scale, strength, attention in case.references
     ]
-    pieces = with_guides(clip, guides)
+    hold = (1.0, float(case.kept == "pictures"), 1.0) if case.retake else 0.0
+    pieces = with_guides(clip, guides, hold)
+    sound_hold = torch.full((HEARD,), float(case.frozen or case.kept == "sound"))
+    if case.retake and case.kept != "sound":
+        sound_hold = held_but(HEARD, MADE_S)
     generator = torch.Generator().manual_seed(11)
     sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), HEARD)
     noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
@@ -149,7 +163,7 @@ def farm_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> lis
     run = Pass(torch.tensor(case.sigmas), RATE, ClipNoise(0), euler, guidance, seen.append)
     with torch.inference_mode():
         denoise(
-            model, run, pieces, Sound(heard, torch.full((HEARD,), float(case.frozen))),
+            model, run, pieces, Sound(heard, sound_hold),
             {Forward(which): Context(*both) for which, both in words.items()}, noise,
         )  # fmt: skip
     return seen
@@ -187,6 +201,7 @@ class Watched:
 
 def reference_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -> list[Any]:
     import torch
+    from ltx2_retakes import Part, retaken
     from ltx_core.components.diffusion_steps import EulerDiffusionStep
     from ltx_core.components.noisers import GaussianNoiser
     from ltx_core.types import VideoPixelShape
@@ -197,6 +212,8 @@ def reference_steps(model: Any, case: Case, words: dict[str, tuple[Any, Any]]) -
     watched = Watched(guided(model, words) if case.guided else plain(model, words))
     clip, heard = starts(case)
     run = denoise_video_only if case.frozen else denoise_audio_video
+    if case.retake:
+        run = partial(retaken, Part(MADE_S, RATE, case.kept))
     with torch.inference_mode():
         run(
             output_shape=VideoPixelShape(batch=1, frames=17, height=64, width=64, fps=RATE),
