@@ -6,7 +6,9 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -64,12 +66,18 @@ def test_commands_parse(page: Path) -> None:
     assert wrong == []
 
 
+@cache
+def command_line() -> Any:
+    """Of all verbs with their options, which it takes a while to read."""
+    return typer.main.get_command(app)
+
+
 def parses(words: list[str]) -> bool:
     """Whether the command and its options exist; what they are given is another matter."""
-    group = typer.main.get_command(app)
+    group = command_line()
     if words[0].startswith("-"):
         return True
-    command = group.commands.get(words[0])  # type: ignore[attr-defined]
+    command = group.commands.get(words[0])
     while command is not None and hasattr(command, "commands") and len(words) > 1:
         words, command = words[1:], command.commands.get(words[1])
     if command is None:

@@ -62,12 +62,12 @@ def guarded() -> Head:
 
 @pytest.fixture(scope="session")
 def three() -> Nodes:
-    """Three nodes and a head without GPUs; `nodes` has them all alive.
+    """A head without GPUs, and beside it the nodes that a test asks for; `nodes` has three of them alive.
 
     What needs it comes before what needs `ray_session`: a node that joins after this process has connected
     to another Ray is not found by drivers.
     """
-    return STARTED.enter_context(head_and_nodes(3))
+    return STARTED.enter_context(head_and_nodes())
 
 
 @pytest.fixture

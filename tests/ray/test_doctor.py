@@ -117,6 +117,7 @@ def test_a_node_with_other_software_and_the_gpus_that_were_missing(exposed: Head
     assert said(findings, "gpus", "fail") == []
 
 
+@pytest.mark.long
 def test_a_client_without_the_token(stranger: Future[tuple[int, Findings]]) -> None:
     code, findings = stranger.result()
     (finding,) = said(findings, "ray", "fail")

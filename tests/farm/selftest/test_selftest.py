@@ -74,7 +74,7 @@ def verdicts(result: Selftest) -> dict[str, str]:
 
 
 def test_the_bundled_model_passes() -> None:
-    result = examined(None, steps=16)
+    result = examined(None, steps=8, size=(96, 96))
     assert [name for name, verdict in verdicts(result).items() if verdict != "pass"] == ["reference"]
     assert result.verdict == "pass"
     numbers = {part.name: part.numbers for part in result.parts}
@@ -83,7 +83,7 @@ def test_the_bundled_model_passes() -> None:
 
 
 def test_exchanged_statistics_fail(tmp_path: Path) -> None:
-    result = examined(written(tmp_path / "exchanged.safetensors", exchanged), steps=2)
+    result = examined(written(tmp_path / "exchanged.safetensors", exchanged), steps=2, size=(64, 64))
     assert result.verdict == "fail"
     assert {name for name, verdict in verdicts(result).items() if verdict == "fail"} == {
         "reconstruction",
@@ -93,7 +93,7 @@ def test_exchanged_statistics_fail(tmp_path: Path) -> None:
 
 def test_random_weights_are_not_judged_by_what_training_gives(small_ltx_video: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "random.safetensors", random_weights, small_ltx_video)
-    result = examined(path, trained=False, steps=2)
+    result = examined(path, trained=False, steps=2, size=(64, 64))
     assert result.verdict == "pass"
     assert not result.trained
     assert verdicts(result) == {

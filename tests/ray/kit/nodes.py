@@ -48,16 +48,14 @@ class Nodes:
 
 
 @contextmanager
-def head_and_nodes(count: int, gpus_each: int = 1, cpus_each: int = 2) -> Iterator[Nodes]:
-    """A head without GPUs for the driver, and `count` nodes beside it."""
+def head_and_nodes(gpus_each: int = 1, cpus_each: int = 2) -> Iterator[Nodes]:
+    """A head without GPUs for the driver; the nodes beside it come with `refill`."""
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "num_gpus": 0, "include_dashboard": False, "object_store_memory": 80 * MIB}
     cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
     try:
-        nodes = Nodes(cluster, gpus_each, cpus_each)
-        nodes.refill(count)
-        yield nodes
+        yield Nodes(cluster, gpus_each, cpus_each)
     finally:
         for node in list(cluster.worker_nodes):
             node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
