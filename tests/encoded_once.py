@@ -1,22 +1,29 @@
-"""Each segment is encoded once a session: hundreds of tests render the same film.
+"""Each segment is encoded once a session, and each film joined once: hundreds of tests render the same film.
 
-ffmpeg gives equal bytes for an equal command and equal frames, which `tests/actors/media` holds it to; a
-later encoding of what was encoded before is a copy. Frames are consumed, checked and written as ever.
+ffmpeg gives equal bytes for an equal command and equal frames, which `tests/actors/media` and
+`tests/farm/output` hold it to; a later encoding of what was encoded before is a copy, and so is a later film
+of equal segments. Frames are consumed, checked and written as ever.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from actors.media.listing import packet_times
+from jobs.hashing import sha256_of_file
 
 if TYPE_CHECKING:
     from actors.media.process import Call
 
 Run = Callable[..., bytes]
+LISTED = re.compile(r"^file '(.*)'$", re.MULTILINE)
 
 
 def encoded_once(run: Run, folder: Path) -> Run:
@@ -33,9 +40,52 @@ def encoded_once(run: Run, folder: Path) -> Run:
             shutil.copyfile(kept, call.writes)
             return b""
         output = run(command, call, pieces)
-        fresh = kept.with_name(secrets.token_hex(8))
-        shutil.copyfile(call.writes, fresh)
-        fresh.rename(kept)
+        _keep(call.writes, kept)
         return output
 
     return run_once
+
+
+def joined_once(run: Callable[..., Any], folder: Path, said: Any) -> Callable[..., Any]:
+    """`run` or `exchange` of `actors.media.process`, for commands that copy the segments of one playlist into
+    a film; of a film that is there it answers `said`. A film with sound is made each time."""
+
+    def run_once(command: list[str], call: Call, *feed: Any) -> Any:
+        if command.count("-i") != 1:
+            return run(command, call, *feed)
+        playlist = command[command.index("-i") + 1]
+        out = next(Path(word) for word in reversed(command) if word.startswith("/"))
+        listed = LISTED.sub(_content, Path(playlist).read_text())
+        plain = "\0".join("" if word in (playlist, str(out)) else word for word in command)
+        kept = folder / hashlib.sha256(f"{plain}\0{listed}".encode()).hexdigest()
+        if kept.exists():
+            shutil.copyfile(kept, out)
+            return said
+        output = run(command, call, *feed)
+        _keep(out, kept)
+        return output
+
+    return run_once
+
+
+def times_once() -> Callable[[Path, Call], Iterator[Fraction]]:
+    """`packet_times` of `actors.media.listing`, which lists the packets of equal files once."""
+    known: dict[str, list[Fraction]] = {}
+
+    def times(path: Path, call: Call) -> Iterator[Fraction]:
+        digest = sha256_of_file(path)
+        if digest not in known:
+            known[digest] = list(packet_times(path, call))
+        return iter(known[digest])
+
+    return times
+
+
+def _content(line: re.Match[str]) -> str:
+    return sha256_of_file(Path(line[1].replace(r"'\''", "'")))
+
+
+def _keep(made: Path, kept: Path) -> None:
+    fresh = kept.with_name(secrets.token_hex(8))
+    shutil.copyfile(made, fresh)
+    fresh.rename(kept)

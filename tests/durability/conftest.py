@@ -119,3 +119,8 @@ def workspace() -> Iterator[Workspace]:
 @pytest.fixture(scope="session", autouse=True)
 def encoded(encode_once: None) -> None:
     """Of equal segments one is encoded."""
+
+
+@pytest.fixture(autouse=True)
+def joined(join_once: None) -> None:
+    """Of equal films one is joined."""

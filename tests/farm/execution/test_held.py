@@ -60,7 +60,7 @@ def film(out: Path, held: list[list[dict[str, Any]]], frames: int = 24, **job: A
         "engine": {"name": "fake"},
         "defaults": {"width": 64, "height": 64, "steps": 2, "seed": 5, "overlap_frames": 16},
         "videos": [{"name": "take", "chunks": chunks}],
-        "output": {"dir": str(out)},
+        "output": {"dir": str(out), "preset": "ultrafast"},
         **job,
     }
 

@@ -40,7 +40,7 @@ def document(out: Path, videos: int = 2, count: int = 4, **fake: Any) -> dict[st
         "defaults": {"width": 64, "height": 64, "steps": 2, "seed": 5},
         "upscale": {"steps": 2, "denoise": 0.5},
         "videos": [{"name": f"take{i}", "chunks": chunks(count)} for i in range(videos)],
-        "output": {"dir": str(out)},
+        "output": {"dir": str(out), "preset": "ultrafast"},
     }
 
 
