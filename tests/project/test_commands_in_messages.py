@@ -19,8 +19,8 @@ from jobs.errors import CannotRun
 from jobs.store.documents import DIGESTS, PLAN, SEEDS, SEEDS_COPY, STATE, UserRequest
 from jobs.store.store import Store
 from tests.official.files import write_release
+from tests.project.trees import ROOT, nodes
 
-ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`farm ([a-z]+)\b([^`]*)`")
 BUILT_IN = "jobs/commands.py"
 WITHOUT_JOB = ("check", "doctor", "init", "migrate", "models", "plan", "recipes", "render", "schema")
@@ -29,9 +29,8 @@ WITHOUT_JOB = ("check", "doctor", "init", "migrate", "models", "plan", "recipes"
 
 def literals(path: Path) -> Iterator[ast.Constant]:
     """Strings of the module that are no docstrings."""
-    tree = ast.parse(path.read_text())
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    said = {id(node.value) for node in nodes(path) if isinstance(node, ast.Expr)}
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             yield node
 
@@ -183,7 +182,7 @@ CASES: list[tuple[Callable[[Store], None], list[str]]] = [
 ]
 
 
-@pytest.mark.usefixtures("encode_once")
+@pytest.mark.usefixtures("encode_once", "join_once")
 @pytest.mark.parametrize(
     ("prepare", "command"),
     CASES,

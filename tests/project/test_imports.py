@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.project.trees import ROOT, statements, tree
+
 ALLOWED = {
     "jobs": {"jobs"},
     "actors": {"jobs", "actors"},
@@ -23,7 +24,7 @@ HEAVY = {"torch", "ray", "diffusers", "transformers"}
 
 
 def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

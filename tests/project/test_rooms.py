@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.project.trees import ROOT, nodes, statements, tree
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("farm", "jobs", "actors", "cluster")
 MOST_FLOORS = 9
 MOST_MODULES = 15
@@ -42,14 +43,11 @@ def modules() -> dict[str, Path]:
     return {name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
 def at_runtime(node: ast.AST) -> Iterator[ast.AST]:
-    """What is under `node`, without what is imported for type checking alone."""
+    """The statements under `node`, without what is imported for type checking alone."""
     for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            continue
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         yield child
@@ -136,19 +134,11 @@ def test_a_package_holds_its_caption_and_nothing_else() -> None:
     assert more == []
 
 
-def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Every statement under `node`; expressions, of which there are ten times as many, hold none."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
-            yield child
-            yield from statements(child)
-
-
 @cache
 def defined(path: Path) -> set[str]:
     """Names that a file gives a meaning to; what it imports is not among them."""
     names: set[str] = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -15,14 +15,15 @@ def filters_once() -> Iterator[None]:
     to be made."""
     from diffusers.pipelines.ltx2 import vocoder
 
-    @cache
-    def made(device: torch.device, *numbers: float) -> torch.Tensor:
-        return plain(*numbers)
-
-    def filter1d(cutoff: float, half_width: float, kernel_size: int) -> torch.Tensor:
-        return made(torch.get_default_device(), cutoff, half_width, kernel_size)
-
     plain = vocoder.kaiser_sinc_filter1d
+
+    @cache
+    def maker(_: torch.device) -> Callable[..., torch.Tensor]:
+        return cache(plain)
+
+    def filter1d(**numbers: float) -> torch.Tensor:
+        return maker(torch.get_default_device())(**numbers)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vocoder, "kaiser_sinc_filter1d", filter1d)
         yield
