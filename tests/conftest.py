@@ -25,7 +25,7 @@ from jobs.formats import CODECS
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
 from jobs.planning.planned import PlannedChunk, PlannedVideo
-from tests.encoded_once import encoded_once, joined_once, times_once
+from tests.encoded_once import encoded_once, joined_once, pictures_once, times_once
 
 if TYPE_CHECKING:
     from jobs.sound.planned import PlannedSound
@@ -38,7 +38,7 @@ ROOM_BYTES = 4 << 30
 
 SIDE = 64
 CELL = 16
-LISTED_ONCE = times_once()
+LISTED_ONCE, PICTURED_ONCE = times_once(), pictures_once()
 SAMPLING = Sampling(1, 1.0, "euler", None, PlannedGuider(), 2.05, 0.95)
 
 
@@ -215,10 +215,11 @@ def encode_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def join_once(kept_films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of films of equal segments one is joined and read again; the others are copies."""
+    """Of films of equal segments one is joined, read again and pictured; the others are copies."""
     monkeypatch.setattr("farm.output.stitch.run", joined_once(process.run, kept_films, b""))
     monkeypatch.setattr("farm.output.preview.exchange", joined_once(process.exchange, kept_films, (b"", "")))
     monkeypatch.setattr("farm.output.stitch.packet_times", LISTED_ONCE)
+    monkeypatch.setattr("farm.report.pictures.frame_at", PICTURED_ONCE)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.media.frames import frame_at
 from actors.media.listing import packet_times
 from jobs.hashing import sha256_of_file
 
@@ -79,6 +80,21 @@ def times_once() -> Callable[[Path, Call], Iterator[Fraction]]:
         return iter(known[digest])
 
     return times
+
+
+def pictures_once() -> Callable[..., bytes]:
+    """`frame_at` of `actors.media.frames`, which reads a frame of equal films once."""
+    known: dict[tuple[Any, ...], bytes] = {}
+
+    def picture(film: Path, *which: Any) -> bytes:
+        if film.is_dir():
+            return frame_at(film, *which)
+        key = (sha256_of_file(film), *which)
+        if key not in known:
+            known[key] = frame_at(film, *which)
+        return known[key]
+
+    return picture
 
 
 def _content(line: re.Match[str]) -> str:

@@ -1,4 +1,5 @@
-"""Films of these tests: each segment is encoded once, and outside of `output` each film joined once."""
+"""Films of these tests: each segment is encoded once, and where films themselves are not looked at, each film
+joined once."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-OUTPUT = Path(__file__).parent / "output"
+FILMS = tuple(Path(__file__).parent / name for name in ("output", "report"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,5 +18,5 @@ def encoded(encode_once: None) -> None:
 @pytest.fixture(autouse=True)
 def joined(request: pytest.FixtureRequest) -> None:
     """For every test that is not about films themselves."""
-    if not request.path.is_relative_to(OUTPUT):
+    if not any(request.path.is_relative_to(folder) for folder in FILMS):
         request.getfixturevalue("join_once")
