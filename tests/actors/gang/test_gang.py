@@ -143,6 +143,23 @@ def test_ranks_share_a_pass_that_looks_at_references(
 
 
 @pytest.mark.slow
+def test_ranks_merge_the_loras_of_a_shot(
+    make_bench: MakeBench, small_ltx2: Path, image: Path, tmp_path: Path
+) -> None:
+    """Of each shot, before they share its pass."""
+    lora = {"path": str(write_ic_lora(tmp_path / "anna.safetensors", small_ltx2, 1))}
+    looks = {"prompt": PROMPTS[0], "num_frames": 17, "seed": 3, "references": [{"image": str(image)}]}
+    chunks = [{"generate": looks | {"loras": [lora | {"strength": weight}]}} for weight in (0.8, 0.2, 0.4)]
+    spec = film(small_ltx2, image) | {"videos": [{"name": "one", "chunks": chunks}]}
+    alone = make_bench(spec)
+    gang = make_bench(spec, ranks=2, sizes=passes(alone))
+    assert gang.report["unproven"] == ""
+    wanted = sampled(alone)
+    assert len({payload["latents"].tobytes() for payload in wanted.values()}) == 3
+    require_equal(sampled(gang), wanted)
+
+
+@pytest.mark.slow
 def test_more_ranks_than_forwards(make_bench: MakeBench, small_ltx_video: Path, image: Path) -> None:
     spec = film(small_ltx_video, image)
     require_equal(sampled(make_bench(spec, ranks=4)), sampled(make_bench(spec)))
