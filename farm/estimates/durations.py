@@ -22,6 +22,7 @@ from farm.simulator.simulate import SimulationConfig
 from jobs.errors import FarmError, StorageProblem
 from jobs.frames import frames_of, still_window
 from jobs.planning.params import DecodeParams, PassParams, SegmentParams
+from jobs.planning.retakes.params import ShowSource
 from jobs.records import Form
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.store.documents import Documents
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 STEP_S_PER_TOKEN = 2.0e-5
 REFINE_S_PER_TOKEN = 3.2e-5
 DECODE_S_PER_PIXEL = 9.0e-9
+"""Of a VAE; ffmpeg takes about as long for frames of a source, which it decodes from the first one on."""
 SEGMENT_S_PER_PIXEL = 7.3e-8
 """H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
 ENCODE_S = 0.2
@@ -253,6 +255,9 @@ def _model_s(task: StageTask) -> float:
             return _passes(params) * params.tokens * each_s + _still_frames(params) * pixels_s
         case DecodeParams():
             return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
+        case ShowSource():
+            read = params.skip_frames + params.start + params.frames
+            return read * params.width * params.height * DECODE_S_PER_PIXEL
         case SegmentParams():
             return params.owned_frames * params.width * params.height * SEGMENT_S_PER_PIXEL
     return ENCODE_S

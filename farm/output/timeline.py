@@ -167,7 +167,7 @@ class _Writer:
     def _markers(self, chunk: PlannedChunk, shot: FilmShot) -> Iterator[Json]:
         yield self._marker(f"chunk {chunk.index}", chunk.owned, CHUNK_COLOR, _facts(chunk))
         at = shot.chunks.index(chunk)
-        if at and chunk.prompt != shot.chunks[at - 1].prompt:
+        if at and chunk.is_sampled and chunk.prompt != shot.chunks[at - 1].prompt:
             here = Span(chunk.owned.start, chunk.owned.start)
             yield self._marker("beat", here, BEAT_COLOR, {"prompt": chunk.prompt})
 

@@ -22,8 +22,8 @@ from jobs.spec.sound import SoundTrack
 if TYPE_CHECKING:
     from jobs.planning.retakes.layout import RetakenPart
 
-MOST_KEPT = 30
-"""Latents of a kept part: its frames are read, held in memory and encoded at once."""
+MOST_KEPT = 12
+"""Latents of a kept part, about those of other chunks: its frames are in memory at once."""
 NOTHING = DecodeWindow(Span(0, 0), Span(0, 0), Span(0, 0))
 
 

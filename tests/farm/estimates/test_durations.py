@@ -17,6 +17,7 @@ from farm.estimates.durations import (
 )
 from jobs.frames import ChunkSpan
 from jobs.planning.params import EncodeText, PassParams, PlannedGuider, Sampling, SegmentParams
+from jobs.planning.retakes.params import ShowSource
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.spec.run import Run
 from jobs.tasks.task import Stage, StageTask
@@ -73,6 +74,14 @@ def test_work_scales_with_size_steps_and_guidance() -> None:
     assert expected(sample(width=1536)) == pytest.approx(2 * expected(sample()))
     assert expected(sample(steps=10)) == pytest.approx(expected(sample()) / 2)
     assert expected(sample(cfg=1.0)) == pytest.approx(expected(sample()) / 2)
+
+
+def test_a_part_that_is_kept_is_read_from_the_start_of_its_file() -> None:
+    def seconds(start: int) -> float:
+        params = ShowSource("a.mp4", 768, 512, 25.0, 0, start, 96, None, 0.0, "crop")
+        return expected_s(ENGINE)(StageTask("v/00000/decode", Stage.DECODE, "v", 0, 0, (), params, 1))
+
+    assert seconds(96) == pytest.approx(2 * seconds(0))
 
 
 def test_the_fake_engine_takes_what_it_is_told() -> None:
