@@ -27,6 +27,7 @@ from benchmarks.gpu import (
     memory_item,
     nodes_item,
     probe_item,
+    steps_item,
 )
 from benchmarks.gpu.bench import Bench, roomy
 from benchmarks.gpu.several import gang_item, multi_items
@@ -55,6 +56,8 @@ ITEMS: dict[str, Item] = {
     "oom": Item(memory_item.out_of_memory, 90),
     "colocated": Item(farm_items.colocated, 130),
     "diffusers-2b": Item(farm_items.engine_item("diffusers", "2b"), 60),
+    "steps-13b": Item(steps_item.item("13b"), 150),
+    "steps-ltx2.3": Item(steps_item.item("ltx2.3"), 150),
     "probe": Item(probe_item.probe, 15),
     "switches": Item(kernel_items.determinism_cost, 40),
     "diffusers-13b": Item(farm_items.engine_item("diffusers", "13b"), 190),

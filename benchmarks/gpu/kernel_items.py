@@ -114,7 +114,6 @@ def _transformer(bench: Bench, size: str, tokens: int) -> tuple[Any, Callable[[]
     """A transformer of a few layers of that size, and one pass over `tokens` tokens."""
     import torch
 
-    from actors.engines.diffusers import feedforward
     from actors.engines.diffusers.ltx_video import architecture, attention
 
     config = {**configs_of(size)["transformer"], "num_layers": FEW_LAYERS}
@@ -123,7 +122,6 @@ def _transformer(bench: Bench, size: str, tokens: int) -> tuple[Any, Callable[[]
         model = torch.nn.Module.to(architecture.build_transformer(config), dtype)
     model.eval().requires_grad_(False)
     attention.install(model)
-    feedforward.install(model)
     grid = torch.arange(tokens, device=bench.device, dtype=torch.float32)
     inputs = {
         "hidden_states": torch.randn(1, tokens, 128, device=bench.device, dtype=dtype),

@@ -43,10 +43,13 @@ def held_out() -> list[Wanted]:
     return [Wanted(**{name: row[name] for name in Wanted.__dataclass_fields__}) for row in rows]
 
 
-def open_engine(name: str, threads: int, checkpoint: Path | None = None) -> Engine:
-    """The bundled model, or another, in one engine, on the CPU."""
+def open_engine(
+    name: str, threads: int, checkpoint: Path | None = None, dtype: str = "auto", device: str = "cpu"
+) -> Engine:
+    """The bundled model, or another, in one engine."""
     named = {"checkpoint": str(checkpoint)} if checkpoint else {}
-    engine = make_engine(EngineConfig.model_validate({"name": name, **named}), "cpu", threads)
+    config = EngineConfig.model_validate({"name": name, "dtype": dtype, **named})
+    engine = make_engine(config, device, threads)
     engine.setup(STAGES)
     return engine
 

@@ -48,7 +48,8 @@ Render = Callable[[Mapping[str, Any]], Films]
 
 RATE = 25.0
 SOUND = {"sound": [{"generate": True}], "mix": {"sample_rate": OUTPUT_RATE}}
-GUIDER = {"name": "stg", "params": {"stg_scale": 0.0, "modality": 3.0, "rescale": 0.0}}
+GUIDER_PARAMS = {"stg_scale": 0.0, "modality": 3.0, "rescale": 0.0}
+GUIDER = {"name": "stg", "params": GUIDER_PARAMS}
 """What the model's card asks for: sound and picture are kept together."""
 NUM_FRAMES, NEW_FRAMES, OVERLAP_FRAMES, EXTENDS = 97, 80, 16, 20
 FADE_FRAMES = OVERLAP_FRAMES - 8

@@ -35,6 +35,9 @@ SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
 
+FP8_SHARE = 0.51
+"""Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
+
 VAE_PREFIX = "vae."
 
 
@@ -68,6 +71,7 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     transformer = file_gib(files.get("diffusion_model")) or whole - vae_inside
     if engine.name == "diffusers":
         transformer = _unpacked_gib(files.get("diffusion_model") or files.get("checkpoint")) or transformer
+        transformer *= FP8_SHARE if engine.dtype == "fp8" else 1.0
     sizes = ModelSizes(
         transformer=transformer + sum(file_gib(path) for field, path in found if field == "loras"),
         vae=file_gib(files.get("vae")) or vae_inside,

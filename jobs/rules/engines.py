@@ -53,6 +53,14 @@ def check_audio(spec: JobSpec) -> Iterator[BrokenRule]:
             yield BrokenRule(place, value, rule, remedy, depends)
 
 
+def check_number_type(spec: JobSpec) -> Iterator[BrokenRule]:
+    """ComfyUI's core computes in fp8 by its own choice."""
+    if spec.engine.name == "comfyui" and spec.engine.dtype == "fp8":
+        rule = "only the diffusers engine rounds a model to fp8; ComfyUI computes from a file that is in fp8"
+        remedy = "name the model's fp8 file and leave it out, or write `engine.name: diffusers`"
+        yield BrokenRule(("engine", "dtype"), "fp8", rule, remedy, (("engine", "name"),))
+
+
 def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:
     """ComfyUI's engine merges a LoRA once, for every pass and shot."""
     if spec.engine.name != "comfyui":

@@ -15,6 +15,7 @@ from jobs.rules.chains import check_chains, check_length
 from jobs.rules.engines import (
     check_audio,
     check_loras,
+    check_number_type,
     check_references,
     check_retakes,
     check_samplers,
@@ -153,6 +154,7 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_samplers,
     check_upscaler,
     check_loras,
+    check_number_type,
     check_recipe,
     check_retakes,
 )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from actors.engines.diffusers.configs import Config, State, UnsupportedCheckpoint
-from actors.engines.diffusers.stored import read_tensors
+from actors.engines.diffusers.stored import fp8_scales, read_tensors
 from jobs.weights.header import Tensor, Weights, WeightsFault, read_weights
 from jobs.weights.numbers import is_note, unread_by_diffusers
 
@@ -112,6 +112,11 @@ class Component:
         keys = {self.stored[name]: name for name in names}
         for key, tensor in self.checkpoint.read(keys, dtype):
             yield keys[key], tensor
+
+    def fp8_scales(self) -> dict[str, torch.Tensor]:
+        """Scales of the weights that the file has in float8_e4m3fn, by their names in the module."""
+        wanted = {key: name for name, key in self.stored.items() if name.endswith(".weight")}
+        return {wanted[key]: scale for key, scale in fp8_scales(self.checkpoint.path, wanted).items()}
 
     def _misfit(self, wanted: Mapping[str, tuple[int, ...]]) -> str:
         """What keeps the file from filling the module, empty where nothing does."""

@@ -86,12 +86,21 @@ class DiffusersEngine:
             "packages": installed_versions(PACKAGES),
             "compute": compute_class(self.device),
             "dtype": self.dtype,
+            **self._kernels(),
             "threads": self.threads,
             "encode": by_stage["encode"],
             "sample": by_stage["sample"],
             "upscale": by_stage["upscale"],
             "decode": by_stage["decode"],
         }
+
+    def _kernels(self) -> dict[str, str]:
+        """Whether blocks have kernels of their own, which round otherwise; on a CPU nothing has."""
+        if not self.device.startswith("cuda"):
+            return {}
+        from actors.engines.diffusers.fused.choice import kernels_here
+
+        return {"kernels": kernels_here(), **installed_versions(("triton",))}
 
     def modes(self) -> dict[str, str]:
         return {"attention_mode": self.attention_kernel()}

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from actors.engines.diffusers.fused.ops import fed_forward
+from actors.engines.diffusers.fused.rows import Fp8Linear, Rows, values_of
+
 
 class ChunkedFeedForward(nn.Module):
     """Wraps the feed-forward of one block; `chunks` <= 1 runs it whole."""
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, inner: Any) -> None:
         super().__init__()
         self.inner = inner
         self.chunks = 0
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    @property
+    def first(self) -> nn.Module:
+        """The layer that reads what comes in."""
+        return self.inner.net[0].proj
+
+    def forward(self, hidden_states: Tensor | Rows) -> Tensor:
         """`[B, N, D]` -> `[B, N, D]`."""
         if self.chunks <= 1:
-            return self.inner(hidden_states)
-        result = torch.empty_like(hidden_states)
-        for source, target in zip(
-            hidden_states.chunk(self.chunks, dim=1), result.chunk(self.chunks, dim=1), strict=True
-        ):
-            target.copy_(self.inner(source))
+            return fed_forward(self.inner, hidden_states)
+        last, whole = self.inner.net[2], values_of(hidden_states)
+        dtype = last.dtype if isinstance(last, Fp8Linear) else whole.dtype
+        result = torch.empty((*whole.shape[:2], last.out_features), dtype=dtype, device=whole.device)
+        parts: Sequence[Tensor | Rows] = hidden_states.chunk(self.chunks, 1)
+        for source, target in zip(parts, result.chunk(self.chunks, dim=1), strict=True):
+            target.copy_(fed_forward(self.inner, source))
         return result
 
 

@@ -38,6 +38,25 @@ def read_tensors(path: Path, names: Iterable[str], dtype: torch.dtype | None) ->
             yield name, own if scale is None else own.mul_(scale.to(own.dtype))
 
 
+def fp8_scales(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Scales `[out, 1]` float32 of those tensors that a file or folder has in float8_e4m3fn; 1 in plain
+    files."""
+    if path.suffix.lower() == GGUF:
+        return {}
+    found: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        files = shards(path) if path.is_dir() else [path]
+        opened = [stack.enter_context(safe_open(file, framework="pt")) for file in files]
+        where = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
+        for name in names:
+            held = where[name].get_slice(name)
+            if held.get_dtype() == "F8_E4M3":
+                scale = _scale_of(where, name)
+                one = torch.ones(()) if scale is None else scale.float()
+                found[name] = one.expand(held.get_shape()[0], 1).clone()
+    return found
+
+
 def _scale_of(where: dict[str, Any], name: str) -> Tensor | None:
     """What a quantised weight is multiplied by, in the engine's number type as in ComfyUI's core."""
     layer = name.removesuffix(".weight")

@@ -101,6 +101,18 @@ def test_of_a_snapshot_only_the_text_encoder_is_loaded(tmp_path: Path) -> None:
     assert footprint.weights_gib[Stage.ENCODE]["text encoder"] == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("stored", ["BF16", "F8_E4M3"])
+def test_a_transformer_in_fp8_takes_half_of_16_bits(tmp_path: Path, stored: str) -> None:
+    entries = single_file(RELEASES["ltxv-13b-0.9.8-distilled.safetensors"], stored)
+    path = write_sparse(tmp_path / "model.safetensors", entries)
+    needs = [
+        engine_footprint(EngineConfig(checkpoint=str(path), dtype=dtype), tasks(), 80.0)
+        for dtype in ("bfloat16", "fp8")
+    ]
+    plain, fp8 = (each.weights_gib[Stage.SAMPLE]["transformer"] for each in needs if each is not None)
+    assert fp8 == pytest.approx(0.51 * plain, abs=0.1)
+
+
 @pytest.mark.parametrize(("engine", "transformer_gib"), [("diffusers", 24.3), ("comfyui", 12.1)])
 def test_a_file_of_fewer_bits_takes_what_the_engine_makes_of_it(
     tmp_path: Path, engine: EngineName, transformer_gib: float

@@ -194,6 +194,13 @@ def test_what_the_diffusers_engine_cannot_do(folder: Path, place: str, value: An
     assert [problem.place for problem in problems(folder, spec)] == [reported]
 
 
+def test_comfyui_rounds_no_model_to_fp8(folder: Path) -> None:
+    spec = changed("engine", {"name": "comfyui", "dtype": "fp8"})
+    (problem,) = problems(folder, spec)
+    assert (problem.place, problem.value) == ("engine.dtype", "fp8")
+    assert "fp8 file" in problem.remedy
+
+
 def test_a_guider_that_comfyui_does_not_have(folder: Path) -> None:
     spec = changed("defaults.guider", "pag")
     spec["engine"] = {"name": "comfyui", "audio_vae": "audio.safetensors"}

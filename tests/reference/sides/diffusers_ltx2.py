@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ class Model:
 
     @property
     def transformer(self) -> Any:
+        from actors.engines.diffusers.ltx2 import block
         from actors.engines.diffusers.ltx2.denoise import Transformer
 
-        return Transformer(self.parts["transformer"], clean_frozen_sound=True)
+        module = copy.deepcopy(self.parts["transformer"])  # diffusers' own keeps its blocks
+        return Transformer(module, block.install(module), clean_frozen_sound=True)
 
     def words(self) -> dict[Any, Any]:
         from actors.engines.diffusers.guidance import Forward

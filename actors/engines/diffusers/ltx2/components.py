@@ -33,7 +33,7 @@ from actors.engines.diffusers.ltx2.names import (
     by_new_name,
     vae_names,
 )
-from actors.engines.diffusers.ltx2.sound_models import (
+from actors.engines.diffusers.ltx2.sound.models import (
     audio_vae_arguments,
     vocoder_arguments,
     wide_vocoder_arguments,

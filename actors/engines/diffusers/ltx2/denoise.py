@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from actors.engines.diffusers.guidance import Forward, Guidance, Sides, shared
+from actors.engines.diffusers.ltx2.attention import AttentionState
 from actors.engines.diffusers.ltx2.pieces import (
     Sound,
     Tokens,
@@ -23,10 +25,9 @@ from actors.engines.diffusers.ltx2.pieces import (
     picture_tokens,
     sound_tokens,
 )
-from actors.engines.diffusers.ltx2.split import split_over
 from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
 from actors.engines.diffusers.samplers import Sampler
-from actors.engines.diffusers.sequence import TokenSplit
+from actors.engines.diffusers.sequence import TokenSplit, projected_whole
 from actors.engines.noise import Noises
 from actors.ranks import Ranks
 
@@ -49,14 +50,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Transformer:
-    """A transformer that is ready to sample, `loras` to be merged for the pass that runs, with the traits of
-    its version.
+    """A transformer that is ready to sample, its attention under the farm's control, `loras` to be merged for
+    the pass that runs, with the traits of its version.
 
     `clean_frozen_sound`: 2.5 takes given sound as clean; 2.0 and 2.3 take it at the picture's noise level
     (`denoise_video_only` of ltx-pipelines 1.0.0).
     """
 
     transformer: Any
+    attention: AttentionState
     loras: MergedLoras = NO_LORAS
     clean_frozen_sound: bool = False
 
@@ -143,8 +145,10 @@ class JointDenoiser:
 
         def run(forwards: Sequence[Forward], ranks: Ranks | None) -> list[Sides]:
             """One by one: at these sizes a batch gains nothing."""
-            split = TokenSplit(ranks, sides[0].shape[1]) if ranks else None
-            with split_over(split, self.model.transformer, self.picture.looks):
+            state, projection = self.model.attention, self.model.transformer.proj_out
+            state.split = split = TokenSplit(ranks, sides[0].shape[1]) if ranks else None
+            state.look = self.picture.looks or F.scaled_dot_product_attention
+            with projected_whole(split, projection):
                 return [self._denoised(x, sigma, which, split) for which in forwards]
 
         def predict(*asked: Forward) -> list[Sides]:

@@ -14,10 +14,11 @@ from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_comp
 from actors.engines.diffusers.codec import VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
-from actors.engines.diffusers.ltx2 import components
+from actors.engines.diffusers.fused import rows
+from actors.engines.diffusers.ltx2 import block, components
 from actors.engines.diffusers.ltx2.denoise import Transformer
 from actors.engines.diffusers.ltx2.names import TRANSFORMER, renamed
-from actors.engines.diffusers.ltx2.sound import SoundCodec
+from actors.engines.diffusers.ltx2.sound.codec import SoundCodec
 from actors.engines.diffusers.ltx2.text import GemmaStates, Prompts, States, TinyStates
 from actors.engines.diffusers.ltx2.together import Together
 from actors.engines.diffusers.ltx2.vae_model import is_ltx2_vae
@@ -37,6 +38,8 @@ class Ltx2Loader:
 
     files: ModelFiles
     dtype: torch.dtype
+    fp8: torch.device | None = None
+    """As of `Loader`."""
 
     def denoising(self) -> Transformer:
         """The transformer, its LoRAs to be merged for the pass that runs."""
@@ -44,10 +47,12 @@ class Ltx2Loader:
         opened = partial(lora.open_lora, model=_published(component))
         again = partial(component.again, dtype=self.dtype)
         module = self._loaded("transformer", component, self.dtype)
+        if self.fp8 is not None:
+            rows.pack(module, self.fp8, component.fp8_scales())
         named = partial(renamed, segments=TRANSFORMER)
         merged = lora.MergedLoras(module, self.files.loras, opened, again, named)
         marks = bool(module.config.use_keyframes_abs_pos_embedding)
-        return Transformer(module, merged, clean_frozen_sound=marks)
+        return Transformer(module, block.install(module), merged, clean_frozen_sound=marks)
 
     def codec(self) -> VideoCodec:
         """The video VAE."""

@@ -15,7 +15,7 @@ from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx2.denoise import Context, Pass, Transformer, denoise
 from actors.engines.diffusers.ltx2.loading import Ltx2Loader
 from actors.engines.diffusers.ltx2.pieces import Sound, held_but, with_guides
-from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
+from actors.engines.diffusers.ltx2.sound.codec import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
 from actors.engines.diffusers.ltx_video.runner import Runner, noises_of, sampler_of
 from actors.engines.latents import lasting
@@ -38,7 +38,7 @@ class Ltx2Runner(Runner):
     left out of the film, since the picture was trained with it."""
 
     def _loaders(self, files: ModelFiles, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
-        loader = Ltx2Loader(files, dtype)
+        loader = Ltx2Loader(files, dtype, self.fp8)
         return {
             "prompts": loader.prompts,
             "codec": loader.codec,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from actors.engines.diffusers.fused.ops import Turns, joined, rounded_for, turned
 from actors.engines.diffusers.kernels import Kernel
-from actors.engines.diffusers.ltx_video import fused
-from actors.engines.diffusers.ltx_video.fused import rotate
+from actors.engines.diffusers.ltx_video import block
 from actors.engines.diffusers.sequence import TokenSplit
+
+if TYPE_CHECKING:
+    from actors.engines.diffusers.fused.rows import Rows
 
 
 @dataclass
@@ -41,23 +44,24 @@ class FarmAttention:
     def __call__(
         self,
         attn: Any,
-        hidden_states: Tensor,
+        hidden_states: Tensor | Rows,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        image_rotary_emb: Tensor | None = None,
+        image_rotary_emb: Turns | None = None,
     ) -> Tensor:
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        context = hidden_states
+        if encoder_hidden_states is not None:
+            context = rounded_for(encoder_hidden_states, (attn.to_k, attn.to_v))
         value = attn.to_v(context)
         if self.block is not None and self.block in self.state.passthrough:
             return attn.to_out[0](value)
-        query, key = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(context))
-        if image_rotary_emb is not None:
-            query, key = rotate(query, image_rotary_emb), rotate(key, image_rotary_emb)
-        query, key, value = (
+        turns = image_rotary_emb
+        query, key = turned(attn, attn.to_q(hidden_states), attn.to_k(context), turns, turns)
+        query, key, value_heads = (
             part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
-        mixed = self._mixed(query, key, value, attention_mask)
-        return attn.to_out[0](mixed.transpose(1, 2).flatten(2).to(hidden_states.dtype))
+        mixed = self._mixed(query, key, value_heads, attention_mask)
+        return attn.to_out[0](joined(mixed, None, value.dtype, attn.to_out[0]))
 
     def _mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         if self.block is None or self.state.split is None:
@@ -102,11 +106,11 @@ def log_weights(weights: Tensor) -> Tensor:
 
 
 def install(transformer: Any) -> AttentionState:
-    """Give every attention of the transformer a `FarmAttention`, which takes the rotary embedding of
-    `fused`; returns the state they share."""
-    fused.install(transformer)
+    """Give every attention of the transformer a `FarmAttention`, and its blocks the forward that uses it;
+    returns the state they share."""
+    block.install(transformer)
     state = AttentionState()
-    for index, block in enumerate(transformer.transformer_blocks):
-        block.attn1.set_processor(FarmAttention(state, index))
-        block.attn2.set_processor(FarmAttention(state, None))
+    for index, each in enumerate(transformer.transformer_blocks):
+        each.attn1.set_processor(FarmAttention(state, index))
+        each.attn2.set_processor(FarmAttention(state, None))
     return state

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from actors.engines.diffusers import feedforward
 from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_component
 from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
+from actors.engines.diffusers.fused import rows
 from actors.engines.diffusers.ltx_video import attention, lora
 from actors.engines.diffusers.ltx_video.checkpoint import (
     transformer_component,
@@ -57,6 +57,8 @@ class Loader:
 
     files: ModelFiles
     dtype: torch.dtype
+    fp8: torch.device | None = None
+    """What rounds the weights of the transformer's blocks to fp8; None: they are not rounded."""
 
     def denoising(self) -> Denoising:
         """The transformer."""
@@ -65,9 +67,10 @@ class Loader:
         opened = partial(lora.open_lora, model=component.shapes())
         again = partial(component.again, dtype=self.dtype)
         transformer = self._loaded(component, self.dtype)
+        if self.fp8 is not None:
+            rows.pack(transformer, self.fp8, component.fp8_scales())
         merged = lora.MergedLoras(transformer, self.files.loras, opened, again)
         state = attention.install(transformer)
-        feedforward.install(transformer)
         return Denoising(transformer, state, causal, merged)
 
     def codec(self) -> VideoCodec:

@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from actors.engines.diffusers.fused.rows import Fp8Linear
 from actors.engines.diffusers.ltx_video.names import TRANSFORMER_NAMES, rename
 from jobs.errors import Problem, SpecError
 from jobs.spec.engine import LoraUse, merged_loras
@@ -84,6 +85,8 @@ class MergedLoras:
         self._stored, self._named = stored, named
         self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path)))
         self._weights = dict(transformer.named_parameters()) if transformer is not None else {}
+        modules = transformer.named_modules() if transformer is not None else ()
+        self._fp8 = {f"{at}.weight": each for at, each in modules if isinstance(each, Fp8Linear)}
         self._merged: dict[str, Changes] = {}
         self._set: tuple[LoraUse, ...] | None = ()
         for path, _ in self._loras:
@@ -110,19 +113,26 @@ class MergedLoras:
 
     @torch.no_grad()
     def _merge(self, names: Sequence[str], patches: Mapping[str, Changes]) -> None:
-        """A tensor that nothing was merged into is what its file has."""
-        plain = ((name, self._weights[name]) for name in names if name not in self._merged)
-        again = self._stored([name for name in names if name in self._merged])
+        """A tensor that nothing was merged into is what its file has, unless it was rounded to fp8."""
+        changed_since = [name for name in names if name in self._merged or name in self._fp8]
+        plain = ((name, self._weights[name]) for name in names if name not in changed_since)
+        again = self._stored(changed_since)
         read = {path for name in names for _, (path, _) in patches.get(name, ())}
         files = {path: safe_open(path, framework="pt") for path in read}
         for name, stored in chain(plain, again):
             weight = stored.detach().cpu().float()
             for patch, (path, strength) in patches.get(name, ()):
                 weight = changed(weight, _parts(files[path], patch), strength, patch.scale)
-            self._weights[name].copy_(weight.to(stored.dtype))
+            self._place(name, weight.to(stored.dtype), as_stored=name not in patches)
             self._merged.pop(name, None)
             if name in patches:
                 self._merged[name] = patches[name]
+
+    def _place(self, name: str, weight: Tensor, as_stored: bool) -> None:
+        if name in self._fp8:
+            self._fp8[name].take(weight, as_stored)
+        else:
+            self._weights[name].copy_(weight)
 
 
 NO_LORAS = MergedLoras(None, (), lambda path: OpenLora(path, ()), lambda _: iter(()))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from actors.engines.diffusers import feedforward, kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
+from actors.engines.diffusers.fused.rows import fault_of
 from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
@@ -24,7 +25,7 @@ from actors.engines.noise import ClipNoise, Noises, ShotNoise
 from actors.engines.schedule import explicit, truncated
 from actors.engines.transfer import DeviceFrames, DeviceLatents, bring_home, keep, to_device
 from actors.payload import Payload, from_torch, to_torch
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, Problem, SpecError
 from jobs.frames import LATENT_CHANNELS, SPATIAL
 from jobs.tasks.task import Stage
 
@@ -62,7 +63,10 @@ class Runner:
         self.device = torch.device(device)
         if self.device.type == "cuda":
             _be_deterministic()
-        self.residents = Residents(self.device, self._loaders(files, getattr(torch, dtype)))
+        self.fp8 = self.device if dtype == "fp8" else None
+        if self.fp8 is not None and (fault := fault_of(self.device)):
+            raise SpecError([Problem("engine.dtype", "fp8", fault, "write `bfloat16`, or use a newer card")])
+        self.residents = Residents(self.device, self._loaders(files, _dtype(dtype, self.device)))
         self.ranks: Ranks | None = None
         """The gang that this process is a rank of, once it has met."""
         self._warned = False
@@ -70,7 +74,7 @@ class Runner:
 
     def _loaders(self, files: ModelFiles, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
         """What makes each model, by the name under which it resides."""
-        loader = Loader(files, dtype)
+        loader = Loader(files, dtype, self.fp8)
         return {
             "prompts": loader.prompts,
             "codec": loader.codec,
@@ -212,6 +216,14 @@ class Runner:
             log.warning("attention kernel %s cannot be had on %s; taking torch's own", name, self.device)
             self._warned = True
         return found or F.scaled_dot_product_attention
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    """Of the models; of what fp8 layers make, and of all others, where the blocks are in fp8."""
+    if name == "fp8":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    found: torch.dtype = getattr(torch, name)
+    return found
 
 
 def noises_of(run: PassParams, clip: Tensor) -> Noises:

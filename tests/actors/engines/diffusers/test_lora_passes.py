@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -40,8 +40,10 @@ class Passes:
         self.words = plain.encode_text(EncodeText("a red ball", ""))
         self.plain = {which: self.made(plain, which) for which in STAGES}
 
-    def engine(self, *passes: str, loras: tuple[Lora, ...] = ()) -> Engine:
-        engine = make_engine(EngineConfig(checkpoint=self.checkpoint, loras=loras), "cpu", 1)
+    def engine(
+        self, *passes: str, loras: tuple[Lora, ...] = (), dtype: Literal["auto", "fp8"] = "auto"
+    ) -> Engine:
+        engine = make_engine(EngineConfig(checkpoint=self.checkpoint, loras=loras, dtype=dtype), "cpu", 1)
         engine.setup(frozenset({Stage.ENCODE, *(STAGES[which] for which in passes)}))
         return engine
 
@@ -107,6 +109,23 @@ def test_one_weight_is_that_of_every_pass(passes: Passes, style: Path) -> None:
     )
     assert number.fingerprint() == named.fingerprint()
     assert np.array_equal(passes.made(number, "sample"), passes.made(named, "sample"))
+
+
+def test_in_fp8_it_counts_as_well(passes: Passes, style: Path) -> None:
+    """Weights are merged from what the file has and rounded then; never from what was rounded before."""
+    loras = (Lora(path=str(style), strength=PassStrengths(upscale=0.8)),)
+    bare = passes.engine(*STAGES, dtype="fp8")
+    plain = {which: passes.made(bare, which) for which in STAGES}
+    for which in STAGES:
+        difference = np.linalg.norm(plain[which] - passes.plain[which])
+        assert 1e-4 < difference / np.linalg.norm(passes.plain[which]) < 0.1
+    both = passes.engine(*STAGES, loras=loras, dtype="fp8")
+    made = [passes.made(both, which) for which in ("sample", "upscale", "sample", "upscale")]
+    assert np.array_equal(made[0], plain["sample"])
+    assert np.array_equal(made[2], plain["sample"])
+    assert np.array_equal(made[1], made[3])
+    assert np.array_equal(made[1], passes.made(passes.engine("upscale", loras=loras, dtype="fp8"), "upscale"))
+    assert np.abs(made[1] - plain["upscale"]).max() > 1e-4
 
 
 def test_another_weight_in_one_pass_voids_nothing_of_the_other(passes: Passes, style: Path) -> None:

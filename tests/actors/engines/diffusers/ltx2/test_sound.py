@@ -11,9 +11,9 @@ import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.ltx2 import components
-from actors.engines.diffusers.ltx2.mel import log_mel, mel_bands, resampled
 from actors.engines.diffusers.ltx2.pieces import sound_coords
-from actors.engines.diffusers.ltx2.sound import SoundCodec, placed
+from actors.engines.diffusers.ltx2.sound.codec import SoundCodec, placed
+from actors.engines.diffusers.ltx2.sound.mel import log_mel, mel_bands, resampled
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
 from actors.models import TINY_CHECKPOINT
 from jobs.frames import exact_rate, lay_chain

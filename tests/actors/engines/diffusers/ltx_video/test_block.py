@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint
-from actors.engines.diffusers.ltx_video import attention, fused
+from actors.engines.diffusers.ltx_video import attention, block
 from actors.engines.diffusers.ltx_video.checkpoint import load_transformer
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def test_the_installed_transformer_computes_what_diffusers_does(
 
 def test_norms_with_weights_stay(small_ltx_video: Path) -> None:
     model = load_transformer(Checkpoint.open(small_ltx_video), torch.float32)
-    block = model.transformer_blocks[0]
-    weighted = torch.nn.RMSNorm(block.norm1.dim, eps=1e-6)
-    block.norm1 = weighted
-    fused.install(model)
-    assert block.norm1 is weighted
-    assert isinstance(block.norm2, torch.nn.RMSNorm)
+    first = model.transformer_blocks[0]
+    weighted = torch.nn.RMSNorm(first.norm1.dim, eps=1e-6)
+    first.norm1 = weighted
+    block.install(model)
+    assert first.norm1 is weighted
+    assert isinstance(first.norm2, torch.nn.RMSNorm)

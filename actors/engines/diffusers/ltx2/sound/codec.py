@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actors.engines.diffusers.ltx2.mel import log_mel, resampled
+from actors.engines.diffusers.ltx2.sound.mel import log_mel, resampled
 from actors.engines.transfer import to_device
 from jobs.errors import InvalidInput
 
