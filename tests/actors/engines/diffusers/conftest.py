@@ -21,8 +21,8 @@ def filters_once() -> Iterator[None]:
     def maker(_: torch.device) -> Callable[..., torch.Tensor]:
         return cache(plain)
 
-    def filter1d(**numbers: float) -> torch.Tensor:
-        return maker(torch.get_default_device())(**numbers)
+    def filter1d(*numbers: float, **named: float) -> torch.Tensor:
+        return maker(torch.get_default_device())(*numbers, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vocoder, "kaiser_sinc_filter1d", filter1d)
