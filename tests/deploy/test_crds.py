@@ -78,14 +78,14 @@ def definitions(request: pytest.FixtureRequest) -> dict[str, Schema]:
 
 @pytest.mark.parametrize(("name", "kind"), MANIFESTS.items())
 def test_the_manifest_is_what_kuberay_takes(definitions: dict[str, Schema], name: str, kind: str) -> None:
-    jsonschema.validate(load(name), definitions[kind], cls=jsonschema.Draft202012Validator)
+    jsonschema.Draft202012Validator(definitions[kind]).validate(load(name))
 
 
 def test_a_misspelt_field_is_refused(definitions: dict[str, Schema]) -> None:
     broken = copy.deepcopy(load("rayjob.yaml"))
     broken["spec"]["entryPoint"] = broken["spec"].pop("entrypoint")
     with pytest.raises(jsonschema.ValidationError, match="entryPoint"):
-        jsonschema.validate(broken, definitions["RayJob"], cls=jsonschema.Draft202012Validator)
+        jsonschema.Draft202012Validator(definitions["RayJob"]).validate(broken)
 
 
 def keep(checkout: Path, version: str) -> None:
