@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from benchmarks.tiny.detector import read
@@ -13,6 +15,7 @@ from tools.train_tiny.procedural.world import Frame, draw_scenes, render
 FRAME = Frame(128, 128)
 
 
+@cache
 def _films(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     scenes = draw_scenes(count, FRAME, torch.Generator().manual_seed(4))
     clips, _ = render(scenes, torch.arange(97), FRAME)
