@@ -25,11 +25,11 @@ def test_a_device_that_begins_slowly_prefers_nobody() -> None:
 
     def run() -> None:
         begun.append(0.0)
-        time.sleep(0.02 if len(begun) <= timing.REPEATS else 0.004)
+        time.sleep(0.1 if len(begun) <= timing.REPEATS else 0.02)
 
     first, second = timing.fastest_of_each({"first": run, "second": run}, CPU).values()
     assert first == pytest.approx(second, rel=0.5)
-    assert first < 0.01
+    assert first < 0.05
 
 
 def test_a_run_that_fails_while_it_is_timed_is_infinitely_slow() -> None:
