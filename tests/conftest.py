@@ -84,7 +84,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: the garbage collector need not look through it for every test,
     which would take a tenth of the processor."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
 

@@ -135,17 +135,16 @@ def test_an_exchanged_image_samples_its_two_neighbours_again_and_no_other(tmp_pa
     ],
 )
 def test_one_film_of_40_chunks_keeps_8_gpus_busy(tmp_path: Path, job: dict[str, Any]) -> None:
-    """Within 5 % of what no schedule can beat, and at least 7 times as fast as one GPU."""
-    paths, makespan_s = stills(tmp_path / "in", 39), {}
-    for gpus in (1, 8):
-        data = between_stills(tmp_path / f"films{gpus}", paths, **job)
-        makespan_s[gpus] = _makespan_s(tmp_path / f"runs{gpus}", data, f"mono={gpus}")
+    """Within 5 % of what no schedule can beat, and at least 7 times as fast as one GPU that never waits."""
+    data = between_stills(tmp_path / "films", stills(tmp_path / "in", 39), **job)
+    makespan_s = _makespan_s(tmp_path / "runs", data, "mono=8")
     graph = build_graph(make_plan(load(data).spec))
     facts = job_facts(scheduled(task, SECONDS[task.stage]) for task in graph.tasks.values())
     bound_s = facts.bound(parse_topology("mono=8", Machine(gpus=8))).seconds
-    print(f"8 GPUs {makespan_s[8]:.1f} s, bound {bound_s:.1f} s, one GPU {makespan_s[1]:.1f} s")
-    assert makespan_s[8] <= 1.05 * bound_s
-    assert makespan_s[1] >= 7.0 * makespan_s[8]
+    alone_s = sum(SECONDS[task.stage] for task in graph.tasks.values() if task.stage is not Stage.SEGMENT)
+    print(f"8 GPUs {makespan_s:.1f} s, bound {bound_s:.1f} s, one GPU {alone_s:.1f} s")
+    assert makespan_s <= 1.05 * bound_s
+    assert alone_s >= 7.0 * makespan_s
 
 
 def _makespan_s(runs: Path, data: dict[str, Any], topology: str) -> float:
