@@ -76,7 +76,8 @@ class Hardware:
     def key(self, stage: Stage) -> str:
         weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
         device = "core" if stage is Stage.SEGMENT else self.device
-        return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}|{device}"
+        rounded = " in fp8" if self.engine.dtype == "fp8" else ""
+        return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}{rounded}|{device}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,15 @@ def sample(width: int = 768, height: int = 512, **more: Any) -> StageTask:
     return StageTask("v/00000/sample", Stage.SAMPLE, "v", 0, 0, (), params, 1)
 
 
+def test_fp8_has_times_of_its_own() -> None:
+    """It is half as fast again: a job in one type says nothing of one in the other."""
+    rounded = Hardware(EngineConfig(name="diffusers", dtype="fp8"), "NVIDIA H200")
+    durations = Durations()
+    durations.observe(GPU, sample(), TaskTimes(7.0))
+    assert durations.estimate(GPU)(sample()) == pytest.approx(7.0)
+    assert durations.estimate(rounded)(sample()) != pytest.approx(7.0)
+
+
 def test_the_constants_are_the_measured_ones() -> None:
     """FACTS: 20 steps of the 2B model at 768x512x97 take 2.0 s on one H200."""
     assert expected_s(ENGINE)(sample()) == pytest.approx(2.0, rel=0.01)

@@ -29,6 +29,8 @@ from jobs.errors import Problem, SpecError
 from jobs.weights.describe import transformer_prefix, vae_prefix
 from jobs.weights.header import Tensor, component_config
 
+CPU = torch.device("cpu")
+
 Make = Callable[[Checkpoint], Component]
 
 
@@ -38,8 +40,9 @@ class Ltx2Loader:
 
     files: ModelFiles
     dtype: torch.dtype
-    fp8: torch.device | None = None
-    """As of `Loader`."""
+    device: torch.device = CPU
+    fp8: bool = False
+    """Both as of `Loader`."""
 
     def denoising(self) -> Transformer:
         """The transformer, its LoRAs to be merged for the pass that runs."""
@@ -47,10 +50,10 @@ class Ltx2Loader:
         opened = partial(lora.open_lora, model=_published(component))
         again = partial(component.again, dtype=self.dtype)
         module = self._loaded("transformer", component, self.dtype)
-        if self.fp8 is not None:
-            rows.pack(module, self.fp8, component.fp8_scales())
+        if self.fp8:
+            rows.pack(module, self.device, component.fp8_scales())
         named = partial(renamed, segments=TRANSFORMER)
-        merged = lora.MergedLoras(module, self.files.loras, opened, again, named)
+        merged = lora.MergedLoras(module, self.files.loras, opened, again, named, self.device)
         marks = bool(module.config.use_keyframes_abs_pos_embedding)
         return Transformer(module, block.install(module), merged, clean_frozen_sound=marks)
 

@@ -38,7 +38,7 @@ class Ltx2Runner(Runner):
     left out of the film, since the picture was trained with it."""
 
     def _loaders(self, files: ModelFiles, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
-        loader = Ltx2Loader(files, dtype, self.fp8)
+        loader = Ltx2Loader(files, dtype, self.device, self.fp8)
         return {
             "prompts": loader.prompts,
             "codec": loader.codec,

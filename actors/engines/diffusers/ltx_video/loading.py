@@ -29,6 +29,8 @@ from jobs.errors import Problem, SpecError
 from jobs.weights.header import read_weights
 from jobs.weights.use import PARTS, misuse
 
+CPU = torch.device("cpu")
+
 log = logging.getLogger(__name__)
 
 FIELD_OF = {part: field for field, part in PARTS.items()}
@@ -57,8 +59,10 @@ class Loader:
 
     files: ModelFiles
     dtype: torch.dtype
-    fp8: torch.device | None = None
-    """What rounds the weights of the transformer's blocks to fp8; None: they are not rounded."""
+    device: torch.device = CPU
+    """What merges LoRAs into weights, and rounds them."""
+    fp8: bool = False
+    """Whether the weights of the transformer's blocks are rounded to fp8."""
 
     def denoising(self) -> Denoising:
         """The transformer."""
@@ -67,9 +71,9 @@ class Loader:
         opened = partial(lora.open_lora, model=component.shapes())
         again = partial(component.again, dtype=self.dtype)
         transformer = self._loaded(component, self.dtype)
-        if self.fp8 is not None:
-            rows.pack(transformer, self.fp8, component.fp8_scales())
-        merged = lora.MergedLoras(transformer, self.files.loras, opened, again)
+        if self.fp8:
+            rows.pack(transformer, self.device, component.fp8_scales())
+        merged = lora.MergedLoras(transformer, self.files.loras, opened, again, device=self.device)
         state = attention.install(transformer)
         return Denoising(transformer, state, causal, merged)
 

@@ -29,6 +29,8 @@ from jobs.weights.lora_keys import Patch, fit
 if TYPE_CHECKING:
     from jobs.spec.engine import PassStrengths
 
+CPU = torch.device("cpu")
+
 log = logging.getLogger(__name__)
 
 Parts = Mapping[str, Tensor]
@@ -68,9 +70,9 @@ class MergedLoras:
     """The LoRAs in the weights of a transformer: those of the job, which each pass may have at strengths of
     its own, and behind them those of the shot that is made.
 
-    Make it before anything wraps the transformer's layers. Weights are merged on the CPU from what the file
-    has, so that they are the same bytes whichever pass or shot was there before. `named` says what the module
-    calls a tensor of a file, `stored` gives the module's tensors of these names anew, on the CPU.
+    Make it before anything wraps the transformer's layers. Weights are merged by `device`, wherever they are,
+    from what the file has, so that they are the same bytes whichever pass or shot was there before. `named`
+    says what the module calls a tensor of a file, `stored` gives the module's tensors of these names anew.
     """
 
     def __init__(
@@ -80,9 +82,10 @@ class MergedLoras:
         opened: Callable[[Path], OpenLora],
         stored: Callable[[Iterable[str]], Iterator[tuple[str, Tensor]]],
         named: Callable[[str], str] = _named,
+        device: torch.device = CPU,
     ) -> None:
         self._loras = [(str(path), strengths) for path, strengths in loras]
-        self._stored, self._named = stored, named
+        self._stored, self._named, self._device = stored, named, device
         self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path)))
         self._weights = dict(transformer.named_parameters()) if transformer is not None else {}
         modules = transformer.named_modules() if transformer is not None else ()
@@ -120,9 +123,10 @@ class MergedLoras:
         read = {path for name in names for _, (path, _) in patches.get(name, ())}
         files = {path: safe_open(path, framework="pt") for path in read}
         for name, stored in chain(plain, again):
-            weight = stored.detach().cpu().float()
+            weight = stored.detach().to(self._device).float()
             for patch, (path, strength) in patches.get(name, ()):
-                weight = changed(weight, _parts(files[path], patch), strength, patch.scale)
+                parts = {role: part.to(self._device) for role, part in _parts(files[path], patch).items()}
+                weight = changed(weight, parts, strength, patch.scale)
             self._place(name, weight.to(stored.dtype), as_stored=name not in patches)
             self._merged.pop(name, None)
             if name in patches:

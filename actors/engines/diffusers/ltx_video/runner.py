@@ -63,8 +63,8 @@ class Runner:
         self.device = torch.device(device)
         if self.device.type == "cuda":
             _be_deterministic()
-        self.fp8 = self.device if dtype == "fp8" else None
-        if self.fp8 is not None and (fault := fault_of(self.device)):
+        self.fp8 = dtype == "fp8"
+        if self.fp8 and (fault := fault_of(self.device)):
             raise SpecError([Problem("engine.dtype", "fp8", fault, "write `bfloat16`, or use a newer card")])
         self.residents = Residents(self.device, self._loaders(files, _dtype(dtype, self.device)))
         self.ranks: Ranks | None = None
@@ -74,7 +74,7 @@ class Runner:
 
     def _loaders(self, files: ModelFiles, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
         """What makes each model, by the name under which it resides."""
-        loader = Loader(files, dtype, self.fp8)
+        loader = Loader(files, dtype, self.device, self.fp8)
         return {
             "prompts": loader.prompts,
             "codec": loader.codec,
