@@ -106,7 +106,7 @@ def test_equal_tasks_of_films_are_computed_once(tmp_path: Path) -> None:
     started = [event.task for event in rendered.of(TaskStarted)]
     assert len(started) == len(set(started))
     assert sum(task.endswith("/sample") for task in started) == 3 + 4
-    alone = {**data, "output": {"dir": str(tmp_path / "films of alone")}}
+    alone = {**data, "output": {**data["output"], "dir": str(tmp_path / "films of alone")}}
     assert rendered.films == render_alone(tmp_path / "alone", alone).films
 
 
