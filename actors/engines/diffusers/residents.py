@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from actors.device import overcome
 
@@ -61,7 +62,7 @@ class Residents:
             return
         model = self._models[name]
         if self._streams and hasattr(model, "transformer"):
-            _stream_blocks(model.transformer, self.device)
+            stream_blocks(model.transformer, self.device)
             self._streamed.add(name)
             return
         try:
@@ -78,13 +79,42 @@ class Residents:
             model.to(self.device)
 
 
-def _stream_blocks(transformer: Any, device: torch.device) -> None:
-    from diffusers.hooks import apply_group_offloading
+def stream_blocks(transformer: Any, device: torch.device) -> None:
+    """Bring over all but the blocks for good, and each block for as long as it computes.
 
-    apply_group_offloading(
-        transformer,
-        onload_device=device,
-        offload_device=torch.device("cpu"),
-        offload_type="block_level",
-        num_blocks_per_group=1,
-    )
+    Its weights stay in host memory beside what is brought over: nothing is copied back.
+    """
+    blocks = list(transformer.transformer_blocks)
+    inside = {module for block in blocks for module in block.modules()}
+    for places, name in _weights(module for module in transformer.modules() if module not in inside):
+        places[name] = _brought(places[name], device)
+    for block in blocks:
+        _stream(block, device)
+
+
+def _stream(block: nn.Module, device: torch.device) -> None:
+    at_home = [(places, name, places[name]) for places, name in _weights(block.modules())]
+
+    def bring(*_: Any) -> None:
+        for places, name, home in at_home:
+            places[name] = _brought(home, device)
+
+    def leave(*_: Any) -> None:
+        for places, name, home in at_home:
+            places[name] = home
+
+    block.register_forward_pre_hook(bring)
+    block.register_forward_hook(leave, always_call=True)
+
+
+def _weights(modules: Iterable[nn.Module]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where modules keep each of their parameters and buffers."""
+    for module in modules:
+        for places in (module._parameters, module._buffers):
+            yield from ((places, name) for name, weight in places.items() if weight is not None)
+
+
+def _brought(weight: Tensor, device: torch.device) -> Tensor:
+    if isinstance(weight, nn.Parameter):
+        return nn.Parameter(weight.data.to(device), requires_grad=False)
+    return weight.to(device)

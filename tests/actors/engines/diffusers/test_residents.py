@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from actors.engines.diffusers.residents import Residents
+from actors.engines.diffusers.residents import Residents, stream_blocks
 
 
 class Model:
@@ -56,3 +56,32 @@ def test_a_model_without_room_sends_the_others_away() -> None:
     assert second.moves == ["cpu", "meta"]
     residents.get("a")
     assert first.moves == ["meta", "cpu", "meta"]
+
+
+class Block(torch.nn.Linear):
+    """Notes where its weights are while it computes."""
+
+    seen: str = ""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = self.weight.device.type
+        return x
+
+
+def test_blocks_come_over_one_by_one_and_their_weights_stay_at_home() -> None:
+    """With what torch has of its own: there need be no accelerate."""
+    model: Any = torch.nn.Module()
+    model.proj_in, model.table = torch.nn.Linear(4, 4), torch.nn.Parameter(torch.zeros(4))
+    model.transformer_blocks = torch.nn.ModuleList(Block(4, 4) for _ in range(2))
+    homes = [block.weight.data_ptr() for block in model.transformer_blocks]
+    stream_blocks(model, torch.device("meta"))
+    assert {model.proj_in.weight.device.type, model.table.device.type} == {"meta"}
+    for block in model.transformer_blocks:
+        block(torch.zeros(1, 4))
+        assert block.seen == "meta"
+    assert [block.weight.data_ptr() for block in model.transformer_blocks] == homes
+    first = model.transformer_blocks[0]
+    with torch.no_grad():
+        first.weight.fill_(3.0)
+    first(torch.zeros(1, 4))
+    assert bool((first.weight == 3.0).all()), "what is merged while it is at home stays"
