@@ -28,19 +28,35 @@ PLAIN = nn.Identity()
 
 
 class Side:
-    """A block's modules of the picture or of the sound."""
+    """A block's modules of the picture or of the sound.
+
+    Tables are looked up when they are read: a block that is brought over for a while has others then.
+    """
 
     def __init__(self, block: Any, sound: bool) -> None:
-        prefix = "audio_" if sound else ""
+        self.block, self.sound = block, sound
+        self.prefix = prefix = "audio_" if sound else ""
         self.own, self.text = getattr(block, f"{prefix}attn1"), getattr(block, f"{prefix}attn2")
         self.norms = [getattr(block, f"{prefix}norm{n}") for n in (1, 2, 3)]
-        self.ff, self.table = getattr(block, f"{prefix}ff"), getattr(block, f"{prefix}scale_shift_table")
-        self.words = getattr(block, f"{prefix}prompt_scale_shift_table", None)
+        self.ff = getattr(block, f"{prefix}ff")
         self.other = block.video_to_audio_attn if sound else block.audio_to_video_attn
         self.other_norm = block.video_to_audio_norm if sound else block.audio_to_video_norm
-        which = "audio" if sound else "video"
-        self.other_table = getattr(block, f"{which}_a2v_cross_attn_scale_shift_table")
-        self.sound = sound
+
+    @property
+    def table(self) -> Tensor:
+        found: Tensor = getattr(self.block, f"{self.prefix}scale_shift_table")
+        return found
+
+    @property
+    def words(self) -> Tensor | None:
+        """Of the prompt's tokens, from 2.3 on."""
+        return getattr(self.block, f"{self.prefix}prompt_scale_shift_table", None)
+
+    @property
+    def other_table(self) -> Tensor:
+        which = "audio" if self.sound else "video"
+        found: Tensor = getattr(self.block, f"{which}_a2v_cross_attn_scale_shift_table")
+        return found
 
 
 @dataclass
