@@ -22,7 +22,7 @@ from jobs.planning.plan import make_plan
 from jobs.tasks.task import Stage
 from tests.actors.steps.test_retakes import made_clip
 from tests.farm.execution.local_render import render
-from tests.ray.kit.specs import JOB, render_alone
+from tests.ray.kit.specs import JOB, Rendered, render_alone
 
 if TYPE_CHECKING:
     from jobs.loading.load import LoadedSpec
@@ -35,11 +35,15 @@ PARTS = [
 ]
 
 
-def film(home: Path, **job: Any) -> LoadedSpec:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "clip.mkv"
+    made_clip(path, frames=140)
+    return path
+
+
+def film(home: Path, source: Path, **job: Any) -> LoadedSpec:
     """Of 137 frames."""
-    source = home / "clip.mkv"
-    if not source.exists():
-        made_clip(source, frames=140)
     data = {
         "version": 3,
         "name": JOB,
@@ -59,13 +63,13 @@ def film(home: Path, **job: Any) -> LoadedSpec:
     return load_spec(data, probes=Probes(video=probe_video))
 
 
-def test_all_but_what_is_made_anew_is_the_source(tmp_path: Path) -> None:
-    loaded = film(tmp_path)
+def test_all_but_what_is_made_anew_is_the_source(tmp_path: Path, source: Path) -> None:
+    loaded = film(tmp_path, source)
     assert render_alone(tmp_path / "runs", loaded).outcome == "done"
-    made, source = str(tmp_path / "out" / "mended.mkv"), str(tmp_path / "clip.mkv")
+    made = str(tmp_path / "out" / "mended.mkv")
     whole = Cut(64, 32, RATE, 137)
-    seen = (read_video(made, whole) != read_video(source, whole)).any(axis=(1, 2, 3))
-    heard = _changed_frames(made, source, 137)
+    seen = (read_video(made, whole) != read_video(str(source), whole)).any(axis=(1, 2, 3))
+    heard = _changed_frames(made, str(source), 137)
     plan = make_plan(loaded.spec, loaded.facts).videos[0]
     first, second, third = (chunk.owned for chunk in plan.chunks if chunk.retake)
     assert np.flatnonzero(seen).tolist() == [*_numbers(first), *_numbers(second)]
@@ -84,30 +88,32 @@ def _changed_frames(made: str, source: str, frames: int) -> list[bool]:
     return [bool(differs[at:to].any()) for at, to in pairwise(edges)]
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Rendered:
+    """By one process."""
+    home = tmp_path_factory.mktemp("alone")
+    return render_alone(home / "runs", film(home, source))
+
+
 @pytest.mark.parametrize("topology", ["mono=1", "mono=3", "sample=2,decode=1,segment=1"])
-def test_films_are_those_of_one_process(tmp_path: Path, topology: str) -> None:
-    alone = render_alone(tmp_path / "alone", film(tmp_path))
-    rendered = render(tmp_path / "runs", film(tmp_path, output=_elsewhere(tmp_path)), topology)
+def test_films_are_those_of_one_process(tmp_path: Path, source: Path, alone: Rendered, topology: str) -> None:
+    rendered = render(tmp_path / "runs", film(tmp_path, source), topology)
     assert (alone.outcome, rendered.outcome) == ("done", "done")
     assert rendered.films == alone.films != {}
 
 
-def _elsewhere(home: Path) -> dict[str, Any]:
-    return {"dir": str(home / "more"), "container": "mkv", "codec": "ffv1", "sound": "pcm"}
-
-
-def test_a_film_whose_workers_were_killed_is_the_same(tmp_path: Path) -> None:
-    alone = render_alone(tmp_path / "alone", film(tmp_path))
+def test_a_film_whose_workers_were_killed_is_the_same(tmp_path: Path, source: Path, alone: Rendered) -> None:
     hit = ["mended/00001/sample", "mended/00003.source/decode", "mended/00004/decode"]
     cluster = LocalCluster(fates=Dooms(*(Doom(task, Crash(0.5)) for task in hit)))
-    rendered = render(tmp_path / "runs", film(tmp_path, output=_elsewhere(tmp_path)), "mono=2", cluster)
+    rendered = render(tmp_path / "runs", film(tmp_path, source), "mono=2", cluster)
     assert {lost.task for event in rendered.of(WorkerGone) for lost in event.lost} >= set(hit)
     assert rendered.films == alone.films != {}
 
 
-def test_a_film_that_is_resumed_is_the_same_and_takes_up_what_there_is(tmp_path: Path) -> None:
-    alone = render_alone(tmp_path / "alone", film(tmp_path))
-    loaded = film(tmp_path, output=_elsewhere(tmp_path))
+def test_a_film_that_is_resumed_is_the_same_and_takes_up_what_there_is(
+    tmp_path: Path, source: Path, alone: Rendered
+) -> None:
+    loaded = film(tmp_path, source)
     half = render(tmp_path / "runs", loaded, "mono=2", until=Stage.SAMPLE)
     rest = render(tmp_path / "runs", loaded, "mono=2")
     sampled = {event.task for event in half.of(TaskCommitted)}

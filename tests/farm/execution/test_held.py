@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
 from tests.farm.execution.local_render import render
-from tests.ray.kit.specs import JOB, load, render_alone
+from tests.ray.kit.specs import JOB, Rendered, load, render_alone
 
 SECONDS = {Stage.ENCODE: 0.01, Stage.SAMPLE: 9.8, Stage.UPSCALE: 12.3, Stage.DECODE: 1.4, Stage.SEGMENT: 0.05}
 
@@ -70,51 +71,60 @@ def between_stills(out: Path, paths: list[str], **job: Any) -> dict[str, Any]:
     return film(out, [*held, []], **job)
 
 
-@pytest.fixture
-def mixed(tmp_path: Path) -> Callable[[str], LoadedSpec]:
+def mixed_film(home: Path, name: str) -> LoadedSpec:
     """Stills, a clip and overlaps in one film, with a second pass."""
-    one, two, three = stills(tmp_path / "in", 3)
+    one, two, three = stills(home / "in", 3)
     held: list[list[dict[str, Any]]] = [
         [{"image": one, "frame": -9, "hold": True}, {"image": two, "frame": -1, "hold": True}],
         [{"image": three, "frame": 7, "hold": True}],
-        [{"video": clip(tmp_path / "in"), "frame": -17, "hold": True}],
+        [{"video": clip(home / "in"), "frame": -17, "hold": True}],
         [],
         [],
     ]
     second = {"steps": 2, "denoise": 0.5}
-    probes = Probes(video=probe_video)
-    return lambda name: load_spec(film(tmp_path / name, held, upscale=second), probes=probes)
+    return load_spec(film(home / name, held, upscale=second), probes=Probes(video=probe_video))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Callable[[str], LoadedSpec]:
+    return partial(mixed_film, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """By one process; stills and clip are the same in every folder."""
+    home = tmp_path_factory.mktemp("alone")
+    return render_alone(home / "runs", mixed_film(home, "a"))
 
 
 @pytest.mark.parametrize("topology", ["mono=1", "mono=3", "sample=2,upscale=1,decode=1,segment=1"])
 def test_films_are_those_of_one_process(
-    tmp_path: Path, mixed: Callable[[str], LoadedSpec], topology: str
+    tmp_path: Path, mixed: Callable[[str], LoadedSpec], alone: Rendered, topology: str
 ) -> None:
-    alone = render_alone(tmp_path / "alone", mixed("a"))
     rendered = render(tmp_path / "runs", mixed("b"), topology)
     assert (alone.outcome, rendered.outcome) == ("done", "done")
     assert rendered.films == alone.films != {}
 
 
 def test_a_film_whose_workers_were_killed_is_the_same(
-    tmp_path: Path, mixed: Callable[[str], LoadedSpec]
+    tmp_path: Path, mixed: Callable[[str], LoadedSpec], alone: Rendered
 ) -> None:
     hit = ["take/00001/sample", "take/00002/decode", "take/00003/upscale"]
     cluster = LocalCluster(fates=Dooms(*(Doom(task, Crash(0.5)) for task in hit)))
     rendered = render(tmp_path / "runs", mixed("b"), "mono=2", cluster)
     assert {lost.task for event in rendered.of(WorkerGone) for lost in event.lost} >= set(hit)
-    assert rendered.films == render_alone(tmp_path / "alone", mixed("a")).films != {}
+    assert rendered.films == alone.films != {}
 
 
 def test_a_film_that_is_resumed_is_the_same_and_takes_up_what_there_is(
-    tmp_path: Path, mixed: Callable[[str], LoadedSpec]
+    tmp_path: Path, mixed: Callable[[str], LoadedSpec], alone: Rendered
 ) -> None:
     data = mixed("b")
     half = render(tmp_path / "runs", data, "mono=2", until=Stage.SAMPLE)
     rest = render(tmp_path / "runs", data, "mono=2")
     sampled = {event.task for event in half.of(TaskCommitted)}
     assert not sampled & {event.task for event in rest.of(TaskStarted)}
-    assert rest.films == render_alone(tmp_path / "alone", mixed("a")).films != {}
+    assert rest.films == alone.films != {}
 
 
 def test_an_exchanged_image_samples_its_two_neighbours_again_and_no_other(tmp_path: Path) -> None:

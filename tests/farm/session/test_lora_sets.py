@@ -43,7 +43,7 @@ def film(out: Path, *sets: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "version": 3,
         "name": JOB,
-        "defaults": {"width": 64, "height": 64, "steps": 2, "sampler": "euler", "seed": 5, **SIZES},
+        "defaults": {"width": 32, "height": 32, "steps": 2, "sampler": "euler", "seed": 5, **SIZES},
         "upscale": {"steps": 2, "denoise": 0.5},
         "videos": [{"name": "dawn", "shots": shots}],
         "run": {"threads": 1},
