@@ -12,7 +12,8 @@ COMFYUI_VENV ?= .venv-comfyui
 PYTHON ?= python3
 PIP     = $(VENV)/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUNS   ?= runs
-PROCESSES ?= 2
+# One more than two cores: tests wait, too, for Ray above all.
+PROCESSES ?= 3
 PYTEST  = $(VENV)/bin/python -m pytest -q --numprocesses $(PROCESSES)
 
 .PHONY: install install-render install-test install-bench demo test test-long test-minutes test-all test-reference test-reference-comfyui fidelity fidelity-comfyui lint lint-ruff lint-format lint-types format dist bench clean

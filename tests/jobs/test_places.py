@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+from itertools import product
+
 import pytest
 
-from jobs.places import SHOWN_CHARS, shown
+from jobs.places import SHOWN_CHARS, nearest, shown
 
 
 def test_of_a_long_path_the_end_is_shown() -> None:
@@ -22,3 +25,14 @@ def test_of_a_long_text_the_beginning_is_shown(text: str) -> None:
     assert len(told) <= SHOWN_CHARS
     assert told.startswith(f'"{text[:50]}')
     assert told.endswith("…")
+
+
+def test_bounds_leave_out_no_name_that_is_near() -> None:
+    """Compared letter by letter with every option, as it takes long for thousands of names."""
+    options = ("width", "height", "prompt", "negative", "num_frames", "upscale")
+    mistakes = ("widht", "hieght", "promt", "prompts", "number", "up_scale", "frames", "zzz", "thgieh")
+    for word, cutoff in product(mistakes, (0.6, 0.75)):
+        ratios = {option: SequenceMatcher(None, word, option).ratio() for option in options}
+        scores = {o: ratio + 0.1 * (sorted(word) == sorted(o)) for o, ratio in ratios.items()}
+        best = max(options, key=lambda option: (scores[option], option))
+        assert nearest(word, options, cutoff) == (best if scores[best] >= cutoff else None)
