@@ -52,9 +52,9 @@ def joined_once(run: Callable[..., Any], folder: Path, said: Any) -> Callable[..
     a film; of a film that is there it answers `said`. A film with sound is made each time."""
 
     def run_once(command: list[str], call: Call, *feed: Any) -> Any:
-        if command.count("-i") != 1:
-            return run(command, call, *feed)
         playlist = command[command.index("-i") + 1]
+        if command.count("-i") != 1 or not playlist.endswith(".ffconcat"):
+            return run(command, call, *feed)
         out = next(Path(word) for word in reversed(command) if word.startswith("/"))
         listed = LISTED.sub(_content, Path(playlist).read_text())
         plain = "\0".join("" if word in (playlist, str(out)) else word for word in command)

@@ -3,11 +3,10 @@ joined once."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-FILMS = tuple(Path(__file__).parent / name for name in ("output", "report"))
+FILMS = ("loudness", "mix", "preview", "sizes_and_colors", "sound_follows", "stitch", "stitch_sound")
+"""Of `output`: what films are made of."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +16,7 @@ def encoded(encode_once: None) -> None:
 
 @pytest.fixture(autouse=True)
 def joined(request: pytest.FixtureRequest) -> None:
-    """For every test that is not about films themselves."""
-    if not any(request.path.is_relative_to(folder) for folder in FILMS):
+    """For every test that is not about films themselves, or about their pictures."""
+    folder, name = request.path.parent.name, request.path.stem.removeprefix("test_")
+    if folder != "report" and (folder, name) not in {("output", film) for film in FILMS}:
         request.getfixturevalue("join_once")
