@@ -78,13 +78,17 @@ def test_a_silent_film_of_ltx_video(small_ltx_video: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("own", "pictures", "sounds"),
-    [({}, True, True), ({"sound": False}, True, False), ({"picture": False}, False, True)],
-    ids=["both", "pictures", "sound"],
+    [
+        pytest.param({}, True, True, id="both"),
+        pytest.param({"sound": False}, True, False, id="pictures", marks=pytest.mark.long),
+        pytest.param({"picture": False}, False, True, id="sound", marks=pytest.mark.long),
+    ],
 )
 def test_a_film_of_ltx2_with_sound(
     small_ltx2: Path, ltx2_film: str, tmp_path: Path, own: dict[str, Any], pictures: bool, sounds: bool
 ) -> None:
-    """Frames 17 to 32 and the fades around them, to the sample."""
+    """Frames 17 to 32 and the fades around them, to the sample. Of one without the other `test_retakes.py`
+    has the passes, and `tests/farm/test_retakes.py` films."""
     film = ltx2_film
     retakes = [{"start": "1s", "stop": "1.2s", "prompt": "a blue ball bounces", **own}]
     made = rendered(job("again", small_ltx2, {"source": {"video": film}, "retakes": retakes}, True), tmp_path)
