@@ -4,7 +4,7 @@ The constants are those of the 2B model in bf16 on one H200: seconds per step an
 of output; that of segments is one CPU core's. Larger models, known by their files, take as much longer as
 was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
 expected time, by engine, model, device, stage and size; a size never seen takes the ratio of its stage, a
-stage never seen that of its device.
+stage never seen that of its device. Frames of a source are read by no model and have times of their own.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where tasks were measured. Segments are encoded on CPUs, wherever the models run."""
+    """Where tasks were measured. Segments are encoded on CPUs, wherever the models run, and a source's frames
+    are read there by ffmpeg, whatever the engine."""
 
     engine: EngineConfig
     device: str
@@ -78,6 +79,10 @@ class Hardware:
         device = "core" if stage is Stage.SEGMENT else self.device
         rounded = " in fp8" if self.engine.dtype == "fp8" else ""
         return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}{rounded}|{device}"
+
+    def key_of(self, task: StageTask) -> str:
+        """That of its stage, but of frames that are read."""
+        return "ffmpeg|core" if isinstance(task.params, ShowSource) else self.key(task.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +105,18 @@ class Durations:
         expected, usual = expected_s(place.engine), ratios(place.engine)
 
         def seconds(task: StageTask) -> float:
-            where = place.key(task.stage)
+            where = place.key_of(task)
             ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
             if ratio is None:
-                ratio = BUNDLED_ON_CPU.get(f"{where}|{task.stage}") or usual.get(task.stage, 1.0)
-            return expected(task) * ratio + self._overhead_s(place, task.stage, "read")
+                of_model = 1.0 if isinstance(task.params, ShowSource) else usual.get(task.stage, 1.0)
+                ratio = BUNDLED_ON_CPU.get(f"{where}|{task.stage}", of_model)
+            return expected(task) * ratio + self._overhead_s(where, task.stage, "read")
 
         return seconds
 
     def commit_s(self, place: Hardware) -> dict[Stage, float]:
         """What writing a result of each stage takes there, seconds; 0 where it was never measured."""
-        return {stage: self._overhead_s(place, stage, "commit") for stage in Stage}
+        return {stage: self._overhead_s(place.key(stage), stage, "commit") for stage in Stage}
 
     @property
     def latency_s(self) -> float:
@@ -154,13 +160,13 @@ class Durations:
     def observe(self, place: Hardware, task: StageTask, times: TaskTimes) -> None:
         """A task of the job took `times` there."""
         if self.observe_step(place, task, times.step_s):
-            where = place.key(task.stage)
+            where = place.key_of(task)
             self._add(f"{where}|{task.stage}|read", times.read_s)
             self._add(f"{where}|{task.stage}|commit", times.commit_s)
 
     def observe_step(self, place: Hardware, task: StageTask, step_s: float) -> bool:
         """The stage step of such a task took `step_s` seconds; False where that says nothing."""
-        usual_s, where = expected_s(place.engine)(task), place.key(task.stage)
+        usual_s, where = expected_s(place.engine)(task), place.key_of(task)
         if usual_s <= 0 or step_s < 0:
             return False
         for key in (f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where):
@@ -173,7 +179,7 @@ class Durations:
 
     def knows(self, place: Hardware, task: StageTask) -> bool:
         """Whether a task of this stage and size was measured there."""
-        return f"{place.key(task.stage)}|{task.stage}|{_size(task)}" in self.means
+        return f"{place.key_of(task)}|{task.stage}|{_size(task)}" in self.means
 
     def tells(self, place: Hardware) -> bool:
         """Whether estimates there rest on more than the constants, which are of one model and device."""
@@ -181,8 +187,8 @@ class Durations:
         given = place.engine.name == "fake" or f"{where}|{Stage.SAMPLE}" in BUNDLED_ON_CPU
         return given or where in self.means
 
-    def _overhead_s(self, place: Hardware, stage: Stage, what: str) -> float:
-        return self._mean(f"{place.key(stage)}|{stage}|{what}") or 0.0
+    def _overhead_s(self, where: str, stage: Stage, what: str) -> float:
+        return self._mean(f"{where}|{stage}|{what}") or 0.0
 
     def _mean(self, *keys: str) -> float | None:
         """The first of these that was measured."""
@@ -238,6 +244,8 @@ def _size(task: StageTask) -> str:
 
 
 def _fake_s(task: StageTask, fake: FakeConfig) -> float:
+    if isinstance(task.params, ShowSource):
+        return _model_s(task)
     seconds = {
         Stage.ENCODE: fake.encode_s,
         Stage.SAMPLE: fake.sample_s,

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from jobs.planning.retakes.params import ShowSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGES: tuple[Stage, ...] = tuple(Stage)
@@ -18,6 +19,12 @@ STAGES: tuple[Stage, ...] = tuple(Stage)
 STAGE_NUMBER = {stage: number for number, stage in enumerate(STAGES)}
 SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
+PACES: tuple[Stage, ...] = (*STAGES, Stage.DECODE)
+"""Whose times tell how long a task takes, by number: those of its stage, or READING."""
+
+READING = len(STAGES)
+"""The decode of frames that are read from a file: no model runs, so it says nothing of the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduledTask:
@@ -25,7 +32,7 @@ class ScheduledTask:
 
     `needs` are task ids; `chunk` counts within `video`; `duration_s` is an estimate on one worker,
     `payload_bytes` the size of the result (0 where it is delivered at once and burdens nobody); `resident`
-    names the model it runs on.
+    names the model it runs on, `reads` a decode that only reads a file.
     """
 
     id: str
@@ -36,6 +43,7 @@ class ScheduledTask:
     payload_bytes: int = 0
     duration_s: float = 1.0
     resident: str = ""
+    reads: bool = False
 
 
 class Rows:
@@ -86,6 +94,7 @@ class ScheduleGraph:
         self.ids: list[str] = []
         self.number: dict[str, int] = {}
         self.stage = bytearray()
+        self.pace = bytearray()
         self.duration_s = array("d")
         self.payload_bytes = array("q")
         self.resident = array("i")
@@ -123,6 +132,7 @@ class ScheduleGraph:
             self.ids.append(task.id)
             self.number[task.id] = number
             self.stage.append(STAGE_NUMBER[task.stage])
+            self.pace.append(READING if task.reads else STAGE_NUMBER[task.stage])
             self.duration_s.append(task.duration_s)
             self.payload_bytes.append(task.payload_bytes)
             self.resident.append(residents.setdefault(task.resident, len(residents)))
@@ -178,4 +188,5 @@ def scheduled(task: StageTask, duration_s: float, resident: str = "") -> Schedul
         payload_bytes=0 if task.stage is Stage.SEGMENT else task.bytes_estimate,
         duration_s=duration_s,
         resident=resident,
+        reads=isinstance(task.params, ShowSource),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,15 @@ from farm.estimates.durations import (
     keep_durations,
     read_durations,
 )
-from jobs.frames import ChunkSpan
-from jobs.planning.params import EncodeText, PassParams, PlannedGuider, Sampling, SegmentParams
+from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.planning.params import (
+    DecodeParams,
+    EncodeText,
+    PassParams,
+    PlannedGuider,
+    Sampling,
+    SegmentParams,
+)
 from jobs.planning.retakes.params import ShowSource
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.spec.run import Run
@@ -85,12 +93,34 @@ def test_work_scales_with_size_steps_and_guidance() -> None:
     assert expected(sample(cfg=1.0)) == pytest.approx(expected(sample()) / 2)
 
 
-def test_a_part_that_is_kept_is_read_from_the_start_of_its_file() -> None:
-    def seconds(start: int) -> float:
-        params = ShowSource("a.mp4", 768, 512, 25.0, 0, start, 96, None, 0.0, "crop")
-        return expected_s(ENGINE)(StageTask("v/00000/decode", Stage.DECODE, "v", 0, 0, (), params, 1))
+def kept(start: int) -> StageTask:
+    params = ShowSource("a.mp4", 768, 512, 25.0, 0, start, 96, None, 0.0, "crop")
+    return StageTask("v/00000/decode", Stage.DECODE, "v", 0, 0, (), params, 1)
 
-    assert seconds(96) == pytest.approx(2 * seconds(0))
+
+def test_a_part_that_is_kept_is_read_from_the_start_of_its_file() -> None:
+    expected = expected_s(ENGINE)
+    assert expected(kept(96)) == pytest.approx(2 * expected(kept(0)))
+
+
+def decode() -> StageTask:
+    window = DecodeWindow(Span(0, 13), Span(0, 13), Span(0, 97))
+    return replace(kept(0), params=DecodeParams(768, 512, (Span(0, 13),), window, 1, 25.0))
+
+
+@pytest.mark.parametrize("engine", [ENGINE, EngineConfig(name="fake", fake=FakeConfig(decode_s=40.0))])
+def test_a_part_that_is_kept_is_decoded_by_no_model(engine: EngineConfig) -> None:
+    """Neither is what it takes multiplied by what a VAE takes, nor the other way round."""
+    place, expected = Hardware(engine, "cpu"), expected_s(ENGINE)(kept(0))
+    known = Durations()
+    assert known.estimate(place)(kept(0)) == pytest.approx(expected)
+    before = known.estimate(place)(decode())
+    known.observe(place, kept(0), TaskTimes(3 * expected, read_s=1.0, commit_s=1.0))
+    assert known.estimate(place)(decode()) == before
+    assert known.commit_s(place)[Stage.DECODE] == 0.0
+    assert known.estimate(GPU)(kept(0)) == pytest.approx(3 * expected + 1.0), "as on any other core"
+    known.observe(place, decode(), TaskTimes(500.0))
+    assert known.estimate(place)(kept(0)) == pytest.approx(3 * expected + 1.0)
 
 
 def test_the_fake_engine_takes_what_it_is_told() -> None:

@@ -77,6 +77,19 @@ def test_deadlines_follow_what_tasks_take(desk: MakeDesk) -> None:
     assert told.scheduler.board.roster.by_id["s"].deadline_s == pytest.approx(told.now + 60.0, rel=0.05)
 
 
+def test_what_reads_files_says_nothing_of_what_models_decode(desk: MakeDesk) -> None:
+    """Kept parts come first and take little: the decode of a retake has the deadline of a first one."""
+    kept = [
+        ScheduledTask(f"v/{n:05d}/decode", Stage.DECODE, video="v", chunk=n, reads=True) for n in range(6)
+    ]
+    made = ScheduledTask("v/00006/decode", Stage.DECODE, (kept[-1].id,), "v", 6)
+    told = desk([*kept, made], hang=HangConfig(factor=3.0, floor_s=1.0, first_s=1000.0))
+    told.worker("d", Stage.DECODE)
+    for task in kept:
+        told.done(task.id, after=0.1)
+    assert told.scheduler.board.roster.by_id["d"].deadline_s == pytest.approx(told.now + 1000.0)
+
+
 def test_a_result_after_the_kill_changes_nothing(desk: MakeDesk) -> None:
     told = desk(one(), hang=HangConfig(first_s=50.0, floor_s=1.0))
     told.worker("a", *ALL)
