@@ -1,4 +1,4 @@
-"""Whether the file that a task reads is still the one that its digest was made of."""
+"""Whether the files that a task reads are still those that its digest was made of."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def same_content(order: TaskOrder) -> Iterator[None]:
-    """Raises InvalidInput where the file that the step reads is not what it was when the job was planned:
-    its result would stand under the digest of the other one."""
-    path = getattr(order.task.params, "path", "")
-    if not order.content:
-        yield
-        return
-    _require_content(path, order.content)
+    """Raises InvalidInput where a file that the step reads is not what it was when the job was planned: its
+    result would stand under the digest of the other one."""
+    _require_content(order)
     yield
-    _require_content(path, order.content)
+    _require_content(order)
 
 
-def _require_content(path: str, content: str) -> None:
-    if file_digest(path) != content:
-        raise InvalidInput(
-            f"{path} has changed since this render began: put it back, or render again to take it as it is"
-        )
+def _require_content(order: TaskOrder) -> None:
+    for path, content in order.content.items():
+        if file_digest(path) != content:
+            raise InvalidInput(
+                f"{path} has changed since this render began: put it back, or render again to take it "
+                "as it is"
+            )

@@ -43,8 +43,8 @@ class WorkerConfig:
 class TaskOrder:
     """One attempt of one task. `inputs` are the commits of its needs by task id; `rungs` the out-of-memory
     ladder as far as earlier attempts have climbed it. `exact` is False where the worker's software or device
-    is not the one that the digest stands for. `content` is the SHA-256 of the file that the task reads, as it
-    was when the digest was made."""
+    is not the one that the digest stands for. `content` has by path the SHA-256 of every file that the task
+    reads, as it was when the digest was made."""
 
     task: StageTask
     digest: str
@@ -52,7 +52,7 @@ class TaskOrder:
     inputs: Mapping[str, Commit]
     rungs: tuple[Rung, ...] = ()
     exact: bool = True
-    content: str = ""
+    content: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

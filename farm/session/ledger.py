@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from farm.session.selection import to_compute, to_remake, within
 from farm.session.software import Software
 from farm.state.progress import split_task
-from jobs.tasks.digest import Fingerprint, LockedResults, digests_with
+from jobs.tasks.digest import Fingerprint, LockedResults, digests_with, files_of
 from jobs.tasks.duplicates import Duplicates, find_duplicates
 from jobs.tasks.retention import evictable
 from jobs.tasks.task import Stage, TaskGraph
@@ -107,7 +107,7 @@ class Ledger:
 
         stage_task = self.graph.tasks[task]
         inputs = {need.task: self.commits[need.task] for need in stage_task.needs}
-        content = self.contents.get(getattr(stage_task.params, "path", ""), "")
+        content = {path: self.contents[path] for path in files_of(stage_task)}
         exact = self.software.makes(task)
         return TaskOrder(stage_task, self.digests[task], attempt, inputs, ladder, exact, content=content)
 

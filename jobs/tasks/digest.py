@@ -107,15 +107,15 @@ class _Digester:
 
 def input_files(graph: TaskGraph) -> frozenset[str]:
     """Paths whose contents reach the digests of this graph."""
-    return frozenset(_paths(graph))
+    return frozenset(path for task in graph.tasks.values() for path in files_of(task))
 
 
-def _paths(graph: TaskGraph) -> Iterator[str]:
-    for task in graph.tasks.values():
-        path = getattr(task.params, "path", None)
-        if path is not None:
-            yield path
-        yield from (lora.path for lora in getattr(task.params, "loras", ()))
+def files_of(task: StageTask) -> Iterator[str]:
+    """Paths whose contents reach the digest of this task."""
+    path = getattr(task.params, "path", None)
+    if path is not None:
+        yield path
+    yield from (lora.path for lora in getattr(task.params, "loras", ()))
 
 
 def _parameters(task: StageTask, files: Mapping[str, str]) -> Any:

@@ -55,6 +55,24 @@ def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_p
     assert again == delivered(run(spec(tmp_path / "other", videos=job["videos"]), tmp_path / "fresh"))
 
 
+def test_a_lora_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_path: Path) -> None:
+    anna, ben = (tmp_path / f"{name}.safetensors" for name in ("anna", "ben"))
+    loras = [{"path": str(path)} for path in (anna, ben)]
+    chunk = {"generate": {"prompt": "p", "num_frames": 17, "loras": loras}}
+    job = spec(tmp_path / "out", videos=[{"name": "v", "chunks": [chunk]}])
+    anna.write_bytes(b"anna")
+    ben.write_bytes(b"ben")
+    events = []
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        events.append(event)
+        if isinstance(event, JobPlanned):
+            ben.write_bytes(b"another ben")
+    failures = [event for event in events if isinstance(event, TaskFailed)]
+    assert [(failure.task, failure.kind) for failure in failures] == [("v/00000/sample", "invalid")]
+    assert failures[0].message.startswith(f"{ben} has changed since this render began")
+    assert "v/00000/sample" not in committed(events)
+
+
 @pytest.mark.parametrize("fault", ["oom", "nan", "raise"])
 def test_a_failure_is_retried_and_the_film_is_the_same(tmp_path: Path, fault: str) -> None:
     (clean,) = films(spec(tmp_path / "clean"), runs=str(tmp_path / "runs-clean"), serial=True)

@@ -86,6 +86,7 @@ class MergedLoras:
     ) -> None:
         self._loras = [(str(path), strengths) for path, strengths in loras]
         self._stored, self._named, self._device = stored, named, device
+        # A file is opened once: a worker has seen before each task that those of a shot are what they were.
         self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path)))
         self._weights = dict(transformer.named_parameters()) if transformer is not None else {}
         modules = transformer.named_modules() if transformer is not None else ()
