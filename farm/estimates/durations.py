@@ -50,6 +50,9 @@ BUNDLED_ON_CPU: Mapping[str, float] = {
 """Ratios to start from for the model that everybody tries first: the means of two renders of
 `examples/demo.yaml` on two cores."""
 
+IN_FP8 = " in fp8"
+"""Behind a model's name: its steps take other times then."""
+
 FOLDER, FILE = "durations", "durations.json"
 MOST_COUNTED = 50
 """Measurements that one mean remembers: a new one has at least the weight of one of them."""
@@ -77,7 +80,7 @@ class Hardware:
     def key(self, stage: Stage) -> str:
         weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
         device = "core" if stage is Stage.SEGMENT else self.device
-        rounded = " in fp8" if self.engine.dtype == "fp8" else ""
+        rounded = IN_FP8 if self.engine.dtype == "fp8" else ""
         return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}{rounded}|{device}"
 
     def key_of(self, task: StageTask) -> str:
@@ -109,7 +112,7 @@ class Durations:
             ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
             if ratio is None:
                 of_model = 1.0 if isinstance(task.params, ShowSource) else usual.get(task.stage, 1.0)
-                ratio = BUNDLED_ON_CPU.get(f"{where}|{task.stage}", of_model)
+                ratio = BUNDLED_ON_CPU.get(f"{where.replace(IN_FP8, '')}|{task.stage}", of_model)
             return expected(task) * ratio + self._overhead_s(where, task.stage, "read")
 
         return seconds

@@ -9,7 +9,7 @@ import pytest
 
 from actors.models import TINY_CHECKPOINT
 from farm.doctor import device
-from farm.doctor.device import check_device, check_fit, check_memory
+from farm.doctor.device import check_device, check_fit, check_kernels, check_memory
 from farm.topology.candidates import Footprint
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
@@ -166,3 +166,12 @@ def test_a_real_gpu(doctor: Doctor) -> None:
     gpus = [finding for finding in report if finding["check"] == "gpu"]
     assert len(gpus) == torch.cuda.device_count()
     assert all("GiB" in finding["message"] for finding in gpus)
+
+
+def test_what_kernels_lack_is_named() -> None:
+    engine = EngineConfig(name="diffusers")
+    (found,) = check_kernels(engine, "a C compiler (gcc or clang)")
+    assert (found.level, found.check) == ("warn", "kernels")
+    assert "a C compiler" in found.message
+    assert [each.level for each in check_kernels(engine, "")] == ["ok"]
+    assert not list(check_kernels(EngineConfig(name="comfyui"), "the package triton"))

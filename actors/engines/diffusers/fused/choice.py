@@ -5,14 +5,25 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sysconfig
+from pathlib import Path
 
-COMPILERS = ("cc", "gcc", "clang")
+COMPILERS = ("gcc", "clang")
+"""That Triton looks for where `CC` names none."""
 
 
 def kernels_here() -> str:
-    """`triton` where its kernels run on this machine's GPUs; they are built by a C compiler
-    when they are first used. Else `torch`."""
+    """`triton` where its kernels run on this machine's GPUs; they are built by a C compiler with Python's
+    headers when they are first used. Else `torch`."""
+    return "torch" if missing_for_kernels() else "triton"
+
+
+def missing_for_kernels() -> str:
+    """What Triton's kernels lack on this machine; empty where nothing."""
     if importlib.util.find_spec("triton") is None:
-        return "torch"
+        return "the package triton"
     named = os.environ.get("CC")
-    return "triton" if any(map(shutil.which, [named] if named else COMPILERS)) else "torch"
+    if not any(map(shutil.which, [named] if named else COMPILERS)):
+        return f"a C compiler ({named or ' or '.join(COMPILERS)})"
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return "" if headers.is_file() else f"Python's headers ({headers})"

@@ -81,7 +81,7 @@ class Fp8Linear(nn.Module):
     def forward(self, x: Tensor | Rows) -> Tensor:
         """`[B, N, in]` -> `[B, N, out]`."""
         rows = x if isinstance(x, Rows) else rows_of(x)
-        values, scale = rows.values.view(-1, self.in_features), rows.scale.view(-1, 1)
+        values, scale = rows.values.reshape(-1, self.in_features), rows.scale.reshape(-1, 1)
         if values.is_cuda:
             made = torch._scaled_mm(
                 values,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,6 +30,15 @@ class AttentionState:
     look: Callable[..., Tensor] = F.scaled_dot_product_attention
     split: TokenSplit | None = None
     _whole: tuple[Angles, Angles] | None = field(default=None, repr=False)
+
+    @contextmanager
+    def running(self, look: Callable[..., Tensor], split: TokenSplit | None) -> Iterator[None]:
+        """For one run, and nothing of it after."""
+        self.look, self.split = look, split
+        try:
+            yield
+        finally:
+            self.look, self.split, self._whole = F.scaled_dot_product_attention, None, None
 
     def whole_angles(self, mine: Angles) -> Angles:
         """Those of the tokens of all ranks; the same in every block."""

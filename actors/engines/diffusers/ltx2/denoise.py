@@ -145,10 +145,10 @@ class JointDenoiser:
 
         def run(forwards: Sequence[Forward], ranks: Ranks | None) -> list[Sides]:
             """One by one: at these sizes a batch gains nothing."""
-            state, projection = self.model.attention, self.model.transformer.proj_out
-            state.split = split = TokenSplit(ranks, sides[0].shape[1]) if ranks else None
-            state.look = self.picture.looks or F.scaled_dot_product_attention
-            with projected_whole(split, projection):
+            split = TokenSplit(ranks, sides[0].shape[1]) if ranks else None
+            look = self.picture.looks or F.scaled_dot_product_attention
+            projection = self.model.transformer.proj_out
+            with self.model.attention.running(look, split), projected_whole(split, projection):
                 return [self._denoised(x, sigma, which, split) for which in forwards]
 
         def predict(*asked: Forward) -> list[Sides]:

@@ -88,9 +88,13 @@ class MergedLoras:
         self._stored, self._named, self._device = stored, named, device
         # A file is opened once: a worker has seen before each task that those of a shot are what they were.
         self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path)))
-        self._weights = dict(transformer.named_parameters()) if transformer is not None else {}
-        modules = transformer.named_modules() if transformer is not None else ()
-        self._fp8 = {f"{at}.weight": each for at, each in modules if isinstance(each, Fp8Linear)}
+        modules = dict(transformer.named_modules()) if transformer is not None else {}
+        self._kept = {
+            f"{at}.{key}" if at else key: (module._parameters, key)
+            for at, module in modules.items()
+            for key in module._parameters
+        }
+        self._fp8 = {f"{at}.weight": each for at, each in modules.items() if isinstance(each, Fp8Linear)}
         self._merged: dict[str, Changes] = {}
         self._set: tuple[LoraUse, ...] | None = ()
         for path, _ in self._loras:
@@ -119,7 +123,7 @@ class MergedLoras:
     def _merge(self, names: Sequence[str], patches: Mapping[str, Changes]) -> None:
         """A tensor that nothing was merged into is what its file has, unless it was rounded to fp8."""
         changed_since = [name for name in names if name in self._merged or name in self._fp8]
-        plain = ((name, self._weights[name]) for name in names if name not in changed_since)
+        plain = ((name, self._weight(name)) for name in names if name not in changed_since)
         again = self._stored(changed_since)
         read = {path for name in names for _, (path, _) in patches.get(name, ())}
         files = {path: safe_open(path, framework="pt") for path in read}
@@ -137,7 +141,14 @@ class MergedLoras:
         if name in self._fp8:
             self._fp8[name].take(weight, as_stored)
         else:
-            self._weights[name].copy_(weight)
+            self._weight(name).copy_(weight)
+
+    def _weight(self, name: str) -> Tensor:
+        """What the module has now: where a model is too large for its device, others come and go."""
+        places, key = self._kept[name]
+        found = places[key]
+        assert found is not None
+        return found
 
 
 NO_LORAS = MergedLoras(None, (), lambda path: OpenLora(path, ()), lambda _: iter(()))

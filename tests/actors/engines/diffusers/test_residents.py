@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import save_file
 
+from actors.engines.diffusers import residents as module
+from actors.engines.diffusers.ltx_video.lora import MergedLoras, OpenLora
 from actors.engines.diffusers.residents import Residents, stream_blocks
+from jobs.spec.engine import PassStrengths
+from jobs.weights.lora_keys import Patch
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Model:
@@ -85,3 +94,31 @@ def test_blocks_come_over_one_by_one_and_their_weights_stay_at_home() -> None:
         first.weight.fill_(3.0)
     first(torch.zeros(1, 4))
     assert bool((first.weight == 3.0).all()), "what is merged while it is at home stays"
+
+
+def test_loras_reach_what_was_brought_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy stands for the device: layers outside of the blocks, and those inside while they compute."""
+    model: Any = torch.nn.Module()
+    model.proj_in = torch.nn.Linear(4, 4, bias=False)
+    model.transformer_blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4, bias=False)])
+    names = ("proj_in.weight", "transformer_blocks.0.weight")
+    plain = {name: model.get_parameter(name).detach().clone() for name in names}
+    save_file({name: torch.ones(4, 4) for name in names}, tmp_path / "lora.safetensors")
+    opened = OpenLora(tmp_path / "lora.safetensors", tuple(Patch(name, {"diff": name}) for name in names))
+    loras = MergedLoras(
+        model,
+        [(opened.path, PassStrengths(sample=1.0, upscale=0.0))],
+        lambda _: opened,
+        lambda asked: ((name, plain[name]) for name in asked),
+        lambda name: name,
+    )
+    monkeypatch.setattr(module, "_brought", lambda weight, _: torch.nn.Parameter(weight.detach().clone()))
+    stream_blocks(model, torch.device("cpu"))
+    seen: list[torch.Tensor] = []
+    first = model.transformer_blocks[0]
+    first.register_forward_pre_hook(lambda block, *_: seen.append(block.weight.detach()))
+    for which, more in (("sample", 1.0), ("upscale", 0.0)):
+        loras.use(which)  # type: ignore[arg-type]
+        first(torch.zeros(1, 4))
+        assert torch.equal(model.proj_in.weight.detach(), plain["proj_in.weight"] + more)
+        assert torch.equal(seen.pop(), plain["transformer_blocks.0.weight"] + more)

@@ -83,8 +83,9 @@ def test_layers_are_packed_where_a_card_could_multiply_them() -> None:
 
 
 def test_rows_are_cut_as_tensors_are() -> None:
-    rows = rows_of(torch.randn(1, 10, 64))
+    rows, packed = rows_of(torch.randn(2, 48, 64)), Fp8Linear(_linear(), CPU)
     parts = rows.chunk(3, 1)
     assert all(isinstance(part, Rows) for part in parts)
-    assert [part.values.shape[1] for part in parts] == [4, 4, 2]
+    assert [part.values.shape[1] for part in parts] == [16, 16, 16]
+    assert torch.equal(torch.cat([packed(part) for part in parts], 1), packed(rows)), "of a batch, too"
     assert torch.equal(torch.cat([part.scale for part in parts], 1), rows.scale)
