@@ -15,7 +15,7 @@ from actors.media.segment import crossfade
 from actors.payload import Payload
 from actors.steps.decode import FIRST_FRAME_KEY
 from actors.steps.sound import SoundSamples
-from jobs.frames import Span, audio_sample, exact_rate, first_sample, frames_of_latents
+from jobs.frames import audio_sample, first_sample
 
 if TYPE_CHECKING:
     from jobs.planning.retakes.params import PartlyMade, ShowSource, Splice
@@ -23,20 +23,15 @@ if TYPE_CHECKING:
 
 def partly_held(part: PartlyMade, source: Payload) -> Piece:
     """The clip of the source, of which all is held but what is made anew."""
-    made = part.made if part.picture else Span(0, 0)
-    hold = tuple(float(not made.start <= at < made.stop) for at in range(source["latents"].shape[2]))
-    return Piece(Payload({"latents": source["latents"]}), hold=hold)
+    latents = source["latents"]
+    return Piece(Payload({"latents": latents}), hold=part.holds(latents.shape[2]))
 
 
 def partly_heard(part: PartlyMade, heard: Payload, frame_rate: float) -> PassSound:
     """The sound of the clip, likewise; nothing where none is heard."""
     if AUDIO not in heard:
         return PassSound()
-    if not part.sound:
-        return PassSound(heard[AUDIO], held=True)
-    frames, rate = frames_of_latents(part.made), exact_rate(frame_rate)
-    made_s = float(frames.start / rate), float(frames.stop / rate)
-    return PassSound(heard[AUDIO], held=True, made_s=made_s)
+    return PassSound(heard[AUDIO], held=True, made_s=part.heard_s(frame_rate))
 
 
 def show_source(params: ShowSource) -> Payload:

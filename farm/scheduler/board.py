@@ -114,13 +114,13 @@ class Board:
         if worker.held:
             task = worker.held[0][0]
             stage, expected_s = self.graph.stage[task], self.graph.duration_s[task]
-            worker.stage, pace = stage, self.graph.pace[task]
+            worker.stage, kind = stage, self.graph.kind[task]
             hangs = self.recovery.hangs(task)
-            worker.deadline_s = now + self.deadlines.allowance_s(pace, expected_s, hangs, swap_s)
+            worker.deadline_s = now + self.deadlines.allowance_s(kind, expected_s, hangs, swap_s)
             self.wake_s = min(self.wake_s, worker.deadline_s)
             if stage == SAMPLE and not self.queues.by_model and self._can_follow(worker, task):
-                usual_s = self.deadlines.usual_s(pace, expected_s)
-                lead_s = min(self.config.lead * usual_s, self.config.lead_s) + self.deadlines.after_s[pace]
+                usual_s = self.deadlines.usual_s(kind, expected_s)
+                lead_s = min(self.config.lead * usual_s, self.config.lead_s) + self.deadlines.after_s[kind]
                 heappush(self._soon, (now + usual_s - lead_s, worker.number, worker.held[0]))
 
     def _can_follow(self, worker: Worker, task: int) -> bool:
@@ -144,7 +144,7 @@ class Board:
     def complete(self, task: int, worker: Worker, ran_s: float, done: TaskDone) -> list[Release]:
         """The task's result is committed; returns the payloads that nothing will read any more."""
         if ran_s > 0:
-            self.deadlines.observe(self.graph.pace[task], self.graph.duration_s[task], ran_s, done.after_s)
+            self.deadlines.observe(self.graph.kind[task], self.graph.duration_s[task], ran_s, done.after_s)
         ready = self.tasks.complete(task, worker.number)
         if done.payload_bytes and self.graph.payload_bytes[task]:
             self.admission.measured(task, done.payload_bytes)

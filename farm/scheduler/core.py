@@ -166,7 +166,7 @@ class Scheduler:
     def _hang_reason(self, worker: Worker, task: int) -> Reason:
         graph = self.board.graph
         stage, expected_s = graph.stage[task], graph.duration_s[task]
-        usual_s = self.board.deadlines.usual_s(graph.pace[task], expected_s)
+        usual_s = self.board.deadlines.usual_s(graph.kind[task], expected_s)
         return Reason(Why.DEADLINE, (STAGES[stage].value, worker.deadline_s - worker.started_s, usual_s))
 
     def _give_back(self, held: list[int], failure: Failure) -> None:

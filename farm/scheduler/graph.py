@@ -19,8 +19,8 @@ STAGES: tuple[Stage, ...] = tuple(Stage)
 STAGE_NUMBER = {stage: number for number, stage in enumerate(STAGES)}
 SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
-PACES: tuple[Stage, ...] = (*STAGES, Stage.DECODE)
-"""Whose times tell how long a task takes, by number: those of its stage, or READING."""
+KINDS: tuple[Stage, ...] = (*STAGES, Stage.DECODE)
+"""The stage of each kind of task: those of a kind say how long others of it take. READING is one more."""
 
 READING = len(STAGES)
 """The decode of frames that are read from a file: no model runs, so it says nothing of the others."""
@@ -94,7 +94,7 @@ class ScheduleGraph:
         self.ids: list[str] = []
         self.number: dict[str, int] = {}
         self.stage = bytearray()
-        self.pace = bytearray()
+        self.kind = bytearray()
         self.duration_s = array("d")
         self.payload_bytes = array("q")
         self.resident = array("i")
@@ -132,7 +132,7 @@ class ScheduleGraph:
             self.ids.append(task.id)
             self.number[task.id] = number
             self.stage.append(STAGE_NUMBER[task.stage])
-            self.pace.append(READING if task.reads else STAGE_NUMBER[task.stage])
+            self.kind.append(READING if task.reads else STAGE_NUMBER[task.stage])
             self.duration_s.append(task.duration_s)
             self.payload_bytes.append(task.payload_bytes)
             self.resident.append(residents.setdefault(task.resident, len(residents)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.durations import Durations, Hardware, expected_s, keep_durations, read_durations
 from farm.events import Notice
+from jobs.planning.retakes.params import ShowSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import Topology
 
@@ -48,11 +49,11 @@ def tasks_to_probe(
 
 
 def _largest(tasks: Sequence[StageTask], stage: Stage, place: Hardware) -> StageTask | None:
-    """The first task of the size that has most of the stage's work."""
+    """The first task of the size that has most of the stage's work on a device."""
     seconds = expected_s(place.engine)
     sizes: dict[float, list[StageTask]] = defaultdict(list)
     for task in tasks:
-        if task.stage is stage:
+        if task.stage is stage and not isinstance(task.params, ShowSource):
             sizes[round(seconds(task), 6)].append(task)
     heaviest = max(sizes, key=lambda size: size * len(sizes[size]), default=None)
     return None if heaviest is None else sizes[heaviest][0]

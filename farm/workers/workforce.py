@@ -120,7 +120,8 @@ def _sizes(graph: TaskGraph) -> tuple[PassParams, ...]:
         if isinstance(run, PassParams) and run.sampling.denoises:
             span = run.span
             latents = (run.width, run.height, span.sampled, span.overlap - run.replaced)
-            beside = (run.guides, run.references)
+            made = run.retake and (run.retake.picture, run.retake.sound)
+            beside = (run.guides, run.references, made)
             how = (run.sampling.cfg, run.sampling.guider, beside, run.attention_mode, run.audio_mode)
             found.setdefault((latents, how, run.upsampling is None), run)
     return tuple(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.frames import TEMPORAL, frames_of, frames_of_latents
+from jobs.frames import TEMPORAL, Span, frames_of, frames_of_latents
 from jobs.planning.plan import source_plan
 from jobs.planning.retakes.layout import LEAST_HELD, asked_frames, lay_retakes, too_near
 from jobs.rules.findings import BrokenRule
@@ -82,11 +82,13 @@ def _check_room(part: RetakenPart) -> Iterator[BrokenRule]:
         return
     own = "num_frames" in part.retake.model_fields_set
     together = frames_of(part.sampled)
+    start = part.made.start
+    most_frames = len(frames_of_latents(Span(start, start + most))) if most > 0 else 0
     frames = len(frames_of_latents(part.made))
     least = frames_of(len(part.made) + part.held_at_least)
     rule = (
-        f"at most {max(0, most) * TEMPORAL} frames made anew at once: {together} are sampled together, and "
-        f"{part.held_at_least * TEMPORAL} of them are held around the part"
+        f"at most {most_frames} frames made anew at once: {together} are sampled together, and "
+        f"{together - most_frames} of them are held around the part"
     )
     remedy = (
         f"make it anew in several films, each from the one before, or write `num_frames: {least}` where the "

@@ -16,7 +16,7 @@ from jobs.planning.held import HeldJoint, held_joint
 from jobs.planning.output_names import film_name
 from jobs.planning.params import PlannedGuider, Sampling
 from jobs.planning.shots import ShotLayout
-from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Settings
+from jobs.spec.chunk import Chunk, CommonSettings, Defaults, Extend, Generate
 from jobs.spec.video import Video
 
 if TYPE_CHECKING:
@@ -139,12 +139,12 @@ def _suffixes(key: str, values: Sequence[Any], next_key: str) -> list[str]:
     ]
 
 
-def setting(chunk: Settings, defaults: Defaults, field: str) -> Any:
+def setting(chunk: CommonSettings, defaults: Defaults, field: str) -> Any:
     """The chunk's own value where it has one, else the default."""
     return getattr(chunk if field in chunk.model_fields_set else defaults, field)
 
 
-def sampling_of(settings: Settings, defaults: Defaults) -> Sampling:
+def sampling_of(settings: CommonSettings, defaults: Defaults) -> Sampling:
     """How a chunk is sampled."""
     pick = partial(setting, settings, defaults)
     return Sampling(

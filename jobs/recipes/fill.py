@@ -69,6 +69,8 @@ def _chunks(document: Data) -> Iterator[Data]:
     for video in videos if isinstance(videos, list) else ():
         shots = video.get("shots") if isinstance(video, dict) else None
         yield from (shot for shot in (shots if isinstance(shots, list) else ()) if isinstance(shot, dict))
+        retakes = video.get("retakes") if isinstance(video, dict) else None
+        yield from (part for part in (retakes if isinstance(retakes, list) else ()) if isinstance(part, dict))
         chunks = video.get("chunks") if isinstance(video, dict) else None
         for chunk in chunks if isinstance(chunks, list) else ():
             for kind in ("generate", "extend"):

@@ -13,7 +13,7 @@ from jobs.rules.findings import BrokenRule
 from jobs.rules.joints import FRAME_DEFAULTS, check_joint, longest_after
 
 if TYPE_CHECKING:
-    from jobs.spec.chunk import Chunk, Defaults, Extend, Generate, Settings
+    from jobs.spec.chunk import Chunk, CommonSettings, Defaults, Extend, Generate
     from jobs.spec.job import JobSpec
 
 MAX_FILM_FRAMES = 20_000_000
@@ -28,7 +28,7 @@ def check_chains(spec: JobSpec) -> Iterator[BrokenRule]:
             yield from _check_prompt(variant, retake, place)
 
 
-def _check_prompt(variant: Variant, settings: Settings, place: Location) -> Iterator[BrokenRule]:
+def _check_prompt(variant: Variant, settings: CommonSettings, place: Location) -> Iterator[BrokenRule]:
     if not setting(settings, variant.defaults, "prompt"):
         rule = "every chunk has a prompt, its own or that of `defaults`"
         yield BrokenRule(place, "nothing", rule, "say what the chunk shows", (("defaults", "prompt"),))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import Problem
 from jobs.places import Location, nearest, place_of, shown
+from jobs.spec.chunk import Settings
 from jobs.spec.fields import field_at, homes, model_at
+from jobs.spec.retake import Retake
 from jobs.spec.versions import NEWEST, removed_at
 
 if TYPE_CHECKING:
@@ -168,6 +170,8 @@ def _unknown(location: Location, context: Context) -> Advice:
     key, model = str(location[-1]), model_at(location[:-1])
     known = tuple(model.model_fields) if model else ()
     rule = f"the fields here are {', '.join(known)}" if known else "no fields here"
+    if model is Retake and key in Settings.model_fields:
+        return rule, f"remove `{key}`: a retake has neither guide images nor an overlap"
     near = nearest(key, known)
     if near:
         return rule, f"did you mean `{near}`?"

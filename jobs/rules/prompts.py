@@ -13,7 +13,7 @@ from jobs.rules.findings import BrokenRule
 if TYPE_CHECKING:
     from jobs.places import Location
     from jobs.planning.facts import PromptFault, PromptReader
-    from jobs.spec.chunk import Settings
+    from jobs.spec.chunk import CommonSettings
     from jobs.spec.job import JobSpec
 
 FIELDS = ("prompt", "negative")
@@ -43,7 +43,7 @@ def check_prompts(spec: JobSpec, read: PromptReader) -> Iterator[BrokenRule]:
 
 
 def _check_text(
-    spec: JobSpec, variant: Variant, at: tuple[Location, Settings, str], read: PromptReader
+    spec: JobSpec, variant: Variant, at: tuple[Location, CommonSettings, str], read: PromptReader
 ) -> Iterator[BrokenRule]:
     own_place, settings, field = at
     own = field in settings.model_fields_set

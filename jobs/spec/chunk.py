@@ -117,8 +117,8 @@ class Reference(Model):
         return self.image or self.video or ""
 
 
-class Settings(Model):
-    """How a chunk is sampled. Valid in `defaults` and in every chunk, which overrides them."""
+class CommonSettings(Model):
+    """How anything is sampled, with guide images and an overlap or without."""
 
     prompt: str | None = Field(None, min_length=1, max_length=MAX_PROMPT, description="What the chunk shows.")
     negative: str = Field("", max_length=MAX_PROMPT, description="What it should not show.")
@@ -144,6 +144,16 @@ class Settings(Model):
         "auto", description="Attention kernel; `auto` measures once and freezes the fastest in the plan."
     )
     ffn_chunks: int = Field(0, ge=0, le=16, description="Split feed-forward layers to save memory; 0 is off.")
+    references: Annotated[Many[Reference], Field(max_length=16)] = Field(
+        (),
+        description="Images and clips for an IC-LoRA, each `{image | video, scale, strength, attention}`: "
+        "LTX-2 with diffusers. A list that is written replaces that of `defaults`.",
+    )
+
+
+class Settings(CommonSettings):
+    """How a chunk is sampled. Valid in `defaults` and in every chunk, which overrides them."""
+
     crf: int = Field(35, ge=0, le=51, description="H.264 quality that guide images go through first.")
     image_strength: Strength = Field(
         0.95, description="Share of the noise kept away from guided frames; times the guide's own strength."
@@ -152,11 +162,6 @@ class Settings(Model):
     middle_strength: Strength = Field(1.0, description="Strength of `middle_image`.")
     last_strength: Strength = Field(1.0, description="Strength of `last_image`.")
     overlap_strength: Strength = Field(1.0, description="Strength of the overlap that an extend continues.")
-    references: Annotated[Many[Reference], Field(max_length=16)] = Field(
-        (),
-        description="Images and clips for an IC-LoRA, each `{image | video, scale, strength, attention}`: "
-        "LTX-2 with diffusers. A list that is written replaces that of `defaults`.",
-    )
 
 
 class Defaults(Settings):

@@ -81,7 +81,7 @@ def _section(place: str, model: ModelType) -> str:
         named = ", ".join(f"`{name}`" for name in FilmFormat.model_fields)
         return f"{head}\nTakes {named}, each as in [`output`](#output).\n"
     shared = model in (Defaults, Shot, Generate, Extend, Retake)
-    note = "\nTakes all [chunk settings](#chunk-settings), and:\n" if shared else ""
+    note = f"\nTakes all [chunk settings](#chunk-settings){_but(model)}, and:\n" if shared else ""
     own = {
         name: info
         for name, info in model.model_fields.items()
@@ -92,6 +92,12 @@ def _section(place: str, model: ModelType) -> str:
     ]
     table = "\n".join(["| field | takes | default | meaning |", "| --- | --- | --- | --- |", *rows])
     return f"{head}{note}\n{table}\n"
+
+
+def _but(model: ModelType) -> str:
+    """The settings of a chunk that it has not."""
+    lacking = [f"`{name}`" for name in Settings.model_fields if name not in model.model_fields]
+    return f" but {', '.join(lacking[:-1])} and {lacking[-1]}" if lacking else ""
 
 
 def _summary(model: ModelType) -> str:

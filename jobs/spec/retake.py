@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.spec.base import NumFrames, Seed, refusal
-from jobs.spec.chunk import Settings
+from jobs.spec.chunk import CommonSettings
 from jobs.spec.engine import ShotLoras
 
 MAX_SOURCE_FRAMES = 10_000_000
@@ -33,7 +33,7 @@ Moment = Annotated[
 ]
 
 
-class Retake(Settings):
+class Retake(CommonSettings):
     """A part of the video's `source` that is made anew from a prompt. What surrounds it is held while it is
     sampled, so that it begins and ends in what was there; all other frames are those of the file."""
 

@@ -30,7 +30,7 @@ def difference(runner: Runner, run: PassParams) -> float:
     """
     transformer, ranks = runner.residents.get("denoising").transformer, runner.ranks
     trial, pieces, words = _trial(run), _pieces(run), _words(transformer)
-    sound = PassSound(held=run.audio_mode in ("condition", "hold"))
+    sound = _sound(run)
     with _one_block(transformer):
         together = landed(runner.denoise(trial, pieces, sound, words))
         runner.ranks = None
@@ -60,8 +60,11 @@ def _trial(run: PassParams) -> PassParams:
 
 def _pieces(run: PassParams) -> list[Piece]:
     """What the pass starts from and is guided by: noise of their sizes, at their places."""
-    start = None if run.upsampling is None else _noise(run, run.span.sampled)
-    kept, frames = run.span.overlap - run.replaced, frames_of(run.span.sampled)
+    sampled = run.span.sampled
+    if run.retake is not None:
+        return [Piece(_noise(run, sampled), hold=run.retake.holds(sampled))]
+    start = None if run.upsampling is None else _noise(run, sampled)
+    kept, frames = run.span.overlap - run.replaced, frames_of(sampled)
     pieces = [Piece(start, hold=0.0)]
     if kept > 0:
         pieces.append(Piece(_noise(run, kept), 0, run.overlap_strength, run.overlap_strength))
@@ -72,6 +75,13 @@ def _pieces(run: PassParams) -> list[Piece]:
         looked_at = _noise(run, each.latents, each.scale)
         pieces.append(Piece(looked_at, 0, each.strength, each.attention, scale=each.scale, reference=True))
     return pieces
+
+
+def _sound(run: PassParams) -> PassSound:
+    """What is heard, as much of it held as the pass holds."""
+    if run.retake is not None and run.retake.sound:
+        return PassSound(held=True, made_s=run.retake.heard_s(run.frame_rate))
+    return PassSound(held=run.audio_mode in ("condition", "hold"))
 
 
 def _noise(run: PassParams, latents: int, scale: int = 1) -> Payload:

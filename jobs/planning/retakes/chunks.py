@@ -15,7 +15,7 @@ from jobs.planning.planned import PlannedChunk, PlannedRetake, PlannedSource
 from jobs.planning.retakes.layout import lay_retakes, own_span, own_window, sampled_frames
 from jobs.planning.seeds import derive_seed
 from jobs.sound.tracks import sampled_tracks
-from jobs.spec.chunk import Settings
+from jobs.spec.chunk import CommonSettings
 from jobs.spec.run import Decode
 from jobs.spec.sound import SoundTrack
 
@@ -63,7 +63,7 @@ class _Chunks:
             window=NOTHING,
             **self._shown(latents, index),
             **self._seeds(self.variant.defaults.seed, "kept", latents.start),
-            **self._settings(Settings()),
+            **self._settings(CommonSettings()),
         )
 
     def _retake(self, part: RetakenPart, index: int) -> PlannedChunk:
@@ -106,12 +106,13 @@ class _Chunks:
             "sound": sound,
         }
 
-    def _settings(self, settings: Settings) -> dict[str, Any]:
+    def _settings(self, settings: CommonSettings) -> dict[str, Any]:
+        """There is no overlap, of whatever strength `defaults` has it."""
         pick = partial(setting, settings, self.variant.defaults)
         return {
             "sampling": sampling_of(settings, self.variant.defaults),
             "guides": (),
-            "overlap_strength": pick("overlap_strength"),
+            "overlap_strength": 1.0,
             "attention_mode": pick("attention_mode"),
             "ffn_chunks": pick("ffn_chunks"),
         }

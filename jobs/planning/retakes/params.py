@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs.frames import Span
+from jobs.frames import Span, exact_rate, frames_of_latents
 from jobs.spec.base import Fit
 
 
@@ -16,6 +16,18 @@ class PartlyMade:
     made: Span
     picture: bool
     sound: bool
+
+    def holds(self, latents: int) -> tuple[float, ...]:
+        """How firmly each of the clip's `latents` stays what it is: 1, or 0 where pictures are made."""
+        made = self.made if self.picture else Span(0, 0)
+        return tuple(float(not made.start <= at < made.stop) for at in range(latents))
+
+    def heard_s(self, frame_rate: float) -> tuple[float, float] | None:
+        """The moments of the clip between which the sound is made, seconds; None where none is."""
+        if not self.sound:
+            return None
+        frames, rate = frames_of_latents(self.made), exact_rate(frame_rate)
+        return float(frames.start / rate), float(frames.stop / rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from PIL import Image
 from actors import ranks as ranks_module
 from actors.ranks import Ranks
 from jobs.errors import InvalidInput, WorkerLost
+from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.tasks.task import Stage
+from tests.actors.steps.test_retakes import made_clip
 from tests.official.ic_lora import write_ic_lora
 
 if TYPE_CHECKING:
@@ -156,6 +158,27 @@ def test_ranks_merge_the_loras_of_a_shot(
     assert gang.report["unproven"] == ""
     wanted = sampled(alone)
     assert len({payload["latents"].tobytes() for payload in wanted.values()}) == 3
+    require_equal(sampled(gang), wanted)
+
+
+@pytest.mark.slow
+def test_ranks_share_a_retake(make_bench: MakeBench, small_ltx2: Path, image: Path, tmp_path: Path) -> None:
+    """Of whose tokens some are held and some are made, so that each has a timestep of its own."""
+    path = made_clip(tmp_path / "clip.mkv", frames=41)
+    parts = [
+        {"start": 9, "stop": 17, "prompt": PROMPTS[0]},
+        {"start": 33, "stop": 41, "prompt": PROMPTS[1], "picture": False},
+    ]
+    video = {"source": {"video": path}, "retakes": parts, "sound": [{"generate": True}]}
+    spec = film(small_ltx2, image, **video)
+    del spec["videos"][0]["chunks"]
+    facts = SourceFacts(videos={path: VideoFact(41, 64, 32, 24.0, sound_start_s=0.0)})
+    spec["defaults"]["frame_rate"] = 24.0
+    alone = make_bench(spec, facts)
+    gang = make_bench(spec, facts, ranks=2, sizes=passes(alone))
+    assert gang.report["unproven"] == ""
+    wanted = sampled(alone)
+    assert len(wanted) == 2
     require_equal(sampled(gang), wanted)
 
 

@@ -16,12 +16,14 @@ from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.session.ledger import Ledger
 from farm.topology.probe import DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from jobs.errors import FailureKind
+from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.planning.plan import make_plan
 from jobs.spec.engine import EngineConfig
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import Machine, parse_topology
+from tests.jobs.planning.test_retakes import retake, spec_of
 
 GPU = Hardware(EngineConfig(name="diffusers"), "H200")
 EXTEND = {"extend": {"prompt": "b", "num_new_frames": 80, "overlap_frames": 16, "repeat": 5}}
@@ -57,6 +59,14 @@ def test_the_size_with_most_work_is_probed_needs_first() -> None:
     for task in tasks:
         assert {need.task for need in task.needs} <= seen
         seen.add(task.id)
+
+
+def test_what_only_reads_a_file_is_not_probed() -> None:
+    """The last kept part of a long source takes most, and tells nothing of the model."""
+    facts = SourceFacts(videos={"shot.mp4": VideoFact(2000, 640, 480, 25.0)})
+    graph = build_graph(make_plan(spec_of(retake("4s", "5s")), facts))
+    tasks = tasks_to_probe(graph, list(graph.tasks.values()), Durations(), GPU)
+    assert [task.id for task in tasks if task.stage is Stage.DECODE] == ["dawn/00001/decode"]
 
 
 def test_nothing_is_probed_that_was_measured_there() -> None:

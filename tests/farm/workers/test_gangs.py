@@ -14,11 +14,22 @@ from farm.cli.status import lines
 from farm.events import Event, TaskCommitted, TaskStarted, WorkerGone, WorkerReady
 from farm.state.event_lines import event_line
 from farm.verbs.status import JobStatus, job_status
+from farm.workers.workforce import _sizes
 from jobs.errors import CannotRun
+from jobs.planning.plan import make_plan
+from jobs.tasks.graph import build_graph
 from tests.farm.execution.local_render import render
+from tests.jobs.planning.test_retakes import FACTS, retake, spec_of
 from tests.ray.kit.specs import JOB, document
 
 GANGS = "sample=2x2,upscale=1,decode=1,segment=1"
+
+
+def test_passes_that_hold_something_else_are_proven_apart() -> None:
+    parts = [retake(60, 70), retake(120, 130, picture=False), retake(180, 190)]
+    graph = build_graph(make_plan(spec_of(*parts, sound=[{"generate": True}]), FACTS))
+    made = [run.retake.picture for run in _sizes(graph) if run.retake]
+    assert made == [True, False]
 
 
 def test_films_are_those_of_one_process(tmp_path: Path, serial_films: Callable[..., dict[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,8 +149,24 @@ def test_the_last_frames_of_a_source_may_be_taken_alone() -> None:
     assert kept.source.skip_frames == 203 + kept.owned.start
 
 
-def test_a_clip_is_one_of_its_own_wherever_it_stands() -> None:
-    """Its latents are counted from its own start: so are its sound and its noise."""
+def test_with_a_seed_of_its_own_a_retake_has_the_same_noise_wherever_it_stands() -> None:
+    """Its decode has not, nor its digest: it stands in other frames."""
+
+    def planned(start: str, stop: str, **more: Any) -> tuple[Any, Any, str]:
+        spec = spec_of(retake(start, stop, **more))
+        tasks = build_graph(make_plan(spec, FACTS)).tasks
+        index = next(index for index in range(9) if f"dawn/{index:05d}/sample" in tasks)
+        sample, decode = (f"dawn/{index:05d}/{stage}" for stage in ("sample", "decode"))
+        return tasks[sample].params, tasks[decode].params, made(spec)[sample]
+
+    one, other = planned("3.2s", "4.48s", seed=7), planned("6.4s", "7.68s", seed=7)
+    assert one[0] == other[0]
+    assert one[1] == replace(other[1], seed=one[1].seed) != other[1]
+    assert one[2] != other[2]
+    assert planned("3.2s", "4.48s")[0].seed != planned("6.4s", "7.68s")[0].seed
+
+
+def test_the_latents_of_a_clip_are_counted_from_its_own_start() -> None:
     film = film_of(retake("4s", "5s"))
     graph = build_graph(make_plan(spec_of(retake("4s", "5s")), FACTS))
     params: Any = graph.tasks["dawn/00001/sample"].params
@@ -196,12 +213,21 @@ def test_sound_is_made_held_or_left_alone(
     assert {params.audio for params in segments} == {sound == [{"generate": True}]}
 
 
-def test_a_retake_is_rendered_again_alone_when_its_prompt_changes() -> None:
-    def made(spec: JobSpec) -> dict[str, str]:
-        graph = build_graph(make_plan(spec, FACTS))
-        files = dict.fromkeys(input_files(graph), "0")
-        return digests(graph, Fingerprint({}, {}, files))
+def made(spec: JobSpec) -> dict[str, str]:
+    """The digests of its tasks."""
+    graph = build_graph(make_plan(spec, FACTS))
+    files = dict.fromkeys(input_files(graph), "0")
+    return digests(graph, Fingerprint({}, {}, files))
 
+
+def test_settings_of_what_a_retake_has_not_change_nothing() -> None:
+    given = spec_of(retake("4s", "5s"))
+    settings = {"crf": 1, "image_strength": 0.5, "last_strength": 0.5, "overlap_strength": 0.5}
+    defaults = given.defaults.model_copy(update=settings)
+    assert made(given.model_copy(update={"defaults": defaults})) == made(given)
+
+
+def test_a_retake_is_rendered_again_alone_when_its_prompt_changes() -> None:
     before, after = (made(spec_of(retake("4s", "5s", prompt=text))) for text in ("rain", "snow"))
     changed = {task for task in before if before[task] != after.get(task)}
     assert {task for task in changed if not task.startswith("encode")} == {

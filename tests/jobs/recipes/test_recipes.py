@@ -75,6 +75,14 @@ def test_a_recipe_becomes_numbers() -> None:
     assert plan.videos[0].base_width == 800
 
 
+def test_steps_of_a_retake_count_more_than_the_levels_of_a_recipe() -> None:
+    """As those of a chunk do."""
+    part = {"start": 0, "stop": 9, "prompt": "a", "steps": 30}
+    video = {"name": "film", "source": {"video": "a.mp4"}, "retakes": [part]}
+    (filled,) = fill_recipe(spec_of(DISTILLED, videos=[video]))["videos"]
+    assert filled["retakes"] == [part | {"sigmas": None}]
+
+
 def test_guidance_from_step_to_step_reaches_the_plan() -> None:
     params = dict(planned(spec_of(DEV)).videos[0].chunks[0].sampling.guider.params)
     assert params["cfg"] == (1.0, 1.0, 6.0, 8.0, 6.0, 1.0, 1.0)

@@ -12,6 +12,9 @@ from tests.jobs.spec_files import load, problems
 
 HERE = "videos[0].retakes"
 PART = {"start": "1s", "stop": "2s", "prompt": "rain"}
+OF_CHUNKS = ("crf", *(f"{what}_strength" for what in ("image", "first", "middle", "last", "overlap")))
+"""Settings of what a retake does not have."""
+
 PROBES = Probes(video=lambda _: VideoFact(100, 640, 480, 25.0))
 
 
@@ -62,6 +65,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         f"{HERE}[0]",
         "`references: []`",
     ),
+    *((spec(PART | {field: 0}), f"{HERE}[0].{field}", f"remove `{field}`") for field in OF_CHUNKS),
     (spec(PART, source=None), "videos[0]", "add `source: {video: PATH}`"),
     (spec(PART, source={"latent": "a.safetensors"}), "videos[0]", "add `source: {video: PATH}`"),
     (spec(PART, chunks=[{"extend": {"prompt": "on"}}]), "videos[0]", "leave one of them out"),
@@ -87,6 +91,22 @@ def test_refused(data: dict[str, Any], place: str, remedy: str, folder: Path) ->
 )
 def test_allowed(data: dict[str, Any], folder: Path) -> None:
     load(folder, data, probes=PROBES)
+
+
+@pytest.mark.parametrize(
+    ("start", "most"),
+    [
+        (0, "at most 81 frames made anew at once: 97 are sampled together, and 16 of them are held"),
+        (1, "at most 80 frames made anew at once: 97 are sampled together, and 17 of them are held"),
+        (17, "at most 72 frames made anew at once: 97 are sampled together, and 25 of them are held"),
+    ],
+)
+def test_as_much_as_is_said_may_be_made_anew_at_once(start: int, most: str, folder: Path) -> None:
+    """The first latent of a film shows one frame, as the first does of what is sampled together."""
+    probes = Probes(video=lambda _: VideoFact(300, 640, 480, 25.0))
+    (found,) = problems(folder, spec(PART | {"start": start, "stop": 150}), probes=probes)
+    assert most in found.rule
+    load(folder, spec(PART | {"start": start, "stop": start + int(most.split()[2])}), probes=probes)
 
 
 def test_without_a_probe_order_alone_is_known(folder: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from actors.engines.base import AUDIO, Engine
+from actors.engines.diffusers import proof
 from actors.engines.make import make_engine
+from actors.engines.pieces import PassSound
 from actors.payload import Payload
 from actors.steps.passes import run_pass
 from jobs.frames import ChunkSpan, Span
@@ -84,6 +86,14 @@ def test_what_is_held_reaches_what_is_made(engine: Engine) -> None:
     other["latents"][:, :, 5] += 1.0
     here, there = (made(engine, RUN, each)["latents"][:, :, 2:4] for each in (source, other))
     assert not np.array_equal(here, there)
+
+
+def test_a_gang_proves_what_is_held_and_what_is_made() -> None:
+    """One timestep for each token, as the pass has it, not one for all of them."""
+    (piece,), sound = proof._pieces(SOUND), proof._sound(SOUND)
+    assert (piece.hold, piece.latents["latents"].shape[2]) == ((1, 1, 0, 0, 1, 1), 6)
+    assert (sound.held, sound.made_s) == (True, (9 / 25, 1.0))
+    assert proof._sound(replace(RUN, audio_mode="hold")) == PassSound(held=True)
 
 
 @pytest.mark.parametrize("family", ["ltx_video", "ltx2"])
