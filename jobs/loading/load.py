@@ -24,7 +24,7 @@ from jobs.rules.files import check_folders, check_input_files, check_models, che
 from jobs.rules.findings import BrokenRule, not_caused_by
 from jobs.rules.media import check_media
 from jobs.rules.model_contents import check_weights
-from jobs.rules.model_files import check_model_files
+from jobs.rules.model_files import check_lora_copies, check_model_files
 from jobs.rules.outputs import check_inputs_stay, check_output_folder
 from jobs.rules.prompts import check_prompts, uses_bundled_words
 from jobs.rules.recipes import check_recipe_model
@@ -131,6 +131,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[BrokenRule], Source
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
     findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
     findings += [*check_folders(spec), *check_model_files(spec), *check_recipe_model(spec)]
+    findings += check_lora_copies(spec)
     findings += check_weights(spec, options.probes.bundled, _places(findings))
     findings += check_output_folder(spec)
     if sound:

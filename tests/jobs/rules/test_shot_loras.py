@@ -10,6 +10,7 @@ import pytest
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import Problem, SpecError
 from jobs.loading.load import load_spec
+from jobs.places import shown
 from jobs.planning.facts import Probes
 from tests.official.files import write_release, write_sparse
 from tests.official.ltx2_files import write_single_file
@@ -76,6 +77,33 @@ def test_one_that_stands_twice(engine: dict[str, Any], tmp_path: Path) -> None:
     anna = lora(tmp_path / "anna.safetensors", 2048)
     (found,) = problems(engine, [{"path": anna}, {"path": str(tmp_path / "." / "anna.safetensors")}])
     assert (found.place, found.rule) == (HERE, "each LoRA once")
+
+
+@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("of_engine", [True, False])
+def test_one_under_two_paths(linked: bool, of_engine: bool, engine: dict[str, Any], tmp_path: Path) -> None:
+    """Added to the other it has the digest of one that replaces it, and strength 0 switches nothing off."""
+    anna, again = lora(tmp_path / "anna.safetensors", 2048), tmp_path / "again.safetensors"
+    if linked:
+        again.symlink_to(anna)
+    else:
+        lora(again, 2048)
+    first: dict[str, Any] = {"path": anna}
+    copied = {"path": str(again), "strength": 0.0}
+    loras = [copied] if of_engine else [first, copied]
+    (found,) = problems({**engine, "loras": [first] if of_engine else []}, loras)
+    assert (found.place, found.value) == (f"{HERE}[{len(loras) - 1}].path", shown(str(again)))
+    assert (shown(anna) in found.rule, found.remedy.startswith(f"write `path: {anna}`")) == (True, True)
+
+
+def test_copies_in_different_shots_are_taken(engine: dict[str, Any], tmp_path: Path) -> None:
+    anna, again = (lora(tmp_path / f"{name}.safetensors", 2048) for name in ("anna", "again"))
+    assert problems({**engine, "loras": [{"path": anna}]}, [{"path": anna, "strength": 0.5}]) == []
+    shots = [
+        {"name": name, "seconds": 2.0, "prompt": "p", "loras": [{"path": path}]}
+        for name, path in (("a", anna), ("b", again))
+    ]
+    load_spec({"name": "x", "engine": engine, "videos": [{"name": "film", "shots": shots}]})
 
 
 def test_comfyui_has_one_set(tmp_path: Path) -> None:
