@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobs.frames import SPATIAL
 from jobs.places import Location, shown
@@ -84,23 +84,29 @@ def check_loras(spec: JobSpec) -> Iterator[BrokenRule]:
 def check_references(spec: JobSpec) -> Iterator[BrokenRule]:
     """References need an engine that shows them, an IC-LoRA in the first pass, and sizes that they divide.
     Whether the model knows any, its file says (`model_contents`)."""
-    for place, each, loras in looked_at(spec):
+    found = list(looked_at(spec))
+    seen = {look.place for look in found if look.is_through_a_lora}
+    for look in found:
         if spec.engine.name == "comfyui":
             rule = "the comfyui engine shows its models no references"
             remedy = "write `engine.name: diffusers`, or leave them out"
-            yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "name"),))
-        elif not any(lora.strengths.sample for _, lora in loras):
+            yield BrokenRule(look.place, shown(look.file.path), rule, remedy, (("engine", "name"),))
+        elif not look.is_through_a_lora:
+            # Where other shots see those of `defaults`, the fault is this shot's.
+            place = look.by if look.place in seen else look.place
             rule = "a model looks at references through an IC-LoRA that counts in the first pass"
             remedy = (
                 "add the IC-LoRA to `engine.loras`, or `loras` of the shot, with `strength: {sample: 1.0}`"
-            )
-            yield BrokenRule(place, shown(each.path), rule, remedy, (("engine", "loras"), place[:2]))
+            ) + (", or write `references: []` in it" if place == look.by else "")
+            depends = (("engine", "loras"), look.place[:2], look.by[:2])
+            yield BrokenRule(place, shown(look.file.path), rule, remedy, depends)
+    scales = {look.place: look.file.scale for look in found}
     for width, height in sorted({variant.size for variant in variants(spec)}):
-        for place, each, _ in looked_at(spec):
-            if width % (SPATIAL * each.scale) or height % (SPATIAL * each.scale):
+        for place, scale in scales.items():
+            if width % (SPATIAL * scale) or height % (SPATIAL * scale):
                 rule = f"a video of {width}x{height} has to divide by {SPATIAL} x `scale`"
-                remedy = f"write width and height that are multiples of {SPATIAL * each.scale}"
-                yield BrokenRule((*place, "scale"), str(each.scale), rule, remedy, SIZES)
+                remedy = f"write width and height that are multiples of {SPATIAL * scale}"
+                yield BrokenRule((*place, "scale"), str(scale), rule, remedy, SIZES)
 
 
 def check_retakes(spec: JobSpec) -> Iterator[BrokenRule]:
@@ -135,20 +141,39 @@ def _check_retake(spec: JobSpec, retake: Retake, makes: bool, here: Location) ->
         yield BrokenRule(place, "set", rule, "write `references: []` in it", (("defaults", "references"),))
 
 
-def looked_at(spec: JobSpec) -> Iterator[tuple[Location, Reference, tuple[PlacedLora, ...]]]:
-    """Every reference of the spec with its place, and the LoRAs that the chunks which look at it are sampled
-    with; to those of `defaults` they are all that there are."""
-    always = tuple((("engine", "loras", index), lora) for index, lora in enumerate(spec.engine.loras))
-    own: tuple[PlacedLora, ...] = ()
+class Look(NamedTuple):
+    """A reference at `place`, which the shot or chunk at `by` looks at, and the LoRAs that it is sampled
+    with."""
+
+    place: Location
+    by: Location
+    file: Reference
+    loras: tuple[PlacedLora, ...]
+
+    @property
+    def is_through_a_lora(self) -> bool:
+        """Whether any of them counts in the first pass, which is shown references."""
+        return any(lora.strengths.sample for _, lora in self.loras)
+
+
+def looked_at(spec: JobSpec) -> Iterator[Look]:
+    """What shots and chunks look at: those of `defaults` once for each that has none of its own. Retakes look
+    at none. `by` is the chunk that begins the shot: it has the LoRAs."""
+    always: tuple[PlacedLora, ...] = tuple(
+        (("engine", "loras", index), lora) for index, lora in enumerate(spec.engine.loras)
+    )
+    by: Location = ()
+    known = always
     for where, settings in all_settings(spec):
+        if where[0] != "videos" or where[2] == "retakes":
+            continue
         if where[-1] != "extend" or where[-2] == 0:
             own = _own_loras(where, settings)
-        named = {lora.path for _, lora in own}
-        known = (*(each for each in always if each[1].path not in named), *own)
-        if where == ("defaults",):
-            known = (*always, *(each for one in all_settings(spec) for each in _own_loras(*one)))
-        for index, each in enumerate(getattr(settings, "references", ())):
-            yield (*where, "references", index), each, known
+            named = {lora.path for _, lora in own}
+            by, known = where, (*(each for each in always if each[1].path not in named), *own)
+        at = where if "references" in settings.model_fields_set else ("defaults",)
+        for index, each in enumerate(setting(settings, spec.defaults, "references")):
+            yield Look((*at, "references", index), by, each, known)
 
 
 def _own_loras(where: Location, settings: Any) -> tuple[PlacedLora, ...]:

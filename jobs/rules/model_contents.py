@@ -4,6 +4,7 @@ whole model."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,12 +97,13 @@ def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None)
     path = here.get(named) if spec.engine.diffusion_model or spec.engine.checkpoint else bundled
     known = path is not None and describe(folder_of(path, "transformer")).family
     with_scale: dict[Location, Lora] = {}
-    for place, each, loras in looked_at(spec):
+    trained = cache(_trained_scale)
+    for place, _, each, loras in looked_at(spec):
         if path is not None and known == "ltx-video":
             rule = f"{path.name} is an LTX-Video model, which looks at no references"
             yield BrokenRule(place, shown(each.path), rule, "name an LTX-2 checkpoint", (ENGINE, named))
         for at, lora in loras:
-            scale = _trained_scale(Path(lora.path))
+            scale = trained(Path(lora.path))
             with_scale |= {at: lora} if scale else {}
             if scale and scale != each.scale:
                 lora_name, at_scale = Path(lora.path).name, (*place, "scale")

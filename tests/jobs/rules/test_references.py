@@ -18,7 +18,8 @@ HERE = "videos[0].shots[0].references[0]"
 
 
 def spec(*references: dict[str, Any], engine: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    shot = {"name": "a", "seconds": 3.0, "prompt": "noon", "references": list(references)}
+    shot: dict[str, Any] = {"name": "a", "seconds": 3.0, "prompt": "noon"}
+    shot |= {"references": list(references)} if references else {}
     return {
         "version": 3,
         "name": "harbor",

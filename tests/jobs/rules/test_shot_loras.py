@@ -134,3 +134,30 @@ def test_references_through_an_ic_lora_of_the_shot(tmp_path: Path) -> None:
     assert (missing.place, "IC-LoRA" in missing.remedy) == ("videos[0].shots[1].references[0]", True)
     (scale,) = problems(engine, [{"path": ic}], references=[face | {"scale": 1}])
     assert scale.remedy == "write `scale: 2`"
+
+
+def test_every_shot_sees_the_references_of_defaults(tmp_path: Path) -> None:
+    """Through an IC-LoRA that it has itself: one in another shot is none for it."""
+    (tmp_path / "face.png").write_bytes(b"")
+    ic, off = ({"path": str(tmp_path / "ic.safetensors"), "strength": which} for which in (1.0, 0.0))
+
+    def found(always: list[Any], **second: Any) -> list[Problem]:
+        common = {"seconds": 2.0, "prompt": "p"}
+        shots = [{"name": "a", **common, "loras": [ic]}, {"name": "b", **common, **second}]
+        data = {
+            "name": "x",
+            "engine": {"checkpoint": "owner/ltx-2", "text_encoder": "owner/gemma", "loras": always},
+            "defaults": {"references": [{"image": str(tmp_path / "face.png")}]},
+            "videos": [{"name": "film", "shots": shots}],
+        }
+        try:
+            load_spec(data, check_files=False)
+        except SpecError as error:
+            return list(error.problems)
+        return []
+
+    assert found([ic]) == found([], loras=[ic]) == found([], references=[]) == []
+    for missing in (found([]), found([ic], loras=[off])):
+        (one,) = missing
+        assert one.place == "videos[0].shots[1]"
+        assert ("IC-LoRA" in one.rule, "`references: []`" in one.remedy) == (True, True)
