@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.advice.loras import lora_advice
 from jobs.advice.models import distilled_advice
 from jobs.advice.notices import notices
 from jobs.advice.prompts import weight_advice
@@ -26,6 +27,7 @@ def advice(plan: Plan, facts: SourceFacts = NO_FACTS) -> tuple[str, ...]:
         *_odd_sizes(plan),
         *distilled_advice(plan),
         *weight_advice(plan),
+        *lora_advice(plan),
         *notices(plan, facts),
     )
 
