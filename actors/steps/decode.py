@@ -15,6 +15,7 @@ from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents
 
 if TYPE_CHECKING:
+    from actors.engines.base import FramesElsewhere
     from jobs.frames import Span
     from jobs.planning.params import DecodeParams, StageParams
 
@@ -26,20 +27,18 @@ def decode(
     params: StageParams, inputs: Mapping[str, Sequence[Payload]], engine: Engine
 ) -> Payload | Arriving:
     """`frames` uint8 `[F, H, W, 3]` of the window, decoded with its context, the context cut away before
-    anything leaves the device.
+    anything leaves the device; none where no frame is kept, and only sound is decoded.
 
     Role: `latents`, in chain order, one per entry of `params.spans`.
     """
     params = cast("DecodeParams", params)
     window = params.window
     artifacts = inputs["latents"]
-    clip = gather([payload["latents"] for payload in artifacts], params.spans, window.context)
-    decoded = engine.decode(params, Payload({"latents": clip}))
-    wanted = frames_of(clip.shape[2])
-    if len(decoded) != wanted:
-        message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, {wanted} were due"
-        raise bad_output(message, Payload({"frames": on_host(decoded)}))
-    kept = decoded[window.keep.start : window.keep.stop]
+    kept = (
+        _pictures(params, artifacts, engine)
+        if window.keep
+        else np.empty((0, params.height, params.width, 3), np.uint8)
+    )
     rest = Payload({}, {FIRST_FRAME_KEY: str(frames_of_latents(window.window).start)})
     if params.sound is not None:
         rest = _with_sound(rest, params, params.sound, artifacts[params.own], engine)
@@ -47,6 +46,19 @@ def decode(
         return Payload({"frames": np.ascontiguousarray(kept), **rest.arrays}, rest.meta)
     flight = kept.send()
     return Arriving(lambda: Payload({"frames": flight.land(), **rest.arrays}, rest.meta))
+
+
+def _pictures(
+    params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
+) -> np.ndarray | FramesElsewhere:
+    window = params.window
+    clip = gather([payload["latents"] for payload in artifacts], params.spans, window.context)
+    decoded = engine.decode(params, Payload({"latents": clip}))
+    wanted = frames_of(clip.shape[2])
+    if len(decoded) != wanted:
+        message = f"the decoder made {len(decoded)} frames of {clip.shape[2]} latents, {wanted} were due"
+        raise bad_output(message, Payload({"frames": on_host(decoded)}))
+    return decoded[window.keep.start : window.keep.stop]
 
 
 def _with_sound(

@@ -40,7 +40,7 @@ DECODE_S_PER_PIXEL = 9.0e-9
 """Of a VAE; ffmpeg takes about as long for frames of a source, which it decodes from the first one on."""
 SEGMENT_S_PER_PIXEL = 7.3e-8
 """H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
-ENCODE_S = 0.2
+ENCODE_S = SOUND_S = 0.2
 
 BUNDLED_ON_CPU: Mapping[str, float] = {
     "diffusers|bundled|cpu|sample": 108.0,
@@ -84,8 +84,10 @@ class Hardware:
         return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}{rounded}|{device}"
 
     def key_of(self, task: StageTask) -> str:
-        """That of its stage, but of frames that are read."""
-        return "ffmpeg|core" if isinstance(task.params, ShowSource) else self.key(task.stage)
+        """That of its stage, but of decodes that do without the model or without pictures."""
+        if task.without == "model":
+            return "ffmpeg|core"
+        return f"{self.key(task.stage)}|sound" if task.without == "pictures" else self.key(task.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Durations:
             where = place.key_of(task)
             ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
             if ratio is None:
-                of_model = 1.0 if isinstance(task.params, ShowSource) else usual.get(task.stage, 1.0)
+                of_model = 1.0 if task.without else usual.get(task.stage, 1.0)
                 ratio = BUNDLED_ON_CPU.get(f"{where.replace(IN_FP8, '')}|{task.stage}", of_model)
             return expected(task) * ratio + self._overhead_s(where, task.stage, "read")
 
@@ -247,7 +249,7 @@ def _size(task: StageTask) -> str:
 
 
 def _fake_s(task: StageTask, fake: FakeConfig) -> float:
-    if isinstance(task.params, ShowSource):
+    if task.without:
         return _model_s(task)
     seconds = {
         Stage.ENCODE: fake.encode_s,
@@ -266,7 +268,8 @@ def _model_s(task: StageTask) -> float:
             pixels_s = params.width * params.height * DECODE_S_PER_PIXEL
             return _passes(params) * params.tokens * each_s + _still_frames(params) * pixels_s
         case DecodeParams():
-            return len(params.window.keep) * params.width * params.height * DECODE_S_PER_PIXEL
+            pixels = len(params.window.keep) * params.width * params.height
+            return pixels * DECODE_S_PER_PIXEL or SOUND_S
         case ShowSource():
             read = params.skip_frames + params.start + params.frames
             return read * params.width * params.height * DECODE_S_PER_PIXEL

@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from jobs.planning.retakes.params import ShowSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGES: tuple[Stage, ...] = tuple(Stage)
@@ -19,11 +18,11 @@ STAGES: tuple[Stage, ...] = tuple(Stage)
 STAGE_NUMBER = {stage: number for number, stage in enumerate(STAGES)}
 SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
-KINDS: tuple[Stage, ...] = (*STAGES, Stage.DECODE)
-"""The stage of each kind of task: those of a kind say how long others of it take. READING is one more."""
+KINDS: tuple[Stage, ...] = (*STAGES, Stage.DECODE, Stage.DECODE)
+"""The stage of each kind of task, by number: those of a kind say how long others of it take."""
 
-READING = len(STAGES)
-"""The decode of frames that are read from a file: no model runs, so it says nothing of the others."""
+KIND_NUMBER = {"model": len(STAGES), "pictures": len(STAGES) + 1}
+"""The kinds of decodes that do without one or the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,8 @@ class ScheduledTask:
 
     `needs` are task ids; `chunk` counts within `video`; `duration_s` is an estimate on one worker,
     `payload_bytes` the size of the result (0 where it is delivered at once and burdens nobody); `resident`
-    names the model it runs on, `reads` a decode that only reads a file.
+    names the model it runs on, `without` is as of stage
+    tasks.
     """
 
     id: str
@@ -43,7 +43,7 @@ class ScheduledTask:
     payload_bytes: int = 0
     duration_s: float = 1.0
     resident: str = ""
-    reads: bool = False
+    without: str = ""
 
 
 class Rows:
@@ -132,7 +132,7 @@ class ScheduleGraph:
             self.ids.append(task.id)
             self.number[task.id] = number
             self.stage.append(STAGE_NUMBER[task.stage])
-            self.kind.append(READING if task.reads else STAGE_NUMBER[task.stage])
+            self.kind.append(KIND_NUMBER.get(task.without, STAGE_NUMBER[task.stage]))
             self.duration_s.append(task.duration_s)
             self.payload_bytes.append(task.payload_bytes)
             self.resident.append(residents.setdefault(task.resident, len(residents)))
@@ -188,5 +188,5 @@ def scheduled(task: StageTask, duration_s: float, resident: str = "") -> Schedul
         payload_bytes=0 if task.stage is Stage.SEGMENT else task.bytes_estimate,
         duration_s=duration_s,
         resident=resident,
-        reads=isinstance(task.params, ShowSource),
+        without=task.without,
     )

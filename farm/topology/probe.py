@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.durations import Durations, Hardware, expected_s, keep_durations, read_durations
 from farm.events import Notice
-from jobs.planning.retakes.params import ShowSource
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import Topology
 
@@ -53,7 +52,7 @@ def _largest(tasks: Sequence[StageTask], stage: Stage, place: Hardware) -> Stage
     seconds = expected_s(place.engine)
     sizes: dict[float, list[StageTask]] = defaultdict(list)
     for task in tasks:
-        if task.stage is stage and not isinstance(task.params, ShowSource):
+        if task.stage is stage and not task.without:
             sizes[round(seconds(task), 6)].append(task)
     heaviest = max(sizes, key=lambda size: size * len(sizes[size]), default=None)
     return None if heaviest is None else sizes[heaviest][0]

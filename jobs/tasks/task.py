@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
-from jobs.planning.params import StageParams
+from jobs.planning.params import DecodeParams, StageParams
+from jobs.planning.retakes.params import ShowSource
 
 
 class Stage(StrEnum):
@@ -47,6 +49,14 @@ class StageTask:
     def seed(self) -> int:
         """What the global generators are seeded with before the step runs."""
         return getattr(self.params, "seed", 0)
+
+    @property
+    def without(self) -> Literal["", "model", "pictures"]:
+        """What a decode does without: a model where it reads a source, pictures where it makes sound alone.
+        What it takes says nothing of others."""
+        if isinstance(self.params, ShowSource):
+            return "model"
+        return "pictures" if isinstance(self.params, DecodeParams) and not self.params.window.keep else ""
 
     @property
     def chain(self) -> str:

@@ -76,7 +76,7 @@ class _Chunks:
             prompt=self.variant.fill(pick("prompt") or ""),
             negative=self.variant.fill(pick("negative")),
             span=own_span(clip),
-            window=own_window(clip, part.shown, self.decode.context),
+            window=own_window(clip, part.shown, self.decode.context, retake.picture),
             heard=heard_sound(self.track, sampled_frames(clip), 0, self.variant, self.source),
             retake=self._planned(part),
             loras=retake.loras,

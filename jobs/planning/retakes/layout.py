@@ -123,9 +123,12 @@ def own_span(clip: Span) -> ChunkSpan:
     return ChunkSpan(0, len(clip), len(clip))
 
 
-def own_window(clip: Span, shown: Span, context: int) -> DecodeWindow:
-    """What of the clip is decoded: the latents `shown`, with `context` on both sides."""
+def own_window(clip: Span, shown: Span, context: int, picture: bool = True) -> DecodeWindow:
+    """What of the clip is decoded: the latents `shown`, with `context` on both sides; of what keeps its
+    pictures none, and the sound alone is heard."""
     window = shown.shifted(-clip.start)
+    if not picture:
+        return DecodeWindow(Span(0, 0), window, Span(0, 0))
     seen = Span(max(0, window.start - context), min(len(clip), window.stop + context))
     keep = frames_of_latents(window.shifted(-seen.start))
     return DecodeWindow(seen, window, keep)

@@ -31,6 +31,7 @@ from jobs.spec.run import Run
 from jobs.tasks.task import Stage, StageTask
 
 ENGINE = EngineConfig(name="diffusers")
+WHOLE = DecodeWindow(Span(0, 13), Span(0, 13), Span(0, 97))
 CPU, GPU = Hardware(ENGINE, "cpu"), Hardware(ENGINE, "NVIDIA H200")
 
 
@@ -103,8 +104,7 @@ def test_a_part_that_is_kept_is_read_from_the_start_of_its_file() -> None:
     assert expected(kept(96)) == pytest.approx(2 * expected(kept(0)))
 
 
-def decode() -> StageTask:
-    window = DecodeWindow(Span(0, 13), Span(0, 13), Span(0, 97))
+def decode(window: DecodeWindow = WHOLE) -> StageTask:
     return replace(kept(0), params=DecodeParams(768, 512, (Span(0, 13),), window, 1, 25.0))
 
 
@@ -121,6 +121,16 @@ def test_a_part_that_is_kept_is_decoded_by_no_model(engine: EngineConfig) -> Non
     assert known.estimate(GPU)(kept(0)) == pytest.approx(3 * expected + 1.0), "as on any other core"
     known.observe(place, decode(), TaskTimes(500.0))
     assert known.estimate(place)(kept(0)) == pytest.approx(3 * expected + 1.0)
+
+
+def test_a_decode_of_sound_alone_has_times_of_its_own() -> None:
+    alone = decode(DecodeWindow(Span(0, 0), Span(0, 13), Span(0, 0)))
+    known = Durations()
+    before = known.estimate(CPU)(decode())
+    assert 0 < known.estimate(CPU)(alone) < 1
+    known.observe(CPU, alone, TaskTimes(2.0))
+    assert known.estimate(CPU)(alone) == pytest.approx(2.0)
+    assert known.estimate(CPU)(decode()) == before
 
 
 def test_the_fake_engine_takes_what_it_is_told() -> None:

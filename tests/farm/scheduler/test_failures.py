@@ -79,8 +79,9 @@ def test_deadlines_follow_what_tasks_take(desk: MakeDesk) -> None:
 
 def test_what_reads_files_says_nothing_of_what_models_decode(desk: MakeDesk) -> None:
     """Kept parts come first and take little: the decode of a retake has the deadline of a first one."""
+    names = [f"v/{n:05d}/decode" for n in range(6)]
     kept = [
-        ScheduledTask(f"v/{n:05d}/decode", Stage.DECODE, video="v", chunk=n, reads=True) for n in range(6)
+        ScheduledTask(name, Stage.DECODE, video="v", chunk=n, without="model") for n, name in enumerate(names)
     ]
     made = ScheduledTask("v/00006/decode", Stage.DECODE, (kept[-1].id,), "v", 6)
     told = desk([*kept, made], hang=HangConfig(factor=3.0, floor_s=1.0, first_s=1000.0))

@@ -135,6 +135,15 @@ def test_what_is_decoded_is_what_is_owned() -> None:
         assert chunk.span.artifact.covers(window.context)
 
 
+def test_where_pictures_stay_no_frame_is_decoded() -> None:
+    spec = spec_of(retake("4s", "5s", picture=False), sound=[{"generate": True}])
+    task = build_graph(make_plan(spec, FACTS)).tasks["dawn/00001/decode"]
+    params: Any = task.params
+    assert (params.window.context, params.window.keep) == (Span(0, 0), Span(0, 0))
+    assert params.window.window == Span(4, 10), "what is heard"
+    assert (task.bytes_estimate, task.without) == (0, "pictures")
+
+
 def test_long_parts_that_stay_are_read_piece_by_piece() -> None:
     facts = SourceFacts(videos={"shot.mp4": VideoFact(2000, 640, 480, 25.0)})
     film = make_plan(spec_of(retake(1900, 1910)), facts).videos[0]

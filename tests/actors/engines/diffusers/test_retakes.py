@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from actors.engines.base import AUDIO, Engine
+from actors.engines.base import AUDIO, Engine, landed
 from actors.engines.diffusers import proof
 from actors.engines.make import make_engine
 from actors.engines.pieces import PassSound
 from actors.payload import Payload
+from actors.steps.decode import decode
 from actors.steps.passes import run_pass
-from jobs.frames import ChunkSpan, Span
-from jobs.planning.params import EncodeAudio, EncodeText, PassParams, PlannedGuider, Sampling
+from jobs.frames import ChunkSpan, DecodeWindow, Span
+from jobs.planning.params import DecodeParams, EncodeAudio, EncodeText, PassParams, PlannedGuider, Sampling
 from jobs.planning.retakes.params import PartlyMade
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.tasks.task import Stage
@@ -121,6 +122,20 @@ def test_sound_alone_leaves_every_picture(ltx2: Engine) -> None:
     result = made(ltx2, replace(SOUND, retake=PartlyMade(MADE, False, True)), source)
     np.testing.assert_array_equal(result["latents"], source["latents"])
     assert not np.array_equal(result[AUDIO], source[AUDIO])
+
+
+def test_sound_alone_is_decoded_without_pictures(ltx2: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the sound that is decoded beside them."""
+    result = made(ltx2, SOUND, with_sound(ltx2, a_source(ltx2)))
+    shown = DecodeWindow(Span(0, 6), Span(1, 5), Span(1, 33))
+    whole = DecodeParams(64, 64, (Span(0, 6),), shown, 1, 25.0, sound=Span(0, 6))
+    wanted = landed(decode(whole, {"latents": [result]}, ltx2))
+    monkeypatch.delattr("actors.engines.diffusers.engine.DiffusersEngine.decode")
+    nothing = replace(whole, window=DecodeWindow(Span(0, 0), Span(1, 5), Span(0, 0)))
+    heard = landed(decode(nothing, {"latents": [result]}, ltx2))
+    assert heard["frames"].shape == (0, 64, 64, 3)
+    np.testing.assert_array_equal(heard["audio"], wanted["audio"])
+    assert heard.meta == wanted.meta
 
 
 def test_pictures_alone_hear_the_sound_and_leave_it(ltx2: Engine) -> None:
