@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 STEP_S_PER_TOKEN = 2.0e-5
 REFINE_S_PER_TOKEN = 3.2e-5
 DECODE_S_PER_PIXEL = 9.0e-9
-"""Of a VAE; ffmpeg takes about as long for frames of a source, which it decodes from the first one on."""
+SHOW_S_PER_PIXEL = 2.7e-8
+SKIP_S_PER_PIXEL = 1.3e-9
+"""Of ffmpeg, which decodes a source from its first frame on: of 768x512 in H.264, 96 frames took 1.02 s at
+the start of a file, and 1.96 s behind 1,900 others."""
 SEGMENT_S_PER_PIXEL = 7.3e-8
 """H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
 ENCODE_S = SOUND_S = 0.2
@@ -271,8 +274,8 @@ def _model_s(task: StageTask) -> float:
             pixels = len(params.window.keep) * params.width * params.height
             return pixels * DECODE_S_PER_PIXEL or SOUND_S
         case ShowSource():
-            read = params.skip_frames + params.start + params.frames
-            return read * params.width * params.height * DECODE_S_PER_PIXEL
+            skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
+            return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
         case SegmentParams():
             return params.owned_frames * params.width * params.height * SEGMENT_S_PER_PIXEL
     return ENCODE_S
