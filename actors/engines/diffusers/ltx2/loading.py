@@ -111,7 +111,7 @@ class Ltx2Loader:
                 self._supported(what, component.empty)
                 if what == "transformer":
                     for path, _ in self.files.loras:
-                        lora.open_lora(path, _published(component))
+                        lora.open_lora(path, lora.OF_THE_JOB, _published(component))
             except SpecError as error:
                 problems += error.problems
         return problems

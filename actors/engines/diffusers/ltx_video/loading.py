@@ -121,7 +121,7 @@ class Loader:
                 if component.what == "transformer":
                     self.files.counts_causally()
                     for path, _ in self.files.loras:
-                        lora.open_lora(path, component.shapes())
+                        lora.open_lora(path, lora.OF_THE_JOB, component.shapes())
             except SpecError as error:
                 problems += error.problems
         return problems

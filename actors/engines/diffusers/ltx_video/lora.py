@@ -45,14 +45,19 @@ class OpenLora:
     patches: tuple[Patch, ...]
 
 
-def open_lora(path: Path, model: Mapping[str, Entry]) -> OpenLora:
-    """A LoRA file, its keys matched with the tensors of `model`. Raises `SpecError` where one fits none."""
+OF_THE_JOB, OF_A_SHOT = "engine.loras", "loras of a shot"
+"""Where the spec has a LoRA."""
+
+
+def open_lora(path: Path, place: str, model: Mapping[str, Entry]) -> OpenLora:
+    """A LoRA file, its keys matched with the tensors of `model`. Raises `SpecError` where one fits none,
+    with `place`, which is where the spec has it."""
     try:
         found = fit(read_weights(path), model)
     except (OSError, WeightsFault) as error:
-        raise SpecError([_misfit(path, str(error))]) from error
+        raise SpecError([_misfit(place, path, str(error))]) from error
     if found.fault:
-        raise SpecError([_misfit(path, found.fault)])
+        raise SpecError([_misfit(place, path, found.fault)])
     if found.for_text:
         log.warning("LoRA %s: %d keys are for a text encoder, and not used", path.name, len(found.for_text))
     return OpenLora(path, found.patches)
@@ -79,7 +84,7 @@ class MergedLoras:
         self,
         transformer: Any,
         loras: Sequence[tuple[Path, PassStrengths]],
-        opened: Callable[[Path], OpenLora],
+        opened: Callable[[Path, str], OpenLora],
         stored: Callable[[Iterable[str]], Iterator[tuple[str, Tensor]]],
         named: Callable[[str], str] = _named,
         device: torch.device = CPU,
@@ -87,7 +92,7 @@ class MergedLoras:
         self._loras = [(str(path), strengths) for path, strengths in loras]
         self._stored, self._named, self._device = stored, named, device
         # A file is opened once: a worker has seen before each task that those of a shot are what they were.
-        self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path)))
+        self._opened = lru_cache(maxsize=None)(lambda path: opened(Path(path), self._place(path)))
         modules = dict(transformer.named_modules()) if transformer is not None else {}
         self._kept = {
             f"{at}.{key}" if at else key: (module._parameters, key)
@@ -111,6 +116,9 @@ class MergedLoras:
             self._merge([name for name in every if self._merged.get(name) != patches.get(name)], patches)
             self._set = wanted
 
+    def _place(self, path: str) -> str:
+        return OF_THE_JOB if any(path == each for each, _ in self._loras) else OF_A_SHOT
+
     def _patches(self, wanted: Iterable[LoraUse]) -> dict[str, Changes]:
         """What changes each tensor, by its name in the module."""
         found: dict[str, Changes] = {}
@@ -132,12 +140,12 @@ class MergedLoras:
             for patch, (path, strength) in patches.get(name, ()):
                 parts = {role: part.to(self._device) for role, part in _parts(files[path], patch).items()}
                 weight = changed(weight, parts, strength, patch.scale)
-            self._place(name, weight.to(stored.dtype), as_stored=name not in patches)
+            self._put(name, weight.to(stored.dtype), as_stored=name not in patches)
             self._merged.pop(name, None)
             if name in patches:
                 self._merged[name] = patches[name]
 
-    def _place(self, name: str, weight: Tensor, as_stored: bool) -> None:
+    def _put(self, name: str, weight: Tensor, as_stored: bool) -> None:
         if name in self._fp8:
             self._fp8[name].take(weight, as_stored)
         else:
@@ -151,7 +159,7 @@ class MergedLoras:
         return found
 
 
-NO_LORAS = MergedLoras(None, (), lambda path: OpenLora(path, ()), lambda _: iter(()))
+NO_LORAS = MergedLoras(None, (), lambda path, _: OpenLora(path, ()), lambda _: iter(()))
 
 
 def changed(weight: Tensor, parts: Parts, strength: float, scale: float = 1.0) -> Tensor:
@@ -198,9 +206,9 @@ def _parts(file: Any, patch: Patch) -> dict[str, Tensor]:
     return {role: file.get_tensor(key).float() for role, key in patch.keys.items()}
 
 
-def _misfit(path: Path, rule: str) -> Problem:
+def _misfit(place: str, path: Path, rule: str) -> Problem:
     return Problem(
-        place="loras",
+        place=place,
         value=path.name,
         rule=rule,
         remedy="name a LoRA that was trained for this model, or leave it out",

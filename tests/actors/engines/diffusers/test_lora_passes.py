@@ -169,9 +169,12 @@ def test_one_that_does_not_fit_leaves_the_weights_alone(
     save_file(tensors, other)
     engine = passes.engine("sample", loras=(Lora(path=str(style)),))
     wanted = passes.made(engine, "sample", LoraUse(str(anna), 0.8))
-    with pytest.raises(SpecError, match=r"other.safetensors[\s\S]*none of its 2 keys"):
+    with pytest.raises(SpecError, match=r"loras of a shot[\s\S]*other.safetensors[\s\S]*none of its 2 keys"):
         passes.made(engine, "sample", LoraUse(str(other), 0.8))
     assert np.array_equal(passes.made(engine, "sample", LoraUse(str(anna), 0.8)), wanted)
+    with pytest.raises(SpecError) as caught:
+        passes.made(passes.engine("sample", loras=(Lora(path=str(other)),)), "sample")
+    assert caught.value.problems[0].place == "engine.loras"
 
 
 def test_a_change_reads_only_what_it_changes(passes: Passes, style: Path, ben: Path) -> None:

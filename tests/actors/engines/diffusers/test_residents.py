@@ -108,7 +108,7 @@ def test_loras_reach_what_was_brought_over(tmp_path: Path, monkeypatch: pytest.M
     loras = MergedLoras(
         model,
         [(opened.path, PassStrengths(sample=1.0, upscale=0.0))],
-        lambda _: opened,
+        lambda *_: opened,
         lambda asked: ((name, plain[name]) for name in asked),
         lambda name: name,
     )
