@@ -82,10 +82,17 @@ class TakesRow:
 
 @dataclass(frozen=True, slots=True)
 class LoraSetRow:
-    """A set of LoRAs that passes run with, and of how many shots."""
+    """A set of LoRAs that passes run with, and of how many shots and retakes."""
 
     loras: str
     shots: int
+    retakes: int
+
+    @property
+    def said(self) -> str:
+        """`anna.safetensors 0.8 in 4 shots`."""
+        counts = ((self.shots, "shot"), (self.retakes, "retake"))
+        return f"{self.loras} in {' and '.join(amount(count, noun) for count, noun in counts if count)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ class LorasRow:
     def said(self) -> Iterator[str]:
         """`LoRAs: anna.safetensors 0.8 in 4 shots; no LoRA in 2 shots`, and what going from one to another
         takes."""
-        listed = [f"{row.loras} in {amount(row.shots, 'shot')}" for row in self.sets[:MOST_SETS]]
+        listed = [row.said for row in self.sets[:MOST_SETS]]
         more = len(self.sets) - MOST_SETS
         yield f"LoRAs: {'; '.join([*listed, *([f'{more} more sets'] if more > 0 else [])])}"
         takes = f"{self.changing_s:.1f} s of the workers' time"
@@ -146,15 +153,19 @@ class PlanReport:
 
 def lora_rows(sets: LoraSets, plan: Plan, graph: TaskGraph, found: Found | None) -> LorasRow | None:
     """The sets in the order of the film; None where there are not several. Takes are of their shot."""
-    shots: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    shots: dict[str, set[tuple[str, int, bool]]] = defaultdict(set)
     videos = {video.name: video for video in plan.videos}
     for task in graph.tasks.values():
         if named := sets.of(task):
             video = videos[task.video]
-            shots[named].add((video.film, video.take.shot if video.take else task.shot))
+            remade = video.chunks[task.chunk].retake is not None
+            shots[named].add((video.film, video.take.shot if video.take else task.shot, remade))
     if not shots:
         return None
-    rows = tuple(LoraSetRow(named, len(which)) for named, which in shots.items())
+    retakes = {named: sum(remade for _, _, remade in which) for named, which in shots.items()}
+    rows = tuple(
+        LoraSetRow(named, len(which) - retakes[named], retakes[named]) for named, which in shots.items()
+    )
     changes, changing_s = (found.winner.changes, found.winner.changing_s) if found else (0, 0.0)
     return LorasRow(rows, round(sets.merge_s, 3), changes, round(changing_s, 3))
 

@@ -10,6 +10,7 @@ import pytest
 from farm.topology.lora_sets import LoraSets, lora_sets
 from farm.verbs.plan import PlanRequest, plan_job
 from jobs.loading.load import LoadedSpec
+from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
@@ -117,6 +118,17 @@ def test_takes_are_no_further_shots(tmp_path: Path) -> None:
     report = plan_job(LoadedSpec(JobSpec.model_validate(data)), request(tmp_path, "mono=1"))
     assert report.loras is not None
     assert [row.shots for row in report.loras.sets] == [1, 1]
+
+
+def test_retakes_are_no_shots(tmp_path: Path) -> None:
+    parts = [{"start": 16, "stop": 24, "prompt": "fog", "loras": one(ANNA)}, {"start": 64, "stop": 72}]
+    video = {"name": "dawn", "source": {"video": "shot.mp4"}, "retakes": parts}
+    defaults = {"width": 256, "height": 128, "prompt": "noon"}
+    spec = JobSpec.model_validate({"name": "x", "defaults": defaults, "videos": [video]})
+    facts = SourceFacts(videos={"shot.mp4": VideoFact(97, 256, 128, 25.0)})
+    report = plan_job(LoadedSpec(spec, facts), request(tmp_path, "mono=1"))
+    assert report.loras is not None
+    assert next(report.loras.said) == "LoRAs: anna.safetensors 1.0 in 1 retake; no LoRA in 1 retake"
 
 
 def test_a_plan_of_one_set_says_nothing(tmp_path: Path) -> None:
