@@ -7,17 +7,18 @@ Nothing here stops a Ray that somebody else started.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from cluster.job_server.dashboard import AUTH_MODE
+from cluster.job_server.dashboard import AUTH_MODE, token_file
 from cluster.ray_private import hush_authentication, hush_cluster_messages
 from jobs.errors import CannotRun
 
@@ -110,6 +111,25 @@ def _quiet(local: bool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not _home_is_writable():
         os.environ.setdefault(AUTH_MODE, "disabled")
+    elif os.environ.get(AUTH_MODE, "token").lower() == "token":
+        _draw_token(token_file())
+
+
+def _draw_token(path: Path) -> None:
+    """Makes the token that Ray would make where there is none, and lets nobody else read it: Ray leaves that
+    to the umask, and whoever has the token may run code on the cluster."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    # What cannot be written here Ray cannot write either, and says so.
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path.exists():
+            return
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+            path.hardlink_to(beside)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _home_is_writable() -> bool:

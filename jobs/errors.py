@@ -20,6 +20,7 @@ FarmError                        exit 3
     ├── WorkerLost               worker_lost
     ├── BadOutput                bad_output
     ├── StorageProblem           storage
+    │   ├── AccessDenied         storage  exit 5: another user's file or folder
     │   └── CorruptArtifact      storage  a committed file that does not verify
     └── StageBug                 bug
 
@@ -193,6 +194,12 @@ class StorageProblem(StageError):
     full: bool = False
     need_bytes: int = 0
     free_bytes: int | None = None
+
+
+class AccessDenied(StorageProblem):
+    """A file or folder of another user may not be read or written by this one."""
+
+    exit_code = 5
 
 
 class CorruptArtifact(StorageProblem):

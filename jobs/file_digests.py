@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import tempfile
+import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -118,11 +118,14 @@ def _is_newer(cache: Path) -> bool:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Writes beside, then renames: a reader never sees half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(name).replace(path)
+    """Writes beside, then renames: a reader never sees half a file. It has the rights that the umask gives:
+    whoever shares the runs reads what was remembered, too."""
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 _of_process = FileDigests()

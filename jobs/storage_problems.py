@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.errors import StorageProblem
+from jobs.errors import AccessDenied, StorageProblem
+from jobs.store.process import user_name
 
 CAUSES = {
     errno.ENOENT: "the folder is not there any more (a lost mount, or moved)",
@@ -23,6 +27,32 @@ CAUSES = {
     errno.ESTALE: "the network mount went away",
 }
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+DENIED = frozenset({errno.EACCES, errno.EPERM})
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A file or folder that bars this user; `owner` is another one."""
+
+    place: Path
+    owner: str
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{self.place} is {self.owner}'s, {self.mode}, and you are {user_name()}"
+
+
+def barred(path: Path) -> Bar | None:
+    """Which file or folder of another user keeps this one from reading or writing `path`; None where none
+    does."""
+    nearest = next((part for part in (path, *path.parents) if os.access(part, os.F_OK)), Path("/"))
+    folder = nearest if nearest.is_dir() else nearest.parent
+    needs = [(nearest, os.R_OK), (folder, os.W_OK | os.X_OK), (nearest, os.W_OK)]
+    place = next((each for each, right in needs if not os.access(each, right)), None)
+    found = place.stat() if place is not None else None
+    if place is None or found is None or found.st_uid == os.geteuid():
+        return None
+    return Bar(place, user_name(found.st_uid), stat.filemode(found.st_mode))
 
 
 def storage_problem(
@@ -38,7 +68,14 @@ def storage_problem(
     because = f"{cause} ({', '.join(numbers)})" if numbers else cause
     cure = "Make space" if full else "Restore access"
     begun = f"{before}: " if before else ""
-    problem = StorageProblem(f"{begun}{path or 'storage'}: {because}. {cure} there, then resume the job.")
+    bar = barred(Path(path)) if code in DENIED and "://" not in path else None
+    kind, remedy = StorageProblem, f"{cure} there, then resume the job"
+    if bar is not None:
+        kind, because = AccessDenied, f"{cause} ({bar})"
+        remedy = (
+            f"Ask {bar.owner} to do it, or for a folder of a group that you both are in (docs/operations.md)"
+        )
+    problem = kind(f"{begun}{path or 'storage'}: {because}. {remedy}.")
     problem.path, problem.cause, problem.full = path, because, full
     problem.need_bytes, problem.free_bytes = need_bytes, free_bytes
     return problem

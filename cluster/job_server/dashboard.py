@@ -81,9 +81,14 @@ def token_header() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+def token_file() -> Path:
+    """Where Ray keeps the token of this user's clusters."""
+    return Path.home() / ".ray" / "auth_token"
+
+
 def _kept_token() -> str:
     named = os.environ.get(TOKEN_PATH)
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    path = Path(named) if named else token_file()
     try:
         return path.read_text().strip()
     except OSError as error:

@@ -74,7 +74,7 @@ def prune(
     if result.files and not dry_run and _agreed("farm prune", yes, output):
         result = cleanup.prune(runs, pruning)
         for job in result.skipped:
-            emit_note(f"{job} is rendered again and was left alone")
+            emit_note(f"{job} is rendered again, or another user's, and was left alone")
     if output is OutputFormat.JSON:
         emit_json(result)
     else:

@@ -14,11 +14,14 @@ from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount, clock, printable, size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.verbs.listing import JobRow
     from farm.verbs.status import JobStatus, VideoStatus
 
 WATCH_INTERVAL_S = 1.0
-HEADS = ("job", "outcome", "done", "tasks", "films", "size", "began", "why")
+HEADS: tuple[str, ...] = ("job", "outcome", "done", "tasks", "films", "size", "began", "by", "why")
+BY = HEADS.index("by")
 MOST_WHY = 160
 
 
@@ -44,15 +47,26 @@ def status(
 
 def list_jobs(runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> int:
     """List the jobs of a runs directory."""
-    from farm.verbs.listing import list_runs
+    from farm.verbs.listing import closed_to_you, list_runs
 
     rows = list_runs(runs)
+    emit_warnings(closed_to_you(runs))
     if output is OutputFormat.JSON:
         emit_json(rows)
         return 0
-    for line in columns(HEADS, [_cells(row) for row in rows]) if rows else (f"no jobs in {runs}",):
+    for line in _table(rows) if rows else (f"no jobs in {runs}",):
         emit_text(line)
     return 0
+
+
+def _table(rows: Sequence[JobRow]) -> list[str]:
+    """A line for each job; who rendered it is said where that was somebody else."""
+    from jobs.store.process import user_name
+
+    table, me = [HEADS, *map(_cells, rows)], user_name()
+    if all(row.user in ("", me) for row in rows):
+        table = [(*cells[:BY], *cells[BY + 1 :]) for cells in table]
+    return columns(table[0], table[1:])
 
 
 def _cells(row: JobRow) -> tuple[str, ...]:
@@ -60,7 +74,7 @@ def _cells(row: JobRow) -> tuple[str, ...]:
     done = f"{row.percent} %" if row.total else ""
     tasks, films = f"{row.committed}/{row.total}", f"{row.films}/{row.of_films}"
     why = row.reason if len(row.reason) <= MOST_WHY else f"{row.reason[:MOST_WHY]}..."
-    return row.job, row.outcome, done, tasks, films, size(row.size_bytes), began, why
+    return row.job, row.outcome, done, tasks, films, size(row.size_bytes), began, row.user, why
 
 
 def logs(
@@ -100,7 +114,7 @@ def lines(found: JobStatus, now_s: float) -> list[str]:
     from farm.state.progress import said_of
 
     head = f"{found.job}: {found.outcome}{f', {found.reason}' if found.reason else ''}"
-    rows = [head, f"  run directory {found.run_dir}", *_times(found)]
+    rows = [head, f"  run directory {found.run_dir}", *_driven(found), *_times(found)]
     for stage in found.stages:
         rows.append(f"  {stage.stage:<8}{bar(stage.committed, stage.total)} {stage.committed}/{stage.total}")
     for video in found.videos:
@@ -124,6 +138,14 @@ def _times(found: JobStatus) -> list[str]:
     known = [("elapsed", found.elapsed_s), ("ETA", found.eta_s)]
     times = [f"{what} {clock(seconds)}" for what, seconds in known if seconds is not None]
     return [f"  {', '.join(times)}"] if times else []
+
+
+def _driven(found: JobStatus) -> list[str]:
+    from farm.state.job_state import LIVE
+
+    if not found.user:
+        return []
+    return [f"  rendered {'' if found.outcome in LIVE else 'last '}by {found.user} on {found.host}"]
 
 
 def _film(video: VideoStatus) -> str:

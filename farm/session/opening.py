@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from farm.state.job_state import JobState, TaskCounts
 from farm.state.locks import read_locks
 from farm.state.requests import require_not_cancelled, require_ours
 from farm.state.voids import CPU, Recorded
+from jobs.store.process import user_name
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ def first_state(
         films=len(plan.outputs),
         spec=origin,
         created=plan.created,
+        user=user_name(),
+        host=socket.gethostname(),
     )
 
 

@@ -111,7 +111,8 @@ class JobState:
     """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds.
 
     `films` counts the deliveries of the plan, `waiting` is there as long as a running job has no worker,
-    `spec` is the file that was rendered, where it was one, `created` the day of the first render, UTC.
+    `spec` is the file that was rendered, where it was one, `created` the day of the first render, UTC. `user`
+    and `host` are those of the newest driver, empty where an older farm wrote the state.
     """
 
     job: str
@@ -128,6 +129,8 @@ class JobState:
     waiting: WaitingFor | None = None
     spec: SpecOrigin | None = None
     created: str = ""
+    user: str = ""
+    host: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""

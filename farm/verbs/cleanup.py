@@ -18,7 +18,7 @@ from farm.state.job_state import CANCELLED, DONE, FAILED, PARTIAL, STOPPED_EARLY
 from farm.state.locks import read_locks
 from farm.verbs.run import JobDocuments
 from farm.verbs.verify import film_damage
-from jobs.errors import DamagedDocument, JobBusy, NewerFormat, Problem, UsageError
+from jobs.errors import AccessDenied, DamagedDocument, JobBusy, NewerFormat, Problem, UsageError
 from jobs.store.cleanup import (
     Files,
     other_files,
@@ -65,7 +65,8 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """What pruning frees, by job. `skipped` jobs were taken up meanwhile; with `deleted` it has happened."""
+    """What pruning frees, by job. `skipped` jobs were taken up meanwhile, or may not be written
+    by this user; with `deleted` it has happened."""
 
     runs: str
     jobs: tuple[Pruned, ...]
@@ -130,7 +131,7 @@ def prune(runs_url: str, pruning: Pruning) -> PruneResult:
             continue
         try:
             done.append(_pruned(store, pruning))
-        except JobBusy:
+        except (JobBusy, AccessDenied):
             skipped.append(store.job_id)
     return _summed(PruneResult(runs_url, tuple(done), 0, 0, True, tuple(skipped)))
 

@@ -75,7 +75,8 @@ class JobStatus:
 
     `elapsed_s` are the seconds since the driver began, or from its start to its end; `eta_s` those that the
     rest takes at the speed measured so far, None while that is unknown. `warnings` name lines of the event
-    log that could not be read. `locked` counts the tasks whose results are locked.
+    log that could not be read. `locked` counts the tasks whose results are locked. `user` and `host` are
+    those of the newest driver.
     """
 
     job: str
@@ -95,6 +96,8 @@ class JobStatus:
     gangs: tuple[GangStatus, ...] = ()
     warnings: tuple[str, ...] = ()
     locked: int = 0
+    user: str = ""
+    host: str = ""
 
 
 def job_status(runs_url: str, job_id: str) -> JobStatus:
@@ -128,6 +131,8 @@ def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, 
         gangs=_gangs(progress) if live else (),
         warnings=warnings,
         locked=_locked(run),
+        user=state.user,
+        host=state.host,
     )
 
 

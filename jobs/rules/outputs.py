@@ -27,6 +27,7 @@ from jobs.rules.files import input_paths
 from jobs.rules.findings import BrokenRule
 from jobs.sound.tracks import shot_names, stem_titles
 from jobs.spec.base import SAFE_NAME, is_there
+from jobs.storage_problems import barred
 from jobs.store.remote import EXCLUSIVE
 from jobs.tasks.task import Stage
 
@@ -195,7 +196,9 @@ def check_output_folder(spec: JobSpec) -> Iterator[BrokenRule]:
             "a folder that films can be written into",
             "name another one, or change its permissions",
         )
-        yield BrokenRule(FOLDER, f"{shown(str(nearest))} cannot be written", rule, remedy)
+        bar = barred(nearest)
+        value = f"{shown(str(nearest))} cannot be written"
+        yield BrokenRule(FOLDER, f"{value}: {bar}" if bar else value, rule, remedy)
 
 
 def _unreachable(folder: Path) -> str:

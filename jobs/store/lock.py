@@ -19,7 +19,7 @@ from jobs.commands import command_at
 from jobs.errors import JobBusy, StorageProblem
 from jobs.store.backend import LOCK, Backend
 from jobs.store.lock_file import Beat, Holder, encode_holder, generation_of, last_beat, lock_key, read_holder
-from jobs.store.process import alive, this_process
+from jobs.store.process import alive, this_process, user_name
 
 BEAT_S = 5.0
 STALE_S = 60.0
@@ -91,7 +91,8 @@ class JobLock:
 
     def _claim(self, generation: int) -> Holder:
         token, host, at_s = secrets.token_hex(8), socket.gethostname(), time.time()
-        return Holder(generation, token, host, this_process(), at_s, place=self.backend.place())
+        place, user = self.backend.place(), user_name()
+        return Holder(generation, token, host, this_process(), at_s, place=place, user=user)
 
     def _create(self, mine: Holder) -> bool:
         try:

@@ -12,8 +12,8 @@ from jobs.store.process import Process
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What the lock file says: which process took the job, when and where it lay, and when the lock was
-    renewed last."""
+    """What the lock file says: which user's process took the job, when and where it lay, and when the lock
+    was renewed last."""
 
     generation: int
     token: str
@@ -23,9 +23,11 @@ class Holder:
     released: bool = False
     beat_s: float = 0.0
     place: Place = field(default_factory=Place)
+    user: str = ""
 
     def who(self) -> str:
-        return f"process {self.process.pid} on {self.host}"
+        of = f" of {self.user}" if self.user else ""
+        return f"process {self.process.pid}{of} on {self.host}"
 
 
 LOCK_FORM = Form("lock", Holder)

@@ -1,8 +1,9 @@
-"""Whether the process that a lock names is still there."""
+"""Which process and user a lock names, and whether the process is still there."""
 
 from __future__ import annotations
 
 import os
+import pwd
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,15 +21,25 @@ class Process:
 def this_process() -> Process:
     """The calling process."""
     pid = os.getpid()
-    return Process(pid, _machine(), _started(pid))
+    return Process(pid, _machine(), _started(pid) or "")
+
+
+def user_name(uid: int | None = None) -> str:
+    """The name of a user, of the one whom this process runs as without `uid`; `uid 7` where it has none."""
+    uid = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def alive(process: Process) -> bool | None:
-    """True or False where this host can tell, None where the process lives (or lived) elsewhere."""
+    """True or False where this host can tell, None where the process lives (or lived) elsewhere, or is hidden
+    from this user."""
     if not process.machine or process.machine != _machine():
         return None
     started = _started(process.pid)
-    return bool(started) and started == process.started
+    return None if started is None else bool(started) and started == process.started
 
 
 @cache
@@ -41,10 +52,22 @@ def _machine() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
-    """The process's start in clock ticks since boot, which tells a reused PID apart; empty if it is gone."""
+def _started(pid: int) -> str | None:
+    """The process's start in clock ticks since boot, which tells a reused PID apart; empty if it is gone,
+    None where it is another user's and /proc shows each user only their own (`hidepid`)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return None if _is_of_another(pid) else ""
     return "" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _is_of_another(pid: int) -> bool:
+    """Whether there is such a process, of a user whose processes this one may not signal."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False

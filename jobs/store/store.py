@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import StorageProblem, StoreUnusable
+from jobs.errors import AccessDenied, StorageProblem, StoreUnusable
 from jobs.hashing import sha256_of_bytes, sha256_of_file
 from jobs.storage_problems import storage_problem
 from jobs.store.artifacts import Artifacts
@@ -87,10 +87,11 @@ class Store(Documents):
 
     @classmethod
     def every(cls, runs_url: str) -> list[Store]:
-        """Every run under `runs_url`, by name; folders that are no jobs are left out."""
+        """Every run under `runs_url`, by name; folders that are no jobs are left out, and those of other
+        users that this one may not look into."""
         names = sorted(filter(JOB_ID.match, open_backend(runs_url, "listing").folders()))
         stores = (cls.at(runs_url, name) for name in names)
-        return [store for store in stores if store.exists()]
+        return [store for store in stores if store._found()]
 
     @property
     def url(self) -> str:
@@ -252,6 +253,12 @@ class Store(Documents):
         self.backend.delete(SUSPECTS_FORM.name)
         stale = self.backend.leftovers(LEFTOVER_S)
         return sum(self.backend.delete(file) for file in (*checked.unused, *stale))
+
+    def _found(self) -> bool:
+        try:
+            return self.exists()
+        except AccessDenied:
+            return False
 
     def _digests_in(self, folder: str) -> frozenset[str]:
         return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from cluster.health import cluster_health
-from cluster.session import require_driver
+from cluster.session import _quiet, require_driver
 from farm.api import render
 from jobs.errors import CannotRun
 
@@ -53,6 +54,28 @@ def test_nothing_is_taken_before_it_is_refused(
     with pytest.raises(CannotRun, match="Ray client"):
         list(render(spec, runs=str(tmp_path / "runs"), address=None if from_environment else address))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_token_of_a_ray_of_our_own_is_private_whatever_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    token = tmp_path / ".ray" / "auth_token"
+    before = os.umask(0o002)
+    try:
+        _quiet(local=False)
+        assert not token.exists()
+        _quiet(local=True)
+        drawn = token.read_text()
+        _quiet(local=True)
+    finally:
+        os.umask(before)
+    assert len(drawn) == 64
+    assert token.read_text() == drawn
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+    assert list(token.parent.iterdir()) == [token]
 
 
 def test_the_doctor_says_so() -> None:

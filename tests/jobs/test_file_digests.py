@@ -45,6 +45,22 @@ def test_a_large_file_is_read_once_over_many_runs(tmp_path: Path, monkeypatch: p
     assert [third.digest(path), third.digest(other)] == digests
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_what_is_remembered_has_the_rights_that_the_umask_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int
+) -> None:
+    path, cache = tmp_path / "a.bin", tmp_path / "digests.json"
+    path.write_bytes(b"content")
+    monkeypatch.setattr(jobs.file_digests, "LARGE_BYTES", 1)
+    before = os.umask(umask)
+    try:
+        FileDigests(cache).digest(path)
+    finally:
+        os.umask(before)
+    assert cache.stat().st_mode & 0o777 == mode
+    assert sorted(tmp_path.iterdir()) == [path, cache]
+
+
 def test_a_process_remembers_where_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.file_digests, "_of_process", FileDigests())
     monkeypatch.setattr(jobs.file_digests, "LARGE_BYTES", 1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
+import socket
 from pathlib import Path
 
 from farm.api import render
 from farm.events import FilmDelivered
+from jobs.store.process import user_name
 from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered, document
 
@@ -46,7 +48,8 @@ def test_a_running_job_says_how_long_it_takes_and_where_to_look(farm: Farm, tmp_
             seen = farm("status", JOB, "--runs", runs).out.splitlines()
             (row,) = farm("list", "--runs", runs, "-o", "json").json
     assert seen[0] == f"{JOB}: running"
-    assert re.search(r"^  elapsed 0:\d\d(, ETA \d:\d\d)?$", seen[2])
+    assert re.search(r"^  elapsed 0:\d\d(, ETA \d:\d\d)?$", seen[3])
+    assert seen[2] == f"  rendered by {user_name()} on {socket.gethostname()}"
     assert any(line.endswith(f"not finished; preview {tmp_path}/out/dawn.preview.mp4") for line in seen)
     assert (row["total"], row["of_films"], row["films"]) == (14, 2, 0)
 

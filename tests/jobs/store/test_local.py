@@ -106,8 +106,10 @@ def test_a_missing_permission_is_a_storage_problem(tmp_path: Path) -> None:
         os.setuid(65534)
         store.put(DIGEST, 1, "bin", b"x", {})
 
-    assert in_child(as_nobody).startswith("StorageProblem: ")
-    assert "permission denied. Restore access there, then resume the job." in in_child(as_nobody)
+    said = in_child(as_nobody)
+    assert said.startswith("AccessDenied: ")
+    assert "permission denied (/" in said
+    assert ", and you are nobody). Ask root to do it, or for a folder of a group that you both are in" in said
 
     def open_as_nobody() -> None:
         os.setuid(65534)

@@ -22,7 +22,7 @@ from jobs.store import lock as lock_module
 from jobs.store.lock import Driver, JobLock, LockTiming, presence
 from jobs.store.lock_file import read_holder
 from jobs.store.opening import open_backend
-from jobs.store.process import Process, alive, this_process
+from jobs.store.process import Process, alive, this_process, user_name
 from jobs.store.store import Store
 
 FAST = LockTiming(beat_s=0.2, stale_s=1.2)
@@ -118,9 +118,8 @@ def test_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
         started = time.monotonic()
         with Store.open(str(tmp_path), "harbor").lock(tell=heard.append):
             assert time.monotonic() - started < 2
-    assert heard == [
-        f"Took the job over from process {process.pid} on {os.uname().nodename}, which has ended."
-    ]
+    who = f"process {process.pid} of {user_name()} on {os.uname().nodename}"
+    assert heard == [f"Took the job over from {who}, which has ended."]
 
 
 def test_a_stopped_process_of_this_host_keeps_its_lock(tmp_path: Path) -> None:
@@ -224,7 +223,7 @@ def test_a_look_at_the_lock_tells_who_renders(tmp_path: Path, monkeypatch: pytes
     with other_holder(tmp_path) as process:
         seen = presence(backend)
         assert seen.driver is Driver.RUNNING
-        assert seen.who == f"process {process.pid} on {os.uname().nodename}"
+        assert seen.who == f"process {process.pid} of {user_name()} on {os.uname().nodename}"
     assert presence(backend).driver is Driver.ENDED
     as_foreign(monkeypatch)
     assert presence(backend, SLOW).driver is Driver.RUNNING
@@ -261,7 +260,7 @@ def test_a_copy_made_while_the_job_is_rendered_is_a_job_of_its_own(
             assert lock.held
             assert presence(copy.backend, STEADY).driver is Driver.RUNNING
         if not elsewhere:
-            told = f"a copy of {tmp_path}/runs/harbor, which process {process.pid} on "
+            told = f"a copy of {tmp_path}/runs/harbor, which process {process.pid} of {user_name()} on "
             assert told in heard[0]
             with pytest.raises(JobBusy, match="that process is running"):
                 Store.open(str(tmp_path / "runs"), "harbor").lock(FAST).acquire()
