@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import pytest
 
-from jobs.scratch import MARK, PREFIX, Scratch, sweep
+from jobs.scratch import MARK, PREFIX, Scratch, private_folder, sweep
 
 OWNER = """
 import subprocess, sys
@@ -60,6 +60,17 @@ def owner() -> Iterator[Callable[[], Owner]]:
         process.kill()
         process.communicate()
         os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("temporary")
+def test_what_is_temporary_is_private_whatever_the_umask() -> None:
+    before = os.umask(0o002)
+    try:
+        with Scratch() as folder:
+            modes = [place.stat().st_mode & 0o777 for place in (folder, private_folder())]
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o700]
 
 
 def test_it_comes_with_its_first_use_and_goes(temporary: Path) -> None:
