@@ -1,16 +1,17 @@
-"""What a medium refuses, in the words of the failure table: one builder for store, films and steps."""
+"""What a medium refuses, in the words of the failure table, and whose files they are: one builder for store,
+films and steps."""
 
 from __future__ import annotations
 
 import errno
 import os
+import pwd
 import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import AccessDenied, StorageProblem
-from jobs.store.process import user_name
 
 CAUSES = {
     errno.ENOENT: "the folder is not there any more (a lost mount, or moved)",
@@ -30,8 +31,17 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 DENIED = frozenset({errno.EACCES, errno.EPERM})
 
 
+def user_name(uid: int | None = None) -> str:
+    """The name of a user, of the one whom this process runs as without `uid`; `uid 7` where it has none."""
+    uid = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 @dataclass(frozen=True, slots=True)
-class Bar:
+class Barrier:
     """A file or folder that bars this user; `owner` is another one."""
 
     place: Path
@@ -42,7 +52,7 @@ class Bar:
         return f"{self.place} is {self.owner}'s, {self.mode}, and you are {user_name()}"
 
 
-def barred(path: Path) -> Bar | None:
+def barred(path: Path) -> Barrier | None:
     """Which file or folder of another user keeps this one from reading or writing `path`; None where none
     does."""
     nearest = next((part for part in (path, *path.parents) if os.access(part, os.F_OK)), Path("/"))
@@ -52,7 +62,7 @@ def barred(path: Path) -> Bar | None:
     found = place.stat() if place is not None else None
     if place is None or found is None or found.st_uid == os.geteuid():
         return None
-    return Bar(place, user_name(found.st_uid), stat.filemode(found.st_mode))
+    return Barrier(place, user_name(found.st_uid), stat.filemode(found.st_mode))
 
 
 def storage_problem(

@@ -61,7 +61,7 @@ def list_jobs(runs: Runs = DEFAULT_RUNS, output: Output = OutputFormat.TEXT) -> 
 
 def _table(rows: Sequence[JobRow]) -> list[str]:
     """A line for each job; who rendered it is said where that was somebody else."""
-    from jobs.store.process import user_name
+    from jobs.storage_problems import user_name
 
     table, me = [HEADS, *map(_cells, rows)], user_name()
     if all(row.user in ("", me) for row in rows):

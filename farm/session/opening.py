@@ -17,7 +17,7 @@ from farm.state.job_state import JobState, TaskCounts
 from farm.state.locks import read_locks
 from farm.state.requests import require_not_cancelled, require_ours
 from farm.state.voids import CPU, Recorded
-from jobs.store.process import user_name
+from jobs.storage_problems import user_name
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from enum import StrEnum
 
 from jobs.commands import command_at
 from jobs.errors import JobBusy, StorageProblem
+from jobs.storage_problems import user_name
 from jobs.store.backend import LOCK, Backend
 from jobs.store.lock_file import Beat, Holder, encode_holder, generation_of, last_beat, lock_key, read_holder
-from jobs.store.process import alive, this_process, user_name
+from jobs.store.process import alive, this_process
 
 BEAT_S = 5.0
 STALE_S = 60.0

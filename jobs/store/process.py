@@ -1,9 +1,8 @@
-"""Which process and user a lock names, and whether the process is still there."""
+"""Whether the process that a lock names is still there."""
 
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,15 +21,6 @@ def this_process() -> Process:
     """The calling process."""
     pid = os.getpid()
     return Process(pid, _machine(), _started(pid) or "")
-
-
-def user_name(uid: int | None = None) -> str:
-    """The name of a user, of the one whom this process runs as without `uid`; `uid 7` where it has none."""
-    uid = os.geteuid() if uid is None else uid
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def alive(process: Process) -> bool | None:

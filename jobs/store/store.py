@@ -13,6 +13,7 @@ import errno
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,8 +91,7 @@ class Store(Documents):
         """Every run under `runs_url`, by name; folders that are no jobs are left out, and those of other
         users that this one may not look into."""
         names = sorted(filter(JOB_ID.match, open_backend(runs_url, "listing").folders()))
-        stores = (cls.at(runs_url, name) for name in names)
-        return [store for store in stores if store._found()]
+        return [store for name in names if _found(store := cls.at(runs_url, name))]
 
     @property
     def url(self) -> str:
@@ -112,11 +112,9 @@ class Store(Documents):
 
     def commit(self, digest: str) -> Commit | None:
         """The commit of `digest`, from its record alone; None where there is none or it is torn."""
-        key = record_key(digest)
-        try:
-            return decode_commit(self.backend.read(key), digest)
-        except FileNotFoundError:
-            return None
+        with suppress(FileNotFoundError):
+            return decode_commit(self.backend.read(record_key(digest)), digest)
+        return None
 
     def commits(self) -> dict[str, Commit]:
         """Every commit whose artifact is there and unaltered, by digest."""
@@ -254,12 +252,6 @@ class Store(Documents):
         stale = self.backend.leftovers(LEFTOVER_S)
         return sum(self.backend.delete(file) for file in (*checked.unused, *stale))
 
-    def _found(self) -> bool:
-        try:
-            return self.exists()
-        except AccessDenied:
-            return False
-
     def _digests_in(self, folder: str) -> frozenset[str]:
         return frozenset(name.removesuffix(".json") for name in self.backend.entries(folder))
 
@@ -278,10 +270,9 @@ class Store(Documents):
         )
 
     def _evicted(self, digest: str) -> Commit | None:
-        try:
+        with suppress(FileNotFoundError):
             return decode_commit(self.backend.read(evicted_key(digest)), digest)
-        except FileNotFoundError:
-            return None
+        return None
 
 
 def record_key(digest: str) -> str:
@@ -299,3 +290,10 @@ def _measured(data: bytes | memoryview | Path) -> tuple[str, int]:
     if isinstance(data, Path):
         return sha256_of_file(data), data.stat().st_size
     return sha256_of_bytes(data), len(data)
+
+
+def _found(store: Store) -> bool:
+    """Whether there is such a job, as far as this user may look."""
+    with suppress(AccessDenied):
+        return store.exists()
+    return False

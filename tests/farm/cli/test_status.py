@@ -10,7 +10,7 @@ from pathlib import Path
 
 from farm.api import render
 from farm.events import FilmDelivered
-from jobs.store.process import user_name
+from jobs.storage_problems import user_name
 from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered, document
 

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobBusy
+from jobs.storage_problems import user_name
 from jobs.store import lock as lock_module
 from jobs.store.lock import Driver, JobLock, LockTiming, presence
 from jobs.store.lock_file import read_holder
 from jobs.store.opening import open_backend
-from jobs.store.process import Process, alive, this_process, user_name
+from jobs.store.process import Process, alive, this_process
 from jobs.store.store import Store
 
 FAST = LockTiming(beat_s=0.2, stale_s=1.2)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.storage_problems import barred
-from jobs.store.process import alive, this_process, user_name
+from jobs.storage_problems import barred, user_name
+from jobs.store.process import alive, this_process
 from jobs.store.store import Store
 from tests.jobs.store.test_local import in_child
 
