@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,10 +95,8 @@ def test_a_job_that_may_not_be_seen_keeps_nobody_from_the_others(shared: Path) -
 
 
 @pytest.fixture
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that every user reaches."""
-    folder = tmp_path_factory.mktemp("shared")
-    for place in (folder, folder.parent, folder.parent.parent):
-        place.chmod(0o755)
-    folder.chmod(0o777)
-    return folder
+def shared() -> Iterator[Path]:
+    """A folder that every user reaches, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
