@@ -7,13 +7,14 @@ what to do.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from farm.output.outlets import outlet_of
 from farm.output.records import OutputRecords
 from farm.state.creation import dated
-from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
+from jobs.errors import AccessDenied, Problem, StorageProblem, StoreUnusable, UsageError
 from jobs.planning.output_names import planned_names, same_name
 from jobs.store.documents import PLAN
 from jobs.store.lock import Driver, presence
@@ -131,9 +132,14 @@ def _films_of(other: Store) -> Iterator[str]:
 
 
 def _others(store: Store) -> Iterator[Store]:
-    """The folders beside the job's. One that is no job has neither records nor a driver."""
-    names = (name for name in store.backend.folders() if JOB_ID.match(name) and name != store.job_id)
-    return (Store.at(store.runs_url, name) for name in names)
+    """The folders beside the job's that this user may look into: a film of another one is refused when it is
+    delivered. One that is no job has neither records nor a driver."""
+    for name in store.backend.folders():
+        if JOB_ID.match(name) and name != store.job_id:
+            other = Store.at(store.runs_url, name)
+            with suppress(AccessDenied):
+                other.exists()
+                yield other
 
 
 def _same_place(folder: str, name: str) -> str:

@@ -163,7 +163,7 @@ def test_whoever_may_not_is_referred_to_the_owner(machine: Machine) -> None:
     assert f"out is uid {ANN}'s, drwxr-sr-x, and you are uid {BEN}" in said
 
 
-def test_a_private_job_is_left_out_of_the_list(machine: Machine) -> None:
+def test_a_private_job_keeps_nobody_from_the_others(machine: Machine) -> None:
     machine.interrupt(ANN, 0o022)
     (machine.runs / JOB).chmod(0o700)
     code, said = machine.farm(BEN, "list")
@@ -172,3 +172,7 @@ def test_a_private_job_is_left_out_of_the_list(machine: Machine) -> None:
     code, said = machine.farm(BEN, "status", JOB)
     assert code == 5
     assert f"Ask uid {ANN} to do it" in said
+    machine.runs.chmod(0o2775)
+    own = ("--job-id", "own", "-p", f"output.dir={machine.folder}/own")
+    code, said = machine.farm(BEN, "render", machine.spec, "--serial", *own)
+    assert code == 0, said
