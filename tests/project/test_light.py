@@ -13,7 +13,8 @@ from tests.light_install import answers
 from tools.golden_run import DONE_JOB, HOME, ROOT, moved
 
 REPOSITORY = Path(__file__).parents[2]
-DEMO = str(REPOSITORY / "examples" / "demo.yaml")
+DEMO = "examples/demo.yaml"
+"""A copy: beside the repository's own lies the film of whoever has rendered it."""
 LIGHT = (
     ("check", DEMO),
     ("plan", DEMO, "--gpus", "4"),
@@ -49,6 +50,8 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(HOME / "0.1.0", tmp_path, dirs_exist_ok=True)
     moved(tmp_path, ROOT, str(tmp_path))
     (tmp_path / "fake.yaml").write_text(FAKE)
+    (tmp_path / DEMO).parent.mkdir()
+    shutil.copy(REPOSITORY / DEMO, tmp_path / DEMO)
     return tmp_path
 
 
