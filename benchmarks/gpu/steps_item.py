@@ -123,9 +123,9 @@ def _fp8(bench: Bench) -> Callable[[Any], Any]:
     def prepare(model: Any) -> Iterator[None]:
         import torch
 
-        from actors.engines.diffusers.fused import rows
+        from actors.engines.diffusers.fused import fp8
 
-        rows.pack(model, torch.device(bench.device), {})
+        fp8.pack(model, torch.device(bench.device), {})
         yield
 
     return prepare

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actors.engines.diffusers.fused.fp8 import Fp8Linear, Rows, values_of
 from actors.engines.diffusers.fused.ops import fed_forward
-from actors.engines.diffusers.fused.rows import Fp8Linear, Rows, values_of
 
 
 class ChunkedFeedForward(nn.Module):

@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 
 from actors.engines.diffusers.fused import kernels
-from actors.engines.diffusers.fused.rows import FP8, Rows
+from actors.engines.diffusers.fused.fp8 import FP8, Rows
 
 if TYPE_CHECKING:
     from actors.engines.diffusers.fused.ops import Due, Modulation, Reading, Turns

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actors.engines.diffusers.fused.choice import kernels_here
-from actors.engines.diffusers.fused.rows import Fp8Linear, Rows, rows_of
+from actors.engines.diffusers.fused.fp8 import Fp8Linear, Rows, rows_of
 
 
 class Modulation(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from actors.engines.diffusers.fused.fp8 import Rows
 from actors.engines.diffusers.fused.ops import Turns, joined, plain_of, turned
-from actors.engines.diffusers.fused.rows import Rows
 from actors.engines.diffusers.sequence import TokenSplit
 
 Angles = tuple[Tensor, Tensor]

@@ -14,7 +14,7 @@ from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_comp
 from actors.engines.diffusers.codec import VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
-from actors.engines.diffusers.fused import rows
+from actors.engines.diffusers.fused import fp8
 from actors.engines.diffusers.ltx2 import block, components
 from actors.engines.diffusers.ltx2.denoise import Transformer
 from actors.engines.diffusers.ltx2.names import TRANSFORMER, renamed
@@ -51,7 +51,7 @@ class Ltx2Loader:
         again = partial(component.again, dtype=self.dtype)
         module = self._loaded("transformer", component, self.dtype)
         if self.fp8:
-            rows.pack(module, self.device, component.fp8_scales())
+            fp8.pack(module, self.device, component.fp8_scales())
         named = partial(renamed, segments=TRANSFORMER)
         merged = lora.MergedLoras(module, self.files.loras, opened, again, named, self.device)
         marks = bool(module.config.use_keyframes_abs_pos_embedding)

@@ -16,7 +16,7 @@ from actors.engines.diffusers.ltx_video import block
 from actors.engines.diffusers.sequence import TokenSplit
 
 if TYPE_CHECKING:
-    from actors.engines.diffusers.fused.rows import Rows
+    from actors.engines.diffusers.fused.fp8 import Rows
 
 
 @dataclass

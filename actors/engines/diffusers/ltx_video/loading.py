@@ -15,7 +15,7 @@ from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_comp
 from actors.engines.diffusers.codec import DECODE_NOISE, DECODE_TIMESTEP, VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
-from actors.engines.diffusers.fused import rows
+from actors.engines.diffusers.fused import fp8
 from actors.engines.diffusers.ltx_video import attention, lora
 from actors.engines.diffusers.ltx_video.checkpoint import (
     transformer_component,
@@ -72,7 +72,7 @@ class Loader:
         again = partial(component.again, dtype=self.dtype)
         transformer = self._loaded(component, self.dtype)
         if self.fp8:
-            rows.pack(transformer, self.device, component.fp8_scales())
+            fp8.pack(transformer, self.device, component.fp8_scales())
         merged = lora.MergedLoras(transformer, self.files.loras, opened, again, device=self.device)
         state = attention.install(transformer)
         return Denoising(transformer, state, causal, merged)

@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from actors.engines.diffusers.fused.rows import Fp8Linear
+from actors.engines.diffusers.fused.fp8 import Fp8Linear
 from actors.engines.diffusers.ltx_video.names import TRANSFORMER_NAMES, rename
 from jobs.errors import Problem, SpecError
 from jobs.spec.engine import LoraUse, merged_loras

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from actors.engines.diffusers import feedforward, kernels
 from actors.engines.diffusers.codec import VideoCodec, upsample
-from actors.engines.diffusers.fused.rows import fault_of
+from actors.engines.diffusers.fused.fp8 import fault_of
 from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.ltx_video.loading import Denoising, Loader

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from actors.engines.diffusers.fused import ops
 from actors.engines.diffusers.fused.choice import kernels_here
+from actors.engines.diffusers.fused.fp8 import Fp8Linear, Rows
 from actors.engines.diffusers.fused.ops import Due, Modulation, Reading, Turns, modulations
-from actors.engines.diffusers.fused.rows import Fp8Linear, Rows
 
 pytestmark = pytest.mark.gpu
 

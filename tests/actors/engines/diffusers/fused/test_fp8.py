@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from actors.engines.diffusers.fused.rows import FP8, Fp8Linear, Rows, pack, rows_of
+from actors.engines.diffusers.fused.fp8 import FP8, Fp8Linear, Rows, pack, rows_of
 from actors.engines.diffusers.stored import fp8_scales, read_tensors
 
 if TYPE_CHECKING:
