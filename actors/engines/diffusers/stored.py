@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,7 @@ def read_tensors(path: Path, names: Iterable[str], dtype: torch.dtype | None) ->
     if path.suffix.lower() == GGUF:
         yield from _from_gguf(path, names, dtype)
         return
-    with ExitStack() as stack:
-        files = shards(path) if path.is_dir() else [path]
-        opened = [stack.enter_context(safe_open(file, framework="pt")) for file in files]
-        where = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
+    with _mapped(path) as where:
         for name in names:
             stored = where[name].get_tensor(name)
             scale = _scale_of(where, name)
@@ -44,10 +41,7 @@ def fp8_scales(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
     if path.suffix.lower() == GGUF:
         return {}
     found: dict[str, Tensor] = {}
-    with ExitStack() as stack:
-        files = shards(path) if path.is_dir() else [path]
-        opened = [stack.enter_context(safe_open(file, framework="pt")) for file in files]
-        where = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
+    with _mapped(path) as where:
         for name in names:
             held = where[name].get_slice(name)
             if held.get_dtype() == "F8_E4M3":
@@ -55,6 +49,15 @@ def fp8_scales(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
                 one = torch.ones(()) if scale is None else scale.float()
                 found[name] = one.expand(held.get_shape()[0], 1).clone()
     return found
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[dict[str, Any]]:
+    """The open file that has each tensor, of a file or of a folder's shards."""
+    with ExitStack() as stack:
+        files = shards(path) if path.is_dir() else [path]
+        opened = [stack.enter_context(safe_open(file, framework="pt")) for file in files]
+        yield {name: file for file in opened for name in file.keys()}  # noqa: SIM118
 
 
 def _scale_of(where: dict[str, Any], name: str) -> Tensor | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,9 @@ from farm.simulator.simulate import Simulation, SimulationConfig
 from farm.simulator.workload import H200, SimulatedFilm
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import Machine, parse_topology
+from tests.scheduler_calls import calls_per_event
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from farm.scheduler.commands import Command
     from farm.scheduler.events import Event
     from farm.simulator.timeline import SimulatedTimeline
@@ -127,33 +125,17 @@ def test_a_change_says_what_it_costs_and_why() -> None:
     assert "workers that hold it: 0" in reasons[1]
 
 
-def calls_per_event(shots: int, sets: int) -> float:
-    run = simulation(list(film(sets, shots=shots, chunks=5)), 16)
-    handle, calls = run.scheduler.handle, 0
-
-    def count(_frame: FrameType, event: str, _argument: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    def counted(event: Event, now: float) -> list[Command]:
-        sys.setprofile(count)
-        try:
-            return handle(event, now)
-        finally:
-            sys.setprofile(None)
-
-    run.scheduler.handle = counted  # type: ignore[method-assign]
-    run.run()
-    return calls / run.events
+def calls(shots: int, sets: int) -> float:
+    return calls_per_event(simulation(list(film(sets, shots=shots, chunks=5)), 16))
 
 
 def test_an_event_costs_the_same_with_ten_times_the_shots() -> None:
-    short, long = calls_per_event(40, 3), calls_per_event(400, 3)
+    short, long = calls(40, 3), calls(400, 3)
     print(f"calls per event: {short:.0f} of 40 shots, {long:.0f} of 400")
     assert long <= 1.1 * short
 
 
 def test_an_event_costs_little_more_with_a_set_for_each_shot() -> None:
-    few, many = calls_per_event(400, 3), calls_per_event(400, 400)
+    few, many = calls(400, 3), calls(400, 400)
     print(f"calls per event: {few:.0f} with 3 sets, {many:.0f} with 400")
     assert many <= 3 * few
