@@ -24,12 +24,13 @@ from benchmarks.gpu import (
     farm_items,
     idle_item,
     kernel_items,
-    memory_item,
     nodes_item,
     probe_item,
     steps_item,
 )
 from benchmarks.gpu.bench import Bench, roomy
+from benchmarks.gpu.memory import out_of_memory, workers_item
+from benchmarks.gpu.peers import item as peers_item
 from benchmarks.gpu.several import gang_item, multi_items
 
 LONGEST = 2.5
@@ -52,19 +53,27 @@ ITEMS: dict[str, Item] = {
     "decode": Item(decode_items.decode_overlap, 50),
     "idle": Item(idle_item.idle, 45),
     "overhead": Item(farm_items.overhead, 290),
-    "determinism": Item(farm_items.determinism, 120),
-    "oom": Item(memory_item.out_of_memory, 90),
+    "determinism": Item(farm_items.determinism_item("auto"), 120),
+    "determinism-fp8": Item(farm_items.determinism_item("fp8"), 120),
+    "oom": Item(out_of_memory.out_of_memory, 90),
     "colocated": Item(farm_items.colocated, 130),
     "diffusers-2b": Item(farm_items.engine_item("diffusers", "2b"), 60),
     "steps-13b": Item(steps_item.item("13b"), 150),
     "steps-ltx2.3": Item(steps_item.item("ltx2.3"), 150),
+    "workers-13b": Item(workers_item.item("13b"), 120),
+    "workers-13b-fp8": Item(workers_item.item("13b", "fp8"), 90),
+    "workers-ltx2.3": Item(workers_item.item("ltx2.3"), 150),
+    "workers-ltx2.3-fp8": Item(workers_item.item("ltx2.3", "fp8"), 120),
+    "peers": Item(peers_item.peers, 450),
     "probe": Item(probe_item.probe, 15),
     "switches": Item(kernel_items.determinism_cost, 40),
     "diffusers-13b": Item(farm_items.engine_item("diffusers", "13b"), 190),
+    "diffusers-13b-fp8": Item(farm_items.engine_item("diffusers", "13b", "fp8"), 100),
     "comfyui-nodes": Item(nodes_item.nodes, 60),
     "comfyui-2b": Item(farm_items.engine_item("comfyui", "2b"), 70),
     "comfyui-13b": Item(farm_items.engine_item("comfyui", "13b"), 130),
     "diffusers-ltx2.3": Item(farm_items.engine_item("diffusers", "ltx2.3"), 220),
+    "diffusers-ltx2.3-fp8": Item(farm_items.engine_item("diffusers", "ltx2.3", "fp8"), 120),
     "comfyui-ltx2.3": Item(farm_items.engine_item("comfyui", "ltx2.3"), 220),
     "gang-13b": Item(gang_item.gang_item("13b"), 220),
     "gang-ltx2.3": Item(gang_item.gang_item("ltx2.3"), 260),

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,18 +28,19 @@ SPLIT = "sample=1@0.34,upscale=1@0.33,decode=1@0.33"
 TWICE = "mono=2@0.5"
 
 
-def engine_item(name: str, size: str) -> Any:
+def engine_item(name: str, size: str, dtype: str = "auto") -> Any:
     """The item that renders a film with an engine at one size: on Ray, or in process where it is missing."""
 
     def run(bench: Bench) -> None:
-        settings = engine_settings(bench, size, name)
-        film = Film(f"{name}-{size}", settings, bench.clip, extends=2, sound=size in PUBLISHED)
+        settings = engine_settings(bench, size, name) | {"dtype": dtype}
+        film = Film(f"{name}-{size}-{dtype}", settings, bench.clip, extends=2, sound=size in PUBLISHED)
         topology = "mono" if has_ray() else "serial"
         quiet_ray()
         made, watch = watched(bench, film, topology)
-        what = {"engine": name, "model": size, "card": card(bench.device), "through": topology}
-        bench.table(f"Stages: {name}, {size}", [{**what, **row} for row in stage_rows(made)])
-        bench.table(f"Worker: {name}, {size}", [{**what, **worker_row(made, watch)}])
+        what = {"engine": name, "model": size, "dtype": dtype, "card": card(bench.device)}
+        what["through"] = topology
+        bench.table(f"Stages: {name}, {size}, {dtype}", [{**what, **row} for row in stage_rows(made)])
+        bench.table(f"Worker: {name}, {size}, {dtype}", [{**what, **worker_row(made, watch)}])
 
     return run
 
@@ -142,14 +144,19 @@ def _colocated(bench: Bench) -> None:
         bench.table("Stages that share one card against one worker (medians of the stage steps)", rows)
 
 
-def determinism(bench: Bench) -> None:
+def determinism_item(dtype: str) -> Callable[[Bench], None]:
     """The same film in process, on Ray twice, split over three workers, and with the worker killed."""
-    with one_ray():
-        _determinism(bench)
+
+    def run(bench: Bench) -> None:
+        with one_ray():
+            _determinism(bench, dtype)
+
+    return run
 
 
-def _determinism(bench: Bench) -> None:
-    film = Film("equal", engine_settings(bench, "2b"), replace(bench.clip, steps=bench.count(4, 1), refine=1))
+def _determinism(bench: Bench, dtype: str) -> None:
+    settings = engine_settings(bench, "2b") | {"dtype": dtype}
+    film = Film("equal", settings, replace(bench.clip, steps=bench.count(4, 1), refine=1))
     film = replace(film, videos=bench.count(2, 1), extends=bench.count(2, 1), keep="all")
     rows: list[dict[str, Any]] = []
     reference: Rendered | None = None
@@ -168,7 +175,7 @@ def _determinism(bench: Bench) -> None:
         reference = reference or made
         row = {"render": name, "workers killed": killed, "attention": made.attention}
         rows.append({**row, **compared(made, reference)})
-        bench.table("Determinism on the device: hashes against the first render", rows)
+        bench.table(f"Determinism on the device, {dtype}: hashes against the first render", rows)
 
 
 def compared(made: Rendered, reference: Rendered) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
 from benchmarks.gpu.films import Film, Rendered, stage_of
 from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of
-from benchmarks.gpu.memory_item import smallest
+from benchmarks.gpu.memory.out_of_memory import smallest
 from benchmarks.gpu.several.multi_items import best_split
 from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
 from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
@@ -130,10 +130,10 @@ def test_what_watches_the_device_answers_on_a_cpu() -> None:
     assert watch.peak_gib > 0
 
 
-def test_every_item_has_an_estimate_and_all_fit_two_leases() -> None:
+def test_every_item_has_an_estimate_and_all_fit_three_leases() -> None:
     assert json.dumps(sorted(ITEMS))
     assert all(item.estimate_s > 0 for item in ITEMS.values())
-    assert sum(item.estimate_s for item in ITEMS.values()) < 2 * 30 * 60
+    assert sum(item.estimate_s for item in ITEMS.values()) < 3 * 30 * 60
 
 
 def _product(shape: tuple[int, ...]) -> int:

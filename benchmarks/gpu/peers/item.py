@@ -1,0 +1,65 @@
+"""Seconds for one clip of LTX-2.3 with sound at 1920x1088, distilled, two passes; and for ten."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.gpu.decode_items import engine_settings
+from benchmarks.gpu.peers import diffusers_side, farm_side, ltx_pipelines_side
+from benchmarks.gpu.peers.clip import Timed, clip_of
+from benchmarks.gpu.ray_here import has_ray
+
+if TYPE_CHECKING:
+    from benchmarks.gpu.bench import Bench
+
+REPEATS = 2
+"""Warm clips."""
+SIZE = "ltx2.3"
+
+
+def peers(bench: Bench) -> None:
+    """Each in a process of its own, which has the device to itself."""
+    settings = engine_settings(bench, SIZE)
+    rows: list[dict[str, Any]] = []
+    for name, run in _sides(settings):
+        try:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                made: Timed = pool.submit(run, bench).result()
+        except Exception as error:  # what a peer cannot do is told, and the others go on
+            rows.append({"who": name, "warm s": f"{type(error).__name__}: {error}"[:300]})
+        else:
+            warm_s = min(made.seconds[1:])
+            rows.append({"who": name, "cold s": made.seconds[0], "warm s": warm_s, "GiB": made.peak_gib})
+            rows[-1]["against the farm"] = warm_s / rows[0]["warm s"]
+        bench.table(f"One clip, {clip_of(bench).name} with sound, distilled: who needs how long", rows)
+    if has_ray():
+        _ten(bench, settings, rows[0]["warm s"])
+
+
+def _sides(settings: dict[str, Any]) -> Iterator[tuple[str, Callable[[Bench], Timed]]]:
+    files = Path(settings["checkpoint"]), Path(settings["upscale_model"])
+    eight = {**settings, "dtype": "fp8"}
+    yield "farm", partial(farm_side.run, settings=settings, repeats=REPEATS)
+    yield "farm, fp8", partial(farm_side.run, settings=eight, repeats=REPEATS)
+    checkpoint, upsampler = files
+    named: dict[str, Any] = {"checkpoint": checkpoint, "upsampler": upsampler, "repeats": REPEATS}
+    if find_spec("ltx_pipelines"):
+        yield "ltx-pipelines", partial(ltx_pipelines_side.run, **named)
+        yield "ltx-pipelines, fp8-cast", partial(ltx_pipelines_side.run, **named, fp8=True)
+    yield "diffusers", partial(diffusers_side.run, **named)
+    yield "diffusers, blocks compiled", partial(diffusers_side.run, **named, compiled=True)
+
+
+def _ten(bench: Bench, settings: dict[str, Any], alone_s: float) -> None:
+    rows = []
+    for name, how in (("farm", settings), ("farm, fp8", {**settings, "dtype": "fp8"})):
+        made = farm_side.ten(bench, how)
+        row = {"who": name, "ten clips s": made.makespan_s, "a clip s": made.makespan_s / farm_side.CLIPS}
+        rows.append({**row, "against ten times one clip": made.makespan_s / farm_side.CLIPS / alone_s})
+        bench.table("Ten clips through Ray on one worker, their films encoded", rows)
