@@ -17,8 +17,8 @@ from actors.engines.pieces import Piece
 from actors.engines.transfer import to_device
 from jobs.frames import SPATIAL, TEMPORAL
 
-_MEL_S, _MELS = 160 / 16000, 4
-"""Seconds of a mel frame, and mel frames of a latent."""
+_HOP, _RATE, _MELS = 160, 16000, 4
+"""Samples of a mel frame and of a second, and mel frames of a latent."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,14 @@ def picture_coords(piece: Piece, frame_rate: float) -> Tensor:
 
 def sound_coords(latents: int, shift_s: float) -> Tensor:
     """Seconds at which each audio latent starts and stops: `[1, 1, t, 2]`. The first one is one mel frame,
-    the others are four (the audio VAE is causal)."""
+    the others are four (the audio VAE is causal).
+
+    Rounded as Lightricks and diffusers round: rotary frequencies reach 15,708, so that the last bit of a
+    second turns an angle by 1e-3.
+    """
     mel = torch.arange(latents, dtype=torch.float32) * _MELS
     edges = [(mel + 1 - _MELS).clamp(min=0), mel + 1]
-    return (torch.stack(edges, dim=-1) * _MEL_S + shift_s)[None, None]
+    return (torch.stack(edges, dim=-1) * _HOP / _RATE + shift_s)[None, None]
 
 
 def held_but(latents: int, made_s: tuple[float, float] | None) -> Tensor:

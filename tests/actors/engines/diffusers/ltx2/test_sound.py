@@ -11,10 +11,11 @@ import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint
 from actors.engines.diffusers.ltx2 import components
-from actors.engines.diffusers.ltx2.pieces import sound_coords
+from actors.engines.diffusers.ltx2.pieces import picture_coords, sound_coords
 from actors.engines.diffusers.ltx2.sound.codec import SoundCodec, placed
 from actors.engines.diffusers.ltx2.sound.mel import log_mel, mel_bands, resampled
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
+from actors.engines.pieces import Piece
 from actors.models import TINY_CHECKPOINT
 from jobs.frames import exact_rate, lay_chain
 from tests.official.ltx2_files import write_narrow
@@ -102,6 +103,18 @@ def test_coordinates_of_a_chunk_are_those_of_the_film() -> None:
     first = round(4 * 8 / 24 * 25)
     own = sound_coords(at.latents, at.shift_s) + 4 * 8 / 24
     assert torch.allclose(own[..., 1:, :], whole[..., first + 1 : first + at.latents, :], atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [23.976, 24.0, 25.0, 30.0, 48.0])
+def test_coordinates_are_the_references_to_the_last_bit(rate: float) -> None:
+    """The highest of their rotary frequencies makes 1e-3 of an angle out of that bit."""
+    from diffusers.models.transformers.transformer_ltx2 import LTX2AudioVideoRotaryPosEmbed
+
+    scales = {"modality": "audio", "scale_factors": (4, 32, 32)}
+    heard = LTX2AudioVideoRotaryPosEmbed(64, **scales).prepare_audio_coords(1, 500, torch.device("cpu"))
+    seen = LTX2AudioVideoRotaryPosEmbed(64).prepare_video_coords(1, 61, 3, 5, torch.device("cpu"), fps=rate)
+    assert torch.equal(sound_coords(500, 0.0), heard)
+    assert torch.equal(picture_coords(Piece(torch.zeros(1, 128, 61, 3, 5)), rate), seen)
 
 
 def test_sound_is_placed_to_the_sample() -> None:
