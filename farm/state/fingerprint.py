@@ -148,7 +148,13 @@ def changed_since(store: Store, now: Frozen, locked: Set[str] = frozenset()) -> 
 
 def _made_with(frozen: Frozen) -> dict[str, Any]:
     stages = {f"the {stage} stage's version": version for stage, version in frozen.stages.items()}
-    return {**frozen.media, **frozen.engine, **stages}
+    return {**frozen.media, **_by_package(frozen.engine), **stages}
+
+
+def _by_package(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """An engine's fingerprint with each of its packages under its own name."""
+    others = {key: value for key, value in engine.items() if key != "packages"}
+    return {**others, **engine.get("packages", {})}
 
 
 def _short(value: Any) -> str:
@@ -159,8 +165,8 @@ def _short(value: Any) -> str:
 def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     """How the software that a worker reports differs from what a job's digests stand for, `engine` being the
     job's fingerprint; usually empty. A worker that hosts no models reports no engine."""
-    wanted = {**media_fingerprint(), **engine}
-    own = {**report.get("media", {}), **report["fingerprint"]}
+    wanted = {**media_fingerprint(), **_by_package(engine)}
+    own = {**report.get("media", {}), **_by_package(report["fingerprint"])}
     keys = [key for key in wanted if key in own and own[key] != wanted[key]]
     return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
 

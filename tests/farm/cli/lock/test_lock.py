@@ -14,6 +14,11 @@ from actors.media.ffmpeg import media_fingerprint
 from cluster.local.cluster import LocalCluster, one_node
 from farm.events import TaskCommitted
 from farm.execution.driver import RayOptions, render_on_ray
+from farm.page.actions import Actions
+from farm.page.config import PageConfig
+from farm.page.drivers import Drivers
+from farm.page.reading import Reader
+from farm.page.views import Views
 from farm.session.opening import Scope
 from farm.state import fingerprint, voids
 from jobs.hashing import sha256_of_file
@@ -56,6 +61,7 @@ def test_the_cost_is_named_before_it_is_paid(film: Film, torch: Torch) -> None:
     refused = film("resume", JOB, "--serial")
     assert refused.code == 5
     assert cause in refused.err
+    assert f"torch was {OLD} and is {NEW}" in refused.err
     film("lock", JOB)
     after = film("plan", film.spec)
     assert "anew" not in after.out
@@ -92,9 +98,18 @@ def test_a_film_of_two_kinds_says_so_everywhere(film: Film, torch: Torch) -> Non
     assert all(words in logs for words in (first, line, others))
     page = (film.runs / JOB / "report.html").read_text()
     assert all(words in page for words in (first, line, others, "exact <b>no</b>"))
+    live = shown(film)
+    assert all(words in live for words in (first, line, others, "locked <b>16 / 20</b>"))
     beside = json.loads((film.folder / "out" / "film.otio").read_text())["metadata"]["ltx_farm"]
     assert not beside["exact"]
     assert beside["made_with"] == film.film()["made_with"]
+
+
+def shown(film: Film) -> str:
+    """The job on the live page."""
+    config = PageConfig(str(film.runs))
+    reader, drivers = Reader(config), Drivers(config)
+    return "".join(part.html for part in Views(reader, Actions(reader, drivers), drivers).job(JOB))
 
 
 def test_another_device_makes_the_rest_once_all_is_locked(film: Film, torch: Torch) -> None:
