@@ -19,7 +19,7 @@ from jobs.tasks.task import Stage, StageTask
 from jobs.weights.describe import transformer_prefix
 from jobs.weights.header import WeightsFault, read_weights
 from jobs.weights.numbers import quantisation
-from jobs.weights.use import folder_of
+from jobs.weights.use import denoises_pixels, folder_of
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig
@@ -34,6 +34,8 @@ that with 2B, which is half as wide (docs/gpu.md)."""
 SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
+DIFFUSION_DECODE = 17 / 12
+"""Of LTX-2.5's second video VAE: ComfyUI's core reckons with 1700 for it and with 1200 for the other."""
 
 FP8_SHARE = 0.51
 """Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
@@ -117,21 +119,29 @@ def in_tiles(footprint: Footprint) -> str:
 def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
     """What the largest tasks of each stage take on this engine and model."""
     width = SMALL_WIDTH if model_like(engine) == SMALL else 1.0
-    batches = engine.name != "comfyui"
+    batches, decode = engine.name != "comfyui", _decode_share(engine)
     gib: dict[Stage, float] = {}
     tiled_gib = 0.0
     for task in tasks:
         match task.params:
             case PassParams() as params:
                 passes = 2 if batches and params.sampling.cfg != 1.0 else 1
-                activations = max(PASS_GIB_PER_TOKEN * width * passes * params.tokens, _still_gib(params))
+                still = decode * _still_gib(params)
+                activations = max(PASS_GIB_PER_TOKEN * width * passes * params.tokens, still)
             case DecodeParams() as params:
-                activations = _decode_gib(params, params.tiling)
-                tiled_gib = max(tiled_gib, RUNTIME_GIB + _decode_gib(params, params.tiling or SMALL_TILES))
+                activations = decode * _decode_gib(params, params.tiling)
+                tiles = decode * _decode_gib(params, params.tiling or SMALL_TILES)
+                tiled_gib = max(tiled_gib, RUNTIME_GIB + tiles)
             case _:
                 activations = 0.0
         gib[task.stage] = max(gib.get(task.stage, 0.0), RUNTIME_GIB + activations)
     return Working(gib, tiled_gib)
+
+
+def _decode_share(engine: EngineConfig) -> float:
+    """What its video VAE takes of a decode that the others take 1 of."""
+    path = find_model(engine, "vae", engine.vae) if engine.vae else None
+    return DIFFUSION_DECODE if path is not None and denoises_pixels(path) else 1.0
 
 
 def _still_gib(params: PassParams) -> float:

@@ -16,7 +16,7 @@ from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.base import is_there
 from jobs.weights.describe import describe
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
-from jobs.weights.use import PARTS, folder_of, lora_misuse, misuse
+from jobs.weights.use import PARTS, denoises_pixels, folder_of, lora_misuse, misuse
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig, Lora
@@ -48,6 +48,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         yield from _sound(spec, here, bundled)
         yield from _loras(engine, here, bundled)
         yield from _references(spec, here, bundled)
+        yield from _decode(spec, here)
 
 
 def _is_seen(path: Path) -> bool:
@@ -88,6 +89,23 @@ def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> I
             yield BrokenRule(
                 place, "generate" if track.generate else "condition", rule, remedy, (ENGINE, named)
             )
+
+
+def _decode(spec: JobSpec, here: dict[Location, Path]) -> Iterator[BrokenRule]:
+    """LTX-2.5's diffusion decoder has its own noise, and nothing else."""
+    named: Location = ("engine", "vae")
+    if named not in here or not denoises_pixels(here[named]):
+        return
+    tone_map = spec.upscale.tone_map if spec.upscale is not None else 0.0
+    settings = {
+        ("decode", "timestep"): spec.decode.timestep,
+        ("decode", "noise_scale"): spec.decode.noise_scale,
+        ("upscale", "tone_map"): tone_map or None,
+    }
+    for place, value in settings.items():
+        if value is not None:
+            rule = f"the diffusion decoder of {here[named].name} knows no timestep, noise scale or tone map"
+            yield BrokenRule(place, str(value), rule, "leave it out, or name the other video VAE", (named,))
 
 
 def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> Iterator[BrokenRule]:

@@ -32,6 +32,7 @@ FIELDS = {
 }
 UPSAMPLER_PREFIX = "latent_upsampler."
 """In the bundled model's file."""
+DIFFUSION_DECODER = "decoder.conv_in_x_t.weight"
 AGAIN = "download or copy it again"
 CORE_REMEDY = "write `engine.name: comfyui`, whose core merges LoRAs of this kind"
 LORA_REMEDY = "name a LoRA that was trained for this model, or leave it out"
@@ -100,6 +101,14 @@ def _doubles_the_size(weights: Weights) -> bool:
     upsampler = weights.below(prefix)
     spread = upsampler.get("upsampler.0.weight")
     return spread is not None and spread.shape[0] == 4 * upsampler["initial_conv.weight"].shape[0]
+
+
+def denoises_pixels(path: Path) -> bool:
+    """Whether the file holds LTX-2.5's second video VAE, whose decoder is a diffusion model."""
+    try:
+        return DIFFUSION_DECODER in read_weights(path).tensors
+    except (OSError, WeightsFault):
+        return False
 
 
 def _original_vae(weights: Weights) -> bool:

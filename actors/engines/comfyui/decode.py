@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from actors.engines.latents import DecodeSettings, tone_mapped
 from actors.engines.transfer import DeviceFrames, deliver
 from jobs.errors import InvalidInput
-from jobs.frames import Span, frames_of_latents
+from jobs.frames import TEMPORAL, Span, frames_of_latents
 
 if TYPE_CHECKING:
     from jobs.planning.params import Tiles
@@ -39,6 +40,11 @@ def decoding(vae: Any, latents: torch.Tensor, how: DecodeSettings) -> Iterator[t
     before = _settings(model)
     wanted = {"decode_timestep": how.timestep, "decode_noise_scale": noise}
     changed = {key: value for key, value in wanted.items() if value not in (None, before[key])}
+    if (changed or how.tone_map) and draws_frames(vae):
+        raise InvalidInput(
+            "the diffusion decoder of this video VAE knows no timestep, noise scale or tone map: leave out "
+            "`decode.timestep`, `decode.noise_scale` and `upscale.tone_map`, or name the other video VAE."
+        )
     if changed and not hasattr(model, "decode_timestep"):
         raise InvalidInput(
             "this ComfyUI decodes with a timestep of 0.05 and a noise scale of 0.025: leave out "
@@ -60,16 +66,45 @@ def _settings(model: Any) -> dict[str, float]:
     }
 
 
-def decode_images(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+def draws_frames(vae: Any) -> bool:
+    """Whether its decoder denoises pixels, as LTX-2.5's second one does."""
+    return hasattr(getattr(vae.first_stage_model, "decoder", None), "conv_in_x_t")
+
+
+class FrameNoise(TorchFunctionMode):
+    """What `torch.randn` draws for pixels `[1, 3, F, H, W]`: each frame has noise of its own, in whichever
+    window it is decoded. `first` is the number of the first one in the film. Core draws by the window's
+    shape: two windows would show different frames where they meet."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.first = first
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._drawn(*args, **kwargs) if func is torch.randn else func(*args, **(kwargs or {}))
+
+    def _drawn(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: Any, **_: Any) -> torch.Tensor:
+        generator, noise = torch.Generator(device), torch.empty(shape, dtype=dtype, device=device)
+        for index in range(shape[2]):
+            noise[:, :, index].normal_(generator=generator.manual_seed(self.first + index))
+        return noise
+
+
+def decode_images(vae: Any, latents: torch.Tensor, first: int | None = None) -> torch.Tensor:
     """`[1, C, T, h, w]` -> IMAGE `[8(T-1)+1, H, W, 3]` in [0, 1].
 
-    Decoders that are conditioned on a timestep draw noise from torch's global generator: seed it first.
+    Decoders that are conditioned on a timestep draw noise from torch's global generator: seed it first. A
+    window of a longer clip, whose first latent has the number `first`, is that of the whole.
     """
-    images = vae.decode(latents)
+    windowed = first is not None and draws_frames(vae)
+    with FrameNoise(TEMPORAL * (first or 0)) if windowed else nullcontext():
+        images = vae.decode(latents)
     return images.reshape(-1, *images.shape[-3:])
 
 
-def decode_tiles(vae: Any, latents: torch.Tensor, tiles: Tiles) -> np.ndarray | DeviceFrames:
+def decode_tiles(
+    vae: Any, latents: torch.Tensor, tiles: Tiles, first: int | None = None
+) -> np.ndarray | DeviceFrames:
     """As `decode_images` to uint8, `tiles.tile_latents` at a time with context on each side: less memory,
     other bytes."""
     total = latents.shape[2]
@@ -77,7 +112,8 @@ def decode_tiles(vae: Any, latents: torch.Tensor, tiles: Tiles) -> np.ndarray | 
     for start in range(0, total, tiles.tile_latents):
         kept = Span(start, min(start + tiles.tile_latents, total))
         context = Span(max(0, start - tiles.overlap_latents), min(total, kept.stop + tiles.overlap_latents))
-        frames = to_uint8(decode_images(vae, latents[:, :, context.start : context.stop]))
+        number = None if first is None else first + context.start
+        frames = to_uint8(decode_images(vae, latents[:, :, context.start : context.stop], number))
         keep = frames_of_latents(kept.shifted(-context.start))
         decoded.append(frames[keep.start : keep.stop])
     return deliver(torch.cat(decoded))

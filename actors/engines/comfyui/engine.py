@@ -184,11 +184,11 @@ class ComfyEngine:
             return _packed({"latents": made.video, **heard})
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
-        vae, clip = self.loaded.vae, to_torch(latents, "latents")
+        vae, clip, first = self.loaded.vae, to_torch(latents, "latents"), params.window.context.start
         with torch.inference_mode(), decoding(vae, clip, DecodeSettings.of(params)) as prepared:
             if params.tiling is not None:
-                return decode_tiles(vae, prepared, params.tiling)
-            return to_frames(decode_images(vae, prepared))
+                return decode_tiles(vae, prepared, params.tiling, first)
+            return to_frames(decode_images(vae, prepared, first))
 
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
         """A clip's generated sound: float32 `[2, samples]` and its rate."""

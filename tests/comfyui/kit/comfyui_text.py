@@ -1,4 +1,5 @@
-"""A text encoder of LTX-2's kind, reduced: Gemma 3 with random weights, its tokenizer and its projection."""
+"""Text encoders of LTX-2's kind, reduced: Gemma 3 and Gemma 4 with random weights, their tokenizers, and the
+projection."""
 
 from __future__ import annotations
 
@@ -35,6 +36,38 @@ def shrink_gemma(monkeypatch: pytest.MonkeyPatch) -> None:
         vision_config = {**llama.Gemma3_12B_Config.vision_config, **vision}  # noqa: RUF012
 
     monkeypatch.setattr(llama, "Gemma3_12B_Config", Small)
+
+
+def shrink_gemma_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `shrink_gemma`, of LTX-2.5's."""
+    from comfy.text_encoders import gemma4
+
+    vision = {"model_patch_size": 48, "patch_size": 16, "mm_embed_dim": 8, "mm_posemb_size": 8}
+
+    @dataclasses.dataclass
+    class Small(gemma4.Gemma4_12B_Config):
+        vocab_size: int = 300
+        hidden_size: int = WIDTH
+        intermediate_size: int = WIDTH
+        num_attention_heads: int = 2
+        num_key_value_heads: int = 1
+        head_dim = 32
+        global_head_dim = 32
+        suppress_tokens = ()
+        vision_config = {**gemma4.GEMMA4_UNIFIED_VISION_CONFIG, **vision, "output_proj_dims": 8}  # noqa: RUF012
+
+    monkeypatch.setattr(gemma4, "Gemma4_12B_Config", Small)
+
+
+def write_gemma_4(path: Path, **more: torch.Tensor) -> Path:
+    """The encoder, with its tokenizer as core's files have it, and with `more` beside it."""
+    import comfy.ops
+    from comfy.text_encoders import gemma4
+
+    whole = gemma4.Gemma4_12B({}, torch.float32, "cpu", comfy.ops.disable_weight_init)
+    text = {name: part for name, part in _random(whole, "", 3).items() if name.startswith("model.")}
+    save_file({**text, **more, "tokenizer_json": _tokenizer_4()}, path)
+    return path
 
 
 def write_gemma(path: Path) -> Path:
@@ -76,6 +109,17 @@ def _tokenizer() -> torch.Tensor:
         pad_id=0, eos_id=1, bos_id=2, unk_id=3, minloglevel=2,
     )  # fmt: skip
     return torch.tensor(list(out.getvalue()), dtype=torch.uint8)
+
+
+def _tokenizer_4() -> torch.Tensor:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    made.train_from_iterator(SENTENCES, trainers.BpeTrainer(vocab_size=120, special_tokens=special))
+    return torch.tensor(list(made.to_str().encode()), dtype=torch.uint8)
 
 
 def encoded(core: Any, clip: Any, prompt: str) -> torch.Tensor:

@@ -57,6 +57,15 @@ def test_what_is_smaller_needs_less() -> None:
     assert tiled[Stage.DECODE] < large[Stage.DECODE] / 2
 
 
+def test_a_diffusion_decoder_takes_more(tmp_path: Path) -> None:
+    """LTX-2.5's second video VAE, known by its header."""
+    entries = {"decoder.conv_in_x_t.weight": ("BF16", (256, 48))}
+    path = write_sparse(tmp_path / "vae.safetensors", entries)
+    plain = peaks(upscale=TWICE).gib
+    found = peaks(EngineConfig(name="comfyui", vae=str(path)), upscale=TWICE).gib
+    assert found[Stage.DECODE] - 1 == pytest.approx(17 / 12 * (plain[Stage.DECODE] - 1))
+
+
 def test_passes_in_one_batch_take_twice_the_room() -> None:
     batched, single = (
         peaks(upscale=TWICE).gib[Stage.UPSCALE],

@@ -207,3 +207,19 @@ def test_no_torch_is_needed(files: dict[str, str]) -> None:
 
 def test_a_header_is_read_once(files: dict[str, str]) -> None:
     assert read_weights(Path(files["whole"])) is read_weights(Path(files["whole"]))
+
+
+def test_decode_settings_that_a_diffusion_decoder_does_not_know(tmp_path: Path) -> None:
+    model = write_single_file(tmp_path / "ltx-2.5.safetensors", "2.5")
+    vae = write_sparse(tmp_path / "vae.safetensors", {"decoder.conv_in_x_t.weight": ("BF16", (256, 48))})
+    files = {"diffusion_model": str(model), "vae": str(vae), "text_encoder": "gemma", "upscale_model": "x2"}
+    engine = {"name": "comfyui", **files}
+    assert check(engine) == ""
+    settings = (
+        {"decode": {"timestep": 0.1}},
+        {"decode": {"noise_scale": 0.1}},
+        {"upscale": {"tone_map": 0.6}},
+    )
+    for more in settings:
+        said = check(engine, **more)
+        assert "the diffusion decoder of vae.safetensors knows no timestep, noise scale or tone map" in said
