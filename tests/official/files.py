@@ -93,15 +93,16 @@ def write_sparse(
     path: Path, entries: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str] | None = None
 ) -> Path:
     """A safetensors file with these number types and shapes, and holes for data: it reads as zeros and takes
-    no room on the disk."""
+    no room on the disk. Tensors of whole 64 bytes come first, and begin at multiples of them."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0
-    for name, (dtype, shape) in entries.items():
-        size = BYTES[dtype] * math.prod(shape)
+    sizes = {name: BYTES[dtype] * math.prod(shape) for name, (dtype, shape) in entries.items()}
+    for name in sorted(entries, key=lambda name: sizes[name] % 64 > 0):
+        (dtype, shape), size = entries[name], sizes[name]
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(8 + len(text)) % 64)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + offset)

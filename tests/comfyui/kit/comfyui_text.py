@@ -77,7 +77,7 @@ def write_gemma(path: Path) -> Path:
 
     whole = llama.Gemma3_12B({}, torch.float32, "cpu", comfy.ops.disable_weight_init)
     tensors = {name: part for name, part in _random(whole, "", 3).items() if "vision_model" not in name}
-    save_file({**tensors, "spiece_model": _tokenizer()}, path)
+    save_file({**tensors, "spiece_model": tokenizer()}, path)
     return path
 
 
@@ -100,7 +100,7 @@ def write_transformer(path: Path, **more: torch.Tensor) -> Path:
     return _write(path, {f"model.diffusion_model.{AUDIO_KEY}": torch.zeros(1), **more}, {})
 
 
-def _tokenizer() -> torch.Tensor:
+def tokenizer() -> torch.Tensor:
     import sentencepiece
 
     out = io.BytesIO()

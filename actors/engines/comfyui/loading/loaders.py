@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
 from actors.engines.comfyui.loading.completeness import require_whole_transformer, require_whole_vae
+from actors.engines.comfyui.loading.in_place import weights_in_place
 from actors.engines.comfyui.loading.loras import add_lora
 from actors.engines.comfyui.loading.model_kind import SAFE_SUFFIXES, is_audio_video
 from actors.engines.comfyui.loading.tiny import has_own_text, write_own_upsampler
@@ -138,16 +139,18 @@ def _places(folder: str) -> list[str]:
 
 def load_model(files: ComfyModelFiles, dtype: str) -> Any:
     """MODEL with its LoRAs. `dtype` is `auto` (ComfyUI decides) or a torch name."""
+    import comfy.model_management
     import comfy.sd
     import torch
 
     options = {} if dtype == "auto" else {"dtype": getattr(torch, dtype)}
-    if files.diffusion_model is not None:
-        model = _diffusion_model(files.diffusion_model, options)
-    else:
-        model = comfy.sd.load_checkpoint_guess_config(
-            str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
-        )[0]
+    with weights_in_place(comfy.model_management.get_torch_device()):
+        if files.diffusion_model is not None:
+            model = _diffusion_model(files.diffusion_model, options)
+        else:
+            model = comfy.sd.load_checkpoint_guess_config(
+                str(files.checkpoint), output_vae=False, output_clip=False, model_options=options
+            )[0]
     require_whole_transformer(model, files.transformer)
     _count_frames(model, files)
     for path, strength in files.loras:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.comfyui.loading.in_place import weights_in_place
 from actors.engines.comfyui.loading.model_kind import is_audio_video
 from jobs.errors import CannotRun
 
@@ -22,6 +23,7 @@ had two blocks and no third, with the text encoder."""
 
 def load_text_encoder(files: ComfyModelFiles) -> Any:
     """CLIP of the job's text encoder. Raises CannotRun where a part of it is in no file."""
+    import comfy.model_management
     import comfy.sd
     import folder_paths
 
@@ -30,11 +32,12 @@ def load_text_encoder(files: ComfyModelFiles) -> Any:
     weights = [_weights(path) for path in files.text_encoders]
     if is_audio_video(files.transformer) and not any(map(_is_projected, weights)):
         weights.append(_projection_of(files))
-    return comfy.sd.load_text_encoder_state_dicts(
-        weights,
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        clip_type=comfy.sd.CLIPType.LTXV,
-    )
+    with weights_in_place(comfy.model_management.text_encoder_device()):
+        return comfy.sd.load_text_encoder_state_dicts(
+            weights,
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+            clip_type=comfy.sd.CLIPType.LTXV,
+        )
 
 
 def _is_projected(weights: Iterable[str]) -> bool:
