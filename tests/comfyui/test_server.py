@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from comfyui_farm import ROOT, render_serial, sampled_chain
+from comfyui_farm import ROOT, artifacts, render_serial, sampled_chain
 from comfyui_server import Server, make_base, running
 
 pytestmark = pytest.mark.comfyui
@@ -70,19 +71,83 @@ def checkpoint(server: Server, comfyui: Path, request: pytest.FixtureRequest) ->
     return write_prompted(server.base / "models" / "checkpoints" / "random.safetensors")
 
 
-def test_its_latents_are_the_farms(server: Server, checkpoint: Path | None, tmp_path: Path) -> None:
+Workflow = dict[str, Any]
+
+
+@pytest.fixture
+def take(checkpoint: Path | None) -> Workflow:
+    """The example: Generate, two Extends, and what keeps them."""
     workflow = json.loads(WORKFLOW.read_text())
     if checkpoint is not None:
         workflow["1"]["inputs"]["ckpt_name"] = checkpoint.name
     for node in workflow.values():
         node["inputs"] |= {name: value for name, value in SMALL.items() if name in node["inputs"]}
-    outputs = server.run(workflow)
-    by_server = _saved_latent(server)
+    return workflow
+
+
+def test_its_latents_are_the_farms(
+    server: Server, take: Workflow, checkpoint: Path | None, tmp_path: Path
+) -> None:
+    outputs = server.run(take)
     assert outputs["7"]["images"]
-    runs = render_serial(_imported(workflow, checkpoint, tmp_path), tmp_path)
-    by_farm = sampled_chain(runs, "take", "take", overlap=2)
-    assert by_server.shape == by_farm.shape == (1, 128, 11, 4, 4)
-    assert np.array_equal(by_server, by_farm)
+    by_server = _saved(server, outputs, "6")
+    assert by_server.shape == (1, 128, 11, 4, 4)
+    assert np.array_equal(by_server, sampled_chain(_rendered(take, checkpoint, tmp_path), "take", "take", 2))
+
+
+def test_a_film_with_sound(server: Server, take: Workflow, checkpoint: Path | None, tmp_path: Path) -> None:
+    """The sound of Generate goes on in both Extends."""
+    if checkpoint is not None:
+        pytest.skip("the bundled model, which makes sound, needs 0.32")
+    loaded = {"ckpt_name": take["1"]["inputs"]["ckpt_name"]}
+    take["8"] = {"class_type": "LTXVAudioVAELoader", "inputs": loaded}
+    joined = {"video_latent": ["3", 0], "audio_latent": ["3", 2]}
+    take["9"] = {"class_type": "LTXVConcatAVLatent", "inputs": joined}
+    take["10"] = {"class_type": "LTXVSeparateAVLatent", "inputs": {"av_latent": ["5", 0]}}
+    for name in ("3", "4", "5"):
+        take[name]["inputs"] |= {"audio_vae": ["8", 0], "seed": 20 + int(name)}
+    take["4"]["inputs"]["latent"] = ["9", 0]
+    take["6"]["inputs"]["samples"] = ["10", 0]
+    sound = {"samples": ["5", 2], "filename_prefix": "ltx-farm/sound"}
+    take["11"] = {"class_type": "SaveLatent", "inputs": sound}
+    outputs = server.run(take)
+    runs = _rendered(take, None, tmp_path)
+    assert np.array_equal(_saved(server, outputs, "6"), sampled_chain(runs, "take", "take", 2))
+    heard, shared = _saved(server, outputs, "11"), 9
+    first, second, third = (each["audio_latents"] for each in artifacts(runs, "take", "sample", "take"))
+    whole = [first[:, :, :-shared], second[:, :, :-shared], third]
+    assert first.std() > 0.1
+    assert np.array_equal(heard, np.concatenate(whole, axis=2))
+
+
+def test_an_interrupted_take_is_made_again(
+    server: Server, take: Workflow, checkpoint: Path | None, tmp_path: Path
+) -> None:
+    for name in ("3", "4", "5"):
+        take[name]["inputs"] |= {"seed": 30 + int(name), "steps": 12}
+    stopped = server.queue(take)
+    while not server.get("queue")["queue_running"]:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    server.post("interrupt", {})
+    with pytest.raises(AssertionError, match="execution_interrupted"):
+        server.finished(stopped)
+    by_server = _saved(server, server.run(take), "6")
+    assert np.array_equal(by_server, sampled_chain(_rendered(take, checkpoint, tmp_path), "take", "take", 2))
+
+
+def test_a_queue_of_two(server: Server, take: Workflow, checkpoint: Path | None, tmp_path: Path) -> None:
+    other = json.loads(json.dumps(take))
+    for name in ("3", "4", "5"):
+        take[name]["inputs"]["seed"] = 40 + int(name)
+        other[name]["inputs"]["seed"] = 50 + int(name)
+    queued = [server.queue(take), server.queue(other)]
+    for number, (prompt, workflow) in enumerate(zip(queued, (take, other), strict=True)):
+        by_server = _saved(server, server.finished(prompt), "6")
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        runs = _rendered(workflow, checkpoint, folder)
+        assert np.array_equal(by_server, sampled_chain(runs, "take", "take", 2))
 
 
 def _version(comfyui: Path) -> tuple[int, int]:
@@ -91,11 +156,17 @@ def _version(comfyui: Path) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _saved_latent(server: Server) -> np.ndarray:
+def _saved(server: Server, outputs: dict[str, Any], node: str) -> np.ndarray:
+    """What a Save Latent kept."""
     from safetensors.numpy import load_file
 
-    (path,) = (server.base / "output").rglob("*.latent")
-    return load_file(path)["latent_tensor"]
+    (file,) = outputs[node]["latents"]
+    return load_file(server.base / "output" / file["subfolder"] / file["filename"])["latent_tensor"]
+
+
+def _rendered(workflow: Workflow, checkpoint: Path | None, folder: Path) -> Path:
+    """The runs of the workflow's spec, rendered in `folder`."""
+    return render_serial(_imported(workflow, checkpoint, folder), folder)
 
 
 def _imported(workflow: dict[str, Any], checkpoint: Path | None, folder: Path) -> dict[str, Any]:

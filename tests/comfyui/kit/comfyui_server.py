@@ -36,11 +36,18 @@ class Server:
         data = json.dumps(document).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
 
     def run(self, workflow: dict[str, Any]) -> dict[str, Any]:
         """Queue a workflow, wait for it, and return its outputs by node id."""
-        prompt = self.post("prompt", {"prompt": workflow})["prompt_id"]
+        return self.finished(self.queue(workflow))
+
+    def queue(self, workflow: dict[str, Any]) -> str:
+        """The id under which a workflow waits for its turn."""
+        return str(self.post("prompt", {"prompt": workflow})["prompt_id"])
+
+    def finished(self, prompt: str) -> dict[str, Any]:
+        """Wait for a queued workflow, and return its outputs by node id."""
         deadline = time.monotonic() + RUN_S
         while time.monotonic() < deadline:
             history = self.get(f"history/{prompt}").get(prompt)
