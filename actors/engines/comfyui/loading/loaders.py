@@ -18,12 +18,14 @@ from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.file_digests import file_digest
 from jobs.weights.positions import counts_causally
+from jobs.weights.safetensors_header import read_header
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
     from jobs.spec.engine import EngineConfig
 
 MODEL_PREFIX = "model.diffusion_model."
+CORES_AUDIO = "autoencoder."
 
 
 @dataclass(frozen=True)
@@ -280,11 +282,13 @@ def _upscale_model(core: Core, path: Path) -> Any:
 
 
 def load_audio_vae(core: Core, files: ComfyModelFiles) -> Any:
-    """Audio VAE of LTX-2, from its own file or the checkpoint."""
+    """Audio VAE of LTX-2, from its own file or the checkpoint, as Lightricks or as core names it."""
     core.require("audio")
     path = files.audio_vae or files.checkpoint
     if path is None:
-        raise CannotRun("The job has generated or heard audio without an audio VAE: give engine.audio_vae.")
+        raise CannotRun("The job makes or hears sound without an audio VAE: give engine.audio_vae.")
+    if path.suffix in SAFE_SUFFIXES and any(name.startswith(CORES_AUDIO) for name in read_header(path)):
+        return _by_node(core, "VAELoader", "vae_name", "vae", path)
     return _by_node(core, "LTXVAudioVAELoader", "ckpt_name", "checkpoints", path)
 
 
