@@ -251,7 +251,8 @@ def load_parts(engine: Any) -> None:
             loader.upsampler()
         return
     from actors.engines.comfyui.core.nodes import Core
-    from actors.engines.comfyui.loading.loaders import ComfyModelFiles, load_upscale_model, load_vae
+    from actors.engines.comfyui.loading.by_node import load_upscale_model
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles, load_vae
 
     located = ComfyModelFiles.locate(engine.model_copy(update={"text_encoder": None}))
     load_vae(located)

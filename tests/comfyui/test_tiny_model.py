@@ -60,7 +60,7 @@ def test_a_first_image_opens_the_clip(tiny: Any, generated: Any) -> None:
 def test_the_upscaler_that_is_installed_is_the_models_own(core: Any, tiny: Any, folder: Path) -> None:
     import torch
 
-    from actors.engines.comfyui.loading.loaders import load_own_upsampler
+    from actors.engines.comfyui.loading.by_node import load_own_upsampler
     from actors.engines.comfyui.upscale import upsample
     from actors.models import TINY_CHECKPOINT
     from farm.nodes.install import TINY_UPSCALER_NAME, tiny_upsampler
@@ -136,7 +136,7 @@ def test_ten_extends_have_no_visible_seam_when_refined(
     core: Any, tiny: Any, nine_extends: tuple[Any, list[int]]
 ) -> None:
     """The last Extend upscales: the whole film is refined at twice the size."""
-    from actors.engines.comfyui.loading.loaders import load_own_upsampler
+    from actors.engines.comfyui.loading.by_node import load_own_upsampler
     from actors.models import TINY_CHECKPOINT
 
     chain, seams = nine_extends

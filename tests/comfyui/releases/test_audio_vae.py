@@ -34,7 +34,8 @@ def named_as_core(path: Path, written: Path) -> Path:
 def decoded(engine: dict[str, Any]) -> torch.Tensor:
     from actors.engines.comfyui.audio import decode_track
     from actors.engines.comfyui.core.nodes import Core
-    from actors.engines.comfyui.loading.loaders import ComfyModelFiles, load_audio_vae
+    from actors.engines.comfyui.loading.by_node import load_audio_vae
+    from actors.engines.comfyui.loading.loaders import ComfyModelFiles
     from jobs.spec.engine import EngineConfig
 
     config, latents = EngineConfig.model_validate(engine), torch.ones(1, 8, 4, 16)

@@ -105,22 +105,23 @@ def spec(core: Any, diffusion_vae: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_film_is_rendered(spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each window is told where in the film it stands."""
-    from actors.engines.comfyui import engine
+    from actors.engines.comfyui import decode as home
 
-    firsts, decode = [], engine.decode_images
+    firsts, decode = [], home.decode_images
 
     def noted(vae: Any, latents: torch.Tensor, first: int | None = None) -> torch.Tensor:
         firsts.append((first, latents.shape[2]))
         return decode(vae, latents, first)
 
-    monkeypatch.setattr(engine, "decode_images", noted)
+    monkeypatch.setattr("actors.engines.comfyui.engine.decode_images", noted)
     render_here(spec, tmp_path)
     assert firsts == [(0, 4), (0, 6)]
     assert (tmp_path / "out" / "take.mp4").is_file()
 
 
 def test_what_it_cannot_do_is_refused_before_the_render(spec: dict[str, Any], vae: Any) -> None:
-    from actors.engines.comfyui.decode import DecodeSettings, decoding
+    from actors.engines.comfyui.decode import decoding
+    from actors.engines.latents import DecodeSettings
     from jobs.errors import InvalidInput, SpecError
     from jobs.loading.load import load_spec
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.comfyui
 TAKE = Take()
 NEW, OVERLAP = 16, 16
 SEEDS = (5, 6)
-SECOND = {"steps": 1, "denoise": 0.5}
+STEPS, DENOISE = 1, 0.5
 
 
 @pytest.fixture(
@@ -101,7 +101,7 @@ def test_the_nodes_make_its_second_pass(release: Any, first: Made) -> None:
         wanted = graph.second_pass(first, levels(first), SEEDS[0])
     size = {"width": TAKE.side, "height": TAKE.side, "num_frames": TAKE.frames}
     upscale = {"upscale": True, "upscale_model": graph.upscaler, "upscale_cfg": TAKE.cfg}
-    upscale |= {f"upscale_{name}": value for name, value in SECOND.items()}
+    upscale |= {"upscale_steps": STEPS, "upscale_denoise": DENOISE}
     latent, _, sound = begins.generate(**inputs, **size, **upscale, seed=SEEDS[0])
     assert latent["samples"].shape[3:] == (TAKE.side // 16, TAKE.side // 16)
     assert torch.equal(latent["samples"], wanted.video)
@@ -120,7 +120,7 @@ def test_the_farm_renders_it(release: Any, first: Made, second: Made, tmp_path: 
         "name": "film",
         "engine": engine,
         "defaults": {**numbers, "frame_rate": TAKE.rate},
-        "upscale": {**SECOND, "cfg": TAKE.cfg, "joint": "overlap"},
+        "upscale": {"steps": STEPS, "denoise": DENOISE, "cfg": TAKE.cfg, "joint": "overlap"},
         "videos": [
             {
                 "name": "take",
@@ -149,7 +149,7 @@ def levels(first: Made) -> torch.Tensor:
     """Those of the second pass; `test_the_schedule_is_that_of_the_core` holds them against core's."""
     from actors.engines.schedule import truncated
 
-    return truncated(SECOND["steps"], SECOND["denoise"], 4 * first.video[0, 0].numel(), (2.05, 0.95))
+    return truncated(STEPS, DENOISE, 4 * first.video[0, 0].numel(), (2.05, 0.95))
 
 
 def upscale_seed(spec: dict[str, Any]) -> int:

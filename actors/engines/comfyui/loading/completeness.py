@@ -9,9 +9,11 @@ from typing import Any
 from jobs.errors import CannotRun
 from jobs.weights.describe import describe_weights, transformer_prefix, vae_prefix, vae_version
 from jobs.weights.header import SAFE, Weights, read_weights
-from jobs.weights.numbers import is_note
+from jobs.weights.numbers import declared_formats, is_note
 
 MOST_NAMED = 3
+NEWER = (".weight_scale", ".comfy_quant")
+"""What stands beside quantised weights since 0.8."""
 UNUSED_STATISTICS = tuple(
     f"per_channel_statistics.{name}" for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
 )
@@ -35,6 +37,19 @@ def require_whole_vae(vae: Any, path: Path) -> None:
     prefix = vae_prefix(weights) if weights else None
     if weights and prefix is not None and vae_version(weights.below(prefix)):
         _require(path, weights.below(prefix), vae.first_stage_model.state_dict())
+
+
+def require_old_scales(path: Path) -> None:
+    """For cores that do not know the newer layout of quantised weights, and would compute without its scales.
+    Raises CannotRun for such a file."""
+    if path.suffix.lower() not in SAFE:
+        return
+    weights = read_weights(path)
+    if declared_formats(weights) or any(name.endswith(NEWER) for name in weights.tensors):
+        raise CannotRun(
+            f"{path.name} has quantised weights, whose scales this ComfyUI passes over: use ComfyUI 0.8 or "
+            "later, or the file in 16 bits."
+        )
 
 
 def _of_ltx_video(path: Path) -> Weights | None:

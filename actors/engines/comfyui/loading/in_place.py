@@ -25,7 +25,7 @@ def weights_in_place(device: torch.device) -> Iterator[None]:
             metadata = {**metadata, ASSIGN: True}
         load(module, weights, prefix, metadata, *rest)
 
-    torch.nn.Module._load_from_state_dict = loaded  # type: ignore[method-assign]
+    torch.nn.Module._load_from_state_dict = loaded  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

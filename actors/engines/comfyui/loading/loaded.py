@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.comfyui.loading.by_node import load_audio_vae, load_upscale_model
 from actors.engines.comfyui.loading.loaders import (  # fmt: skip
     ComfyModelFiles,
-    load_audio_vae,
     load_model,
-    load_upscale_model,
     load_vae,
 )
 from actors.engines.comfyui.loading.model_kind import model_features

@@ -5,27 +5,26 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from actors.engines.comfyui.core.requirements import MODEL_FOLDERS
-from actors.engines.comfyui.loading.completeness import require_whole_transformer, require_whole_vae
+from actors.engines.comfyui.loading.completeness import (
+    require_old_scales,
+    require_whole_transformer,
+    require_whole_vae,
+)
 from actors.engines.comfyui.loading.in_place import weights_in_place
 from actors.engines.comfyui.loading.loras import add_lora
 from actors.engines.comfyui.loading.model_kind import SAFE_SUFFIXES, is_audio_video
-from actors.engines.comfyui.loading.tiny import has_own_text, write_own_upsampler
 from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.file_digests import file_digest
 from jobs.weights.positions import counts_causally
-from jobs.weights.safetensors_header import read_header
 
 if TYPE_CHECKING:
-    from actors.engines.comfyui.core.nodes import Core
     from jobs.spec.engine import EngineConfig
 
 MODEL_PREFIX = "model.diffusion_model."
-CORES_AUDIO = "autoencoder."
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,11 @@ def load_model(files: ComfyModelFiles, dtype: str) -> Any:
     """MODEL with its LoRAs. `dtype` is `auto` (ComfyUI decides) or a torch name."""
     import comfy.model_management
     import comfy.sd
+    import comfy.utils
     import torch
 
+    if not hasattr(comfy.utils, "convert_old_quants"):
+        require_old_scales(files.transformer)
     options = {} if dtype == "auto" else {"dtype": getattr(torch, dtype)}
     with weights_in_place(comfy.model_management.get_torch_device()):
         if files.diffusion_model is not None:
@@ -257,44 +259,3 @@ def _no_tiles(*_: Any, **__: Any) -> Any:
     raise OutOfMemory(
         "the video VAE does not fit in memory: use a larger device, or decode in temporal tiles."
     )
-
-
-def load_upscale_model(core: Core, files: ComfyModelFiles) -> Any:
-    """LATENT_UPSCALE_MODEL: the file given, or the tiny model's own."""
-    core.require("upscale")
-    if files.upscale_model is not None:
-        return _upscale_model(core, files.upscale_model)
-    if files.checkpoint is not None and has_own_text(files.checkpoint):
-        return load_own_upsampler(core, files.checkpoint)
-    raise CannotRun("The job upscales without an upscale model: give engine.upscale_model.")
-
-
-def load_own_upsampler(core: Core, path: Path) -> Any:
-    """LATENT_UPSCALE_MODEL from inside a checkpoint, built by core's own loader, which wants a file."""
-    with TemporaryDirectory() as folder:
-        own = Path(folder) / "upsampler.safetensors"
-        write_own_upsampler(path, own)
-        return _upscale_model(core, own)
-
-
-def _upscale_model(core: Core, path: Path) -> Any:
-    return _by_node(core, "LatentUpscaleModelLoader", "model_name", "latent_upscale_models", path)
-
-
-def load_audio_vae(core: Core, files: ComfyModelFiles) -> Any:
-    """Audio VAE of LTX-2, from its own file or the checkpoint, as Lightricks or as core names it."""
-    core.require("audio")
-    path = files.audio_vae or files.checkpoint
-    if path is None:
-        raise CannotRun("The job makes or hears sound without an audio VAE: give engine.audio_vae.")
-    if path.suffix in SAFE_SUFFIXES and any(name.startswith(CORES_AUDIO) for name in read_header(path)):
-        return _by_node(core, "VAELoader", "vae_name", "vae", path)
-    return _by_node(core, "LTXVAudioVAELoader", "ckpt_name", "checkpoints", path)
-
-
-def _by_node(core: Core, node_id: str, argument: str, folder: str, path: Path) -> Any:
-    """Run a loader node on a file wherever it lies: its folder becomes the first place ComfyUI looks."""
-    import folder_paths
-
-    folder_paths.add_model_folder_path(folder, str(path.parent), is_default=True)
-    return core.call(node_id, **{argument: path.name})[0]
