@@ -109,7 +109,9 @@ def shown(film: Film) -> str:
     """The job on the live page."""
     config = PageConfig(str(film.runs))
     reader, drivers = Reader(config), Drivers(config)
-    return "".join(part.html for part in Views(reader, Actions(reader, drivers), drivers).job(JOB))
+    html = "".join(part.html for part in Views(reader, Actions(reader, drivers), drivers).job(JOB))
+    drivers.close()
+    return html
 
 
 def test_another_device_makes_the_rest_once_all_is_locked(film: Film, torch: Torch) -> None:
