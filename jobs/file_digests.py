@@ -31,6 +31,24 @@ class KeptDigests:
 CACHE_FORM = Form(CACHE, KeptDigests)
 
 
+Moments = tuple[tuple[int, ...], ...]
+"""When what stands under a path became what it is, one entry a file."""
+
+
+def moments(path: str | Path) -> Moments:
+    """Device, inode, size and times of change of a file, or of each file of a folder; empty where none is.
+
+    Writing, renaming and replacing move the last of them, the inode's, and nobody can set it. So a file that
+    was another one for a while has other moments, even if it is back.
+    """
+    path = Path(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    with contextlib.suppress(OSError):
+        found = [file.stat() for file in files]
+        return tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in found)
+    return ()
+
+
 class FileDigests:
     """SHA-256 of files and folders; `cache`, a JSON file, carries those of large files from run to run.
 

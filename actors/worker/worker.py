@@ -87,6 +87,7 @@ class StageWorker:
         self._device = DeviceThread()
         self._gang: Gang | None = None
         self._short: set[Stage] = set()
+        self._models: dict[str, str] = {}
 
     def setup(self) -> dict[str, Any]:
         """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint.
@@ -103,6 +104,11 @@ class StageWorker:
         unproven = ""
         if modelled := config.stages - {Stage.SEGMENT}:
             unproven = self._load(self._engine, modelled)
+        sources = self._engine.sources() if modelled else {}
+        # Code is in memory: another one in its place changes nothing here.
+        self._models = {
+            path: sha256 for path, sha256 in sources.get("files", {}).items() if not path.endswith(".py")
+        }
         return {
             "worker": config.worker,
             "host": socket.gethostname(),
@@ -113,7 +119,7 @@ class StageWorker:
             "fingerprint": self._engine.fingerprint() if modelled else {},
             "media": media_fingerprint(),
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
-            "sources": self._engine.sources() if modelled else {},
+            "sources": sources,
             **(self._choices() if modelled else {}),
             "ranks": [asdict(report) for report in self._gang.reports] if self._gang else [],
             "unproven": unproven,
@@ -191,7 +197,7 @@ class StageWorker:
         device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
         failed, timer = failed_allocations(device), StepTimer(device)
         try:
-            with same_content(order):
+            with same_content(order, self._models):
                 made = self._begin(task, inputs, scratch, order.rungs)
             timer.stop()
         finally:

@@ -277,7 +277,8 @@ def _model_s(task: StageTask) -> float:
             skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
             return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
         case SegmentParams():
-            return params.owned_frames * params.width * params.height * SEGMENT_S_PER_PIXEL
+            made = params.framing or params
+            return params.owned_frames * made.width * made.height * SEGMENT_S_PER_PIXEL
     return ENCODE_S
 
 

@@ -175,7 +175,7 @@ class _SerialRender:
             case Action.RETRY if failure.kind is FailureKind.WORKER_LOST:
                 store = self.session.store
                 again = f"continue with `{job_command('resume', store.job_id, store.runs_url)}`"
-                self.ended = PAUSED, f"this process lost its device, {again}: {failure.message}"
+                self.ended = PAUSED, f"this process cannot go on, {again}: {failure.message}"
             case Action.RETRY:
                 self.queue.appendleft(task)
             case Action.RERENDER_INPUT:

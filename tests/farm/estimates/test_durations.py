@@ -27,6 +27,7 @@ from jobs.planning.params import (
 )
 from jobs.planning.retakes.params import ShowSource
 from jobs.spec.engine import EngineConfig, FakeConfig
+from jobs.spec.framing import Framing
 from jobs.spec.run import Run
 from jobs.tasks.task import Stage, StageTask
 
@@ -77,14 +78,21 @@ def test_the_constants_are_the_measured_ones() -> None:
     assert expected_s(ENGINE)(sample()) == pytest.approx(2.0, rel=0.01)
 
 
-def segment(width: int, height: int, frames: int) -> StageTask:
-    params = SegmentParams(width, height, 25.0, 8, frames, "h264", "mp4", 16, "medium", "yuv420p", 1)
+def segment(width: int, height: int, frames: int, framing: Framing | None = None) -> StageTask:
+    params = SegmentParams(
+        width, height, 25.0, 8, frames, "h264", "mp4", 16, "medium", "yuv420p", 1, framing=framing
+    )
     return StageTask("v/00000/segment", Stage.SEGMENT, "v", 0, 0, (), params, 1)
 
 
 def test_a_segment_takes_what_one_core_was_measured_to_take() -> None:
     """docs/benchmarks.md: 6.61 frames of 1080p a second, H.264 medium on one core."""
     assert expected_s(ENGINE)(segment(1920, 1080, 80)) == pytest.approx(80 / 6.61, rel=0.01)
+
+
+def test_a_segment_takes_what_its_delivered_size_takes() -> None:
+    framed = segment(960, 544, 80, Framing(1920, 1080, 1920, 1088, "lanczos"))
+    assert expected_s(ENGINE)(framed) == expected_s(ENGINE)(segment(1920, 1080, 80))
 
 
 def test_work_scales_with_size_steps_and_guidance() -> None:
