@@ -75,7 +75,7 @@ USUAL_PROFILE = "hq"
 PROFILES: dict[str, Profile] = {
     "proxy": Profile(0, "yuv422p10le"),
     "lt": Profile(1, "yuv422p10le"),
-    "standard": Profile(2, "yuv422p10le"),
+    "422": Profile(2, "yuv422p10le"),
     "hq": Profile(3, "yuv422p10le"),
     "4444": Profile(4, "yuv444p10le"),
 }

@@ -26,7 +26,7 @@ DELIVERIES: list[dict[str, Any]] = [
     {"codec": "hevc", "pixel_format": "yuv420p10le", "name": "{video}-hevc"},
     {"container": "mov", "codec": "prores", "profile": "proxy", "name": "{video}-proxy"},
     {"container": "mov", "codec": "prores", "profile": "lt", "name": "{video}-lt"},
-    {"container": "mov", "codec": "prores", "profile": "standard", "name": "{video}-422"},
+    {"container": "mov", "codec": "prores", "profile": 422, "name": "{video}-422"},
     {"container": "mov", "codec": "prores", "sound": "pcm"},
     {"container": "mov", "codec": "prores", "profile": 4444, "sound": "pcm", "name": "{video}-4444"},
     {"container": "mkv", "codec": "ffv1"},

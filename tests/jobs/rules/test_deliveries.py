@@ -48,7 +48,7 @@ def spec(deliveries: list[dict[str, Any]], **output: Any) -> dict[str, Any]:
         ([{"name": "master"}], "output.deliveries[0].name", "{video}"),
         ([{"name": "{video}/{seed}"}], "output.deliveries[0].name", "'{video}-master'"),
         ([{"name": "{video}-{shot}"}], "output.deliveries[0].name", "{seed}"),
-        ([{"profile": "422"}], "output.deliveries[0].profile", "standard"),
+        ([{"profile": "standard"}], "output.deliveries[0].profile", "422"),
         (
             [{"container": "mov", "codec": "h265", "profile": "hq"}],
             "output.deliveries[0].codec",
