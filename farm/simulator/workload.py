@@ -31,10 +31,10 @@ SLEEPS = StageTimes(0.4, 0.1, 0.2)
 H200 = {
     "LTXV 2B": StageTimes(2.0, 3.2, 1.4),
     "LTXV 13B": StageTimes(9.8, 12.3, 1.4),
-    "LTX-2": StageTimes(16.6, 18.3, 1.4),
+    "LTX-2": StageTimes(11.3, 14.9, 1.4),
 }
 """Measured on one H200, 97 frames with guidance: 20 steps at 768x512, 5 refining steps and the decode at
-1536x1024. LTX-2 is 2.3 with its sound, brought from 121 frames to 97 (docs/gpu.md)."""
+1536x1024. LTX-2 is 2.3 with its sound, brought from 121 frames to 97 by its tokens (docs/gpu.md)."""
 
 
 @dataclass(frozen=True, slots=True)

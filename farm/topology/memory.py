@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.estimates.model_size import SMALL, model_like
+from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
 from farm.models.tensor_sizes import tensor_bytes
 from farm.topology.candidates import Footprint
@@ -26,21 +26,25 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 
-RUNTIME_GIB = 1.0
-"""What a process holds on a device before it computes: the CUDA context and the libraries' workspaces."""
+RUNTIME_GIB = 1.3
+"""What a process holds on a device beside what its allocator has: the CUDA context and the libraries, 1.1 to
+1.3 GiB on an H200."""
 PASS_GIB_PER_TOKEN = 1.1e-4
-"""Activations of one pass of the 13B model, 2.1 GiB for the 19968 tokens of 97 frames at 1536x1024; half of
-that with 2B, which is half as wide (docs/gpu.md)."""
+"""Activations of one pass of the 13B model and of LTX-2, 2.1 GiB for the 19968 tokens of 97 frames at
+1536x1024; half of that with 2B, which is half as wide (docs/gpu.md)."""
 SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
 DIFFUSION_DECODE = 17 / 12
 """Of LTX-2.5's second video VAE: ComfyUI's core reckons with 1700 for it and with 1200 for the other."""
+LTX2_DECODE = 1.04
+"""Of LTX-2's: 14.9 GiB are allocated where LTX-Video's takes 14.4."""
 
 FP8_SHARE = 0.51
 """Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
 
 VAE_PREFIX = "vae."
+SOUND_PARTS = ("audio_vae", "vocoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class ModelSizes:
     vae: float
     text_encoder: float = 0.0
     upsampler: float = 0.0
+    sound: float = 0.0
+    """Audio VAE and vocoder, where they are counted apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,10 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     files = dict(found)
     whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
     transformer = file_gib(files.get("diffusion_model")) or whole - vae_inside
+    sound = 0.0
     if engine.name == "diffusers":
+        stored, sound = _sound_gib(files.get("checkpoint"))
+        transformer -= 0.0 if files.get("diffusion_model") else stored
         transformer = _unpacked_gib(files.get("diffusion_model") or files.get("checkpoint")) or transformer
         transformer *= FP8_SHARE if engine.dtype == "fp8" else 1.0
     sizes = ModelSizes(
@@ -79,6 +88,7 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
         vae=file_gib(files.get("vae")) or vae_inside,
         text_encoder=sum(_text_encoder_gib(path) for field, path in found if field == "text_encoder"),
         upsampler=file_gib(files.get("upscale_model")),
+        sound=sound,
     )
     return footprint_of(sizes, working_for(tasks, engine), device_gib)
 
@@ -86,15 +96,16 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
 def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:
     """Which models each stage keeps, and the peak beside them. A decode that does not fit even alone counts
     as the out-of-memory ladder does it, in tiles, where these fit."""
-    transformer, vae = {"transformer": sizes.transformer}, {"vae": sizes.vae}
+    vae, sound = {"vae": sizes.vae}, {"sound": sizes.sound} if sizes.sound else {}
+    transformer = {"transformer": sizes.transformer, **sound}
     weights = {
         Stage.ENCODE: {"text encoder": sizes.text_encoder, **vae},
         Stage.SAMPLE: transformer,
         Stage.UPSCALE: {**transformer, **vae, "upsampler": sizes.upsampler},
-        Stage.DECODE: vae,
+        Stage.DECODE: {**vae, **sound},
     }
-    whole_gib = sizes.vae + working.gib.get(Stage.DECODE, 0.0)
-    if not sizes.vae + working.tiled_decode_gib <= device_gib < whole_gib:
+    whole_gib = sizes.vae + sizes.sound + working.gib.get(Stage.DECODE, 0.0)
+    if not sizes.vae + sizes.sound + working.tiled_decode_gib <= device_gib < whole_gib:
         return Footprint(device_gib, weights, working.gib)
     tiled = {**working.gib, Stage.DECODE: working.tiled_decode_gib}
     return Footprint(device_gib, weights, tiled, whole_decode_gib=whole_gib)
@@ -118,8 +129,9 @@ def in_tiles(footprint: Footprint) -> str:
 
 def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
     """What the largest tasks of each stage take on this engine and model."""
-    width = SMALL_WIDTH if model_like(engine) == SMALL else 1.0
-    batches, decode = engine.name != "comfyui", _decode_share(engine)
+    like = model_like(engine)
+    width = SMALL_WIDTH if like == SMALL else 1.0
+    batches, decode = engine.name != "comfyui" and like != WITH_SOUND, _decode_share(engine, like)
     gib: dict[Stage, float] = {}
     tiled_gib = 0.0
     for task in tasks:
@@ -138,10 +150,12 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
     return Working(gib, tiled_gib)
 
 
-def _decode_share(engine: EngineConfig) -> float:
-    """What its video VAE takes of a decode that the others take 1 of."""
+def _decode_share(engine: EngineConfig, like: str | None) -> float:
+    """What its video VAE takes of a decode that LTX-Video's takes 1 of."""
     path = find_model(engine, "vae", engine.vae) if engine.vae else None
-    return DIFFUSION_DECODE if path is not None and denoises_pixels(path) else 1.0
+    if path is not None and denoises_pixels(path):
+        return DIFFUSION_DECODE
+    return LTX2_DECODE if like == WITH_SOUND else 1.0
 
 
 def _still_gib(params: PassParams) -> float:
@@ -196,6 +210,25 @@ def _unpacked_gib(path: Path | None) -> float:
     if not quantisation(weights, tensors):
         return 0.0
     return 2 * sum(prod(tensor.shape) for tensor in tensors.values()) / GIB
+
+
+def _sound_gib(path: Path | None) -> tuple[float, float]:
+    """Audio VAE and vocoder: what they take of a checkpoint's file, and in the 32 bits in which the diffusers
+    engine holds them."""
+    if path is None:
+        return 0.0, 0.0
+    try:
+        if path.is_dir():
+            parts = [read_weights(path / part).tensors for part in SOUND_PARTS if (path / part).is_dir()]
+            stored = 0
+        else:
+            weights = read_weights(path)
+            parts = [weights.below(f"{part}.") for part in SOUND_PARTS]
+            stored = sum(tensor_bytes(path, f"{part}.") for part in SOUND_PARTS)
+    except (OSError, WeightsFault):
+        return 0.0, 0.0
+    numbers = sum(prod(tensor.shape) for part in parts for tensor in part.values())
+    return stored / GIB, 4 * numbers / GIB
 
 
 def _text_encoder_gib(path: Path | None) -> float:

@@ -209,7 +209,7 @@ def test_it_says_whose_times_are_taken(tmp_path: Path) -> None:
     assert told.endswith("nothing of it was measured on toaster yet")
     real = document(tmp_path / "out", engine={"name": "diffusers", "checkpoint": "owner/model"})
     told = planned(real, tmp_path / "runs", device="H200").times_from
-    assert "not known here (about 5 times as long for LTXV 13B and 8 times as long for LTX-2)" in told
+    assert "not known here (about 5 times as long for LTXV 13B and 6 times as long for LTX-2)" in told
 
 
 def test_borrowed_times_are_said_beside_the_number(farm: Farm, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from farm.simulator.timeline import SimulatedTimeline
 
 SHOTS, CHUNKS = 12, 10
-MERGE_S = 38e9 / 2**30
-"""LTX-2.3 at 1 GiB a second."""
+MERGE_S = 38e9 / 2**30 / 4.0
+"""LTX-2.3 at the rate that was measured with 13B (docs/gpu.md)."""
 FRAME_BYTES = 97 * 1536 * 1024 * 3
 PASSES = {Stage.SAMPLE: " sample", Stage.UPSCALE: " upscale"}
 
@@ -72,7 +72,7 @@ def test_sets_with_strengths_by_pass(gpus: int) -> None:
     byte budget."""
     timeline, cost = with_and_without(list(film(3, by_pass=True)), gpus)
     assert timeline.changes <= 6
-    assert cost < 0.06
+    assert cost < 0.02
 
 
 def test_passes_with_other_strengths_in_one_set() -> None:
@@ -121,7 +121,7 @@ def test_a_change_says_what_it_costs_and_why() -> None:
 
     run.watch = watch
     run.run()
-    assert "the worker loads set 1 in 35.4 s" in reasons[1]
+    assert "the worker loads set 1 in 8.8 s" in reasons[1]
     assert "workers that hold it: 0" in reasons[1]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from farm.topology.lora_sets import LoraSets, lora_sets
+from farm.topology.lora_sets import MERGED_GIB_PER_S, LoraSets, lora_sets
 from farm.verbs.plan import PlanRequest, plan_job
 from jobs.loading.load import LoadedSpec
 from jobs.planning.facts import SourceFacts, VideoFact
@@ -100,7 +100,7 @@ def test_the_plan_says_what_changing_costs(tmp_path: Path) -> None:
         ("anna.safetensors 1.0", 2),
         ("ben.safetensors 1.0", 2),
     ]
-    merge_s = model.stat().st_size / 2**30
+    merge_s = model.stat().st_size / 2**30 / MERGED_GIB_PER_S
     assert report.loras.changes == 1
     assert report.loras.changing_s == pytest.approx(merge_s, abs=0.01)
     first, second = report.loras.said
