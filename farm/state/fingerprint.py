@@ -8,7 +8,7 @@ model files it names are unchanged.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,16 +134,16 @@ def changed_since(store: Store, now: Frozen, locked: Set[str] = frozenset()) -> 
     if kept is None or kept.config != now.config:
         return ""
     was, is_now = _made_with(kept), _made_with(now)
-    changes = [
-        f"{key} was {_short(value)} and is {_short(is_now.get(key))}"
-        for key, value in was.items()
-        if is_now.get(key) != value
-    ]
+    changes = _named(
+        [key for key, value in was.items() if is_now.get(key) != value],
+        was,
+        lambda key: f"{key} was {_short(was[key])} and is {_short(is_now.get(key))}",
+    )
     if not changes or not (store.committed_digests() - locked).intersection(kept.digests.values()):
         return ""
     model = kept.config.get("diffusion_model") or kept.config.get("checkpoint") or "bundled"
     engine = f"engine {kept.config.get('name')}, model {model}"
-    return f"rendered by farm {kept.farm or 'of an earlier version'} with {engine}: {'; '.join(changes)}"
+    return f"rendered by farm {kept.farm or 'of an earlier version'} with {engine}: {changes}"
 
 
 def _made_with(frozen: Frozen) -> dict[str, Any]:
@@ -168,7 +168,14 @@ def difference(report: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     wanted = {**media_fingerprint(), **_by_package(engine)}
     own = {**report.get("media", {}), **_by_package(report["fingerprint"])}
     keys = [key for key in wanted if key in own and own[key] != wanted[key]]
-    return "; ".join(f"{key} is {own[key]} there and {wanted[key]} in this job" for key in keys)
+    return _named(keys, own, lambda key: f"{key} is {own[key]} there and {wanted[key]} in this job")
+
+
+def _named(keys: Sequence[str], values: Mapping[str, Any], say: Callable[[str], str]) -> str:
+    """What differs, in words; digests of model files say nothing to anybody."""
+    models = [key for key in keys if isinstance(values[key], dict)]
+    others = [say(key) for key in keys if key not in models]
+    return "; ".join([*others, *([f"other model files for {', '.join(models)}"] if models else [])])
 
 
 def require_choices(graph: TaskGraph, report: Mapping[str, Any]) -> None:
