@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from PIL import Image
 
 from actors.engines.fake import FakeEngine
 from farm.api import films, render
-from farm.events import (
-    JobPlanned,
-    TaskFailed,
-)
+from farm.events import JobPlanned, TaskFailed, TaskStarted
 from jobs.errors import CannotRun, JobFailed
 from jobs.tasks.task import Stage
 from tests.farm.execution.serial_renders import committed, delivered, last, run, spec
@@ -71,6 +69,30 @@ def test_a_lora_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_path
     assert [(failure.task, failure.kind) for failure in failures] == [("v/00000/sample", "invalid")]
     assert failures[0].message.startswith(f"{ben} has changed since this render began")
     assert "v/00000/sample" not in committed(events)
+
+
+def test_a_lora_that_was_another_meanwhile_ends_the_process_alone(tmp_path: Path) -> None:
+    """It is put back before its task ends: what was read of it is forgotten, and the job goes on."""
+    anna = tmp_path / "anna.safetensors"
+    anna.write_bytes(b"anna")
+    chunk = {"generate": {"prompt": "p", "num_frames": 17, "loras": [{"path": str(anna)}]}}
+    job = spec(tmp_path / "out", videos=[{"name": "v", "chunks": [chunk]}])
+    job["engine"] = {"name": "fake", "fake": {"sample_s": 0.6}}
+
+    def exchange() -> None:
+        aside = anna.rename(tmp_path / "aside")
+        anna.write_bytes(b"ben!")
+        aside.replace(anna)
+
+    events = []
+    for event in render(job, runs=str(tmp_path / "runs"), serial=True):
+        events.append(event)
+        if isinstance(event, TaskStarted) and event.task == "v/00000/sample":
+            Timer(0.2, exchange).start()
+    assert "v/00000/sample" not in committed(events)
+    assert last(events).outcome == "paused"
+    assert f"{anna} was touched while v/00000/sample ran" in last(events).state["reason"]
+    assert last(list(render(job, runs=str(tmp_path / "runs"), serial=True))).outcome == "done"
 
 
 @pytest.mark.parametrize("fault", ["oom", "nan", "raise"])
