@@ -55,9 +55,11 @@ REFUSED_LATENTS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED_GENERATE)
-def test_refused_by_generate(generate: Run, case: str, model_calls: list[Any]) -> None:
+def test_refused_by_generate(generate: Run, needs: Any, case: str, model_calls: list[Any]) -> None:
     from jobs.errors import InvalidInput
 
+    if case == "upscale alone":
+        needs("upscale")
     inputs, message = REFUSED_GENERATE[case]
     with pytest.raises(InvalidInput, match=message):
         generate(**inputs())

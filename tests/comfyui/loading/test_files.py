@@ -137,6 +137,7 @@ def test_an_audio_vae_by_path_is_the_one_by_name(
     from jobs.planning.params import EncodeAudio
 
     needs("audio")
+    needs("ltx-2")
     request.getfixturevalue("ltxav")
     elsewhere = tmp_path / "elsewhere.safetensors"
     elsewhere.symlink_to(folder / "ltxav.safetensors")
