@@ -116,7 +116,7 @@ def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None)
     known = path is not None and describe(folder_of(path, "transformer")).family
     with_scale: dict[Location, Lora] = {}
     trained = cache(_trained_scale)
-    for place, _, each, loras in looked_at(spec):
+    for place, by, each, loras in looked_at(spec):
         if path is not None and known == "ltx-video":
             rule = f"{path.name} is an LTX-Video model, which looks at no references"
             yield BrokenRule(place, shown(each.path), rule, "name an LTX-2 checkpoint", (ENGINE, named))
@@ -124,10 +124,22 @@ def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None)
             scale = trained(Path(lora.path))
             with_scale |= {at: lora} if scale else {}
             if scale and scale != each.scale:
-                lora_name, at_scale = Path(lora.path).name, (*place, "scale")
-                rule = f"{lora_name} was trained with references {scale} times smaller than the film"
-                yield BrokenRule(at_scale, str(each.scale), rule, f"write `scale: {scale}`", ((*at, "path"),))
+                lora_name, at_scale, remedy = (
+                    Path(lora.path).name,
+                    (*place, "scale"),
+                    f"write `scale: {scale}`",
+                )
+                if place[0] == "defaults" and at[0] != "engine":
+                    # Another shot may look at the same ones through another.
+                    at_scale = by
+                    remedy = f"give the shot `references` of its own, with `scale: {scale}`"
+                rule = f"{lora_name} was trained with references {_times_smaller(scale)}"
+                yield BrokenRule(at_scale, str(each.scale), rule, remedy, ((*at, "path"),))
     yield from _in_second_pass(spec, with_scale)
+
+
+def _times_smaller(scale: int) -> str:
+    return "of the film's size" if scale == 1 else f"{scale} times smaller than the film"
 
 
 def _in_second_pass(spec: JobSpec, loras: Mapping[Location, Lora]) -> Iterator[BrokenRule]:

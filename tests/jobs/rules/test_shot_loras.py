@@ -161,3 +161,39 @@ def test_every_shot_sees_the_references_of_defaults(tmp_path: Path) -> None:
         (one,) = missing
         assert one.place == "videos[0].shots[1]"
         assert ("IC-LoRA" in one.rule, "`references: []`" in one.remedy) == (True, True)
+
+
+def test_references_of_defaults_have_the_scale_of_each_shots_ic_lora(tmp_path: Path) -> None:
+    """Where shots have IC-LoRAs of different scales, one of them names references of its own."""
+    (tmp_path / "face.png").write_bytes(b"")
+    face = FACE | {"image": str(tmp_path / "face.png")}
+    model = write_single_file(tmp_path / "ltx-2.3.safetensors", "2.3")
+    half, whole = (
+        {"path": lora(tmp_path / f"ic{scale}.safetensors", 4096, {"reference_downscale_factor": str(scale)})}
+        for scale in (2, 1)
+    )
+
+    def found(**second: Any) -> list[Problem]:
+        common = {"seconds": 2.0, "prompt": "p"}
+        shots = [
+            {"name": "a", **common, "loras": [half]},
+            {"name": "b", **common, "loras": [whole], **second},
+        ]
+        data = {
+            "name": "x",
+            "engine": {"checkpoint": str(model), "text_encoder": "owner/gemma"},
+            "defaults": {"references": [face]},
+            "videos": [{"name": "film", "shots": shots}],
+        }
+        try:
+            load_spec(data, probes=Probes(bundled=TINY_CHECKPOINT))
+        except SpecError as error:
+            return list(error.problems)
+        return []
+
+    (one,) = found()
+    assert one.place == "videos[0].shots[1]"
+    assert one.rule == "ic1.safetensors was trained with references of the film's size"
+    assert one.remedy == "give the shot `references` of its own, with `scale: 1`"
+    assert found(references=[face | {"scale": 1}]) == []
+    assert found(references=[]) == []
