@@ -22,7 +22,7 @@ def approve(
     runs: Runs = DEFAULT_RUNS,
     output: Output = OutputFormat.TEXT,
 ) -> int:
-    """Approve the first pass of chosen chunks; the next render goes on with films that are approved whole."""
+    """Approve the first pass of chosen chunks; their second pass follows at once, or with the next render."""
     from farm.verbs.approve import approve as write_down
     from jobs.tasks.retry import Selection, parse_chunks
 
@@ -33,10 +33,11 @@ def approve(
         emit_json(result)
         return 0
     emit_text(f"{amount(len(result.approved), 'chunk')} approved, {amount(len(result.left), 'chunk')} left")
-    for film in result.films:
-        emit_text(f"goes on: {film}")
-    if result.films:
-        emit_text(f"run `{job_command('resume', job, runs)}`")
+    second = f"the second pass of {amount(len(result.free), 'chunk')}"
+    if result.free and result.busy:
+        emit_text(f"the driver that renders the job goes on with {second}")
+    elif result.free:
+        emit_text(f"run `{job_command('resume', job, runs)}` for {second}")
     return 0
 
 

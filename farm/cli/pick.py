@@ -47,8 +47,7 @@ def _lines(result: PickResult, resume: str) -> list[str]:
     ]
     if result.left:
         lines.append(f"{amount(result.left, 'task')} of it are still to be rendered")
-    when = ", once the driver that renders the job has ended" if result.busy else ""
-    return [*lines, f"run `{resume}`{when}"]
+    return [*lines, "the driver that renders the job takes it in" if result.busy else f"run `{resume}`"]
 
 
 def register(app: typer.Typer) -> None:

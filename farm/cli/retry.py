@@ -20,6 +20,9 @@ ChunksOption = Annotated[str | None, typer.Option("--chunks", metavar="3-5,8", h
 StateOption = Annotated[str | None, typer.Option("--state", metavar="failed|inexact", help="Pick by state.")]
 EverythingOption = Annotated[bool, typer.Option("--all", help="Every chunk of every video.")]
 ReseedOption = Annotated[bool, typer.Option("--reseed", help="Sample the chosen chunks with new seeds.")]
+PromptOption = Annotated[
+    str | None, typer.Option("--prompt", help="Sample the chosen chunks with another prompt.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be rendered again.")]
 
 
@@ -30,12 +33,13 @@ def retry(
     state: StateOption = None,
     everything: EverythingOption = False,
     reseed: ReseedOption = False,
+    prompt: PromptOption = None,
     dry_run: DryRunOption = False,
     runs: Runs = DEFAULT_RUNS,
     output: Output = OutputFormat.TEXT,
 ) -> int:
-    """Void chosen results and what depends on them; the next render makes them anew."""
-    from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
+    """Void chosen results and what depends on them; the driver, or the next render, makes them anew."""
+    from farm.verbs.retry import apply_retry, checked_prompt, retry_closure
     from jobs.tasks.retry import Selection, parse_chunks
 
     require_choice("retry", everything, bool(videos or chunks or state))
@@ -44,24 +48,30 @@ def retry(
         chunks=parse_chunks(chunks) if chunks else frozenset(),
         state=_state(state),
         reseed=reseed,
+        prompt=checked_prompt(prompt),
     )
-    if not dry_run:
-        refuse_while_rendered(runs, job)
     report = retry_closure(runs, job, selection)
     if output is OutputFormat.TEXT:
         _list(report)
     if not dry_run:
-        report = apply_retry(runs, job, report, emit_note)
+        report = apply_retry(runs, job, selection, emit_note)
     if output is OutputFormat.JSON:
         emit_json(report)
-    elif dry_run:
-        emit_text(f"{amount(len(report.closure), 'task')} would be rendered again; nothing was changed")
+    else:
+        _say(report, job_command("resume", job, runs))
+    return 0
+
+
+def _say(report: Retry, resume: str) -> None:
+    count = amount(len(report.closure), "task")
+    if report.dry_run:
+        emit_text(f"{count} would be rendered again; nothing was changed")
+    elif report.asked:
+        emit_text(f"the driver that renders the job makes {count} again")
     else:
         if report.unlocked:
             emit_text(f"{amount(report.unlocked, 'result')} of these were locked, and are no longer")
-        again = job_command("resume", job, runs)
-        emit_text(f"{amount(len(report.closure), 'task')} will be rendered again; run `{again}`")
-    return 0
+        emit_text(f"{count} will be rendered again; run `{resume}`")
 
 
 def _list(report: Retry) -> None:

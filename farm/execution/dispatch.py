@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,12 @@ class Dispatch:
         ledger = self.session.ledger
         self._stages = {ledger.graph.tasks[task].stage for task in ledger.todo}
         self.scheduler = make_scheduler(self.session, seconds)
+
+    def reopen(self, tasks: Collection[str]) -> Iterator[Event]:
+        """These tasks are to be handed out, too."""
+        graph = self.session.graph
+        self._stages |= {graph.tasks[task].stage for task in tasks}
+        yield from self.tell(events.Reopened(tuple(tasks)))
 
     def tell(self, event: events.Event) -> Iterator[Event]:
         """The scheduler learns of an event, and its commands are carried out."""

@@ -163,7 +163,7 @@ def _workforce(
         inventory = _with_memory(session, cluster, cluster.inventory(), before)
         found = choose_topology(session.remaining_work, inventory, options.gpus)
         text, compared = str(found.winner.topology), [each.topology for each in found.simulated]
-        session.chose_topology(text)
+        session.state.change(topology=text)
         yield session.record(Notice(f"topology {text}: {found.reason}"))
         if short := memory_warning(session.remaining_work, inventory):
             yield session.record(Notice(short))

@@ -68,6 +68,8 @@ class JobMetrics:
 
     def _plan(self) -> None:
         todo = self.session.ledger.waiting
+        self.state.clear()
+        self.counts.clear()
         for task in self.session.ledger.scoped:
             self.state[task] = WAITING if task in todo else COMMITTED
         for task in todo:

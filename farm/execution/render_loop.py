@@ -21,6 +21,7 @@ from farm.events import (
     WorkerPlaced,
     WorkerReady,
 )
+from farm.execution.choosing import Choosing
 from farm.execution.dispatch import Dispatch
 from farm.execution.recovery import Recovery
 from farm.execution.stopping import Stopping
@@ -70,6 +71,7 @@ class RenderLoop:
         self.dispatch = Dispatch(session, pool, workforce, self.membership)
         self.recovery = Recovery(self.dispatch)
         self.stopping = Stopping(self.dispatch, grace_s)
+        self.choosing = Choosing(self.dispatch, self._schedule)
         self._trimmed_s = self._looked_s = self._now_s()
 
     def _now_s(self) -> float:
@@ -102,17 +104,25 @@ class RenderLoop:
             yield from self._mend()
 
     def _mend(self) -> Iterator[Event]:
-        """A film that met a damaged segment: those alone are made again, by a worker that still lives."""
+        """A film that met a damaged segment: those alone are made again, by a worker that still lives. What
+        people chose meanwhile comes after that."""
         dispatch = self.dispatch
         if dispatch.ending is None or dispatch.ending[0] not in COMPUTED:
             return
         yield from self.session.mend()
         if self.ledger.todo:
-            self.recovery.require_hosts(self.ledger.todo, "a segment is damaged")
             dispatch.computed, dispatch.ending = dispatch.ending, None
-            dispatch.schedule(self.known.estimate(self.place))
-            for worker in self.membership.members:
-                self.pool.probe(worker)
+            self._schedule("a segment is damaged")
+        else:
+            yield from self.choosing.look_at_the_end()
+
+    def _schedule(self, why: str) -> None:
+        """From here on what the ledger lists is handed out, to workers that still live. Raises StorageProblem
+        where none of them hosts it."""
+        self.recovery.require_hosts(self.ledger.todo, why)
+        self.dispatch.schedule(self.known.estimate(self.place))
+        for worker in self.membership.members:
+            self.pool.probe(worker)
 
     def _wait_s(self) -> float:
         scheduler = self.dispatch.scheduler
@@ -126,6 +136,7 @@ class RenderLoop:
         self.session.check_lock()
         busy = any(self.pool.busy(worker) for worker in self.membership.ready)
         yield from self.stopping.look(self._now_s(), busy)
+        yield from self.choosing.look(self._now_s(), busy)
         if dispatch.ending is None and self.outage is not None:
             yield from self._look_for_an_outage(self.outage)
         yield from self._look_for_leaving_nodes()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
+from farm.execution.choosing import approved
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
@@ -78,9 +79,11 @@ class _SerialRender:
         yield from self._work()
         while self.ended is None:
             yield from session.mend()
-            if session.complete:
-                break
             self.queue.extend(self.ledger.todo)
+            if session.complete:
+                yield from self._choices()
+            if not self.queue:
+                break
             yield from self._work()
 
     def _work(self) -> Iterator[Event]:
@@ -89,6 +92,17 @@ class _SerialRender:
         while self.queue and not self._asked_to_stop():
             yield from self._step(self.queue.popleft())
             self.session.check_lock()
+            yield from self._choices()
+
+    def _choices(self) -> Iterator[Event]:
+        """What people chose since the last task."""
+        if self.session.meanwhile.plan_changes:
+            yield from self.session.take_in()
+            self.queue = deque(self.ledger.todo)
+            self.quarantined.clear()
+        elif free := self.session.meanwhile.approved():
+            yield self.session.record(approved(free))
+            self.queue.extendleft(reversed(free))
 
     def _start_worker(self) -> Iterator[Event]:
         from actors.worker.order import WorkerConfig

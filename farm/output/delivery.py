@@ -86,15 +86,23 @@ class Delivery:
         tell: Callable[[str], None],
         made_with: Callable[[str], tuple[MadeWith, ...]] = lambda _: (),
     ) -> None:
-        self.plan, self.store = plan, store
+        self.store = store
         self._tell = tell
         self._said: set[tuple[str, str]] = set()
         self._placing = Placing(store, outlet_of(plan.output.dir), confirm)
-        self._beside = Beside(plan, self._placing, self._say, made_with)
-        self._reels = {video.name: tuple(self._reels_of(video, graph)) for video in plan.videos}
+        self._made_with = made_with
+        self._reels: dict[str, tuple[_Reel, ...]] = {}
+        self.plan(plan, graph)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
         self._running: list[tuple[Future[FilmState | None], bool]] = []
         self._state = JobState(job=store.job_id)
+
+    def plan(self, plan: Plan, graph: TaskGraph) -> None:
+        """Begins anew, with the films of another plan; nothing is being delivered."""
+        self._forget()
+        self._plan = plan
+        self._beside = Beside(plan, self._placing, self._say, self._made_with)
+        self._reels = {video.name: tuple(self._reels_of(video, graph)) for video in plan.videos}
 
     def take_over(self) -> None:
         """Clears away what earlier drivers left unfinished; call it once the job's lock is held."""
@@ -140,6 +148,9 @@ class Delivery:
     def close(self) -> None:
         """Ends the thread; what waits is dropped, what runs is finished."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        self._forget()
+
+    def _forget(self) -> None:
         for reel in chain.from_iterable(self._reels.values()):
             reel.copies.clear()
             if reel.screen is not None:
@@ -190,9 +201,9 @@ class Delivery:
         if reel.screen is not None:
             with suppress(StorageProblem):
                 self._placing.remove(reel.screen.name)
-        if self.plan.run.approve is not None and not video.draft:
+        if self._plan.run.approve is not None and not video.draft:
             with suppress(StorageProblem):
-                self._placing.remove(draft_name(video.name, self.plan.output.formats[0].container))
+                self._placing.remove(draft_name(video.name, self._plan.output.formats[0].container))
         made = facts[0]
         self._say(video, made)
         return FilmState(video.name, address, made.sha256, made.frames, video.frame_rate, key, beside=beside)
@@ -233,8 +244,8 @@ class Delivery:
 
     def _reels_of(self, video: PlannedVideo, graph: TaskGraph) -> Iterator[_Reel]:
         """One for each delivery of the video; the first of the preview's container has the preview."""
-        deliveries = self.plan.deliveries(video)
-        labels = encodings(self.plan, video)
+        deliveries = self._plan.deliveries(video)
+        labels = encodings(self._plan, video)
         container = shown_format([each.format for each in deliveries]).container
         preview = preview_name(video.name, container)
         for delivery in deliveries:

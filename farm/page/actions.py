@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.state.event_log import EventLog
-from farm.state.job_state import DONE, LIVE, UNAPPROVED
+from farm.state.job_state import DONE, LIVE
 from farm.verbs import control
-from farm.verbs.approve import approve, second_passes
+from farm.verbs.approve import approve
 from farm.verbs.cleanup import delete_job, survey_delete
 from farm.verbs.costs import tasks_left, work_of
 from farm.verbs.pick import find_take, pick
-from farm.verbs.retry import apply_retry, refuse_while_rendered, retry_closure
+from farm.verbs.retry import apply_retry, checked_prompt, retry_closure
 from farm.verbs.status import status_of
 from jobs.errors import Problem, UsageError
 from jobs.tasks.retry import Retry, Selection, parse_chunks
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from farm.verbs.run import JobDocuments
 
 MOST_NAMED = 12
-LATER = "The driver that renders the job goes on with what it began with; resume the job when it has ended."
+AT_ONCE = "the driver that renders the job takes it in"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the page asked for: `videos` and `chunks` choose (empty: all), `reseed` samples these with new
-    seeds, `films` deletes them too."""
+    seeds, `prompt` with another prompt, `films` deletes them too."""
 
     videos: tuple[str, ...] = ()
     chunks: str = ""
     reseed: bool = False
     films: bool = False
+    prompt: str = ""
 
     @classmethod
     def read(cls, text: str) -> Wish:
@@ -51,12 +52,13 @@ class Wish:
             record = {"": record}
         videos, chunks = record.get("videos", []), record.get("chunks", "")
         flags = {name: record.get(name, False) for name in ("reseed", "films")}
-        right = isinstance(videos, list) and all(isinstance(name, str) for name in videos)
-        right = right and isinstance(chunks, str) and all(isinstance(flag, bool) for flag in flags.values())
-        if not right or set(record) - {"videos", "chunks", *flags}:
-            rule, remedy = "videos, chunks, reseed and films, each of its type", "reload the page"
+        prompt = record.get("prompt", "")
+        right = isinstance(videos, list) and all(isinstance(name, str) for name in (*videos, chunks, prompt))
+        right = right and all(isinstance(flag, bool) for flag in flags.values())
+        if not right or set(record) - {"videos", "chunks", "prompt", *flags}:
+            rule, remedy = "videos, chunks, reseed, prompt and films, each of its type", "reload the page"
             raise UsageError([Problem("request", "something else", rule, remedy)])
-        return cls(tuple(videos), chunks, **flags)
+        return cls(tuple(videos), chunks, prompt=checked_prompt(prompt.strip() or None), **flags)
 
     @property
     def selection(self) -> Selection:
@@ -64,7 +66,8 @@ class Wish:
         if not self.videos and not self.chunks.strip():
             rule = "videos, chunks or both"
             raise UsageError([Problem("retry", "nothing chosen", rule, "say which to render again")])
-        return Selection(frozenset(self.videos), parse_chunks(self.chunks), reseed=self.reseed)
+        chosen = frozenset(self.videos), parse_chunks(self.chunks)
+        return Selection(*chosen, reseed=self.reseed, prompt=self.prompt)
 
 
 class Actions:
@@ -97,12 +100,13 @@ class Actions:
         """The actions."""
         return tuple(self._asks)
 
-    def offered(self, outcome: str) -> tuple[str, ...]:
-        """Those that make sense for a job that stands so."""
+    def offered(self, outcome: str, approves: bool) -> tuple[str, ...]:
+        """Those that make sense for a job that stands so, and `approves` by its spec."""
+        approve = ("approve",) if approves and outcome != DONE else ()
         if outcome in LIVE:
-            return ("pause", "resume", "cancel")
+            return (*approve, "retry", "pause", "resume", "cancel")
         again = () if outcome == DONE else ("resume",)
-        return (*(("approve",) if outcome == UNAPPROVED else ()), *again, "retry", "delete")
+        return (*approve, *again, "retry", "delete")
 
     def ask(self, name: str, job: str, wish: Wish) -> list[str]:
         """What it would do and cost, a line each."""
@@ -129,10 +133,7 @@ class Actions:
             return ["Takes back what was asked of its driver; nothing else is started."]
         self._drivers.require_place(run.job)
         left = work_of(run, tasks_left(run))
-        lines = [f"Renders {left}, {self._drivers.place}.", "What is committed is not rendered again."]
-        if films := second_passes(run):
-            lines.append(f"Beside that, the second pass of {', '.join(films[:MOST_NAMED])}.")
-        return lines
+        return [f"Renders {left}, {self._drivers.place}.", "What is committed is not rendered again."]
 
     def _ask_retry(self, run: JobDocuments, wish: Wish) -> list[str]:
         return _retry_lines(run, retry_closure(self._reader.runs, run.job, wish.selection))
@@ -147,24 +148,23 @@ class Actions:
 
     def _ask_approve(self, run: JobDocuments, wish: Wish) -> list[str]:
         found = approve(self._reader.runs, run.job, wish.selection, dry_run=True)
-        films = (
-            f"These films get their second pass with the next render: {', '.join(found.films[:MOST_NAMED])}."
-        )
+        when = "at once" if run.outcome[0] in LIVE else "with the next render"
+        second = f"The second pass of {amount(len(found.free), 'chunk')} follows {when}."
         return [
             f"{amount(len(found.approved), 'chunk')} approved, {amount(len(found.left), 'chunk')} left.",
-            films if found.films else "No film is approved whole yet.",
+            second if found.free else "No second pass follows yet: each waits for chunks before it, too.",
         ]
 
     def _approve(self, run: JobDocuments, wish: Wish) -> str:
         found = approve(self._reader.runs, run.job, wish.selection)
-        return f"{amount(len(found.approved), 'chunk')} approved; Resume renders what is approved whole"
+        then = AT_ONCE if found.busy else "Resume renders their second pass"
+        return f"{amount(len(found.approved), 'chunk')} approved; {then}"
 
     def _ask_pick(self, run: JobDocuments, wish: Wish) -> list[str]:
         take, left = find_take(run, wish.videos)
-        lines = [f"{take.video} has {take.said}, from its next render on."]
+        when = "as soon as what runs is finished" if run.outcome[0] in LIVE else "from its next render on"
+        lines = [f"{take.video} has {take.said}, {when}."]
         lines.append(f"Left of it: {work_of(run, left)}." if left else "It is rendered: nothing is sampled.")
-        if run.outcome[0] in LIVE:
-            lines.append(LATER)
         return lines
 
     def _pick(self, run: JobDocuments, wish: Wish) -> str:
@@ -172,7 +172,7 @@ class Actions:
         found = pick(self._reader.runs, run.job, take.shot, take.number, take.video)
         picked = f"take {found.take} of {found.shot} is picked"
         if found.busy:
-            return f"{picked}. {LATER}"
+            return f"{picked}; {AT_ONCE}"
         if not self._drivers.place:
             return f"{picked}; `{run.command('resume')}` makes the film with it"
         self._drivers.start(run.job)
@@ -188,11 +188,10 @@ class Actions:
         return f"a driver was started {self._drivers.place}"
 
     def _retry(self, run: JobDocuments, wish: Wish) -> str:
-        refuse_while_rendered(self._reader.runs, run.job)
-        report = apply_retry(
-            self._reader.runs, run.job, retry_closure(self._reader.runs, run.job, wish.selection)
-        )
+        report = apply_retry(self._reader.runs, run.job, wish.selection)
         again = f"{amount(len(report.closure), 'task')} to be rendered again"
+        if report.asked:
+            return f"{again}; {AT_ONCE}"
         if not self._drivers.place:
             return f"{again}; `{run.command('resume')}` renders them"
         self._drivers.start(run.job)

@@ -102,7 +102,8 @@ const FIELDS = {
   retry(button) {
     const chosen = choice(button);
     const reseed = field("new seeds", make("input", { type: "checkbox", checked: true }));
-    return () => ({ ...chosen(), reseed: reseed.checked });
+    const prompt = field("Another prompt; empty keeps each", make("input", { type: "text" }));
+    return () => ({ ...chosen(), reseed: reseed.checked, prompt: prompt.value });
   },
   pick: (button) => () => ({ videos: [button.dataset.video] }),
   delete() {

@@ -114,11 +114,18 @@ class Views:
             "size_bytes": run.store.size_bytes(),
             "gpu_hours": sum(row.gpu_seconds for row in work["stages"]) / 3600,
             "all_hours": sum(row.seconds for row in work["stages"]) / 3600,
-            "actions": self._actions.offered(state.outcome),
+            "actions": self._actions.offered(state.outcome, _approves(run)),
             "said": self._drivers.said(run.job),
             "starting": self._drivers.starting(run.job) and state.outcome not in LIVE,
             "live": state.outcome in LIVE,
         }
+
+
+def _approves(run: JobDocuments) -> bool:
+    try:
+        return run.plan.run.approve is not None
+    except InputError:
+        return False
 
 
 def _views(run: JobDocuments, films: Sequence[Watchable]) -> Iterator[FilmView]:
@@ -136,6 +143,8 @@ def _view(run: JobDocuments, shown: Watchable, most_thumbs: int, most_seams: int
     name, key = quote(video.name, safe=""), shown.film.sha256[:12] if shown.film else f"p{frames}"
 
     def mark(chunk: PlannedChunk) -> str:
+        if shown.film:
+            return key  # What the plan has by now may be another picture.
         return run.digests.get(task_id(video.name, chunk.index, Stage.SEGMENT), key)[:12]
 
     thumbs = tuple(

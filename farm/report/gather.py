@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from farm.events import FilmDelivered
+from farm.events import FilmDelivered, JobPlanned
 from farm.output.outlets import outlet_of
 from farm.report.gantt import MOST_BARS, gantt
 from farm.report.pictures import Seam, Thumb
@@ -116,13 +116,16 @@ def work_done(
 
 
 def watchables(plan: Plan, state: JobState, log: Sequence[Logged]) -> Iterator[Watchable]:
-    """Each video of the plan."""
+    """Each video of the plan, without films that only their draft shows anything of yet."""
     outlet, shown = outlet_of(plan.output.dir), _previewed(log)
+    drafts = {video.draft_of for video in plan.videos if not video.own}
     for video in plan.videos:
         films = [film for film in state.videos if film.name == video.name]
         film = next(
             (each for each in films if Path(each.path).suffix in PLAYABLE), films[0] if films else None
         )
+        if film is None and video.name in drafts and not shown.get(video.name):
+            continue
         preview = preview_name(video.name, shown_format(plan.output.formats).container)
         address = film.path if film else outlet.address(preview or video.output)
         others = tuple(each.path for each in films if each is not film)
@@ -135,9 +138,15 @@ def _needs(graph: TaskGraph, task: str) -> list[str]:
 
 
 def _previewed(log: Iterable[Logged]) -> Mapping[str, int]:
-    """Frames of the newest preview of each film."""
-    films = (logged.event for logged in log if isinstance(logged.event, FilmDelivered))
-    return {film.video: film.frames for film in films if film.preview}
+    """Frames of the newest preview of each film; one that was made before the job was planned anew may show
+    what it has no longer."""
+    shown: dict[str, int] = {}
+    for event in (logged.event for logged in log):
+        if isinstance(event, JobPlanned):
+            shown.clear()
+        elif isinstance(event, FilmDelivered) and event.preview:
+            shown[event.video] = event.frames
+    return shown
 
 
 def _stage_rows(timeline: Timeline) -> list[StageCost]:

@@ -50,6 +50,7 @@ class Scheduler:
             events.Tick: self._tick,
             events.Pause: self._pause,
             events.Resume: self._resume,
+            events.Reopened: self._reopened,
         }
 
     def handle(self, event: events.Event, now: float) -> list[Command]:
@@ -134,6 +135,9 @@ class Scheduler:
 
     def _resume(self, event: events.Resume) -> None:
         self.paused = None
+
+    def _reopened(self, event: events.Reopened) -> None:
+        self.board.reopen(self.board.tasks.numbers(event.tasks))
 
     # -- failures ----------------------------------------------------------------------------------------
 

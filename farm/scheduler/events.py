@@ -90,4 +90,13 @@ class Resume:
     """Go on after `Pause` or after a `PauseJob` whose cause was mended."""
 
 
-Event = WorkerLoaded | WorkerDied | WorkerLeaving | TaskDone | AttemptFailed | Tick | Pause | Resume
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """Tasks that had not to run have to now: what they waited for outside the graph is there."""
+
+    tasks: tuple[str, ...]
+
+
+Event = (
+    WorkerLoaded | WorkerDied | WorkerLeaving | TaskDone | AttemptFailed | Tick | Pause | Resume | Reopened
+)

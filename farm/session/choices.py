@@ -1,6 +1,8 @@
-"""What people chose of a job: the takes that its films have, and the second passes that they approved.
+"""What people chose of a job: the takes that its films have, other seeds and prompts, and the second passes
+that they approved.
 
-A driver takes what was chosen when it begins. An approval (`run.approve: sample`) names the digest of a
+A driver takes what was chosen when it begins, and what is chosen while it renders. An approval
+(`run.approve: sample`) names the digest of a
 sampled chunk. Whatever changes the chunk, a new seed, an edited prompt, another chunk before it in the shot,
 changes its digest, and so asks again. A pick names the shot, and stays when the prompt changes, as a seed
 does.
@@ -8,20 +10,27 @@ does.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.state.creation import dated
 from farm.state.fingerprint import DIGESTS_FORM, frozen_report, job_fingerprint, recorded_fingerprint
 from farm.state.locks import locked_results, read_locks
+from farm.state.progress import split_task
 from jobs.commands import job_command
-from jobs.errors import DamagedDocument, Problem, StorageProblem, UsageError
-from jobs.planning.choices import with_drafts, with_picks
-from jobs.planning.plan import reseeded
+from jobs.errors import Problem, UsageError
+from jobs.planning.choices import with_drafts, with_overrides, with_picks
+from jobs.planning.output_names import draft_of
+from jobs.planning.plan import PLAN_FORM, PlanFile
 from jobs.tasks.digest import digests_with
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from farm.session.state_file import StateFile
+    from farm.state.job_state import FilmState
     from jobs.planning.planned import Plan
     from jobs.store.store import Store
 
@@ -29,13 +38,14 @@ MOST_NAMED = 5
 
 
 def as_chosen(store: Store, plan: Plan) -> Plan:
-    """The plan with the day of the job's first render, the takes that were picked, and the seeds that
-    `farm retry` drew. Raises StorageProblem where these are torn, DamagedDocument where a pick is, and
-    UsageError for a pick of a take that the spec does not have any more."""
+    """The plan with the day of the job's first render, the takes that were picked, and the seeds and
+    prompts that `farm retry` was given. Raises StorageProblem where these are torn, DamagedDocument where a
+    pick is, and UsageError for a pick of a take that the spec does not have any more."""
     picks = store.picks()
     if missing := [problem for pick in picks.items() if (problem := _missing(store, plan, *pick))]:
         raise UsageError(missing)
-    return reseeded(with_picks(dated(plan, store), picks), store.seed_overrides())
+    picked = with_picks(dated(plan, store), picks)
+    return with_overrides(picked, store.seed_overrides(), store.rewordings())
 
 
 def _missing(store: Store, plan: Plan, shot: tuple[str, str], number: int) -> Problem | None:
@@ -53,8 +63,8 @@ def _missing(store: Store, plan: Plan, shot: tuple[str, str], number: int) -> Pr
 
 
 def plan_to_render(store: Store, plan: Plan) -> Plan:
-    """The plan as it was chosen, and with those videos as drafts of which a chunk is not approved yet. Raises
-    as `as_chosen` does."""
+    """The plan as it was chosen, with drafts of those films of which a chunk is not approved yet. Raises as
+    `as_chosen` does."""
     plan = as_chosen(store, plan)
     if plan.run.approve is None:
         return plan
@@ -62,7 +72,7 @@ def plan_to_render(store: Store, plan: Plan) -> Plan:
     report, kept, locks = frozen_report(store, draft), store.recall(DIGESTS_FORM), read_locks(store)
     if kept is None or (report is None and not locks.locks):
         return draft
-    resolved = draft.resolve(kept.modes)
+    resolved = plan.resolve(kept.modes)
     graph, seen = build_graph(resolved), store.approvals()
     today = job_fingerprint(graph, kept.engine) if report else recorded_fingerprint(graph, resolved, kept)
     known = digests_with(graph, today, locked_results(locks, resolved, graph, today)).by_task
@@ -77,28 +87,30 @@ def plan_to_render(store: Store, plan: Plan) -> Plan:
     return with_drafts(plan, [video.name for video in plan.films if video.name not in waiting])
 
 
-def picked_since(store: Store, plan: Plan) -> str:
-    """Takes that were picked after this driver began, in words; empty where none was."""
-    takes = [video.take for video in plan.videos if video.take]
-    try:
-        picks = store.picks() if takes else {}
-    except (StorageProblem, DamagedDocument):
-        return ""  # The next driver says so.
-    late = [take for take in takes if not take.picked and picks.get((take.video, take.name)) == take.number]
-    if not late:
-        return ""
-    named = ", ".join(f"take {take.number} of {take.name} ({take.video})" for take in late[:MOST_NAMED])
-    more = f" and {len(late) - MOST_NAMED} more" if len(late) > MOST_NAMED else ""
-    again = job_command("resume", store.job_id, store.runs_url)
-    return f"picked meanwhile: {named}{more}; `{again}` makes the film with it"
+def film_taken(store: Store, state: StateFile, plan: Plan, film: FilmState) -> Plan:
+    """Takes a film that is delivered into the state; it takes the place of its draft, also in the documents.
+    Returns the plan from then on."""
+    draft = draft_of(film.name)
+    state.now = state.now.with_film(film, plan.outputs)
+    state.change(videos=tuple(each for each in state.now.videos if each.name != draft))
+    left = tuple(video for video in plan.videos if video.own or video.name != draft)
+    if len(left) == len(plan.videos):
+        return plan
+    plan, kept = replace(plan, videos=left), store.recall(DIGESTS_FORM)
+    store.save(PLAN_FORM, PlanFile(plan))
+    if kept is not None:
+        digests = {task: each for task, each in kept.digests.items() if split_task(task)[0] != draft}
+        store.save(DIGESTS_FORM, replace(kept, digests=digests))
+    state.change(films=len(plan.outputs))
+    return plan
 
 
-def waits_for(store: Store, plan: Plan) -> str:
-    """What a finished render waits for, in words; empty where nothing is a draft."""
-    drafts = [video.name for video in plan.films if video.draft]
-    if not drafts:
+def waits_for(store: Store, held: Iterable[str]) -> str:
+    """What a finished render waits for, in words, of the tasks that are held; empty where none is."""
+    films = list(dict.fromkeys(split_task(task)[0] for task in held))
+    if not films:
         return ""
-    more = f" and {len(drafts) - MOST_NAMED} more" if len(drafts) > MOST_NAMED else ""
+    more = f" and {len(films) - MOST_NAMED} more" if len(films) > MOST_NAMED else ""
     again = job_command("approve", store.job_id, store.runs_url)
-    named = ", ".join(drafts[:MOST_NAMED])
+    named = ", ".join(films[:MOST_NAMED])
     return f"it waits for approval of {named}{more}: look at the drafts, then `{again}`"

@@ -36,6 +36,11 @@ class Films:
         self._delivery = Delivery(plan, ledger.graph, store, lock.confirm, tell, self._made_with)
         self._remakes = 0
 
+    def plan(self, plan: Plan) -> None:
+        """Begins anew, with the films of another plan; nothing is being delivered."""
+        self._plan, self.damaged = plan, []
+        self._delivery.plan(plan, self._ledger.graph)
+
     def take_over(self) -> None:
         """Clears away what earlier drivers left unfinished; the job's lock is held."""
         self._delivery.take_over()

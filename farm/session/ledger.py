@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from farm.session.selection import to_compute, to_remake, within
+from farm.session.selection import awaiting, to_compute, to_remake, within
 from farm.session.software import Software
 from farm.state.progress import split_task
 from jobs.tasks.digest import Fingerprint, LockedResults, digests_with, files_of
@@ -28,17 +28,25 @@ class Ledger:
     """The tasks of one job. Nothing is known of them until `resolve`; `survey` then takes what the store has.
 
     `commits` are by task, those of evicted frames left out; `todo` is in plan order and
-    names one of several equal tasks. `scoped` are the tasks that the render is asked for.
+    names one of several equal tasks. `scoped` are the tasks that the render is asked for, `held` those of
+    them that wait for an approval, `seen` the digests of first passes that have one; None where none is asked
+    for.
     """
 
     def __init__(self, graph: TaskGraph, until: Stage | None = None) -> None:
+        self._until = until
+        self.seen: Set[str] | None = None
+        self.plan(graph)
+
+    def plan(self, graph: TaskGraph) -> None:
+        """Begins anew, with the tasks of another plan."""
         self.graph = graph
-        self.scoped = within(graph, until)
+        self.scoped = within(graph, self._until)
+        self.held: list[str] = []
         self.digests: dict[str, str] = {}
         self.duplicates = Duplicates()
         self.commits: dict[str, Commit] = {}
         self.todo: list[str] = []
-        self._until = until
         self.contents: Mapping[str, str] = {}
         """Content digests of the files that the tasks read, by path."""
         self.software = Software()
@@ -61,8 +69,25 @@ class Ledger:
             elif _is_inexact(evicted.get(digest)):
                 self._inexact.add(task)
         missing = to_compute(self.graph, self.digests, committed, evicted, self._until)
-        self.todo = self.duplicates.without(missing)
+        tainted = self._tainted()
+        self.held = [task for task in missing if task in tainted]
+        self.todo = self.duplicates.without([task for task in missing if task not in tainted])
         return evictable(self.graph, self.commits)
+
+    def approve(self, seen: Set[str]) -> list[str]:
+        """Takes the digests of what was approved by now: the tasks that wait no longer, which `todo` has
+        then."""
+        if self.seen is None or seen == self.seen:
+            return []
+        self.seen, before = seen, self.held
+        tainted = self._tainted()
+        self.held = [task for task in before if task in tainted]
+        free = self.duplicates.without([task for task in before if task not in tainted])
+        self.todo += free
+        return free
+
+    def _tainted(self) -> Set[str]:
+        return frozenset() if self.seen is None else awaiting(self.graph, self.digests, self.seen)
 
     def keep(self, task: str, commit: Commit) -> tuple[str, ...]:
         """Takes a commit for the task and its duplicates, which are returned; none of them where one was
@@ -127,8 +152,9 @@ class Ledger:
 
     @property
     def left(self) -> list[str]:
-        """What has to be computed; all that the render is asked for while the digests are unknown."""
-        return self.todo if self.digests else self.scoped
+        """What has to be computed, and what may have to be; all that the render is asked for while the
+        digests are unknown."""
+        return [*self.todo, *self.held] if self.digests else self.scoped
 
     @property
     def stages_left(self) -> frozenset[Stage]:
@@ -138,7 +164,7 @@ class Ledger:
     @property
     def waiting(self) -> set[str]:
         """The tasks that are not there yet: what has to be computed, and its duplicates."""
-        return {duplicate for task in self.todo for duplicate in self.duplicates.family(task)}
+        return {duplicate for task in self.left for duplicate in self.duplicates.family(task)}
 
     def counts(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
         """By video and stage: how many tasks the render is asked for, and how many of them are there."""

@@ -45,7 +45,7 @@ class Results:
         for task in self._ledger.survey(checked.commits, self._store.evicted()):
             self._retire(task)
         scoped = self._ledger.scoped
-        reused = len(scoped) - len(set(self._ledger.todo).intersection(scoped))
+        reused = len(scoped) - len(set(self._ledger.left).intersection(scoped))
         self._state.change(tasks=TaskCounts(total=len(scoped), reused=reused))
         if not checked.damage:
             return ""

@@ -44,3 +44,17 @@ def to_compute(
                 need.task for need in graph.tasks[name].needs if digests[need.task] not in committed
             )
     return [name for name in graph.tasks if name in wanted]
+
+
+def awaiting(graph: TaskGraph, digests: Mapping[str, str], seen: Collection[str]) -> frozenset[str]:
+    """The second passes that read a first pass which nobody has approved, near or far, and what needs those;
+    `seen` has the digests of what was approved."""
+    unseen: set[str] = set()
+    held: set[str] = set()
+    for name, task in graph.tasks.items():
+        needs = [need.task for need in task.needs]
+        if (task.stage is Stage.SAMPLE and digests[name] not in seen) or not unseen.isdisjoint(needs):
+            unseen.add(name)
+        if (task.stage is Stage.UPSCALE and name in unseen) or not held.isdisjoint(needs):
+            held.add(name)
+    return frozenset(held)

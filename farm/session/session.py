@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.estimates.remaining_work import RemainingWork
 from farm.events import Event, JobFinished, JobPlanned, Notice, WorkerGone, to_record
-from farm.notify import endings
-from farm.session.choices import picked_since, plan_to_render, waits_for
+from farm.session.choices import film_taken, plan_to_render
+from farm.session.ending import SessionEnd
 from farm.session.eviction import Evictions
 from farm.session.films import Films
 from farm.session.ledger import Ledger
 from farm.session.made_with import film_events, kinds
+from farm.session.meanwhile import Meanwhile
 from farm.session.opening import Scope, first_state, foreseen, job_planned, require_renderable
 from farm.session.results import Results
 from farm.session.resuming import Known, Resumed, freeze, known_before, known_state, resumed
+from farm.session.retrying import carry_out_asked
 from farm.session.state_file import StateFile
 from farm.specs.cautions import cautions
 from farm.state.attempts import Holdings
 from farm.state.fingerprint import require_choices
-from farm.state.job_state import COMPUTED, DONE, INTERRUPTED, PAUSED, STOPPED_EARLY, UNAPPROVED, WaitingFor
+from farm.state.job_state import DONE, INTERRUPTED, STOPPED_EARLY, UNAPPROVED
 from farm.state.locks import locked_results, read_locks
 from farm.state.requests import requested_end
 from farm.state.spec_origin import origin_of
-from jobs.errors import CannotRun, StorageProblem
+from jobs.errors import CannotRun
 from jobs.file_digests import remember_beside
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.store.documents import REFUSED, SPEC
@@ -55,8 +57,10 @@ class JobSession:
         self._facts = loaded.facts
         self.store = Store.open(scope.runs_url, scope.job_id or loaded.spec.name)
         remember_beside(self.store.backend.path(""))
-        self.plan = plan_to_render(self.store, make_plan(loaded.spec, loaded.facts))
+        self._written = make_plan(loaded.spec, loaded.facts)
+        self.plan = plan_to_render(self.store, self._written)
         self.ledger = Ledger(build_graph(self.plan), scope.until)
+        self._report: Mapping[str, Any] = {}
         self.engine: Mapping[str, Any] = {}
         """The fingerprint of the software and models that the digests stand for."""
         self.holdings = Holdings()
@@ -65,16 +69,18 @@ class JobSession:
         self._films = Films(self.plan, self.ledger, self.store, self._lock, self._notice)
         self._evictions = Evictions(self.store, self.check_lock)
         begun = first_state(self.store, self.plan, self.ledger, scope.topology, origin_of(loaded))
-        self._state = StateFile(self.store, self._lock, begun)
+        self.state = StateFile(self.store, self._lock, begun)
+        self.meanwhile = Meanwhile(self.store, self.plan, self.ledger, self.state)
         self.results = Results(
             self.store,
             self.ledger,
-            self._state,
+            self.state,
             self._films,
             self._evictions,
             self.record,
             keep_frames=self.plan.run.keep == "all",
         )
+        self._ending = SessionEnd(self.store, self.state, self.ledger, self._films, self._evictions)
         self.requested_end: tuple[str, str] | None = None
         """Outcome and reason of a request that the driver before this one ended before it could act on."""
         self._resumed = Resumed(None, begun, "", as_it_was=False)
@@ -111,16 +117,19 @@ class JobSession:
         if not resume:
             self.requested_end = requested_end(store.job_id, store.runs_url, before, store.requests())
         if self.requested_end is not None:
-            self._state.now = before or self._state.now
+            self.state.now = before or self.state.now
             return ""
-        self._state.take_back_requests()
+        self.state.take_back_requests()
+        self._notices += map(Notice, carry_out_asked(store))
+        if self._notices:
+            self._plan_again()
         self._films.take_over()
-        self._resumed = resumed(store, before, self._state.now, self.plan.job, self._spec_text, resume)
-        self._state.now = self._resumed.now
+        self._resumed = resumed(store, before, self.state.now, self.plan.job, self._spec_text, resume)
+        self.state.now = self._resumed.now
         store.mend_seeds()
         store.write_text(SPEC, self._spec_text)
         self._write_plan()
-        self._state.write()
+        self.state.write()
         store.backend.delete(REFUSED)
         return self._resumed.notice
 
@@ -130,8 +139,8 @@ class JobSession:
         try:
             self._films.close()
             self._evictions.close()
-            if self._state.running and self._lock.held:
-                self._settle_state(INTERRUPTED, str(error or "") or "the driver stopped")
+            if self.state.running and self._lock.held:
+                self._ending.write(INTERRUPTED, str(error or "") or "the driver stopped")
                 self._finished()
             self.store.flush_events()
         finally:
@@ -153,7 +162,7 @@ class JobSession:
             # A second graph of a long film would cost the driver tens of megabytes.
             self.plan, self.ledger.graph = resolved, build_graph(resolved)
             self._write_plan()
-        self.engine = known.report["fingerprint"]
+        self._report, self.engine = known.report, known.report["fingerprint"]
         today, locks = known.fingerprint(self.graph, self.plan), read_locks(self.store)
         self.ledger.resolve(today, locked_results(locks, self.plan, self.graph, today))
         self._films.software = kinds(locks, today, known.kept)
@@ -162,20 +171,30 @@ class JobSession:
             self._notice(damage)
         return True
 
-    def chose_topology(self, topology: str) -> None:
-        """Notes on which topology the job renders, once `auto` is settled."""
-        self._state.change(topology=topology)
-
-    def waits(self, waiting: WaitingFor | None) -> None:
-        """Notes that the job waits for its first worker, or no longer."""
-        if waiting != self._state.now.waiting:
-            self._state.change(waiting=waiting)
-            self._state.write()
-
     def planned(self) -> JobPlanned:
         """The opening event, once `resolve` has succeeded."""
-        event = job_planned(self.store, self.plan, self.ledger, self._state.now.tasks.reused)
+        event = job_planned(self.store, self.plan, self.ledger, self.state.now.tasks.reused)
         return self.record(event)
+
+    def take_in(self) -> Iterator[Event]:
+        """Plans the job as people want it by now, as the next driver would: takes, seeds and prompts, chunks
+        that are rendered again. The digests are known, and nothing runs; `todo` has what is left then."""
+        self._films.wait()
+        yield from self.delivered()
+        self._evictions.wait()
+        for said in carry_out_asked(self.store):
+            yield self.record(Notice(said))
+        self._plan_again()
+        self.resolve(self._report)
+        yield self.planned()
+        self.deliver_complete()
+
+    def _plan_again(self) -> None:
+        self.plan = plan_to_render(self.store, self._written)
+        self.ledger.plan(build_graph(self.plan))
+        self.meanwhile = Meanwhile(self.store, self.plan, self.ledger, self.state)
+        self._films.plan(self.plan)
+        self.state.change(failed=(), films=len(self.plan.outputs))
 
     def settle(self, task: str) -> Iterator[Event]:
         """What follows from a result that was taken."""
@@ -184,21 +203,21 @@ class JobSession:
 
     def deliver_complete(self) -> None:
         """Hands over every film that is complete already: all of them on a second render."""
-        self._films.start(self._state.now)
+        self._films.start(self.state.now)
 
     def delivered(self) -> Iterator[Event]:
         """Films and previews finished since the last call, and notices. Raises StorageProblem where frames
         could not be evicted."""
         yield from self._news()
         self._evictions.check()
-        self._state.write_sometimes()
+        self.state.write_sometimes()
 
     def _news(self) -> Iterator[Event]:
         while self._notices:
             yield self.record(self._notices.pop(0))
         for film, preview in self._films.finished():
             if not preview:
-                self._state.now = self._state.now.with_film(film, self.plan.outputs)
+                self.plan = film_taken(self.store, self.state, self.plan, film)
             yield from map(self.record, film_events(film, preview))
 
     def mend(self) -> Iterator[Event]:
@@ -212,31 +231,12 @@ class JobSession:
         self._films.remake()
 
     def finish(self, outcome: str, reason: str = "") -> Iterator[Event]:
-        """Waits for films and evictions, settles `state.json` and gives the last event.
-
-        An interrupted driver has seconds to live: its films are delivered by the next one.
-        """
-        unsettled = self._unsettled() if outcome != INTERRUPTED else None
+        """Waits for films and evictions, settles `state.json` and gives the last event."""
+        unsettled = self._ending.wait(outcome)
         yield from self._news()
-        problem = self._films.undelivered or unsettled
-        if problem is not None and outcome in COMPUTED:
-            outcome, reason = PAUSED, str(problem)
-        if outcome in (UNAPPROVED, DONE):
-            reason = waits_for(self.store, self.plan) or picked_since(self.store, self.plan)
-        endings.prepare(self.store, self.plan.run.notify, outcome, self._state.now.tasks.committed > 0)
-        self._settle_state(outcome, reason)
-        if fault := endings.tell(self.store, self._state.now):
-            yield self.record(Notice(fault))
+        for said in self._ending.settle(outcome, reason, unsettled, self.plan.run.notify):
+            yield self.record(Notice(said))
         yield self._finished()
-
-    def _unsettled(self) -> StorageProblem | None:
-        """Waits for films, and for frames to be evicted; what kept some of these from it."""
-        self._films.wait()
-        try:
-            self._evictions.wait()
-        except StorageProblem as problem:
-            return problem
-        return None
 
     def record(self, event: RecordedEvent) -> RecordedEvent:
         """Appends the event to the run's log and gives it back."""
@@ -272,7 +272,7 @@ class JobSession:
     @property
     def final_outcome(self) -> str:
         """How the job ends when every task in scope is committed."""
-        settled = UNAPPROVED if waits_for(self.store, self.plan) else DONE
+        settled = UNAPPROVED if self.ledger.held else DONE
         return STOPPED_EARLY if self.scope.until else settled
 
     def _write_plan(self) -> None:
@@ -285,16 +285,13 @@ class JobSession:
             if changed := freeze(self.store, self.plan, known, self.ledger, self._resumed.as_it_was):
                 self._notice(changed)
         except CannotRun:
-            self._state.now = self._resumed.before or self._state.now
-            self._state.write()
+            self.state.now = self._resumed.before or self.state.now
+            self.state.write()
             raise
 
     def _notice(self, message: str) -> None:
         self._notices.append(Notice(message))
 
-    def _settle_state(self, outcome: str, reason: str) -> None:
-        self._state.end(outcome, reason, self._state.now.exact and self.ledger.exact)
-
     def _finished(self) -> JobFinished:
-        ended = self._state.now
+        ended = self.state.now
         return self.record(JobFinished(self.store.job_id, ended.outcome, ended.to_json()))

@@ -14,6 +14,7 @@ from farm.state.job_state import (
     STATE_FORM,
     FailedTask,
     JobState,
+    WaitingFor,
 )
 from farm.state.requests import ANSWERED
 from jobs.errors import StorageProblem
@@ -43,6 +44,12 @@ class StateFile:
     def change(self, **fields: Any) -> None:
         """Other values for some fields, written with the next `write`."""
         self.now = replace(self.now, **fields)
+
+    def waits(self, waiting: WaitingFor | None) -> None:
+        """The job waits for its first worker, or no longer."""
+        if waiting != self.now.waiting:
+            self.change(waiting=waiting)
+            self.write()
 
     def count_committed(self, attempt: int) -> None:
         """One more task is done, by this attempt."""

@@ -19,8 +19,8 @@ from jobs.errors import CannotRun
 from jobs.file_digests import file_digest
 from jobs.planning.params import PassParams
 from jobs.records import Form
+from jobs.store.commits import Digest
 from jobs.store.documents import DIGESTS
-from jobs.store.names import Digest
 from jobs.tasks.digest import STAGE_VERSION, Fingerprint, input_files
 from jobs.version import VERSION
 

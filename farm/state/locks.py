@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.commands import job_command
 from jobs.file_digests import file_digest
 from jobs.records import Form
+from jobs.store.commits import Digest
 from jobs.store.documents import LOCKED
-from jobs.store.names import Digest
 from jobs.tasks.digest import STAGE_VERSION, Fingerprint, LockedResults
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage

@@ -16,7 +16,8 @@ from farm.state.locks import LOCKS_FORM
 from jobs.commands import job_command
 from jobs.errors import Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
-from jobs.store.documents import SEEDS_FORM, UserRequest
+from jobs.store.chosen import SEEDS_FORM
+from jobs.store.documents import UserRequest
 
 if TYPE_CHECKING:
     from jobs.store.store import Store

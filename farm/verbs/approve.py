@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from farm.session.selection import awaiting
+from farm.verbs.control import without_ending_driver
 from farm.verbs.run import JobDocuments
 from jobs.errors import Problem, UsageError
+from jobs.store.lock import Driver
 from jobs.tasks.retry import chosen_chunks
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Set
+    from collections.abc import Iterator
 
     from jobs.tasks.retry import Selection
     from jobs.tasks.task import StageTask
@@ -19,13 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApproveResult:
-    """`approved` chunks by their sample task, `left` those that nobody approved yet, and the `films` that a
-    resume renders in full."""
+    """`approved` chunks by their sample task, `left` those that nobody approved yet, and the second passes
+    that are `free` to follow now. A `busy` driver goes on with them; else a resume does."""
 
     job: str
     approved: tuple[str, ...]
     left: tuple[str, ...]
-    films: tuple[str, ...]
+    free: tuple[str, ...]
+    busy: bool
 
 
 def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = False) -> ApproveResult:
@@ -49,13 +53,10 @@ def approve(runs_url: str, job_id: str, selection: Selection, dry_run: bool = Fa
     if not dry_run:
         for task in tasks:
             run.store.approve(run.digests[task])
-    left = _unapproved(run, {run.digests[task] for task in tasks})
-    return ApproveResult(run.job, tuple(tasks), left, _whole(run, left))
-
-
-def second_passes(run: JobDocuments) -> tuple[str, ...]:
-    """Drafts that are approved whole: a resume gives them their second pass."""
-    return _whole(run, _unapproved(run, frozenset()))
+    seen = run.store.approvals() | {run.digests[task] for task in tasks}
+    left = tuple(task.id for task in _sampled(run) if run.digests.get(task.id) not in seen)
+    busy = not dry_run and without_ending_driver(run).driver.driver is Driver.RUNNING
+    return ApproveResult(run.job, tuple(tasks), left, _free(run, seen), busy)
 
 
 def _sampled(run: JobDocuments) -> Iterator[StageTask]:
@@ -64,12 +65,8 @@ def _sampled(run: JobDocuments) -> Iterator[StageTask]:
     return (task for task in run.graph.tasks.values() if task.stage is Stage.SAMPLE and task.video in films)
 
 
-def _unapproved(run: JobDocuments, now: Set[str]) -> tuple[str, ...]:
-    """Sample tasks whose digest is neither approved nor among those approved `now`."""
-    seen = run.store.approvals() | now
-    return tuple(task.id for task in _sampled(run) if run.digests.get(task.id) not in seen)
-
-
-def _whole(run: JobDocuments, left: Iterable[str]) -> tuple[str, ...]:
-    waiting = {task.partition("/")[0] for task in left}
-    return tuple(video.name for video in run.plan.films if video.draft and video.name not in waiting)
+def _free(run: JobDocuments, seen: frozenset[str]) -> tuple[str, ...]:
+    """Second passes that are not there, and wait for nobody's approval."""
+    held = awaiting(run.graph, run.digests, seen)
+    second = (task.id for task in run.graph.tasks.values() if task.stage is Stage.UPSCALE)
+    return tuple(task for task in second if task not in held and task not in run.committed)

@@ -41,14 +41,14 @@ def resume(runs_url: str, job_id: str) -> ControlResult:
     notices, is waited for."""
     run = JobDocuments.open(runs_url, job_id)
     asked = [request for request in UserRequest if run.store.clear_request(request)]
-    run = _without_ending_driver(run)
+    run = without_ending_driver(run)
     if run.driver.driver is Driver.RUNNING:
         again = "; should it have begun to stop, resume once more when it has ended" if asked else ""
         return ControlResult(run.job, "resume", f"{run.driver.who} goes on{again}")
     return ControlResult(run.job, "resume", "nobody renders it; a driver is started", needs_driver=True)
 
 
-def _without_ending_driver(run: JobDocuments) -> JobDocuments:
+def without_ending_driver(run: JobDocuments) -> JobDocuments:
     """The job once nobody holds it who has ended it; as it is where that takes too long."""
     until_s = time.monotonic() + ENDING_S
     while run.driver.driver is Driver.RUNNING and run.state is not None and run.state.outcome not in LIVE:

@@ -12,6 +12,7 @@ from farm.events import TaskCommitted
 from farm.session.selection import to_compute
 from farm.state.event_log import EventLog
 from farm.state.progress import STAGES, split_task
+from jobs.tasks.duplicates import find_duplicates
 from jobs.wording import amount, clock
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ def work_of(run: JobDocuments, tasks: Iterable[str]) -> Work:
 
 
 def tasks_left(run: JobDocuments) -> list[str]:
-    """What a resume would compute, in plan order. Raises UsageError for a job without a plan."""
+    """What a resume would compute, in plan order: nothing that waits for an approval. Raises UsageError for a
+    job without a plan."""
     if not run.digests or set(run.digests) != set(run.graph.tasks):
         return list(run.graph.tasks)
     store = run.store
-    return to_compute(run.graph, run.digests, store.committed_digests(), store.evicted_digests())
+    left = to_compute(run.graph, run.digests, store.committed_digests(), store.evicted_digests())
+    return find_duplicates(run.digests).without([task for task in left if task not in run.held])
 
 
 def _means(run: JobDocuments) -> dict[str, float]:

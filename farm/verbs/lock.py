@@ -12,10 +12,10 @@ from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import read_state
 from farm.state.locks import Lock, Locks, read_locks, write_locks
 from farm.state.requests import require_ours
-from farm.verbs.retry import refuse_while_rendered
 from farm.verbs.run import JobDocuments
-from jobs.errors import Problem, UsageError
+from jobs.errors import JobBusy, Problem, UsageError
 from jobs.store.documents import LOCKED
+from jobs.store.lock import Driver
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
@@ -109,7 +109,11 @@ def locked_shots(run: JobDocuments, locks: Locks) -> tuple[ShotLock, ...]:
 def _opened(runs_url: str, job_id: str) -> JobDocuments:
     """The job, if nobody renders it and this version may write there."""
     run = JobDocuments.open(runs_url, job_id)
-    refuse_while_rendered(runs_url, job_id)
+    if run.driver.driver is Driver.RUNNING:
+        stop = run.command("cancel")
+        raise JobBusy(
+            f"The job is being rendered by {run.driver.who}. Wait for it, or stop it with `{stop}`."
+        )
     require_ours(run.store)
     read_state(run.store)
     return run

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class PickResult:
     """Take `take` of `shot` of the film `video` was picked in place of `before`; `seed` is that of its first
-    chunk. `left` tasks of it are not rendered yet. A `busy` driver goes on with what it began with."""
+    chunk. `left` tasks of it are not rendered yet. A `busy` driver makes the film with it."""
 
     job: str
     video: str

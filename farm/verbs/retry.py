@@ -1,96 +1,65 @@
-"""`farm retry`: say what would be rendered again, then void it under the job's lock."""
+"""`farm retry`: say what would be rendered again, then void it under the job's lock, or ask its driver to."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from farm.events import TaskVoided, to_record
+from farm.session.retrying import Rendered, ask, carry_out, find_retry
 from farm.state.job_state import INTERRUPTED, STATE_FORM, read_state
-from farm.state.locks import read_locks, write_locks
-from farm.state.progress import split_task
 from farm.state.requests import require_ours
+from farm.verbs.control import without_ending_driver
 from farm.verbs.run import JobDocuments
-from jobs.errors import JobBusy
+from jobs.errors import Problem, UsageError
+from jobs.spec.chunk import MAX_PROMPT
 from jobs.store.lock import Driver
-from jobs.tasks.retry import Retry, RetryState, Selection, plan_retry
-from jobs.tasks.task import Stage
 from jobs.wording import amount
+
+if TYPE_CHECKING:
+    from jobs.tasks.retry import Retry, Selection
 
 
 def retry_closure(runs_url: str, job_id: str, selection: Selection) -> Retry:
     """What `apply_retry` would do. Raises UsageError: an unknown job, video or chunk, or no match."""
     run = JobDocuments.open(runs_url, job_id)
-    in_state = _in_state(run, selection.state)
-    found = plan_retry(run.plan, run.graph, selection, in_state, run.evicted, run.committed)
-    return replace(found, job=run.job)
+    return find_retry(run.store, _rendered(run), selection)
 
 
 def apply_retry(
-    runs_url: str, job_id: str, report: Retry, tell: Callable[[str], None] | None = None
+    runs_url: str, job_id: str, selection: Selection, tell: Callable[[str], None] | None = None
 ) -> Retry:
-    """Void the closure and store the new seeds; the next render does the work. Returns it as done. What was
-    locked of it is so no longer: it is made with what is installed then.
+    """Void what the selection chooses and store the new seeds and prompts; the next render does the work. A
+    driver that renders the job is asked to do both. Returns it as done.
 
     `tell` hears of a wait for the lock of a driver that is silent.
 
-    Raises JobBusy while a driver renders the job, and what `read_state` raises.
+    Raises what `retry_closure` and `read_state` raise.
     """
-    run = JobDocuments.open(runs_url, job_id)
+    run = without_ending_driver(JobDocuments.open(runs_url, job_id))
+    found = find_retry(run.store, _rendered(run), selection)
     require_ours(run.store)
+    if run.driver.driver is Driver.RUNNING:
+        ask(run.store, selection)
+        return replace(found, dry_run=False, asked=True)
     read_state(run.store)
     with run.store.lock(tell=tell):
-        if report.seeds:
-            run.store.override_seeds(_overrides(run, report))
-        _tell_voids(run, report)
-        gone = [run.digests[task] for task in report.closure if task in run.digests]
-        if unlocked := read_locks(run.store).digests.intersection(gone):
-            write_locks(run.store, read_locks(run.store).without(unlocked))
-        voided = run.store.void(gone)
-        _settle(run, report)
-    return replace(report, dry_run=False, voided=voided, unlocked=len(unlocked))
+        done = carry_out(run.store, _rendered(run), found)
+        _settle(run, done)
+    return done
 
 
-def refuse_while_rendered(runs_url: str, job_id: str) -> None:
-    """Raises JobBusy while a driver renders the job, as `apply_retry` would."""
-    run = JobDocuments.open(runs_url, job_id)
-    if run.driver.driver is Driver.RUNNING:
-        stop = run.command("cancel")
-        raise JobBusy(
-            f"The job is being rendered by {run.driver.who}. Wait for it, or stop it with `{stop}`."
-        )
+def checked_prompt(text: str | None) -> str:
+    """A prompt as a spec may have it; empty for None. Raises UsageError."""
+    if text is None or (text.strip() and len(text) <= MAX_PROMPT):
+        return text or ""
+    value, rule = (f"{len(text)} characters", f"at most {MAX_PROMPT}") if text.strip() else ("''", "words")
+    raise UsageError([Problem("--prompt", value, rule, "say what the chunk shows")])
 
 
-def _tell_voids(run: JobDocuments, report: Retry) -> None:
-    """Writes into the log which results go, and why."""
-    there, chosen = run.committed | run.evicted, set(report.chosen)
-    seeded = {(new.video, new.chunk) for new in report.seeds}
-    for task in report.closure:
-        if task in there:
-            reason = "chosen by farm retry" if task in chosen else "it depends on what farm retry chose"
-            video, chunk, stage = split_task(task)
-            if stage == Stage.SAMPLE and (video, int(chunk)) in seeded:
-                reason += ", with a new seed"
-            run.store.append_event(to_record(TaskVoided(task, reason), time.time()))
-    run.store.flush_events()
-
-
-def _overrides(run: JobDocuments, report: Retry) -> dict[tuple[str, int], int]:
-    """The new seeds as the run directory keeps them: under what stays with a chunk wherever it stands."""
-    videos = {video.name: video for video in run.plan.videos}
-    changed = ((videos[new.video], new) for new in report.seeds)
-    return {(video.film, video.chunks[new.chunk].decode_seed): new.seed for video, new in changed}
-
-
-def _in_state(run: JobDocuments, state: RetryState | None) -> frozenset[str]:
-    if state is RetryState.FAILED:
-        return frozenset(task.task for task in (run.state.failed if run.state else ()))
-    if state is RetryState.INEXACT:
-        commits = {**run.store.evicted(), **run.store.check().commits}
-        inexact = {digest for digest, commit in commits.items() if not commit.provenance.get("exact", True)}
-        return frozenset(task for task, digest in run.digests.items() if digest in inexact)
-    return frozenset()
+def _rendered(run: JobDocuments) -> Rendered:
+    failed = frozenset(task.task for task in (run.state.failed if run.state else ()))
+    return Rendered(run.plan, run.graph, run.digests, run.committed, run.evicted, failed)
 
 
 def _settle(run: JobDocuments, report: Retry) -> None:

@@ -6,6 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from farm.session.selection import awaiting
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
 from farm.submission.refusal import REFUSED_FORM, Refusal
@@ -109,6 +110,12 @@ class JobDocuments:
         """Tasks whose frames were evicted after their segments were committed."""
         found = self.store.evicted_digests()
         return frozenset(task for task, digest in self.digests.items() if digest in found)
+
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """Tasks that wait for an approval, or would where they are not rendered yet."""
+        asks = self.plan.run.approve is not None and set(self.graph.tasks) <= set(self.digests)
+        return awaiting(self.graph, self.digests, self.store.approvals()) if asks else frozenset()
 
     @cached_property
     def _plan_file(self) -> Entry | None:

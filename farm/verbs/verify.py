@@ -16,7 +16,8 @@ from farm.state.locks import LOCKS_FORM
 from farm.verbs.run import JobDocuments
 from jobs.errors import DamagedDocument, NewerFormat, StorageProblem
 from jobs.planning.plan import PLAN_FORM
-from jobs.store.documents import LOCKED, SEEDS, SEEDS_COPY, SEEDS_FORM
+from jobs.store.chosen import SEEDS, SEEDS_COPY, SEEDS_FORM
+from jobs.store.documents import LOCKED
 from jobs.wording import amount
 
 if TYPE_CHECKING:

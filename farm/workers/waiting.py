@@ -26,20 +26,20 @@ class RoomWatch:
         self._counted = {request.id for request in counted}
         self._placed: set[str] = set()
         self._wait = WaitingFor(time.time(), _wanted(counted))
-        session.waits(self._wait)
+        session.state.waits(self._wait)
 
     def take(self, event: PoolEvent) -> None:
         """Follows one event of the pool."""
         match event:
             case Placed() if event.worker in self._counted:
                 self._placed.add(event.worker)
-                self.session.waits(None)
+                self.session.state.waits(None)
             case Lost() if event.worker in self._placed:
                 self._placed.discard(event.worker)
                 self._wait = replace(self._wait, since_s=time.time())
             case Waiting() if not self._placed:
                 self._wait = replace(self._wait, free=event.free, holders=event.holders)
-                self.session.waits(self._wait)
+                self.session.state.waits(self._wait)
 
 
 def _wanted(requests: Sequence[WorkerRequest]) -> str:

@@ -1,7 +1,8 @@
 """What people choose from: drafts of films that they approve, takes of shots of which they pick one.
 
-Both are films of ordinary tasks. A draft has the first pass alone, at base size. A take is a film of one
-shot, made with other seeds: once it is picked, its tasks are those of the film, with the same digests.
+Both are films of ordinary tasks. A draft stands beside its film and has the first pass alone, at base size:
+it samples what the film samples. A take is a film of one shot, made with other seeds: once it is picked, its
+tasks are those of the film, with the same digests.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.frames import Span
-from jobs.planning.output_names import draft_name, take_film_name, take_name
+from jobs.planning.output_names import draft_name, draft_of, take_film_name, take_name
 from jobs.planning.planned import PlannedTake
 from jobs.planning.seeds import derive_seed
 from jobs.planning.windows import shown_again
@@ -21,30 +22,41 @@ if TYPE_CHECKING:
 
     from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
     from jobs.spec.video import Video
+    from jobs.store.chosen import Rewording
 
 Picks = Mapping[tuple[str, str], int]
 """The number of the take that is in the film, by film and name of the shot."""
 
 
 def with_drafts(plan: Plan, approved: Collection[str]) -> Plan:
-    """The plan with every video a draft that is not among those `approved`; one without a second pass stays
-    as it is. Takes stay drafts: the second pass follows in the film."""
+    """The plan with a draft behind every film that is not among those `approved`; one without a second pass
+    stays as it is. Of takes there is the draft alone: the second pass follows in the film."""
     if plan.upscale is None:
         return plan
-    videos = tuple(video if video.name in approved else _draft(video, plan) for video in plan.videos)
-    return replace(plan, videos=videos)
+    videos = (each for video in plan.videos for each in _with_draft(video, plan, video.name in approved))
+    return replace(plan, videos=tuple(videos))
+
+
+def _with_draft(video: PlannedVideo, plan: Plan, approved: bool) -> Iterator[PlannedVideo]:
+    if video.take is None:
+        yield video
+    if not approved:
+        yield _draft(video, plan)
 
 
 def _draft(video: PlannedVideo, plan: Plan) -> PlannedVideo:
     first = plan.output.formats[0]
+    name = video.name if video.take else draft_of(video.name)
+    shown = shown_again(video.chunks, None, plan.decode)
     return replace(
         video,
-        chunks=tuple(shown_again(video.chunks, None, plan.decode)),
+        name=name,
+        chunks=tuple(replace(chunk, video=name) for chunk in shown),
         width=video.base_width,
         height=video.base_height,
         output=draft_name(video.name, first.container),
         more_outputs=(),
-        draft=True,
+        draft_of=video.name,
     )
 
 
@@ -125,3 +137,24 @@ def _seeded(chunk: PlannedChunk, take: PlannedVideo | None) -> PlannedChunk:
         return chunk
     own = take.chunks[chunk.index_in_shot]
     return replace(chunk, seed=own.seed, upscale_seed=own.upscale_seed, decode_seed=own.decode_seed)
+
+
+def with_overrides(
+    plan: Plan, seeds: Mapping[tuple[str, int], int], prompts: Mapping[tuple[str, int], Rewording]
+) -> Plan:
+    """The plan with other sample seeds and prompts, by `PlannedVideo.film` and `PlannedChunk.decode_seed`:
+    that stays with a chunk when others are put before it, and when its take is picked. A prompt that was
+    edited in the spec since is as the spec has it."""
+
+    def changed(chunk: PlannedChunk, key: tuple[str, int]) -> PlannedChunk:
+        if key not in seeds and key not in prompts:
+            return chunk
+        other = prompts.get(key)
+        prompt = other.prompt if other and other.instead_of == chunk.prompt else chunk.prompt
+        return replace(chunk, seed=seeds.get(key, chunk.seed), prompt=prompt)
+
+    videos = tuple(
+        replace(video, chunks=tuple(changed(each, (video.film, each.decode_seed)) for each in video.chunks))
+        for video in plan.videos
+    )
+    return replace(plan, videos=videos)

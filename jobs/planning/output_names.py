@@ -47,9 +47,14 @@ def timeline_name(film: str, container: str) -> str:
     return film.removesuffix(CONTAINERS[container].suffix) + TIMELINE_SUFFIX
 
 
+def draft_of(film: str) -> str:
+    """`dawn.draft`: the video that is the first pass of a film."""
+    return f"{film}.draft"
+
+
 def draft_name(video: str, container: str) -> str:
     """`dawn.draft.mp4`: the first pass of a film that nobody has approved yet."""
-    return f"{video}.draft{CONTAINERS[container].suffix}"
+    return draft_of(video) + CONTAINERS[container].suffix
 
 
 def take_name(video: str, shot: str, number: int) -> str:
@@ -97,22 +102,22 @@ def output_names(
         yield OutputName(preview, f"the preview of {video}")
 
 
-def names_of_take(
-    take: str, film: str, formats: Sequence[FilmFormat], has_sound: bool
+def names_of_one(
+    video: str, film: str, formats: Sequence[FilmFormat], has_sound: bool
 ) -> Iterator[OutputName]:
-    """The lasting names of the film of a take: it has one delivery, and no timeline."""
+    """The lasting names of a take or a draft: it has one delivery, and no timeline."""
     container = shown_format(formats).container
-    yield OutputName(film, f"the film of {take}")
+    yield OutputName(film, f"the film of {video}")
     if container == PNG_SEQUENCE and has_sound:
-        yield OutputName(sound_name(film), f"the sound of {take}")
-    if (preview := preview_name(take, container)) is not None:
-        yield OutputName(preview, f"the preview of {take}")
+        yield OutputName(sound_name(film), f"the sound of {video}")
+    if (preview := preview_name(video, container)) is not None:
+        yield OutputName(preview, f"the preview of {video}")
 
 
 def planned_names(plan: Plan, video: PlannedVideo) -> Iterator[OutputName]:
     """The lasting names of a video of the plan."""
-    if video.take is not None:
-        return names_of_take(video.name, video.output, plan.output.formats, video.sound is not None)
+    if video.take is not None or video.draft:
+        return names_of_one(video.name, video.output, plan.output.formats, video.sound is not None)
     return output_names(video.name, video.outputs, plan.output, video.sound is not None, video.stems)
 
 

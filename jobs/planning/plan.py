@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
@@ -101,22 +101,6 @@ def source_plan(variant: Variant, facts: SourceFacts) -> PlannedSource | None:
         sound_start_s=(known.sound_start_s if known else None) or 0.0,
         fit=source.fit,
     )
-
-
-def reseeded(plan: Plan, seeds: Mapping[tuple[str, int], int]) -> Plan:
-    """The plan with other sample seeds, by `PlannedVideo.film` and `PlannedChunk.decode_seed`: that stays
-    with a chunk when others are put before it, and when its take is picked."""
-    videos = tuple(
-        replace(
-            video,
-            chunks=tuple(
-                replace(chunk, seed=seeds.get((video.film, chunk.decode_seed), chunk.seed))
-                for chunk in video.chunks
-            ),
-        )
-        for video in plan.videos
-    )
-    return replace(plan, videos=videos)
 
 
 def _plan_films(variant: Variant, spec: JobSpec, facts: SourceFacts) -> Iterator[PlannedVideo]:

@@ -155,9 +155,10 @@ class PlannedVideo:
     """One film: `width` x `height` as delivered, `base_width` x `base_height` as sampled (pixels).
 
     `output` is the film's name inside the output folder, `more_outputs` are those of its further deliveries;
-    `combination` are the matrix values that made it. A `draft` has no second pass, and one delivery. `snaps`
+    `combination` are the matrix values that made it. `snaps`
     are the times of its shots that became other ones, `shots` the names of these, empty where one has none.
-    A film of one `take` of a shot has that alone, and one delivery.
+    A film of one `take` of a shot has that alone, and one delivery. A draft names the video that it is
+    the `draft_of`; it has no second pass, and one delivery.
     """
 
     name: str
@@ -170,7 +171,7 @@ class PlannedVideo:
     frame_rate: float
     output: str
     combination: tuple[tuple[str, str], ...] = ()
-    draft: bool = False
+    draft_of: str = ""
     snaps: tuple[str, ...] = ()
     more_outputs: tuple[str, ...] = ()
     shots: tuple[str, ...] = ()
@@ -180,7 +181,17 @@ class PlannedVideo:
     @property
     def film(self) -> str:
         """The video of the spec whose chunks these are."""
-        return self.take.video if self.take else self.name
+        return self.take.video if self.take else self.draft_of or self.name
+
+    @property
+    def draft(self) -> bool:
+        """Whether its first pass is all of it."""
+        return bool(self.draft_of)
+
+    @property
+    def own(self) -> bool:
+        """Whether its chunks are not those of a film beside it, as a draft's are."""
+        return self.take is not None or not self.draft
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -236,8 +247,8 @@ class Plan:
 
     @property
     def films(self) -> tuple[PlannedVideo, ...]:
-        """The videos of the spec: all but those of takes."""
-        return tuple(video for video in self.videos if video.take is None)
+        """The videos of the spec: all but those of takes and drafts."""
+        return tuple(video for video in self.videos if video.take is None and not video.draft)
 
     @property
     def frames(self) -> int:

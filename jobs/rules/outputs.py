@@ -16,7 +16,9 @@ from jobs.planning.expand import film_names, variants
 from jobs.planning.output_names import (
     PNG_SEQUENCE,
     OutputName,
-    names_of_take,
+    draft_name,
+    draft_of,
+    names_of_one,
     output_names,
     same_name,
     shown_format,
@@ -67,11 +69,14 @@ def _names(variant: Variant, spec: JobSpec) -> Iterator[OutputName]:
     films, has_sound = film_names(variant, spec.output), bool(variant.video.sound)
     yield from output_names(variant.name, films, spec.output, has_sound, stem_titles(variant.video))
     formats = spec.output.formats
+    if spec.run.approve is not None:
+        draft = draft_name(variant.name, formats[0].container)
+        yield from names_of_one(draft_of(variant.name), draft, formats, has_sound)
     for shot, count in zip(shot_names(variant.video), numbers_of_takes(variant.video), strict=True):
         for number in range(1, count + 1) if count > 1 else ():
             take = take_name(variant.name, shot, number)
             film = take_film_name(take, shown_format(formats).container)
-            yield from names_of_take(take, film, formats, has_sound)
+            yield from names_of_one(take, film, formats, has_sound)
 
 
 def _older_names(spec: JobSpec) -> Iterator[BrokenRule]:

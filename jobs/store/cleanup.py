@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.store.backend import LOCK, RESERVE, Entry
+from jobs.store.chosen import APPROVALS, PICKS, SEEDS, SEEDS_COPY
 from jobs.store.commits import SUSPECTS_FORM
 from jobs.store.documents import (
-    APPROVALS,
     ARTIFACTS,
     COMMITS,
     DIGESTS,
@@ -18,11 +18,8 @@ from jobs.store.documents import (
     EVICTED,
     LOCKED,
     NOTIFY,
-    PICKS,
     PLAN,
     REQUESTS,
-    SEEDS,
-    SEEDS_COPY,
     SPEC,
     STATE,
 )
@@ -39,7 +36,7 @@ NAMES = {
     ARTIFACTS: ARTIFACT_NAME,
     APPROVALS: RECORD_NAME,
     PICKS: re.compile(r".+\.json\Z"),
-    REQUESTS: re.compile(r"[a-z]+\.json\Z"),
+    REQUESTS: re.compile(r"[a-z]+(-\d{20}-[0-9a-f]{6})?\.json\Z"),
     EVENTS: re.compile(r"\d{20}-[0-9a-f]{6}.*\.jsonl\Z"),
     OUTPUTS: re.compile(r".+\.[0-9a-f]{16}\.json\Z"),
 }

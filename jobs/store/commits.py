@@ -1,14 +1,28 @@
-"""The commit record: the small file whose exclusive creation makes a result count."""
+"""The commit record: the small file whose exclusive creation makes a result count.
+
+Names that documents give to files of a run directory are checked where they are read, before anything is
+opened or deleted by one.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from jobs.records import Form, Unreadable
-from jobs.store.names import ARTIFACTS, ArtifactFile, Digest
+
+ARTIFACTS = "artifacts"
+_NAME = r"[0-9A-Za-z_-]{1,128}"
+
+Digest = Annotated[str, Field(pattern=rf"^{_NAME}\z")]
+"""What names a result and its records."""
+
+ArtifactFile = Annotated[str, Field(pattern=rf"^{ARTIFACTS}/{_NAME}(\.[0-9A-Za-z_-]+)+\z")]
+"""An artifact's key in its run directory."""
 
 
 @dataclass(frozen=True, slots=True)

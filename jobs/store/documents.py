@@ -10,20 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobs.commands import command_at
 from jobs.errors import DamagedDocument, Problem, StorageProblem
 from jobs.records import Form, Unreadable, newer_than, seal, unseal
 
 if TYPE_CHECKING:
     from jobs.store.backend import Backend
 
-SPEC, PLAN, STATE, DIGESTS, SEEDS = "spec.yaml", "plan.json", "state.json", "digests.json", "seeds.json"
+SPEC, PLAN, STATE, DIGESTS = "spec.yaml", "plan.json", "state.json", "digests.json"
 ARTIFACTS, COMMITS, EVICTED, EVENTS, REQUESTS = "artifacts", "commits", "evicted", "events", "requests"
-SEEDS_COPY = "seeds.copy.json"
 REFUSED = "refused.json"
 LOCKED = "locked.json"
 NOTIFY = "notify.json"
-APPROVALS, PICKS = "approvals", "picks"
 FLUSH_S = 2.0
 FLUSH_LINES = 256
 MAX_WAITING = 10_000
@@ -37,13 +34,6 @@ class UserRequest(StrEnum):
 
     PAUSE = "pause"
     CANCEL = "cancel"
-
-
-@dataclass(frozen=True, slots=True)
-class SeedOverrides:
-    """Video, decode seed and new sample seed of every chunk that was reseeded."""
-
-    seeds: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +59,6 @@ class EventLine:
         return _run_of(self.file)
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """Who reads the file knows what was approved from its name; `at_s` is epoch seconds."""
-
-    digest: str
-    at_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """The take of a shot that is in the film `video`; `at_s` is epoch seconds."""
-
-    video: str
-    shot: str
-    take: int
-    at_s: float = 0.0
-
-
-APPROVAL_FORM = Form("approval", Approval)
-PICK_FORM = Form("pick", Pick)
-SEEDS_FORM = Form(SEEDS, SeedOverrides)
 REQUEST_FORM = Form("request", RequestNote)
 
 
@@ -158,35 +127,6 @@ class Documents:
         except UnicodeDecodeError:
             return None
 
-    def seed_overrides(self) -> dict[tuple[str, int], int]:
-        """Sample seeds that `farm retry --reseed` drew, by video and the chunk's decode seed; the plan takes
-        them in.
-
-        They can be made from nothing else, so they stand twice. Raises StorageProblem where both are torn.
-        """
-        copies = [self.recall(SEEDS_FORM, name) for name in (SEEDS, SEEDS_COPY)]
-        found = copies[0] or copies[1]
-        if found is None and (self.has(SEEDS) or self.has(SEEDS_COPY)):
-            reseed = command_at("retry --all --reseed", self.backend.url)
-            raise StorageProblem(
-                f"{self.backend.url}/{SEEDS} and its copy are damaged: delete both to go back to the spec's "
-                f"seeds, then choose new ones with `{reseed}`."
-            )
-        return {(video, decode_seed): seed for video, decode_seed, seed in (found.seeds if found else ())}
-
-    def mend_seeds(self) -> None:
-        """Write the copy that is torn, or missing, again from the other one. Raises StorageProblem."""
-        names = (SEEDS, SEEDS_COPY)
-        if any(self.has(name) and self.recall(SEEDS_FORM, name) is None for name in names):
-            self.override_seeds({})
-
-    def override_seeds(self, seeds: Mapping[tuple[str, int], int]) -> None:
-        """Add overrides to those that stand."""
-        merged = sorted({**self.seed_overrides(), **seeds}.items())
-        overrides = SeedOverrides(tuple((*chunk, seed) for chunk, seed in merged))
-        for name in (SEEDS, SEEDS_COPY):
-            self.save(SEEDS_FORM, overrides, name)
-
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one event to this run's log; object stores get it within two seconds or at `flush_events`.
 
@@ -227,26 +167,6 @@ class Documents:
     def clear_request(self, kind: UserRequest) -> bool:
         """Take a request back; False where it did not stand."""
         return self.backend.delete(f"{REQUESTS}/{kind.value}.json")
-
-    def approve(self, digest: str) -> None:
-        """Write down that somebody has seen this result and wants what follows."""
-        self.backend.create(f"{APPROVALS}/{digest}.json", APPROVAL_FORM.encode(Approval(digest, time.time())))
-
-    def approvals(self) -> frozenset[str]:
-        """Digests of results that were approved; one listing."""
-        return frozenset(name.removesuffix(".json") for name in self.backend.entries(APPROVALS))
-
-    def pick(self, video: str, shot: str, take: int) -> None:
-        """Write down which take of a shot is wanted, in place of what was picked before."""
-        self.save(PICK_FORM, Pick(video, shot, take, time.time()), f"{PICKS}/{video}.{shot}.json")
-
-    def picks(self) -> dict[tuple[str, str], int]:
-        """The takes that were picked, by film and shot. Raises DamagedDocument."""
-        again = command_at("pick SHOT TAKE", self.backend.url)
-        remedy = f"delete it, then pick the take again with `{again}`"
-        names = sorted(self.backend.entries(PICKS))
-        found = (self.load(PICK_FORM, remedy, f"{PICKS}/{name}") for name in names)
-        return {(pick.video, pick.shot): pick.take for pick in found if pick is not None}
 
     def _read(self, name: str) -> bytes | None:
         try:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.storage_problems import storage_problem
-from jobs.store.names import require_inside
 from jobs.store.patience import watch
 
 if TYPE_CHECKING:
@@ -128,3 +127,10 @@ class Medium:
 
     def _problem(self, error: Exception, key: str, need_bytes: int = 0) -> StorageProblem:
         return storage_problem(error, f"{self.url}/{key}", need_bytes, self.free_bytes())
+
+
+def require_inside(key: str) -> str:
+    """The key, where it stays inside the run directory. Raises ValueError: no caller makes another."""
+    if key and not all(part not in ("", ".", "..") and "\0" not in part for part in key.split("/")):
+        raise ValueError(f"{key!r} is no place inside a run directory")
+    return key

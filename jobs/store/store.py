@@ -23,8 +23,9 @@ from jobs.hashing import sha256_of_bytes, sha256_of_file
 from jobs.storage_problems import storage_problem
 from jobs.store.artifacts import Artifacts
 from jobs.store.backend import LOCK, Backend
+from jobs.store.chosen import Chosen
 from jobs.store.commits import SUSPECTS_FORM, Commit, Suspects, decode_commit, encode_commit
-from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED, Documents
+from jobs.store.documents import ARTIFACTS, COMMITS, EVICTED
 from jobs.store.lock import JobLock, LockTiming
 from jobs.store.opening import JOB_ID, open_backend, probe, unknown_job
 
@@ -48,7 +49,7 @@ class Checked:
     unused: tuple[str, ...]
 
 
-class Store(Documents):
+class Store(Chosen):
     """The run directory `<runs>/<job-id>/` of one job, on any supported medium."""
 
     def __init__(self, backend: Backend, runs_url: str, job_id: str) -> None:

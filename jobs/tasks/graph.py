@@ -47,16 +47,25 @@ AUDIO_BYTES_PER_FRAME = 16 * 1024
 def build_graph(plan: Plan) -> TaskGraph:
     """Every stage task of the plan, with its needs. Raises InputError where two unequal ones have one id."""
     tasks: dict[str, StageTask] = {}
-    for video in plan.videos:
-        ways = encodings(plan, video)
-        for _, shot in groupby(video.chunks, key=lambda chunk: chunk.shot):
-            chunks = tuple(shot)
-            chain = tuple(chunk.span for chunk in chunks)
-            for chunk in chunks:
-                made = _ChunkTasks(plan, video, chunk, chain).all()
-                for task in (*made, *segment_tasks(plan, video, chunk, ways)):
-                    _require_same(tasks.setdefault(task.id, task), task)
+    ways = {video.name: encodings(plan, video) for video in plan.videos}
+    for video, chunks in _shots(plan):
+        chain = tuple(chunk.span for chunk in chunks)
+        for chunk in chunks:
+            made = _ChunkTasks(plan, video, chunk, chain).all()
+            for task in (*made, *segment_tasks(plan, video, chunk, ways[video.name])):
+                _require_same(tasks.setdefault(task.id, task), task)
     return link(_needs_first(tasks))
+
+
+def _shots(plan: Plan) -> Iterator[tuple[PlannedVideo, tuple[PlannedChunk, ...]]]:
+    """The shots of every video in order, each behind it as its draft shows it: that is what people wait
+    for."""
+    drafts = {video.draft_of: video for video in plan.videos if not video.own}
+    for video in (each for each in plan.videos if each.own):
+        both = [each for each in (video, drafts.get(video.name)) if each is not None]
+        ways = ([tuple(shot) for _, shot in groupby(each.chunks, key=lambda c: c.shot)] for each in both)
+        for shots in zip(*ways, strict=True):
+            yield from zip(both, shots, strict=True)
 
 
 def _require_same(first: StageTask, task: StageTask) -> None:

@@ -30,13 +30,24 @@ class RetryState(StrEnum):
 class Selection:
     """What the user picked: empty sets mean every video and every chunk.
 
-    Chunks count from 0 within a video. `reseed` samples the picked chunks with new seeds.
+    Chunks count from 0 within a video. `reseed` samples the picked chunks with new seeds, `prompt` with
+    another prompt. A film and its draft are picked together.
     """
 
     videos: frozenset[str] = frozenset()
     chunks: frozenset[int] = frozenset()
     state: RetryState | None = None
     reseed: bool = False
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChange:
+    """Another prompt for one chunk."""
+
+    video: str
+    chunk: int
+    prompt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class Retry:
     `chosen` are the picked chunks' tasks, `closure` those and all that depend on them, `again` tasks outside
     the closure that run once more because their artifact was evicted and the closure reads it. `videos` are
     the films that change, `committed` counts the results that the closure has. Of these, `voided` are gone,
-    and `unlocked` were locked: none as long as `dry_run`.
+    and `unlocked` were locked: none as long as `dry_run`, or where the job's driver was `asked` to do it.
     """
 
     job: str
@@ -68,6 +79,8 @@ class Retry:
     dry_run: bool
     voided: int
     unlocked: int = 0
+    prompts: tuple[PromptChange, ...] = ()
+    asked: bool = False
 
 
 def parse_chunks(text: str) -> frozenset[int]:
@@ -101,24 +114,36 @@ def plan_retry(
     if selection.state is not None:
         in_state = {(graph.tasks[task].video, graph.tasks[task].chunk) for task in tasks_in_state}
         chunks = [chunk for chunk in chunks if (chunk.video, chunk.index) in in_state]
-    if selection.state is None or selection.reseed:
+    if selection.state is None or selection.reseed or selection.prompt:
         roots = _tasks_of(graph, chunks)
     else:
         roots = _tasks_in_state(graph, chunks, tasks_in_state)
     if not roots:
         raise UsageError([_nothing(selection)])
-    closure = graph.closure(roots)
+    closure, own = graph.closure(roots), _own(plan, chunks)
     return Retry(
         job=plan.job,
         chosen=tuple(roots),
         closure=closure,
         again=_again(graph, closure, evicted),
         videos=tuple(dict.fromkeys(graph.tasks[task].video for task in closure)),
-        seeds=tuple(_new_seed(chunk) for chunk in chunks if selection.reseed),
+        seeds=tuple(_new_seed(each) for each in own if selection.reseed),
         committed=len({*committed, *evicted}.intersection(closure)),
         dry_run=True,
         voided=0,
+        prompts=_new_prompts(own, selection.prompt),
     )
+
+
+def _own(plan: Plan, chunks: Iterable[PlannedChunk]) -> list[PlannedChunk]:
+    """Without those that a draft has of its film."""
+    names = {video.name for video in plan.videos if video.own}
+    return [chunk for chunk in chunks if chunk.video in names]
+
+
+def _new_prompts(chunks: Iterable[PlannedChunk], prompt: str) -> tuple[PromptChange, ...]:
+    sampled = [chunk for chunk in chunks if prompt and chunk.is_sampled]
+    return tuple(PromptChange(chunk.video, chunk.index, prompt) for chunk in sampled)
 
 
 def _new_seed(chunk: PlannedChunk) -> SeedChange:
@@ -129,7 +154,7 @@ def chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
     """The chunks that a selection names, whatever their state. Raises UsageError for unknown ones."""
     names = [video.name for video in plan.videos]
     problems = [_unknown_video(name, names) for name in sorted(selection.videos - set(names))]
-    videos = [video for video in plan.videos if not selection.videos or video.name in selection.videos]
+    videos = [video for video in plan.videos if not selection.videos or video.name in _named(plan, selection)]
     longest = max((len(video.chunks) for video in videos), default=0)
     beyond = sorted(number for number in selection.chunks if number >= longest)
     if beyond and not problems:
@@ -139,6 +164,14 @@ def chosen_chunks(plan: Plan, selection: Selection) -> list[PlannedChunk]:
         raise UsageError(problems)
     every = (chunk for video in videos for chunk in video.chunks)
     return [chunk for chunk in every if not selection.chunks or chunk.index in selection.chunks]
+
+
+def _named(plan: Plan, selection: Selection) -> set[str]:
+    """The videos that are named, and the films and drafts of these."""
+    named = [video for video in plan.videos if video.name in selection.videos]
+    films = {video.film for video in named if video.take is None}
+    beside = (video.name for video in plan.videos if video.take is None and video.film in films)
+    return {*selection.videos, *beside}
 
 
 def _unknown_video(name: str, names: list[str]) -> Problem:

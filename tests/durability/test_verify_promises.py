@@ -106,7 +106,7 @@ def test_verify_deletes_nothing_and_says_where_it_could_not_leave_a_note(
 
 @pytest.mark.usefixtures("films")
 def test_one_torn_copy_of_the_seeds_is_written_again(workspace: Workspace, job: Store) -> None:
-    job.override_seeds({("dawn", 1): 5})
+    job.override({("dawn", 1): 5})
     whole = job.read_json("seeds.json")
     for name in ("seeds.json", "seeds.copy.json"):
         tear(job, name)

@@ -16,7 +16,8 @@ from farm.cli.main import run
 from farm.state.job_state import CANCELLED, PAUSED, read_state
 from jobs.commands import command_at, job_command, render_command
 from jobs.errors import CannotRun
-from jobs.store.documents import DIGESTS, PLAN, SEEDS, SEEDS_COPY, STATE, UserRequest
+from jobs.store.chosen import SEEDS, SEEDS_COPY
+from jobs.store.documents import DIGESTS, PLAN, STATE, UserRequest
 from jobs.store.store import Store
 from tests.official.files import write_release
 from tests.project.trees import ROOT, nodes
@@ -239,7 +240,7 @@ def test_a_report_that_could_not_be_written_is_written(
 
 @pytest.mark.parametrize(
     "command",
-    [["render", "film.yaml", "--serial"], ["retry", "harbor", "--all"], ["delete", "harbor"]],
+    [["render", "film.yaml", "--serial"], ["lock", "harbor"], ["delete", "harbor"]],
     ids=lambda command: command[0],
 )
 def test_who_renders_a_job_can_be_stopped(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from farm.api import render
 from farm.events import FilmDelivered
+from farm.state.job_state import STATE_FORM, JobState, read_state
 from jobs.storage_problems import user_name
 from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, Rendered, document
@@ -147,13 +148,18 @@ def test_watching_ends_with_a_whole_line(farm: Farm, rendered: Rendered) -> None
     assert f"{JOB}: done" in out
 
 
-def test_a_retry_of_a_running_job_is_refused_before_anything_is_listed(
-    farm: Farm, rendered: Rendered
-) -> None:
-    with Store.find(str(rendered.runs), JOB).lock():
+def test_a_retry_reaches_the_driver_of_a_running_job(farm: Farm, rendered: Rendered) -> None:
+    store = Store.find(str(rendered.runs), JOB)
+    before = read_state(store)
+    assert before is not None
+    with store.lock():
+        store.save(STATE_FORM, JobState(JOB))
         answer = farm("retry", JOB, "--all", "--runs", rendered.runs)
-    assert (answer.code, answer.out) == (5, "")
-    assert "is being rendered by" in answer.err
+        store.save(STATE_FORM, before)
+    assert answer.code == 0
+    assert "the driver that renders the job makes" in answer.out
+    (asked,) = store.asked_retries()
+    store.answer_retry(asked)
 
 
 def test_logs_of_a_task(farm: Farm, rendered: Rendered) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from farm.api import render
 from farm.cli.main import run
-from farm.events import JobFinished, TaskCommitted
+from farm.events import JobFinished, TaskCommitted, TaskStarted
 from farm.options import RenderOptions
 from farm.specs.load import load
 from farm.state.job_state import DONE
@@ -112,21 +112,20 @@ def test_what_is_not_picked_is_kept(folder: Path) -> None:
     assert delete_job(runs, "harbor").left == ()
 
 
-def test_a_pick_during_a_render_waits_for_the_next(folder: Path) -> None:
+def test_a_pick_during_a_render_reaches_the_driver(folder: Path) -> None:
     runs = str(folder / "runs")
     job = spec(folder, run={"keep": "all"})
     job["videos"][0]["shots"][0]["prompt"] = "another"
     events = render(job, runs=runs, serial=True)
     next(event for event in events if isinstance(event, TaskCommitted))
     assert run(["pick", "harbor", "d", "2", "--runs", runs, "--output", "json"]) == 0
-    *_, last = events
+    *rest, last = events
     assert isinstance(last, JobFinished)
-    assert last.outcome == DONE
-    assert "picked meanwhile: take 2 of d (dawn); `farm resume" in last.state["reason"]
-    before = film(folder)
-    computed, end = rendered(job, folder)
-    assert (computed, end.state["reason"]) == ([], "")
-    assert film(folder) != before
+    assert (last.outcome, last.state["reason"]) == (DONE, "")
+    assert not [event for event in rest if isinstance(event, TaskStarted) and "/00003/" in event.task]
+    assert rendered(job, folder)[0] == []
+    takes = {video.name: video.take for video in job_status(runs, "harbor").videos}
+    assert [take.picked for take in takes.values() if take] == [False, True, False]
 
 
 def test_picks_that_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.state.job_state import INTERRUPTED, PARTIAL, FailedTask
+from farm.state.job_state import INTERRUPTED, PARTIAL, RUNNING, FailedTask
 from farm.verbs.retry import apply_retry, retry_closure
 from farm.verbs.status import job_status
-from jobs.errors import DamagedDocument, FarmError, JobBusy, UsageError
+from jobs.errors import DamagedDocument, FarmError, UsageError
 from jobs.tasks.retry import RetryState, Selection
 
 if TYPE_CHECKING:
@@ -32,14 +32,13 @@ def test_a_dry_run_changes_nothing(made: MadeRun) -> None:
 def test_the_closure_is_voided_and_nothing_else(made: MadeRun) -> None:
     before = made.store.committed_digests() | made.store.evicted_digests()
     report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
-    assert apply_retry(made.runs, "harbor", report).voided == 3
+    assert apply_retry(made.runs, "harbor", LAST_OF_DAWN).voided == 3
     after = made.store.committed_digests() | made.store.evicted_digests()
     assert before - after == {made.digests[task] for task in report.closure}
 
 
 def test_the_job_is_done_no_longer(made: MadeRun) -> None:
-    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
-    apply_retry(made.runs, "harbor", report)
+    apply_retry(made.runs, "harbor", LAST_OF_DAWN)
     status = job_status(made.runs, "harbor")
     assert status.outcome == INTERRUPTED
     assert "farm resume" in status.reason
@@ -50,7 +49,7 @@ def test_failed_tasks_get_a_fresh_start(made: MadeRun) -> None:
     made.write(outcome=PARTIAL, failed=(FailedTask("dawn/00002/decode", "bug", "boom"),))
     report = retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
     assert report.closure == ("dawn/00002/decode", "dawn/00002/segment")
-    assert apply_retry(made.runs, "harbor", report).voided == 0
+    assert apply_retry(made.runs, "harbor", Selection(state=RetryState.FAILED)).voided == 0
     with pytest.raises(UsageError, match="no chosen chunk is failed"):
         retry_closure(made.runs, "harbor", Selection(state=RetryState.FAILED))
 
@@ -65,19 +64,24 @@ def test_results_that_an_oom_changed_can_be_picked(made: MadeRun) -> None:
 
 def test_new_seeds_are_kept(made: MadeRun) -> None:
     choice = Selection(frozenset({"noon"}), reseed=True)
-    report = retry_closure(made.runs, "harbor", choice)
-    apply_retry(made.runs, "harbor", report)
+    report = apply_retry(made.runs, "harbor", choice)
     (change,) = report.seeds
     chunk = made.plan.videos[1].chunks[0]
     assert made.store.seed_overrides() == {("noon", chunk.decode_seed): change.seed}
     assert change.seed != chunk.seed
 
 
-def test_a_job_that_is_being_rendered_is_left_alone(made: MadeRun) -> None:
-    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
-    with made.store.lock(), pytest.raises(JobBusy):
-        apply_retry(made.runs, "harbor", report)
-    assert len(made.store.committed_digests()) > 0
+def test_the_driver_of_a_job_that_is_being_rendered_is_asked(made: MadeRun) -> None:
+    before = made.store.committed_digests()
+    made.write(outcome=RUNNING)
+    with made.store.lock():
+        report = apply_retry(made.runs, "harbor", LAST_OF_DAWN)
+    assert (report.asked, report.voided) == (True, 0)
+    assert made.store.committed_digests() == before
+    (name,) = made.store.asked_retries()
+    asked = made.store.asked_retry(name)
+    assert asked is not None
+    assert (asked.videos, asked.chunks, asked.reseed) == (("dawn",), (2,), False)
 
 
 def test_without_a_plan_there_is_no_closure(made: MadeRun) -> None:
@@ -91,7 +95,6 @@ def test_a_digest_that_leads_out_of_the_run_directory_deletes_nothing(made: Made
     canary.write_text("alive")
     forged = {**made.digests, "dawn/00002/segment": "../../../canary"}
     made.store.write_json("digests.json", {"digests": forged})
-    report = retry_closure(made.runs, "harbor", LAST_OF_DAWN)
     with suppress(FarmError):
-        apply_retry(made.runs, "harbor", report)
+        apply_retry(made.runs, "harbor", LAST_OF_DAWN)
     assert canary.read_text() == "alive"

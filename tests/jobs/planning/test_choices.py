@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.session.selection import to_compute
-from jobs.planning.choices import with_drafts, with_picks
+from jobs.planning.choices import with_drafts, with_overrides, with_picks
 from jobs.planning.explicit import explicit_data
 from jobs.planning.facts import SourceFacts, VideoFact
-from jobs.planning.plan import make_plan, reseeded
+from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.digest import Fingerprint, digests, input_files
 from jobs.tasks.duplicates import find_duplicates
@@ -122,10 +122,10 @@ def test_a_new_seed_stays_with_its_take_wherever_it_is() -> None:
     plan = make_plan(film({"d": 2}))
     take = next(film for film in plan.videos if film.name == "dawn.d.take2")
     seeds = {("dawn", take.chunks[1].decode_seed): 42}
-    assert known(reseeded(plan, {})) == known(plan)
-    again = reseeded(plan, seeds)
+    assert known(with_overrides(plan, {}, {})) == known(plan)
+    again = with_overrides(plan, seeds, {})
     assert {task.split("/")[0] for task in changed(known(plan), known(again))} == {"dawn.d.take2"}
-    both = reseeded(with_picks(plan, {("dawn", "d"): 2}), seeds)
+    both = with_overrides(with_picks(plan, {("dawn", "d"): 2}), seeds, {})
     assert [chunk.seed for chunk in both.videos[0].chunks if chunk.shot == 3][1] == 42
     assert set(of_video("dawn", known(both)).values()) <= {*known(again).values()}
 
@@ -141,8 +141,8 @@ def test_takes_stay_drafts_while_films_are_approved() -> None:
     approved = with_drafts(plan, ["dawn"])
     assert [film.draft for film in approved.videos] == [False, True, True]
     # The draft of a film has the draft segments of what is picked.
-    draft = known(with_drafts(plan, []))
-    picked = known(with_drafts(with_picks(plan, {("dawn", "d"): 2}), []))
+    draft = of_video("dawn.draft", known(with_drafts(plan, []))) | of_video("dawn.d.take2", known(approved))
+    picked = of_video("dawn.draft", known(with_drafts(with_picks(plan, {("dawn", "d"): 2}), [])))
     assert set(picked.values()) <= set(draft.values())
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.frames import Span, frames_of_latents
-from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan, reseeded
+from jobs.planning.choices import with_overrides
+from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.planning.seeds import derive_seed
 from tests.jobs.planning.plan_specs import extend, generate, only_video, spec_of
 
@@ -229,7 +230,7 @@ def test_the_golden_seed() -> None:
 
 def test_reseeding_changes_one_chunk() -> None:
     plan = make_plan(spec_of(generate(), extend()))
-    changed = reseeded(plan, {("dawn", plan.videos[0].chunks[1].decode_seed): 42})
+    changed = with_overrides(plan, {("dawn", plan.videos[0].chunks[1].decode_seed): 42}, {})
     assert changed.videos[0].chunks[1].seed == 42
     assert changed.videos[0].chunks[0] == plan.videos[0].chunks[0]
 
@@ -238,9 +239,9 @@ def test_a_new_seed_stays_with_its_chunk() -> None:
     plan = make_plan(spec_of(generate(), extend()))
     seeds = {("dawn", plan.videos[0].chunks[1].decode_seed): 42}
     longer = make_plan(spec_of(generate("morning"), extend("dew"), generate(), extend(), extend()))
-    assert [c.index for c in reseeded(longer, seeds).videos[0].chunks if c.seed == 42] == [3]
+    assert [c.index for c in with_overrides(longer, seeds, {}).videos[0].chunks if c.seed == 42] == [3]
     other = make_plan(spec_of(generate(), extend(seed=9)))
-    assert reseeded(other, seeds).videos[0].chunks[1].seed == 9
+    assert with_overrides(other, seeds, {}).videos[0].chunks[1].seed == 9
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Store:
         made.put(digest, 1, "bin", digest.encode(), {})
     made.evict(made.commits()[GONE])
     made.write_json(STATE, {"outcome": "done"})
-    made.override_seeds({("dawn", 3): 5})
+    made.override({("dawn", 3): 5})
     made.suspect([STALE])
     made.request(UserRequest.PAUSE)
     made.append_event({"event": "paused"})

@@ -89,8 +89,8 @@ def test_the_newest_run_can_be_read_alone(store: Store, runs_url: str) -> None:
 
 def test_seed_overrides_add_up_and_survive_a_torn_file(store: Store) -> None:
     assert store.seed_overrides() == {}
-    store.override_seeds({("dawn", 3): 5})
-    store.override_seeds({("dawn", 3): 6, ("noon", 0): 7})
+    store.override({("dawn", 3): 5})
+    store.override({("dawn", 3): 6, ("noon", 0): 7})
     store.backend.replace("seeds.json", b"{")
     assert store.seed_overrides() == {("dawn", 3): 6, ("noon", 0): 7}
     store.backend.replace("seeds.copy.json", b"")

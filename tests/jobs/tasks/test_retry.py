@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.errors import UsageError
-from jobs.planning.plan import make_plan, reseeded
+from jobs.planning.choices import with_overrides
+from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.retry import RetryState, Selection, parse_chunks, plan_retry
@@ -87,7 +88,7 @@ def test_new_seeds_go_to_the_chosen_chunks_alone_and_never_repeat(plan: Plan, gr
     (new,) = first.seeds
     assert (new.video, new.chunk) == ("dawn", 1)
     chunk = plan.videos[0].chunks[1]
-    again = reseeded(plan, {("dawn", chunk.decode_seed): new.seed})
+    again = with_overrides(plan, {("dawn", chunk.decode_seed): new.seed}, {})
     second = plan_retry(again, build_graph(again), choice)
     assert len({chunk.seed, new.seed, second.seeds[0].seed}) == 3
 

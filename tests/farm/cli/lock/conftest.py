@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from actors.engines.fake import FakeEngine
-from farm.events import TaskCommitted
+from farm.events import TaskStarted
 from farm.state import fingerprint, voids
 from farm.state.event_log import EventLog
 from farm.state.fingerprint import DIGESTS_FORM
@@ -99,9 +99,9 @@ class Film:
         return {task: commit.sha256 for task, commit in commits.items() if commit is not None}
 
     def computed(self) -> Counter[str]:
-        """Tasks that the newest driver run committed, by stage."""
+        """Tasks that the newest driver run computed, by stage."""
         events = (logged.event for logged in EventLog(self.store, newest_run=True))
-        return Counter(split_task(event.task)[2] for event in events if isinstance(event, TaskCommitted))
+        return Counter(split_task(event.task)[2] for event in events if isinstance(event, TaskStarted))
 
     def film(self) -> dict[str, Any]:
         found: dict[str, Any] = self("status", JOB, "-o", "json").json["videos"][0]["film"]
