@@ -185,6 +185,7 @@ class JobSession:
         for said in carry_out_asked(self.store):
             yield self.record(Notice(said))
         self._plan_again()
+        self._write_plan()
         self.resolve(self._report)
         yield self.planned()
         self.deliver_complete()

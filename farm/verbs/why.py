@@ -252,6 +252,9 @@ def _blocked_by(run: JobDocuments, name: str, failed: set[str]) -> tuple[TaskSta
     missing = tuple(need for need in needs if need not in run.committed)
     if missing:
         return TaskState.WAITING, f"it waits for {', '.join(missing[:5])}", missing
+    if name in run.held:
+        again = run.command("approve")
+        return TaskState.WAITING, f"it waits for approval of the first passes that it reads: `{again}`", ()
     if run.driver.driver is not Driver.RUNNING:
         return TaskState.READY, f"its inputs are there; `{run.command('resume')}` renders it", ()
     return TaskState.READY, "its inputs are there; it waits for a worker", ()

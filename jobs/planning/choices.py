@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from jobs.frames import Span
@@ -158,3 +159,14 @@ def with_overrides(
         for video in plan.videos
     )
     return replace(plan, videos=videos)
+
+
+def shots_to_render(plan: Plan) -> Iterator[tuple[PlannedVideo, tuple[PlannedChunk, ...]]]:
+    """The shots of every video in order, each behind it as its draft shows it: that is what people wait
+    for."""
+    drafts = {video.draft_of: video for video in plan.videos if not video.own}
+    for video in (each for each in plan.videos if each.own):
+        both = [each for each in (video, drafts.get(video.name)) if each is not None]
+        ways = ([tuple(shot) for _, shot in groupby(each.chunks, key=lambda c: c.shot)] for each in both)
+        for shots in zip(*ways, strict=True):
+            yield from zip(both, shots, strict=True)

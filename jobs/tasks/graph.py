@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
 from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
+from jobs.planning.choices import shots_to_render
 from jobs.planning.guides import encoding, reference_encoding
 from jobs.planning.params import (
     DecodeParams,
@@ -48,24 +48,13 @@ def build_graph(plan: Plan) -> TaskGraph:
     """Every stage task of the plan, with its needs. Raises InputError where two unequal ones have one id."""
     tasks: dict[str, StageTask] = {}
     ways = {video.name: encodings(plan, video) for video in plan.videos}
-    for video, chunks in _shots(plan):
+    for video, chunks in shots_to_render(plan):
         chain = tuple(chunk.span for chunk in chunks)
         for chunk in chunks:
             made = _ChunkTasks(plan, video, chunk, chain).all()
             for task in (*made, *segment_tasks(plan, video, chunk, ways[video.name])):
                 _require_same(tasks.setdefault(task.id, task), task)
     return link(_needs_first(tasks))
-
-
-def _shots(plan: Plan) -> Iterator[tuple[PlannedVideo, tuple[PlannedChunk, ...]]]:
-    """The shots of every video in order, each behind it as its draft shows it: that is what people wait
-    for."""
-    drafts = {video.draft_of: video for video in plan.videos if not video.own}
-    for video in (each for each in plan.videos if each.own):
-        both = [each for each in (video, drafts.get(video.name)) if each is not None]
-        ways = ([tuple(shot) for _, shot in groupby(each.chunks, key=lambda c: c.shot)] for each in both)
-        for shots in zip(*ways, strict=True):
-            yield from zip(both, shots, strict=True)
 
 
 def _require_same(first: StageTask, task: StageTask) -> None:

@@ -165,7 +165,9 @@ REJECTED = """
   await until(() => document.getElementById("trouble").textContent.includes("asked by farm retry"));
   await until(() => outcome() === "unapproved");
   for (const box of document.querySelectorAll("input:checked")) box.click();
-  const prompts = [...document.querySelectorAll("#film-1 .prompt")].map((each) => each.textContent);
+  const shown = () => [...document.querySelectorAll("#film-1 .prompt")].map((each) => each.textContent);
+  await until(() => shown().includes("no gulls at all"));
+  const prompts = shown();
   await act("approve");
   await act("resume");
   await until(() => outcome() === "done");

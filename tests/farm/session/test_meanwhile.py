@@ -152,6 +152,7 @@ def test_two_of_eight_shots_are_rejected_while_the_job_renders(way: str, tmp_pat
     assert {task for task, count in often.items() if count == 2} == set(started(again, "/sample"))
     assert max(often.values()) == 2
     assert Store.find(runs, "pier").asked_retries() == ()
+    assert prompt_of(runs, 4) == "no gulls"
     if way != "serial":
         assert set(Counter(event.worker for event in events if isinstance(event, WorkerReady)).values()) == {
             1
