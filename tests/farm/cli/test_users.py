@@ -3,6 +3,7 @@ may write there goes on with what another began."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,14 +11,16 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
 from jobs.file_digests import CACHE, LARGE_BYTES
+from jobs.store.store import Store
 from tests.farm.cli.conftest import JOB, Farm, document
 
 ROOT = Path(__file__).parents[3]
@@ -176,3 +179,87 @@ def test_a_private_job_keeps_nobody_from_the_others(machine: Machine) -> None:
     own = ("--job-id", "own", "-p", f"output.dir={machine.folder}/own")
     code, said = machine.farm(BEN, "render", machine.spec, "--serial", *own)
     assert code == 0, said
+
+
+def choices(machine: Machine) -> None:
+    """A film of three shots, one of them with two takes, whose second pass waits for an approval."""
+    shots: list[dict[str, object]] = [{"name": name, "seconds": 0.4, "prompt": name} for name in "abc"]
+    shots[0]["takes"] = 2
+    film = document(machine.folder / "out", version=3, engine={"name": "fake", "fake": {"sample_s": 2.0}})
+    film |= {
+        "videos": [{"name": "dawn", "shots": shots}],
+        "upscale": {"steps": 1},
+        "run": {"approve": "sample"},
+    }
+    machine.spec.write_text(yaml.safe_dump(film))
+
+
+def until(happens: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + 90
+    while not happens():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.1)
+
+
+def post(page: str, action: str, **wish: object) -> str:
+    headers = {"Content-Type": "application/json", "X-Farm-Page": "1"}
+    request = Request(f"{page}jobs/{JOB}/do/{action}", json.dumps(wish).encode(), headers)
+    with urlopen(request, timeout=60) as answer:
+        return str(json.load(answer)["message"])
+
+
+def test_another_user_chooses_while_the_job_renders(machine: Machine) -> None:
+    choices(machine)
+    driver = machine.start(ANN, "render", machine.spec, "--serial")
+    store = Store.at(str(machine.runs), JOB)
+    until(lambda: len(store.committed_digests()) >= 2, "the first shot")
+    code, said = machine.farm(BEN, "approve", JOB, "--chunks", 0)
+    assert (code, "the driver that renders the job goes on" in said) == (0, True), said
+    code, said = machine.farm(BEN, "retry", JOB, "--videos", "dawn", "--chunks", 0, "--prompt", "another")
+    assert (code, "the driver that renders the job makes" in said) == (0, True), said
+    code, said = machine.farm(BEN, "pick", JOB, "a", 2)
+    assert (code, "takes it in" in said) == (0, True), said
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 3, said
+    assert "asked by farm retry" in said
+    assert store.asked_retries() == ()
+    assert "dawn.a.take2 (take 2 of a, seed" in machine.farm(ANN, "status", JOB)[1]
+
+
+def test_another_users_page_chooses_and_renders_on(machine: Machine) -> None:
+    choices(machine)
+    assert machine.farm(ANN, "render", machine.spec, "--serial")[0] == 3
+    page = machine.start(BEN, "serve", "--port", 0, "--serial")
+    try:
+        assert page.stdout is not None
+        url = page.stdout.readline().strip()
+        assert "1 chunk approved" in post(url, "approve", videos=["dawn"], chunks="0")
+        assert "a driver was started" in post(url, "retry", videos=["dawn"], chunks="1", prompt="another")
+        until(lambda: f"last by uid {BEN}" in machine.farm(ANN, "status", JOB)[1], "Ben's driver")
+        until(lambda: f"{JOB}: unapproved" in machine.farm(ANN, "status", JOB)[1], "its end")
+        assert "a driver was started" in post(url, "pick", videos=["dawn.a.take2"])
+        until(lambda: "seed" in machine.farm(ANN, "status", JOB)[1], "the pick")
+        until(lambda: f"{JOB}: unapproved" in machine.farm(ANN, "status", JOB)[1], "its end")
+    finally:
+        page.terminate()
+        page.communicate(timeout=30)
+    assert machine.farm(ANN, "approve", JOB, "--all")[0] == 0
+    code, said = machine.farm(ANN, "resume", JOB, "--serial")
+    assert code == 0, said
+    assert "seed" in machine.farm(ANN, "status", JOB)[1]
+    assert (machine.folder / "out" / "dawn.mp4").exists()
+    assert not (machine.folder / "out" / "dawn.draft.mp4").exists()
+
+
+def test_whoever_may_not_write_chooses_nothing(machine: Machine) -> None:
+    choices(machine)
+    assert machine.farm(ANN, "render", machine.spec, "--serial", mask=0o022)[0] == 3
+    for words in (
+        ["approve", JOB, "--all"],
+        ["pick", JOB, "a", 2],
+        ["retry", JOB, "--all", "--prompt", "no"],
+    ):
+        code, said = machine.farm(BEN, *words)
+        assert code == 5, said
+        assert f" is uid {ANN}'s, drwxr-sr-x, and you are uid {BEN})" in said
+        assert "Traceback" not in said
