@@ -98,12 +98,12 @@ class FakeEngine:
 
     def upsample(self, latents: Payload, how: Upsampling) -> Payload:
         time.sleep(self.config.upscale_s)
-        return Payload({"latents": latents["latents"].repeat(2, axis=3).repeat(2, axis=4)})
+        return Payload({"latents": _larger(latents["latents"], how.spatial)})
 
     def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload:
         clip = latents["latents"]
         seen = clip[:, :, frame // 8 : frame // 8 + 1] + np.float32(0.05) * clip.mean(axis=2, keepdims=True)
-        return Payload({"latents": seen.repeat(2, axis=3).repeat(2, axis=4)})
+        return Payload({"latents": _larger(seen, how.spatial)})
 
     def denoise(
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
@@ -192,6 +192,12 @@ def _continue(latents: np.ndarray, tail: Payload | None) -> np.ndarray:
     latents = latents.copy()
     latents[:, :, :overlap] = _TAIL_SHARE * guide + (1 - _TAIL_SHARE) * latents[:, :, :overlap]
     return latents
+
+
+def _larger(latents: np.ndarray, spatial: float) -> np.ndarray:
+    """Each value as often as the size asks for."""
+    rows, columns = (np.arange(int(side * spatial)) / spatial for side in latents.shape[3:])
+    return latents[:, :, :, rows.astype(int)][..., columns.astype(int)]
 
 
 def _pool(frames: np.ndarray) -> np.ndarray:

@@ -177,10 +177,11 @@ class ReferenceUse:
 
 @dataclass(frozen=True, slots=True)
 class Upsampling:
-    """What brings the latents of the pass before to the size of this one. `adain` is the share by which mean
-    and spread of each channel are brought back to theirs."""
+    """What brings the latents of the pass before to the size of this one, which is `spatial` times theirs.
+    `adain` is the share by which mean and spread of each channel are brought back to theirs."""
 
     adain: float = 0.0
+    spatial: float = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.errors import InputError, Problem
 from jobs.frames import (
-    UPSCALE,
     ChunkSpan,
     Span,
     frames_of,
@@ -121,14 +120,14 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         for _, shot in groupby(steps(variant, latents), key=lambda step: step.shot):
             planner.add_shot(list(shot))
     width, height = variant.size
-    scale = UPSCALE if spec.upscale else 1
+    scale = spec.upscale.spatial if spec.upscale else 1
     output, *more = film_names(variant, spec.output)
     return PlannedVideo(
         name=variant.name,
         chunks=tuple(planner.chunks),
         frames=planner.frames,
-        width=width * scale,
-        height=height * scale,
+        width=int(width * scale),
+        height=int(height * scale),
         base_width=width,
         base_height=height,
         frame_rate=variant.frame_rate,
@@ -248,4 +247,4 @@ def _plan_upscale(upscale: Upscale) -> UpscalePlan:
         base_shift=upscale.base_shift,
         denoise=upscale.denoise,
     )
-    return UpscalePlan(sampling, upscale.joint, upscale.adain, upscale.tone_map)
+    return UpscalePlan(sampling, upscale.joint, upscale.spatial, upscale.adain, upscale.tone_map)

@@ -220,10 +220,11 @@ class PlannedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class UpscalePlan:
-    """The 2x stage of the whole job."""
+    """The upscale stage of the whole job: `spatial` times the width and height."""
 
     sampling: Sampling
     joint: Joint
+    spatial: float = 2
     adain: float = 0.0
     tone_map: float = 0.0
 

@@ -215,6 +215,23 @@ def check_upscaler(spec: JobSpec) -> Iterator[BrokenRule]:
         )
 
 
+def check_upscaled_size(spec: JobSpec) -> Iterator[BrokenRule]:
+    """A pass has whole latents, and only LTX-2 an upsampler of 1.5x, which the diffusers engine runs."""
+    engine, upscale = spec.engine, spec.upscale
+    if upscale is None or upscale.spatial == 2:
+        return
+    place, value = ("upscale", "spatial"), str(upscale.spatial)
+    if engine.name == "comfyui" or (engine.name == "diffusers" and engine.upscale_model is None):
+        rule = "an upsampler of 1.5x is one that LTX-2 has, as `engine.upscale_model` of the diffusers engine"
+        remedy = "write 2, or leave it out"
+        yield BrokenRule(place, value, rule, remedy, (("engine", "name"), ("engine", "upscale_model")))
+    for width, height in sorted({variant.size for variant in variants(spec)}):
+        if width % (2 * SPATIAL) or height % (2 * SPATIAL):
+            rule = f"1.5 times a video of {width}x{height} is no whole number of latents"
+            remedy = f"write width and height that are multiples of {2 * SPATIAL}"
+            yield BrokenRule(place, value, rule, remedy, SIZES)
+
+
 def gang_refusal(engine: str, topology: Topology) -> tuple[str, str] | None:
     """The rule that a gang breaks and the remedy; None without a gang, or where the engine shares its
     steps."""

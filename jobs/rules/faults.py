@@ -19,6 +19,7 @@ from jobs.rules.engines import (
     check_references,
     check_retakes,
     check_samplers,
+    check_upscaled_size,
     check_upscaler,
     gang_refusal,
 )
@@ -165,4 +166,5 @@ FILM_RULES: tuple[Rule, ...] = (
     check_images,
     check_length,
     check_references,
+    check_upscaled_size,
 )

@@ -16,7 +16,7 @@ from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.base import is_there
 from jobs.weights.describe import describe
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
-from jobs.weights.use import PARTS, denoises_pixels, folder_of, lora_misuse, misuse
+from jobs.weights.use import PARTS, denoises_pixels, folder_of, lora_misuse, misuse, spatial_scale
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig, Lora
@@ -49,6 +49,29 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         yield from _loras(engine, here, bundled)
         yield from _references(spec, here, bundled)
         yield from _decode(spec, here)
+        yield from _upscaled(spec, here)
+
+
+def _upscaled(spec: JobSpec, here: dict[Location, Path]) -> Iterator[BrokenRule]:
+    """The upsampler makes the size that the spec asks for."""
+    place = ("engine", "upscale_model")
+    if spec.upscale is None or place not in here:
+        return
+    path = here[place]
+    made = spatial_scale(read_weights(folder_of(path, "latent_upsampler")))
+    if made is not None and made != spec.upscale.spatial:
+        rule = f"{path.name} makes width and height {made:g} times as large"
+        remedy = f"write {made:g}, or name the upsampler of {spec.upscale.spatial:g}x"
+        yield BrokenRule(("upscale", "spatial"), f"{spec.upscale.spatial:g}", rule, remedy, (place,))
+    elif spec.upscale.spatial != 2 and _family(spec.engine, here) not in ("ltx-2", None):
+        rule, remedy = "only LTX-2 has an upsampler of 1.5x", "write 2, or leave it out"
+        yield BrokenRule(("upscale", "spatial"), f"{spec.upscale.spatial:g}", rule, remedy, (place,))
+
+
+def _family(engine: EngineConfig, here: dict[Location, Path]) -> str | None:
+    """Of the transformer; None where its file is not here."""
+    path = here.get(("engine", "diffusion_model" if engine.diffusion_model else "checkpoint"))
+    return describe(folder_of(path, "transformer")).family if path is not None else None
 
 
 def _is_seen(path: Path) -> bool:

@@ -151,7 +151,7 @@ class EngineConfig(Model):
         (), max_length=MAX_LORAS, description="LoRAs of every shot, applied in this order."
     )
     upscale_model: ModelRef | None = Field(
-        None, description="2x latent upsampler of the upscale stage. The bundled tiny model has its own."
+        None, description="Latent upsampler of the upscale stage. The bundled tiny model has its own."
     )
     audio_vae: ModelRef | None = Field(
         None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from jobs.frames import Joint
 from jobs.spec.base import Many, Model, Name, Strength, refusal
@@ -20,6 +20,16 @@ MatrixValues = Annotated[Many[Any], Field(min_length=1, max_length=10_000)]
 
 SECOND_PASS = (0.909375, 0.725, 0.421875, 0.0)
 """Where Lightricks' second passes start (LTX-2, LTX-Video 0.9.8 distilled), and the levels they pass."""
+
+
+SPATIAL_SCALES = (2, 1.5)
+"""How many times as wide and high published upsamplers make a film."""
+
+
+def _check_spatial(value: float) -> float:
+    if value in SPATIAL_SCALES:
+        return value
+    raise refusal("2 or 1.5, as upsamplers are published", "write 2, or leave it out")
 
 
 class RecipeUse(Model):
@@ -40,8 +50,14 @@ AnyRecipe = Annotated[RecipeUse, BeforeValidator(_named_recipe, json_schema_inpu
 
 
 class Upscale(Model):
-    """The 2x upscale stage: latent upsampler, then re-sampling. `{}` takes all defaults."""
+    """The upscale stage: latent upsampler, then re-sampling. `{}` takes all defaults."""
 
+    spatial: Annotated[float, AfterValidator(_check_spatial)] = Field(
+        2,
+        json_schema_extra={"enum": list(SPATIAL_SCALES)},
+        description="How many times as wide and high as the first pass. 1.5 needs LTX-2 on the diffusers "
+        "engine with the upsampler of 1.5x, and a width and height that are multiples of 64.",
+    )
     steps: int = Field(
         10, ge=0, le=1000, description="Re-sampling steps in place of `sigmas`; 0 only upsamples."
     )
@@ -99,7 +115,7 @@ class JobSpec(Model):
     )
     engine: EngineConfig = Field(EngineConfig(), description="Which program renders, with which models.")
     defaults: Defaults = Field(Defaults(), description="Values for every chunk that does not say otherwise.")
-    upscale: Upscale | None = Field(None, description="2x upscale stage. Left out: none.")
+    upscale: Upscale | None = Field(None, description="Upscale stage. Left out: none.")
     decode: Decode = Field(Decode(), description="How latents become frames.")
     videos: Many[Video] = Field(min_length=1, max_length=10_000, description="The output files.")
     matrix: dict[MatrixKey, MatrixValues] = Field(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.canonical import sha256_of
 from jobs.errors import InputError, Problem
-from jobs.frames import LATENT_CHANNELS, SPATIAL, UPSCALE, ChunkSpan, context_chunks, frames_of
+from jobs.frames import LATENT_CHANNELS, SPATIAL, ChunkSpan, context_chunks, frames_of
 from jobs.planning.choices import shots_to_render
 from jobs.planning.guides import encoding, reference_encoding
 from jobs.planning.params import (
@@ -105,6 +105,7 @@ class _ChunkTasks:
         alone = chunk.retake is not None
         self.chain = (chunk.span,) if alone else chain
         self.place = 0 if alone else chunk.index_in_shot
+        self.base, self.final = (video.base_width, video.base_height), (video.width, video.height)
         self.made: list[StageTask] = []
         self.upscale = None if video.draft else plan.upscale
         modes = dict(plan.resolved)
@@ -140,7 +141,7 @@ class _ChunkTasks:
         return self._add(Stage.ENCODE, [], params, size, name)
 
     def _base_bytes(self, latents: int) -> int:
-        return latent_bytes(self.video.base_width, self.video.base_height, latents)
+        return latent_bytes(*self.base, latents)
 
     def _text(self) -> Need:
         params = EncodeText(self.chunk.prompt, self.chunk.negative)
@@ -184,7 +185,7 @@ class _ChunkTasks:
 
     def _sample(self) -> None:
         chunk = self.chunk
-        needs = [self._text(), *self._guide_needs(chunk.guides, 1)]
+        needs = [self._text(), *self._guide_needs(chunk.guides, self.base)]
         if chunk.continues:
             needs.append(Need("previous", self._latents_of(chunk.index - 1)))
         if chunk.heard is not None:
@@ -195,7 +196,7 @@ class _ChunkTasks:
         looked_at = list(self._references())
         needs += [need for need, _ in looked_at]
         params = replace(
-            self._pass(chunk.guides, 1),
+            self._pass(chunk.guides, self.base),
             seed=chunk.seed,
             sampling=chunk.sampling,
             audio_mode=sampled_sound(chunk),
@@ -205,12 +206,12 @@ class _ChunkTasks:
         )
         self._add(Stage.SAMPLE, needs, params, self._base_bytes(chunk.span.sampled))
 
-    def _pass(self, guides: Sequence[PlannedGuide], scale: int) -> PassParams:
-        """What the passes of a chunk have in common, at `scale` times the base size."""
+    def _pass(self, guides: Sequence[PlannedGuide], size: tuple[int, int]) -> PassParams:
+        """What the passes of a chunk have in common, of this width and height."""
         chunk, video = self.chunk, self.video
         return PassParams(
-            width=video.base_width * scale,
-            height=video.base_height * scale,
+            width=size[0],
+            height=size[1],
             span=chunk.span,
             frame_rate=video.frame_rate,
             seed=chunk.upscale_seed,
@@ -221,17 +222,15 @@ class _ChunkTasks:
             ffn_chunks=chunk.ffn_chunks,
         )
 
-    def _guide_needs(self, guides: Sequence[PlannedGuide], scale: int) -> Iterator[Need]:
-        """The images and held clips at `scale` times the base size."""
-        size = self.video.base_width * scale, self.video.base_height * scale
+    def _guide_needs(self, guides: Sequence[PlannedGuide], size: tuple[int, int]) -> Iterator[Need]:
+        """The images and held clips, of this width and height."""
         for guide in guides:
             kind, params, latents = encoding(guide, size, self.video.frame_rate)
             yield Need("guide", self._encode(kind, params, latent_bytes(*size, latents)))
 
     def _references(self) -> Iterator[tuple[Need, ReferenceUse]]:
-        size = self.video.base_width, self.video.base_height
         for wanted in self.chunk.references:
-            kind, params, latents = reference_encoding(wanted, size, self.video.frame_rate)
+            kind, params, latents = reference_encoding(wanted, self.base, self.video.frame_rate)
             bytes_ = latent_bytes(params.width, params.height, latents)
             use = ReferenceUse(latents, wanted.scale, wanted.strength, wanted.attention)
             yield Need("reference", self._encode(kind, params, bytes_)), use
@@ -257,20 +256,20 @@ class _ChunkTasks:
         clip = second_clip(shot, chunk.index_in_shot, plan.joint, sampling)
         needs = [Need("latents", self._latents_of(first + source)) for source in clip.sources]
         if sampling.denoises:
-            needs += [self._text(), *self._guide_needs(clip.guides, UPSCALE)]
+            needs += [self._text(), *self._guide_needs(clip.guides, self.final)]
         if clip.excerpt is None and chunk.continues:
             needs.append(Need("previous", self._final_latents_of(chunk.index - 1)))
         params = replace(
-            self._pass(clip.guides, UPSCALE),
+            self._pass(clip.guides, self.final),
             span=clip.span,
             sampling=sampling,
             audio_mode=second_sound(chunk.sound, plan.joint),
             replaced=clip.replaced,
-            upsampling=Upsampling(plan.adain),
+            upsampling=Upsampling(plan.adain, plan.spatial),
             excerpt=clip.excerpt,
             loras=own_loras(chunk.loras if sampling.denoises else (), "upscale", self.plan.engine),
         )
-        self._add(Stage.UPSCALE, needs, params, self._base_bytes(clip.span.sampled) * UPSCALE**2)
+        self._add(Stage.UPSCALE, needs, params, latent_bytes(*self.final, clip.span.sampled))
 
     def _decode(self) -> None:
         chunk, video, decode = self.chunk, self.video, self.plan.decode

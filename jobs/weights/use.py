@@ -31,6 +31,8 @@ FIELDS = {
     "audio_vae": ("an audio VAE", "name it as `engine.audio_vae`"),
 }
 UPSAMPLER_PREFIX = "latent_upsampler."
+RATIONAL_SCALES = {4: 2.0, 9: 1.5}
+"""Of upsamplers that shrink again what they have spread, by how many values they make of one."""
 """In the bundled model's file."""
 DIFFUSION_DECODER = "decoder.conv_in_x_t.weight"
 AGAIN = "download or copy it again"
@@ -68,9 +70,11 @@ def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | No
     found = describe_weights(weights, path.name)
     if part not in found.parts:
         return _something_else(found, path, part, engine)
-    if part == "latent_upsampler" and not _doubles_the_size(weights):
-        rule = f"`upscale` doubles width and height; {path.name} does something else"
-        return Misuse(rule, "name a spatial upscaler of 2x")
+    if part == "latent_upsampler":
+        scale = spatial_scale(weights)
+        if scale is None or (engine == "comfyui" and scale != 2):
+            rule = f"`upscale` makes frames larger; {path.name} does something else"
+            return Misuse(rule, "name a spatial upscaler of 2x")
     if found.numbers == "q8":
         rule = "weights for Lightricks' Q8 kernels, which are rotated, are read by no engine here"
         return Misuse(rule, "use the bfloat16 or fp8 file of this model")
@@ -95,12 +99,16 @@ def _something_else(found: Description, path: Path, part: str, engine: str) -> M
     return Misuse(f"{path.name} holds no LTX-Video {part.replace('_', ' ')}", "name a file that does")
 
 
-def _doubles_the_size(weights: Weights) -> bool:
-    """Upscalers in time, and those by 1.5, have another layer where the values are spread out."""
+def spatial_scale(weights: Weights) -> float | None:
+    """How many times as wide and high an upsampler makes latents, by the layer that spreads the values out;
+    None for one that does something else."""
     prefix = "" if "initial_conv.weight" in weights.tensors else UPSAMPLER_PREFIX
     upsampler = weights.below(prefix)
-    spread = upsampler.get("upsampler.0.weight")
-    return spread is not None and spread.shape[0] == 4 * upsampler["initial_conv.weight"].shape[0]
+    width = upsampler["initial_conv.weight"].shape[0]
+    plain, rational = (upsampler.get(f"upsampler.{name}.weight") for name in ("0", "conv"))
+    if plain is not None:
+        return 2 if plain.shape[0] == 4 * width else None
+    return RATIONAL_SCALES.get(rational.shape[0] // width) if rational is not None else None
 
 
 def denoises_pixels(path: Path) -> bool:

@@ -91,7 +91,7 @@ def test_what_is_accepted(engine: str, files: dict[str, str]) -> None:
         ({"checkpoint": "something"}, r"holds no LTX-Video transformer"),
         ({"checkpoint": "transformer"}, r"engine.vae: not given[\s\S]*name the VAE of the same release"),
         ({"checkpoint": "whole", "vae": "transformer"}, r"engine.vae[\s\S]*holds an LTX transformer"),
-        ({"checkpoint": "whole", "upscale_model": "temporal"}, r"`upscale` doubles width and height"),
+        ({"checkpoint": "whole", "upscale_model": "temporal"}, r"`upscale` makes frames larger"),
         (
             {"checkpoint": "whole", "upscale_model": "whole"},
             r"engine.upscale_model[\s\S]*not a latent upsampler",
