@@ -41,8 +41,9 @@ class Work:
 
 
 def work_of(run: JobDocuments, tasks: Iterable[str]) -> Work:
-    """What these tasks take."""
-    counts = Counter(split_task(task)[2] for task in tasks)
+    """What these tasks take; what several share is made once."""
+    once = {run.digests.get(task, task): task for task in tasks}
+    counts = Counter(split_task(task)[2] for task in once.values())
     means = _means(run)
     known = all(stage in means for stage in counts)
     seconds = sum(count * means[stage] for stage, count in counts.items()) if known else None

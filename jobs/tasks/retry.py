@@ -127,7 +127,7 @@ def plan_retry(
         closure=closure,
         again=_again(graph, closure, evicted),
         videos=tuple(dict.fromkeys(graph.tasks[task].video for task in closure)),
-        seeds=tuple(_new_seed(each) for each in own if selection.reseed),
+        seeds=tuple(_new_seed(each) for each in own if selection.reseed and each.is_sampled),
         committed=len({*committed, *evicted}.intersection(closure)),
         dry_run=True,
         voided=0,
