@@ -126,10 +126,10 @@ class Engine(Protocol):
         """float32 `[channels, samples]` -> `audio_latents`."""
 
     def upsample(self, latents: Payload, how: Upsampling) -> Payload | LatentsElsewhere:
-        """Twice the width and height: `latents` `[1, C, T, 2h, 2w]`."""
+        """`latents` `[1, C, T, s h, s w]`, `how.spatial` times as high and wide."""
 
     def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload | LatentsElsewhere:
-        """One frame of the clip at twice its size, decoded and encoded again: `[1, C, 1, 2h, 2w]`."""
+        """One frame of the upsampled clip, decoded and encoded again: `[1, C, 1, s h, s w]`."""
 
     def denoise(
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload

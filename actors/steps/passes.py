@@ -1,4 +1,4 @@
-"""A pass over one chunk in latents: Generate or Extend at base size, and again at twice the size."""
+"""A pass over one chunk in latents: Generate or Extend at base size, and again upscaled."""
 
 from __future__ import annotations
 

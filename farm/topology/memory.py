@@ -44,7 +44,7 @@ FP8_SHARE = 0.51
 """Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
 
 VAE_PREFIX = "vae."
-SOUND_PARTS = ("audio_vae", "vocoder")
+SOUND_PARTS = ("audio_vae", "autoencoder", "vocoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     sound = 0.0
     if engine.name == "diffusers":
         stored, sound = _sound_gib(files.get("checkpoint"))
+        if engine.audio_vae:
+            _, sound = _sound_gib(find_model(engine, "audio_vae", engine.audio_vae))
         transformer -= 0.0 if files.get("diffusion_model") else stored
         transformer = _unpacked_gib(files.get("diffusion_model") or files.get("checkpoint")) or transformer
         transformer *= FP8_SHARE if engine.dtype == "fp8" else 1.0

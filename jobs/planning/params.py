@@ -181,7 +181,7 @@ class Upsampling:
     `adain` is the share by which mean and spread of each channel are brought back to theirs."""
 
     adain: float = 0.0
-    spatial: float = 2
+    spatial: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

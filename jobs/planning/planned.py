@@ -224,7 +224,7 @@ class UpscalePlan:
 
     sampling: Sampling
     joint: Joint
-    spatial: float = 2
+    spatial: float = 2.0
     adain: float = 0.0
     tone_map: float = 0.0
 

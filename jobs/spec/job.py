@@ -22,7 +22,7 @@ SECOND_PASS = (0.909375, 0.725, 0.421875, 0.0)
 """Where Lightricks' second passes start (LTX-2, LTX-Video 0.9.8 distilled), and the levels they pass."""
 
 
-SPATIAL_SCALES = (2, 1.5)
+SPATIAL_SCALES = (2.0, 1.5)
 """How many times as wide and high published upsamplers make a film."""
 
 
@@ -53,7 +53,7 @@ class Upscale(Model):
     """The upscale stage: latent upsampler, then re-sampling. `{}` takes all defaults."""
 
     spatial: Annotated[float, AfterValidator(_check_spatial)] = Field(
-        2,
+        2.0,
         json_schema_extra={"enum": list(SPATIAL_SCALES)},
         description="How many times as wide and high as the first pass. 1.5 needs LTX-2 on the diffusers "
         "engine with the upsampler of 1.5x, and a width and height that are multiples of 64.",

@@ -31,9 +31,9 @@ FIELDS = {
     "audio_vae": ("an audio VAE", "name it as `engine.audio_vae`"),
 }
 UPSAMPLER_PREFIX = "latent_upsampler."
+"""In the bundled model's file."""
 RATIONAL_SCALES = {4: 2.0, 9: 1.5}
 """Of upsamplers that shrink again what they have spread, by how many values they make of one."""
-"""In the bundled model's file."""
 DIFFUSION_DECODER = "decoder.conv_in_x_t.weight"
 AGAIN = "download or copy it again"
 CORE_REMEDY = "write `engine.name: comfyui`, whose core merges LoRAs of this kind"
@@ -72,9 +72,13 @@ def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | No
         return _something_else(found, path, part, engine)
     if part == "latent_upsampler":
         scale = spatial_scale(weights)
-        if scale is None or (engine == "comfyui" and scale != 2):
-            rule = f"`upscale` makes frames larger; {path.name} does something else"
-            return Misuse(rule, "name a spatial upscaler of 2x")
+        if scale is None:
+            return Misuse(
+                f"`upscale` makes frames larger; {path.name} does something else", "name a spatial upscaler"
+            )
+        if engine == "comfyui" and scale != 2:
+            rule = f"{path.name} makes frames {scale:g} times as large, and this engine's second pass 2 times"
+            return Misuse(rule, "name the upscaler of 2x, or write `engine.name: diffusers`")
     if found.numbers == "q8":
         rule = "weights for Lightricks' Q8 kernels, which are rotated, are read by no engine here"
         return Misuse(rule, "use the bfloat16 or fp8 file of this model")
@@ -107,7 +111,7 @@ def spatial_scale(weights: Weights) -> float | None:
     width = upsampler["initial_conv.weight"].shape[0]
     plain, rational = (upsampler.get(f"upsampler.{name}.weight") for name in ("0", "conv"))
     if plain is not None:
-        return 2 if plain.shape[0] == 4 * width else None
+        return 2.0 if plain.shape[0] == 4 * width else None
     return RATIONAL_SCALES.get(rational.shape[0] // width) if rational is not None else None
 
 

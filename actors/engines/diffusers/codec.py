@@ -116,7 +116,7 @@ def tile_spans(total: int, tiles: Tiles) -> list[tuple[Span, Span]]:
 
 
 def upsample(codec: VideoCodec, upsampler: Any, latents: Tensor, adain: float = 0.0) -> Tensor:
-    """Twice the width and height: un-normalise, 2x latent upsampler, normalise, AdaIN by that share.
+    """A larger clip: un-normalise, latent upsampler, normalise, AdaIN by that share.
     `[1, C, T, h, w]` float32."""
     raw = codec.unnormalize(latents.float())
     larger = codec.normalize(upsampler(raw.to(upsampler.dtype)).float())

@@ -27,6 +27,7 @@ from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import Machine
 from tests.official.files import RELEASES, single_file, write_sparse
+from tests.official.ltx2_files import shapes as ltx2_shapes
 
 SMALL_MODEL = ModelSizes(transformer=3.6, vae=2.3, upsampler=0.5)
 FAKE, COMFYUI = EngineConfig(name="fake"), EngineConfig(name="comfyui")
@@ -141,6 +142,26 @@ def test_a_file_of_fewer_bits_takes_what_the_engine_makes_of_it(
     footprint = engine_footprint(EngineConfig(name=engine, checkpoint=str(path)), tasks(), 80.0)
     assert footprint is not None
     assert footprint.weights_gib[Stage.SAMPLE]["transformer"] == pytest.approx(transformer_gib, abs=0.1)
+
+
+def test_sound_models_of_a_file_of_their_own_count(tmp_path: Path) -> None:
+    whole = ltx2_shapes("2.3")
+    sound = {name: shape for name, shape in whole.items() if name.startswith(("audio_vae.", "vocoder."))}
+    rest = {name: shape for name, shape in whole.items() if name not in sound}
+    paths = {
+        name: str(write_sparse(tmp_path / f"{name}.safetensors", {n: ("BF16", s) for n, s in part.items()}))
+        for name, part in (("whole", whole), ("rest", rest), ("sound", sound))
+    }
+    held = []
+    for engine in (
+        {"checkpoint": paths["whole"]},
+        {"checkpoint": paths["rest"], "audio_vae": paths["sound"]},
+    ):
+        footprint = engine_footprint(EngineConfig.model_validate(engine), tasks(), 141.0)
+        assert footprint is not None
+        held.append(footprint.weights_gib[Stage.SAMPLE])
+    assert held[0]["sound"] == held[1]["sound"] > 0.4
+    assert held[0]["transformer"] == pytest.approx(held[1]["transformer"], abs=0.01)
 
 
 MEASURED = {

@@ -145,8 +145,7 @@ def _component(
 
 
 def upsampler_component(checkpoint: Checkpoint) -> Component:
-    """The spatial upsampler of twice the size that has a file or folder of its own, or that a small model
-    carries."""
+    """The spatial upsampler that has a file or folder of its own, or that a small model carries."""
     if checkpoint.path.is_dir():
         return _of_folder(checkpoint, "latent_upsampler", "LTX2LatentUpsamplerModel")
     prefix = _first_prefix(checkpoint, UPSAMPLER_PREFIXES, "initial_conv.weight")

@@ -84,7 +84,7 @@ class Ltx2Loader:
         )
 
     def upsampler(self) -> Any:
-        """The 2x latent upsampler. Raises `SpecError` where none is named."""
+        """The latent upsampler. Raises `SpecError` where none is named."""
         path = self.files.upscale_model or self.files.checkpoint
         if path.is_dir():
             path = component_folder(path, "latent_upsampler")

@@ -17,6 +17,7 @@ from jobs.loading.load import load_spec
 from jobs.planning.params import PassParams, Upsampling
 from jobs.planning.plan import make_plan
 from jobs.store.store import Store
+from jobs.tasks.digest import Fingerprint, digests
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
 from tests.official.ltx2_files import write_small
@@ -84,6 +85,15 @@ def test_what_is_planned_for_it(tmp_path: Path) -> None:
     ]
     assert len(passes) == 2
     assert {(run.width, run.height, run.upsampling) for run in passes} == {(96, 192, Upsampling(spatial=1.5))}
+
+
+def test_twice_the_size_is_the_same_said_or_not(tmp_path: Path) -> None:
+    made = [
+        digests(build_graph(make_plan(loaded.spec)), Fingerprint({}, {}, {}))
+        for told in ({}, {"spatial": 2}, {"spatial": 2.0})
+        for loaded in (load_spec(spec({"name": "fake"}, tmp_path, upscale=told)),)
+    ]
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.parametrize(
