@@ -24,15 +24,17 @@ _FULL = 0.75
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How a decode differs from the model's own way; None keeps that."""
+    """How a decode differs from the model's own way; None keeps that. `first` is the number of its first
+    latent in the shot."""
 
     timestep: float | None = None
     noise_scale: float | None = None
     tone_map: float = 0.0
+    first: int = 0
 
     @classmethod
     def of(cls, params: DecodeParams) -> DecodeSettings:
-        return cls(params.timestep, params.noise_scale, params.tone_map)
+        return cls(params.timestep, params.noise_scale, params.tone_map, params.window.context.start)
 
 
 AS_TRAINED = DecodeSettings()

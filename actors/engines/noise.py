@@ -1,11 +1,12 @@
-"""Unit noise of a run: a clip's own, or that of its shot. Drawn on the CPU: every device gets the same."""
+"""Unit noise of a run: a clip's own, or that of its shot. Drawn on the CPU: every device gets the same. And
+that of pixels, which are a hundred times as many and are drawn where they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -85,3 +86,12 @@ class ShotNoise:
     def _unit(self, shape: tuple[int, ...], *parts: str | int) -> Tensor:
         generator = torch.Generator("cpu").manual_seed(derive_seed(self.seed, *parts))
         return torch.randn(shape, generator=generator)
+
+
+def frame_noise(shape: tuple[int, ...], first: int, dtype: torch.dtype, device: Any) -> Tensor:
+    """Unit noise of pixels `[B, C, F, H, W]`: each frame has its own, by its number in the shot, in whichever
+    window it is decoded. `first` is the number of the first one."""
+    generator, noise = torch.Generator(device), torch.empty(shape, dtype=dtype, device=device)
+    for index in range(shape[2]):
+        noise[:, :, index].normal_(generator=generator.manual_seed(first + index))
+    return noise

@@ -115,10 +115,14 @@ def _sound(spec: JobSpec, here: dict[Location, Path], bundled: Path | None) -> I
 
 
 def _decode(spec: JobSpec, here: dict[Location, Path]) -> Iterator[BrokenRule]:
-    """LTX-2.5's diffusion decoder has its own noise, and nothing else."""
-    named: Location = ("engine", "vae")
+    """LTX-2.5's diffusion decoder has its own noise, and nothing else; it shows latents of LTX-2."""
+    named: Location = ("engine", "vae" if spec.engine.vae else "checkpoint")
     if named not in here or not denoises_pixels(here[named]):
         return
+    model = here.get(("engine", "diffusion_model" if spec.engine.diffusion_model else "checkpoint"))
+    if model is not None and describe(folder_of(model, "transformer")).family == "ltx-video":
+        rule = f"a diffusion decoder shows latents of LTX-2, and {model.name} makes those of LTX-Video"
+        yield BrokenRule(named, here[named].name, rule, "name the VAE of the same release", (named,))
     tone_map = spec.upscale.tone_map if spec.upscale is not None else 0.0
     settings = {
         ("decode", "timestep"): spec.decode.timestep,

@@ -22,6 +22,7 @@ TRANSFORMER_KEYS = ("patchify_proj.weight", "proj_in.weight")
 """The first layer as the original files and as diffusers name it."""
 BLOCK_KEY = "transformer_blocks.0.attn1.to_q.weight"
 AUDIO_KEYS = ("audio_adaln_single.linear.weight", "audio_time_embed.linear.weight")
+PIXEL_DECODER_KEY = "decoder.conv_in_x_t.weight"
 UPSAMPLER_KEY = "initial_conv.weight"
 OTHER_PARTS: Mapping[str, Part] = {
     "text_encoder.": "text_encoder",
@@ -84,9 +85,16 @@ def transformer_prefix(weights: Weights) -> str | None:
 def vae_prefix(weights: Weights) -> str | None:
     """What the names of the video VAE's tensors start with; None where there is none."""
     for prefix in VAE_PREFIXES:
-        if all(f"{prefix}{side}.conv_in.conv.weight" in weights.tensors for side in ("encoder", "decoder")):
+        decoders = (f"{prefix}{key}" for key in ("decoder.conv_in.conv.weight", PIXEL_DECODER_KEY))
+        encoder = f"{prefix}encoder.conv_in.conv.weight" in weights.tensors
+        if encoder and any(key in weights.tensors for key in decoders):
             return prefix
     return None
+
+
+def has_pixel_decoder(weights: Weights) -> bool:
+    """Whether they hold the decoder of LTX-2.5's second video VAE, which denoises pixels."""
+    return any(prefix + PIXEL_DECODER_KEY in weights.tensors for prefix in VAE_PREFIXES)
 
 
 def vae_version(vae: Mapping[str, Tensor]) -> str:
@@ -119,7 +127,7 @@ def _parts(weights: Weights, transformer: bool, vae: bool) -> Iterator[Part]:
 
 def _family(weights: Weights, transformer: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> Family:
     sound = any(name.startswith(("audio_vae.", "vocoder.")) for name in weights.tensors)
-    if sound or any(name in transformer for name in AUDIO_KEYS):
+    if sound or PIXEL_DECODER_KEY in vae or any(name in transformer for name in AUDIO_KEYS):
         return "ltx-2"
     if re.match("[2-9]", weights.metadata.get("model_version", "")):
         return "ltx-2"
@@ -141,7 +149,7 @@ def _version(
 
 def _first_version(family: Family, transformer: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> str:
     if family == "ltx-2":
-        if any("keyframes_abs_pos_embedding" in name for name in transformer):
+        if PIXEL_DECODER_KEY in vae or any("keyframes_abs_pos_embedding" in name for name in transformer):
             return "2.5"
         return "2.3" if any("to_gate_logits" in name for name in transformer) else "2.0" * bool(transformer)
     return "0.9.7" if _size(family, transformer) == "13b" else vae_version(vae)

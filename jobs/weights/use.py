@@ -8,11 +8,12 @@ from typing import NamedTuple
 from jobs.weights.describe import (
     Description,
     describe_weights,
+    has_pixel_decoder,
     transformer_prefix,
     vae_prefix,
     vae_version,
 )
-from jobs.weights.header import GGUF, Tensor, Weights, WeightsFault, read_weights
+from jobs.weights.header import GGUF, Tensor, Weights, WeightsFault, component_config, read_weights
 from jobs.weights.lora_keys import CORE_ENDINGS, fit
 from jobs.weights.numbers import is_note, unread_by_diffusers
 
@@ -34,8 +35,9 @@ UPSAMPLER_PREFIX = "latent_upsampler."
 """In the bundled model's file."""
 RATIONAL_SCALES = {4: 2.0, 9: 1.5}
 """Of upsamplers that shrink again what they have spread, by how many values they make of one."""
-DIFFUSION_DECODER = "decoder.conv_in_x_t.weight"
+DECODER_ALONE = "LTX2VideoDiffusionDecoderModel"
 AGAIN = "download or copy it again"
+NO_ENCODER = "a diffusion decoder as diffusers saves it, with the repository's `vae` folder beside it"
 CORE_REMEDY = "write `engine.name: comfyui`, whose core merges LoRAs of this kind"
 LORA_REMEDY = "name a LoRA that was trained for this model, or leave it out"
 OTHER_FILE = "use the bfloat16, fp8 or GGUF file of this model, or write `engine.name: comfyui`"
@@ -68,6 +70,8 @@ def misuse(path: Path, field: str, engine: str) -> Misuse | None:
 
 def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | None:
     found = describe_weights(weights, path.name)
+    if part == "vae" and is_decoder_alone(path):
+        return None if encoder_beside(path) else Misuse(NO_ENCODER, "keep the repository's folders together")
     if part not in found.parts:
         return _something_else(found, path, part, engine)
     if part == "latent_upsampler":
@@ -116,15 +120,26 @@ def spatial_scale(weights: Weights) -> float | None:
 
 
 def denoises_pixels(path: Path) -> bool:
-    """Whether the file holds LTX-2.5's second video VAE, whose decoder is a diffusion model."""
+    """Whether the file or folder holds LTX-2.5's second video VAE, whose decoder is a diffusion model."""
     try:
-        return DIFFUSION_DECODER in read_weights(path).tensors
+        return has_pixel_decoder(read_weights(path))
     except (OSError, WeightsFault):
         return False
 
 
+def is_decoder_alone(path: Path) -> bool:
+    """Whether a folder is that of a diffusion decoder, which diffusers saves without an encoder."""
+    return component_config(path).get("_class_name") == DECODER_ALONE
+
+
+def encoder_beside(decoder: Path) -> Path | None:
+    """What encodes for a decoder that is alone: the `vae` that its repository has beside it."""
+    beside = decoder.absolute().parent / "vae"
+    return beside if beside.is_dir() else None
+
+
 def _original_vae(weights: Weights) -> bool:
-    return bool(vae_version(weights.below(vae_prefix(weights) or "")))
+    return has_pixel_decoder(weights) or bool(vae_version(weights.below(vae_prefix(weights) or "")))
 
 
 def folder_of(path: Path, part: str) -> Path:

@@ -11,6 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from actors.engines.latents import DecodeSettings, tone_mapped
+from actors.engines.noise import frame_noise
 from actors.engines.transfer import DeviceFrames, deliver
 from jobs.errors import InvalidInput
 from jobs.frames import TEMPORAL, Span, frames_of_latents
@@ -84,10 +85,7 @@ class FrameNoise(TorchFunctionMode):
         return self._drawn(*args, **kwargs) if func is torch.randn else func(*args, **(kwargs or {}))
 
     def _drawn(self, shape: tuple[int, ...], *, dtype: torch.dtype, device: Any, **_: Any) -> torch.Tensor:
-        generator, noise = torch.Generator(device), torch.empty(shape, dtype=dtype, device=device)
-        for index in range(shape[2]):
-            noise[:, :, index].normal_(generator=generator.manual_seed(self.first + index))
-        return noise
+        return frame_noise(shape, self.first, dtype, device)
 
 
 def decode_images(vae: Any, latents: torch.Tensor, first: int | None = None) -> torch.Tensor:

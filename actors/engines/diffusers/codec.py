@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,13 +68,14 @@ class VideoCodec:
         """As `decode`, in temporal tiles: less memory, not quite the same pixels.
 
         Neighbouring tiles share `overlap_latents`, half of which each of them throws away again. Decode noise
-        is drawn once for the whole clip, so it does not depend on the tiles.
+        does not depend on the tiles.
         """
         prepared = self.prepare(latents, how)
         pieces = []
         for context, kept in tile_spans(prepared.shape[2], tiles):
             keep = frames_of_latents(kept.shifted(-context.start))
-            pixels = to_uint8(self.decoded(prepared[:, :, context.start : context.stop], how))
+            own = replace(how, first=how.first + context.start)
+            pixels = to_uint8(self.decoded(prepared[:, :, context.start : context.stop], own))
             pieces.append(pixels[keep.start : keep.stop])
         return deliver(torch.cat(pieces))
 

@@ -14,6 +14,7 @@ from jobs.spec.engine import PassStrengths
 from jobs.weights.describe import describe
 from jobs.weights.header import WeightsFault
 from jobs.weights.positions import counts_causally
+from jobs.weights.use import encoder_beside, is_decoder_alone
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig
@@ -63,6 +64,11 @@ class ModelFiles:
         return component_folder(self.vae or self.checkpoint, "vae")
 
     @property
+    def encoder(self) -> Path | None:
+        """The folder that encodes, where the video VAE is a decoder alone."""
+        return encoder_beside(self.video_vae) if is_decoder_alone(self.video_vae) else None
+
+    @property
     def makes_sound(self) -> bool:
         """Whether the transformer is one of LTX-2. What is wrong with a file its loader says."""
         try:
@@ -85,7 +91,9 @@ class ModelFiles:
 
     def digests(self) -> dict[str, dict[str, Any]]:
         """What reaches each stage's bytes, by stage name."""
-        vae = _digest(self.video_vae)
+        vae: Any = _digest(self.video_vae)
+        if self.encoder is not None:
+            vae = [vae, _digest(self.encoder)]
         whole = _digest(self.transformer)
         first, second = (
             {
@@ -120,6 +128,7 @@ class ModelFiles:
             self.checkpoint,
             self.diffusion_model,
             self.vae,
+            self.encoder,
             self.audio_vae,
             self.text_encoder,
             *self.projections,

@@ -58,6 +58,35 @@ def test_windows_agree(vae: Any) -> None:
     assert found[2] < 1e-4 < found[0]
 
 
+def test_the_diffusers_engine_shows_the_same(vae: Any, diffusion_vae: Path) -> None:
+    """One file in both engines, at the same noise: pixels of latents, and latents of pixels."""
+    from actors.engines.comfyui.decode import decode_images
+    from actors.engines.diffusers.checkpoint import Checkpoint
+    from actors.engines.diffusers.ltx2.pixels.component import pixel_vae_component
+    from actors.engines.diffusers.ltx2.pixels.vae import codec_of
+    from actors.engines.latents import DecodeSettings
+
+    codec = codec_of(pixel_vae_component(Checkpoint.open(diffusion_vae)).load(torch.float32))
+    latents = noise(4)
+    with torch.inference_mode():
+        wanted = decode_images(vae, latents, 5)
+        pixels = codec.decoded(codec.prepare(latents), DecodeSettings(first=5))[0]
+        got = ((pixels + 1) / 2).clamp(0, 1).permute(1, 2, 3, 0)
+        both = vae.encode(wanted), codec._encoded(255 * wanted)
+    decoded = float((got - wanted).abs().max())
+    encoded = float((both[0] - both[1]).abs().max() / both[0].abs().max())
+    print(f"pixels {decoded:.1e} of 1, latents {encoded:.1e} of the largest")
+    assert decoded < 1e-5
+    assert encoded < 1e-4
+
+
+def test_names_are_those_that_core_reads(vae: Any) -> None:
+    from tests.official.pixel_vae import NARROW, pixel_shapes
+
+    wanted = {name: tuple(each.shape) for name, each in vae.first_stage_model.state_dict().items()}
+    assert {name: shape for name, shape in pixel_shapes(NARROW, "narrow").items() if name in wanted} == wanted
+
+
 def test_tiles_agree(vae: Any) -> None:
     from actors.engines.comfyui.decode import decode_images, decode_tiles, to_uint8
     from jobs.planning.params import Tiles

@@ -29,6 +29,7 @@ from tests.official.files import (
     write_sparse,
 )
 from tests.official.ltx2_files import VERSIONS, write_single_file
+from tests.official.pixel_vae import write_pixel_vae
 
 NAME = "ltxv-2b-0.9.8-distilled.safetensors"
 ENCODER = {"text_encoder": "owner/t5"}
@@ -223,3 +224,35 @@ def test_decode_settings_that_a_diffusion_decoder_does_not_know(tmp_path: Path) 
     for more in settings:
         said = check(engine, **more)
         assert "the diffusion decoder of vae.safetensors knows no timestep, noise scale or tone map" in said
+
+
+def test_a_diffusion_decoder_is_read_by_both_engines(tmp_path: Path) -> None:
+    model = write_single_file(tmp_path / "ltx-2.5.safetensors", "2.5")
+    vae = write_pixel_vae(tmp_path / "ltx-2.5-video-vae.safetensors")
+    for name in ("diffusers", "comfyui"):
+        files = {"checkpoint" if name == "diffusers" else "diffusion_model": str(model), "vae": str(vae)}
+        assert check({"name": name, "text_encoder": "owner/gemma", **files}) == ""
+    assert "holds a video VAE, not an LTX transformer" in check({"checkpoint": str(vae), **ENCODER})
+
+
+def test_a_diffusion_decoder_of_another_family(files: dict[str, str], tmp_path: Path) -> None:
+    vae = write_pixel_vae(tmp_path / "ltx-2.5-video-vae.safetensors")
+    said = check({"diffusion_model": files["transformer"], "vae": str(vae), **ENCODER})
+    assert "a diffusion decoder shows latents of LTX-2" in said
+    assert "name the VAE of the same release" in said
+
+
+def test_a_diffusion_decoder_without_an_encoder(tmp_path: Path) -> None:
+    """As diffusers saves it."""
+    model = write_single_file(tmp_path / "ltx-2.5.safetensors", "2.5")
+    folder = tmp_path / "diffusion_decoder"
+    folder.mkdir()
+    write_sparse(folder / "model.safetensors", {"decoder.conv_in_x_t.weight": ("BF16", (256, 48))})
+    (folder / "config.json").write_text(json.dumps({"_class_name": "LTX2VideoDiffusionDecoderModel"}))
+    engine = {"checkpoint": str(model), "vae": str(folder), "text_encoder": "owner/gemma"}
+    said = check(engine)
+    assert "a diffusion decoder as diffusers saves it, with the repository's `vae` folder beside it" in said
+    assert "keep the repository's folders together" in said
+    (tmp_path / "vae").mkdir()
+    assert check(engine) == ""
+    assert "knows no timestep, noise scale or tone map" in check(engine, decode={"timestep": 0.1})

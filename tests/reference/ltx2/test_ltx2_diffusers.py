@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.reference.sides.diffusers_ltx2 import Model
+from tests.reference.sides.pixel_decoder import both
 
 pytestmark = pytest.mark.reference
 SAME = 1e-4
@@ -253,3 +255,26 @@ def _normalised_sound(model: Model, latents: Any) -> Any:
 def _raw_sound(model: Model, latents: Any) -> Any:
     vae = model.parts["audio_vae"]
     return (_tokens(latents) * vae.latents_std + vae.latents_mean).unflatten(2, (8, 16)).transpose(1, 2)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+@pytest.mark.parametrize("steps", [1, 2])
+def test_pixels_of_the_diffusion_decoder(steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window whose first latent is number 5. Published is one step; diffusers makes more, too."""
+    import torch
+    from diffusers.models.autoencoders import ltx2_diffusion_decoder
+
+    from actors.engines.latents import DecodeSettings
+    from actors.engines.noise import frame_noise
+
+    def noise(shape: tuple[int, ...], dtype: Any, device: Any, **_: Any) -> Any:
+        return frame_noise(shape, 8 * 5, dtype, device)
+
+    monkeypatch.setattr(ltx2_diffusion_decoder, "randn_tensor", noise)
+    pipeline, codec = both(tmp_path / "vae.safetensors", steps)
+    latents = drawn(1, 128, 2, 3, 3, seed=3)
+    with torch.inference_mode():
+        wanted = pipeline(latents, return_dict=False)[0]
+        got = codec.decoded(codec.prepare(latents), DecodeSettings(first=5))
+    assert got.shape == (1, 3, 9, 96, 96)
+    close(got, wanted)

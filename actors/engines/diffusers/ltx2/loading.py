@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint, Component, open_component
-from actors.engines.diffusers.codec import VideoCodec
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.files import ModelFiles, component_folder
 from actors.engines.diffusers.fused import fp8
 from actors.engines.diffusers.ltx2 import block, components
 from actors.engines.diffusers.ltx2.denoise import Transformer
 from actors.engines.diffusers.ltx2.names import TRANSFORMER, renamed
+from actors.engines.diffusers.ltx2.pixels.component import pixel_vae_component
+from actors.engines.diffusers.ltx2.pixels.vae import codec_of
 from actors.engines.diffusers.ltx2.sound.codec import SoundCodec
 from actors.engines.diffusers.ltx2.text import GemmaStates, Prompts, States, TinyStates
 from actors.engines.diffusers.ltx2.together import Together
@@ -26,8 +27,11 @@ from actors.engines.diffusers.ltx_video import checkpoint, lora
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
 from jobs.errors import Problem, SpecError
-from jobs.weights.describe import transformer_prefix, vae_prefix
+from jobs.weights.describe import has_pixel_decoder, transformer_prefix, vae_prefix
 from jobs.weights.header import Tensor, component_config
+
+if TYPE_CHECKING:
+    from actors.engines.diffusers.codec import VideoCodec
 
 CPU = torch.device("cpu")
 
@@ -60,7 +64,7 @@ class Ltx2Loader:
     def codec(self) -> VideoCodec:
         """The video VAE."""
         component = self._component("vae", self.files.video_vae, _vae_component)
-        return VideoCodec(self._loaded("vae", component, _half_safe(self.dtype)))
+        return codec_of(self._loaded("vae", component, _half_safe(self.dtype)))
 
     def sound(self) -> SoundCodec:
         """The audio VAE and the vocoder, in float32: a whole minute is a fraction of a second's work."""
@@ -164,7 +168,9 @@ def _published(transformer: Component) -> dict[str, Tensor]:
 
 
 def _vae_component(opened: Checkpoint) -> Component:
-    """LTX-2's own VAE, or one of LTX-Video, which a small model may have."""
+    """LTX-2's own VAE with either decoder, or one of LTX-Video, which a small model may have."""
+    if has_pixel_decoder(opened.weights):
+        return pixel_vae_component(opened)
     if opened.path.is_dir():
         own = component_config(opened.path).get("_class_name") == "AutoencoderKLLTX2Video"
     else:

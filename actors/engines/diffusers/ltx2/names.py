@@ -49,6 +49,16 @@ UNUSED_STATISTICS = frozenset(
     f"{STATISTICS}.{name}" for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
 )
 """What published VAEs record beside the mean and the deviation that latents are normalised by."""
+PIXEL_DECODER: Mapping[str, str] = {
+    ".attn.proj.": ".attn.to_out.0.",
+    ".attn.q_norm.": ".attn.norm_q.",
+    ".attn.k_norm.": ".attn.norm_k.",
+    ".t_embedder.mlp.0.": ".t_embedder.timestep_embedder.linear_1.",
+    ".t_embedder.mlp.2.": ".t_embedder.timestep_embedder.linear_2.",
+}
+"""Parts of names, of the decoder that denoises pixels."""
+UNUSED_PIXELS = frozenset({"decoder.type_emb"})
+"""What its published file has beside what any reference reads."""
 
 CONNECTOR_KEYS = ("video_embeddings_connector.", "audio_embeddings_connector.")
 PROJECTION_KEYS = ("text_embedding_projection.",)
@@ -58,6 +68,13 @@ def renamed(name: str, segments: Mapping[str, str]) -> str:
     """`name` with each of its segments replaced; one that becomes empty is left out."""
     replaced = (segments.get(segment, segment) for segment in name.split("."))
     return ".".join(segment for segment in replaced if segment)
+
+
+def replaced(name: str, parts: Mapping[str, str]) -> str:
+    """`name` with each of these parts of it replaced."""
+    for part, new in parts.items():
+        name = name.replace(part, new)
+    return name
 
 
 def by_new_name(names: Iterable[str], segments: Mapping[str, str]) -> dict[str, str]:

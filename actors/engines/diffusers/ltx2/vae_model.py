@@ -75,6 +75,21 @@ def vae_arguments(shapes: Shapes, config: Config) -> Arguments:
     }
 
 
+def encoder_arguments(shapes: Shapes, config: Config) -> Arguments:
+    """Of `LTX2VideoEncoder3d` alone; `config` is that of the encoder."""
+    down = _encoder(shapes)
+    return {
+        "out_channels": shapes["encoder.conv_out.conv.weight"].shape[0] - 1,
+        "block_out_channels": down.widths[1:],
+        "down_block_types": ("LTX2VideoDownBlock3D",) * len(down.steps),
+        "layers_per_block": down.layers,
+        "spatio_temporal_scaling": (True,) * len(down.steps),
+        "downsample_type": down.steps,
+        "patch_size": round((shapes["encoder.conv_in.conv.weight"].shape[1] / 3) ** 0.5),
+        "spatial_padding_mode": config.get("spatial_padding_mode", "zeros"),
+    }
+
+
 def _residual(config: Config, old: bool) -> bool:
     """Whether a step up adds its input; the blocks of a config say it for each, and all alike."""
     blocks = [block[1] for block in config.get("decoder_blocks", ()) if str(block[0]).startswith("compress")]

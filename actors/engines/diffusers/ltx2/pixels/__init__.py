@@ -1,0 +1,1 @@
+"""LTX-2.5's second video VAE, whose decoder denoises pixels."""
