@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.advice.bundled import colour_advice
 from jobs.advice.loras import lora_advice
 from jobs.advice.models import distilled_advice
 from jobs.advice.notices import notices
@@ -27,6 +28,7 @@ def advice(plan: Plan, facts: SourceFacts = NO_FACTS) -> tuple[str, ...]:
         *_odd_sizes(plan),
         *distilled_advice(plan),
         *weight_advice(plan),
+        *colour_advice(plan),
         *lora_advice(plan),
         *notices(plan, facts),
     )

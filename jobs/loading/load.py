@@ -124,7 +124,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[BrokenRule], Source
     findings = find_faults(spec)
     findings += check_pickles(spec, options.code.allow_pickle)
     unrolls = not any(finding.location[0] == "matrix" for finding in findings)
-    if options.probes.prompt is not None and unrolls and uses_bundled_words(spec):
+    if options.probes.prompt is not None and unrolls and uses_bundled_words(spec.engine):
         findings += check_prompts(spec, options.probes.prompt)
     if not options.check_files:
         return findings, SourceFacts()

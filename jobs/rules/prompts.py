@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobs.places import Location
     from jobs.planning.facts import PromptFault, PromptReader
     from jobs.spec.chunk import CommonSettings
+    from jobs.spec.engine import EngineConfig
     from jobs.spec.job import JobSpec
 
 FIELDS = ("prompt", "negative")
@@ -21,9 +22,8 @@ ENGINE: Location = ("engine",)
 _PLACEHOLDER = re.compile(r"\{\w*\}")
 
 
-def uses_bundled_words(spec: JobSpec) -> bool:
+def uses_bundled_words(engine: EngineConfig) -> bool:
     """Whether prompts go through the text encoder of the bundled model."""
-    engine = spec.engine
     named = (engine.checkpoint, engine.diffusion_model, engine.text_encoder)
     return engine.name != "fake" and not any(named)
 
