@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
 from actors.engines.diffusers.checkpoint import Checkpoint, Component
 from actors.engines.diffusers.configs import UnsupportedCheckpoint
@@ -18,6 +22,7 @@ from actors.engines.diffusers.ltx2.pixels.component import pixel_vae_component
 from actors.engines.diffusers.ltx2.pixels.neighbours import TILE, attend, tiles_of
 from actors.engines.diffusers.ltx2.pixels.vae import PixelCodec, codec_of
 from actors.engines.latents import DecodeSettings
+from farm.topology.memory import DECODE_GIB_PER_PIXEL, DIFFUSION_DECODE
 from jobs.frames import Span
 from jobs.planning.params import Tiles
 from jobs.spec.engine import EngineConfig
@@ -178,3 +183,39 @@ def test_tiles_agree(codec: PixelCodec) -> None:
     assert tiled.shape == whole.shape
     assert abs(tiled - whole).max() <= 1
     assert abs(moved - whole).mean() > 10
+
+
+class Peak(TorchDispatchMode):
+    """Counts the bytes that are held at once, of tensors that are made inside."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.held: dict[int, int] = {}
+        self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in (each for each in tree_iter(made) if isinstance(each, torch.Tensor)):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self.held:
+                self.held[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self.held.pop, storage._cdata)
+                self.most = max(self.most, sum(self.held.values()))
+        return made
+
+
+@pytest.mark.long
+def test_a_decode_takes_what_is_reckoned(tmp_path: Path) -> None:
+    """At full width, in bfloat16, on a device without memory; weights are counted elsewhere."""
+    module = component(write_pixel_vae(tmp_path / "vae.safetensors")).empty().to(torch.bfloat16)
+    latents, noise = (
+        torch.empty(shape, dtype=torch.bfloat16, device="meta")
+        for shape in ((1, 128, 13, 32, 48), (1, 3, 97, 1024, 1536))
+    )
+    counted = Peak()
+    counted.held = dict.fromkeys((each.untyped_storage()._cdata for each in module.state_dict().values()), 0)
+    with torch.no_grad(), counted:
+        module.denoised(latents, noise)
+    reckoned = DIFFUSION_DECODE * DECODE_GIB_PER_PIXEL * noise[0, 0].numel() * 2**30
+    print(f"{counted.most / 2**30:.1f} GiB of {reckoned / 2**30:.1f}")
+    assert 0.8 * reckoned < counted.most < reckoned
