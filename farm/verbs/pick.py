@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.verbs.run import JobDocuments
-from jobs.errors import Problem, UsageError
+from jobs.errors import InputError, Problem, UsageError
 from jobs.places import nearest
 from jobs.planning.summary import take_row
 from jobs.store.lock import Driver
@@ -61,6 +61,23 @@ def pick(runs_url: str, job_id: str, shot: str, take: int, video: str | None = N
         left=len(_left(run, takes[chosen])),
         busy=run.driver.driver is Driver.RUNNING,
     )
+
+
+def not_taken_up(run: JobDocuments) -> str:
+    """Takes that were picked and are not in the film yet, and what puts them there; empty where there are
+    none, and while a driver runs, which takes them up itself."""
+    if run.driver.driver is Driver.RUNNING:
+        return ""
+    try:
+        picks = run.store.picks()
+        films = run.plan.videos if picks else ()
+    except InputError:  # the next render says what is wrong with them
+        return ""
+    rows = [row for film in films if (row := take_row(film)) is not None]
+    wanted = [row for row in rows if picks.get((row.video, row.shot), 1) == row.number and not row.picked]
+    named = ", ".join(f"take {row.number} of {row.shot}" for row in wanted)
+    are = "is" if len(wanted) == 1 else "are"
+    return f"{named} {are} picked and not in the film yet: `{run.command('resume')}`" if wanted else ""
 
 
 def find_take(run: JobDocuments, films: Sequence[str]) -> tuple[TakeRow, tuple[str, ...]]:

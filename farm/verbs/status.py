@@ -13,6 +13,7 @@ from farm.state.event_log import EventLog, Logged
 from farm.state.job_state import WAITING, FailedTask, FilmState, JobState, WaitingFor
 from farm.state.locks import LOCKS_FORM
 from farm.state.progress import STAGES, Progress, split_task
+from farm.verbs.pick import not_taken_up
 from farm.verbs.run import JobDocuments
 from jobs.errors import FarmError
 from jobs.planning.output_names import is_take_name
@@ -129,7 +130,7 @@ def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, 
         elapsed_s=_elapsed_s(state, live),
         eta_s=progress.eta_s() if live and progress.totals else None,
         gangs=_gangs(progress) if live else (),
-        warnings=warnings,
+        warnings=(*warnings, *filter(None, (not_taken_up(run),))),
         locked=_locked(run),
         user=state.user,
         host=state.host,

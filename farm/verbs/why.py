@@ -34,6 +34,7 @@ from farm.state.job_state import (  # fmt: skip
     FailedTask,
 )
 from farm.state.progress import said_of, split_task
+from farm.verbs.pick import not_taken_up
 from farm.verbs.run import UNKNOWN, JobDocuments
 from jobs.errors import FailureKind, Problem, UsageError
 from jobs.store.lock import Driver
@@ -150,9 +151,11 @@ def _next_step(run: JobDocuments, failed: tuple[FailedTask, ...]) -> str:
     else:
         outcome = INTERRUPTED if (outcome, reason) == (PAUSED, PAUSED_BY_USER) else outcome
         text = NEXT.get(outcome, NEXT[UNKNOWN])
-    commands = {verb: run.command(verb) for verb in ("status", "resume", "cancel")}
+        if outcome == DONE and (waiting := not_taken_up(run)):
+            return waiting
+    verbs = {"status": "status", "resume": "resume", "cancel": "cancel", "approve": "approve --all"}
+    commands = {name: run.command(verb) for name, verb in verbs.items()}
     chosen = "retry --reseed --chunks 3" if outcome == UNAPPROVED else "retry --state failed"
-    commands["approve"] = run.command("approve --all")
     return text.format(**commands, retry=run.command(chosen), render=run.render_command)
 
 
@@ -237,8 +240,7 @@ def _state_of(run: JobDocuments, name: str, held: Sequence[Held]) -> tuple[TaskS
 def _in_work(name: str, held: Sequence[Held]) -> str:
     """On which worker it runs; or behind what it is queued there."""
     own = [each for each in held if each.task == name]
-    running = next((each for each in own if each.began_s is not None), None)
-    if running is not None:
+    if running := next((each for each in own if each.began_s is not None), None):
         return f"in work on {running.worker}"
     ahead = next(each.task for each in held if each.worker == own[0].worker)
     return f"handed to {own[0].worker}, behind {ahead}"

@@ -19,6 +19,7 @@ from farm.verbs.cleanup import UNREFERENCED, Pruning, delete_job, survey_prune
 from farm.verbs.pick import pick
 from farm.verbs.plan import PlanRequest, plan_job
 from farm.verbs.status import job_status
+from farm.verbs.why import why_job
 from jobs.errors import InputError, UsageError
 from jobs.hashing import sha256_of_file
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
@@ -88,6 +89,19 @@ def test_take_3_of_shot_4_is_picked_and_nothing_is_sampled(made: Path, folder: P
     pick(runs, "harbor", "d", 1)
     assert rendered(spec(folder), folder)[0] == []
     assert film(folder) == film(made)
+
+
+def test_a_pick_that_is_not_in_the_film_yet_is_told(folder: Path) -> None:
+    runs = str(folder / "runs")
+    pick(runs, "harbor", "d", 3)
+    told = "take 3 of d is picked and not in the film yet: `farm resume harbor"
+    assert any(line.startswith(told) for line in job_status(runs, "harbor").warnings)
+    assert why_job(runs, "harbor").next_step.startswith(told)
+    rendered(spec(folder), folder)
+    assert job_status(runs, "harbor").warnings == ()
+    assert why_job(runs, "harbor").next_step == "nothing is left to do"
+    pick(runs, "harbor", "d", 1)
+    assert "take 1 of d is picked" in why_job(runs, "harbor").next_step
 
 
 def test_the_first_take_is_the_film_without_takes(made: Path, tmp_path: Path) -> None:
