@@ -8,11 +8,15 @@ model files it names are unchanged.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import actors
+import jobs
 from actors.media.ffmpeg import media_fingerprint
 from actors.packages import installed_versions
 from jobs.errors import CannotRun
@@ -40,8 +44,8 @@ class Frozen:
 
     `config` is the spec's engine section, `engine` the fingerprint that a worker reported of it, `modes` what
     it made of each `auto`, `sources` the packages and files that it is made of. `media` are the tools of the
-    driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`;
-    `inputs` are the content digests of the files that the tasks read.
+    driver's machine, `stages` the `STAGE_VERSION` of the farm that wrote it, whose version is `farm`, and
+    whose modules have the SHA-256 `code`; `inputs` are the content digests of the files that the tasks read.
     """
 
     digests: dict[str, Digest] = field(default_factory=dict)
@@ -54,6 +58,7 @@ class Frozen:
     media: dict[str, str] = field(default_factory=dict)
     stages: dict[str, int] = field(default_factory=dict)
     farm: str = ""
+    code: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,7 +90,7 @@ def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
         return None
     if not kept.engine or not kept.sources or not still_true(kept.sources):
         return None
-    if kept.stages != _stage_versions():
+    if kept.code != _own_code():
         return None
     if kept.engine.get("threads", plan.run.threads) != plan.run.threads:
         return None
@@ -118,8 +123,20 @@ def frozen_now(
         media=media_fingerprint(),
         stages=_stage_versions(),
         farm=VERSION,
+        code=_own_code(),
         inputs=dict(inputs),
     )
+
+
+@cache
+def _own_code() -> str:
+    """SHA-256 of the farm's modules that say what results are made with: other ones may say another thing of
+    the same packages and files."""
+    total = hashlib.sha256()
+    for folder in (Path(package.__path__[0]) for package in (actors, jobs)):
+        for path in sorted(folder.rglob("*.py")):
+            total.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
 
 
 def _stage_versions() -> dict[str, int]:
@@ -175,7 +192,9 @@ def _named(keys: Sequence[str], values: Mapping[str, Any], say: Callable[[str], 
     """What differs, in words; digests of model files say nothing to anybody."""
     models = [key for key in keys if isinstance(values[key], dict)]
     others = [say(key) for key in keys if key not in models]
-    return "; ".join([*others, *([f"other model files for {', '.join(models)}"] if models else [])])
+    if models:
+        others.append(f"other models, or another use of them, for {', '.join(models)}")
+    return "; ".join(others)
 
 
 def require_choices(graph: TaskGraph, report: Mapping[str, Any]) -> None:

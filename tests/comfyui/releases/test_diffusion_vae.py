@@ -148,6 +148,19 @@ def test_a_film_is_rendered(spec: dict[str, Any], tmp_path: Path, monkeypatch: p
     assert (tmp_path / "out" / "take.mp4").is_file()
 
 
+def test_its_noise_is_in_the_digests_of_decodes_alone(spec: dict[str, Any], ltxv: Any, folder: Path) -> None:  # noqa: ARG001  for its effect
+    """A job of before this noise decodes anew, and samples nothing."""
+    from actors.engines.make import make_engine
+    from jobs.spec.engine import EngineConfig
+
+    described = make_engine(EngineConfig.model_validate(spec["engine"]), "cpu", 1).fingerprint()
+    assert described["decode"].pop("noise") == "of the film's frames"
+    assert described["decode"].keys() == {"vae", "audio_vae"}
+    assert "noise" not in {**described, **described["encode"], **described["sample"], **described["upscale"]}
+    plain = make_engine(EngineConfig(name="comfyui", checkpoint=str(folder / "ltxv.safetensors")), "cpu", 1)
+    assert plain.fingerprint()["decode"].keys() == {"vae", "audio_vae"}
+
+
 def test_what_it_cannot_do_is_refused_before_the_render(spec: dict[str, Any], vae: Any) -> None:
     from actors.engines.comfyui.decode import decoding
     from actors.engines.latents import DecodeSettings

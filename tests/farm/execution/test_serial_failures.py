@@ -30,6 +30,20 @@ def test_a_machine_of_another_kind_is_refused_or_marked(
     assert not last(events).state["videos"][0]["exact"]
 
 
+def test_an_engine_that_decodes_otherwise_since_decodes_anew_and_samples_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packages and model files are what they were, and only the farm's own code is another one."""
+    monkeypatch.setattr("farm.state.fingerprint._own_code", lambda: "of before")
+    run(spec(tmp_path / "out"), tmp_path / "runs", until=Stage.DECODE)
+    monkeypatch.setattr("farm.state.fingerprint._own_code", lambda: "of today")
+    known = FakeEngine.fingerprint
+    monkeypatch.setattr(FakeEngine, "fingerprint", lambda engine: {**known(engine), "decode": {"noise": 2}})
+    events = run(spec(tmp_path / "out"), tmp_path / "runs")
+    assert last(events).outcome == "done"
+    assert {task.rpartition("/")[2] for task in committed(events)} == {"decode", "segment"}
+
+
 def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_planned_one(tmp_path: Path) -> None:
     picture = tmp_path / "still.png"
 

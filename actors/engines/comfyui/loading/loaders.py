@@ -20,6 +20,7 @@ from actors.models import TINY_CHECKPOINT
 from jobs.errors import CannotRun, OutOfMemory
 from jobs.file_digests import file_digest
 from jobs.weights.positions import counts_causally
+from jobs.weights.use import denoises_pixels
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig
@@ -86,8 +87,13 @@ class ComfyModelFiles:
             "encode": {**text, **video, **audio},
             "sample": {**model, **audio},
             "upscale": {**model, **video, **upscaler},
-            "decode": {**video, **audio},
+            "decode": {**video, **audio, **self._noise()},
         }
+
+    def _noise(self) -> dict[str, str]:
+        """What the engine's own code draws for a decoder that starts from noise."""
+        vae = self.vae or self.checkpoint
+        return {"noise": "of the film's frames"} if vae is not None and denoises_pixels(vae) else {}
 
     def text_files(self) -> list[Path]:
         """What the text encoder is made of: LTX-2's ends in a projection that its checkpoint may hold."""
