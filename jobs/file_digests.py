@@ -31,18 +31,28 @@ class KeptDigests:
 CACHE_FORM = Form(CACHE, KeptDigests)
 
 
+def _files_in(folder: Path) -> list[Path]:
+    """Its files, in order. Hidden ones are left out: tools put them beside a model and take them away."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in found if file.is_file())
+
+
 Moments = tuple[tuple[int, ...], ...]
 """When what stands under a path became what it is, one entry a file."""
 
 
 def moments(path: str | Path) -> Moments:
-    """Device, inode, size and times of change of a file, or of each file of a folder; empty where none is.
+    """Device, inode, size and times of change of a file, or of each file of a folder that is not hidden;
+    empty where none is.
 
     Writing, renaming and replacing move the last of them, the inode's, and nobody can set it. So a file that
     was another one for a while has other moments, even if it is back.
     """
     path = Path(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = _files_in(path) if path.is_dir() else [path]
     with contextlib.suppress(OSError):
         found = [file.stat() for file in files]
         return tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in found)
@@ -62,7 +72,8 @@ class FileDigests:
         self._reading: dict[str, threading.Lock] = {}
 
     def digest(self, path: str | Path) -> str:
-        """SHA-256 of a file; of a folder, that of its files' relative paths and digests.
+        """SHA-256 of a file; of a folder, that of its files' relative paths and digests, but for hidden
+        ones.
 
         Raises SpecError when it cannot be read.
         """
@@ -76,7 +87,7 @@ class FileDigests:
 
     def _folder(self, path: Path) -> str:
         total = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        for file in _files_in(path):
             total.update(f"{file.relative_to(path).as_posix()}\0{self._file(file)}\n".encode())
         return total.hexdigest()
 

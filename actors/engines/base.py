@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -98,6 +99,10 @@ class Engine(Protocol):
 
     name: str
 
+    def paths(self) -> Sequence[Path]:
+        """Every model file and folder that is read, absolute; may be asked before `setup`. Raises as that
+        does for one that is not there."""
+
     def setup(self, stages: frozenset[Stage]) -> None:
         """Load what those stages need. Raises `CannotRun` where this environment cannot."""
 
@@ -110,8 +115,8 @@ class Engine(Protocol):
         frozen: every task then names its mode."""
 
     def sources(self) -> dict[str, dict[str, str]]:
-        """What the fingerprint was made from: `packages` by version, `files` by path and SHA-256. A later
-        render trusts the frozen fingerprint while these are unchanged."""
+        """What the fingerprint was made from: `packages` by version, `files`, those of `paths` among them, by
+        path and SHA-256. A later render trusts the frozen fingerprint while these are unchanged."""
 
     def encode_text(self, params: EncodeText) -> Payload:
         """`positive` and `negative` `[1, S, D]` with their masks `[1, S]`."""

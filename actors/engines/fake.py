@@ -55,6 +55,9 @@ class FakeEngine:
         self._script = read_script(Path(config.faults)) if config.faults else ()
         self._faults: tuple[PlannedFault, ...] = ()
 
+    def paths(self) -> Sequence[Path]:
+        return ()
+
     def setup(self, stages: frozenset[Stage]) -> None:
         """Nothing to load."""
 

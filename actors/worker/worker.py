@@ -27,13 +27,13 @@ from actors.steps.timing import StepTimer
 from actors.verify_output import verify_output
 from actors.worker.cache import PayloadCache
 from actors.worker.clock import Clock
-from actors.worker.content import same_content
+from actors.worker.content import LoadedModel, same_content, untouched
 from actors.worker.kernel import with_kernel
 from actors.worker.memory_ladder import free_memory, frees, is_exact, lighten, rungs_of_room
 from actors.worker.order import TaskOrder, TaskResult, WorkerConfig
 from actors.worker.storage import opened
 from jobs.errors import OutOfMemory
-from jobs.file_digests import remember_beside
+from jobs.file_digests import digest_ahead, remember_beside
 from jobs.scratch import Scratch, sweep
 from jobs.tasks.task import Need, Stage, StageTask
 from jobs.tasks.topology import SHARED_STAGES
@@ -87,7 +87,7 @@ class StageWorker:
         self._device = DeviceThread()
         self._gang: Gang | None = None
         self._short: set[Stage] = set()
-        self._models: dict[str, str] = {}
+        self._models: dict[str, LoadedModel] = {}
 
     def setup(self) -> dict[str, Any]:
         """Open the store and load the models. Returns a JSON-able report with the engine's fingerprint.
@@ -101,30 +101,33 @@ class StageWorker:
         remember_beside(self._store.backend.path(""))
         self._engine = make_engine(config.engine, config.device, config.threads)
         fix_threads(config.threads)
-        unproven = ""
+        # A worker that only encodes segments never starts the engine, and speaks for nobody.
+        described: dict[str, Any] = {"fingerprint": {}, "sources": {}, "unproven": ""}
         if modelled := config.stages - {Stage.SEGMENT}:
-            unproven = self._load(self._engine, modelled)
-        sources = self._engine.sources() if modelled else {}
-        # Code is in memory: another one in its place changes nothing here.
-        self._models = {
-            path: sha256 for path, sha256 in sources.get("files", {}).items() if not path.endswith(".py")
-        }
+            described = self._loaded(self._engine, modelled)
         return {
             "worker": config.worker,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "device": config.device,
             "stages": sorted(config.stages),
-            # A worker that only encodes segments never starts the engine, and speaks for nobody.
-            "fingerprint": self._engine.fingerprint() if modelled else {},
             "media": media_fingerprint(),
             "modes": self._engine.modes() if Stage.SAMPLE in config.stages else {},
-            "sources": sources,
+            **described,
             **(self._choices() if modelled else {}),
             "ranks": [asdict(report) for report in self._gang.reports] if self._gang else [],
-            "unproven": unproven,
             "setup_s": time.monotonic() - started,
         }
+
+    def _loaded(self, engine: Engine, stages: frozenset[Stage]) -> dict[str, Any]:
+        """The report's part of the models of those stages, once they are loaded and stayed what they are."""
+        paths = self._device.run(engine.paths)
+        with untouched(paths) as since:
+            digest_ahead(paths)
+            unproven = self._load(engine, stages)
+            sources, fingerprint = engine.sources(), engine.fingerprint()
+        self._models = {path: LoadedModel(sources["files"][path], was) for path, was in since.items()}
+        return {"fingerprint": fingerprint, "sources": sources, "unproven": unproven}
 
     def _load(self, engine: Engine, stages: frozenset[Stage]) -> str:
         """The models of those stages; the further ranks of a gang load theirs at the same time. Returns how
@@ -182,11 +185,7 @@ class StageWorker:
         return TaskResult(task.id, commit, clock.seconds_of["step_s"], clock.seconds_of)
 
     def _work(
-        self,
-        order: TaskOrder,
-        task: StageTask,
-        inputs: Mapping[str, Sequence[Payload]],
-        scratch: Path,
+        self, order: TaskOrder, task: StageTask, inputs: Mapping[str, Sequence[Payload]], scratch: Path
     ) -> _Step:
         engine = self._ready()
         self._note("begin", order)

@@ -41,7 +41,6 @@ from actors.engines.latents import DecodeSettings, lasting, opened, with_statist
 from actors.engines.noise import ShotNoise
 from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import CannotRun, InvalidInput
-from jobs.file_digests import digest_ahead
 from jobs.frames import frames_of
 from jobs.spec.engine import COMFYUI_PATH
 
@@ -71,6 +70,9 @@ class ComfyEngine:
         self.device = device
         self.threads = threads
 
+    def paths(self) -> Sequence[Path]:
+        return self.loaded.files.paths()
+
     def setup(self, stages: frozenset[Stage]) -> None:
         """Start ComfyUI and load what the stages need. Raises CannotRun or MissingCoreApi."""
         with torch.inference_mode():
@@ -89,9 +91,7 @@ class ComfyEngine:
         core = Core.current()
         core.require("sampling")
         torch.set_num_threads(self.threads)
-        files = ComfyModelFiles.locate(self.config)
-        digest_ahead(files.paths())
-        return Loaded(core, files, self.config.dtype)
+        return Loaded(core, ComfyModelFiles.locate(self.config), self.config.dtype)
 
     def fingerprint(self) -> dict[str, Any]:
         """Entries named like a stage concern that stage alone."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from actors.compute import compute_class
 from actors.engines.diffusers.files import ModelFiles, find_files
 from actors.packages import installed_versions
-from jobs.errors import CannotRun, InvalidInput
-from jobs.file_digests import Moments, digest_ahead, file_digest, moments
+from jobs.errors import InvalidInput
+from jobs.file_digests import file_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from actors.engines.base import Arriving, FramesElsewhere, FreeLevel, LatentsElsewhere
@@ -51,7 +53,9 @@ class DiffusersEngine:
         self.device = device
         self.threads = threads
         self._runner: Runner | None = None
-        self._loaded: dict[str, Moments] = {}
+
+    def paths(self) -> Sequence[Path]:
+        return find_files(self.config).paths()
 
     def setup(self, stages: frozenset[Stage]) -> None:
         """Load what the stages need. Raises `SpecError` for models that do not fit the spec."""
@@ -59,8 +63,6 @@ class DiffusersEngine:
             # Read once, when the first CUDA context is made; without it cuBLAS may sum in any order.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         files = find_files(self.config)
-        self._loaded = {str(path): moments(path) for path in files.paths()}
-        digest_ahead(files.paths())
         self._runner = _runner_for(files)(files, self.device, self.dtype, self.threads)
         self._runner.load(stages)
 
@@ -108,10 +110,7 @@ class DiffusersEngine:
         return {"attention_mode": self.attention_kernel()}
 
     def sources(self) -> dict[str, dict[str, str]]:
-        files = {str(path): file_digest(path) for path in find_files(self.config).paths()}
-        for path, was in self._loaded.items():
-            if moments(path) != was:
-                raise CannotRun(f"{path} was touched while it was loaded: render again once it stays")
+        files = {str(path): file_digest(path) for path in self.paths()}
         return {"packages": installed_versions(PACKAGES), "files": files}
 
     def attention_kernel(self) -> str:
