@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.events import Event, Notice
 from farm.scheduler import events
-from farm.state.job_state import PARTIAL
+from farm.state.job_state import FAILED, PARTIAL
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Choosing:
             dispatch.ending = dispatch.computed = None
             yield from self._plan_again()
         elif free := session.meanwhile.approved():
-            dispatch.computed = dispatch.ending if dispatch.ending[0] == PARTIAL else None
+            dispatch.computed = dispatch.ending if dispatch.ending[0] in (PARTIAL, FAILED) else None
             dispatch.ending, session.ledger.todo = None, free
             yield session.record(approved(free))
             self._schedule(BECAUSE)

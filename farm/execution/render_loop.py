@@ -27,7 +27,7 @@ from farm.execution.recovery import Recovery
 from farm.execution.stopping import Stopping
 from farm.scheduler import events
 from farm.state.attempts import Activity
-from farm.state.job_state import COMPUTED, PAUSED
+from farm.state.job_state import COMPUTED, FAILED, PAUSED
 from farm.workers.membership import Membership
 from farm.workers.reference_worker import ReferenceWorker
 from farm.workers.stragglers import StragglerDetector
@@ -107,7 +107,7 @@ class RenderLoop:
         """A film that met a damaged segment: those alone are made again, by a worker that still lives. What
         people chose meanwhile comes after that."""
         dispatch = self.dispatch
-        if dispatch.ending is None or dispatch.ending[0] not in COMPUTED:
+        if dispatch.ending is None or dispatch.ending[0] not in (*COMPUTED, FAILED):
             return
         yield from self.session.mend()
         if self.ledger.todo:

@@ -5,6 +5,7 @@ What it makes is the measure: every topology on Ray has to give the same bytes.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
-from farm.execution.choosing import approved
+from farm.execution.choosing import POLL_S, approved
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
@@ -56,6 +57,7 @@ class _SerialRender:
         self.ended: tuple[str, str] | None = None
         self.place: Hardware | None = None
         self.exact = True
+        self.polled_s = 0.0
         self.measured = Durations()
 
     def run(self) -> Iterator[Event]:
@@ -92,14 +94,18 @@ class _SerialRender:
         while self.queue and not self._asked_to_stop():
             yield from self._step(self.queue.popleft())
             self.session.check_lock()
-            yield from self._choices()
+            if time.monotonic() - self.polled_s >= POLL_S:
+                yield from self._choices()
 
     def _choices(self) -> Iterator[Event]:
-        """What people chose since the last task."""
+        """What people chose since this was looked at last."""
+        self.polled_s = time.monotonic()
         if self.session.meanwhile.plan_changes:
             yield from self.session.take_in()
             self.queue = deque(self.ledger.todo)
             self.quarantined.clear()
+            self.failures.clear()
+            self.attempts.clear()
         elif free := self.session.meanwhile.approved():
             yield self.session.record(approved(free))
             self.queue.extendleft(reversed(free))

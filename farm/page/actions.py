@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.state.event_log import EventLog
@@ -15,7 +15,7 @@ from farm.verbs.costs import tasks_left, work_of
 from farm.verbs.pick import find_take, pick
 from farm.verbs.retry import apply_retry, checked_prompt, retry_closure
 from farm.verbs.status import status_of
-from jobs.errors import Problem, UsageError
+from jobs.errors import FarmError, InputError, Problem, UsageError
 from jobs.tasks.retry import Retry, Selection, parse_chunks
 from jobs.wording import amount, size_text
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from farm.verbs.run import JobDocuments
 
 MOST_NAMED = 12
+FIELDS = {"--chunks": "Chunks", "--prompt": "Another prompt", "--videos": "Film"}
+"""What the page calls what is an option on the command line."""
 AT_ONCE = "the driver that renders the job takes it in"
 
 
@@ -200,6 +202,15 @@ class Actions:
     def _delete(self, run: JobDocuments, wish: Wish) -> str:
         done = delete_job(self._reader.runs, run.job, wish.films)
         return f"{size_text(done.bytes)} freed"
+
+
+def refusal(error: FarmError) -> str:
+    """Why a wish is refused, with the fields as the page has them."""
+    if not isinstance(error, InputError):
+        return str(error)
+    return "\n".join(
+        str(replace(problem, place=FIELDS.get(problem.place, problem.place))) for problem in error.problems
+    )
 
 
 def _in_work(run: JobDocuments) -> str:

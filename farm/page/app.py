@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from farm.page.actions import Actions, Wish
+from farm.page.actions import Actions, Wish, refusal
 from farm.page.drivers import Drivers
 from farm.page.files import JobFiles
 from farm.page.guard import CONFIG, guarded, with_headers
@@ -122,7 +122,7 @@ class Page:
             name, job, wish = await self._wished(request)
             lines = await asyncio.to_thread(self._actions.ask, name, job, wish)
         except FarmError as error:
-            return web.json_response({"refused": str(error)})
+            return web.json_response({"refused": refusal(error)})
         return web.json_response({"lines": lines})
 
     async def do(self, request: web.Request) -> web.Response:
@@ -131,7 +131,7 @@ class Page:
             name, job, wish = await self._wished(request)
             message = await asyncio.to_thread(self._actions.do, name, job, wish)
         except FarmError as error:
-            return web.json_response({"refused": str(error)}, status=409)
+            return web.json_response({"refused": refusal(error)}, status=409)
         finally:
             self._fresh.forget()
         return web.json_response({"message": message})

@@ -39,6 +39,7 @@ class Films:
     def plan(self, plan: Plan) -> None:
         """Begins anew, with the films of another plan; nothing is being delivered."""
         self._plan, self.damaged = plan, []
+        self.undelivered, self._remakes = None, 0
         self._delivery.plan(plan, self._ledger.graph)
 
     def take_over(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.errors import DamagedDocument, StorageProblem
+from jobs.wording import amount
 
 if TYPE_CHECKING:
     from farm.session.ledger import Ledger
@@ -37,6 +38,20 @@ class Meanwhile:
         free = self._ledger.approve(self._store.approvals()) if self._asks else []
         blocked = self._ledger.graph.closure(failed.task for failed in self._state.now.failed)
         return [task for task in free if task not in blocked]
+
+    def late(self) -> str:
+        """What nobody takes in who renders the job now, in words; empty where nothing was chosen."""
+        try:
+            asked, free = len(self._store.asked_retries()), len(self.approved())
+        except StorageProblem:
+            return ""  # It stands, and the next driver sees it.
+        said = [
+            f"{amount(asked, 'request')} of farm retry" if asked else "",
+            "another take" if self._picked_otherwise() else "",
+            f"approval of {amount(free, 'task')}" if free else "",
+        ]
+        named = ", ".join(filter(None, said))
+        return f"chosen too late for this render: {named}" if named else ""
 
     def _picked_otherwise(self) -> bool:
         try:

@@ -17,7 +17,7 @@ from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import read_state
 from farm.state.locks import read_locks, write_locks
 from farm.state.progress import split_task
-from jobs.errors import InputError
+from jobs.errors import FarmError
 from jobs.planning.plan import PLAN_FORM
 from jobs.planning.planned import Plan
 from jobs.store.chosen import AskedRetry, Rewording
@@ -82,13 +82,13 @@ def carry_out(store: Store, job: Rendered, found: Retry) -> Retry:
     return replace(found, dry_run=False, voided=store.void(gone), unlocked=len(unlocked))
 
 
-def ask(store: Store, selection: Selection) -> None:
-    """Leaves it to the driver that renders the job."""
-    store.ask_retry(
+def ask(store: Store, selection: Selection) -> str:
+    """Leaves it to the driver that renders the job; the name of the request."""
+    return store.ask_retry(
         AskedRetry(
             tuple(sorted(selection.videos)),
             tuple(sorted(selection.chunks)),
-            selection.state.value if selection.state else "",
+            selection.state,
             selection.reseed,
             selection.prompt,
             time.time(),
@@ -98,21 +98,25 @@ def ask(store: Store, selection: Selection) -> None:
 
 def carry_out_asked(store: Store) -> Iterator[str]:
     """Carries out what was asked of the job's driver, oldest first; what is said of each. The job's lock is
-    held, and nothing runs."""
+    held, and nothing runs. One that cannot be carried out is answered, too: it is no reason to end a job."""
     for name in store.asked_retries():
-        asked, job = store.asked_retry(name), Rendered.of(store)
-        if asked is not None and job is not None:
-            try:
-                done = carry_out(store, job, find_retry(store, job, _selection(asked)))
-                yield f"asked by farm retry: {amount(len(done.closure), 'task')} to be rendered again"
-            except InputError as refused:
-                yield f"a request of farm retry came to nothing: {refused}"
+        try:
+            said = _carry_out_one(store, name)
+        except FarmError as refused:
+            said = f"a request of farm retry came to nothing: {refused}"
         store.answer_retry(name)
+        yield said
 
 
-def _selection(asked: AskedRetry) -> Selection:
-    state = RetryState(asked.state) if asked.state else None
-    return Selection(frozenset(asked.videos), frozenset(asked.chunks), state, asked.reseed, asked.prompt)
+def _carry_out_one(store: Store, name: str) -> str:
+    asked, job = store.asked_retry(name), Rendered.of(store)
+    if asked is None or job is None:
+        return "a request of farm retry came to nothing: the job has no plan that can be read"
+    chosen = frozenset(asked.videos), frozenset(asked.chunks)
+    done = carry_out(
+        store, job, find_retry(store, job, Selection(*chosen, asked.state, asked.reseed, asked.prompt))
+    )
+    return f"asked by farm retry: {amount(len(done.closure), 'task')} to be rendered again"
 
 
 def _in_state(store: Store, job: Rendered, state: RetryState | None) -> frozenset[str]:

@@ -83,7 +83,7 @@ class JobSession:
         self._ending = SessionEnd(self.store, self.state, self.ledger, self._films, self._evictions)
         self.requested_end: tuple[str, str] | None = None
         """Outcome and reason of a request that the driver before this one ended before it could act on."""
-        self._resumed = Resumed(None, begun, "", as_it_was=False)
+        self._resumed: Resumed | None = None
 
     def __enter__(self) -> JobSession:
         return self
@@ -119,13 +119,13 @@ class JobSession:
         if self.requested_end is not None:
             self.state.now = before or self.state.now
             return ""
+        self._resumed = resumed(store, before, self.state.now, self.plan.job, self._spec_text, resume)
+        self.state.now = self._resumed.now
         self.state.take_back_requests()
         self._notices += map(Notice, carry_out_asked(store))
         if self._notices:
             self._plan_again()
         self._films.take_over()
-        self._resumed = resumed(store, before, self.state.now, self.plan.job, self._spec_text, resume)
-        self.state.now = self._resumed.now
         store.mend_seeds()
         store.write_text(SPEC, self._spec_text)
         self._write_plan()
@@ -139,7 +139,7 @@ class JobSession:
         try:
             self._films.close()
             self._evictions.close()
-            if self.state.running and self._lock.held:
+            if self._resumed is not None and self.state.running and self._lock.held:
                 self._ending.write(INTERRUPTED, str(error or "") or "the driver stopped")
                 self._finished()
             self.store.flush_events()
@@ -235,7 +235,7 @@ class JobSession:
         """Waits for films and evictions, settles `state.json` and gives the last event."""
         unsettled = self._ending.wait(outcome)
         yield from self._news()
-        for said in self._ending.settle(outcome, reason, unsettled, self.plan.run.notify):
+        for said in self._ending.settle(outcome, reason, unsettled, self.plan.run.notify, self.meanwhile):
             yield self.record(Notice(said))
         yield self._finished()
 
@@ -282,6 +282,7 @@ class JobSession:
     def _freeze(self, known: Known) -> None:
         """Keeps what the digests stand for. Raises CannotRun where a job that is taken up from its run
         directory would be made of something else than before; it stays as it was."""
+        assert self._resumed is not None
         try:
             if changed := freeze(self.store, self.plan, known, self.ledger, self._resumed.as_it_was):
                 self._notice(changed)

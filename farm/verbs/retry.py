@@ -40,8 +40,12 @@ def apply_retry(
     found = find_retry(run.store, _rendered(run), selection)
     require_ours(run.store)
     if run.driver.driver is Driver.RUNNING:
-        ask(run.store, selection)
-        return replace(found, dry_run=False, asked=True)
+        name = ask(run.store, selection)
+        run = without_ending_driver(JobDocuments(run.store, run))
+        if run.driver.driver is Driver.RUNNING or name not in run.store.asked_retries():
+            return replace(found, dry_run=False, asked=True)
+        # It ended without a look at what was asked.
+        run.store.answer_retry(name)
     read_state(run.store)
     with run.store.lock(tell=tell):
         done = carry_out(run.store, _rendered(run), found)

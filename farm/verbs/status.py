@@ -19,6 +19,7 @@ from jobs.errors import FarmError
 from jobs.planning.output_names import is_take_name
 from jobs.planning.plan import PLAN_FORM
 from jobs.planning.summary import TakeRow, take_row
+from jobs.store.chosen import RETRY
 from jobs.store.lock import Driver, Presence
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, 
         videos=_videos(run, state, _previews(newest)),
         busy=_busy(progress) if live else (),
         failed=state.failed,
-        requests=tuple(sorted(request.value for request in run.store.requests())),
+        requests=_requests(run),
         exact=state.exact,
         waiting=state.waiting if outcome == WAITING else None,
         elapsed_s=_elapsed_s(state, live),
@@ -135,6 +136,12 @@ def status_of(run: JobDocuments, newest: Sequence[Logged], warnings: tuple[str, 
         user=state.user,
         host=state.host,
     )
+
+
+def _requests(run: JobDocuments) -> tuple[str, ...]:
+    """What no driver has acted on yet."""
+    asked = sorted(request.value for request in run.store.requests())
+    return (*asked, RETRY) if run.store.asked_retries() else tuple(asked)
 
 
 def _locked(run: JobDocuments) -> int:

@@ -16,6 +16,7 @@ from jobs.commands import command_at
 from jobs.errors import StorageProblem
 from jobs.records import Form
 from jobs.store.documents import REQUESTS, Documents
+from jobs.tasks.retry import RetryState
 
 SEEDS, SEEDS_COPY = "seeds.json", "seeds.copy.json"
 APPROVALS, PICKS = "approvals", "picks"
@@ -48,7 +49,7 @@ class AskedRetry:
 
     videos: tuple[str, ...] = ()
     chunks: tuple[int, ...] = ()
-    state: str = ""
+    state: RetryState | None = None
     reseed: bool = False
     prompt: str = ""
     at_s: float = 0.0
@@ -119,17 +120,21 @@ class Chosen(Documents):
         for name in (SEEDS, SEEDS_COPY):
             self.save(SEEDS_FORM, merged, name)
 
-    def ask_retry(self, asked: AskedRetry) -> None:
-        """Ask the driver to render chunks again; it stands until a driver has taken it in."""
-        self.save(RETRY_FORM, asked, f"{REQUESTS}/{RETRY}-{time.time_ns():020d}-{secrets.token_hex(3)}.json")
+    def ask_retry(self, asked: AskedRetry) -> str:
+        """Ask the driver to render chunks again; it stands, under the name that is returned, until a driver
+        has taken it in."""
+        name = f"{RETRY}-{time.time_ns():020d}-{secrets.token_hex(3)}.json"
+        self.save(RETRY_FORM, asked, f"{REQUESTS}/{name}")
+        return name
 
     def asked_retries(self) -> tuple[str, ...]:
         """Names of what `ask_retry` wrote and no driver has taken in, oldest first; one listing."""
         return tuple(sorted(name for name in self.backend.entries(REQUESTS) if name.startswith(f"{RETRY}-")))
 
     def asked_retry(self, name: str) -> AskedRetry | None:
-        """What one of them asks for; None where it is damaged: a torn request was never answered for."""
-        return self.recall(RETRY_FORM, f"{REQUESTS}/{name}")
+        """What one of them asks for; None where it is gone. Raises DamagedDocument, NewerFormat."""
+        remedy = f"ask again with `{command_at('retry', self.backend.url)}`"
+        return self.load(RETRY_FORM, remedy, f"{REQUESTS}/{name}")
 
     def answer_retry(self, name: str) -> None:
         """It is taken in."""

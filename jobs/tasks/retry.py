@@ -91,7 +91,7 @@ def parse_chunks(text: str) -> frozenset[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
             rule = "chunk numbers from 0, such as 3 or 3-5"
-            raise UsageError([Problem("--chunks", repr(part), rule, "write for example --chunks 3-5,8")])
+            raise UsageError([Problem("--chunks", repr(part), rule, "write for example 3-5,8")])
         numbers.update(range(first, last + 1))
     return frozenset(numbers)
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.state.job_state import INTERRUPTED, PARTIAL, RUNNING, FailedTask
+from farm.session.retrying import ask
+from farm.state.job_state import DONE, INTERRUPTED, PARTIAL, RUNNING, FailedTask
+from farm.verbs import retry
 from farm.verbs.retry import apply_retry, retry_closure
 from farm.verbs.status import job_status
 from jobs.errors import DamagedDocument, FarmError, UsageError
 from jobs.tasks.retry import RetryState, Selection
 
 if TYPE_CHECKING:
+    from jobs.store.store import Store
     from tests.farm.verbs.conftest import MadeRun
 
 LAST_OF_DAWN = Selection(frozenset({"dawn"}), frozenset({2}))
@@ -82,6 +85,26 @@ def test_the_driver_of_a_job_that_is_being_rendered_is_asked(made: MadeRun) -> N
     asked = made.store.asked_retry(name)
     assert asked is not None
     assert (asked.videos, asked.chunks, asked.reseed) == (("dawn",), (2,), False)
+
+
+def test_what_a_driver_ends_without_is_done_by_who_asked(
+    made: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = made.store.lock()
+    lock.acquire()
+    made.write(outcome=RUNNING)
+
+    def asked_too_late(store: Store, selection: Selection) -> str:
+        name = ask(store, selection)
+        made.write(outcome=DONE)
+        lock.release()
+        return name
+
+    monkeypatch.setattr(retry, "ask", asked_too_late)
+    report = apply_retry(made.runs, "harbor", LAST_OF_DAWN)
+    assert (report.asked, report.voided) == (False, 3)
+    assert made.store.asked_retries() == ()
+    assert job_status(made.runs, "harbor").outcome == INTERRUPTED
 
 
 def test_without_a_plan_there_is_no_closure(made: MadeRun) -> None:
