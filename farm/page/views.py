@@ -133,7 +133,7 @@ def _views(run: JobDocuments, films: Sequence[Watchable]) -> Iterator[FilmView]:
     share = max(1, len(shown))
     for film in shown:
         view = _view(run, film, max(4, MOST_THUMBS // share), max(1, MOST_SEAMS // share))
-        yield replace(view, others=film.others)
+        yield replace(view, others=film.others, size=film.size)
 
 
 def _view(run: JobDocuments, shown: Watchable, most_thumbs: int, most_seams: int) -> FilmView:

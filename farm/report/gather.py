@@ -35,12 +35,14 @@ HERE = Path(__file__).parent
 @dataclass(frozen=True, slots=True)
 class Watchable:
     """What can be watched of a video: its film, or the first `frames` of it as a preview, at `address`.
-    Without `frames` there is nothing yet. `others` are the addresses of its other deliveries."""
+    Without `frames` there is nothing yet. `size` is its width and height; `others` are the addresses of its
+    other deliveries."""
 
     video: PlannedVideo
     film: FilmState | None
     address: str
     frames: int
+    size: tuple[int, int]
     others: tuple[str, ...] = ()
 
 
@@ -60,6 +62,7 @@ class FilmView:
     seams: tuple[Seam, ...] = ()
     sound: str = ""
     others: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)
 
     @property
     def take(self) -> TakeRow | None:
@@ -129,7 +132,10 @@ def watchables(plan: Plan, state: JobState, log: Sequence[Logged]) -> Iterator[W
         preview = preview_name(video.name, shown_format(plan.output.formats).container)
         address = film.path if film else outlet.address(preview or video.output)
         others = tuple(each.path for each in films if each is not film)
-        yield Watchable(video, film, address, video.frames if film else shown.get(video.name, 0), others)
+        frames = video.frames if film else shown.get(video.name, 0)
+        sizes = {outlet.address(each.name): each.format.pixels for each in plan.deliveries(video)}
+        size = sizes.get(address) or (video.width, video.height)
+        yield Watchable(video, film, address, frames, size, others)
 
 
 def _needs(graph: TaskGraph, task: str) -> list[str]:

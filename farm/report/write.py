@@ -87,7 +87,9 @@ def _views(store: Store, films: list[Watchable]) -> list[FilmView]:
     share = max(1, min(len(films), MOST_SEAMS // 2))
     some = Budget(MOST_THUMBS // share, MOST_SEAMS // share)
     views = (_view(store, film, some if at < share else NONE) for at, film in enumerate(films))
-    return [replace(view, others=film.others) for film, view in zip(films, views, strict=True)]
+    return [
+        replace(view, others=film.others, size=film.size) for film, view in zip(films, views, strict=True)
+    ]
 
 
 def _view(store: Store, shown: Watchable, budget: Budget) -> FilmView:

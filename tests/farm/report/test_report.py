@@ -129,12 +129,13 @@ def test_every_delivery_is_counted_and_named(tmp_path: Path) -> None:
         "name": "j",
         "engine": {"name": "fake"},
         "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "a", "num_frames": 17}}]}],
-        "output": {"dir": str(tmp_path / "out"), "deliveries": [{}, {"container": "mkv"}]},
+        "output": {"dir": str(tmp_path / "out"), "size": "96x128", "deliveries": [{}, {"container": "mkv"}]},
     }
     list(render(job, runs=str(tmp_path / "runs"), serial=True))
     page = Path(write_report(Store.find(str(tmp_path / "runs"), "j"))).read_text()
     assert "<div>films <b>2 / 2</b></div>" in page
     assert f"Delivered as {tmp_path}/out/v.mkv, too." in page
+    assert "17 frames at 25 fps, 96×128 ·" in page
 
 
 def test_the_page_without_the_film_says_so(rendered: Store) -> None:
