@@ -19,6 +19,10 @@ TERMINAL = 0.1
 _FEW_TOKENS, _MANY_TOKENS = 1024, 4096
 """The token counts at which the shift is `base_shift` and `max_shift`."""
 
+LTX2_TOKENS = _MANY_TOKENS
+"""LTX-2's schedule is that of this many tokens whatever a clip has (LTX2Scheduler in ltx-core, as its
+pipelines call it)."""
+
 
 def shift_for(tokens: int, max_shift: float, base_shift: float) -> float:
     """The log-shift for a clip of `tokens` latent tokens: a line through (1024, base) and (4096, max)."""

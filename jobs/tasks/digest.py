@@ -14,8 +14,8 @@ from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
     Stage.ENCODE: 2,
-    Stage.SAMPLE: 6,
-    Stage.UPSCALE: 6,
+    Stage.SAMPLE: 7,
+    Stage.UPSCALE: 7,
     Stage.DECODE: 1,
     Stage.SEGMENT: 1,
 }

@@ -32,26 +32,6 @@ def guider(params: dict[str, Any]) -> PlannedGuider:
 
 
 @pytest.fixture(scope="module")
-def deaf_to_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled model without what its sound takes from its picture: core from 0.31 on lets it hear of the
-    picture as the block has changed it, Lightricks and diffusers as it was before."""
-    from safetensors.torch import safe_open, save_file
-
-    from actors.models import TINY_CHECKPOINT
-
-    with safe_open(TINY_CHECKPOINT, framework="pt") as file:
-        names = list(file.keys())
-        tensors = {name: file.get_tensor(name) for name in names}
-        metadata = file.metadata()
-    for name in names:
-        if "video_to_audio_attn.to_out.0." in name:
-            tensors[name].zero_()
-    path = tmp_path_factory.mktemp("deaf") / "tiny.safetensors"
-    save_file(tensors, path, metadata)
-    return path
-
-
-@pytest.fixture(scope="module")
 def engines(core: Any, deaf_to_pictures: Path) -> dict[str, tuple[Any, Any]]:
     """Both engines with that model, each with what it reads of a prompt."""
     from benchmarks.tiny.engines import open_engine
@@ -62,23 +42,6 @@ def engines(core: Any, deaf_to_pictures: Path) -> dict[str, tuple[Any, Any]]:
     opened = {name: open_engine(name, 1, deaf_to_pictures) for name in ("comfyui", "diffusers")}
     words = EncodeText("a red ball bounces over a teal background", "")
     return {name: (engine, engine.encode_text(words)) for name, engine in opened.items()}
-
-
-@pytest.fixture(autouse=True)
-def cores_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The diffusers engine draws noise for its tokens; here it has that of core."""
-    import torch
-
-    from actors.engines.diffusers.ltx2.denoise import denoise
-
-    def with_noise(model: Any, run: Any, picture: Any, sound: Any, conditioning: Any) -> Any:
-        generator = torch.Generator().manual_seed(SEED)
-        drawn = torch.randn(1, 128, LATENTS, SIDE // 32, SIDE // 32, generator=generator)
-        heard = torch.randn(sound.latents.shape, generator=generator)
-        tokens = drawn.flatten(2).transpose(1, 2), heard.transpose(1, 2).flatten(2)
-        return denoise(model, run, picture, sound, conditioning, torch.cat(tokens, dim=1))
-
-    monkeypatch.setattr("actors.engines.diffusers.ltx2.runner.denoise", with_noise)
 
 
 def clip(engine: Any, words: Any, params: dict[str, Any], **changes: Any) -> Any:

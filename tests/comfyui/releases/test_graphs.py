@@ -98,7 +98,7 @@ def test_the_nodes_make_its_second_pass(release: Any, first: Made) -> None:
     graph = release[1]
     with torch.inference_mode():
         inputs = node_inputs(graph)
-        wanted = graph.second_pass(first, levels(first), SEEDS[0])
+        wanted = graph.second_pass(first, levels(), SEEDS[0])
     size = {"width": TAKE.side, "height": TAKE.side, "num_frames": TAKE.frames}
     upscale = {"upscale": True, "upscale_model": graph.upscaler, "upscale_cfg": TAKE.cfg}
     upscale |= {"upscale_steps": STEPS, "upscale_denoise": DENOISE}
@@ -139,17 +139,17 @@ def test_the_farm_renders_it(release: Any, first: Made, second: Made, tmp_path: 
     assert (two["latents"][:, :, -NEW // 8 :] == second.video.numpy()[:, :, -NEW // 8 :]).all()
     refined = artifacts(runs, "film", "upscale", "take")[0]
     with torch.inference_mode():
-        wanted = graph.second_pass(first, levels(first), upscale_seed(spec))
+        wanted = graph.second_pass(first, levels(), upscale_seed(spec))
     assert (refined["latents"] == wanted.video.numpy()).all()
     assert (refined["audio_latents"] == wanted.audio.numpy()).all()
     assert any((tmp_path / "out").iterdir())
 
 
-def levels(first: Made) -> torch.Tensor:
+def levels() -> torch.Tensor:
     """Those of the second pass; `test_the_schedule_is_that_of_the_core` holds them against core's."""
-    from actors.engines.schedule import truncated
+    from actors.engines.schedule import LTX2_TOKENS, truncated
 
-    return truncated(STEPS, DENOISE, 4 * first.video[0, 0].numel(), (2.05, 0.95))
+    return truncated(STEPS, DENOISE, LTX2_TOKENS, (2.05, 0.95))
 
 
 def upscale_seed(spec: dict[str, Any]) -> int:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from actors.engines.comfyui.core.nodes import Core
+from actors.engines.comfyui.loading.model_kind import hears
 from actors.engines.comfyui.sampling.guidance import Guidance, cfg_guider, guided_model
 from actors.engines.comfyui.sampling.guides import GUIDE_KEYS, Pair, add_guides
 from actors.engines.comfyui.sampling.noise import Shot
 from actors.engines.comfyui.sampling.patches import Efficiency, patched
-from actors.engines.schedule import truncated
+from actors.engines.schedule import LTX2_TOKENS, truncated
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
@@ -91,20 +92,21 @@ def sample_clip(
         noise=how.noise or core.call("RandomNoise", noise_seed=how.seed)[0],
         guider=guider,
         sampler=how.noise.sampler(sampler, joined["samples"]) if how.noise else sampler,
-        sigmas=schedule_sigmas(start, how) if how.sigmas is None else how.sigmas,
+        sigmas=schedule_sigmas(start, how, hears(model)) if how.sigmas is None else how.sigmas,
         latent_image=joined,
     )[0]
     return _separate(core, sampled, start.shape[2])
 
 
-def schedule_sigmas(clip: torch.Tensor, how: Settings) -> torch.Tensor:
+def schedule_sigmas(clip: torch.Tensor, how: Settings, ltx2: bool) -> torch.Tensor:
     """LTXVScheduler's sigmas for the clip `[1, C, T, h, w]`; with `denoise` < 1 the last `steps` of a
     schedule of steps / denoise.
 
-    Guides add tokens but no length, so the schedule is that of the clip without them.
+    Guides add tokens but no length, so the schedule is that of the clip without them; LTX-2 has one for clips
+    of all sizes.
     """
-    shifts = how.max_shift, how.base_shift
-    return truncated(how.steps, how.denoise, clip[0, 0].numel(), shifts)
+    tokens = LTX2_TOKENS if ltx2 else clip[0, 0].numel()
+    return truncated(how.steps, how.denoise, tokens, (how.max_shift, how.base_shift))
 
 
 def join_track(core: Core, latent: dict[str, Any], track: Track | None) -> dict[str, Any]:

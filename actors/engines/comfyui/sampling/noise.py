@@ -8,11 +8,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from actors.engines.noise import ShotNoise
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,11 @@ class Shot:
     def drawn(self, number: int, samples: Any) -> Any:
         """Draw `number`: of the clip with its guides, and of the sound beside it, which is the clip's own."""
         if not getattr(samples, "is_nested", False):
-            return self.noise.drawn(number, tuple(samples.shape))
+            return self.noise.drawn(number, [tuple(samples.shape)])[0]
         import comfy.nested_tensor
 
-        video, *others = samples.unbind()
-        generator = torch.Generator().manual_seed((self.seed + self.noise.first + number) % 2**63)
-        sounds = [torch.randn(other.shape, generator=generator) for other in others]
-        return comfy.nested_tensor.NestedTensor([self.noise.drawn(number, tuple(video.shape)), *sounds])
+        shapes = [tuple(part.shape) for part in samples.unbind()]
+        return comfy.nested_tensor.NestedTensor(self.noise.drawn(number, shapes))
 
     def sampler(self, sampler: Any, samples: Any) -> Any:
         """A copy of a SAMPLER whose steps draw this noise, where it lets its noise be named."""

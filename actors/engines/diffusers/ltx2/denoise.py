@@ -17,6 +17,7 @@ from torch import Tensor
 
 from actors.engines.diffusers.guidance import Forward, Guidance, Sides, shared
 from actors.engines.diffusers.ltx2.attention import AttentionState
+from actors.engines.diffusers.ltx2.noise import noise_of_tokens
 from actors.engines.diffusers.ltx2.pieces import (
     Sound,
     Tokens,
@@ -80,7 +81,7 @@ class Pass:
     """How a pass runs: noise levels `[n + 1]` on the CPU, and what integrates and guides it.
 
     `watch`, where given, sees the tokens after each call of the guider (tests compare steps); `ranks` is the
-    gang that shares the forwards.
+    gang that shares the forwards. `within` counts the latents of guides that stand in the clip itself.
     """
 
     sigmas: Tensor
@@ -90,6 +91,7 @@ class Pass:
     guidance: Guidance = UNGUIDED
     watch: Callable[[Tensor], None] | None = None
     ranks: Ranks | None = None
+    within: int = 0
 
 
 def denoise(
@@ -109,7 +111,7 @@ def denoise(
     picture, heard = picture_tokens(pieces, run.frame_rate).to(device), sound_tokens(sound).to(device)
     denoiser = JointDenoiser(model, run, picture, heard, sound.frozen, conditioning)
     known, mask = denoiser.known, denoiser.mask
-    first, later = run.noises.sources(known)
+    first, later = noise_of_tokens(run.noises, pieces, run.within, sound, known.device)
     noise = first() if noise is None else noise
     level = mask * run.sigmas[0]
     x = noise.to(known) * level + known * (1.0 - level)

@@ -197,6 +197,11 @@ def with_guides(clip: Tensor, guides: Sequence[Piece], hold: float | Sequence[fl
     return [Piece(filled, hold=tuple(holds)), *beside]
 
 
+def within_clip(guides: Sequence[Piece]) -> int:
+    """How many latents of guides `with_guides` puts into the clip."""
+    return sum(guide.latents.shape[2] for guide in guides if _fills(guide))
+
+
 def _fills(guide: Piece) -> bool:
     return guide.frame == 0 and not guide.reference
 

@@ -14,12 +14,12 @@ from actors.engines.diffusers import kernels
 from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx2.denoise import Context, Pass, Transformer, denoise
 from actors.engines.diffusers.ltx2.loading import Ltx2Loader
-from actors.engines.diffusers.ltx2.pieces import Sound, held_but, with_guides
+from actors.engines.diffusers.ltx2.pieces import Sound, held_but, with_guides, within_clip
 from actors.engines.diffusers.ltx2.sound.codec import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of
 from actors.engines.diffusers.ltx_video.runner import Runner, noises_of, sampler_of
 from actors.engines.latents import lasting
-from actors.engines.schedule import explicit, truncated
+from actors.engines.schedule import LTX2_TOKENS, explicit, truncated
 from actors.engines.transfer import bring_home
 from actors.payload import Payload, from_torch
 from jobs.frames import frames_of
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from actors.engines.diffusers.files import ModelFiles
     from actors.engines.pieces import PassSound, Piece
     from jobs.planning.params import DecodeParams, EncodeAudio, PassParams, Sampling
-
-SCHEDULE_TOKENS = 4096
-"""LTX-2's schedule is that of a clip of this many tokens, at every size (ltx-core's `LTX2Scheduler`)."""
 
 
 class Ltx2Runner(Runner):
@@ -73,7 +70,7 @@ class Ltx2Runner(Runner):
         """A second pass makes sound anew over that of the first, as Lightricks' pipelines do."""
         model: Transformer = self.residents.get("denoising")
         model.loras.use(run.which, run.loras)
-        clip = self._clip(run, pieces[0])
+        clip, guides = self._clip(run, pieces[0]), self._here(pieces[1:])
         how = Pass(
             sigmas=sigmas_of(run.sampling),
             frame_rate=run.frame_rate,
@@ -81,8 +78,9 @@ class Ltx2Runner(Runner):
             sampler=sampler_of(run.sampling),
             guidance=make_guidance(run.sampling, model.layers, sound=True),
             ranks=self.ranks,
+            within=within_clip(guides),
         )
-        placed_pieces = with_guides(clip, self._here(pieces[1:]), pieces[0].kept)
+        placed_pieces = with_guides(clip, guides, pieces[0].kept)
         heard = self._heard(run, sound)
         made, audio = denoise(model, how, placed_pieces, heard, self._contexts(conditioning))
         return bring_home({"latents": made[0].contiguous(), AUDIO: audio.contiguous()})
@@ -136,4 +134,4 @@ def sigmas_of(sampling: Sampling) -> Tensor:
     if sampling.sigmas is not None:
         return explicit(sampling.sigmas)
     shifts = (sampling.max_shift, sampling.base_shift)
-    return truncated(sampling.steps, sampling.denoise, SCHEDULE_TOKENS, shifts)
+    return truncated(sampling.steps, sampling.denoise, LTX2_TOKENS, shifts)

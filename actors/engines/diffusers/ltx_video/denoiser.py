@@ -168,9 +168,9 @@ def run_sampler(sampler: Sampler, denoiser: Denoiser, sigmas: Tensor, noises: No
     start = denoiser.sequence.latents.float()
     if len(sigmas) < 2:
         return start[:, :, : denoiser.sequence.clip].clone()
-    first, later = noises.sources(start)
-    x = sigmas[0] * first() + (1.0 - sigmas[0]) * start
-    x = sampler(denoiser, x, sigmas, later)
+    first, later = noises.sources([tuple(start.shape)], start.device)
+    x = sigmas[0] * first()[0] + (1.0 - sigmas[0]) * start
+    x = sampler(denoiser, x, sigmas, lambda: later()[0])
     # Sigmas that stop early leave the signal scaled down; what is held is as it was.
     x = x / (1.0 - sigmas[-1])
     if denoiser.sequence.mask is not None:
