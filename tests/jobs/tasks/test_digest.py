@@ -168,7 +168,7 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "2810f02776779349a14ed95e50b970cdc5d921c32a2efa08cb9ebc62d6ef6346"
+    assert found["v/00000/sample"] == "ce05acaff32e73d36f06d7b946e4cee354a0f7b7795429b5a57cb8fa833b1ae3"
 
 
 def locked(graph: TaskGraph, kept: Iterable[str], **parts: Any) -> LockedResults:
