@@ -57,6 +57,9 @@ def missing() -> str:
     return lacking[0] if lacking else "" if os.geteuid() == 0 else "root, who starts Slurm's daemons"
 
 
+REVOKED_S = 2.0
+
+
 @dataclass(frozen=True, slots=True)
 class Slurm:
     """`folder` holds everything that the daemons write; `environment` is that of the users' commands."""
@@ -100,6 +103,8 @@ class Slurm:
         while not self._waits(job):
             assert time.monotonic() < until_s, self.states()
             time.sleep(0.5)
+        # A node revokes what was signed in the second of the requeue, and would kill the job as it starts.
+        time.sleep(REVOKED_S)
         self.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def _waits(self, job: str) -> bool:

@@ -87,14 +87,16 @@ def test_a_job_that_is_preempted_finishes_what_runs_and_goes_on_later(
 def test_a_job_at_its_time_limit_is_queued_again_and_one_that_is_cancelled_is_not(
     cluster: slurm.Slurm, tmp_path: Path
 ) -> None:
-    """Limits are counted in minutes: this one is lowered while the job runs, so that its signal is due."""
-    spec, _ = written(tmp_path, sample_s=4.0)
+    """Limits are counted in minutes: this one is lowered while the job runs, so that its signal is due. Slurm
+    looks every 30 s, which the film has to outlast."""
+    spec, _ = written(tmp_path, sample_s=10.0)
     more = {**WORKERS, "FARM_RUNS": str(tmp_path / "runs"), "FARM_GRACE": "20"}
     job = submit(cluster, "--nodes=1", "--time=9", BATCH, str(spec), **more)
     cluster.wait_for(job, r"sample [12345]/6")
     cluster.run("scontrol", "update", f"jobid={job}", "TimeLimit=2")
     cluster.wait_for(job, "queued again")
     assert "stopped by SIGTERM" in cluster.output(job)
+    cluster.run("scontrol", "update", f"jobid={job}", "TimeLimit=9")
     cluster.begin_again(job)
     cluster.wait_for(job, "already done")
     cluster.run("scancel", job)
