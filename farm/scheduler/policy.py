@@ -30,7 +30,7 @@ _ASKED = 4
 _MODELS = 64
 """Models of ready tasks that are compared for a worker that has nothing to do with its own."""
 
-_GRAINS = 2.0
+_GRAINS = 3.0
 """A path is critical when it comes this many tasks close to what all workers have to do."""
 
 
