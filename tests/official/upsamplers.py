@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tests.official.ltx2_files import UPSAMPLER
+
+if TYPE_CHECKING:
+    from tests.official.files import Shapes
+
+
+def write_temporal(path: Path) -> Path:
+    """One in time, as LTX-2 has it: twice the latents, of which the first is cut away."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(4)
+    shapes = temporal_shapes()
+    save_file({name: _drawn(name, shape, generator) for name, shape in shapes.items()}, path)
+    return path
+
+
+def temporal_shapes() -> Shapes:
+    """Its tensors."""
+    shapes = {name: (*shape, 3) if len(shape) == 4 else shape for name, shape in UPSAMPLER.items()}
+    width = shapes["initial_conv.bias"][0]
+    spread = {"upsampler.0.weight": (2 * width, width, 3, 3, 3), "upsampler.0.bias": (2 * width,)}
+    return {**shapes, **spread}
 
 
 def write_rational(path: Path, spread: int = 9) -> Path:
@@ -25,10 +48,13 @@ def write_rational(path: Path, spread: int = 9) -> Path:
         "upsampler.conv.weight": (spread * width, width, 3, 3),
         "upsampler.conv.bias": (spread * width,),
     }
-    tensors = {
-        name: torch.randn(shape, generator=generator) * 0.05 + float(name.endswith("norm.weight"))
-        for name, shape in shapes.items()
-    }
+    tensors = {name: _drawn(name, shape, generator) for name, shape in shapes.items()}
     tensors["upsampler.blur_down.kernel"] = (row[:, None] * row / 256)[None, None]
     save_file(tensors, path)
     return path
+
+
+def _drawn(name: str, shape: tuple[int, ...], generator: Any) -> Any:
+    import torch
+
+    return torch.randn(shape, generator=generator) * 0.05 + float(name.endswith("norm.weight"))

@@ -48,6 +48,7 @@ class ModelFiles:
     diffusion_model: Path | None = None
     audio_vae: Path | None = None
     projections: tuple[Path, ...] = ()
+    temporal_upscale_model: Path | None = None
 
     @property
     def is_single_file(self) -> bool:
@@ -110,6 +111,8 @@ class ModelFiles:
             "upscale": {**second, "vae": vae, "upsampler": upsampler and file_digest(upsampler)},
             "decode": {"vae": vae},
         }
+        if self.temporal_upscale_model is not None:
+            digests["upscale"]["temporal_upsampler"] = file_digest(self.temporal_upscale_model)
         return self._with_sound(digests) if self.makes_sound else digests
 
     def _with_sound(self, digests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -133,6 +136,7 @@ class ModelFiles:
             self.text_encoder,
             *self.projections,
             self.upscale_model,
+            self.temporal_upscale_model,
             *(path for path, _ in self.loras),
         )
         return tuple(path.absolute() for path in named if path is not None)

@@ -33,14 +33,15 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     return x
 
 
-def euler_ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
-    """Each step goes further down than asked and climbs back with fresh noise that keeps the variance."""
+def euler_ancestral(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise, eta: float = 1.0) -> Tensor:
+    """Each step goes further down than asked, by `eta`, and climbs back with fresh noise that keeps the
+    variance."""
     for sigma, sigma_next in pairwise(sigmas):
         denoised = denoise(x, sigma)
         if sigma_next == 0:
             x = denoised
             continue
-        down = sigma_next * (1 + (sigma_next / sigma - 1))
+        down = sigma_next * (1 + (sigma_next / sigma - 1) * eta)
         signal_next, signal_down = 1 - sigma_next, 1 - down
         renoise = (sigma_next**2 - down**2 * signal_next**2 / signal_down**2) ** 0.5
         x = (down / sigma) * x + (1 - down / sigma) * denoised
@@ -123,6 +124,17 @@ def _with_noise(x: Tensor, ahead: Tensor, sigma: float, sigma_next: float, noise
     drawn = noise().double()
     drawn = (drawn - drawn.mean()) / drawn.std()
     return scale * (x - sigma * slope) + kept * slope + fresh * drawn
+
+
+def settling(sampler: Sampler, settle: Callable[[Tensor], Tensor]) -> Sampler:
+    """A sampler of single steps after each of which `settle` has its say."""
+
+    def run(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+        for step in pairwise(sigmas):
+            x = settle(sampler(denoise, x, torch.stack(step), noise))
+        return x
+
+    return run
 
 
 SAMPLERS: dict[str, Sampler] = {

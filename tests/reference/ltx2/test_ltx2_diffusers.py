@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.reference.sides.diffusers_ltx2 import Model
+from tests.reference.sides.diffusers_ltx2 import Model, drawn, narrow_model
 from tests.reference.sides.pixel_decoder import both
 
 pytestmark = pytest.mark.reference
@@ -18,31 +18,9 @@ SECOND = (0.909375, 0.725, 0.421875)
 """Noise levels without the last, which is 0: diffusers adds it."""
 
 
-def drawn(*shape: int, seed: int) -> Any:
-    import torch
-
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    import torch
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    from actors.engines.diffusers.checkpoint import Checkpoint
-    from actors.engines.diffusers.ltx2 import components
-    from tests.official.ltx2_files import write_narrow
-
-    path = write_narrow(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors", "2.5")
-    opened = Checkpoint.open(path)
-    parts = {
-        name: getattr(components, f"{name}_component")(opened).load(torch.float32)
-        for name in ("transformer", "connectors", "vae", "audio_vae", "vocoder")
-    }
-    mask = torch.zeros(1, 128, dtype=torch.long)
-    mask[:, -40:] = 1
-    others = {"scheduler": FlowMatchEulerDiscreteScheduler(), "text_encoder": None, "tokenizer": None}
-    return Model({**parts, **others}, drawn(1, 128, 64 * 3, seed=5), mask)
+    return narrow_model(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors")
 
 
 def close(got: Any, wanted: Any) -> None:
@@ -79,7 +57,7 @@ def test_first_pass_with_slots(model: Model) -> None:
         made, audio = model.denoise(pieces, empty_sound(51), FIRST)
     close(made[0], model.normalised(wanted.frames))
     close(torch.cat(made[1:], dim=2), model.normalised(wanted.keyframes))
-    close(audio, _normalised_sound(model, wanted.audio))
+    close(audio, model.normalised_sound(wanted.audio))
 
 
 def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
@@ -93,11 +71,11 @@ def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
     half, big = drawn(1, 128, 7, 2, 2, seed=2), drawn(1, 128, 7, 4, 4, seed=3)
     stills, heard = drawn(1, 128, 2, 4, 4, seed=4), drawn(1, 8, 51, 16, seed=6)
     with torch.inference_mode():
-        raw = [_raw(model, latents) for latents in (big, stills, half)]
+        raw = [model.raw(latents) for latents in (big, stills, half)]
         wanted = model.run(
             LTX2DFRPipeline, SECOND, height=128, width=128, num_frames=FRAMES, latents=raw[0],
             keyframes_latents=raw[1], keyframe_positions=list(SLOTS), reference_latents=raw[2],
-            audio_latents=_raw_sound(model, heard),
+            audio_latents=model.raw_sound(heard),
         )  # fmt: skip
         pieces = [Piece(big, hold=0.0)]
         pieces += [slot(stills[:, :, i : i + 1], frame) for i, frame in enumerate(SLOTS)]
@@ -105,7 +83,7 @@ def test_second_pass_over_picture_slots_and_sound(model: Model) -> None:
         made, audio = model.denoise(pieces, Sound(heard, torch.zeros(51)), SECOND)
     close(made[0], model.normalised(wanted.frames))
     close(torch.cat(made[1:3], dim=2), model.normalised(wanted.keyframes))
-    close(audio, _normalised_sound(model, wanted.audio))
+    close(audio, model.normalised_sound(wanted.audio))
     assert torch.equal(made[3], half)
 
 
@@ -175,7 +153,7 @@ def test_images_at_the_start_and_later(model: Model, conditioned: Any) -> None:
         pieces = pieces_of(model, 64, torch.zeros(1, 128, 3, 2, 2))
         made, audio = model.denoise(pieces, empty_sound(18), FIRST)
     close(made[0], model.normalised(wanted[0]))
-    close(audio, _normalised_sound(model, wanted[1]))
+    close(audio, model.normalised_sound(wanted[1]))
 
 
 def test_second_pass_with_the_images_and_the_sound(model: Model, conditioned: Any) -> None:
@@ -186,12 +164,12 @@ def test_second_pass_with_the_images_and_the_sound(model: Model, conditioned: An
 
     big, heard = drawn(1, 128, 3, 4, 4, seed=7), drawn(1, 8, 18, 16, seed=8)
     with torch.inference_mode():
-        raw = {"latents": _raw(model, big), "audio_latents": _raw_sound(model, heard)}
+        raw = {"latents": model.raw(big), "audio_latents": model.raw_sound(heard)}
         wanted = conditioned(128, SECOND, **raw)
         pieces = pieces_of(model, 128, big)
         made, audio = model.denoise(pieces, Sound(heard, torch.zeros(18)), SECOND)
     close(made[0], model.normalised(wanted[0]))
-    close(audio, _normalised_sound(model, wanted[1]))
+    close(audio, model.normalised_sound(wanted[1]))
 
 
 def test_images_that_hold_in_part(model: Model, conditioned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,27 +212,7 @@ def test_a_reference_at_half_the_size(model: Model, monkeypatch: pytest.MonkeyPa
         pieces = with_guides(torch.zeros(1, 128, 3, 2, 2), [sheet])
         made, audio = model.denoise(pieces, empty_sound(18), FIRST)
     close(made[0], model.normalised(wanted[0]))
-    close(audio, _normalised_sound(model, wanted[1]))
-
-
-def _raw(model: Model, latents: Any) -> Any:
-    from actors.engines.diffusers.codec import VideoCodec
-
-    return VideoCodec(model.parts["vae"]).unnormalize(latents)
-
-
-def _tokens(latents: Any) -> Any:
-    return latents.transpose(1, 2).flatten(2)
-
-
-def _normalised_sound(model: Model, latents: Any) -> Any:
-    vae = model.parts["audio_vae"]
-    return ((_tokens(latents) - vae.latents_mean) / vae.latents_std).unflatten(2, (8, 16)).transpose(1, 2)
-
-
-def _raw_sound(model: Model, latents: Any) -> Any:
-    vae = model.parts["audio_vae"]
-    return (_tokens(latents) * vae.latents_std + vae.latents_mean).unflatten(2, (8, 16)).transpose(1, 2)
+    close(audio, model.normalised_sound(wanted[1]))
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without")

@@ -45,7 +45,8 @@ from jobs.weights.numbers import is_note
 
 AUDIO_VAE_PREFIXES = ("audio_vae.", "autoencoder.", "")
 VOCODER_PREFIXES = ("vocoder.", "")
-UPSAMPLER_PREFIXES = ("latent_upsampler.", "")
+UPSAMPLERS = {"latent_upsampler": "in space", "temporal_latent_upsampler": "in time"}
+"""The latent upsamplers, as a diffusers folder or a small model calls them."""
 
 
 def transformer_component(checkpoint: Checkpoint) -> Component:
@@ -144,17 +145,34 @@ def _component(
     return Component(checkpoint, what, build, stored, "LTX-2")
 
 
-def upsampler_component(checkpoint: Checkpoint) -> Component:
-    """The spatial upsampler that has a file or folder of its own, or that a small model carries."""
+def upsampler_component(checkpoint: Checkpoint, what: str = "latent_upsampler") -> Component:
+    """The latent upsampler, one of `UPSAMPLERS`, that has a file or folder of its own, or that a small model
+    carries."""
     if checkpoint.path.is_dir():
-        return _of_folder(checkpoint, "latent_upsampler", "LTX2LatentUpsamplerModel")
-    prefix = _first_prefix(checkpoint, UPSAMPLER_PREFIXES, "initial_conv.weight")
+        _require_way(checkpoint, component_config(checkpoint.path), what)
+        return _of_folder(checkpoint, what, "LTX2LatentUpsamplerModel")
+    prefix = _first_prefix(checkpoint, (f"{what}.", ""), "initial_conv.weight")
     if prefix is None:
-        raise _absent(checkpoint, "latent upsampler")
+        raise _absent(checkpoint, f"upsampler {UPSAMPLERS[what]}")
     own = _below(checkpoint, prefix)
     stored = _stored(prefix, {name: name for name in own})
     arguments = upsampler_arguments(_shapes(checkpoint, stored))
+    _require_way(checkpoint, arguments, what)
     return _component(checkpoint, "latent upsampler", lambda: _upsampler(arguments), stored)
+
+
+def temporal_upsampler_component(checkpoint: Checkpoint) -> Component:
+    """The one in time, which makes 2 T - 1 latents of T."""
+    return upsampler_component(checkpoint, "temporal_latent_upsampler")
+
+
+def _require_way(checkpoint: Checkpoint, arguments: Mapping[str, Any], what: str) -> None:
+    """One that upsamples both ways at once fits neither use. The config of a folder may leave out what is the
+    module's own."""
+    ways = arguments.get("spatial_upsample", True), arguments.get("temporal_upsample", False)
+    wanted = (False, True) if what == "temporal_latent_upsampler" else (True, False)
+    if ways != wanted:
+        raise UnsupportedCheckpoint(f"{checkpoint.path.name} does not upsample {UPSAMPLERS[what]} alone")
 
 
 def _first_prefix(checkpoint: Checkpoint, prefixes: Iterable[str], name: str) -> str | None:

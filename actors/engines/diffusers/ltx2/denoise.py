@@ -27,7 +27,7 @@ from actors.engines.diffusers.ltx2.pieces import (
     sound_tokens,
 )
 from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
-from actors.engines.diffusers.samplers import Sampler
+from actors.engines.diffusers.samplers import Sampler, settling
 from actors.engines.diffusers.sequence import TokenSplit, projected_whole
 from actors.engines.noise import Noises
 from actors.ranks import Ranks
@@ -82,6 +82,10 @@ class Pass:
 
     `watch`, where given, sees the tokens after each call of the guider (tests compare steps); `ranks` is the
     gang that shares the forwards. `within` counts the latents of guides that stand in the clip itself.
+
+    `refined` `[1, C, T, h, w]` is the clip that a temporal round makes anew, without guides in it. As in
+    diffusers' `LTX2DFRTemporalRefinePipeline` what is held in part is then not mixed with noise but blended
+    with it, at the start and after each step: fresh noise would wear it down.
     """
 
     sigmas: Tensor
@@ -92,6 +96,7 @@ class Pass:
     watch: Callable[[Tensor], None] | None = None
     ranks: Ranks | None = None
     within: int = 0
+    refined: Tensor | None = None
 
 
 def denoise(
@@ -112,11 +117,16 @@ def denoise(
     denoiser = JointDenoiser(model, run, picture, heard, sound.frozen, conditioning)
     known, mask = denoiser.known, denoiser.mask
     first, later = noise_of_tokens(run.noises, pieces, run.within, sound, known.device)
-    noise = first() if noise is None else noise
-    level = mask * run.sigmas[0]
-    x = noise.to(known) * level + known * (1.0 - level)
+    noise = (first() if noise is None else noise).to(known)
+    if run.refined is None:
+        level, sampler = mask * run.sigmas[0], run.sampler
+        x = noise * level + known * (1.0 - level)
+    else:
+        sampler = settling(run.sampler, denoiser.settled)
+        start = denoiser.made_over(run.refined)
+        x = denoiser.settled(noise * run.sigmas[0] + start * (1.0 - run.sigmas[0]))
     if len(run.sigmas) > 1:
-        x = run.sampler(denoiser, x, run.sigmas, later)
+        x = sampler(denoiser, x, run.sigmas, later)
     # Sigmas that stop early leave the signal scaled down; what is held is as it was.
     x = torch.where(mask == 0, known, x / (1.0 - run.sigmas[-1]) if run.sigmas[-1] < 1 else x)
     made, audio = x.split([picture.known.shape[1], heard.known.shape[1]], dim=1)
@@ -158,10 +168,21 @@ class JointDenoiser:
             return shared(self.run.ranks, asked, run, sides, size)
 
         denoised = torch.cat(self.run.guidance(predict, sides, sigma), dim=1)
-        denoised = denoised * self.mask + self.known * (1.0 - self.mask)
+        denoised = self.settled(denoised)
         if self.run.watch is not None:
             self.run.watch(denoised)
         return denoised
+
+    def settled(self, x: Tensor) -> Tensor:
+        """The tokens with what is held of them as firmly as it is held."""
+        return x * self.mask + self.known * (1.0 - self.mask)
+
+    def made_over(self, clip: Tensor) -> Tensor:
+        """What is made of each token is made over: the clip `[1, C, T, h, w]`, keyframe slots, nothing of
+        what is held."""
+        tokens = clip.to(self.known).flatten(2).transpose(1, 2)
+        beside = torch.where(self.mask == 1, self.known, 0.0)
+        return torch.cat([tokens, beside[:, tokens.shape[1] :]], dim=1)
 
     def _sides(self, x: Tensor) -> Sides:
         return x.split([self.picture.known.shape[1], self.heard.known.shape[1]], dim=1)

@@ -88,12 +88,21 @@ class Ltx2Loader:
         )
 
     def upsampler(self) -> Any:
-        """The latent upsampler. Raises `SpecError` where none is named."""
-        path = self.files.upscale_model or self.files.checkpoint
+        """The latent upsampler in space. Raises `SpecError` where none is named."""
+        return self._upsampler("upsampler", self.files.upscale_model, "latent_upsampler")
+
+    def temporal_upsampler(self) -> Any:
+        """The one in time, likewise."""
+        return self._upsampler(
+            "temporal_upsampler", self.files.temporal_upscale_model, "temporal_latent_upsampler"
+        )
+
+    def _upsampler(self, what: str, named: Path | None, part: str) -> Any:
+        path = named or self.files.checkpoint
         if path.is_dir():
-            path = component_folder(path, "latent_upsampler")
-        make = components.upsampler_component
-        return self._loaded("upsampler", self._component("upsampler", path, make), self.dtype)
+            path = component_folder(path, part)
+        make = partial(components.upsampler_component, what=part)
+        return self._loaded(what, self._component(what, path, make), self.dtype)
 
     def misfits(self) -> list[Problem]:
         """What keeps the files from being loaded, as far as their headers show; no tensor is read."""
@@ -106,6 +115,9 @@ class Ltx2Loader:
         ]
         if self.files.upscale_model:
             parts.append(("upsampler", self.files.upscale_model, components.upsampler_component))
+        if self.files.temporal_upscale_model:
+            path = self.files.temporal_upscale_model
+            parts.append(("temporal_upsampler", path, components.temporal_upsampler_component))
         found: list[tuple[str, Callable[[], Component]]] = [
             (what, partial(self._component, what, path, make)) for what, path, make in parts
         ]
@@ -157,6 +169,7 @@ class Ltx2Loader:
             "connectors": "engine.checkpoint",
             "text_encoder": "engine.text_encoder",
             "upsampler": "engine.upscale_model",
+            "temporal_upsampler": "engine.temporal_upscale_model",
         }[what]
 
 

@@ -42,6 +42,7 @@ class Ltx2Runner(Runner):
             "sound": loader.sound,
             "denoising": loader.denoising,
             "upsampler": loader.upsampler,
+            "temporal_upsampler": loader.temporal_upsampler,
         }
 
     @torch.inference_mode()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.engines.diffusers.samplers import SAMPLERS
+from actors.engines.diffusers.samplers import SAMPLERS, euler_ancestral, settling
 from actors.engines.noise import noise_source
 
 SIGMAS = torch.tensor([1.0, 0.8, 0.55, 0.3, 0.1, 0.0])
@@ -51,6 +51,36 @@ def test_ancestral_steps_keep_the_variance_of_the_flow() -> None:
         lambda x, _: torch.zeros_like(x), start, torch.tensor([1.0, 0.7, 0.4]), noise_source(start, 3)
     )
     assert float(ended.std()) == pytest.approx(0.4, rel=0.01)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ancestral_steps_are_those_of_diffusers(eta: float) -> None:
+    from diffusers.schedulers import LTXEulerAncestralRFScheduler
+
+    scheduler, sigmas = LTXEulerAncestralRFScheduler(eta=eta), SIGMAS[:-1]
+    scheduler.set_timesteps(sigmas=SIGMAS)
+    start, clip = torch.randn(4, 5), torch.randn(4, 5)
+    wanted, generator = start, torch.Generator().manual_seed(5)
+    for sigma, level in zip(sigmas[:-1], scheduler.timesteps, strict=False):
+        velocity = (wanted - clip) / sigma
+        wanted = scheduler.step(velocity, level, wanted, generator=generator, return_dict=False)[0]
+    noise = noise_source(start, 5)
+    ended = euler_ancestral(lambda _x, _sigma: clip, start, sigmas, noise, eta)
+    torch.testing.assert_close(ended, wanted)
+
+
+def test_what_settles_after_each_step() -> None:
+    seen: list[float] = []
+
+    def settle(x: Tensor) -> Tensor:
+        seen.append(float(x.mean()))
+        return torch.zeros_like(x)
+
+    start = torch.ones(3)
+    ended = settling(SAMPLERS["euler"], settle)(lambda x, _: x + 1, start, SIGMAS, noise_source(start, 1))
+    assert len(seen) == len(SIGMAS) - 1
+    assert seen[-1] == 1.0
+    assert not ended.any()
 
 
 @pytest.mark.parametrize("name", ["lcm", "res_2s"])

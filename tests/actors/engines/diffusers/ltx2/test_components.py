@@ -13,13 +13,16 @@ from actors.engines.diffusers.configs import UnsupportedCheckpoint
 from actors.engines.diffusers.ltx2.components import (
     audio_vae_component,
     connectors_component,
+    temporal_upsampler_component,
     transformer_component,
+    upsampler_component,
     vae_component,
     vocoder_component,
 )
 from actors.engines.diffusers.ltx2.together import Together
 from tests.official.files import write_sparse
 from tests.official.ltx2_files import PREFIX, VERSIONS, metadata, shapes, write_narrow, write_single_file
+from tests.official.upsamplers import write_rational, write_temporal
 
 MAKERS = (
     transformer_component,
@@ -180,3 +183,31 @@ def test_connectors_and_projection_of_two_files(tmp_path: Path) -> None:
     assert dict(found.config) == dict(whole.config)
     with pytest.raises(UnsupportedCheckpoint, match="holds no LTX-2 text projection"):
         connectors_component(Checkpoint.open(paths[0]))
+
+
+def test_an_upsampler_fits_one_use(tmp_path: Path) -> None:
+    """One in space and one in time have names and files alike."""
+    space = Checkpoint.open(write_rational(tmp_path / "space.safetensors"))
+    time = Checkpoint.open(write_temporal(tmp_path / "time.safetensors"))
+    assert upsampler_component(space).empty().spatial_upsample
+    assert temporal_upsampler_component(time).empty().temporal_upsample
+    with pytest.raises(UnsupportedCheckpoint, match=r"time.safetensors does not upsample in space alone"):
+        upsampler_component(time)
+    with pytest.raises(UnsupportedCheckpoint, match=r"space.safetensors does not upsample in time alone"):
+        temporal_upsampler_component(space)
+
+
+@pytest.mark.parametrize(("space", "time"), [(True, False), (False, True)])
+def test_an_upsampler_in_a_folder_of_diffusers(space: bool, time: bool, tmp_path: Path) -> None:
+    from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
+
+    sizes = {"mid_channels": 32, "num_blocks_per_stage": 1}
+    LTX2LatentUpsamplerModel(**sizes, spatial_upsample=space, temporal_upsample=time).save_pretrained(
+        tmp_path
+    )
+    fits, other = ("temporal_latent_upsampler", "latent_upsampler")[:: 1 if time else -1]
+    opened = Checkpoint.open(tmp_path)
+    made = upsampler_component(opened, fits).load(None)
+    assert (made.spatial_upsample, made.temporal_upsample) == (space, time)
+    with pytest.raises(UnsupportedCheckpoint, match="alone"):
+        upsampler_component(opened, other)
