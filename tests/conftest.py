@@ -23,8 +23,9 @@ from actors.media import process
 from actors.media.segment import encode_segment
 from jobs.formats import CODECS
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.planning.params import PlannedGuider, Sampling, SegmentParams
+from jobs.planning.params import SegmentParams
 from jobs.planning.planned import PlannedChunk, PlannedVideo
+from jobs.planning.sampling import PlannedGuider, Sampling
 from tests.encoded_once import encoded_once, joined_once, pictures_once, times_once
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor
 from actors.engines.diffusers.ltx_video.tokens import tokens_of
 from actors.selftest.judge import JUDGED_CFG, judged_sigmas
 from jobs.frames import frames_of
-from jobs.planning.params import PlannedGuider, Sampling
+from jobs.planning.sampling import PlannedGuider, Sampling
 
 if TYPE_CHECKING:
     from actors.payload import Payload

@@ -13,7 +13,7 @@ from actors.engines.diffusers.files import find_files
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
-from jobs.planning.params import EncodeText, PassParams, Sampling
+from jobs.planning.params import EncodeText, PassParams
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from actors.engines.base import Arriving
+    from jobs.planning.sampling import Sampling
     from jobs.spec.engine import EngineConfig
 
 SEED = 11

@@ -15,14 +15,7 @@ from actors.media.probe import has_sound
 from actors.payload import Payload, unpack
 from jobs.errors import CorruptArtifact, InvalidInput, StageBug
 from jobs.frames import first_sample, latents_of
-from jobs.planning.params import (
-    EncodeAudio,
-    EncodeClip,
-    EncodeImage,
-    EncodeSource,
-    EncodeText,
-    StageParams,
-)
+from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource, EncodeText, StageParams
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine

@@ -17,8 +17,9 @@ from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights, frames_of, takeover_weights
 
 if TYPE_CHECKING:
-    from jobs.planning.params import GuideUse, PassParams, StageParams
+    from jobs.planning.params import PassParams, StageParams
     from jobs.planning.retakes.params import PartlyMade
+    from jobs.planning.sampling import GuideUse
 
 
 def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | Arriving:

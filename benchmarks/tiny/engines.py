@@ -23,7 +23,8 @@ from actors.steps.seeding import seed_everything
 from benchmarks.tiny.detector import Reading, read
 from benchmarks.tiny.scores import Wanted, prompt_scores
 from jobs.frames import ChunkSpan, DecodeWindow, Span, frames_of
-from jobs.planning.params import DecodeParams, EncodeText, PassParams, PlannedGuider, Sampling
+from jobs.planning.params import DecodeParams, EncodeText, PassParams
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 

@@ -35,8 +35,9 @@ from benchmarks.tiny.quality import (
 )
 from benchmarks.tiny.scores import Hearing, motion, prompt_scores, psnr, rate
 from jobs.frames import Span
-from jobs.planning.params import EncodeText, PlannedGuider
+from jobs.planning.params import EncodeText
 from jobs.planning.plan import make_plan
+from jobs.planning.sampling import PlannedGuider
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 

@@ -15,7 +15,7 @@ from farm.doctor.finding import Finding, fail, ok, warn
 from farm.models.comfy_folders import find_model
 from jobs.errors import CannotRun
 from jobs.planning.expand import placed_chunks, variants
-from jobs.planning.params import COMFYUI_PARAMS
+from jobs.planning.sampling import COMFYUI_PARAMS
 from jobs.rules.files import IMAGE_FIELDS
 from jobs.spec.engine import COMFYUI_PATH, EngineConfig
 from jobs.spec.fields import all_settings

@@ -29,8 +29,8 @@ from jobs.tasks.digest import STAGE_VERSION, Fingerprint, input_files
 from jobs.version import VERSION
 
 if TYPE_CHECKING:
-    from jobs.planning.params import PlannedGuider
     from jobs.planning.planned import Plan
+    from jobs.planning.sampling import PlannedGuider
     from jobs.store.store import Store
     from jobs.tasks.task import TaskGraph
 

@@ -11,8 +11,8 @@ from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault, read_weights
 
 if TYPE_CHECKING:
-    from jobs.planning.params import Sampling
     from jobs.planning.planned import Plan
+    from jobs.planning.sampling import Sampling
     from jobs.spec.engine import EngineConfig
 
 LEVEL_DIGITS = 4

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jobs.advice.retakes import retake_notices
 from jobs.advice.sound import left_out_sound, sound_notices
 from jobs.frames import TEMPORAL, exact_rate
-from jobs.planning.joints import single_stills
+from jobs.planning.held import single_stills
 from jobs.wording import amount
 
 if TYPE_CHECKING:

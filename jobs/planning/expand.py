@@ -14,7 +14,7 @@ from jobs.frames import TEMPORAL, frames_of, latents_of
 from jobs.places import Location, place_of
 from jobs.planning.held import HeldJoint, held_joint
 from jobs.planning.output_names import film_name
-from jobs.planning.params import PlannedGuider, Sampling
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.planning.shots import ShotLayout
 from jobs.spec.chunk import Chunk, CommonSettings, Defaults, Extend, Generate
 from jobs.spec.video import Video

@@ -1,4 +1,5 @@
-"""Held joints: chunks that meet in an image, or in a short clip, that both of them hold. Pure.
+"""Held joints: chunks that meet in an image, or in a short clip, that both of them hold; and how long the
+chains are in which chunks wait for one another. Pure.
 
 Chunk k ends and chunk k+1 begins with what is held at frame f: an image fills slot 0 of k+1, which is
 dropped when the two are joined, as it shows frame f again. Of a clip, f - 8m + 1 .. f end chunk k and
@@ -14,11 +15,15 @@ from jobs.frames import TEMPORAL
 from jobs.spec.chunk import GuideImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from jobs.planning.planned import PlannedChunk, PlannedVideo
 
 LEAST_CLIP = 2
 """Latents of a clip that end a chunk: a single one would be one still."""
+
+APART = 8
+"""Frames between two stills that say how fast things move where chunks meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +58,35 @@ def at_the_end(guide: GuideImage, frames: int) -> HeldJoint | None:
         return HeldJoint(guide) if behind == 0 else None
     latents, rest = divmod(behind, TEMPORAL)
     return HeldJoint(guide, latents) if latents >= LEAST_CLIP and not rest else None
+
+
+def longest_chain(video: PlannedVideo) -> int:
+    """Chunks of the longest chain of the first pass. Source material is not sampled."""
+    return _longest(chunk.continues for chunk in video.chunks if chunk.is_sampled)
+
+
+def longest_without_held(video: PlannedVideo) -> int:
+    """As `longest_chain`, did every chunk wait for the one before it."""
+    return _longest(chunk.kind == "extend" for chunk in video.chunks if chunk.is_sampled)
+
+
+def _longest(continues: Iterator[bool]) -> int:
+    longest = here = 0
+    for goes_on in continues:
+        here = here + 1 if goes_on else 1
+        longest = max(longest, here)
+    return longest
+
+
+def single_stills(video: PlannedVideo) -> Iterator[PlannedChunk]:
+    """Chunks that meet the one before them in one still: nothing says how fast things move there."""
+    for before, chunk in zip(video.chunks, video.chunks[1:], strict=False):
+        if chunk.joint != "still" or any(guide.clip for guide in chunk.guides if guide.frame == 0):
+            continue
+        behind = 8 * (before.span.sampled - 1) - APART
+        if not (_has(before, behind) and _has(chunk, APART)):
+            yield chunk
+
+
+def _has(chunk: PlannedChunk, frame: int) -> bool:
+    return any(guide.frame == frame for guide in chunk.guides)

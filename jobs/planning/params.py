@@ -2,75 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from jobs.canonical import LATER
 from jobs.frames import SPATIAL, ChunkSpan, DecodeWindow, Span
 from jobs.planning.retakes.params import PartlyMade, ShowSource, Splice
+from jobs.planning.rounds.params import CanvasParams, TileParams
+from jobs.planning.sampling import GuideUse, Sampling
 from jobs.spec.base import Fit
 from jobs.spec.engine import LoraUse
 from jobs.spec.framing import Framing
-
-GUIDER_PARAMS: Mapping[str, tuple[str, ...]] = {
-    "cfg": (),
-    "stg": (
-        "stg_scale",
-        "rescale",
-        "blocks",
-        "levels",
-        "cfg",
-        "cfg_star_rescale",
-        "space",
-        "audio_cfg",
-        "modality",
-    ),
-}
-"""The guiders of the engines, and the parameters of each."""
-
-LTX2_PARAMS = ("audio_cfg", "stg_scale", "modality", "rescale", "blocks")
-"""Those that the engines have for LTX-2, each one value for all steps."""
-
-LTX_VIDEO_PARAMS = tuple(name for name in GUIDER_PARAMS["stg"] if name not in ("audio_cfg", "modality"))
-"""Those that it has for LTX-Video, which makes no sound."""
-
-COMFYUI_PARAMS = ("stg_scale", "rescale", "blocks")
-"""Those that the comfyui engine has for every model on every core: of core's skip layer guidance."""
-
-GuiderValue = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedGuider:
-    """A guider by name; `params` sorted by name."""
-
-    name: str = "cfg"
-    params: tuple[tuple[str, GuiderValue], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """One run of a sampler. `sigmas`, where given, replace steps, shifts and denoise."""
-
-    steps: int
-    cfg: float
-    sampler: str
-    sigmas: tuple[float, ...] | None
-    guider: PlannedGuider
-    max_shift: float
-    base_shift: float
-    denoise: float = 1.0
-
-    @property
-    def steps_run(self) -> int:
-        """Steps from noise level to noise level; some samplers look at the clip twice in each."""
-        return self.steps if self.sigmas is None else len(self.sigmas) - 1
-
-    @property
-    def denoises(self) -> bool:
-        """False where a second pass only upsamples."""
-        return self.sigmas is not None or (self.steps > 0 and self.denoise > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +97,6 @@ class EncodeAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class GuideUse:
-    """A guide image in a sampled clip, or the first frame of a held clip: `frame` counts from the sampled
-    clip's first frame."""
-
-    frame: int
-    strength: float
-    image_strength: float
-
-
-@dataclass(frozen=True, slots=True)
 class ReferenceUse:
     """A reference beside a sampled clip: `latents` of them, `scale` times smaller than the clip's. Noise
     reaches it but for its `strength`, and the clip looks at it by `attention`."""
@@ -210,6 +142,11 @@ class PassParams:
 
     A clip that is an `excerpt` has no chain. Its noise is that of its shot: `seed` and the number of a latent
     in the shot say which, so neighbours have the same where they show the same.
+
+    `slots` are frames of the clip at which the transformer makes stills beside it. Those of a first pass are
+    all that its artifact has as `keyframes`, in order. An upscaled clip with `keyframes` has one at each of
+    these frames: a slot, made over that of the first pass, or what is held there. The first pass at its own
+    size is a reference beside it; its slot 0 is the last one of input `keyframes`, where that is given.
     """
 
     width: int
@@ -229,6 +166,8 @@ class PassParams:
     references: tuple[ReferenceUse, ...] = field(default=(), metadata=LATER)
     retake: PartlyMade | None = field(default=None, metadata=LATER)
     loras: tuple[LoraUse, ...] = field(default=(), metadata=LATER)
+    slots: tuple[int, ...] = field(default=(), metadata=LATER)
+    keyframes: tuple[int, ...] = field(default=(), metadata=LATER)
 
     @property
     def which(self) -> Literal["sample", "upscale"]:
@@ -237,10 +176,14 @@ class PassParams:
 
     @property
     def tokens(self) -> int:
-        """Latent tokens of the clip and of its references."""
+        """Latent tokens of the clip, of the stills beside it and of its references."""
         rows, columns = self.height // SPATIAL, self.width // SPATIAL
-        beside = (each.latents * (rows // each.scale) * (columns // each.scale) for each in self.references)
-        return self.span.sampled * rows * columns + sum(beside)
+        beside = sum(
+            each.latents * (rows // each.scale) * (columns // each.scale) for each in self.references
+        )
+        if self.keyframes:
+            beside += self.span.sampled * (rows // 2) * (columns // 2)
+        return (self.span.sampled + len(self.slots)) * rows * columns + beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +235,8 @@ StageParams = (
     | EncodeClip
     | EncodeAudio
     | PassParams
+    | CanvasParams
+    | TileParams
     | DecodeParams
     | ShowSource
     | SegmentParams

@@ -31,7 +31,6 @@ from jobs.planning.expand import (
 from jobs.planning.facts import SourceFacts
 from jobs.planning.guides import GuidePlanner, heard_sound, opening_sound
 from jobs.planning.output_names import shown_format
-from jobs.planning.params import Sampling
 from jobs.planning.planned import (
     HeardSound,
     Plan,
@@ -41,6 +40,7 @@ from jobs.planning.planned import (
     UpscalePlan,
 )
 from jobs.planning.retakes.chunks import retake_chunks
+from jobs.planning.sampling import Sampling
 from jobs.planning.seeds import derive_seed
 from jobs.planning.shots import snaps
 from jobs.planning.windows import shown

@@ -8,7 +8,7 @@ from typing import Literal
 
 from jobs.frames import ChunkSpan, DecodeWindow, Joint, Span
 from jobs.planning.output_names import shown_format
-from jobs.planning.params import Sampling
+from jobs.planning.sampling import Sampling
 from jobs.sound.planned import PlannedSound
 from jobs.spec.base import Fit
 from jobs.spec.engine import EngineConfig, ShotLora

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.planning.joints import longest_chain, longest_without_held
+from jobs.planning.held import longest_chain, longest_without_held
 from jobs.spec.framing import framing
 
 if TYPE_CHECKING:
-    from jobs.planning.params import Sampling
     from jobs.planning.planned import Plan, PlannedChunk, PlannedDelivery, PlannedVideo
+    from jobs.planning.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jobs.places import Location, nearest, shown
-from jobs.planning.params import GUIDER_PARAMS, LTX2_PARAMS
+from jobs.planning.sampling import GUIDER_PARAMS, LTX2_PARAMS
 from jobs.rules.findings import BrokenRule
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.canonical import as_object, sha256_of
 from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource, PassParams
 from jobs.planning.retakes.params import ShowSource
+from jobs.planning.rounds.params import TileParams
 from jobs.spec.engine import LoraUse
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
@@ -121,7 +122,7 @@ def files_of(task: StageTask) -> Iterator[str]:
 def _parameters(task: StageTask, files: Mapping[str, str]) -> Any:
     """The parameters with contents in place of paths: a moved file is the same file."""
     params = task.params
-    if isinstance(params, PassParams) and params.loras:
+    if isinstance(params, PassParams | TileParams) and params.loras:
         return replace(params, loras=tuple(LoraUse(files[path], strength) for path, strength in params.loras))
     path = getattr(params, "path", None)
     return params if path is None else {**as_object(params), "path": files[path]}

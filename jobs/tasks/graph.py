@@ -16,13 +16,13 @@ from jobs.planning.params import (
     EncodeAudio,
     EncodeSource,
     EncodeText,
-    GuideUse,
     PassParams,
     ReferenceUse,
     StageParams,
     Tiles,
     Upsampling,
 )
+from jobs.planning.sampling import GuideUse
 from jobs.planning.windows import shown_chain
 from jobs.spec.engine import own_loras
 from jobs.tasks.retakes import (

@@ -11,8 +11,8 @@ from jobs.planning.params import Excerpt
 from jobs.planning.planned import PlannedGuide
 
 if TYPE_CHECKING:
-    from jobs.planning.params import Sampling
     from jobs.planning.planned import PlannedChunk
+    from jobs.planning.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)

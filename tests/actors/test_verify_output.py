@@ -12,7 +12,8 @@ from actors.payload import Payload, from_torch
 from actors.verify_output import is_black, is_frozen, verify_output
 from jobs.errors import BadOutput
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.planning.params import DecodeParams, EncodeText, PassParams, PlannedGuider, Sampling, StageParams
+from jobs.planning.params import DecodeParams, EncodeText, PassParams, StageParams
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.run import Verify
 from jobs.tasks.task import Stage, StageTask
 

@@ -183,7 +183,8 @@ def _drawn(name: str, checkpoint: Path) -> dict[str, Any]:
     from benchmarks.tiny.engines import SIDE, open_engine
     from benchmarks.tiny.engines import pass_params as with_sound
     from jobs.frames import ChunkSpan
-    from jobs.planning.params import EncodeClip, EncodeImage, EncodeText, GuideUse
+    from jobs.planning.params import EncodeClip, EncodeImage, EncodeText
+    from jobs.planning.sampling import GuideUse
 
     def pass_params(seed: int) -> Any:
         return replace(with_sound(seed), audio_mode=None)

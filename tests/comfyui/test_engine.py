@@ -63,7 +63,8 @@ def test_guide_images_and_decode_match_the_node(generate: Run, engine: Any, cond
     from actors.engines.comfyui.decode import to_image, to_uint8
     from actors.steps.passes import run_pass
     from jobs.frames import DecodeWindow, Span
-    from jobs.planning.params import DecodeParams, EncodeImage, GuideUse
+    from jobs.planning.params import DecodeParams, EncodeImage
+    from jobs.planning.sampling import GuideUse
 
     pixels = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     node_latent, node_images, _ = generate(first_image=to_image(pixels[None]), crf=0, decode=True)
@@ -128,7 +129,7 @@ def test_samplers_sigmas_and_guiders_by_name(engine: Any, conditioning: Any) -> 
     import numpy as np
 
     from jobs.errors import InvalidInput
-    from jobs.planning.params import PlannedGuider
+    from jobs.planning.sampling import PlannedGuider
 
     def made(**changes: Any) -> Any:
         return sampled(engine, conditioning, sampling=sampling(**changes))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from comfyui_kit import sampled, sampling
 
-from jobs.planning.params import COMFYUI_PARAMS, LTX2_PARAMS, PlannedGuider
+from jobs.planning.sampling import COMFYUI_PARAMS, LTX2_PARAMS, PlannedGuider
 
 pytestmark = pytest.mark.comfyui
 

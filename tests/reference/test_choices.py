@@ -48,7 +48,7 @@ def test_stg_rescales_what_is_denoised(rescale: float, sides: Sides, words: Any,
     """As ComfyUI's nodes do; Lightricks rescales the velocity. Without rescaling they agree."""
     from farm_side import noise
 
-    from jobs.planning.params import PlannedGuider
+    from jobs.planning.sampling import PlannedGuider
 
     reference, farm = sides(NAME)
     settings = reference_settings(stg_scale=1.0, rescaling_scale=rescale or 1.0, skip_block_list=[1])

@@ -191,7 +191,7 @@ def padding(vae: Any, mode: Any) -> Iterator[None]:
 @pytest.mark.parametrize("rescale", [0.0, 0.7])
 def test_stg_skips_blocks(rescale: float, comfy: Sides, sides: Sides, measured: Measured) -> None:
     """Core's node skips whole blocks, the diffusers engine passes their values through."""
-    from jobs.planning.params import PlannedGuider
+    from jobs.planning.sampling import PlannedGuider
 
     guider = PlannedGuider("stg", (("blocks", (1,)), ("rescale", rescale), ("stg_scale", 1.0)))
     pairs = zip(

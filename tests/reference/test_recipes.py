@@ -33,8 +33,8 @@ def note(measured: Measured) -> Callable[..., None]:
 def sampling_of(recipe: str, section: str) -> dict[str, Any]:
     """What the recipe fills in, as the plan has it, with its blocks counted round the small model."""
     from jobs.loading.load import load_spec
-    from jobs.planning.params import PlannedGuider
     from jobs.planning.plan import make_plan
+    from jobs.planning.sampling import PlannedGuider
 
     spec = {
         "name": "x",

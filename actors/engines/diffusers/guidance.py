@@ -18,7 +18,7 @@ from torch import Tensor
 
 from actors.engines.diffusers.sequence import groups_for
 from jobs.errors import InvalidInput
-from jobs.planning.params import LTX2_PARAMS, LTX_VIDEO_PARAMS, Sampling
+from jobs.planning.sampling import LTX2_PARAMS, LTX_VIDEO_PARAMS, Sampling
 
 if TYPE_CHECKING:
     from actors.ranks import Ranks

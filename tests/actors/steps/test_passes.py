@@ -12,7 +12,8 @@ import pytest
 from actors.payload import Payload
 from actors.steps.passes import run_pass
 from jobs.frames import ChunkSpan
-from jobs.planning.params import GuideUse, PassParams, PlannedGuider, Sampling, Upsampling
+from jobs.planning.params import PassParams, Upsampling
+from jobs.planning.sampling import GuideUse, PlannedGuider, Sampling
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine

@@ -52,7 +52,7 @@ def prompt(seed: int, text_dim: int) -> Any:
 
 def sampling(**changes: Any) -> Any:
     """Three steps of the default sampler."""
-    from jobs.planning.params import PlannedGuider, Sampling
+    from jobs.planning.sampling import PlannedGuider, Sampling
 
     return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
 

@@ -17,15 +17,9 @@ from farm.estimates.durations import (
     read_durations,
 )
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.planning.params import (
-    DecodeParams,
-    EncodeText,
-    PassParams,
-    PlannedGuider,
-    Sampling,
-    SegmentParams,
-)
+from jobs.planning.params import DecodeParams, EncodeText, PassParams, SegmentParams
 from jobs.planning.retakes.params import ShowSource
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.spec.framing import Framing
 from jobs.spec.run import Run

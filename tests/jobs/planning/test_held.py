@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.errors import InputError
 from jobs.frames import Span
 from jobs.planning.facts import SourceFacts, VideoFact
-from jobs.planning.joints import longest_chain, longest_without_held
+from jobs.planning.held import longest_chain, longest_without_held
 from jobs.planning.plan import PLAN_FORM, PlanFile, make_plan
 from jobs.planning.planned import ClipCut, PlannedChunk
 from jobs.spec.chunk import GuideImage

@@ -18,7 +18,8 @@ from actors.engines.diffusers.samplers import SAMPLERS
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload, from_torch, to_torch
 from jobs.frames import ChunkSpan
-from jobs.planning.params import PassParams, PlannedGuider, Sampling, Upsampling
+from jobs.planning.params import PassParams, Upsampling
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from actors.engines.comfyui.sampling.denoise import Settings
 from actors.engines.comfyui.sampling.guidance import Guidance, has_guiders
 from actors.engines.comfyui.sampling.patches import Efficiency
 from jobs.errors import InvalidInput
-from jobs.planning.params import COMFYUI_PARAMS, LTX2_PARAMS
+from jobs.planning.sampling import COMFYUI_PARAMS, LTX2_PARAMS
 
 if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
     from actors.engines.comfyui.sampling.attention import AttentionMode
-    from jobs.planning.params import PassParams, Sampling
+    from jobs.planning.params import PassParams
+    from jobs.planning.sampling import Sampling
 
 
 def settings_of(core: Core, params: PassParams, model: Any) -> Settings:

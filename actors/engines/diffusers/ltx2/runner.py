@@ -27,7 +27,8 @@ from jobs.frames import frames_of
 if TYPE_CHECKING:
     from actors.engines.diffusers.files import ModelFiles
     from actors.engines.pieces import PassSound, Piece
-    from jobs.planning.params import DecodeParams, EncodeAudio, PassParams, Sampling
+    from jobs.planning.params import DecodeParams, EncodeAudio, PassParams
+    from jobs.planning.sampling import Sampling
 
 
 class Ltx2Runner(Runner):

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from actors.engines.diffusers.files import ModelFiles
     from actors.engines.pieces import PassSound, Piece
     from actors.ranks import Ranks
-    from jobs.planning.params import DecodeParams, PassParams, Sampling, Upsampling
+    from jobs.planning.params import DecodeParams, PassParams, Upsampling
+    from jobs.planning.sampling import Sampling
 
 log = logging.getLogger(__name__)
 

@@ -19,16 +19,8 @@ from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload
 from jobs.errors import InvalidInput, SpecError
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.planning.params import (
-    DecodeParams,
-    EncodeImage,
-    EncodeText,
-    PassParams,
-    PlannedGuider,
-    Sampling,
-    Tiles,
-    Upsampling,
-)
+from jobs.planning.params import DecodeParams, EncodeImage, EncodeText, PassParams, Tiles, Upsampling
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig, Lora
 from jobs.tasks.task import Stage
 

@@ -7,7 +7,7 @@ import torch
 
 from actors.engines.diffusers.guidance import Forward, Guidance, GuiderStep, Sides, make_guidance
 from jobs.errors import InvalidInput
-from jobs.planning.params import PlannedGuider, Sampling
+from jobs.planning.sampling import PlannedGuider, Sampling
 
 ANSWERS = {
     Forward.POSITIVE: torch.tensor([1.0, 3.0]),

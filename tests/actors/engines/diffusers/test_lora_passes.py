@@ -17,7 +17,8 @@ from actors.engines.make import make_engine
 from actors.engines.pieces import PassSound, Piece
 from jobs.errors import SpecError
 from jobs.frames import ChunkSpan
-from jobs.planning.params import EncodeText, PassParams, PlannedGuider, Sampling, Upsampling
+from jobs.planning.params import EncodeText, PassParams, Upsampling
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig, Lora, LoraUse, PassStrengths
 from jobs.tasks.task import Stage
 from jobs.weights.header import read_weights

@@ -16,8 +16,9 @@ from actors.payload import Payload
 from actors.steps.decode import decode
 from actors.steps.passes import run_pass
 from jobs.frames import ChunkSpan, DecodeWindow, Span
-from jobs.planning.params import DecodeParams, EncodeAudio, EncodeText, PassParams, PlannedGuider, Sampling
+from jobs.planning.params import DecodeParams, EncodeAudio, EncodeText, PassParams
 from jobs.planning.retakes.params import PartlyMade
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig, FakeConfig
 from jobs.tasks.task import Stage
 

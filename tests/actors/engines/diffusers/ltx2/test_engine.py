@@ -22,10 +22,9 @@ from jobs.planning.params import (
     EncodeText,
     Excerpt,
     PassParams,
-    PlannedGuider,
-    Sampling,
     Upsampling,
 )
+from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
 
