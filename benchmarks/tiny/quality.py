@@ -3,17 +3,17 @@
     python -m benchmarks.tiny.quality            # all measurements, about an hour on two cores
     python -m benchmarks.tiny.quality prompts takes --count 8
 
-`prompts` samples the held-out sentences, `guides` opens clips with an image, `takes` extends 20 times with
-and without 2x refinement. Sound is judged by the picture: bounces that are heard, their pitch, and notes
-without a bounce. Every film is lossless: nothing but the model and the stitching is judged.
+`prompts` samples the held-out sentences, `guides` opens and ends clips with images, `takes` extends 20
+times with and without 2x refinement. Sound is judged by the picture: bounces that are heard, their pitch,
+and notes without a bounce. Every film is lossless: nothing but the model and the stitching is judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,34 +80,65 @@ def prompts(films_of: Render, wanted: Sequence[Wanted], side: int) -> dict[str, 
 
 
 def guides(films_of: Render, folder: Path, count: int, side: int) -> dict[str, float]:
-    """Mean PSNR in dB of frame 0 against the image that opened the clip."""
+    """Mean PSNR in dB of the frames that images fix: the first of a clip, its last, and the last of an
+    Extend, where the object would come anyway and where it has to be steered to."""
     scenes = draw_scenes(count, Frame(side, side), torch.Generator().manual_seed(77))
-    stills = [_still(scenes, i, side) for i in range(count)]
-    videos = []
-    for i, still in enumerate(stills):
-        path = folder / f"still{i}.png"
-        Image.fromarray((still * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
-        chunk = {
-            "prompt": _sentence(scenes, i),
-            "num_frames": NUM_FRAMES,
-            "first_image": str(path),
-            "crf": 0,
-        }
-        videos.append({"name": f"g{i}", "chunks": [{"generate": chunk}]})
+    others = replace(
+        scenes, start=draw_scenes(count, Frame(side, side), torch.Generator().manual_seed(78)).start
+    )
+    known = [_Stills(scenes.pick(slice(i, i + 1)), others.pick(slice(i, i + 1)), side) for i in range(count)]
+    videos = [video for i, stills in enumerate(known) for video in stills.videos(folder, i)]
     films = films_of(spec(f"guides-{side}", side, videos))
+    first, last, there, steered = (
+        [psnr(films[f"{name}{i}"].picture[at], still[where]) for i, still in enumerate(known)]
+        for name, at, where in (("g", 0, 0), ("g", MIDDLE, MIDDLE), ("g", -1, END), ("s", -1, -1))
+    )
     return {
-        "first frame": sum(psnr(films[f"g{i}"].picture[0], still) for i, still in enumerate(stills)) / count
+        "first frame": sum(first) / count,
+        "last of a clip": sum(last) / count,
+        "last of an Extend": sum(there) / count,
+        "steered to": sum(steered) / count,
     }
 
 
-def _sentence(scenes: Scenes, i: int) -> str:
-    colour, shape = list(COLOURS)[int(scenes.colour[i])], SHAPES[int(scenes.shape[i])]
-    return f"a {colour} {shape} moves over a {list(BACKGROUNDS)[int(scenes.background[i])]} background"
+MIDDLE, END = NUM_FRAMES - 1, NUM_FRAMES - 1 + NEW_FRAMES
+"""Last frames of a Generate, and of the Extend behind it."""
 
 
-def _still(scenes: Scenes, i: int, side: int) -> torch.Tensor:
-    clip, _ = render(scenes.pick(slice(i, i + 1)), torch.zeros(1), Frame(side, side))
-    return (clip[0, :, 0] + 1) / 2
+@dataclass(frozen=True)
+class _Stills:
+    """Images of one scene, of which a film is asked, and of the same object elsewhere."""
+
+    scene: Scenes
+    elsewhere: Scenes
+    side: int
+
+    def __getitem__(self, frame: int) -> torch.Tensor:
+        """The scene at a frame, [3, H, W] in [0, 1]; -1 is elsewhere."""
+        scene = self.elsewhere if frame < 0 else self.scene
+        clip, _ = render(scene, torch.tensor([max(frame, 0)]), Frame(self.side, self.side))
+        return (clip[0, :, 0] + 1) / 2
+
+    def videos(self, folder: Path, number: int) -> Iterator[dict[str, Any]]:
+        """Two films of a Generate and an Extend: `g` ends where the object would come, `s` elsewhere."""
+        for name, end in (("g", END), ("s", -1)):
+            generate = {"first_image": self._image(folder, number, 0), "num_frames": NUM_FRAMES}
+            generate |= {"last_image": self._image(folder, number, MIDDLE)}
+            extend = {"last_image": self._image(folder, number, end), "num_new_frames": NEW_FRAMES}
+            extend |= {"overlap_frames": OVERLAP_FRAMES}
+            both = {"prompt": _sentence(self.scene), "crf": 0}
+            chunks = [{"generate": {**both, **generate}}, {"extend": {**both, **extend}}]
+            yield {"name": f"{name}{number}", "chunks": chunks}
+
+    def _image(self, folder: Path, number: int, frame: int) -> str:
+        path = folder / f"still{self.side}-{number}-{frame}.png"
+        Image.fromarray((self[frame] * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+        return str(path)
+
+
+def _sentence(scene: Scenes) -> str:
+    colour, shape = list(COLOURS)[int(scene.colour)], SHAPES[int(scene.shape)]
+    return f"a {colour} {shape} moves over a {list(BACKGROUNDS)[int(scene.background)]} background"
 
 
 def takes(films_of: Render, wanted: Sequence[Wanted], refined: bool) -> dict[str, float]:
@@ -162,7 +193,9 @@ def farm_films(runs: Path) -> Render:
     def films_of(job: Mapping[str, Any]) -> Films:
         done = {}
         for film in films(
-            {**job, "output": {**job["output"], "dir": str(runs / "out")}}, runs=str(runs), serial=True
+            {**job, "output": {**job["output"], "dir": str(runs / "out" / job["name"])}},
+            runs=str(runs),
+            serial=True,
         ):
             side = int(job["defaults"]["width"]) * (2 if "upscale" in job else 1)
             frames = read_video(film.path, Cut(side, side, film.fps, film.frames))
