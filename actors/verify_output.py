@@ -13,6 +13,7 @@ import numpy as np
 from jobs.errors import BadOutput
 from jobs.frames import SPATIAL, latents_of
 from jobs.planning.params import DecodeParams, EncodeClip, EncodeImage, EncodeSource, PassParams
+from jobs.planning.rounds.params import CanvasParams, TileParams
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -59,6 +60,10 @@ def latent_shape(task: StageTask) -> tuple[int, int, int] | None:
             return latents_of(frames), height // SPATIAL, width // SPATIAL
         case PassParams(width=width, height=height, span=span):
             return span.sampled, height // SPATIAL, width // SPATIAL
+        case CanvasParams(width=width, height=height, latents=latents):
+            return latents, height // SPATIAL, width // SPATIAL
+        case TileParams(width=width, height=height, made=latents):
+            return latents, height // SPATIAL, width // SPATIAL
     return None
 
 

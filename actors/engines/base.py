@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PassParams,
         Upsampling,
     )
+    from jobs.planning.rounds.params import TileParams
     from jobs.tasks.task import Stage
 
 FreeLevel = Literal["cache", "resident", "offload"]
@@ -33,6 +34,9 @@ None of them changes a byte of any result."""
 
 AUDIO = "audio_latents"
 """Name of a clip's sound beside its `latents`."""
+
+KEYFRAMES = "keyframes"
+"""Name of the single frames that the transformer makes beside a clip, `[1, C, K, h, w]`."""
 
 
 class Landing(Protocol):
@@ -84,6 +88,9 @@ def on_host(frames: np.ndarray | FramesElsewhere) -> np.ndarray:
 @runtime_checkable
 class LatentsElsewhere(Protocol):
     """Latents that are still on a device, for a piece of the same engine's next pass."""
+
+    def __getitem__(self, which: slice) -> LatentsElsewhere:
+        """Some of them, counted in time."""
 
     def send(self) -> Payload | Arriving:
         """Start the copy to host memory; the device is free for the next step."""
@@ -140,7 +147,8 @@ class Engine(Protocol):
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
         """`latents` of the first piece, `run.span.sampled` of them, and `audio_latents` where the model makes
-        or hears sound. What of the first piece is held (`hold` 1) comes out bit for bit."""
+        or hears sound. What of the first piece is held (`hold` 1) comes out bit for bit. The marked pieces,
+        where there are some, are the `keyframes`, in order."""
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, the whole context clip, in host memory or still
@@ -169,6 +177,20 @@ class OwnChoices(Protocol):
 
 
 @runtime_checkable
+class MakesRounds(Protocol):
+    """An engine of models that make temporal rounds."""
+
+    def interpolate(self, latents: Payload) -> Payload | Arriving:
+        """`latents` `[1, C, T, h, w]` -> `[1, C, 2 T - 1, h, w]`, twice as many frames in the same time."""
+
+    def refine(
+        self, run: TileParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
+    ) -> Payload | Arriving:
+        """`latents` of the first piece, and as `keyframes` those that are marked, in order. Of `sound` the
+        stretch `run.heard` is heard, and held."""
+
+
+@runtime_checkable
 class SharesSteps(Protocol):
     """An engine whose steps the ranks of a gang share. Every rank calls it with the same values in the same
     order, and each has the whole result."""
@@ -176,6 +198,6 @@ class SharesSteps(Protocol):
     def join(self, ranks: Ranks) -> None:
         """From now on this process is one rank of a gang; called after `setup`."""
 
-    def difference(self, run: PassParams) -> float:
+    def difference(self, run: PassParams | TileParams) -> float:
         """The proof of a gang: by how much a step like those of `run` differs from that of one process, on
         one block of the model; 0 where no bit does."""

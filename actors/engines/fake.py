@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import AUDIO, FreeLevel
+from actors.engines.base import AUDIO, KEYFRAMES, FreeLevel
 from actors.engines.faults import PlannedFault, read_script, spoil, strike
 from actors.payload import Payload
 from jobs.canonical import as_object
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StageParams,
         Upsampling,
     )
+    from jobs.planning.rounds.params import TileParams
     from jobs.spec.engine import FakeConfig
     from jobs.tasks.task import Stage, StageTask
 
@@ -113,7 +114,8 @@ class FakeEngine:
     ) -> Payload:
         """Noise of all inputs, or where there is a start a little of it over that; the chain's end shows."""
         time.sleep(0.0 if run.upsampling else self.config.sample_s)
-        start, *held = pieces
+        start, *beside = pieces
+        held = [piece for piece in beside if piece.latents is not None]
         heard = [array for array in (sound.latents, sound.before) if array is not None]
         inputs = [conditioning, *(piece.latents for piece in held), *heard]
         shape = (1, CHANNELS, run.span.sampled, run.height // SPATIAL, run.width // SPATIAL)
@@ -123,13 +125,35 @@ class FakeEngine:
             first = start.latents
             made = first["latents"] + np.float32(0.1) * _pattern(shape, run, first, *inputs)
             made = _held(made, first["latents"], np.broadcast_to(start.hold, shape[2]))
+        extra = _slots(run, pieces, made, *inputs)
         kept = sound.latents if sound.held else _pattern((1, 2, 8, 4), run, *inputs)
         if kept is not None and sound.made_s is not None:
             at = np.arange(kept.shape[2]) * frames_of(run.span.sampled) / run.frame_rate / kept.shape[2]
             outside = (at < sound.made_s[0]) | (at >= sound.made_s[1])
             kept = _held(_pattern(kept.shape, run, *inputs), kept, outside)
-        extra = {AUDIO: kept} if run.audio_mode and kept is not None else {}
+        if run.audio_mode and kept is not None:
+            extra[AUDIO] = kept
         return self._latents(_continue(made, held[0].latents if run.span.overlap and held else None), **extra)
+
+    def interpolate(self, latents: Payload) -> Payload:
+        """Between every two latents their mean."""
+        time.sleep(self.config.upscale_s)
+        clip = latents["latents"]
+        made = np.empty((*clip.shape[:2], 2 * clip.shape[2] - 1, *clip.shape[3:]), np.float32)
+        made[:, :, ::2] = clip
+        made[:, :, 1::2] = (clip[:, :, 1:] + clip[:, :, :-1]) / 2
+        return self._latents(made)
+
+    def refine(
+        self, run: TileParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
+    ) -> Payload:
+        """A little noise of all inputs over the tile."""
+        time.sleep(self.config.upscale_s)
+        clip = pieces[0].latents
+        heard = [] if sound.latents is None else [sound.latents]
+        inputs = [conditioning, *(piece.latents for piece in pieces[1:]), *heard]
+        made = clip["latents"] + np.float32(0.1) * _pattern(clip["latents"].shape, run, clip, *inputs)
+        return self._latents(made, **_slots(run, pieces, made, *inputs))
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray:
         time.sleep(self.config.decode_s)
@@ -166,6 +190,17 @@ def _pattern(shape: tuple[int, ...], *sources: StageParams | Payload | np.ndarra
         _feed(seed, source)
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed.digest()[:16], "little")))
     return generator.standard_normal(shape, dtype=np.float32)
+
+
+def _slots(
+    run: PassParams | TileParams, pieces: Sequence[Piece], clip: np.ndarray, *inputs: Payload | np.ndarray
+) -> dict[str, np.ndarray]:
+    """The stills that are made beside a clip: what it shows there, and a little of all inputs."""
+    frames = [piece.frame for piece in pieces if piece.marked]
+    if not frames:
+        return {}
+    shown = clip[:, :, [frame // 8 for frame in frames]]
+    return {KEYFRAMES: shown + np.float32(0.05) * _pattern(shown.shape, run, "slots", *inputs)}
 
 
 def _feed(seed: Any, source: StageParams | Payload | np.ndarray | str) -> None:

@@ -14,7 +14,8 @@ class Piece:
     """Latents `[1, C, t, h, w]` at a place of a pass's timeline.
 
     To an engine they come as a `Payload`, or as what its own `upsample` made; inside it they are tensors. The
-    first piece of a pass is the clip itself: it is made over its latents, or from nothing where it has none.
+    first piece of a pass is the clip itself. It is made over its latents, or from nothing where it has none,
+    and so are marked ones.
 
     `hold` says how firmly latents stay what they are, 1 is given and 0 is made: one number, or one for each.
     `frame` is the first frame that they show, counted from the clip's first; at frame 0 the first latent

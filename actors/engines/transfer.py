@@ -71,6 +71,9 @@ class DeviceLatents:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
+    def __getitem__(self, which: slice) -> DeviceLatents:
+        return DeviceLatents(self.tensor[:, :, which])
+
     def send(self) -> Payload | Arriving:
         return bring_home({"latents": self.tensor})
 

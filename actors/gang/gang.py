@@ -26,6 +26,7 @@ from actors.gang.messages import (
     send_step,
 )
 from jobs.errors import CannotRun, FailureKind, InvalidInput, OutOfMemory, StageBug, StageError, WorkerLost
+from jobs.planning.rounds.params import TileParams
 from jobs.scratch import Scratch
 from jobs.tasks.task import Stage
 
@@ -124,7 +125,7 @@ class Gang:
         order = StepOrder(task.id, task.stage, task.params, tuple(free))  # type: ignore[arg-type]
         return self._together(order, inputs, begin)
 
-    def prove(self, engine: Engine, sizes: Sequence[PassParams]) -> str:
+    def prove(self, engine: Engine, sizes: Sequence[PassParams | TileParams]) -> str:
         """How what the ranks make together differs from what one makes alone, at any of these sizes; empty
         where no bit does."""
         if not isinstance(engine, SharesSteps):
@@ -133,7 +134,8 @@ class Gang:
             order = StepOrder("proof", Stage.SAMPLE, run, proof=True)
             most = self._together(order, {}, partial(engine.difference, run))
             if most != 0:
-                size = f"{run.width}x{run.height}, {run.span.sampled} latents"
+                latents = len(run.tile.span) if isinstance(run, TileParams) else run.span.sampled
+                size = f"{run.width}x{run.height}, {latents} latents"
                 return f"{self.charter.size} ranks make other bits than one, by up to {most:.1e} at {size}"
         return ""
 

@@ -28,6 +28,7 @@ from actors.gang.messages import (
 )
 from actors.steps.run import begin_stage
 from actors.steps.seeding import fix_threads
+from jobs.planning.rounds.params import CanvasParams
 from jobs.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -84,9 +85,10 @@ class _Member:
         try:
             for level in step.order.free:
                 engine.free(level)  # type: ignore[arg-type]
-            if step.order.proof:
+            run = step.order.params
+            if step.order.proof and not isinstance(run, CanvasParams):
                 assert isinstance(engine, SharesSteps)
-                made = engine.difference(step.order.params)
+                made = engine.difference(run)
             else:
                 with Scratch() as scratch:
                     made = begin_stage(step.task, step.inputs, engine, scratch)

@@ -13,6 +13,7 @@ from actors.payload import Payload
 from actors.steps.joints import first_pass, held_stills
 from actors.steps.retakes import partly_heard, partly_held
 from actors.steps.roles import Inputs, only
+from actors.steps.slots import half_size, slot_pieces, with_stills
 from actors.verify_output import bad_output
 from jobs.frames import ChunkSpan, blend_weights, frames_of, takeover_weights
 
@@ -29,7 +30,8 @@ def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | A
     Roles: `conditioning`, but for a pass that only upsamples; `latents` of the pass before, of one chunk or
     those of `params.excerpt`; `guide` in the order of `params.guides`, `reference` in that of
     `params.references`; `previous` where the chunk goes on from the one before it; `audio`. An excerpt has
-    an unusable slot 0, but for the first of its shot. A retake is made from the `source` alone.
+    an unusable slot 0, but for the first of its shot. A retake is made from the `source` alone. Where there
+    are `params.slots` or `params.keyframes` the artifact has `keyframes` `[1, C, K, h, w]`, too.
     """
     params = cast("PassParams", params)
     if params.retake is not None:
@@ -43,11 +45,11 @@ def run_pass(params: StageParams, inputs: Inputs, engine: Engine) -> Payload | A
         assert start is not None
         raw = _with_sound_of(before, start)
     else:
-        beside = [*_held(params, inputs, tail), *_references(params, inputs)]
-        pieces = [Piece(start, hold=0.0), *stills, *beside]
-        raw = engine.denoise(
-            params, pieces, _sound(params, only(inputs, "audio") or before, tail), conditioning
-        )
+        held = [*stills, *_held(params, inputs, tail)]
+        beside = [*slot_pieces(params, before, engine), *half_size(params, before, inputs)]
+        pieces = [Piece(start, hold=0.0), *held, *_references(params, inputs), *beside]
+        sound = _sound(params, only(inputs, "audio") or before, tail)
+        raw = with_stills(params, engine.denoise(params, pieces, sound, conditioning), held)
         if before is not None and params.excerpt is not None and params.audio_mode == "hold":
             raw = _with_sound_of(before, raw)
     weights = takeover_weights if params.replaced else blend_weights

@@ -10,9 +10,11 @@ from actors.steps.decode import decode
 from actors.steps.encode import encode
 from actors.steps.passes import run_pass
 from actors.steps.retakes import show_source
+from actors.steps.rounds import denoise_tile, make_canvas
 from actors.steps.seeding import seed_everything
 from actors.steps.segment import segment
 from jobs.planning.retakes.params import ShowSource
+from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.tasks.task import Stage, StageTask
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) 
     match task.stage:
         case Stage.ENCODE:
             return encode(task.params, engine)
+        case Stage.UPSCALE if isinstance(task.params, CanvasParams):
+            return make_canvas(task.params, inputs, engine)
+        case Stage.UPSCALE if isinstance(task.params, TileParams):
+            return denoise_tile(task.params, inputs, engine)
         case Stage.SAMPLE | Stage.UPSCALE:
             return run_pass(task.params, inputs, engine)
         case Stage.DECODE if isinstance(task.params, ShowSource):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.failures import Rung
 from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
+from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage, StageTask
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def lighten(task: StageTask, rungs: Sequence[Rung]) -> StageTask:
     params = task.params
     if Rung.TILE_DECODE in rungs and isinstance(params, DecodeParams):
         return replace(task, params=replace(params, tiling=_smaller(params.tiling)))
-    if Rung.MORE_FFN_CHUNKS in rungs and isinstance(params, PassParams):
+    if Rung.MORE_FFN_CHUNKS in rungs and isinstance(params, PassParams | TileParams):
         return replace(task, params=replace(params, ffn_chunks=MANY_FFN_CHUNKS))
     return task
 

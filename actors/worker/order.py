@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.failures import Rung
 from jobs.planning.params import PassParams
+from jobs.planning.rounds.params import TileParams
 from jobs.spec.engine import EngineConfig
 from jobs.spec.run import Verify
 from jobs.store.commits import Commit
@@ -22,7 +23,8 @@ class WorkerConfig:
 
     `worker` is the name that goes into provenance. `trace` names a file that gets one JSON line when a task
     begins and one when its result is committed. A worker of several `ranks` is a gang: that many processes
-    share its steps, once it has proved at these `sizes`, passes of the job, that it makes one process's bits.
+    share its steps, once it has proved at these `sizes`, passes and tiles of the job, that it makes one
+    process's bits.
     """
 
     engine: EngineConfig
@@ -36,7 +38,7 @@ class WorkerConfig:
     trace: str = ""
     cache_bytes: int = CACHE_BYTES
     ranks: int = 1
-    sizes: tuple[PassParams, ...] = ()
+    sizes: tuple[PassParams | TileParams, ...] = ()
 
 
 @dataclass(frozen=True)

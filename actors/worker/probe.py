@@ -20,6 +20,7 @@ from actors.steps.timing import StepTimer
 from actors.worker.kernel import with_kernel
 from actors.worker.worker import StageWorker
 from jobs.planning.params import PassParams
+from jobs.planning.rounds.params import TileParams
 from jobs.scratch import Scratch
 from jobs.tasks.task import StageTask
 
@@ -79,7 +80,7 @@ class ProbeWorker(StageWorker):
     def _resolved(self, task: StageTask) -> StageTask:
         """The task with this device's attention kernel, where the spec leaves the choice."""
         params = task.params
-        if not isinstance(params, PassParams):
+        if not isinstance(params, PassParams | TileParams):
             return task
         return replace(task, params=with_kernel(params, self._ready()))
 

@@ -12,6 +12,7 @@ from cluster.inventory import Inventory, WorkerRequest
 from farm.topology.machine import machine_of
 from farm.topology.segment_workers import topology_for
 from jobs.planning.params import PassParams
+from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO, MONO, Machine, Pool, Topology, parse_topology
 
@@ -112,16 +113,19 @@ def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequ
     return config
 
 
-def _sizes(graph: TaskGraph) -> tuple[PassParams, ...]:
-    """One pass of each size and guider of the job."""
-    found: dict[object, PassParams] = {}
+def _sizes(graph: TaskGraph) -> tuple[PassParams | TileParams, ...]:
+    """One pass and one tile of each size and guider of the job."""
+    found: dict[object, PassParams | TileParams] = {}
     for task in graph.tasks.values():
         run = task.params
+        if isinstance(run, TileParams):
+            placed = (len(run.tile.span), run.tile.anchors, run.tile.slots, run.guides)
+            found.setdefault((run.width, run.height, placed, run.heard is None, run.attention_mode), run)
         if isinstance(run, PassParams) and run.sampling.denoises:
             span = run.span
             latents = (run.width, run.height, span.sampled, span.overlap - run.replaced)
             made = run.retake and (run.retake.picture, run.retake.sound)
-            beside = (run.guides, run.references, made)
+            beside = (run.guides, run.references, made, run.slots, bool(run.keyframes))
             how = (run.sampling.cfg, run.sampling.guider, beside, run.attention_mode, run.audio_mode)
             found.setdefault((latents, how, run.upsampling is None), run)
     return tuple(found.values())

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         PassParams,
         Upsampling,
     )
+    from jobs.planning.rounds.params import TileParams
     from jobs.spec.engine import EngineConfig
     from jobs.tasks.task import Stage
 
@@ -69,7 +70,7 @@ class DiffusersEngine:
     def join(self, ranks: Ranks) -> None:
         self._ready().ranks = ranks
 
-    def difference(self, run: PassParams) -> float:
+    def difference(self, run: PassParams | TileParams) -> float:
         from actors.engines.diffusers.proof import difference
 
         return difference(self._ready(), run)
@@ -140,6 +141,14 @@ class DiffusersEngine:
         self, run: PassParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
         return self._ready().denoise(run, pieces, sound, conditioning)
+
+    def interpolate(self, latents: Payload) -> Payload | Arriving:
+        return self._with_sound().interpolate(latents)
+
+    def refine(
+        self, run: TileParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
+    ) -> Payload | Arriving:
+        return self._with_sound().refine(run, pieces, sound, conditioning)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         return self._ready().decode(params, latents)

@@ -5,40 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import landed
+from actors.engines.base import MakesRounds, landed
 from actors.engines.pieces import PassSound, Piece
 from actors.payload import Payload
+from jobs.errors import StageBug
 from jobs.frames import LATENT_CHANNELS, SPATIAL, frames_of
+from jobs.planning.rounds.params import TileParams
 
 if TYPE_CHECKING:
+    from actors.engines.base import Arriving
     from actors.engines.diffusers.ltx_video.runner import Runner
     from jobs.planning.params import PassParams
+    from jobs.planning.sampling import Sampling
 
 SIGMAS = (1.0, 0.5)
 WORDS = 256
 """Tokens of a prompt."""
 
 
-def difference(runner: Runner, run: PassParams) -> float:
-    """By how much one guided step of a pass like `run` differs at most, on noise; 0 where no bit does.
+def difference(runner: Runner, run: PassParams | TileParams) -> float:
+    """By how much one guided step of a pass or tile like `run` differs at most, on noise; 0 where no bit
+    does.
 
     All ranks ask at the same time.
     """
     transformer, ranks = runner.residents.get("denoising").transformer, runner.ranks
-    trial, pieces, words = _trial(run), _pieces(run), _words(transformer)
-    sound = _sound(run)
+    make = partial(_made, runner, run, _words(transformer))
     with _one_block(transformer):
-        together = landed(runner.denoise(trial, pieces, sound, words))
+        together = landed(make())
         runner.ranks = None
         try:
-            alone = landed(runner.denoise(trial, pieces, sound, words))
+            alone = landed(make())
         finally:
             runner.ranks = ranks
     return max(float(np.abs(together[name] - alone[name]).max()) for name in alone.arrays)
+
+
+def _made(runner: Runner, run: PassParams | TileParams, words: Payload) -> Payload | Arriving:
+    if not isinstance(run, TileParams):
+        return runner.denoise(replace(run, sampling=_trial(run.sampling)), _pieces(run), _sound(run), words)
+    if not isinstance(runner, MakesRounds):
+        raise StageBug("a model without temporal rounds was asked for a tile; report this")
+    trial = replace(run, sampling=_trial(run.sampling))
+    return runner.refine(trial, _tile_pieces(run), PassSound(held=run.heard is not None), words)
 
 
 @contextmanager
@@ -51,11 +65,11 @@ def _one_block(transformer: Any) -> Iterator[None]:
         transformer.transformer_blocks = blocks
 
 
-def _trial(run: PassParams) -> PassParams:
-    """One step of the pass; what perturbs skips the one block that there is."""
-    params = tuple((name, 0 if name == "blocks" else value) for name, value in run.sampling.guider.params)
-    guider = replace(run.sampling.guider, params=params)
-    return replace(run, sampling=replace(run.sampling, sigmas=SIGMAS, sampler="euler", guider=guider))
+def _trial(sampling: Sampling) -> Sampling:
+    """One step of it; what perturbs skips the one block that there is."""
+    params = tuple((name, 0 if name == "blocks" else value) for name, value in sampling.guider.params)
+    guider = replace(sampling.guider, params=params)
+    return replace(sampling, sigmas=SIGMAS, sampler="euler", guider=guider)
 
 
 def _pieces(run: PassParams) -> list[Piece]:
@@ -74,7 +88,19 @@ def _pieces(run: PassParams) -> list[Piece]:
     for each in run.references:
         looked_at = _noise(run, each.latents, each.scale)
         pieces.append(Piece(looked_at, 0, each.strength, each.attention, scale=each.scale, reference=True))
+    pieces += [Piece(None, frame, 0.0, marked=True) for frame in run.slots]
+    if run.keyframes and run.upsampling is not None:
+        scale = int(run.upsampling.spatial)
+        pieces.append(Piece(_noise(run, sampled, scale), scale=scale, reference=True))
     return pieces
+
+
+def _tile_pieces(run: TileParams) -> list[Piece]:
+    tile = run.tile
+    pieces = [Piece(_noise(run, len(tile.span)), hold=0.0)]
+    pieces += [Piece(_noise(run, 1), use.frame, use.strength * use.image_strength) for use in run.guides]
+    pieces += [Piece(_noise(run, 1), frame, run.anchored, reference=True) for frame in tile.anchors]
+    return [*pieces, *(Piece(None, frame, 0.0, marked=True) for frame in tile.slots)]
 
 
 def _sound(run: PassParams) -> PassSound:
@@ -84,7 +110,7 @@ def _sound(run: PassParams) -> PassSound:
     return PassSound(held=run.audio_mode in ("condition", "hold"))
 
 
-def _noise(run: PassParams, latents: int, scale: int = 1) -> Payload:
+def _noise(run: PassParams | TileParams, latents: int, scale: int = 1) -> Payload:
     rows, columns = (side // SPATIAL // scale for side in (run.height, run.width))
     shape = (1, LATENT_CHANNELS, latents, rows, columns)
     return Payload({"latents": _drawn(shape)})

@@ -1,40 +1,88 @@
-"""Temporal rounds of LTX-2.5 beside diffusers' own, at equal noise, on modules that the farm fills."""
+"""A film with temporal rounds beside diffusers' pipelines, at equal noise: every step of the farm's, from the
+first pass to the second round, on a narrow LTX-2.5 file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from fidelity import difference
+from fidelity import Measured, difference
 
+from jobs.planning.rounds.layout import ROUND_SIGMAS
+from tests.reference.sides import farm_rounds as farm
 from tests.reference.sides.diffusers_ltx2 import Model, drawn, narrow_model
+from tests.reference.sides.farm_rounds import LATENTS, RATE, SECONDS, SIDE, EqualNoise, Rounds
+
+if TYPE_CHECKING:
+    from actors.payload import Payload
 
 pytestmark = pytest.mark.reference
 SAME = 1e-4
-SIGMAS = (0.975, 0.909375, 0.725, 0.421875)
-"""Of a round, without the last, which is 0."""
-SEED = 1
-SEAMS = [24, 48, 72, 96]
-"""Frames of the keyframes that the round before carries into this one."""
+STRENGTH = 0.8
+"""Of the images in the rounds."""
+FRAMES = 8 * (LATENTS - 1) + 1
+
+
+@dataclass
+class Film:
+    """Diffusers' parts and the farm's engine, of the same files."""
+
+    model: Model
+    rounds: Rounds
+    space: Any
+    time: Any
+
+    def images(self, side: int) -> list[Any]:
+        """The one image that stands at two frames, as latents."""
+        from actors.engines.diffusers.codec import VideoCodec
+        from actors.payload import from_torch
+
+        made = VideoCodec(self.model.parts["vae"]).encode(pixels(side)[None])
+        return [from_torch({"latents": made})] * 2
+
+    def conditions(self, side: int, strength: float = 1.0) -> list[Any]:
+        """The same as diffusers has them: latents 0 and 2 begin with frames 0 and 9."""
+        from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+        from PIL import Image
+
+        image = Image.fromarray(pixels(side))
+        return [LTX2VideoCondition(image, index, strength, crf=0) for index in (0, 2)]
+
+    def upsampled(self, latents: Any) -> Any:
+        from diffusers import LTX2LatentUpsamplePipeline
+
+        pipeline = LTX2LatentUpsamplePipeline(vae=self.model.parts["vae"], latent_upsampler=self.space)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline(latents=latents, latents_normalized=False, output_type="latent", return_dict=False)[0]
+
+
+def pixels(side: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return narrow_model(tmp_path_factory.mktemp("ltx2") / "narrow.safetensors")
-
-
-@pytest.fixture(scope="module")
-def temporal(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The upsampler in time, as the farm loads it."""
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     import torch
 
     from actors.engines.diffusers.checkpoint import Checkpoint
-    from actors.engines.diffusers.ltx2.components import temporal_upsampler_component
-    from tests.official.upsamplers import write_temporal
+    from actors.engines.diffusers.ltx2 import components
+    from tests.official.upsamplers import write_rational, write_temporal
 
-    path = write_temporal(tmp_path_factory.mktemp("time") / "temporal.safetensors")
-    return temporal_upsampler_component(Checkpoint.open(path)).load(torch.float32)
+    folder = tmp_path_factory.mktemp("ltx2")
+    model = narrow_model(folder / "narrow.safetensors")
+    files = write_rational(folder / "space.safetensors", 4), write_temporal(folder / "time.safetensors")
+    space, time = (Checkpoint.open(path) for path in files)
+    with torch.inference_mode():
+        words = model.words()
+    return Film(
+        model,
+        Rounds.of(folder / "narrow.safetensors", files, words),
+        components.upsampler_component(space).load(torch.float32),
+        components.temporal_upsampler_component(time).load(torch.float32),
+    )
 
 
 def test_the_upsampler_in_time(tmp_path: Path) -> None:
@@ -59,96 +107,106 @@ def test_the_upsampler_in_time(tmp_path: Path) -> None:
     assert difference(made, wanted) <= 1e-6
 
 
-def test_tiles_of_a_round(model: Model, temporal: Any) -> None:
-    """The second round of a clip of 49 frames: four tiles, each with its anchors and slots."""
+def test_every_step(film: Film, measured: Measured) -> None:
     import torch
-    from diffusers import LTX2DFRTemporalRefinePipeline, LTXEulerAncestralRFScheduler
-    from diffusers.pipelines.ltx2.dfr_layout import temporal_tile_plan
 
-    from actors.engines.diffusers.codec import VideoCodec, upsample
-    from actors.engines.pieces import Piece
-
-    clip, carried = drawn(1, 128, 13, 2, 2, seed=2), drawn(1, 128, 4, 2, 2, seed=3)
-    heard = drawn(1, 8, 51, 16, seed=4)
-    scheduler = LTXEulerAncestralRFScheduler(eta=0.5)
     with torch.inference_mode():
-        wanted = model.run(
-            LTX2DFRTemporalRefinePipeline, SIGMAS,
-            parts={"scheduler": scheduler, "temporal_latent_upsampler": temporal},
-            latents=model.raw(clip), keyframes_latents=model.raw(carried), keyframe_positions=SEAMS,
-            audio_latents=model.raw_sound(heard), height=64, width=64, num_frames=97, frame_rate=48.0,
-            source_seconds=49 / 24, round_index=2,
-        )  # fmt: skip
-        canvas = upsample(VideoCodec(model.parts["vae"]), temporal, clip)
-        starts, made = torch.Generator().manual_seed(SEED), []
-        for index, tile in enumerate(temporal_tile_plan([2 * seam for seam in SEAMS], 193, 4)):
-            part = canvas[:, :, tile.interval.start : tile.interval.end]
-            pieces = [Piece(part, hold=0.0), *anchors(tile, carried), *slots(tile, part)]
-            cut = window_of(heard, tile.pixel_start, 8 * (part.shape[2] - 1) + 1)
-            made.append((tile, refined(model, pieces, cut, starts, index)))
-    latents = torch.cat([one[0][:, :, tile.interval.left_ramp :] for tile, one in made], dim=2)
-    assert difference(latents, model.normalised(wanted.frames)) <= SAME
-    found: dict[int, Any] = {}
-    for tile, one in made:
-        for frame, latent in zip(tile.slots, one[-len(tile.slots) :], strict=True):
-            found.setdefault(frame, latent)
-    keyframes = model.normalised(wanted.keyframes)
-    assert wanted.keyframe_positions == sorted([*found, *(2 * seam for seam in SEAMS)])
-    for frame, latent in found.items():
-        index = wanted.keyframe_positions.index(frame)
-        assert difference(latent, keyframes[:, :, index : index + 1]) <= SAME
+        theirs, ours = their_steps(film), our_steps(film)
+    assert len(ours) == len(theirs) == 4
+    for name, wanted in theirs.items():
+        frames, keyframes = (film.model.normalised(part) for part in (wanted.frames, wanted.keyframes))
+        made = ours[name]
+        for part, due in (("latents", frames), ("keyframes", keyframes)):
+            found = difference(made[part], due)
+            measured.note("ltx2 rounds", name, part, found)
+            assert found <= SAME, (name, part, found)
+    heard = film.model.normalised_sound(theirs["first pass"].audio)
+    assert difference(ours["first pass"]["audio_latents"], heard) <= SAME
 
 
-def anchors(tile: Any, carried: Any) -> list[Any]:
-    """Keyframes that are carried into a tile."""
-    from actors.engines.pieces import Piece
+def their_steps(film: Film) -> dict[str, Any]:
+    """What diffusers makes, each of what it made before."""
+    from diffusers import LTX2DFRPipeline, LTX2DFRTemporalRefinePipeline, LTXEulerAncestralRFScheduler
 
-    at = [(SEAMS.index(anchor // 2), anchor - tile.pixel_start) for anchor in tile.anchors]
-    return [Piece(carried[:, :, k : k + 1], frame, 0.95, reference=True) for k, frame in at]
-
-
-def slots(tile: Any, part: Any) -> list[Any]:
-    """Keyframes that a tile makes, over its latents there."""
-    from actors.engines.pieces import Piece
-
-    at = [slot - tile.pixel_start for slot in tile.slots]
-    return [Piece(part[:, :, slot // 8 : slot // 8 + 1], slot, 0.0, marked=True) for slot in at]
-
-
-def window_of(heard: Any, start: int, frames: int) -> Any:
-    import torch
-    from diffusers.pipelines.ltx2.pipeline_ltx2_dfr_temporal_refine import _audio_window_for_tile
-
-    packed = heard.transpose(1, 2).flatten(2)
-    cut = _audio_window_for_tile(packed, start, frames, 96.0, 49 / 24, 60.0, 25.0)
-    assert isinstance(cut, torch.Tensor)
-    return cut.unflatten(2, (8, 16)).transpose(1, 2)
-
-
-def refined(model: Model, pieces: list[Any], heard: Any, starts: Any, index: int) -> list[Any]:
-    """One tile as the farm denoises it, with the noise of the pipeline."""
-    from functools import partial
-
-    import torch
-
-    from actors.engines.diffusers.ltx2 import denoise as module
-    from actors.engines.diffusers.ltx2.pieces import Sound
-    from actors.engines.diffusers.samplers import euler_ancestral
-    from actors.engines.noise import ClipNoise
-
-    tokens = sum(piece.latents[0, 0].numel() for piece in pieces)
-    steps = torch.Generator().manual_seed(SEED + 2000 + index)
-    silent = torch.zeros(1, heard.shape[2], 128)
-
-    def noise(generator: Any) -> Any:
-        return lambda: torch.cat([torch.randn(1, tokens, 128, generator=generator), silent], dim=1)
-
-    run = module.Pass(
-        torch.tensor((*SIGMAS, 0.0)), 60.0, ClipNoise(0), partial(euler_ancestral, eta=0.5),
-        refined=pieces[0].latents,
+    first = film.model.run(
+        LTX2DFRPipeline, farm.FIRST, height=SIDE, width=SIDE, num_frames=FRAMES,
+        conditions=film.conditions(SIDE),
     )  # fmt: skip
-    sound = Sound(heard, torch.ones(heard.shape[2]))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "noise_of_tokens", lambda *_: (noise(starts), noise(steps)))
-        made, _ = module.denoise(model.transformer, run, pieces, sound, model.words())
+    made = film.model.run(
+        LTX2DFRPipeline, farm.SECOND, height=2 * SIDE, width=2 * SIDE, num_frames=FRAMES,
+        latents=film.upsampled(first.frames), keyframes_latents=film.upsampled(first.keyframes),
+        keyframe_positions=first.keyframe_positions, reference_latents=first.frames,
+        audio_latents=first.audio, freeze_audio=True, conditions=film.conditions(2 * SIDE),
+    )  # fmt: skip
+    steps = {"first pass": first, "second pass": made}
+    for number in (1, 2):
+        parts = {
+            "scheduler": LTXEulerAncestralRFScheduler(eta=0.5), "temporal_latent_upsampler": film.time
+        }  # fmt: skip
+        made = film.model.run(
+            LTX2DFRTemporalRefinePipeline, ROUND_SIGMAS[:-1], parts=parts, latents=made.frames,
+            keyframes_latents=made.keyframes, keyframe_positions=made.keyframe_positions,
+            audio_latents=first.audio, conditions=film.conditions(2 * SIDE, STRENGTH), height=2 * SIDE,
+            width=2 * SIDE, num_frames=(FRAMES - 1) * 2 ** (number - 1) + 1,
+            frame_rate=RATE * 2 ** (number - 1), source_seconds=SECONDS, condition_num_frames=FRAMES,
+            round_index=number,
+        )  # fmt: skip
+        steps[f"round {number}"] = made
+    return steps
+
+
+def our_steps(film: Film) -> dict[str, dict[str, Any]]:
+    """What the farm makes, likewise: of a round the tiles, one after the other, and the keyframes that the
+    next canvas has."""
+    import torch
+
+    from jobs.planning.sampling import GuideUse
+    from jobs.tasks.task import Stage
+
+    rounds, guides = film.rounds, tuple(GuideUse(frame, 1.0, 1.0) for frame in (0, 9))
+    first = rounds.run(Stage.SAMPLE, farm.first_pass(guides), EqualNoise(), guide=film.images(SIDE))
+    second = rounds.run(
+        Stage.UPSCALE, farm.second_pass(guides), EqualNoise(), latents=first, guide=film.images(2 * SIDE)
+    )
+    steps = {"first pass": first.arrays, "second pass": second.arrays}
+    parts: list[Payload] = [second]
+    carried: list[Payload] = []
+    for number in (1, 2):
+        sizes = tuple(part["latents"].shape[2] for part in parts)
+        canvas = rounds.run(
+            Stage.UPSCALE, farm.canvas(number, sizes), EqualNoise(), latents=parts, carried=carried
+        )
+        parts, carried = tiles_of(film, number, canvas, first), [canvas]
+        latents = np.concatenate([part["latents"] for part in parts], axis=2)
+        following = rounds.run(
+            Stage.UPSCALE, farm.canvas(number + 1, (latents.shape[2],)), EqualNoise(), latents=parts,
+            carried=carried,
+        )  # fmt: skip
+        steps[f"round {number}"] = {"latents": latents, "keyframes": following["keyframes"]}
+    return {
+        name: {key: torch.from_numpy(value) for key, value in made.items()} for name, made in steps.items()
+    }
+
+
+def tiles_of(film: Film, number: int, canvas: Payload, first: Payload) -> list[Payload]:
+    import torch
+
+    from jobs.planning.sampling import GuideUse
+    from jobs.tasks.task import Stage
+
+    starts, made = torch.Generator().manual_seed(farm.SEED), []
+    for index, tile in enumerate(farm.tiles_of(number)):
+        frames = [frame * 2**number - tile.frames.start for frame in (0, 9)]
+        inside = tuple(GuideUse(frame, STRENGTH, 1.0) for frame in frames if 0 <= frame < len(tile.frames))
+        steps = torch.Generator().manual_seed(farm.SEED + 1000 * number + index)
+        made.append(
+            film.rounds.run(
+                Stage.UPSCALE,
+                farm.tile_params(number, tile, inside),
+                EqualNoise(starts, steps),
+                canvas=canvas,
+                sound=first,
+                guide=film.images(2 * SIDE)[: len(inside)],
+            )
+        )
     return made

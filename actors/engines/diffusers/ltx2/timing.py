@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from jobs.frames import TEMPORAL, ChunkSpan, exact_rate, frames_of
+
+if TYPE_CHECKING:
+    from jobs.planning.rounds.params import HeardStretch
 
 AUDIO_RATE = 25
 """Audio latents a second: 16,000 samples, 160 to a mel frame, 4 mel frames to a latent."""
@@ -44,6 +50,17 @@ def heard_of(span: ChunkSpan, frame_rate: float) -> Heard:
     """The sound of a chunk's sampled clip."""
     start = span.stop - span.sampled
     return Heard.at(start, frames_of(span.sampled), frame_rate, frames_of(span.overlap))
+
+
+def stretched(sound: np.ndarray, heard: HeardStretch, latents: int) -> np.ndarray:
+    """Audio latents `[1, channels, t, bins]` -> as many `latents` that sound as the stretch does, straight
+    lines between those of the source (`_audio_window_for_tile` of diffusers 0.42)."""
+    count = sound.shape[2]
+    first, span = (count * seconds / heard.source_s for seconds in (heard.start_s, heard.seconds))
+    places = (first + span / latents * np.arange(latents)).clip(0, count - 1)
+    low = places.astype(int)
+    share = (places - low).astype(np.float32)[:, None]
+    return sound[:, :, low] * (1 - share) + sound[:, :, np.minimum(low + 1, count - 1)] * share
 
 
 def _nearest(seconds: Fraction) -> int:
