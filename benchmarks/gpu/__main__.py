@@ -9,6 +9,7 @@ failed or was not run for want of time.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from benchmarks.gpu import (
     decode_items,
     farm_items,
+    film_item,
     idle_item,
     kernel_items,
     nodes_item,
@@ -29,7 +31,7 @@ from benchmarks.gpu import (
     steps_item,
 )
 from benchmarks.gpu.bench import Bench, roomy
-from benchmarks.gpu.memory import out_of_memory, workers_item
+from benchmarks.gpu.memory import decoders_item, out_of_memory, workers_item
 from benchmarks.gpu.peers import item as peers_item
 from benchmarks.gpu.several import gang_item, multi_items
 
@@ -64,7 +66,11 @@ ITEMS: dict[str, Item] = {
     "workers-13b-fp8": Item(workers_item.item("13b", "fp8"), 90),
     "workers-ltx2.3": Item(workers_item.item("ltx2.3"), 150),
     "workers-ltx2.3-fp8": Item(workers_item.item("ltx2.3", "fp8"), 120),
-    "peers": Item(peers_item.peers, 450),
+    "workers-ltx2.5": Item(decoders_item.item(diffusion=False), 220),
+    "workers-ltx2.5-diffusion": Item(decoders_item.item(diffusion=True), 220),
+    "film-ltx2.3": Item(film_item.item("auto"), 350),
+    "film-ltx2.3-fp8": Item(film_item.item("fp8"), 250),
+    "peers": Item(peers_item.peers, 300),
     "probe": Item(probe_item.probe, 15),
     "switches": Item(kernel_items.determinism_cost, 40),
     "diffusers-13b": Item(farm_items.engine_item("diffusers", "13b"), 190),
@@ -114,7 +120,8 @@ def main() -> int:
 
 def _run_child(name: str, limit_s: float) -> int:
     """Run one item as this script's own child, in a session that is ended with it."""
-    words = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--child", name]
+    end_s = str(time.monotonic() + limit_s)
+    words = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--child", name, "--end-s", end_s]
     child = subprocess.Popen(words, start_new_session=True)
     try:
         return child.wait(timeout=limit_s)
@@ -141,7 +148,14 @@ def _child(options: argparse.Namespace) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     place = Path(options.scratch) if options.scratch else roomy(options.scratch_gib << 30) / "ltx-farm-gpu"
     bench = Bench(
-        options.child, Path(options.out), options.size, device, place, options.comfyui, options.repeats
+        options.child,
+        Path(options.out),
+        options.size,
+        device,
+        place,
+        options.comfyui,
+        options.repeats,
+        options.end_s,
     )
     try:
         ITEMS[options.child].run(bench)
@@ -165,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch-gib", type=int, default=48, help="room that the checkpoints need")
     parser.add_argument("--repeats", type=int, default=3, help="runs of `overhead`, whose median is told")
     parser.add_argument("--child", choices=list(ITEMS), help=argparse.SUPPRESS)
+    parser.add_argument("--end-s", type=float, default=math.inf, help=argparse.SUPPRESS)
     return parser
 
 

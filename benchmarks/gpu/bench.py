@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +56,7 @@ REHEARSAL = Clip(64, 64, 17, 8, 8, steps=1, refine=1)
 @dataclass(frozen=True)
 class Bench:
     """One item's surroundings. `size` is `real` or `rehearsal`, `device` `cuda` or `cpu`; `repeats` are the
-    runs of what is told as a median."""
+    runs of what is told as a median; `end_s`, on the monotonic clock, is when the item will be stopped."""
 
     item: str
     out: Path
@@ -63,6 +65,12 @@ class Bench:
     scratch: Path
     comfyui: str
     repeats: int = 3
+    end_s: float = math.inf
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left to the item."""
+        return self.end_s - time.monotonic()
 
     @property
     def real(self) -> bool:

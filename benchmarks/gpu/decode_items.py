@@ -36,7 +36,9 @@ def engine_settings(bench: Bench, size: str, name: str = "diffusers") -> dict[st
 
 
 def _small(size: str) -> str:
-    return "ltx2-rehearsal" if size in PUBLISHED else "rehearsal"
+    if size not in PUBLISHED:
+        return "rehearsal"
+    return "ltx2.5-rehearsal" if size == "ltx2.5" else "ltx2-rehearsal"
 
 
 def transfer(bench: Bench) -> None:

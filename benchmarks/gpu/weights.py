@@ -4,21 +4,25 @@
 
 Both engines take the file: transformer, video VAE and a text encoder over the tiny model's words; a latent
 upsampler lies beside it; LTX-2's have the sound models too, and every tensor of the published layout but the
-connectors of their text encoder. Weights have about unit gain and biases are small, so that activations stay
-finite through all layers.
+connectors of their text encoder. Beside LTX-2.5's lies its second video VAE, with the diffusion decoder.
+Weights have about unit gain and biases are small, so that activations stay finite through all layers.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from threading import BoundedSemaphore
+from typing import Any
 
 BYTES = 2
+WRITERS = 8
 HEADS: dict[str, dict[str, int]] = {
     "rehearsal": {
         "num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 32, "cross_attention_dim": 64,
@@ -38,6 +42,7 @@ PUBLISHED: dict[str, tuple[str, str]] = {
     "ltx2.3": ("2.3", "full"),
     "ltx2.5": ("2.5", "full"),
     "ltx2-rehearsal": ("2.3", "narrow"),
+    "ltx2.5-rehearsal": ("2.5", "narrow"),
 }
 """LTX-2's sizes: version and width of the published layout."""
 LTX2_TOKENS = 1024
@@ -159,6 +164,15 @@ def upsampler_layout(size: str) -> Layout:
         return Layout(_shapes({"": architecture.build_upsampler(config).state_dict()}), config)
 
 
+def pixels_layout(size: str) -> Layout:
+    """LTX-2.5's second video VAE: a file of its own, as published."""
+    from tests.official import pixel_vae
+
+    width = PUBLISHED[size][1]
+    decoder = pixel_vae.NARROW if width == "narrow" else pixel_vae.DECODER
+    return Layout(pixel_vae.pixel_shapes(decoder, width), {"vae": pixel_vae.vae_config(decoder)})
+
+
 def _shapes(parts: dict[str, dict[str, Any]]) -> Shapes:
     return {
         prefix + name: tuple(tensor.shape)
@@ -168,7 +182,7 @@ def _shapes(parts: dict[str, dict[str, Any]]) -> Shapes:
 
 
 def write(path: Path, made: Layout, device: str) -> None:
-    """The file, tensor by tensor: what is on the device at once is the largest of them."""
+    """The file, tensor by tensor: what is on the device at once are `WRITERS` of them."""
     header: dict[str, Any] = {"__metadata__": {"config": json.dumps(made.configs)}}
     offset = 0
     for name, shape in made.shapes.items():
@@ -180,17 +194,39 @@ def write(path: Path, made: Layout, device: str) -> None:
     whole = path.with_suffix(".part")
     with whole.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        _write_tensors(file, made.shapes.items(), device)
+        file.flush()
+        file.truncate(file.tell() + offset)
+        _write_tensors(file.fileno(), file.tell(), made.shapes.items(), device)
     whole.replace(path)
 
 
-def _write_tensors(file: BinaryIO, tensors: Iterable[tuple[str, tuple[int, ...]]], device: str) -> None:
+def _write_tensors(
+    file: int, start: int, tensors: Iterable[tuple[str, tuple[int, ...]]], device: str
+) -> None:
+    """Drawn one after the other, and brought to the file beside that: fresh pages of host memory and of the
+    file take one thread several times as long as `WRITERS`."""
     import torch
 
     generator = torch.Generator(device).manual_seed(0)
-    for name, shape in tensors:
-        drawn = _drawn(name, shape, generator, device)
-        file.write(drawn.to(torch.bfloat16).cpu().contiguous().view(torch.int16).numpy().data)
+    free = BoundedSemaphore(WRITERS)
+
+    def put(drawn: Any, at: int) -> None:
+        try:
+            left = memoryview(drawn.cpu().contiguous().view(torch.int16).numpy()).cast("B")
+            while left:
+                written = os.pwrite(file, left, at)
+                left, at = left[written:], at + written
+        finally:
+            free.release()
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        jobs = []
+        for name, shape in tensors:
+            free.acquire()
+            jobs.append(pool.submit(put, _drawn(name, shape, generator, device).to(torch.bfloat16), start))
+            start += _numel(shape) * BYTES
+        for job in jobs:
+            job.result()
 
 
 def _drawn(name: str, shape: tuple[int, ...], generator: Any, device: str) -> Any:
@@ -218,10 +254,17 @@ def upsampler_beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}-upsampler.safetensors")
 
 
+def pixels_beside(path: Path) -> Path:
+    """The video VAE with a diffusion decoder that belongs to a checkpoint of LTX-2.5."""
+    return path.with_name(f"{path.stem}-pixels.safetensors")
+
+
 def make(size: str, path: Path, device: str) -> None:
     """Write the checkpoint of `size`, in this process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(upsampler_beside(path), upsampler_layout(size), device)
+    if PUBLISHED.get(size, ("",))[0] == "2.5":
+        write(pixels_beside(path), pixels_layout(size), device)
     write(path, layout(size), device)
 
 

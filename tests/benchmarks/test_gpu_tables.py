@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ import pytest
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.__main__ import ITEMS
 from benchmarks.gpu.bench import REAL, Bench, markdown, results_file
+from benchmarks.gpu.film_item import distilled
 from benchmarks.gpu.films import Film, Rendered, stage_of
 from benchmarks.gpu.idle_item import Gap, Kernel, gaps_of
 from benchmarks.gpu.memory.out_of_memory import smallest
+from benchmarks.gpu.memory.two_workers import compared
+from benchmarks.gpu.peers.clip import Clip as FinalClip
 from benchmarks.gpu.several.multi_items import best_split
 from benchmarks.gpu.watch import EventClock, Watch, seconds, visible
-from benchmarks.gpu.weights import layout, upsampler_beside, upsampler_layout, write
+from benchmarks.gpu.weights import layout, make, pixels_beside, upsampler_beside, upsampler_layout, write
 
 
 def _bench(folder: Path, item: str = "item") -> Bench:
@@ -99,6 +103,47 @@ def test_a_small_ltx_2_loads_like_any_other(tmp_path: Path) -> None:
     engine = make_engine(EngineConfig(checkpoint=str(path)), "cpu", 1)
     engine.setup(frozenset({Stage.ENCODE, Stage.SAMPLE, Stage.DECODE}))
     engine.close()
+
+
+def test_a_small_ltx_2_5_loads_with_either_decoder(tmp_path: Path) -> None:
+    from actors.engines.make import make_engine
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.task import Stage
+
+    path = tmp_path / "small.safetensors"
+    make("ltx2.5-rehearsal", path, "cpu")
+    for vae in (None, str(pixels_beside(path))):
+        engine = make_engine(EngineConfig(checkpoint=str(path), vae=vae), "cpu", 1)
+        engine.setup(frozenset({Stage.DECODE}))
+        engine.close()
+
+
+def test_a_checkpoint_is_the_same_file_each_time(tmp_path: Path) -> None:
+    """Several threads write it."""
+    for name in ("one", "two"):
+        write(tmp_path / name, layout("ltx2-rehearsal"), "cpu")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_film_of_several_shots_is_a_valid_spec(tmp_path: Path) -> None:
+    from jobs.spec.job import JobSpec
+
+    film = distilled("film", {"name": "fake"}, FinalClip(1920, 1088, 121), shots=10)
+    (video,) = JobSpec.model_validate(film.document(tmp_path)).videos
+    assert len(video.chunks) == 10
+
+
+def test_two_workers_make_the_same_bytes(tmp_path: Path) -> None:
+    from benchmarks.gpu.decode_items import STAGES, engine_settings
+    from benchmarks.gpu.films import open_engine
+
+    bench = _bench(tmp_path)
+    film = distilled("film", engine_settings(bench, "2b"), FinalClip(64, 64, 17))
+    film = replace(film, sound=False)
+    engine = open_engine(bench, film.engine, STAGES)
+    rows, together = compared(bench, film, engine, 1.0)
+    assert together
+    assert [row["equal"] for row in rows] == [True] * 4
 
 
 def test_a_film_is_a_valid_spec(tmp_path: Path) -> None:

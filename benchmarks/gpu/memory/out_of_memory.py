@@ -162,7 +162,7 @@ def _fail_whole_decodes() -> None:
 
     from actors.engines.diffusers.codec import VideoCodec
 
-    def fail(_self: Any, _latents: Any) -> Any:
+    def fail(_self: Any, *_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory (rehearsal)")
 
     whole_decode.append(VideoCodec.decode)

@@ -1,4 +1,4 @@
-"""Seconds for one clip of LTX-2.3 with sound at 1920x1088, distilled, two passes; and for ten."""
+"""Seconds for one clip of LTX-2.3 with sound at 1920x1088, distilled, two passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.gpu.decode_items import engine_settings
 from benchmarks.gpu.peers import diffusers_side, farm_side, ltx_pipelines_side
 from benchmarks.gpu.peers.clip import Timed, clip_of
-from benchmarks.gpu.ray_here import has_ray
 
 if TYPE_CHECKING:
     from benchmarks.gpu.bench import Bench
@@ -38,8 +37,6 @@ def peers(bench: Bench) -> None:
             rows.append({"who": name, "cold s": made.seconds[0], "warm s": warm_s, "GiB": made.peak_gib})
             rows[-1]["against the farm"] = warm_s / rows[0]["warm s"]
         bench.table(f"One clip, {clip_of(bench).name} with sound, distilled: who needs how long", rows)
-    if has_ray():
-        _ten(bench, settings, rows[0]["warm s"])
 
 
 def _sides(settings: dict[str, Any]) -> Iterator[tuple[str, Callable[[Bench], Timed]]]:
@@ -54,12 +51,3 @@ def _sides(settings: dict[str, Any]) -> Iterator[tuple[str, Callable[[Bench], Ti
         yield "ltx-pipelines, fp8-cast", partial(ltx_pipelines_side.run, **named, fp8=True)
     yield "diffusers", partial(diffusers_side.run, **named)
     yield "diffusers, blocks compiled", partial(diffusers_side.run, **named, compiled=True)
-
-
-def _ten(bench: Bench, settings: dict[str, Any], alone_s: float) -> None:
-    rows = []
-    for name, how in (("farm", settings), ("farm, fp8", {**settings, "dtype": "fp8"})):
-        made = farm_side.ten(bench, how)
-        row = {"who": name, "ten clips s": made.makespan_s, "a clip s": made.makespan_s / farm_side.CLIPS}
-        rows.append({**row, "against ten times one clip": made.makespan_s / farm_side.CLIPS / alone_s})
-        bench.table("Ten clips through Ray on one worker, their films encoded", rows)
