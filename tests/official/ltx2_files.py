@@ -31,6 +31,12 @@ UPSAMPLER: Shapes = {
     "final_conv.bias": (128,),
 }
 """A spatial upsampler of twice the size over single frames, 32 wide, one block a stage."""
+TEMPORAL_UPSAMPLER: Shapes = {
+    **{key: (*shape, 3) if len(shape) == 4 else shape for key, shape in UPSAMPLER.items()},
+    "upsampler.0.weight": (64, 32, 3, 3, 3),
+    "upsampler.0.bias": (64,),
+}
+"""One in time, over several frames, as wide."""
 
 
 def shapes(version: str, width: str = "full") -> Shapes:
@@ -77,8 +83,8 @@ def write_narrow(path: Path, version: str, told: bool = True) -> Path:
 
 
 def write_small(path: Path, version: str = "2.5") -> Path:
-    """As `write_narrow`, with a text encoder over a few words, an upsampler and no connectors, as a bundled
-    model has: all that a film needs."""
+    """As `write_narrow`, with a text encoder over a few words, upsamplers and no connectors, as a bundled
+    model has: all that a film needs. Only 2.5 upsamples in time, too."""
     import torch
     from safetensors.torch import save_file
 
@@ -94,6 +100,8 @@ def write_small(path: Path, version: str = "2.5") -> Path:
     encoder = TinyTextEncoder.from_config(words).state_dict()
     found |= {f"text_encoder.{name}": tuple(tensor.shape) for name, tensor in encoder.items()}
     found |= {f"latent_upsampler.{name}": shape for name, shape in UPSAMPLER.items()}
+    if version == "2.5":
+        found |= {f"temporal_latent_upsampler.{name}": shape for name, shape in TEMPORAL_UPSAMPLER.items()}
     tensors = {key: _drawn(key, shape, generator) for key, shape in found.items()}
     config = json.loads(metadata(version, "narrow")["config"])
     config |= {"text_encoder": words}

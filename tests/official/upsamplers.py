@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.official.ltx2_files import UPSAMPLER
-
-if TYPE_CHECKING:
-    from tests.official.files import Shapes
+from tests.official.ltx2_files import TEMPORAL_UPSAMPLER, UPSAMPLER
 
 
 def write_temporal(path: Path) -> Path:
@@ -17,17 +14,8 @@ def write_temporal(path: Path) -> Path:
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(4)
-    shapes = temporal_shapes()
-    save_file({name: _drawn(name, shape, generator) for name, shape in shapes.items()}, path)
+    save_file({name: _drawn(name, shape, generator) for name, shape in TEMPORAL_UPSAMPLER.items()}, path)
     return path
-
-
-def temporal_shapes() -> Shapes:
-    """Its tensors."""
-    shapes = {name: (*shape, 3) if len(shape) == 4 else shape for name, shape in UPSAMPLER.items()}
-    width = shapes["initial_conv.bias"][0]
-    spread = {"upsampler.0.weight": (2 * width, width, 3, 3, 3), "upsampler.0.bias": (2 * width,)}
-    return {**shapes, **spread}
 
 
 def write_rational(path: Path, spread: int = 9) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from actors.compute import compute_class
 from actors.engines.diffusers.files import ModelFiles, find_files
@@ -129,7 +129,7 @@ class DiffusersEngine:
         return self._ready().encode_frames(frames)
 
     def encode_audio(self, params: EncodeAudio, samples: np.ndarray) -> Payload:
-        return self._with_sound().encode_audio(params, samples)
+        return self._ltx2("NO_SOUND").encode_audio(params, samples)
 
     def upsample(self, latents: Payload, how: Upsampling) -> Payload | LatentsElsewhere:
         return self._ready().upsample(latents, how)
@@ -143,18 +143,18 @@ class DiffusersEngine:
         return self._ready().denoise(run, pieces, sound, conditioning)
 
     def interpolate(self, latents: Payload) -> Payload | Arriving:
-        return self._with_sound().interpolate(latents)
+        return self._ltx2("NO_ROUNDS").interpolate(latents)
 
     def refine(
         self, run: TileParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
-        return self._with_sound().refine(run, pieces, sound, conditioning)
+        return self._ltx2("NO_ROUNDS").refine(run, pieces, sound, conditioning)
 
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | FramesElsewhere:
         return self._ready().decode(params, latents)
 
     def decode_sound(self, params: DecodeParams, latents: Payload) -> tuple[np.ndarray, int]:
-        return self._with_sound().decode_sound(params, latents)
+        return self._ltx2("NO_SOUND").decode_sound(params, latents)
 
     def free(self, level: FreeLevel) -> None:
         if self._runner is not None:
@@ -165,13 +165,14 @@ class DiffusersEngine:
             self._runner.residents.close()
             self._runner = None
 
-    def _with_sound(self) -> Ltx2Runner:
+    def _ltx2(self, otherwise: Literal["NO_SOUND", "NO_ROUNDS"]) -> Ltx2Runner:
+        """Raises `InvalidInput` where a model of LTX-Video runs; `otherwise` says what that has not."""
         from actors.engines.diffusers.ltx2.runner import Ltx2Runner
-        from actors.engines.diffusers.ltx_video.runner import NO_SOUND
+        from actors.engines.diffusers.ltx_video import runner as of_ltx_video
 
         runner = self._ready()
         if not isinstance(runner, Ltx2Runner):
-            raise InvalidInput(NO_SOUND)
+            raise InvalidInput(getattr(of_ltx_video, otherwise))
         return runner
 
     def _ready(self) -> Runner:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NO_REFERENCES = "LTX-Video looks at no `references`; name an LTX-2 checkpoint, or leave them out"
+NO_ROUNDS = (
+    "LTX-Video makes no keyframes for temporal rounds; name an LTX-2.5 checkpoint, or write `temporal: 0`"
+)
 NO_SOUND = "LTX-Video makes no sound; name an LTX-2 checkpoint, or write `mode: mux`"
 
 
@@ -134,6 +137,8 @@ class Runner:
             raise InvalidInput(NO_SOUND)
         if run.references:
             raise InvalidInput(NO_REFERENCES)
+        if run.slots:
+            raise InvalidInput(NO_ROUNDS)
         guides = self._here(pieces[1:])
         clip = opened(run, self._clip(run, pieces[0]), guides)
         model: Denoising = self.residents.get("denoising")

@@ -209,6 +209,8 @@ def test_the_sound_of_an_extend_starts_with_its_frames(engine: Engine, first: An
 def test_an_ltx_video_model_makes_no_sound(conditioning: Payload, small_ltx_video: Path) -> None:
     engine = make_engine(EngineConfig(checkpoint=str(small_ltx_video)), "cpu", 1)
     engine.setup(frozenset({Stage.SAMPLE}))
+    with pytest.raises(InvalidInput, match="LTX-Video makes no keyframes for temporal rounds"):
+        engine.interpolate(Payload({}))  # type: ignore[attr-defined]
     with pytest.raises(InvalidInput, match="LTX-Video makes no sound"):
         denoised(engine, GENERATE, conditioning)
     engine.close()
