@@ -88,6 +88,10 @@ class Topology:
         """How many workers host `stage`."""
         return sum(pool.count for pool in self.pools if stage in pool.stages)
 
+    def ranks(self, stage: Stage) -> int:
+        """Of the largest worker that hosts `stage`."""
+        return max((pool.ranks for pool in self.pools if stage in pool.stages), default=1)
+
     @property
     def gangs(self) -> tuple[Pool, ...]:
         """The pools whose workers have several ranks."""
