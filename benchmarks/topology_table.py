@@ -80,7 +80,11 @@ of two, `mono=1x2,decode=1` has the first rank decode, and `sample=1x2@0` is a g
   sound apart) are dealt to groups of ranks and exchanged: `cfg` to two groups, `stg` and `modality` on top to
   four. Within a group the tokens of the picture are dealt out: each rank has a part of them, and while tokens
   look at each other all of them for a part of the heads. So a distilled model, which has one forward a step,
-  gains too. The sound and the last projection are computed whole by every rank, and so is everything else.
+  gains too. The sound and the last projection are computed whole by every rank, and so is the rest of a pass.
+- **Decodes**: one in tiles (`decode.tiling`) is dealt out by its tiles, and LTX-2.5's diffusion decoder by
+  the frames that its blocks take at a time: sums are those of one GPU both ways. Any other window is decoded
+  at once, by the first rank: a convolution over a part of it may sum in another order. So is a chunk's sound,
+  whose windows are a minute long. `farm plan` takes every decode to be as long as one GPU's.
 - **The film is that of one GPU.** Topology is in no digest, and a gang may resume what one GPU began. At its
   start each gang proves on one block of the model, at every size of the job, that it gives one GPU's bits;
   without that proof it serves only where the job says `run.mixed_compute: true`, and the films are then

@@ -70,12 +70,12 @@ def layouts(
 
 
 def _share_s(work_s: Mapping[Stage, float], stages: Iterable[Stage], speed: float) -> float:
-    """The work of one worker that hosts these stages, and samples so many times as fast."""
+    """The work of these stages for a worker that samples `speed` times as fast."""
     return sum(work_s.get(stage, 0.0) / (speed if stage in SHARED_STAGES else 1.0) for stage in stages)
 
 
 def _counts(shares: Sequence[float], ranks: Sequence[int], gpus: int) -> Iterator[tuple[int, ...]]:
-    """Workers of so many ranks for pools with that much work each, at least one for every pool."""
+    """Workers of those `ranks` for pools with that much work each, at least one for every pool."""
     asked, free = list(map(mul, shares, ranks)), gpus - sum(ranks)
     if free < 0:
         return

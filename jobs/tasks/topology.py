@@ -21,7 +21,8 @@ from jobs.tasks.task import Stage
 
 GPU_STAGES = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 SHARED_STAGES = (Stage.SAMPLE, Stage.UPSCALE)
-"""Those whose steps the ranks of a gang share; its first rank alone does the others."""
+"""Those whose steps the ranks of a gang share. Of the others they share decodes that come in parts; the rest
+is the first rank's."""
 MOST_RANKS = 16
 MONO = "mono"
 AUTO = "auto"
