@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.page import table
 from benchmarks.scaling import film as one_film
-from farm.estimates.durations import SEGMENT_S_PER_PIXEL
+from farm.estimates.known import SEGMENT_S_PER_PIXEL
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
 from farm.simulator.workload import H200, SimulatedFilm, StageTimes, films, job

@@ -18,7 +18,7 @@ TEMPORAL = 8
 SPATIAL = 32
 LATENT_CHANNELS = 128
 """Of every LTX video VAE."""
-NTSC_RATES = (24, 30, 48, 60, 120, 240)
+NTSC_RATES = (24, 30, 48, 60, 96, 120, 240)
 
 LEAST_WINDOW = 10
 """Latents of 80 frames: shorter clips are below what LTX models were trained on."""

@@ -26,9 +26,8 @@ from actors.gang.messages import (
     read_step,
     report_here,
 )
-from actors.steps.run import take_part
+from actors.steps.run import begin_stage
 from actors.steps.seeding import fix_threads
-from jobs.planning.params import DecodeParams
 from jobs.planning.rounds.params import CanvasParams
 from jobs.scratch import Scratch
 
@@ -82,17 +81,17 @@ class _Member:
         device = self.charter.device
         fix_threads(self.charter.threads)
         failed = failed_allocations(device)
-        made: Payload | Path | Arriving | float | None
+        made: Payload | Path | Arriving | float
         try:
             for level in step.order.free:
                 engine.free(level)  # type: ignore[arg-type]
             run = step.order.params
-            if step.order.proof and not isinstance(run, CanvasParams | DecodeParams):
+            if step.order.proof and not isinstance(run, CanvasParams):
                 assert isinstance(engine, SharesSteps)
                 made = engine.difference(run)
             else:
                 with Scratch() as scratch:
-                    made = take_part(step.task, step.inputs, engine, scratch)
+                    made = begin_stage(step.task, step.inputs, engine, scratch)
         except Exception as error:
             self._failed(error, step.order.task)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from actors.chain import gather
 from actors.engines.base import Arriving, Engine, on_host
 from actors.payload import Payload
+from actors.steps.roles import only
 from actors.steps.sound import SoundSamples
 from actors.verify_output import bad_output
 from jobs.frames import TEMPORAL, frames_of, frames_of_latents
@@ -29,29 +31,29 @@ def decode(
     """`frames` uint8 `[F, H, W, 3]` of the window, decoded with its context, the context cut away before
     anything leaves the device; none where no frame is kept, and only sound is decoded.
 
-    Role: `latents`, in chain order, one per entry of `params.spans`.
+    Roles: `latents`, in chain order, one per entry of `params.spans`; `sound`, the chunk's first pass, where
+    temporal rounds made the latents.
     """
     params = cast("DecodeParams", params)
     window = params.window
     artifacts = inputs["latents"]
     kept = (
-        pictures(params, artifacts, engine)
+        _pictures(params, artifacts, engine)
         if window.keep
         else np.empty((0, params.height, params.width, 3), np.uint8)
     )
     rest = Payload({}, {FIRST_FRAME_KEY: str(frames_of_latents(window.window).start)})
     if params.sound is not None:
-        rest = _with_sound(rest, params, params.sound, artifacts[params.own], engine)
+        rest = _with_sound(rest, params, params.sound, only(inputs, "sound") or artifacts[params.own], engine)
     if isinstance(kept, np.ndarray):
         return Payload({"frames": np.ascontiguousarray(kept), **rest.arrays}, rest.meta)
     flight = kept.send()
     return Arriving(lambda: Payload({"frames": flight.land(), **rest.arrays}, rest.meta))
 
 
-def pictures(
+def _pictures(
     params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
 ) -> np.ndarray | FramesElsewhere:
-    """The frames of the window, in host memory or still on the device; `artifacts` are those of `latents`."""
     window = params.window
     clip = gather([payload["latents"] for payload in artifacts], params.spans, window.context)
     decoded = engine.decode(params, Payload({"latents": clip}))
@@ -65,7 +67,11 @@ def pictures(
 def _with_sound(
     payload: Payload, params: DecodeParams, made_for: Span, own: Payload, engine: Engine
 ) -> Payload:
-    """The chunk's own audio latents span the clip that was sampled with them, slot 0 included."""
-    samples, rate = engine.decode_sound(params, own)
-    sound = SoundSamples.of_clip(samples, rate, TEMPORAL * made_for.start, params.frame_rate)
+    """The chunk's own audio latents span the clip that was sampled with them, slot 0 included, at the rate of
+    the passes."""
+    passes = (
+        replace(params, frame_rate=params.frame_rate / params.temporal) if params.temporal > 1 else params
+    )
+    samples, rate = engine.decode_sound(passes, own)
+    sound = SoundSamples.of_clip(samples, rate, TEMPORAL * made_for.start, passes.frame_rate)
     return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)

@@ -67,6 +67,7 @@ def _named_files(engine: EngineConfig) -> Iterator[Finding]:
         engine.vae,
         *engine.text_encoders,
         engine.upscale_model,
+        engine.temporal_upscale_model,
         engine.audio_vae,
         *(lora.path for lora in engine.loras),
     )

@@ -1,8 +1,7 @@
 """How long a stage task is expected to take: rates per model and device, corrected by what was measured.
 
-The constants are those of the 2B model in bf16 on one H200: seconds per step and latent token, and per pixel
-of output; that of segments is one CPU core's. Larger models, known by their files, take as much longer as
-was measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
+`known` has the times of the 2B model; larger models, known by their files, take as much longer as was
+measured for them. What a run measures is kept beside the runs as the ratio of measured to such an
 expected time, by engine, model, device, stage and size; a size never seen takes the ratio of its stage, a
 stage never seen that of its device. Frames of a source are read by no model and have times of their own.
 """
@@ -15,16 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from farm.estimates.known import expected_s, model_s
 from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulator.gangs import usual_speed
 from farm.simulator.simulate import SimulationConfig
 from jobs.errors import FarmError, StorageProblem
-from jobs.frames import frames_of, still_window
-from jobs.planning.params import DecodeParams, PassParams, SegmentParams
-from jobs.planning.retakes.params import ShowSource
 from jobs.records import Form
-from jobs.spec.engine import EngineConfig, FakeConfig
+from jobs.spec.engine import EngineConfig
 from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
 from jobs.tasks.task import Stage, StageTask
@@ -34,17 +31,6 @@ if TYPE_CHECKING:
     from jobs.spec.run import Run
     from jobs.store.store import Store
 
-STEP_S_PER_TOKEN = 2.0e-5
-REFINE_S_PER_TOKEN = 3.2e-5
-DECODE_S_PER_PIXEL = 9.0e-9
-SHOW_S_PER_PIXEL = 2.7e-8
-SKIP_S_PER_PIXEL = 1.3e-9
-"""Of ffmpeg, which decodes a source from its first frame on: of 768x512 in H.264, 96 frames took 1.02 s at
-the start of a file, and 1.96 s behind 1,900 others."""
-SEGMENT_S_PER_PIXEL = 7.3e-8
-"""H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
-ENCODE_S = SOUND_S = 0.2
-
 BUNDLED_ON_CPU: Mapping[str, float] = {
     "diffusers|bundled|cpu|sample": 108.0,
     "diffusers|bundled|cpu|upscale": 24.0,
@@ -53,19 +39,15 @@ BUNDLED_ON_CPU: Mapping[str, float] = {
 """Ratios to start from for the model that everybody tries first: the means of two renders of
 `examples/demo.yaml` on two cores."""
 
+ALONE = {"pictures": "sound", "steps": "canvas"}
+"""What tasks make that do without."""
+
 IN_FP8 = " in fp8"
 """Behind a model's name: its steps take other times then."""
 
 FOLDER, FILE = "durations", "durations.json"
 MOST_COUNTED = 50
 """Measurements that one mean remembers: a new one has at least the weight of one of them."""
-
-
-def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
-    """The estimate for each task of a job on this engine, before anything was measured."""
-    if engine.name == "fake":
-        return lambda task: _fake_s(task, engine.fake)
-    return _model_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +69,11 @@ class Hardware:
         return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}{rounded}|{device}"
 
     def key_of(self, task: StageTask) -> str:
-        """That of its stage, but of decodes that do without the model or without pictures."""
+        """That of its stage, but of tasks that do without what others of it have."""
         if task.without == "model":
             return "ffmpeg|core"
-        return f"{self.key(task.stage)}|sound" if task.without == "pictures" else self.key(task.stage)
+        alone = ALONE.get(task.without)
+        return f"{self.key(task.stage)}|{alone}" if alone else self.key(task.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,46 +231,4 @@ def keep_measured(store: Store, durations: Durations) -> None:
 
 def _size(task: StageTask) -> str:
     """What a task's duration depends on beside its model: the expected work, to three digits."""
-    return f"{_model_s(task):.3g}"
-
-
-def _fake_s(task: StageTask, fake: FakeConfig) -> float:
-    if task.without:
-        return _model_s(task)
-    seconds = {
-        Stage.ENCODE: fake.encode_s,
-        Stage.SAMPLE: fake.sample_s,
-        Stage.UPSCALE: fake.upscale_s,
-        Stage.DECODE: fake.decode_s,
-    }
-    return seconds.get(task.stage, 0.0) or 0.02
-
-
-def _model_s(task: StageTask) -> float:
-    params = task.params
-    match params:
-        case PassParams():
-            each_s = REFINE_S_PER_TOKEN if params.upsampling else STEP_S_PER_TOKEN
-            pixels_s = params.width * params.height * DECODE_S_PER_PIXEL
-            return _passes(params) * params.tokens * each_s + _still_frames(params) * pixels_s
-        case DecodeParams():
-            pixels = len(params.window.keep) * params.width * params.height
-            return pixels * DECODE_S_PER_PIXEL or SOUND_S
-        case ShowSource():
-            skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
-            return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
-        case SegmentParams():
-            made = params.framing or params
-            return params.owned_frames * made.width * made.height * SEGMENT_S_PER_PIXEL
-    return ENCODE_S
-
-
-def _still_frames(params: PassParams) -> int:
-    """Frames that are decoded for the stills of a pass."""
-    stills = params.excerpt.stills if params.excerpt else ()
-    return sum(frames_of(len(still_window(latent))) for latent in stills)
-
-
-def _passes(params: PassParams) -> float:
-    """Steps; without guidance the model runs once in each, not twice."""
-    return params.sampling.steps_run * (0.5 if params.sampling.cfg == 1.0 else 1.0)
+    return f"{model_s(task):.3g}"

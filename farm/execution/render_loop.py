@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from cluster.inventory import UNKNOWN
 from cluster.pool.events import Alive, Done, Failed, Lost, Placed, PoolEvent, Ready, Waiting
-from farm.estimates.durations import Durations, Hardware, TaskTimes, expected_s, keep_measured, read_durations
+from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured, read_durations
+from farm.estimates.known import expected_s
 from farm.events import (
     Event,
     GangRank,
@@ -267,9 +268,6 @@ class RenderLoop:
         times = TaskTimes(
             result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0)
         )
-        if task.stage is Stage.DECODE:
-            # Its ranks may have shared it: that says nothing of one device.
-            ranks = self.workforce.ranks(event.worker)
         self.measured.observe(self.place.shared_by(ranks), task, times)
 
 

@@ -18,11 +18,11 @@ STAGES: tuple[Stage, ...] = tuple(Stage)
 STAGE_NUMBER = {stage: number for number, stage in enumerate(STAGES)}
 SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
 
-KINDS: tuple[Stage, ...] = (*STAGES, Stage.DECODE, Stage.DECODE)
+KINDS: tuple[Stage, ...] = (*STAGES, Stage.DECODE, Stage.DECODE, Stage.UPSCALE)
 """The stage of each kind of task, by number: those of a kind say how long others of it take."""
 
-KIND_NUMBER = {"model": len(STAGES), "pictures": len(STAGES) + 1}
-"""The kinds of decodes that do without one or the other."""
+KIND_NUMBER = {"model": len(STAGES), "pictures": len(STAGES) + 1, "steps": len(STAGES) + 2}
+"""The kinds of tasks that do without what others of their stage have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from actors.packages import installed_versions
 from jobs.errors import CannotRun
 from jobs.file_digests import file_digest
 from jobs.planning.params import PassParams
+from jobs.planning.rounds.params import TileParams
 from jobs.records import Form
+from jobs.spec.engine import EngineConfig
 from jobs.store.commits import Digest
 from jobs.store.documents import DIGESTS
 from jobs.tasks.digest import STAGE_VERSION, Fingerprint, input_files
@@ -86,7 +88,7 @@ def frozen_report(store: Store, plan: Plan) -> dict[str, Any] | None:
     """What a worker once reported of the plan's engine section and threads (`fingerprint`, `modes`,
     `sources`, `samplers`, `guiders`); None where nothing is stored, or it is true no longer."""
     kept = store.recall(DIGESTS_FORM)
-    if kept is None or kept.config != plan.engine.model_dump(mode="json"):
+    if kept is None or not _same_section(kept.config, plan.engine.model_dump(mode="json")):
         return None
     if not kept.engine or not kept.sources or not still_true(kept.sources):
         return None
@@ -148,7 +150,7 @@ def changed_since(store: Store, now: Frozen, locked: Set[str] = frozenset()) -> 
     words; empty where it did not, where there are none, or where the spec's own engine section is another one
     now."""
     kept = store.recall(DIGESTS_FORM)
-    if kept is None or kept.config != now.config:
+    if kept is None or not _same_section(kept.config, now.config):
         return ""
     was, is_now = _made_with(kept), _made_with(now)
     changes = _named(
@@ -161,6 +163,13 @@ def changed_since(store: Store, now: Frozen, locked: Set[str] = frozenset()) -> 
     model = kept.config.get("diffusion_model") or kept.config.get("checkpoint") or "bundled"
     engine = f"engine {kept.config.get('name')}, model {model}"
     return f"rendered by farm {kept.farm or 'of an earlier version'} with {engine}: {changes}"
+
+
+def _same_section(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two engine sections are one. A field that one of them does not know yet says what it says when
+    it is left out."""
+    usual = EngineConfig().model_dump(mode="json")
+    return {**usual, **then} == {**usual, **now}
 
 
 def _made_with(frozen: Frozen) -> dict[str, Any]:
@@ -205,7 +214,7 @@ def require_choices(graph: TaskGraph, report: Mapping[str, Any]) -> None:
     """
     samplers, guiders = report.get("samplers", ()), report.get("guiders", {})
     for name, task in graph.tasks.items():
-        if isinstance(task.params, PassParams):
+        if isinstance(task.params, PassParams | TileParams):
             _require_sampler(name, task.params.sampling.sampler, samplers)
             _require_guider(name, task.params.sampling.guider, guiders)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from actors.models import TINY_CHECKPOINT
 from farm.models.comfy_folders import find_model
-from farm.topology.file_sizes import file_gib
+from farm.topology.memory import file_gib
 from jobs.planning.params import PassParams
+from jobs.planning.rounds.params import TileParams
 from jobs.spec.engine import merged_loras
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def lora_sets(engine: EngineConfig, tasks: Iterable[StageTask]) -> LoraSets:
     found: dict[str, tuple[LoraUse, ...]] = {}
     for task in tasks if engine.name == "diffusers" else ():
         params = task.params
-        if isinstance(params, PassParams) and params.sampling.denoises:
+        if isinstance(params, PassParams | TileParams) and params.sampling.denoises:
             found[task.id] = merged_loras(loras, params.which, params.loras)
     path = _model(engine)
     if path is None or len(set(found.values())) < 2:

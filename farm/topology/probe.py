@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.estimates.durations import Durations, Hardware, expected_s, keep_durations, read_durations
+from farm.estimates.durations import Durations, Hardware, keep_durations, read_durations
+from farm.estimates.known import expected_s
 from farm.events import Notice
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 from jobs.tasks.topology import Topology

@@ -20,10 +20,12 @@ JOINTS: tuple[Joint, ...] = ("still", "overlap")
 
 
 def chain_seconds(plan: Plan, video: str, duration_s: Callable[[StageTask], float]) -> dict[Joint, float]:
-    """Seconds of the longest chain of that film, as its second pass is planned first; empty without one."""
+    """Seconds of the longest chain of that film, as its second pass is planned first; empty without one.
+    Temporal rounds have no other joint."""
     if plan.upscale is None:
         return {}
-    joints = dict.fromkeys((plan.upscale.joint, *JOINTS))
+    others = JOINTS if plan.upscale.temporal == 1 else ()
+    joints = dict.fromkeys((plan.upscale.joint, *others))
     return {joint: _seconds(_with(plan, video, joint), duration_s) for joint in joints}
 
 
@@ -31,7 +33,7 @@ def _with(plan: Plan, name: str, joint: Joint) -> Plan:
     """The plan of that film alone, with that joint."""
     assert plan.upscale is not None
     videos = (
-        replace(video, chunks=tuple(shown_again(video.chunks, joint, plan.decode)))
+        replace(video, chunks=tuple(shown_again(video.chunks, joint, plan.decode, plan.upscale.temporal)))
         for video in plan.videos
         if video.name == name
     )

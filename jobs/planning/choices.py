@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
+    from jobs.sound.planned import PlannedSound
     from jobs.spec.video import Video
     from jobs.store.chosen import Rewording
 
@@ -48,17 +49,35 @@ def _with_draft(video: PlannedVideo, plan: Plan, approved: bool) -> Iterator[Pla
 def _draft(video: PlannedVideo, plan: Plan) -> PlannedVideo:
     first = plan.output.formats[0]
     name = video.name if video.take else draft_of(video.name)
-    shown = shown_again(video.chunks, None, plan.decode)
+    shown = tuple(shown_again(video.chunks, None, plan.decode))
     return replace(
         video,
         name=name,
         chunks=tuple(replace(chunk, video=name) for chunk in shown),
+        frames=shown[-1].owned.stop,
+        frame_rate=video.base_rate,
+        temporal=1,
+        sound=_sound_at_base(video, shown),
         width=video.base_width,
         height=video.base_height,
         output=draft_name(video.name, first.container),
         more_outputs=(),
         draft_of=video.name,
     )
+
+
+def _sound_at_base(video: PlannedVideo, shown: Sequence[PlannedChunk]) -> PlannedSound | None:
+    """The sound of a film beside the pictures of its first passes, of which temporal rounds made more."""
+    if video.sound is None or video.temporal == 1:
+        return video.sound
+    shots = {number: list(chunks) for number, chunks in groupby(shown, key=lambda chunk: chunk.shot)}
+    tracks = []
+    for track in video.sound.tracks:
+        chunks = shown if track.shot is None else shots[track.shot]
+        start, stop = chunks[0].owned.start, chunks[-1].owned.stop
+        delay_s = track.delay_s - track.skip_frames / video.frame_rate
+        tracks.append(replace(track, start_frame=start, stop_frame=stop, skip_frames=0, delay_s=delay_s))
+    return replace(video.sound, tracks=tuple(tracks))
 
 
 def numbers_of_takes(video: Video) -> tuple[int, ...]:

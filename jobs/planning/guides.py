@@ -104,15 +104,20 @@ def opening_sound(source: PlannedSource | None) -> OpeningSound | None:
 
 
 def heard_sound(
-    track: SoundTrack | None, frames: Span, shot_start: int, variant: Variant, source: PlannedSource | None
+    track: SoundTrack | None,
+    frames: Span,
+    shot_start: int,
+    rate: float,
+    variant: Variant,
+    source: PlannedSource | None,
 ) -> HeardSound | None:
-    """What a clip of these `frames` of the film hears of the track that its shot, which begins with frame
-    `shot_start`, is sampled with; None where the model makes it."""
+    """What a clip of these `frames` of the film, which has `rate` of them a second, hears of the track that
+    its shot, which begins with frame `shot_start`, is sampled with; None where the model makes it."""
     if track is None or track.file is None:
         return None
     begins = shot_start if track.shot is not None else 0
     planned = plan_track(track, "", (begins, begins), None, opening_sound(source))
-    rate, sample_rate = variant.frame_rate, variant.video.mix.sample_rate
+    sample_rate = variant.video.mix.sample_rate
     start, stop = (audio_sample(frame, sample_rate, rate) for frame in (frames.start, frames.stop))
     return HeardSound(
         track.file, Span(start, stop).shifted(planned.first_sample(sample_rate, rate)), sample_rate

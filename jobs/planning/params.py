@@ -189,7 +189,11 @@ class PassParams:
 @dataclass(frozen=True, slots=True)
 class DecodeParams:
     """One decode window; `spans` are the chain latents that each latents input holds, in order. Input `own`
-    is that of the chunk itself, whose sound, made for the latents `sound`, is heard in the window."""
+    is that of the chunk itself, whose sound, made for the latents `sound`, is heard in the window.
+
+    Of a film that temporal rounds gave `temporal` times the frames, all of these count its own latents, but
+    `sound`, which counts those of the first pass: its sound is that of input `sound`.
+    """
 
     width: int
     height: int
@@ -203,6 +207,7 @@ class DecodeParams:
     timestep: float | None = None
     noise_scale: float | None = None
     tone_map: float = 0.0
+    temporal: int = field(default=1, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

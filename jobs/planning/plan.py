@@ -130,13 +130,14 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         height=int(height * scale),
         base_width=width,
         base_height=height,
-        frame_rate=variant.frame_rate,
+        frame_rate=planner.rate,
         output=output,
         combination=variant.combination,
         snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
         more_outputs=tuple(more),
         shots=shot_names(variant.video),
         sound=plan_sound(variant.video, planner.shots, opening_sound(source)),
+        temporal=planner.temporal,
     )
 
 
@@ -150,6 +151,8 @@ class _Planner:
         self.chunks: list[PlannedChunk] = []
         self.shots: list[Span] = []
         self.frames = 0
+        self.temporal = spec.upscale.times if spec.upscale else 1
+        self.rate = variant.frame_rate * self.temporal
         self._sounds = sampled_tracks(variant.video)
         self._samplings: dict[str, Sampling] = {}
 
@@ -158,7 +161,8 @@ class _Planner:
         followed = [*(step.meets is not None for step in shot[1:]), False]
         for k, meets in enumerate(followed):
             self.chunks.append(self._chunk(shot, chain, k, meets))
-        self.shots.append(Span(self.frames, self.frames + frames_of(chain[-1].stop)))
+        frames = self.temporal * (frames_of(chain[-1].stop) - 1) + 1
+        self.shots.append(Span(self.frames, self.frames + frames))
         self.frames = self.shots[-1].stop
 
     def add_retaken(self, source: PlannedSource) -> None:
@@ -169,7 +173,7 @@ class _Planner:
     def _chunk(self, shot: Sequence[Step], chain: Sequence[ChunkSpan], k: int, meets: bool) -> PlannedChunk:
         """`meets`: its follower meets it in a held image."""
         step, joint = shot[k], self.spec.upscale.joint if self.spec.upscale else None
-        seen = shown(chain, k, joint, self.spec.decode, meets)
+        seen = shown(chain, k, joint, self.spec.decode, meets, self.temporal)
         pick = partial(setting, step.settings, self.variant.defaults)
         seed, upscale_seed, decode_seed = self._seeds(step)
         if joint not in (None, "overlap"):
@@ -232,8 +236,9 @@ class _Planner:
 
     def _heard(self, step: Step, span: ChunkSpan) -> HeardSound | None:
         track = self._sounds.get(step.shot) if step.kind != "source" else None
-        frames = span.sampled_frames.shifted(self.frames)
-        return heard_sound(track, frames, self.frames, self.variant, self.source)
+        seen = span.sampled_frames
+        frames = Span(self.temporal * seen.start, self.temporal * seen.stop).shifted(self.frames)
+        return heard_sound(track, frames, self.frames, self.rate, self.variant, self.source)
 
 
 def _plan_upscale(upscale: Upscale) -> UpscalePlan:
@@ -247,4 +252,6 @@ def _plan_upscale(upscale: Upscale) -> UpscalePlan:
         base_shift=upscale.base_shift,
         denoise=upscale.denoise,
     )
-    return UpscalePlan(sampling, upscale.joint, upscale.spatial, upscale.adain, upscale.tone_map)
+    return UpscalePlan(
+        sampling, upscale.joint, upscale.spatial, upscale.adain, upscale.tone_map, upscale.times
+    )

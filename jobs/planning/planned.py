@@ -177,6 +177,12 @@ class PlannedVideo:
     shots: tuple[str, ...] = ()
     sound: PlannedSound | None = None
     take: PlannedTake | None = None
+    temporal: int = 1
+
+    @property
+    def base_rate(self) -> float:
+        """Frames per second of the passes: temporal rounds make `temporal` frames of each of theirs."""
+        return self.frame_rate / self.temporal if self.temporal > 1 else self.frame_rate
 
     @property
     def film(self) -> str:
@@ -220,13 +226,15 @@ class PlannedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class UpscalePlan:
-    """The upscale stage of the whole job: `spatial` times the width and height."""
+    """The upscale stage of the whole job: `spatial` times the width and height, `temporal` times the frame
+    rate."""
 
     sampling: Sampling
     joint: Joint
     spatial: float = 2.0
     adain: float = 0.0
     tone_map: float = 0.0
+    temporal: int = 1
 
 
 @dataclass(frozen=True, slots=True)

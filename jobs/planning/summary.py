@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.planning.held import longest_chain, longest_without_held
+from jobs.planning.rounds.layout import rounds_of
+from jobs.planning.rounds.params import round_sampling
 from jobs.spec.framing import framing
 
 if TYPE_CHECKING:
@@ -95,8 +97,8 @@ class VideoRow:
 
 @dataclass(frozen=True, slots=True)
 class PassRow:
-    """One way in which chunks are denoised, in numbers; `chunks` counts them. `name` is that of the stage,
-    `sigmas` is None where they follow from `steps` and the size of the clip."""
+    """One way in which chunks are denoised, in numbers; `chunks` counts them. `name` is that of the stage, or
+    of a temporal round, `sigmas` is None where they follow from `steps` and the size of the clip."""
 
     name: str
     chunks: int
@@ -131,8 +133,11 @@ def _passes(plan: Plan) -> Iterator[PassRow]:
     made = [chunk for video in once for chunk in video.chunks if chunk.is_sampled]
     for sampling, count in Counter(chunk.sampling for chunk in made).items():
         yield _pass_row("sample", sampling, count)
-    if plan.upscale is not None:
-        yield _pass_row("upscale", plan.upscale.sampling, len(made))
+    if plan.upscale is None:
+        return
+    yield _pass_row("upscale", plan.upscale.sampling, len(made))
+    for number in rounds_of(plan.upscale.temporal):
+        yield _pass_row(f"round {number}", round_sampling(plan.upscale.sampling), len(made))
 
 
 def _pass_row(name: str, sampling: Sampling, count: int) -> PassRow:

@@ -18,6 +18,7 @@ from jobs.frames import (
     lay_apart,
     owned_frames,
 )
+from jobs.planning.rounds.layout import in_time
 
 if TYPE_CHECKING:
     from jobs.planning.planned import PlannedChunk
@@ -33,16 +34,22 @@ class Shown:
     fade_frames: int
 
 
-def shown_chain(chain: Sequence[ChunkSpan], joint: Joint | None) -> Sequence[ChunkSpan]:
+def shown_chain(chain: Sequence[ChunkSpan], joint: Joint | None, temporal: int = 1) -> Sequence[ChunkSpan]:
     """The chunks of a shot as they are decoded: those of the second pass, whose `joint` is None where there
-    is none."""
-    return chain if joint in (None, "overlap") else lay_apart(chain)
+    is none, in latents of a film with `temporal` times its frames."""
+    return chain if joint in (None, "overlap") else in_time(lay_apart(chain), temporal)
 
 
 def shown(
-    chain: Sequence[ChunkSpan], k: int, joint: Joint | None, decode: Decode, meets: bool = False
+    chain: Sequence[ChunkSpan],
+    k: int,
+    joint: Joint | None,
+    decode: Decode,
+    meets: bool = False,
+    temporal: int = 1,
 ) -> Shown:
-    """What is seen of chunk `k`; `meets` says that its follower meets it in a held image.
+    """What is seen of chunk `k`; `meets` says that its follower meets it in a held image. Temporal rounds
+    make `temporal` times as many frames.
 
     Where chunks share no latents, no fade would hide the edge of a window, and no chain has to wait: each is
     decoded with context on both sides.
@@ -51,21 +58,22 @@ def shown(
         fade = fade_frames(chain, k) if decode.seam == "crossfade" else 0
         window = decode_window(chain, k, decode.context, "lag" if meets else decode.seam)
         return Shown(window, owned_frames(chain, k), fade)
-    apart = lay_apart(chain)
+    apart = shown_chain(chain, joint, temporal)
     return Shown(decode_window(apart, k, decode.context, "lag"), owned_frames(apart, k), 0)
 
 
 def shown_again(
-    chunks: Sequence[PlannedChunk], joint: Joint | None, decode: Decode
+    chunks: Sequence[PlannedChunk], joint: Joint | None, decode: Decode, temporal: int = 1
 ) -> Iterator[PlannedChunk]:
-    """The chunks of a film whose second pass has that joint instead."""
+    """The chunks of a film whose second pass has that joint instead, and whose rounds make `temporal` times
+    as many frames."""
     start = 0
     for _, shot in groupby(chunks, key=lambda chunk: chunk.shot):
         some = list(shot)
         chain = [chunk.span for chunk in some]
         met = [*(chunk.joint == "still" for chunk in some[1:]), False]
         for chunk, meets in zip(some, met, strict=True):
-            seen = shown(chain, chunk.index_in_shot, joint, decode, meets)
+            seen = shown(chain, chunk.index_in_shot, joint, decode, meets, temporal)
             owned = seen.owned.shifted(start)
             yield replace(chunk, window=seen.window, owned=owned, fade_frames=seen.fade_frames)
-        start += frames_of(chain[-1].stop)
+        start += frames_of(shown_chain(chain, joint, temporal)[-1].stop)

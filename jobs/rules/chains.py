@@ -95,7 +95,7 @@ def _where_written(chunk: Generate | Extend, field: str, here: Location) -> Loca
 def check_length(spec: JobSpec) -> Iterator[BrokenRule]:
     """No film is longer than a player can count."""
     for variant in variants(spec):
-        frames = most_frames(variant)
+        frames = most_frames(variant) * (spec.upscale.times if spec.upscale else 1)
         if frames > MAX_FILM_FRAMES:
             rule = f"at most {MAX_FILM_FRAMES} frames in a film"
             field = "shots" if variant.video.shots else "chunks"

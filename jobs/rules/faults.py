@@ -28,6 +28,7 @@ from jobs.rules.joints import check_images, check_shots
 from jobs.rules.matrix import check_filled, check_matrix, check_placeholders
 from jobs.rules.outputs import check_formats, check_names, check_output_url
 from jobs.rules.recipes import check_recipe
+from jobs.rules.rounds.needs import check_rounds, check_rounds_of_films
 from jobs.rules.sound.tracks import check_tracks
 from jobs.spec.base import MAX_FRAMES
 from jobs.spec.job import JobSpec
@@ -158,6 +159,7 @@ FIELD_RULES: tuple[Rule, ...] = (
     check_number_type,
     check_recipe,
     check_retakes,
+    check_rounds,
 )
 FILM_RULES: tuple[Rule, ...] = (
     check_names,
@@ -167,4 +169,5 @@ FILM_RULES: tuple[Rule, ...] = (
     check_length,
     check_references,
     check_upscaled_size,
+    check_rounds_of_films,
 )

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 WEIGHTS = (".safetensors", ".sft", ".gguf", *PICKLED)
-MODEL_FIELDS = ("checkpoint", "diffusion_model", "vae", "text_encoder", "upscale_model", "audio_vae")
+MODEL_FIELDS = (
+    "checkpoint",
+    "diffusion_model",
+    "vae",
+    "text_encoder",
+    "upscale_model",
+    "temporal_upscale_model",
+    "audio_vae",
+)
 PARTS = ("text_encoder", "transformer", "vae", "latent_upsampler")
 IMAGE_FIELDS = ("first_image", "middle_image", "last_image")
 

@@ -12,6 +12,7 @@ from jobs.places import Location, shown
 from jobs.rules.engines import looked_at
 from jobs.rules.files import model_references, shot_loras
 from jobs.rules.findings import BrokenRule
+from jobs.rules.rounds.models import check_round_models
 from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.base import is_there
 from jobs.weights.describe import describe
@@ -50,6 +51,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         yield from _references(spec, here, bundled)
         yield from _decode(spec, here)
         yield from _upscaled(spec, here)
+        yield from check_round_models(spec, here, bundled)
 
 
 def _upscaled(spec: JobSpec, here: dict[Location, Path]) -> Iterator[BrokenRule]:
@@ -170,9 +172,12 @@ def _times_smaller(scale: int) -> str:
 
 
 def _in_second_pass(spec: JobSpec, loras: Mapping[Location, Lora]) -> Iterator[BrokenRule]:
-    """`loras` say at which scale they were trained."""
-    for at, lora in loras.items() if spec.upscale is not None else ():
-        if lora.strengths.upscale:
+    """`loras` say at which scale they were trained. Of temporal rounds
+    the second pass looks at the first."""
+    if spec.upscale is None:
+        return
+    for at, lora in loras.items():
+        if lora.strengths.upscale and not spec.upscale.temporal:
             rule = "references are shown to the first pass: in the second an IC-LoRA has nothing to look at"
             remedy = "write `strength: {sample: 1.0}`, which leaves it out of the second pass"
             yield BrokenRule((*at, "strength"), "in both passes", rule, remedy, (("upscale",),))

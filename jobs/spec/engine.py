@@ -153,6 +153,10 @@ class EngineConfig(Model):
     upscale_model: ModelRef | None = Field(
         None, description="Latent upsampler of the upscale stage. The bundled tiny model has its own."
     )
+    temporal_upscale_model: ModelRef | None = Field(
+        None,
+        description="Latent upsampler in time, a file or a folder, for temporal rounds (`upscale.temporal`).",
+    )
     audio_vae: ModelRef | None = Field(
         None,
         description="Audio VAE with its vocoder, for sound that is generated or conditions the video: "

@@ -58,6 +58,13 @@ class Upscale(Model):
         description="How many times as wide and high as the first pass. 1.5 needs LTX-2 on the diffusers "
         "engine with the upsampler of 1.5x, and a width and height that are multiples of 64.",
     )
+    temporal: Literal[0, 2, 4] = Field(
+        0,
+        description="Temporal rounds: how many times as many frames a second the film has as `frame_rate` "
+        "says, at which its passes run. One round makes 2, two make 4, and 0 is none. They need LTX-2.5 on "
+        "the diffusers engine with an upsampler in time (`engine.temporal_upscale_model`), a `spatial` of 2, "
+        "a second pass that denoises, and `joint: still`, which is then the default.",
+    )
     steps: int = Field(
         10, ge=0, le=1000, description="Re-sampling steps in place of `sigmas`; 0 only upsamples."
     )
@@ -91,6 +98,18 @@ class Upscale(Model):
         0.0,
         description="Compression of large latent values after the re-sampling, before the decode; 0 is off.",
     )
+
+    @property
+    def times(self) -> int:
+        """Frames of the film for each of the second pass."""
+        return max(1, self.temporal)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rounds_need_stills(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("temporal") and "joint" not in data:
+            return {**data, "joint": "still"}
+        return data
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from jobs.tasks.graph import link
+from jobs.tasks.linking import link
 
 if TYPE_CHECKING:
     from jobs.tasks.task import StageTask, TaskGraph

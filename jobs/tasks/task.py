@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from jobs.frames import LATENT_CHANNELS, SPATIAL
 from jobs.planning.params import DecodeParams, StageParams
 from jobs.planning.retakes.params import ShowSource
+from jobs.planning.rounds.params import CanvasParams
 
 
 class Stage(StrEnum):
@@ -51,11 +53,14 @@ class StageTask:
         return getattr(self.params, "seed", 0)
 
     @property
-    def without(self) -> Literal["", "model", "pictures"]:
-        """What a decode does without: a model where it reads a source, pictures where it makes sound alone.
-        What it takes says nothing of others."""
+    def without(self) -> Literal["", "model", "pictures", "steps"]:
+        """What a task does without that others of its stage have: a decode a model where it reads a source,
+        or pictures where it makes sound alone; an upscale steps where it makes a canvas. What it takes says
+        nothing of others."""
         if isinstance(self.params, ShowSource):
             return "model"
+        if isinstance(self.params, CanvasParams):
+            return "steps"
         return "pictures" if isinstance(self.params, DecodeParams) and not self.params.window.keep else ""
 
     @property
@@ -86,6 +91,11 @@ class TaskGraph:
                 reached.add(task)
                 waiting += self.dependents[task]
         return tuple(task for task in self.tasks if task in reached)
+
+
+def latent_bytes(width: int, height: int, latents: int) -> int:
+    """Bytes of float32 latents `[1, 128, latents, height/32, width/32]` for pixels `width` x `height`."""
+    return LATENT_CHANNELS * latents * (height // SPATIAL) * (width // SPATIAL) * 4
 
 
 def task_id(video: str, chunk: int, stage: Stage) -> str:

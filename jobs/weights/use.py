@@ -17,11 +17,13 @@ from jobs.weights.header import GGUF, Tensor, Weights, WeightsFault, component_c
 from jobs.weights.lora_keys import CORE_ENDINGS, fit
 from jobs.weights.numbers import is_note, unread_by_diffusers
 
+TEMPORAL_UPSAMPLER = "temporal_upscale_model"
 PARTS = {
     "checkpoint": "transformer",
     "diffusion_model": "transformer",
     "vae": "vae",
     "upscale_model": "latent_upsampler",
+    TEMPORAL_UPSAMPLER: "temporal_latent_upsampler",
 }
 """The part that each field of the engine section names."""
 FIELDS = {
@@ -33,6 +35,10 @@ FIELDS = {
 }
 UPSAMPLER_PREFIX = "latent_upsampler."
 """In the bundled model's file."""
+TEMPORAL_PREFIX = "temporal_latent_upsampler."
+"""Likewise, in that of a small model."""
+KEYFRAMES_KEY = "keyframes_abs_pos_embedding"
+"""Of a transformer that marks stills which it makes itself."""
 RATIONAL_SCALES = {4: 2.0, 9: 1.5}
 """Of upsamplers that shrink again what they have spread, by how many values they make of one."""
 DECODER_ALONE = "LTX2VideoDiffusionDecoderModel"
@@ -69,6 +75,8 @@ def misuse(path: Path, field: str, engine: str) -> Misuse | None:
 
 
 def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | None:
+    if part == PARTS[TEMPORAL_UPSAMPLER]:
+        return _misuse_in_time(weights, path)
     found = describe_weights(weights, path.name)
     if part == "vae" and is_decoder_alone(path):
         return None if encoder_beside(path) else Misuse(NO_ENCODER, "keep the repository's folders together")
@@ -94,6 +102,30 @@ def _misuse(weights: Weights, path: Path, part: str, engine: str) -> Misuse | No
     if quantised:
         return Misuse(f"the diffusers engine does not read {quantised} weights", OTHER_FILE)
     return None
+
+
+def _misuse_in_time(weights: Weights, path: Path) -> Misuse | None:
+    """Of an upsampler in time, which spreads each value out to two."""
+    remedy = "name the temporal upscaler of 2x"
+    upsampler = weights.below("" if "initial_conv.weight" in weights.tensors else TEMPORAL_PREFIX)
+    if "initial_conv.weight" not in upsampler:
+        return Misuse(f"{path.name} holds no latent upsampler in time", remedy)
+    width, spread = upsampler["initial_conv.weight"].shape[0], upsampler.get("upsampler.0.weight")
+    if spread is None or spread.shape[0] != 2 * width:
+        return Misuse(f"temporal rounds make more frames; {path.name} does something else", remedy)
+    return None
+
+
+def makes_keyframes(weights: Weights) -> bool:
+    """Whether a transformer marks stills that it makes itself, as LTX-2.5's does."""
+    return any(name.endswith(KEYFRAMES_KEY) for name in weights.tensors)
+
+
+def holds_temporal_upsampler(path: Path) -> bool:
+    """Whether a model's file or folder has an upsampler in time inside."""
+    if path.is_dir():
+        return (path / PARTS[TEMPORAL_UPSAMPLER]).is_dir()
+    return any(name.startswith(TEMPORAL_PREFIX) for name in read_weights(path).tensors)
 
 
 def _something_else(found: Description, path: Path, part: str, engine: str) -> Misuse | None:

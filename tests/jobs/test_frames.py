@@ -255,6 +255,8 @@ def test_audio_samples_never_drift(frame: int, rate: float) -> None:
 def test_ntsc_rates_are_exact() -> None:
     assert exact_rate(23.976) == exact_rate(24000 / 1001) == Fraction(24000, 1001)
     assert exact_rate(25.0) == 25
+    for base in (23.976, 24000 / 1001, 24.0, 25.0, 29.97, 30.0, 12.5):
+        assert [exact_rate(base * times) for times in (2, 4)] == [2 * exact_rate(base), 4 * exact_rate(base)]
     for nominal in (24, 30, 48, 60, 120, 240):
         assert exact_rate(round(nominal / 1.001, 3)) == Fraction(nominal * 1000, 1001)
         assert exact_rate(nominal) == nominal

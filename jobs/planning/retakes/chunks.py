@@ -77,7 +77,9 @@ class _Chunks:
             negative=self.variant.fill(pick("negative")),
             span=own_span(clip),
             window=own_window(clip, part.shown, self.decode.context, retake.picture),
-            heard=heard_sound(self.track, sampled_frames(clip), 0, self.variant, self.source),
+            heard=heard_sound(
+                self.track, sampled_frames(clip), 0, self.variant.frame_rate, self.variant, self.source
+            ),
             retake=self._planned(part),
             loras=retake.loras,
             **self._shown(part.shown, index),

@@ -1,1 +1,1 @@
-"""Temporal rounds: segments of a clip, tiles of a canvas, and what stages are given of them."""
+"""Temporal rounds: stretches of a clip, tiles of a canvas, and what stages are given of them."""

@@ -1,11 +1,11 @@
-"""Temporal rounds: where a clip divides into segments, and each round's canvas into tiles. Pure.
+"""Temporal rounds: where a clip divides into stretches, and each round's canvas into tiles. Pure.
 
 A round doubles the frames of a chunk's clip: its canvas of T latents has 2 T - 1 afterwards. It is denoised
-in tiles, which are cut at the ends of segments, the seams: there both neighbours hold the same still, an
+in tiles, which are cut at the ends of stretches, the seams: there both neighbours hold the same still, an
 anchor, so no tile waits for another. What a tile makes besides its clip are stills in the middle of its
-segments, the keyframe slots; the next round has them as anchors.
+stretches, the keyframe slots; the next round has them as anchors.
 
-The layout is that of `diffusers.pipelines.ltx2.dfr_layout` (0.42), but that segments of two lengths stand
+The layout is that of `diffusers.pipelines.ltx2.dfr_layout` (0.42), but that stretches of two lengths stand
 side by side where one alone would reach past the clip.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from jobs.frames import TEMPORAL, Span
+from jobs.frames import TEMPORAL, ChunkSpan, Span, lay_chain
 
 LONG, SHORT = 4, 3
-"""Latents of a segment, 32 and 24 frames, as LTX-2.5 was trained."""
+"""Latents of a stretch, 32 and 24 frames, as LTX-2.5 was trained."""
 
 ANCHORED = 0.95
 """How strongly a tile holds its anchors (`ANCHOR_KEYFRAME_STRENGTH`)."""
@@ -35,7 +35,7 @@ SNAPPED_ABOVE, SNAPPED_RATE = 30.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A stretch of a canvas that is denoised on its own: the latents `span`, of which the first `ramp` are a
+    """A part of a canvas that is denoised on its own: the latents `span`, of which the first `ramp` are a
     run-up, which shows what the tile before it owns. `anchors` and `slots` are frames of the tile; anchors
     are the stills `carried` of those that the canvas has, by their number."""
 
@@ -57,15 +57,15 @@ class Tile:
 
 
 def seams(latents: int) -> tuple[int, ...]:
-    """Ends of the segments of a clip of `latents`, counted in latents; the last is its last latent.
+    """Ends of the stretches of a clip of `latents`, counted in latents; the last is its last latent.
 
     One length for all where it fits, the longer one before the shorter; else long ones and behind them short
     ones. A clip of 2, 3 or 6 latents, for which there are none of both, is divided as evenly as it goes.
     """
-    return tuple(accumulate(_segments(latents - 1)))
+    return tuple(accumulate(_stretches(latents - 1)))
 
 
-def _segments(length: int) -> tuple[int, ...]:
+def _stretches(length: int) -> tuple[int, ...]:
     if length < SHORT:
         return (length,) if length > 0 else ()
     if length % LONG and length % SHORT == 0:
@@ -79,7 +79,7 @@ def _segments(length: int) -> tuple[int, ...]:
 
 def canvas_seams(latents: int, number: int) -> tuple[int, ...]:
     """Seams of the canvas of round `number`, from 1, of a clip of `latents`, in its own latents. From the
-    second round on there is one in the middle of each segment, too: where the round before had a slot.
+    second round on there is one in the middle of each stretch, too: where the round before had a slot.
     """
     found = tuple(2 * seam for seam in seams(latents))
     for _ in range(1, number):
@@ -93,9 +93,21 @@ def canvas_latents(latents: int, number: int) -> int:
     return (latents - 1 << number) + 1
 
 
+def rounds_of(temporal: int) -> range:
+    """The numbers of the rounds after which a film has `temporal` times as many frames."""
+    return range(1, temporal.bit_length())
+
+
+def in_time(chain: Sequence[ChunkSpan], temporal: int) -> tuple[ChunkSpan, ...]:
+    """A chain whose chunks wait for none (`lay_apart`), in latents of the film with `temporal` times as many
+    frames: what a latent behind the shot's first one was is `temporal` of them."""
+    steps = [(span.overlap, temporal * span.new) for span in chain]
+    return lay_chain([(0, temporal * (chain[0].new - 1) + 1), *steps[1:]])
+
+
 def tiles(seams: Sequence[int], count: int, starts_at_seam: bool) -> tuple[Tile, ...]:
     """The tiles of a canvas whose `seams`, in its own latents, end at its last one: `count` of them, or one
-    for each segment where there are fewer. The leading ones have one more where they do not divide evenly.
+    for each stretch where there are fewer. The leading ones have one more where they do not divide evenly.
 
     Each but the first begins at the seam before the one that it resumes after. `starts_at_seam` says that
     the canvas carries a still at its frame 0, too.
@@ -104,10 +116,10 @@ def tiles(seams: Sequence[int], count: int, starts_at_seam: bool) -> tuple[Tile,
     return tuple(_tile(edges, first, last, starts_at_seam) for first, last in _dealt(len(seams), count))
 
 
-def _dealt(segments: int, count: int) -> Iterator[tuple[int, int]]:
+def _dealt(stretches: int, count: int) -> Iterator[tuple[int, int]]:
     """First and last edge of what each tile owns."""
-    count = min(count, segments)
-    base, more = divmod(segments, count) if count else (0, 0)
+    count = min(count, stretches)
+    base, more = divmod(stretches, count) if count else (0, 0)
     ends = accumulate(base + (number < more) for number in range(count))
     return pairwise([0, *ends])
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from jobs.canonical import LATER
 from jobs.frames import SPATIAL, Span, frames_of
-from jobs.planning.rounds.layout import ANCHORED, ROUND_ETA, Tile
-from jobs.planning.sampling import GuideUse, Sampling
+from jobs.planning.rounds.layout import ANCHORED, ROUND_ETA, ROUND_SIGMAS, Tile
+from jobs.planning.sampling import GuideUse, PlannedGuider, Sampling
 from jobs.spec.engine import LoraUse
 
 
@@ -31,6 +31,11 @@ class CanvasParams:
     def latents(self) -> int:
         """Of the canvas."""
         return 2 * sum(self.parts) - 1
+
+    @property
+    def tokens(self) -> int:
+        """Its latent tokens."""
+        return self.latents * (self.height // SPATIAL) * (self.width // SPATIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +94,16 @@ class TileParams:
         """Latent tokens of the tile, of its anchors and of its slots."""
         beside = len(self.tile.anchors) + len(self.tile.slots)
         return (len(self.tile.span) + beside) * (self.height // SPATIAL) * (self.width // SPATIAL)
+
+
+def round_sampling(second: Sampling) -> Sampling:
+    """How a round denoises, behind that second pass: as diffusers does, without guidance."""
+    return Sampling(
+        steps=len(ROUND_SIGMAS) - 1,
+        cfg=1.0,
+        sampler="euler_ancestral",
+        sigmas=ROUND_SIGMAS,
+        guider=PlannedGuider(),
+        max_shift=second.max_shift,
+        base_shift=second.base_shift,
+    )

@@ -8,14 +8,8 @@ from typing import Any
 
 import pytest
 
-from farm.estimates.durations import (
-    Durations,
-    Hardware,
-    TaskTimes,
-    expected_s,
-    keep_durations,
-    read_durations,
-)
+from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_durations, read_durations
+from farm.estimates.known import expected_s
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import DecodeParams, EncodeText, PassParams, SegmentParams
 from jobs.planning.retakes.params import ShowSource

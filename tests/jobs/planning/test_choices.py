@@ -32,6 +32,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "overlap": {"upscale": {"steps": 1}},
     "still": {"upscale": {"steps": 1, "joint": "still"}},
+    "rounds": {"engine": {"name": "fake"}, "upscale": {"temporal": 2}},
     "lag": {"decode": {"seam": "lag"}},
     "generated": {"upscale": {"steps": 1}, "video": {"sound": [{"generate": True}]}},
     "conditioned": {"video": {"sound": [{"file": "speech.wav", "mode": "condition"}]}},

@@ -1,4 +1,4 @@
-"""Segments and tiles of temporal rounds, beside the layout of diffusers."""
+"""Stretches and tiles of temporal rounds, beside the layout of diffusers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROUNDS = st.integers(1, 2)
 
 
 @given(CLIPS)
-def test_segments_cover_the_clip_and_no_more(latents: int) -> None:
+def test_stretches_cover_the_clip_and_no_more(latents: int) -> None:
     found = seams(latents)
     lengths = [right - left for left, right in pairwise((0, *found))]
     assert found[-1] == latents - 1
@@ -47,12 +47,12 @@ def test_segments_cover_the_clip_and_no_more(latents: int) -> None:
     ("latents", "expected"),
     [(1, ()), (2, (1,)), (3, (2,)), (4, (3,)), (6, (3, 5)), (7, (3, 6)), (8, (4, 7)), (13, (4, 8, 12))],
 )
-def test_segments_of_short_clips(latents: int, expected: tuple[int, ...]) -> None:
+def test_stretches_of_short_clips(latents: int, expected: tuple[int, ...]) -> None:
     assert seams(latents) == expected
 
 
 @given(UNIFORM)
-def test_segments_are_those_of_the_reference_where_one_length_fits(layout: ModuleType, latents: int) -> None:
+def test_stretches_are_those_of_the_reference_where_one_length_fits(layout: ModuleType, latents: int) -> None:
     padded, _, positions = layout.resolve_canvas(frames_of(latents))
     assert padded == frames_of(latents)
     assert [8 * seam for seam in seams(latents)] == positions

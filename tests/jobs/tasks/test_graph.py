@@ -20,8 +20,8 @@ from jobs.planning.params import (
 )
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
-from jobs.tasks.graph import build_graph, latent_bytes
-from jobs.tasks.task import Stage, StageTask, TaskGraph
+from jobs.tasks.graph import build_graph
+from jobs.tasks.task import Stage, StageTask, TaskGraph, latent_bytes
 
 FACTS = SourceFacts(videos={"shot.mp4": VideoFact(97, 640, 480, 25.0)})
 

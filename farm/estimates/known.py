@@ -1,0 +1,85 @@
+"""What stage tasks take as far as it is known beforehand: constants of the 2B model in bf16 on one H200.
+
+Seconds per step and latent token, and per pixel of output; that of segments is one CPU core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jobs.frames import frames_of, still_window
+from jobs.planning.params import DecodeParams, PassParams, SegmentParams
+from jobs.planning.retakes.params import ShowSource
+from jobs.planning.rounds.params import CanvasParams, TileParams
+from jobs.tasks.task import Stage, StageTask
+
+if TYPE_CHECKING:
+    from jobs.spec.engine import EngineConfig, FakeConfig
+
+STEP_S_PER_TOKEN = 2.0e-5
+REFINE_S_PER_TOKEN = 3.2e-5
+DECODE_S_PER_PIXEL = 9.0e-9
+SHOW_S_PER_PIXEL = 2.7e-8
+SKIP_S_PER_PIXEL = 1.3e-9
+"""Of ffmpeg, which decodes a source from its first frame on: of 768x512 in H.264, 96 frames took 1.02 s at
+the start of a file, and 1.96 s behind 1,900 others."""
+SEGMENT_S_PER_PIXEL = 7.3e-8
+"""H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
+ENCODE_S = SOUND_S = 0.2
+CANVAS_S_PER_TOKEN = 5.0e-7
+"""As the upsampler in space: 0.01 s for the 19,968 tokens that it makes for 97 frames of 1536x1024."""
+
+
+def expected_s(engine: EngineConfig) -> Callable[[StageTask], float]:
+    """The estimate for each task of a job on this engine, before anything was measured."""
+    if engine.name == "fake":
+        return lambda task: _fake_s(task, engine.fake)
+    return model_s
+
+
+def _fake_s(task: StageTask, fake: FakeConfig) -> float:
+    if task.without in ("model", "pictures"):
+        return model_s(task)
+    seconds = {
+        Stage.ENCODE: fake.encode_s,
+        Stage.SAMPLE: fake.sample_s,
+        Stage.UPSCALE: fake.upscale_s,
+        Stage.DECODE: fake.decode_s,
+    }
+    return seconds.get(task.stage, 0.0) or 0.02
+
+
+def model_s(task: StageTask) -> float:
+    """Of a model of 2B. Sizes of tasks differ by it, too."""
+    params = task.params
+    match params:
+        case PassParams():
+            each_s = REFINE_S_PER_TOKEN if params.upsampling else STEP_S_PER_TOKEN
+            pixels_s = params.width * params.height * DECODE_S_PER_PIXEL
+            return _passes(params) * params.tokens * each_s + _still_frames(params) * pixels_s
+        case TileParams():
+            return _passes(params) * params.tokens * REFINE_S_PER_TOKEN
+        case CanvasParams():
+            return params.tokens * CANVAS_S_PER_TOKEN
+        case DecodeParams():
+            pixels = len(params.window.keep) * params.width * params.height
+            return pixels * DECODE_S_PER_PIXEL or SOUND_S
+        case ShowSource():
+            skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
+            return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
+        case SegmentParams():
+            made = params.framing or params
+            return params.owned_frames * made.width * made.height * SEGMENT_S_PER_PIXEL
+    return ENCODE_S
+
+
+def _still_frames(params: PassParams) -> int:
+    """Frames that are decoded for the stills of a pass."""
+    stills = params.excerpt.stills if params.excerpt else ()
+    return sum(frames_of(len(still_window(latent))) for latent in stills)
+
+
+def _passes(params: PassParams | TileParams) -> float:
+    """Steps; without guidance the model runs once in each, not twice."""
+    return params.sampling.steps_run * (0.5 if params.sampling.cfg == 1.0 else 1.0)

@@ -1,0 +1,1 @@
+"""What temporal rounds need: of the spec, and of the models."""

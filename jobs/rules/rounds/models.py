@@ -1,0 +1,42 @@
+"""What temporal rounds need of the model files: an LTX-2 that marks stills, and an upsampler in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.rules.findings import BrokenRule
+from jobs.rules.rounds.needs import HERE, WITHOUT
+from jobs.weights.header import read_weights
+from jobs.weights.use import TEMPORAL_UPSAMPLER, folder_of, holds_temporal_upsampler, makes_keyframes
+
+if TYPE_CHECKING:
+    from jobs.places import Location
+    from jobs.spec.job import JobSpec
+
+NAMED: Location = ("engine", TEMPORAL_UPSAMPLER)
+
+
+def check_round_models(
+    spec: JobSpec, here: Mapping[Location, Path], bundled: Path | None
+) -> Iterator[BrokenRule]:
+    """`here` are the files that are on this machine, by their places; `bundled` is the bundled model's."""
+    if spec.engine.name != "diffusers" or spec.upscale is None or not spec.upscale.temporal:
+        return
+    engine, value = spec.engine, str(spec.upscale.temporal)
+    model: Location = ("engine", "diffusion_model" if engine.diffusion_model else "checkpoint")
+    path = here.get(model) if engine.diffusion_model or engine.checkpoint else bundled
+    if path is None:
+        return
+    if not makes_keyframes(read_weights(folder_of(path, "transformer"))):
+        rule = f"{path.name} makes no keyframes, which temporal rounds hold: LTX-2.5 does"
+        yield BrokenRule(HERE, value, rule, f"name an LTX-2.5 model, {WITHOUT}", (("engine", "name"), model))
+    elif engine.temporal_upscale_model is None and not _inside(here, path):
+        rule = "temporal rounds need the latent upsampler in time"
+        remedy = f"name its file or folder, {WITHOUT}"
+        yield BrokenRule(NAMED, "not given", rule, remedy, (("engine", "name"), HERE))
+
+
+def _inside(here: Mapping[Location, Path], model: Path) -> bool:
+    return holds_temporal_upsampler(here.get(("engine", "checkpoint"), model))

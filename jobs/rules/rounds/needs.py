@@ -1,0 +1,77 @@
+"""What temporal rounds need of the passes before them, of the engine, and of what stands in the film."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobs.planning.expand import Variant, placed_chunks, variants
+from jobs.planning.rounds.layout import SNAPPED_ABOVE
+from jobs.rules.findings import BrokenRule
+
+if TYPE_CHECKING:
+    from jobs.places import Location
+    from jobs.spec.job import JobSpec, Upscale
+
+HERE: Location = ("upscale", "temporal")
+WITHOUT = "or `temporal: 0`"
+
+
+def check_rounds(spec: JobSpec) -> Iterator[BrokenRule]:
+    """The second pass that rounds go on from, and an engine that makes them."""
+    upscale = spec.upscale
+    if upscale is None or not upscale.temporal:
+        return
+    value = str(upscale.temporal)
+    if spec.engine.name == "comfyui":
+        rule = "the comfyui engine makes no temporal rounds: its core has no sampler for their tiles"
+        remedy = f"write `engine.name: diffusers`, {WITHOUT}"
+        yield BrokenRule(HERE, value, rule, remedy, (("engine", "name"),))
+    yield from _check_pass(upscale, value)
+    for index, video in enumerate(spec.videos):
+        if video.source is not None:
+            rule = "a film with temporal rounds is made whole: a source has frames of its own rate"
+            remedy = f"render it without the source, {WITHOUT}"
+            yield BrokenRule(("videos", index, "source"), "set", rule, remedy, (HERE,))
+
+
+def _check_pass(upscale: Upscale, value: str) -> Iterator[BrokenRule]:
+    if upscale.spatial != 2:
+        rule = "temporal rounds follow a second pass of twice the width and height"
+        yield BrokenRule(HERE, value, rule, f"write `spatial: 2`, {WITHOUT}", (("upscale", "spatial"),))
+    if upscale.sigmas is None and not (upscale.steps and upscale.denoise):
+        field = "denoise" if upscale.steps else "steps"
+        rule = "temporal rounds hold stills that the second pass makes, and this one only upsamples"
+        remedy = f"leave `{field}` out, {WITHOUT}"
+        yield BrokenRule(("upscale", field), "0", rule, remedy, (HERE,))
+    if upscale.joint != "still":
+        rule = "with temporal rounds two chunks meet in a still, which both of them hold in every round"
+        remedy = f"leave `joint` out, or write `joint: still`, {WITHOUT}"
+        yield BrokenRule(("upscale", "joint"), upscale.joint, rule, remedy, (HERE,))
+
+
+def check_rounds_of_films(spec: JobSpec) -> Iterator[BrokenRule]:
+    """Rates that the passes were trained for, and no clip that plays at another rate than the film."""
+    if spec.upscale is None or not spec.upscale.temporal:
+        return
+    for variant in variants(spec):
+        if variant.frame_rate > SNAPPED_ABOVE:
+            rule = (
+                f"with temporal rounds `frame_rate` is that of the passes, {SNAPPED_ABOVE:g} at most; the "
+                f"film has {spec.upscale.temporal} times as many frames a second"
+            )
+            remedy = f"write {SNAPPED_ABOVE:g} or less, {WITHOUT}"
+            yield BrokenRule(_rate_of(variant), f"{variant.frame_rate:g}", rule, remedy, (HERE, ("matrix",)))
+        for placed in placed_chunks(variant):
+            images = zip(placed.chunk.settings.images, placed.images, strict=True)
+            for guide, place in images:
+                if guide.video is not None:
+                    rule = "with temporal rounds chunks hold stills: a clip plays at the rate of the passes"
+                    remedy = f"hold an `image`, {WITHOUT}"
+                    yield BrokenRule((*place, "video"), "held", rule, remedy, (HERE,))
+
+
+def _rate_of(variant: Variant) -> Location:
+    if variant.video.frame_rate is not None:
+        return ("videos", variant.index, "frame_rate")
+    return ("defaults", "frame_rate")

@@ -1,0 +1,104 @@
+"""What temporal rounds cannot go with is refused: place, rule and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.models import TINY_CHECKPOINT
+from jobs.planning.facts import Probes, VideoFact
+from tests.jobs.spec_files import load, problems
+from tests.official.ltx2_files import write_single_file
+from tests.official.upsamplers import write_temporal
+
+CLIP = {"video": "c.mp4", "frame": -17, "hold": True}
+
+
+def spec(upscale: dict[str, Any], first: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    video = {"name": "dawn", **more.pop("video", {})}
+    chunks = [
+        {"generate": {"prompt": "noon", "num_frames": 81, **(first or {})}},
+        {"extend": {"prompt": "later"}},
+    ]
+    return {
+        "version": 3,
+        "name": "harbor",
+        "engine": {"name": "fake"},
+        "upscale": {"temporal": 4, **upscale},
+        "videos": [{"chunks": chunks, **video}],
+        **more,
+    }
+
+
+CASES: list[tuple[dict[str, Any], str, str]] = [
+    (spec({"temporal": 3}), "upscale.temporal", "write"),
+    (spec({"spatial": 1.5}), "upscale.temporal", "write `spatial: 2`"),
+    (spec({"joint": "overlap"}), "upscale.joint", "leave `joint` out"),
+    (spec({"joint": "none"}), "upscale.joint", "leave `joint` out"),
+    (spec({"steps": 0}), "upscale.steps", "leave `steps` out"),
+    (spec({"denoise": 0}), "upscale.denoise", "leave `denoise` out"),
+    (spec({}, engine={"name": "comfyui"}), "upscale.temporal", "`engine.name: diffusers`"),
+    (spec({}, defaults={"frame_rate": 48}), "defaults.frame_rate", "write 30 or less"),
+    (spec({}, video={"frame_rate": 60}), "videos[0].frame_rate", "write 30 or less"),
+    (spec({}, {"images": [CLIP]}), "videos[0].chunks[0].generate.images[0].video", "hold an `image`"),
+    (spec({}, video={"source": {"video": "c.mp4"}}), "videos[0].source", "without the source"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "c.mp4").write_bytes(b"x")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("data", "place", "remedy"), CASES)
+def test_each_mistake_has_its_place_and_its_remedy(
+    folder: Path, data: dict[str, Any], place: str, remedy: str
+) -> None:
+    probes = Probes(lambda _: VideoFact(40, 640, 480, 25.0))
+    found = {problem.place: problem for problem in problems(folder, data, probes=probes)}
+    assert list(found) == [place]
+    assert remedy in found[place].remedy
+
+
+def test_stills_are_the_joint_of_films_with_rounds(folder: Path) -> None:
+    for upscale, joint in (({}, "still"), ({"temporal": 0}, "overlap"), ({"joint": "still"}, "still")):
+        loaded = load(folder, spec(upscale))
+        assert loaded.spec.upscale is not None
+        assert loaded.spec.upscale.joint == joint
+
+
+def with_models(**engine: Any) -> dict[str, Any]:
+    named = {"name": "diffusers", "text_encoder": "owner/gemma", **engine}
+    return spec({}, engine=named, video={"chunks": [{"generate": {"prompt": "noon"}}]})
+
+
+@pytest.mark.parametrize(
+    ("version", "place"), [("2.5", "engine.temporal_upscale_model"), ("2.3", "upscale.temporal")]
+)
+def test_a_model_without_keyframes_or_an_upsampler_in_time_is_refused(
+    folder: Path, version: str, place: str
+) -> None:
+    checkpoint = write_single_file(folder / "ltx.safetensors", version)
+    data = with_models(checkpoint=str(checkpoint), upscale_model="owner/upsampler")
+    assert [problem.place for problem in problems(folder, data)] == [place]
+
+
+def test_the_bundled_model_has_no_upsampler_in_time(folder: Path) -> None:
+    data = spec({}, engine={"name": "diffusers"})
+    (found,) = problems(folder, data, probes=Probes(bundled=TINY_CHECKPOINT))
+    assert found.place == "engine.temporal_upscale_model"
+    assert found.value == "not given"
+
+
+def test_the_upsampler_in_time_is_told_by_its_header(folder: Path) -> None:
+    checkpoint = write_single_file(folder / "ltx.safetensors", "2.5")
+    temporal = write_temporal(folder / "temporal.safetensors")
+    engine = {"checkpoint": str(checkpoint), "upscale_model": "owner/upsampler"}
+    load(folder, with_models(**engine, temporal_upscale_model=str(temporal)))
+    data = with_models(**engine, temporal_upscale_model=str(checkpoint))
+    (found,) = problems(folder, data)
+    assert found.place == "engine.temporal_upscale_model"
+    assert "no latent upsampler in time" in found.rule

@@ -1,0 +1,177 @@
+"""The tasks of temporal rounds: a canvas behind the second pass, its tiles, and what is decoded of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobs.frames import Span, frames_of, lay_apart
+from jobs.planning.params import DecodeParams, EncodeAudio, PassParams
+from jobs.planning.plan import make_plan
+from jobs.planning.rounds.params import CanvasParams, TileParams
+from jobs.tasks.digest import Fingerprint, digests
+from tests.jobs.planning.plan_specs import extend, generate, spec_of
+from tests.jobs.tasks.test_graph import graph_of, roles
+
+if TYPE_CHECKING:
+    from jobs.tasks.task import StageTask, TaskGraph
+
+SOUND = {"sound": [{"generate": True}]}
+
+
+def rounds_of(*chunks: dict[str, Any], temporal: int = 4, **job: Any) -> TaskGraph:
+    return graph_of(*chunks, engine={"name": "fake"}, upscale={"temporal": temporal}, **job)
+
+
+def needed(task: StageTask, role: str) -> list[str]:
+    return [name for other, name in roles(task) if other == role]
+
+
+def test_a_film_without_rounds_keeps_its_digests() -> None:
+    plain = graph_of(generate(), extend(), upscale={"joint": "still"})
+    none = graph_of(generate(), extend(), upscale={"joint": "still", "temporal": 0})
+    fingerprint = Fingerprint({}, {}, {})
+    assert digests(plain, fingerprint) == digests(none, fingerprint)
+
+
+def test_stills_are_made_in_both_passes() -> None:
+    """A Generate of 13 latents, an Extend of 10 more: segments of 4, and of 4, 3 and 3."""
+    graph = rounds_of(generate(num_frames=97), extend(num_new_frames=80, overlap_frames=24))
+    passes = {name: task.params for name, task in graph.tasks.items() if isinstance(task.params, PassParams)}
+    assert passes["dawn/00000/sample"].slots == (32, 64, 96)
+    assert passes["dawn/00001/sample"].slots == (16 + 32, 16 + 56, 16 + 80)
+    first, second = passes["dawn/00000/upscale"], passes["dawn/00001/upscale"]
+    assert (first.slots, first.keyframes) == ((32, 64), (32, 64, 96))
+    assert (second.slots, second.keyframes) == ((32, 56, 80), (0, 32, 56, 80))
+    assert first.tokens == (13 + 2) * 32 * 48 + 13 * 16 * 24
+
+
+def test_the_still_of_a_joint_comes_from_the_chunk_before() -> None:
+    graph = rounds_of(generate(), extend())
+    assert needed(graph.tasks["dawn/00001/upscale"], "keyframes") == ["dawn/00000/sample"]
+    assert needed(graph.tasks["dawn/00000/upscale"], "keyframes") == []
+
+
+def test_a_canvas_waits_for_its_own_chunk_alone() -> None:
+    graph = rounds_of(generate(), extend(), extend())
+    for chunk in range(3):
+        here = f"dawn/{chunk:05d}"
+        canvas, second = graph.tasks[f"{here}.r1/upscale"], graph.tasks[f"{here}.r2/upscale"]
+        assert roles(canvas) == [("latents", f"{here}/upscale")]
+        tiles = [name for name in graph.tasks if name.startswith(f"{here}.r1-t")]
+        assert needed(second, "latents") == tiles
+        assert needed(second, "carried") == [f"{here}.r1/upscale"]
+        assert all(needed(graph.tasks[tile], "canvas") == [f"{here}.r1/upscale"] for tile in tiles)
+
+
+@pytest.mark.parametrize("temporal", [2, 4])
+def test_tiles_make_every_latent_of_the_film_once(temporal: int) -> None:
+    chunks = (generate(num_frames=65), extend(num_new_frames=40), extend(num_new_frames=8))
+    graph = rounds_of(*chunks, temporal=temporal)
+    last = temporal.bit_length() - 1
+    made = [
+        task.params.made
+        for name, task in graph.tasks.items()
+        if f".r{last}-t" in name and isinstance(task.params, TileParams)
+    ]
+    # Each extend makes slot 0 once more.
+    assert sum(made) == temporal * 8 + 1 + (temporal * 5 + 1) + (temporal * 1 + 1)
+    for task in graph.tasks.values():
+        if isinstance(task.params, CanvasParams):
+            assert task.params.latents == 2 * sum(task.params.parts) - 1
+
+
+def test_what_is_decoded_covers_its_context() -> None:
+    graph = rounds_of(generate(), *[extend()] * 3, video=SOUND)
+    for task in graph.tasks.values():
+        if not isinstance(task.params, DecodeParams):
+            continue
+        context, spans = task.params.window.context, task.params.spans
+        assert len(spans) == len(needed(task, "latents"))
+        covered = {latent for span in spans for latent in range(span.start, span.stop)}
+        assert covered >= set(range(context.start, context.stop))
+        assert all(span.start < context.stop and context.start < span.stop for span in spans)
+        assert needed(task, "sound") == [f"dawn/{task.chunk:05d}/sample"]
+
+
+def test_the_film_has_the_frames_of_its_rounds() -> None:
+    """Of N frames of a shot 4 (N - 1) + 1."""
+    spec = spec_of(generate(), extend(), generate(), engine={"name": "fake"}, upscale={"temporal": 4})
+    video = make_plan(spec).videos[0]
+    shots = (97 + 80, 97)
+    assert video.frames == sum(4 * (frames - 1) + 1 for frames in shots)
+    assert (video.frame_rate, video.base_rate) == (100.0, 25.0)
+    owned = [chunk.owned for chunk in video.chunks]
+    assert owned == [Span(0, 385), Span(385, 705), Span(705, 1090)]
+    assert all(chunk.fade_frames == 0 for chunk in video.chunks)
+
+
+def test_tiles_hear_their_time_of_the_first_passes_sound() -> None:
+    """The sound of an Extend begins with its overlap, 8 frames before slot 0 of its second pass here."""
+    graph = rounds_of(generate(), extend(overlap_frames=16), video=SOUND)
+    for task in graph.tasks.values():
+        if not isinstance(task.params, TileParams):
+            continue
+        heard, number = task.params.heard, 1 if ".r1-" in task.id else 2
+        assert heard is not None
+        before_s = 8 / 25 if task.chunk else 0.0
+        assert heard.start_s == before_s + task.params.tile.frames.start / (25.0 * 2**number)
+        assert heard.seconds == len(task.params.tile.frames) / (25.0 * 2**number)
+        assert heard.source_s == frames_of(len(heard.made_for)) / 25.0
+        assert needed(task, "sound") == [f"dawn/{task.chunk:05d}/sample"]
+
+
+def test_chunks_hear_a_file_at_their_time_of_the_film() -> None:
+    """The second shot begins with frame 385 of the film, at 100 frames a second."""
+    video = {"sound": [{"file": "score.wav", "mode": "condition"}]}
+    graph = rounds_of(generate(), generate("night"), extend(overlap_frames=16), video=video)
+    heard = {
+        task.chunk: (task.params.start_sample, task.params.frames)
+        for task in graph.tasks.values()
+        if isinstance(task.params, EncodeAudio)
+    }
+    at_s = {0: 0.0, 1: 3.85, 2: 3.85 + 8 * 11 / 25}
+    assert heard == {chunk: (round(at_s[chunk] * 48000), 97 if chunk < 2 else 89) for chunk in range(3)}
+
+
+def test_images_stand_at_their_frames_in_every_round() -> None:
+    image = {"image": "a.png", "frame": 40}
+    graph = rounds_of(generate(images=[image]))
+    found = {
+        task.id: [use.frame + task.params.tile.frames.start for use in task.params.guides]
+        for task in graph.tasks.values()
+        if isinstance(task.params, TileParams) and task.params.guides
+    }
+    assert {frame for name, frames in found.items() if ".r1-" in name for frame in frames} == {80}
+    assert {frame for name, frames in found.items() if ".r2-" in name for frame in frames} == {160}
+    assert all(len(needed(graph.tasks[name], "guide")) == 1 for name in found)
+
+
+def test_chunks_that_meet_in_a_held_image_carry_it() -> None:
+    held = generate(images=[{"image": "a.png", "frame": -1, "hold": True}])
+    graph = rounds_of(held, extend())
+    first, second = (graph.tasks[f"dawn/0000{chunk}/upscale"].params for chunk in (0, 1))
+    assert isinstance(first, PassParams)
+    assert isinstance(second, PassParams)
+    assert [guide.frame for guide in first.guides] == [96]
+    assert (first.slots, first.keyframes) == ((32, 64), (32, 64, 96))
+    assert [guide.frame for guide in second.guides] == [0]
+    assert second.keyframes[0] == 0
+    assert needed(graph.tasks["dawn/00001/upscale"], "keyframes") == []
+
+
+def test_no_two_tiles_of_a_film_have_one_seed() -> None:
+    graph = rounds_of(generate(), extend(), extend())
+    seeds = [task.seed for task in graph.tasks.values() if isinstance(task.params, TileParams)]
+    assert len(set(seeds)) == len(seeds) > 12
+
+
+def test_the_chain_of_the_second_pass_is_as_long_as_the_tiles_are() -> None:
+    graph = rounds_of(generate(), extend())
+    spans = [graph.tasks[f"dawn/0000{chunk}/sample"].params.span for chunk in (0, 1)]  # type: ignore[union-attr]
+    apart = lay_apart(spans)
+    for chunk in (0, 1):
+        canvas = graph.tasks[f"dawn/0000{chunk}.r1/upscale"].params
+        assert isinstance(canvas, CanvasParams)
+        assert canvas.parts == (apart[chunk].sampled,)
