@@ -120,7 +120,7 @@ def _sizes(graph: TaskGraph) -> tuple[PassParams | TileParams, ...]:
         run = task.params
         if isinstance(run, TileParams):
             placed = (len(run.tile.span), run.tile.anchors, run.tile.slots, run.guides)
-            found.setdefault((run.width, run.height, placed, run.heard is None, run.attention_mode), run)
+            found.setdefault((run.width, run.height, placed, run.attention_mode), run)
         if isinstance(run, PassParams) and run.sampling.denoises:
             span = run.span
             latents = (run.width, run.height, span.sampled, span.overlap - run.replaced)

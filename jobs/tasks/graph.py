@@ -159,7 +159,8 @@ class _ChunkTasks(ChunkInputs):
     ) -> None:
         """The temporal rounds of the chunk, behind its `second` pass."""
         chunk, rounds = self.chunk, self._rounds(self.place)
-        sound = [Need("sound", self.latents_of(chunk.index))] if chunk.sound else []
+        # Also of a silent film: the model makes sound beside the picture, which it was trained with.
+        sound = Need("sound", self.latents_of(chunk.index))
         for number in rounds.numbers:
             canvas = rounds.canvas_id(number)
             parts = [Need("latents", name) for name in rounds.sources(number)]
@@ -170,7 +171,7 @@ class _ChunkTasks(ChunkInputs):
             for at, tile in enumerate(rounds.tiles(number)):
                 inside = guides_inside(guides, tile, number)
                 params = tile_params(rounds, number, at, second, chunk, [use for _, use in inside])
-                needs = [Need("canvas", canvas), *text, *(images[guide] for guide, _ in inside), *sound]
+                needs = [Need("canvas", canvas), *text, *(images[guide] for guide, _ in inside), sound]
                 size = latent_bytes(*self.final, params.made + len(tile.slots))
                 self.add(Stage.UPSCALE, needs, params, size, rounds.tile_id(number, at))
 

@@ -118,7 +118,7 @@ def tile_params(
         latents=2 * sum(rounds.parts(number)) - 1,
         tile=tile,
         frame_rate=seen_rate(played),
-        heard=_heard(tile, chunk.span, second.frame_rate, played) if chunk.sound else None,
+        heard=_heard(tile, chunk.span, second.frame_rate, played),
         guides=tuple(guides),
         sampling=round_sampling(second.sampling),
         seed=derive_seed(second.seed, "round", number, chunk.index_in_shot, at),

@@ -122,10 +122,9 @@ def makes_keyframes(weights: Weights) -> bool:
 
 
 def holds_temporal_upsampler(path: Path) -> bool:
-    """Whether a model's file or folder has an upsampler in time inside."""
-    if path.is_dir():
-        return (path / PARTS[TEMPORAL_UPSAMPLER]).is_dir()
-    return any(name.startswith(TEMPORAL_PREFIX) for name in read_weights(path).tensors)
+    """Whether a model's file has an upsampler in time inside. That of a folder has to be named: a digest
+    has files by their fields."""
+    return path.is_file() and any(name.startswith(TEMPORAL_PREFIX) for name in read_weights(path).tensors)
 
 
 def _something_else(found: Description, path: Path, part: str, engine: str) -> Misuse | None:

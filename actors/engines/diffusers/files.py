@@ -31,6 +31,9 @@ FOLDERS = (
 )
 
 
+TEXT_FOLDERS = ("text_encoder", "tokenizer")
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """Local paths. `checkpoint` is a single file or a diffusers folder; `None` means: not given.
@@ -186,10 +189,11 @@ def find_files(config: EngineConfig) -> ModelFiles:
     files = ModelFiles(
         checkpoint=found("engine.checkpoint", config.checkpoint) or alone or TINY_CHECKPOINT,
         vae=found("engine.vae", config.vae, ("vae",)),
-        text_encoder=found(
-            "engine.text_encoder", next(iter(config.text_encoders), None), ("text_encoder", "tokenizer")
-        ),
+        text_encoder=found("engine.text_encoder", next(iter(config.text_encoders), None), TEXT_FOLDERS),
         upscale_model=found("engine.upscale_model", config.upscale_model, ("latent_upsampler",)),
+        temporal_upscale_model=found(
+            "engine.temporal_upscale_model", config.temporal_upscale_model, ("temporal_latent_upsampler",)
+        ),
         loras=tuple(
             (path, lora.strengths)
             for index, lora in enumerate(config.loras)

@@ -52,7 +52,7 @@ def _made(runner: Runner, run: PassParams | TileParams, words: Payload) -> Paylo
     if not isinstance(runner, MakesRounds):
         raise StageBug("a model without temporal rounds was asked for a tile; report this")
     trial = replace(run, sampling=_trial(run.sampling))
-    return runner.refine(trial, _tile_pieces(run), PassSound(held=run.heard is not None), words)
+    return runner.refine(trial, _tile_pieces(run), PassSound(held=True), words)
 
 
 @contextmanager

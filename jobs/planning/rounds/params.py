@@ -60,7 +60,7 @@ class TileParams:
 
     Those `keyframes` of the canvas that `tile` carries are held, `anchored` strongly. `guides` are the images
     of input `guide`, at frames of the tile. `frame_rate` is what the transformer sees. The sound is the part
-    `heard` of the `audio_latents` of input `sound`, held; None where there is none. Each step of the sampler
+    `heard` of the `audio_latents` of input `sound`, held, where that has some. Each step of the sampler
     has a share `eta` of fresh noise.
     """
 
@@ -69,7 +69,7 @@ class TileParams:
     latents: int
     tile: Tile
     frame_rate: float
-    heard: HeardStretch | None
+    heard: HeardStretch
     guides: tuple[GuideUse, ...]
     sampling: Sampling
     seed: int

@@ -16,11 +16,13 @@ from PIL import Image
 
 from actors import ranks as ranks_module
 from actors.ranks import Ranks
+from farm.workers.workforce import _sizes
 from jobs.errors import InvalidInput, WorkerLost
 from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.tasks.task import Stage
 from tests.actors.steps.test_retakes import made_clip
 from tests.official.ic_lora import write_ic_lora
+from tests.official.upsamplers import write_rational, write_temporal
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -180,6 +182,36 @@ def test_ranks_share_a_retake(make_bench: MakeBench, small_ltx2: Path, image: Pa
     wanted = sampled(alone)
     assert len(wanted) == 2
     require_equal(sampled(gang), wanted)
+
+
+@pytest.mark.slow
+def test_ranks_share_the_tiles_of_a_temporal_round(
+    make_bench: MakeBench, small_ltx2: Path, tmp_path: Path
+) -> None:
+    """And the passes before it, with their keyframe slots; a canvas is made by each rank."""
+    spec = {
+        "engine": {
+            "checkpoint": str(small_ltx2),
+            "upscale_model": str(write_rational(tmp_path / "space.safetensors", 4)),
+            "temporal_upscale_model": str(write_temporal(tmp_path / "time.safetensors")),
+        },
+        "defaults": {"width": 128, "height": 128, "steps": 2, "cfg": 1.0, "frame_rate": 24},
+        "upscale": {"temporal": 2, "steps": 1, "cfg": 1.0},
+        "videos": [{"name": "one", "chunks": [{"generate": {"prompt": PROMPTS[0], "num_frames": 49}}]}],
+    }
+    alone = make_bench(spec)
+    sizes = _sizes(alone.graph)
+    assert [type(run).__name__ for run in sizes] == ["PassParams", "PassParams", "TileParams", "TileParams"]
+    gang = make_bench(spec, ranks=2, sizes=sizes)
+    assert gang.report["unproven"] == ""
+    made = []
+    for bench in (gang, alone):
+        latents = [name for name, task in bench.graph.tasks.items() if task.stage in (*SHARED, Stage.UPSCALE)]
+        for name in latents:
+            bench.run(name)
+        made.append({name: bench.payload(name) for name in latents})
+    assert "one/00000.r1-t1/upscale" in made[0]
+    require_equal(*made)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from jobs.errors import InvalidInput
 from jobs.frames import ChunkSpan, Span
 from jobs.planning.params import Excerpt, PassParams, Upsampling
 from jobs.planning.rounds.layout import canvas_seams, tiles
-from jobs.planning.rounds.params import CanvasParams, TileParams
+from jobs.planning.rounds.params import CanvasParams, HeardStretch, TileParams
 from jobs.planning.sampling import GuideUse, PlannedGuider, Sampling
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ WORDS = Payload({})
 FIRST = PassParams(
     64, 32, ChunkSpan(0, 7, 7), 24.0, 3, SAMPLING, (), 1.0, "auto", 0, audio_mode="generate", slots=(24, 48)
 )  # fmt: skip
+HEARD = HeardStretch(Span(0, 7), 24.0, 0.0, 2.0)
 TILE = tiles(canvas_seams(7, 1), 2, True)[1]
 
 
@@ -131,7 +132,7 @@ def test_a_canvas_has_the_keyframes_in_the_order_of_their_frames(
 
 
 def tile_params(**more: Any) -> TileParams:
-    return TileParams(64, 32, 13, TILE, 60.0, None, (), SAMPLING, 3, "auto", 0, **more)
+    return TileParams(64, 32, 13, TILE, 60.0, HEARD, (), SAMPLING, 3, "auto", 0, **more)
 
 
 def test_a_tile_begins_with_what_the_one_before_it_ends_with() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from actors.models import TINY_CHECKPOINT
 from jobs.planning.facts import Probes, VideoFact
+from jobs.weights.use import holds_temporal_upsampler
 from tests.jobs.spec_files import load, problems
 from tests.official.ltx2_files import write_single_file
 from tests.official.upsamplers import write_temporal
@@ -84,6 +85,12 @@ def test_a_model_without_keyframes_or_an_upsampler_in_time_is_refused(
     checkpoint = write_single_file(folder / "ltx.safetensors", version)
     data = with_models(checkpoint=str(checkpoint), upscale_model="owner/upsampler")
     assert [problem.place for problem in problems(folder, data)] == [place]
+
+
+def test_the_upsampler_in_time_of_a_folder_is_named(folder: Path) -> None:
+    """What is in a folder beside the transformer counts in no digest."""
+    (folder / "ltx" / "temporal_latent_upsampler").mkdir(parents=True)
+    assert not holds_temporal_upsampler(folder / "ltx")
 
 
 def test_the_bundled_model_has_no_upsampler_in_time(folder: Path) -> None:

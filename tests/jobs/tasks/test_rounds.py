@@ -114,12 +114,19 @@ def test_tiles_hear_their_time_of_the_first_passes_sound() -> None:
         if not isinstance(task.params, TileParams):
             continue
         heard, number = task.params.heard, 1 if ".r1-" in task.id else 2
-        assert heard is not None
         before_s = 8 / 25 if task.chunk else 0.0
         assert heard.start_s == before_s + task.params.tile.frames.start / (25.0 * 2**number)
         assert heard.seconds == len(task.params.tile.frames) / (25.0 * 2**number)
         assert heard.source_s == frames_of(len(heard.made_for)) / 25.0
         assert needed(task, "sound") == [f"dawn/{task.chunk:05d}/sample"]
+
+
+def test_tiles_of_a_silent_film_hear_what_the_first_pass_has_made() -> None:
+    """The model makes sound beside its pictures also where the film has none."""
+    graph = rounds_of(generate(), extend())
+    tiles = [task for task in graph.tasks.values() if isinstance(task.params, TileParams)]
+    assert len(tiles) == 12
+    assert all(needed(task, "sound") == [f"dawn/{task.chunk:05d}/sample"] for task in tiles)
 
 
 def test_chunks_hear_a_file_at_their_time_of_the_film() -> None:

@@ -12,9 +12,9 @@ import pytest
 from fidelity import Measured, difference
 
 from jobs.planning.rounds.layout import ROUND_SIGMAS
-from tests.reference.sides import farm_rounds as farm
+from tests.reference.sides import farm_rounds
 from tests.reference.sides.diffusers_ltx2 import Model, drawn, narrow_model
-from tests.reference.sides.farm_rounds import LATENTS, RATE, SECONDS, SIDE, EqualNoise, Rounds
+from tests.reference.sides.farm_rounds import CHUNK, FIRST, FRAMES, RATE, SECOND, SIDE, EqualNoise, FarmSide
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.reference
 SAME = 1e-4
 STRENGTH = 0.8
 """Of the images in the rounds."""
-FRAMES = 8 * (LATENTS - 1) + 1
 
 
 @dataclass
@@ -31,20 +30,12 @@ class Film:
     """Diffusers' parts and the farm's engine, of the same files."""
 
     model: Model
-    rounds: Rounds
+    farm: FarmSide
     space: Any
     time: Any
 
-    def images(self, side: int) -> list[Any]:
-        """The one image that stands at two frames, as latents."""
-        from actors.engines.diffusers.codec import VideoCodec
-        from actors.payload import from_torch
-
-        made = VideoCodec(self.model.parts["vae"]).encode(pixels(side)[None])
-        return [from_torch({"latents": made})] * 2
-
     def conditions(self, side: int, strength: float = 1.0) -> list[Any]:
-        """The same as diffusers has them: latents 0 and 2 begin with frames 0 and 9."""
+        """The images as diffusers has them: latents 0 and 2 begin with frames 0 and 9."""
         from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
         from PIL import Image
 
@@ -66,6 +57,7 @@ def pixels(side: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     import torch
+    from PIL import Image
 
     from actors.engines.diffusers.checkpoint import Checkpoint
     from actors.engines.diffusers.ltx2 import components
@@ -73,16 +65,41 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 
     folder = tmp_path_factory.mktemp("ltx2")
     model = narrow_model(folder / "narrow.safetensors")
-    files = write_rational(folder / "space.safetensors", 4), write_temporal(folder / "time.safetensors")
-    space, time = (Checkpoint.open(path) for path in files)
+    space, time = write_rational(folder / "space.safetensors", 4), write_temporal(folder / "time.safetensors")
+    files = {
+        "checkpoint": folder / "narrow.safetensors", "upscale_model": space, "temporal_upscale_model": time
+    }  # fmt: skip
+    Image.fromarray(pixels(SIDE)).save(folder / "image.png")
+    spec = farm_rounds.film(files, folder / "image.png")
     with torch.inference_mode():
-        words = model.words()
+        images = {side: encoded(model, side) for side in (SIDE, 2 * SIDE)}
+        side = FarmSide.of(spec, said(model), images)
     return Film(
         model,
-        Rounds.of(folder / "narrow.safetensors", files, words),
-        components.upsampler_component(space).load(torch.float32),
-        components.temporal_upsampler_component(time).load(torch.float32),
+        side,
+        components.upsampler_component(Checkpoint.open(space)).load(torch.float32),
+        components.temporal_upsampler_component(Checkpoint.open(time)).load(torch.float32),
     )
+
+
+def encoded(model: Model, side: int) -> Payload:
+    from actors.engines.diffusers.codec import VideoCodec
+    from actors.payload import from_torch
+
+    return from_torch({"latents": VideoCodec(model.parts["vae"]).encode(pixels(side)[None])})
+
+
+def said(model: Model) -> Payload:
+    """What the prompt says, as an encode task has it."""
+    import torch
+
+    from actors.engines.diffusers.guidance import Forward
+    from actors.payload import from_torch
+
+    words = model.words()[Forward.POSITIVE]
+    mask = torch.ones(1, words.video.shape[1], dtype=torch.bool)
+    parts = {"": words.video, "_audio": words.audio, "_mask": mask}
+    return from_torch({f"{w}{part}": v for w in ("positive", "negative") for part, v in parts.items()})
 
 
 def test_the_upsampler_in_time(tmp_path: Path) -> None:
@@ -117,11 +134,12 @@ def test_every_step(film: Film, measured: Measured) -> None:
         frames, keyframes = (film.model.normalised(part) for part in (wanted.frames, wanted.keyframes))
         made = ours[name]
         for part, due in (("latents", frames), ("keyframes", keyframes)):
-            found = difference(made[part], due)
+            found = difference(torch.from_numpy(made[part]), due)
             measured.note("ltx2 rounds", name, part, found)
             assert found <= SAME, (name, part, found)
     heard = film.model.normalised_sound(theirs["first pass"].audio)
-    assert difference(ours["first pass"]["audio_latents"], heard) <= SAME
+    for step in ("first pass", "second pass"):
+        assert difference(torch.from_numpy(ours[step]["audio_latents"]), heard) <= SAME
 
 
 def their_steps(film: Film) -> dict[str, Any]:
@@ -129,11 +147,11 @@ def their_steps(film: Film) -> dict[str, Any]:
     from diffusers import LTX2DFRPipeline, LTX2DFRTemporalRefinePipeline, LTXEulerAncestralRFScheduler
 
     first = film.model.run(
-        LTX2DFRPipeline, farm.FIRST, height=SIDE, width=SIDE, num_frames=FRAMES,
+        LTX2DFRPipeline, FIRST, height=SIDE, width=SIDE, num_frames=FRAMES,
         conditions=film.conditions(SIDE),
     )  # fmt: skip
     made = film.model.run(
-        LTX2DFRPipeline, farm.SECOND, height=2 * SIDE, width=2 * SIDE, num_frames=FRAMES,
+        LTX2DFRPipeline, SECOND, height=2 * SIDE, width=2 * SIDE, num_frames=FRAMES,
         latents=film.upsampled(first.frames), keyframes_latents=film.upsampled(first.keyframes),
         keyframe_positions=first.keyframe_positions, reference_latents=first.frames,
         audio_latents=first.audio, freeze_audio=True, conditions=film.conditions(2 * SIDE),
@@ -148,65 +166,26 @@ def their_steps(film: Film) -> dict[str, Any]:
             keyframes_latents=made.keyframes, keyframe_positions=made.keyframe_positions,
             audio_latents=first.audio, conditions=film.conditions(2 * SIDE, STRENGTH), height=2 * SIDE,
             width=2 * SIDE, num_frames=(FRAMES - 1) * 2 ** (number - 1) + 1,
-            frame_rate=RATE * 2 ** (number - 1), source_seconds=SECONDS, condition_num_frames=FRAMES,
+            frame_rate=RATE * 2 ** (number - 1), source_seconds=FRAMES / RATE, condition_num_frames=FRAMES,
             round_index=number,
         )  # fmt: skip
         steps[f"round {number}"] = made
     return steps
 
 
-def our_steps(film: Film) -> dict[str, dict[str, Any]]:
-    """What the farm makes, likewise: of a round the tiles, one after the other, and the keyframes that the
-    next canvas has."""
-    import torch
-
-    from jobs.planning.sampling import GuideUse
-    from jobs.tasks.task import Stage
-
-    rounds, guides = film.rounds, tuple(GuideUse(frame, 1.0, 1.0) for frame in (0, 9))
-    first = rounds.run(Stage.SAMPLE, farm.first_pass(guides), EqualNoise(), guide=film.images(SIDE))
-    second = rounds.run(
-        Stage.UPSCALE, farm.second_pass(guides), EqualNoise(), latents=first, guide=film.images(2 * SIDE)
-    )
+def our_steps(film: Film) -> dict[str, dict[str, np.ndarray]]:
+    """What the farm makes, likewise: of a round the tiles, one after the other, and the keyframes that it
+    carries with those that it makes."""
+    side = film.farm
+    first = side.run(f"{CHUNK}/sample", EqualNoise())
+    second = side.run(f"{CHUNK}/upscale", EqualNoise())
     steps = {"first pass": first.arrays, "second pass": second.arrays}
-    parts: list[Payload] = [second]
-    carried: list[Payload] = []
-    for number in (1, 2):
-        sizes = tuple(part["latents"].shape[2] for part in parts)
-        canvas = rounds.run(
-            Stage.UPSCALE, farm.canvas(number, sizes), EqualNoise(), latents=parts, carried=carried
-        )
-        parts, carried = tiles_of(film, number, canvas, first), [canvas]
-        latents = np.concatenate([part["latents"] for part in parts], axis=2)
-        following = rounds.run(
-            Stage.UPSCALE, farm.canvas(number + 1, (latents.shape[2],)), EqualNoise(), latents=parts,
-            carried=carried,
-        )  # fmt: skip
-        steps[f"round {number}"] = {"latents": latents, "keyframes": following["keyframes"]}
-    return {
-        name: {key: torch.from_numpy(value) for key, value in made.items()} for name, made in steps.items()
-    }
-
-
-def tiles_of(film: Film, number: int, canvas: Payload, first: Payload) -> list[Payload]:
-    import torch
-
-    from jobs.planning.sampling import GuideUse
-    from jobs.tasks.task import Stage
-
-    starts, made = torch.Generator().manual_seed(farm.SEED), []
-    for index, tile in enumerate(farm.tiles_of(number)):
-        frames = [frame * 2**number - tile.frames.start for frame in (0, 9)]
-        inside = tuple(GuideUse(frame, STRENGTH, 1.0) for frame in frames if 0 <= frame < len(tile.frames))
-        steps = torch.Generator().manual_seed(farm.SEED + 1000 * number + index)
-        made.append(
-            film.rounds.run(
-                Stage.UPSCALE,
-                farm.tile_params(number, tile, inside),
-                EqualNoise(starts, steps),
-                canvas=canvas,
-                sound=first,
-                guide=film.images(2 * SIDE)[: len(inside)],
-            )
-        )
-    return made
+    for number, count in ((1, 2), (2, 4)):
+        tiles = side.tiles(number, STRENGTH)
+        assert len(tiles) == count
+        carried = side.made[f"{CHUNK}.r{number}/upscale"]["keyframes"]
+        slots = np.concatenate([tile["keyframes"] for tile in tiles], axis=2)
+        keyframes = np.stack([slots, carried], axis=3).reshape(*slots.shape[:2], -1, *slots.shape[3:])
+        latents = np.concatenate([tile["latents"] for tile in tiles], axis=2)
+        steps[f"round {number}"] = {"latents": latents, "keyframes": keyframes}
+    return steps

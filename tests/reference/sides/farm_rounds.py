@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.payload import Payload
-from jobs.frames import ChunkSpan, Span, frames_of
-from jobs.planning.params import Excerpt, PassParams, StageParams, Upsampling
-from jobs.planning.rounds.layout import (
-    ROUND_SIGMAS,
-    Tile,
-    canvas_latents,
-    canvas_seams,
-    seams,
-    seen_rate,
-    tiles,
-)
-from jobs.planning.rounds.params import CanvasParams, HeardStretch, TileParams
-from jobs.planning.sampling import GuideUse, PlannedGuider, Sampling
+from jobs.planning.plan import make_plan
+from jobs.planning.rounds.params import TileParams
+from jobs.spec.job import JobSpec
+from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 
-RATE, LATENTS, SIDE = 24.0, 7, 64
-SECONDS = frames_of(LATENTS) / RATE
-SEAMS = tuple(8 * seam for seam in seams(LATENTS))
+RATE, FRAMES, SIDE = 24.0, 49, 64
 FIRST = (1.0, 0.99375, 0.9875, 0.98125)
 SECOND = (0.909375, 0.725, 0.421875)
 """Noise levels without the last, which is 0."""
 SEED = 1
+CHUNK = "clip/00000"
 
 
 class EqualNoise:
@@ -59,89 +49,80 @@ class EqualNoise:
         return torch.cat([picture, heard], dim=1)
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """An engine, and what its prompt says."""
+def film(files: Mapping[str, Path], image: Path) -> JobSpec:
+    """The film, with an image at frame 0 and at frame 9."""
+    levels = {"cfg": 1.0, "sampler": "euler"}
+    images = [{"image": str(image), "frame": frame} for frame in (0, 9)]
+    chunk = {"generate": {"prompt": "a", "num_frames": FRAMES, "images": images}}
+    return JobSpec.model_validate(
+        {
+            "name": "film",
+            "engine": {"name": "diffusers", **{field: str(path) for field, path in files.items()}},
+            "defaults": {
+                "width": SIDE, "height": SIDE, "frame_rate": RATE, "image_strength": 1.0,
+                **levels, "sigmas": (*FIRST, 0.0),
+            },
+            "upscale": {**levels, "sigmas": (*SECOND, 0.0), "temporal": 4},
+            "videos": [{"name": "clip", "sound": [{"generate": True}], "chunks": [chunk]}],
+        }
+    )  # fmt: skip
+
+
+@dataclass
+class FarmSide:
+    """An engine, the film's tasks, what each has made, and what prompts and images say by their encode's
+    role and width."""
 
     engine: Any
+    tasks: Mapping[str, StageTask]
     words: Payload
+    images: Mapping[int, Payload]
+    made: dict[str, Payload] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, checkpoint: Path, upsamplers: tuple[Path, Path], words: dict[Any, Any]) -> Rounds:
-        from actors.engines.diffusers.engine import DiffusersEngine
-        from actors.engines.diffusers.files import find_files
-        from actors.engines.diffusers.guidance import Forward
-        from actors.engines.diffusers.ltx2.runner import Ltx2Runner
-        from actors.payload import from_torch
-        from jobs.spec.engine import EngineConfig
+    def of(cls, spec: JobSpec, words: Payload, images: Mapping[int, Payload]) -> FarmSide:
+        from actors.engines.make import make_engine
 
-        config = EngineConfig(checkpoint=str(checkpoint), upscale_model=str(upsamplers[0]))
-        engine = DiffusersEngine(config, "cpu", 1)
-        files = replace(find_files(config), temporal_upscale_model=upsamplers[1])
-        engine._runner = Ltx2Runner(files, "cpu", "float32", 1)
-        import torch
+        engine = make_engine(spec.engine, "cpu", 1)
+        engine.setup(frozenset({Stage.SAMPLE, Stage.UPSCALE}))
+        return cls(engine, build_graph(make_plan(spec)).tasks, words, images)
 
-        said = words[Forward.POSITIVE]
-        mask = torch.ones(1, said.video.shape[1], dtype=torch.bool)
-        tensors = {
-            f"{which}{part}": value
-            for which in ("positive", "negative")
-            for part, value in (("", said.video), ("_audio", said.audio), ("_mask", mask))
-        }
-        return cls(engine, from_torch(tensors))
-
-    def run(self, stage: Stage, params: StageParams, noise: EqualNoise, **inputs: Any) -> Payload:
-        """What a stage makes of these inputs."""
+    def run(self, name: str, noise: EqualNoise, strength: float = 1.0) -> Payload:
+        """What a task makes; its images are held by `strength`."""
         from actors.engines.diffusers.ltx2 import denoise
         from actors.steps.run import run_stage
 
-        task = StageTask("task", stage, "v", 0, 0, (), params, 0)
-        roles = {
-            role: found if isinstance(found, list) else [found]
-            for role, found in {"conditioning": self.words, **inputs}.items()
-        }
+        task = self.tasks[name]
+        inputs: dict[str, list[Payload]] = {}
+        for need in task.needs:
+            inputs.setdefault(need.role, []).append(self._input(task, need.role, need.task))
+        params: Any = task.params
+        if strength < 1:
+            guides = tuple(replace(guide, strength=strength) for guide in params.guides)
+            task = replace(task, params=replace(params, guides=guides))
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(denoise, "noise_of_tokens", noise)
-            made = run_stage(task, roles, self.engine, Path())
+            made = run_stage(task, inputs, self.engine, Path())
         assert isinstance(made, Payload)
+        self.made[name] = made
         return made
 
+    def tiles(self, number: int, strength: float) -> list[Payload]:
+        """The tiles of a round, with the noise of a pipeline."""
+        import torch
 
-def sampling(sigmas: Sequence[float]) -> Sampling:
-    return Sampling(len(sigmas), 1.0, "euler", (*sigmas, 0.0), PlannedGuider(), 2.05, 0.95)
+        canvas = f"{CHUNK}.r{number}/upscale"
+        self.run(canvas, EqualNoise())
+        starts = torch.Generator().manual_seed(SEED)
+        found: list[Payload] = []
+        for name in (name for name in self.tasks if name.startswith(f"{CHUNK}.r{number}-t")):
+            assert isinstance(self.tasks[name].params, TileParams)
+            steps = torch.Generator().manual_seed(SEED + 1000 * number + len(found))
+            found.append(self.run(name, EqualNoise(starts, steps), strength))
+        return found
 
-
-def first_pass(guides: tuple[GuideUse, ...]) -> PassParams:
-    return PassParams(
-        width=SIDE, height=SIDE, span=ChunkSpan(0, LATENTS, LATENTS), frame_rate=RATE, seed=SEED,
-        sampling=sampling(FIRST), guides=guides, overlap_strength=1.0, attention_mode="auto", ffn_chunks=1,
-        audio_mode="generate", slots=SEAMS,
-    )  # fmt: skip
-
-
-def second_pass(guides: tuple[GuideUse, ...]) -> PassParams:
-    whole = Span(0, LATENTS)
-    return replace(
-        first_pass(guides), width=2 * SIDE, height=2 * SIDE, sampling=sampling(SECOND), audio_mode="hold",
-        upsampling=Upsampling(), excerpt=Excerpt((whole,), 0), keyframes=SEAMS,
-    )  # fmt: skip
-
-
-def canvas(number: int, parts: tuple[int, ...]) -> CanvasParams:
-    made = CanvasParams(2 * SIDE, 2 * SIDE, parts, starts_at_seam=False)
-    assert made.latents == canvas_latents(LATENTS, number)
-    return made
-
-
-def tiles_of(number: int) -> tuple[Tile, ...]:
-    return tiles(canvas_seams(LATENTS, number), 2**number, False)
-
-
-def tile_params(number: int, tile: Tile, guides: tuple[GuideUse, ...]) -> TileParams:
-    played, frames = RATE * 2**number, tile.frames
-    heard = HeardStretch(Span(0, LATENTS), RATE, frames.start / played, len(frames) / played)
-    return TileParams(
-        width=2 * SIDE, height=2 * SIDE, latents=canvas_latents(LATENTS, number), tile=tile,
-        frame_rate=seen_rate(played), heard=heard, guides=guides,
-        sampling=replace(sampling(()), sigmas=ROUND_SIGMAS), seed=SEED, attention_mode="auto", ffn_chunks=1,
-    )  # fmt: skip
+    def _input(self, task: StageTask, role: str, name: str) -> Payload:
+        params: Any = task.params
+        if role == "conditioning":
+            return self.words
+        return self.images[params.width] if role == "guide" else self.made[name]

@@ -149,10 +149,10 @@ class Ltx2Runner(Runner):
         stills = {KEYFRAMES: torch.cat(slots, dim=2)} if slots else {}
         return {"latents": made[0].contiguous(), **stills}, audio
 
-    def _held_stretch(self, heard: HeardStretch | None, sound: PassSound, latents: int) -> Sound:
+    def _held_stretch(self, heard: HeardStretch, sound: PassSound, latents: int) -> Sound:
         """What is heard of given sound; where there is none it is made beside the picture."""
         hold = torch.full((latents,), float(sound.held))
-        if heard is None or sound.latents is None:
+        if sound.latents is None:
             return Sound(self._silence(latents), hold)
         return Sound(torch.from_numpy(stretched(sound.latents, heard, latents)), hold)
 

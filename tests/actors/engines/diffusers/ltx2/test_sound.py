@@ -14,10 +14,11 @@ from actors.engines.diffusers.ltx2 import components
 from actors.engines.diffusers.ltx2.pieces import picture_coords, sound_coords
 from actors.engines.diffusers.ltx2.sound.codec import SoundCodec, placed
 from actors.engines.diffusers.ltx2.sound.mel import log_mel, mel_bands, resampled
-from actors.engines.diffusers.ltx2.timing import Heard, heard_of
+from actors.engines.diffusers.ltx2.timing import Heard, heard_of, stretched
 from actors.engines.pieces import Piece
 from actors.models import TINY_CHECKPOINT
-from jobs.frames import exact_rate, lay_chain
+from jobs.frames import Span, exact_rate, lay_chain
+from jobs.planning.rounds.params import HeardStretch
 from tests.official.ltx2_files import write_narrow
 from tools.train_tiny.procedural.sound import random_notes, synthesise
 
@@ -121,3 +122,14 @@ def test_sound_is_placed_to_the_sample() -> None:
     samples = torch.arange(10.0).expand(2, -1)
     assert placed(samples, 100, 0.02)[0].tolist()[:4] == [0, 0, 0, 1]
     assert placed(samples, 100, -0.02)[0].tolist()[0] == 2
+
+
+def test_a_tile_hears_what_is_heard_while_it_plays() -> None:
+    """Of 51 latents that sound for 49/24 s those from the second 1 on: between two of them straight lines,
+    behind the last one nothing new."""
+    sound = np.arange(51, dtype=np.float32).reshape(1, 1, 51, 1)
+    heard = HeardStretch(Span(0, 7), 24.0, start_s=1.0, seconds=49 / 24)
+    found = stretched(sound, heard, 20).ravel()
+    first = 51 * 24 / 49
+    np.testing.assert_allclose(found, np.minimum(first + 51 / 20 * np.arange(20), 50), rtol=1e-6)
+    assert found.dtype == np.float32
