@@ -152,7 +152,7 @@ def _chunk_lines(report: PlanReport, most: int | None) -> list[str]:
         (
             chunk.video,
             str(chunk.chunk),
-            str(chunk.shot),
+            chunk.shot_name,
             chunk.kind,
             f"{chunk.start_frame}-{chunk.stop_frame - 1}" if chunk.stop_frame > chunk.start_frame else "none",
             "held" if chunk.joint == "still" else str(chunk.fade_frames),

@@ -43,13 +43,12 @@ class FilmShot:
 
 
 def film_shots(video: PlannedVideo) -> Iterator[FilmShot]:
-    """The shots of a film in order, end to end; those without a name are numbered from 1."""
+    """The shots of a film in order, end to end."""
     shown = (chunk for chunk in video.chunks if chunk.owned)
     for number, chunks in groupby(shown, key=lambda chunk: chunk.shot):
         every = tuple(chunks)
-        named = video.shots[number] if number < len(video.shots) else ""
         frames = Span(every[0].owned.start, every[-1].owned.stop)
-        yield FilmShot(named or f"shot {number + 1}", frames, every)
+        yield FilmShot(video.shot_name(number), frames, every)
 
 
 def chapters(video: PlannedVideo) -> str:

@@ -12,7 +12,7 @@ from farm.verbs import control
 from farm.verbs.approve import approve
 from farm.verbs.cleanup import delete_job, survey_delete
 from farm.verbs.costs import tasks_left, work_of
-from farm.verbs.pick import find_take, pick
+from farm.verbs.pick import find_take, not_taken_up, pick
 from farm.verbs.retry import apply_retry, checked_prompt, retry_closure
 from farm.verbs.status import status_of
 from jobs.errors import FarmError, InputError, Problem, UsageError
@@ -102,12 +102,14 @@ class Actions:
         """The actions."""
         return tuple(self._asks)
 
-    def offered(self, outcome: str, approves: bool) -> tuple[str, ...]:
-        """Those that make sense for a job that stands so, and `approves` by its spec."""
+    def offered(self, run: JobDocuments, outcome: str, approves: bool) -> tuple[str, ...]:
+        """Those that make sense for a job that stands so, and `approves` by its spec. A finished one is
+        resumed for a retry or a pick that no driver has taken up."""
         approve = ("approve",) if approves and outcome != DONE else ()
         if outcome in LIVE:
             return (*approve, "retry", "pause", "resume", "cancel")
-        again = () if outcome == DONE else ("resume",)
+        waits = outcome != DONE or run.store.asked_retries() or not_taken_up(run)
+        again = ("resume",) if waits else ()
         return (*approve, *again, "retry", "delete")
 
     def ask(self, name: str, job: str, wish: Wish) -> list[str]:

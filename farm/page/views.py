@@ -114,7 +114,7 @@ class Views:
             "size_bytes": run.store.size_bytes(),
             "gpu_hours": sum(row.gpu_seconds for row in work["stages"]) / 3600,
             "all_hours": sum(row.seconds for row in work["stages"]) / 3600,
-            "actions": self._actions.offered(state.outcome, _approves(run)),
+            "actions": self._actions.offered(run, state.outcome, _approves(run)),
             "said": self._drivers.said(run.job),
             "starting": self._drivers.starting(run.job) and state.outcome not in LIVE,
             "live": state.outcome in LIVE,

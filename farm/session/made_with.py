@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from farm.state.fingerprint import Frozen
     from farm.state.job_state import FilmState
     from farm.state.locks import Locks
-    from jobs.planning.planned import Plan, PlannedVideo
+    from jobs.planning.planned import Plan
     from jobs.tasks.digest import Fingerprint
 
 TODAY = "rendered with what is installed now"
@@ -50,7 +50,7 @@ def made_with(plan: Plan, name: str, ledger: Ledger, software: Sequence[Kind]) -
     video = next(video for video in plan.videos if video.name == name)
     found = []
     for at, (shots, stages) in ledger.software.of(name).items():
-        named = tuple(_shot(video, shot) for shot in shots)
+        named = tuple(video.shot_name(shot) for shot in shots)
         found.append(MadeWith(software[at].software, named, dict(stages), software[at].why))
     return tuple(found)
 
@@ -72,11 +72,6 @@ def _software(engine: Mapping[str, Any], media: Mapping[str, str], farm: str) ->
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
-
-
-def _shot(video: PlannedVideo, number: int) -> str:
-    named = video.shots[number] if number < len(video.shots) else ""
-    return named or f"shot {number + 1}"
 
 
 def _day(at_s: float) -> str:

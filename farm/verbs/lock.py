@@ -100,7 +100,7 @@ def locked_shots(run: JobDocuments, locks: Locks) -> tuple[ShotLock, ...]:
     """How much of each shot of the job's plan is locked."""
     found = []
     for video, number in _every_shot(run):
-        tasks, name = list(_tasks_of(run, [(video, number)])), _name(_video(run, video), number)
+        tasks, name = list(_tasks_of(run, [(video, number)])), _video(run, video).shot_name(number)
         locked = sum(run.digests.get(task) in locks.digests for task in tasks)
         found.append(ShotLock(video, name, len(tasks), locked))
     return tuple(found)
@@ -143,7 +143,7 @@ def _chosen(run: JobDocuments, names: Sequence[str]) -> list[Shot]:
         return every
     by_name: dict[str, list[Shot]] = {}
     for video, number in every:
-        name = _name(_video(run, video), number)
+        name = _video(run, video).shot_name(number)
         by_name.setdefault(name, []).append((video, number))
         by_name.setdefault(f"{video}/{name}", []).append((video, number))
     if unknown := [_unknown(name, list(by_name)) for name in names if name not in by_name]:
@@ -158,12 +158,6 @@ def _every_shot(run: JobDocuments) -> Iterator[Shot]:
 
 def _video(run: JobDocuments, name: str) -> PlannedVideo:
     return next(video for video in run.plan.videos if video.name == name)
-
-
-def _name(video: PlannedVideo, number: int) -> str:
-    """As the film's chapters and timeline call it."""
-    named = video.shots[number] if number < len(video.shots) else ""
-    return named or f"shot {number + 1}"
 
 
 def _tasks_of(run: JobDocuments, shots: Iterable[Shot]) -> Iterator[str]:

@@ -44,7 +44,8 @@ def pick(runs_url: str, job_id: str, shot: str, take: int, video: str | None = N
     if not takes:
         rule, remedy = "a job with a shot of several takes", "write `takes: 3` for it, and render again"
         raise UsageError([Problem("job", f"{run.job!r} has no takes", rule, remedy)])
-    those = _of_shot(list(takes), shot, video)
+    plain = {name for film in run.plan.videos if film.take is None for name in film.shots if name}
+    those = _of_shot(list(takes), shot, video, plain)
     if not 1 <= take <= len(those):
         rule, remedy = f"takes of {shot} are numbered 1 to {len(those)}", "name one of these"
         raise UsageError([Problem("TAKE", str(take), rule, remedy)])
@@ -91,8 +92,8 @@ def find_take(run: JobDocuments, films: Sequence[str]) -> tuple[TakeRow, tuple[s
     return row, _left(run, found[0])
 
 
-def _of_shot(takes: Sequence[TakeRow], shot: str, video: str | None) -> list[TakeRow]:
-    """The takes of the shot, in order."""
+def _of_shot(takes: Sequence[TakeRow], shot: str, video: str | None, plain: set[str]) -> list[TakeRow]:
+    """The takes of the shot, in order; `plain` are the names of all shots."""
     films = list(dict.fromkeys(take.video for take in takes))
     if video is not None and video not in films:
         raise UsageError([_unknown("--video", video, films, "a film with takes")])
@@ -100,6 +101,12 @@ def _of_shot(takes: Sequence[TakeRow], shot: str, video: str | None) -> list[Tak
     those = [take for take in here if take.shot == shot]
     if not those:
         names = list(dict.fromkeys(take.shot for take in here))
+        if shot in plain:
+            rule, remedy = (
+                f"a shot that has takes: {', '.join(names[:12])}",
+                "write `takes: 3` for it, and render again",
+            )
+            raise UsageError([Problem("SHOT", f"{shot!r} has one take", rule, remedy)])
         raise UsageError([_unknown("SHOT", shot, names, "a shot that has takes")])
     several = list(dict.fromkeys(take.video for take in those))
     if len(several) > 1:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobs.planning.planned import Plan, PlannedSource, PlannedVideo
 
 MOST_SNAPS = 8
-"""Times that are named one by one."""
+"""Shots whose times are named."""
 MOST_JOINTS = 4
 """Joints that are named one by one."""
 
@@ -56,9 +56,9 @@ def _of_video(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
 
 def _snapped(video: PlannedVideo) -> Iterator[str]:
     """Times of shots, which are snapped to whole latents of 8 frames."""
-    if video.snaps:
-        more = f", and {len(video.snaps) - MOST_SNAPS} more" if len(video.snaps) > MOST_SNAPS else ""
-        yield f"times are snapped to whole latents of 8 frames: {', '.join(video.snaps[:MOST_SNAPS])}{more}"
+    yield from (f"snapped: {said}" for said in video.snaps[:MOST_SNAPS])
+    if len(video.snaps) > MOST_SNAPS:
+        yield f"snapped: {amount(len(video.snaps) - MOST_SNAPS, 'more shot')}"
 
 
 def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:

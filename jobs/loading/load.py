@@ -18,7 +18,7 @@ from jobs.parsing.overrides import apply_overrides, for_shell
 from jobs.parsing.yaml_events import yaml_text
 from jobs.planning.facts import NO_PROBES, Probes, SourceFacts
 from jobs.recipes.fill import fill_recipe
-from jobs.rules.explain import MAX_PROBLEMS, explain, meant_places, with_lines
+from jobs.rules.explaining.explain import MAX_PROBLEMS, explain, meant_places, with_lines
 from jobs.rules.faults import find_faults
 from jobs.rules.files import check_folders, check_input_files, check_models, check_pickles, check_text_encoder
 from jobs.rules.findings import BrokenRule, not_caused_by

@@ -42,7 +42,7 @@ from jobs.planning.planned import (
 from jobs.planning.retakes.chunks import retake_chunks
 from jobs.planning.sampling import Sampling
 from jobs.planning.seeds import derive_seed
-from jobs.planning.shots import snaps
+from jobs.planning.shots import snapped
 from jobs.planning.windows import shown
 from jobs.records import Form
 from jobs.sound.tracks import plan_sound, sampled_tracks, shot_names
@@ -133,7 +133,7 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         frame_rate=planner.rate,
         output=output,
         combination=variant.combination,
-        snaps=tuple(line for layout in layouts(variant) for line in snaps(layout)),
+        snaps=tuple(filter(None, map(snapped, layouts(variant)))),
         more_outputs=tuple(more),
         shots=shot_names(variant.video),
         sound=plan_sound(variant.video, planner.shots, opening_sound(source)),

@@ -156,7 +156,8 @@ class PlannedVideo:
 
     `output` is the film's name inside the output folder, `more_outputs` are those of its further deliveries;
     `combination` are the matrix values that made it. `snaps`
-    are the times of its shots that became other ones, `shots` the names of these, empty where one has none.
+    are the times of its shots that became other ones, a text for each shot, `shots` the names of all, empty
+    where one has none.
     A film of one `take` of a shot has that alone, and one delivery. A draft names the video that it is
     the `draft_of`; it has no second pass, and one delivery.
     """
@@ -188,6 +189,11 @@ class PlannedVideo:
     def film(self) -> str:
         """The video of the spec whose chunks these are."""
         return self.take.video if self.take else self.draft_of or self.name
+
+    def shot_name(self, number: int) -> str:
+        """As the film's chapters and timeline call it: those without a name are numbered from 1."""
+        named = self.shots[number] if number < len(self.shots) else ""
+        return named or f"shot {number + 1}"
 
     @property
     def draft(self) -> bool:

@@ -170,21 +170,19 @@ class ShotLayout:
         return GuideImage.model_construct(**said, frame=own)
 
 
-def snaps(layout: ShotLayout) -> Iterator[str]:
-    """What of a shot's times became other ones, by half a frame or more."""
+def snapped(layout: ShotLayout) -> str:
+    """What of a shot's times became other ones, by half a frame or more: asked, then got, seconds; empty
+    where none did."""
     shot, rate = layout.shot, float(exact_rate(layout.frame_rate))
-
-    def said(what: str, asked: float, frame: int, verb: str) -> Iterator[str]:
-        if abs(frame - asked * rate) >= 0.5:
-            yield f"{what} {verb} {frame / rate:.2f} s instead of {asked:g} s"
-
-    yield from said(shot.name, shot.seconds, layout.frames, "lasts")
-    for beat in shot.beats:
-        began = TEMPORAL * layout.beat_joint(beat.at) + 1
-        yield from said(f"a beat of {shot.name}", beat.at, began, "begins at")
-    for image in shot.images:
-        if image.hold:
-            yield from said(f"what {shot.name} holds", image.at, layout.frame(image), "stands at")
+    times = [("", shot.seconds, layout.frames)]
+    times += [("beat ", beat.at, TEMPORAL * layout.beat_joint(beat.at) + 1) for beat in shot.beats]
+    times += [("held ", image.at, layout.frame(image)) for image in shot.images if image.hold]
+    said = [
+        f"{what}{asked:g} -> {frame / rate:.2f} s"
+        for what, asked, frame in times
+        if abs(frame - asked * rate) >= 0.5
+    ]
+    return f"{shot.name} {', '.join(said)}" if said else ""
 
 
 def _runs(latents: Sequence[int]) -> Iterator[Run]:

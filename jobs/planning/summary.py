@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class ChunkRow:
     """One chunk: `start_frame` and `stop_frame` are the film's frames that it owns, half-open.
 
-    `joint` is what it shares with the chunk before it. `sampled_latents` is what the sampler makes,
+    `shot_name` is that of shot number `shot`, from 0. `joint` is what it shares with the chunk before it.
+    `sampled_latents` is what the sampler makes,
     `decoded_latents` what the VAE sees with context.
     """
 
     video: str
     chunk: int
     shot: int
+    shot_name: str
     kind: str
     joint: str
     start_frame: int
@@ -123,7 +125,9 @@ class PlanSummary:
 
 def plan_summary(plan: Plan) -> PlanSummary:
     """Every film, every chunk and every way of denoising of the plan."""
-    chunks = tuple(_chunk_row(chunk) for video in plan.videos for chunk in video.chunks)
+    chunks = tuple(
+        _chunk_row(chunk, video.shot_name(chunk.shot)) for video in plan.videos for chunk in video.chunks
+    )
     videos = tuple(_video_row(video, plan) for video in plan.videos)
     return PlanSummary(plan.job, plan.recipe, videos, chunks, tuple(_passes(plan)))
 
@@ -199,11 +203,12 @@ def take_row(video: PlannedVideo) -> TakeRow | None:
     return TakeRow(take.video, take.name, take.number, seed, take.picked)
 
 
-def _chunk_row(chunk: PlannedChunk) -> ChunkRow:
+def _chunk_row(chunk: PlannedChunk, shot_name: str) -> ChunkRow:
     return ChunkRow(
         video=chunk.video,
         chunk=chunk.index,
         shot=chunk.shot,
+        shot_name=shot_name,
         kind=chunk.kind,
         joint=chunk.joint if chunk.kind == "extend" else "none",
         start_frame=chunk.owned.start,

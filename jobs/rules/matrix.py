@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jobs.places import Location, nearest, shown
-from jobs.rules.explain import explain
+from jobs.rules.explaining.explain import explain
 from jobs.rules.findings import BrokenRule
 from jobs.spec.chunk import MAX_PROMPT, Defaults
 from jobs.spec.fields import all_settings

@@ -105,7 +105,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_the_page_shows_films_seams_time_spec_and_provenance(rendered: Store) -> None:
     page = Path(write_report(rendered)).read_text()
     assert '<video controls aria-label="v" preload="metadata" src="../../out/v.mp4">' in page
-    assert page.count("<figure>") == 3
+    assert page.count("<figure>") == page.count(">shot 1 ·") == 3
     assert page.count('class="seam"') == 2
     assert "a &lt;b&gt;bold&lt;/b&gt; prompt" in page
     assert "<b>bold" not in page

@@ -148,7 +148,7 @@ def test_picks_that_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]
         (["d", "4"], "TAKE: 4", "takes of d are numbered 1 to 3"),
         (["d", "0"], "TAKE: 0", "takes of d are numbered 1 to 3"),
         (["dd", "1"], "SHOT: 'dd'", "did you mean `d`?"),
-        (["a", "1"], "SHOT: 'a'", "a shot that has takes: d"),
+        (["a", "1"], "SHOT: 'a' has one take", "write `takes: 3` for it, and render again"),
         (["d", "1", "--video", "dusk"], "--video: 'dusk'", "a film with takes: dawn"),
     ):
         assert run(["pick", "harbor", *words, "--runs", runs]) == 2

@@ -34,6 +34,7 @@ def test_rows_add_up_to_the_films() -> None:
         "video": "more",
         "chunk": 1,
         "shot": 0,
+        "shot_name": "source",
         "kind": "extend",
         "joint": "overlap",
         "start_frame": 89,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import SpecError
+from jobs.errors import Problem, SpecError
 from jobs.loading.load import load_spec
 
 
@@ -47,6 +47,59 @@ def test_a_misspelt_required_field_is_one_mistake(kind: str) -> None:
         load_spec(spec)
     (problem,) = refused.value.problems
     assert problem.remedy in ("did you mean `seconds`?", "did you mean `prompt`?")
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "remedy"),
+    [
+        (
+            {"output": {"container": "prores"}},
+            "output.container",
+            "write `codec: prores` with `container: mov`",
+        ),
+        ({"output": {"container": "H265"}}, "output.container", "write `codec: hevc` with `container: mp4`"),
+        ({"output": {"codec": "h265"}}, "output.codec", "write `hevc`"),
+        (
+            {"output": {"codec": "mov"}},
+            "output.codec",
+            "write `container: mov`, which takes h264, hevc, prores as `codec`",
+        ),
+        (
+            {"defaults": {"image": "a.png"}},
+            "defaults.image",
+            "write `images: [{at: 0, image: a.png}]` in a shot, `at` in seconds",
+        ),
+        ({"output": {"container": "avi"}}, "output.container", "write one of these"),
+    ],
+)
+def test_what_other_tools_call_otherwise_is_named(more: dict[str, Any], place: str, remedy: str) -> None:
+    shot = {"name": "a", "seconds": 3, "prompt": "a boat"}
+    (problem,) = problems([shot], **more)
+    assert (problem.place, problem.remedy) == (place, remedy)
+
+
+@pytest.mark.parametrize(
+    ("field", "remedy"),
+    [
+        ({"image": "a.png"}, "write `images: [{at: 0, image: a.png}]`, `at` in seconds"),
+        (
+            {"dialogue": "hi there"},
+            'write what is said into the `prompt`, in quotes, as `Anna says: "hi there"`; sound that the '
+            "model makes, or a recording, is a track of the video's `sound`",
+        ),
+    ],
+)
+def test_what_other_tools_have_in_a_shot_is_named(field: dict[str, Any], remedy: str) -> None:
+    (problem,) = problems([{"name": "a", "seconds": 3, "prompt": "a boat", **field}])
+    assert problem.place == f"videos[0].shots[0].{next(iter(field))}"
+    assert problem.remedy == remedy
+
+
+def problems(shots: list[dict[str, Any]], **more: Any) -> tuple[Problem, ...]:
+    spec = {"version": 3, "name": "harbor", "engine": {"name": "fake"}}
+    with pytest.raises(SpecError) as refused:
+        load_spec({**spec, "videos": [{"name": "dawn", "shots": shots}], **more})
+    return tuple(refused.value.problems)
 
 
 @pytest.mark.parametrize(

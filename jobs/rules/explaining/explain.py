@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import Problem
 from jobs.places import Location, nearest, place_of, shown
+from jobs.rules.explaining.meant import meant_elsewhere, other_field
 from jobs.spec.chunk import Settings
 from jobs.spec.fields import field_at, homes, model_at
 from jobs.spec.retake import Retake
@@ -170,6 +171,8 @@ def _unknown(location: Location, context: Context) -> Advice:
     key, model = str(location[-1]), model_at(location[:-1])
     known = tuple(model.model_fields) if model else ()
     rule = f"the fields here are {', '.join(known)}" if known else "no fields here"
+    if said := meant_elsewhere(location, known, context["input"]):
+        return rule, said
     if model is Retake and key in Settings.model_fields:
         return rule, f"remove `{key}`: a retake has neither guide images nor an overlap"
     near = nearest(key, known)
@@ -187,6 +190,8 @@ def _choice(location: Location, context: Context) -> Advice:
     if location == ("version",) and type(context["input"]) is int and context["input"] > NEWEST:
         return f"at most {NEWEST}, the newest that this farm reads", "render it with the farm that wrote it"
     allowed = str(context["expected"]).replace("'", "`")
+    if said := other_field(location, context["input"]):
+        return allowed, said
     return allowed, "write one of these" if " or " in allowed else f"write {allowed}"
 
 

@@ -1,0 +1,59 @@
+"""Fields and values that other tools have, and what says the same here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobs.formats import CODECS, CONTAINERS, containers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobs.places import Location
+
+SPOKEN = frozenset({"dialogue", "dialog", "speech", "spoken", "voice", "voiceover", "narration", "lines"})
+PICTURES = frozenset({"image", "start_image", "input_image", "init_image"})
+SAME_CODEC = {"h265": "hevc", "x265": "hevc", "h.265": "hevc", "x264": "h264", "h.264": "h264", "avc": "h264"}
+LONGEST = 80
+
+
+def meant_elsewhere(location: Location, known: Collection[str], value: Any) -> str:
+    """What to write instead of a field that is none of these `known` ones; empty where nothing is known of
+    it."""
+    key = str(location[-1]).lower()
+    if key in SPOKEN and (location[0] == "videos" or "prompt" in known):
+        words = json.dumps(value[:LONGEST], ensure_ascii=False) if isinstance(value, str) else '"..."'
+        return (
+            f"write what is said into the `prompt`, in quotes, as `Anna says: {words}`; sound that the model "
+            "makes, or a recording, is a track of the video's `sound`"
+        )
+    if key in PICTURES and location[0] in ("videos", "defaults"):
+        return _picture(known, value)
+    return ""
+
+
+def _picture(known: Collection[str], value: Any) -> str:
+    name = value[:LONGEST] if isinstance(value, str) else "first.png"
+    if "first_image" in known:
+        return f"write `first_image: {name}`, or `images: [{{frame: 40, image: {name}}}]`"
+    if "num_new_frames" in known and "images" in known:
+        return f"write `images: [{{frame: 40, image: {name}}}]`"
+    here = "" if "images" in known else " in a shot"
+    return f"write `images: [{{at: 0, image: {name}}}]`{here}, `at` in seconds"
+
+
+def other_field(location: Location, value: Any) -> str:
+    """What to write where a codec is named as container, or the other way round; empty for anything else."""
+    name = value.lower() if isinstance(value, str) else ""
+    codec = SAME_CODEC.get(name, name)
+    if location[-1:] == ("container",) and codec in CODECS:
+        return f"write `codec: {codec}` with `container: {_usual_container(codec)}`"
+    if location[-1:] == ("codec",) and name in CONTAINERS:
+        return f"write `container: {name}`, which takes {', '.join(CONTAINERS[name].codecs)} as `codec`"
+    return f"write `{codec}`" if location[-1:] == ("codec",) and codec in CODECS else ""
+
+
+def _usual_container(codec: str) -> str:
+    """Of those that take it, the one that names it first."""
+    return min(containers_of(codec), key=lambda name: CONTAINERS[name].codecs.index(codec))
