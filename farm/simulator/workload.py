@@ -40,7 +40,8 @@ H200 = {
 @dataclass(frozen=True, slots=True)
 class SimulatedFilm:
     """One video. `chained`: each chunk extends the one before it; `joint`: what it shares with that one in
-    the second pass. A still is made when the next chunk is sampled.
+    the second pass. A still is made when the next chunk is sampled. `rounds` has the seconds of each tile of
+    each temporal round; `canvas_s` are those of a canvas.
 
     `frame_bytes` is the payload of one decoded chunk; latents weigh a hundredth of it.
     """
@@ -51,6 +52,8 @@ class SimulatedFilm:
     chained: bool = True
     joint: Joint = "none"
     frame_bytes: int = 0
+    rounds: tuple[tuple[float, ...], ...] = ()
+    canvas_s: float = 0.01
 
     def tasks(self) -> Iterator[ScheduledTask]:
         """The film's stage tasks in plan order, needs first."""
@@ -74,12 +77,21 @@ class SimulatedFilm:
         yield self._task(chunk, Stage.SAMPLE, encode + before, times.sample_s, self.frame_bytes // 100)
 
     def _rest(self, chunk: int) -> Iterator[ScheduledTask]:
-        times, last = self.times, Stage.SAMPLE
+        times = self.times
+        last: tuple[str, ...] = (self._id(chunk, Stage.SAMPLE),)
         if times.upscale_s:
-            last = Stage.UPSCALE
-            needs = (self._id(chunk, Stage.SAMPLE), *self._met(chunk))
-            yield self._task(chunk, last, needs, times.upscale_s, self.frame_bytes // 25)
-        yield self._task(chunk, Stage.DECODE, (self._id(chunk, last),), times.decode_s, self.frame_bytes)
+            yield self._task(
+                chunk, Stage.UPSCALE, (*last, *self._met(chunk)), times.upscale_s, self.frame_bytes // 25
+            )
+            last = (self._id(chunk, Stage.UPSCALE),)
+        for number, tiles in enumerate(self.rounds, 1):
+            canvas, parts = f".r{number}", tuple(f".r{number}-t{at}" for at in range(len(tiles)))
+            yield self._task(chunk, Stage.UPSCALE, last, self.canvas_s, label=canvas)
+            for part, seconds in zip(parts, tiles, strict=True):
+                needs = (self._id(chunk, Stage.UPSCALE, canvas),)
+                yield self._task(chunk, Stage.UPSCALE, needs, seconds, label=part)
+            last = tuple(self._id(chunk, Stage.UPSCALE, part) for part in parts)
+        yield self._task(chunk, Stage.DECODE, last, times.decode_s, self.frame_bytes)
         if times.segment_s:
             fade = self._before(chunk, Stage.DECODE) if self.chained else ()
             frames = self._id(chunk, Stage.DECODE)
@@ -92,16 +104,22 @@ class SimulatedFilm:
         return self._before(chunk, Stage.UPSCALE) if self.joint == "overlap" else ()
 
     def _task(
-        self, chunk: int, stage: Stage, needs: tuple[str, ...], duration_s: float, payload_bytes: int = 0
+        self,
+        chunk: int,
+        stage: Stage,
+        needs: tuple[str, ...],
+        duration_s: float,
+        payload_bytes: int = 0,
+        label: str = "",
     ) -> ScheduledTask:
-        name = self._id(chunk, stage)
+        name = self._id(chunk, stage, label)
         return ScheduledTask(name, stage, needs, self.name, chunk, payload_bytes, duration_s, RESIDENT[stage])
 
     def _before(self, chunk: int, stage: Stage) -> tuple[str, ...]:
         return (self._id(chunk - 1, stage),) if chunk else ()
 
-    def _id(self, chunk: int, stage: Stage) -> str:
-        return f"{self.name}/{chunk:05d}/{stage}"
+    def _id(self, chunk: int, stage: Stage, label: str = "") -> str:
+        return f"{self.name}/{chunk:05d}{label}/{stage}"
 
 
 RESIDENT = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scaling.film import FIGURE, WAYS, drawn, minutes
+from benchmarks.scaling.film import FAST, FIGURE, WAYS, drawn, minutes
 
 
 def test_what_each_way_gains_on_64_gpus() -> None:
@@ -12,3 +12,9 @@ def test_what_each_way_gains_on_64_gpus() -> None:
     assert stills[-1] > 3.9
     assert held[-1] >= 20
     assert FIGURE.read_text() == drawn(found), "run: python -m benchmarks.scaling_curves"
+
+
+def test_what_temporal_rounds_gain_on_64_gpus() -> None:
+    stills, held = ([some[0] / each for each in some] for some in map(minutes, FAST.values()))
+    assert held[-1] >= 40
+    assert held[-1] > stills[-1] > 20
