@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -95,3 +95,19 @@ class Ranks:
         found = sent.new_empty(sum(sizes))
         self.group.alltoall_base(found, sent, list(sizes), [part.numel() for part in parts]).wait()
         return list(found.split(list(sizes)))
+
+
+def dealt(
+    ranks: Ranks | None, lengths: Sequence[int], make: Callable[[int], Tensor], like: Tensor
+) -> Iterator[Tensor]:
+    """What `make` makes of 0, 1, 2 and so on, in order: `[lengths[i], ...]`, the rest of the shape and the
+    type those of `like`. Of several ranks each makes its share, and all have all."""
+    if ranks is None:
+        yield from map(make, range(len(lengths)))
+        return
+    for first in range(0, len(lengths), ranks.size):
+        sent = like.new_zeros((max(lengths), *like.shape[1:]))
+        if (mine := first + ranks.rank) < len(lengths):
+            sent[: lengths[mine]] = make(mine)
+        for part, length in zip(ranks.gathered(sent), lengths[first:], strict=False):
+            yield part[:length]

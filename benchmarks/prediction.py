@@ -89,7 +89,7 @@ def measure(folder: Path) -> list[Row]:
 
 def predict_s(work: Workload, topology: str, place: Place) -> float:
     """What `farm plan` says of the job."""
-    request = PlanRequest(place.runs_url, place.folder.name, GPUS, topology=topology)
+    request = PlanRequest(place.runs_url, place.folder.name, place.gpus or GPUS, topology=topology)
     return plan_job(load_spec(work.document(place.folder / "out")), request).makespan_s
 
 

@@ -3,6 +3,8 @@
 Runs where ComfyUI's core runs, beside the packages of the extras `comfyui` and `gguf`:
 
     COMFYUI_PATH=… python -m tools.files_table
+
+Those of LTX-2.5 in parts are `tools.parts_table`'s, which needs neither.
 """
 
 from __future__ import annotations
@@ -10,11 +12,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from actors.engines.comfyui.loading.completeness import UNUSED_STATISTICS  # noq
 from jobs.errors import FarmError, InputError  # noqa: E402
 from jobs.loading.load import load_spec  # noqa: E402
 from tests.official import files, loras, quantised  # noqa: E402
+from tools import parts_table  # noqa: E402
+from tools.parts_table import PAGE, put, table  # noqa: E402
 
-PAGE = ROOT / "docs" / "files.md"
 ENGINES = ("diffusers", "comfyui")
 PREFIX = quantised.PREFIX
 LOADS = "loads"
@@ -40,24 +41,11 @@ def main() -> None:
     boot(BootOptions(Path(os.environ["COMFYUI_PATH"]), device="cpu"))
     with tempfile.TemporaryDirectory() as folder:
         tables = {
-            "releases": _table(("file", "diffusers", "ComfyUI"), releases(Path(folder))),
-            "layouts": _table(("layout", "diffusers", "ComfyUI"), layouts(Path(folder))),
-            "loras": _table(("kind of LoRA", "diffusers", "ComfyUI"), lora_kinds(Path(folder))),
+            "releases": table(("file", "diffusers", "ComfyUI"), releases(Path(folder))),
+            "layouts": table(("layout", "diffusers", "ComfyUI"), layouts(Path(folder))),
+            "loras": table(("kind of LoRA", "diffusers", "ComfyUI"), lora_kinds(Path(folder))),
         }
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, partial(_filled, table), text, flags=re.DOTALL)
-    PAGE.write_text(text, encoding="utf-8")
-
-
-def _filled(table: str, place: re.Match[str]) -> str:
-    return place[1] + table + place[2]
-
-
-def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    put(PAGE, tables | parts_table.tables())
 
 
 def releases(folder: Path) -> Iterator[tuple[str, ...]]:

@@ -198,6 +198,9 @@ class SharesSteps(Protocol):
     def join(self, ranks: Ranks) -> None:
         """From now on this process is one rank of a gang; called after `setup`."""
 
+    def shares(self, params: DecodeParams) -> bool:
+        """Whether the ranks share this decode, too; passes they always do."""
+
     def difference(self, run: PassParams | TileParams) -> float:
         """The proof of a gang: by how much a step like those of `run` differs from that of one process, on
         one block of the model; 0 where no bit does."""

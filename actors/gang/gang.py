@@ -26,9 +26,11 @@ from actors.gang.messages import (
     send_step,
 )
 from jobs.errors import CannotRun, FailureKind, InvalidInput, OutOfMemory, StageBug, StageError, WorkerLost
+from jobs.planning.params import DecodeParams
 from jobs.planning.rounds.params import TileParams
 from jobs.scratch import Scratch
 from jobs.tasks.task import Stage
+from jobs.tasks.topology import SHARED_STAGES
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine
@@ -118,6 +120,12 @@ class Gang:
         if self._lost.done():
             self._lost.result()
         return done.result()
+
+    def shares(self, task: StageTask, engine: Engine) -> bool:
+        """Whether the ranks share this task, or this one does it alone."""
+        if isinstance(task.params, DecodeParams):
+            return isinstance(engine, SharesSteps) and engine.shares(task.params)
+        return task.stage in SHARED_STAGES
 
     def step(self, task: StageTask, inputs: Inputs, free: Sequence[str], begin: Callable[[], T]) -> T:
         """`begin` on this rank while the others do the same. Raises what it raises; the gang is at its end

@@ -26,8 +26,9 @@ from actors.gang.messages import (
     read_step,
     report_here,
 )
-from actors.steps.run import begin_stage
+from actors.steps.run import take_part
 from actors.steps.seeding import fix_threads
+from jobs.planning.params import DecodeParams
 from jobs.planning.rounds.params import CanvasParams
 from jobs.scratch import Scratch
 
@@ -81,17 +82,17 @@ class _Member:
         device = self.charter.device
         fix_threads(self.charter.threads)
         failed = failed_allocations(device)
-        made: Payload | Path | Arriving | float
+        made: Payload | Path | Arriving | float | None
         try:
             for level in step.order.free:
                 engine.free(level)  # type: ignore[arg-type]
             run = step.order.params
-            if step.order.proof and not isinstance(run, CanvasParams):
+            if step.order.proof and not isinstance(run, CanvasParams | DecodeParams):
                 assert isinstance(engine, SharesSteps)
                 made = engine.difference(run)
             else:
                 with Scratch() as scratch:
-                    made = begin_stage(step.task, step.inputs, engine, scratch)
+                    made = take_part(step.task, step.inputs, engine, scratch)
         except Exception as error:
             self._failed(error, step.order.task)
             return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from actors.payload import Payload, pack, unpack
-from jobs.planning.params import PassParams
+from jobs.planning.params import DecodeParams, PassParams
 from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.records import Form
 from jobs.spec.engine import Code, EngineConfig
@@ -64,13 +64,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class StepOrder:
-    """A pass, a canvas or a tile to take part in, or with `proof` one to prove that the gang gives one
-    process's bits at this size. `free` are the levels of memory to give back first, `sizes` the bytes of the
-    inputs, by role."""
+    """A pass, a canvas, a tile or a decode to take part in, or with `proof` one to prove that the gang gives
+    one process's bits at this size. `free` are the levels of memory to give back first, `sizes` the bytes of
+    the inputs, by role."""
 
     task: str
     stage: Stage
-    params: PassParams | CanvasParams | TileParams
+    params: PassParams | CanvasParams | TileParams | DecodeParams
     free: tuple[str, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
     proof: bool = False

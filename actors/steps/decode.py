@@ -38,7 +38,7 @@ def decode(
     window = params.window
     artifacts = inputs["latents"]
     kept = (
-        _pictures(params, artifacts, engine)
+        pictures(params, artifacts, engine)
         if window.keep
         else np.empty((0, params.height, params.width, 3), np.uint8)
     )
@@ -51,9 +51,10 @@ def decode(
     return Arriving(lambda: Payload({"frames": flight.land(), **rest.arrays}, rest.meta))
 
 
-def _pictures(
+def pictures(
     params: DecodeParams, artifacts: Sequence[Payload], engine: Engine
 ) -> np.ndarray | FramesElsewhere:
+    """The frames of the window, in host memory or still on the device; `artifacts` are those of `latents`."""
     window = params.window
     clip = gather([payload["latents"] for payload in artifacts], params.spans, window.context)
     decoded = engine.decode(params, Payload({"latents": clip}))

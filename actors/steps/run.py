@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.engines.base import landed
-from actors.steps.decode import decode
+from actors.steps.decode import decode, pictures
 from actors.steps.encode import encode
 from actors.steps.passes import run_pass
 from actors.steps.retakes import show_source
 from actors.steps.rounds import denoise_tile, make_canvas
 from actors.steps.seeding import seed_everything
 from actors.steps.segment import segment
+from jobs.planning.params import DecodeParams
 from jobs.planning.retakes.params import ShowSource
 from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.tasks.task import Stage, StageTask
@@ -52,3 +53,15 @@ def begin_stage(task: StageTask, inputs: Inputs, engine: Engine, scratch: Path) 
             return decode(task.params, inputs, engine)
         case Stage.SEGMENT:
             return segment(task.params, inputs, scratch)
+
+
+def take_part(
+    task: StageTask, inputs: Inputs, engine: Engine, scratch: Path
+) -> Payload | Path | Arriving | None:
+    """`begin_stage` on a further rank of a gang, whose first has the same result. Of a decode the ranks share
+    the pictures, which need not come home here."""
+    if not isinstance(task.params, DecodeParams):
+        return begin_stage(task, inputs, engine, scratch)
+    seed_everything(task.seed)
+    pictures(task.params, inputs["latents"], engine)
+    return None

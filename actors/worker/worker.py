@@ -212,7 +212,7 @@ class StageWorker:
     ) -> Payload | Arriving | Path:
         """The stage step, with the other ranks of a gang where they share it."""
         begin = partial(begin_stage, task, inputs, self._ready(), scratch)
-        if self._gang is None or task.stage not in SHARED_STAGES:
+        if self._gang is None or not self._gang.shares(task, self._ready()):
             return begin()
         return self._gang.step(task, inputs, frees(rungs), begin)
 

@@ -268,6 +268,9 @@ class RenderLoop:
         times = TaskTimes(
             result.seconds, result.detail.get("read_s", 0.0), result.detail.get("commit_s", 0.0)
         )
+        if task.stage is Stage.DECODE:
+            # Its ranks may have shared it: that says nothing of one device.
+            ranks = self.workforce.ranks(event.worker)
         self.measured.observe(self.place.shared_by(ranks), task, times)
 
 

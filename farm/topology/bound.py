@@ -83,11 +83,7 @@ def quickened(
     tasks: Iterable[ScheduledTask], topology: Topology, gang_speed: Callable[[int], float]
 ) -> Iterator[ScheduledTask]:
     """The tasks as long as they take on the largest gang that hosts their stage, where one does."""
-    ranks = {
-        stage: max((pool.ranks for pool in topology.pools if stage in pool.stages), default=1)
-        for stage in SHARED_STAGES
-    }
-    speeds = {stage: gang_speed(most) for stage, most in ranks.items() if most > 1}
+    speeds = {stage: gang_speed(topology.ranks(stage)) for stage in SHARED_STAGES}
     for task in tasks:
         yield replace(task, duration_s=task.duration_s / speeds.get(task.stage, 1.0))
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from operator import mul
+from types import MappingProxyType
 
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Pool, Topology
 
+_ALONE: Mapping[int, float] = MappingProxyType({1: 1.0})
 _MORE = (1, 3)
 """Workers that the pool with the least work gets beyond its share."""
 
@@ -47,50 +51,45 @@ class Footprint:
         return max((self.working_gib.get(stage, 0.0) for stage in stages), default=0.0)
 
 
-def layouts(work_s: Mapping[Stage, float], gpus: int) -> Iterator[Topology]:
+def layouts(
+    work_s: Mapping[Stage, float], gpus: int, speeds: Mapping[int, float] = _ALONE
+) -> Iterator[Topology]:
     """Topologies on `gpus` GPUs for a job's seconds of work by stage: one worker per GPU first, then every
-    way to deal the stages into pools, each with as many workers as its work asks for, or some more for the
-    one that has least: the ends of films come at once."""
-    used = [stage for stage in GPU_STAGES if stage in work_s]
+    way to deal the stages into pools, the workers of each of every number of ranks in `speeds`, which says
+    how many times as fast as one they sample. A pool has as many workers as its work asks for, or some more
+    where that is least: the ends of films come at once."""
     segments = Pool(frozenset({Stage.SEGMENT}), 1, 0.0)
-    if not used:
-        yield Topology((segments,))
-        return
-    for parts in _partitions(used):
+    for parts in _partitions([stage for stage in GPU_STAGES if stage in work_s]):
         hosted = [frozenset(GPU_STAGES)] if len(parts) == 1 else parts
-        shares = [sum(work_s.get(stage, 0.0) for stage in part) for part in hosted]
-        for counts in _counts(shares, gpus):
-            pools = (Pool(part, count) for part, count in zip(hosted, counts, strict=True))
-            yield Topology((*pools, segments))
+        for ranks in product(*(_ALONE if part.isdisjoint(SHARED_STAGES) else speeds for part in hosted)):
+            sized = list(zip(hosted, ranks, strict=True))
+            shares = [_share_s(work_s, part, speeds[size]) for part, size in sized]
+            for counts in _counts(shares, ranks, gpus):
+                pools = (Pool(part, n, ranks=size) for (part, size), n in zip(sized, counts, strict=True))
+                yield Topology((*pools, segments))
 
 
-def ganged_layouts(work_s: Mapping[Stage, float], gpus: int, ranks: int) -> Iterator[Topology]:
-    """Topologies with gangs of `ranks`: all GPUs in gangs that host every stage, or some gangs that sample,
-    with or without the second pass, and a worker on each other GPU for the rest."""
-    segments = Pool(frozenset({Stage.SEGMENT}), 1, 0.0)
-    if Stage.SAMPLE not in work_s or gpus < ranks:
+def _share_s(work_s: Mapping[Stage, float], stages: Iterable[Stage], speed: float) -> float:
+    """The work of these stages for a worker that samples `speed` times as fast."""
+    return sum(work_s.get(stage, 0.0) / (speed if stage in SHARED_STAGES else 1.0) for stage in stages)
+
+
+def _counts(shares: Sequence[float], ranks: Sequence[int], gpus: int) -> Iterator[tuple[int, ...]]:
+    """Workers of those `ranks` for pools with that much work each, at least one for every pool."""
+    asked, free = list(map(mul, shares, ranks)), gpus - sum(ranks)
+    if free < 0:
         return
-    yield Topology((Pool(frozenset(GPU_STAGES), gpus // ranks, ranks=ranks), segments))
-    for count in range(1, (gpus - 1) // ranks + 1):
-        for shared in ({Stage.ENCODE, Stage.SAMPLE}, {Stage.ENCODE, *SHARED_STAGES}):
-            others = frozenset(GPU_STAGES) - shared
-            gangs = Pool(frozenset(shared), count, ranks=ranks)
-            yield Topology((gangs, Pool(others, gpus - count * ranks), segments))
-
-
-def _counts(shares: Sequence[float], gpus: int) -> Iterator[tuple[int, ...]]:
-    """Workers for pools with that much work each, at least one for every pool."""
-    if len(shares) > gpus:
-        return
-    total, free = sum(shares) or 1.0, gpus - len(shares)
-    counts = [max(1, int(free * share / total)) for share in shares]
-    while sum(counts) < gpus:
-        counts[max(range(len(shares)), key=lambda at: shares[at] / counts[at])] += 1
+    each = free / (sum(asked) or 1.0)
+    counts = [max(1, int(share * each) // size) for share, size in zip(asked, ranks, strict=True)]
+    while room := [at for at, size in enumerate(ranks) if size <= gpus - sum(map(mul, counts, ranks))]:
+        counts[max(room, key=lambda at: shares[at] / counts[at])] += 1
     yield tuple(counts)
-    least, most = (pick(range(len(shares)), key=shares.__getitem__) for pick in (min, max))
-    for more in _MORE:
-        if least != most and counts[most] > more:
-            yield tuple(count + more * ((at == least) - (at == most)) for at, count in enumerate(counts))
+    least, most = (pick(range(len(shares)), key=shares.__getitem__, default=0) for pick in (min, max))
+    for fewer in _MORE if least != most else ():
+        more = fewer * ranks[most] // ranks[least]
+        if more and counts[most] > fewer:
+            moved = {least: more, most: -fewer}
+            yield tuple(count + moved.get(at, 0) for at, count in enumerate(counts))
 
 
 def _partitions(stages: list[Stage]) -> Iterator[list[frozenset[Stage]]]:

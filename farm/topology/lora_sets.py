@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.models import TINY_CHECKPOINT
 from farm.models.comfy_folders import find_model
-from farm.topology.memory import file_gib
+from farm.topology.file_sizes import file_gib
 from jobs.planning.params import PassParams
 from jobs.planning.rounds.params import TileParams
 from jobs.spec.engine import merged_loras

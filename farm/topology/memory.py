@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
-from farm.models.tensor_sizes import tensor_bytes
 from farm.topology.candidates import Footprint
+from farm.topology.file_sizes import (
+    context_gib,
+    file_gib,
+    sound_gib,
+    text_encoder_gib,
+    transformer_gib,
+    vae_gib,
+)
 from jobs.frames import frames_of, still_window
 from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
-from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage, StageTask
-from jobs.weights.describe import transformer_prefix
-from jobs.weights.header import WeightsFault, read_weights
-from jobs.weights.numbers import quantisation
 from jobs.weights.use import denoises_pixels, folder_of
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig
-
-GIB = 2**30
 
 RUNTIME_GIB = 1.3
 """What a process holds on a device beside what its allocator has: the CUDA context and the libraries, 1.1 to
@@ -44,9 +43,7 @@ LTX2_DECODE = 1.04
 FP8_SHARE = 0.51
 """Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
 
-VAE_PREFIX = "vae."
 UPSAMPLERS = ("upscale_model", "temporal_upscale_model")
-SOUND_PARTS = ("audio_vae", "autoencoder", "vocoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +74,21 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
         return None
     found = [(field, find_model(engine, field, name)) for field, name in _named(engine)]
     files = dict(found)
-    whole, vae_inside = _checkpoint_gib(files.get("checkpoint"))
-    transformer = file_gib(files.get("diffusion_model")) or whole - vae_inside
-    sound = 0.0
-    if engine.name == "diffusers":
-        stored, sound = _sound_gib(files.get("checkpoint"))
-        if engine.audio_vae:
-            _, sound = _sound_gib(find_model(engine, "audio_vae", engine.audio_vae))
-        transformer -= 0.0 if files.get("diffusion_model") else stored
-        transformer = _unpacked_gib(files.get("diffusion_model") or files.get("checkpoint")) or transformer
-        transformer *= FP8_SHARE if engine.dtype == "fp8" else 1.0
+    checkpoint, unpacked = files.get("checkpoint"), engine.name == "diffusers"
+    denoises = files.get("diffusion_model") or checkpoint
+    sound = find_model(engine, "audio_vae", engine.audio_vae) if engine.audio_vae else checkpoint
+    text = sum(text_encoder_gib(path) for field, path in found if field == "text_encoder")
+    if unpacked:
+        context = {denoises, checkpoint} - {None}
+        text += sum(context_gib(path) for path in context)
+    share = FP8_SHARE if unpacked and engine.dtype == "fp8" else 1.0
+    loras = sum(file_gib(path) for field, path in found if field == "loras")
     sizes = ModelSizes(
-        transformer=transformer + sum(file_gib(path) for field, path in found if field == "loras"),
-        vae=file_gib(files.get("vae")) or vae_inside,
-        text_encoder=sum(_text_encoder_gib(path) for field, path in found if field == "text_encoder"),
+        transformer=share * transformer_gib(denoises, unpacked) + loras,
+        vae=vae_gib(files.get("vae"), checkpoint),
+        text_encoder=text,
         upsampler=sum(file_gib(files.get(name)) for name in UPSAMPLERS),
-        sound=sound,
+        sound=sound_gib(sound, unpacked),
     )
     return footprint_of(sizes, working_for(tasks, engine), device_gib)
 
@@ -158,8 +154,10 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
 
 def _decode_share(engine: EngineConfig, like: str | None) -> float:
     """What its video VAE takes of a decode that LTX-Video's takes 1 of."""
-    path = find_model(engine, "vae", engine.vae) if engine.vae else None
-    if path is not None and denoises_pixels(path):
+    field = "vae" if engine.vae else "checkpoint"
+    name = getattr(engine, field)
+    path = find_model(engine, field, name) if name else None
+    if path is not None and denoises_pixels(folder_of(path, "vae")):
         return DIFFUSION_DECODE
     return LTX2_DECODE if like == WITH_SOUND else 1.0
 
@@ -201,61 +199,3 @@ def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
             yield field, name
     yield from (("text_encoder", name) for name in engine.text_encoders)
     yield from (("loras", lora.path) for lora in engine.loras)
-
-
-def _unpacked_gib(path: Path | None) -> float:
-    """Size in 16 bits of a transformer that is stored in fewer, as the diffusers engine holds it; 0 for
-    another."""
-    if path is None:
-        return 0.0
-    try:
-        weights = read_weights(folder_of(path, "transformer"))
-    except (OSError, WeightsFault):
-        return 0.0
-    tensors = weights.below(transformer_prefix(weights) or "")
-    if not quantisation(weights, tensors):
-        return 0.0
-    return 2 * sum(prod(tensor.shape) for tensor in tensors.values()) / GIB
-
-
-def _sound_gib(path: Path | None) -> tuple[float, float]:
-    """Audio VAE and vocoder: what they take of a checkpoint's file, and in the 32 bits in which the diffusers
-    engine holds them."""
-    if path is None:
-        return 0.0, 0.0
-    try:
-        if path.is_dir():
-            parts = [read_weights(path / part).tensors for part in SOUND_PARTS if (path / part).is_dir()]
-            stored = 0
-        else:
-            weights = read_weights(path)
-            parts = [weights.below(f"{part}.") for part in SOUND_PARTS]
-            stored = sum(tensor_bytes(path, f"{part}.") for part in SOUND_PARTS)
-    except (OSError, WeightsFault):
-        return 0.0, 0.0
-    numbers = sum(prod(tensor.shape) for part in parts for tensor in part.values())
-    return stored / GIB, 4 * numbers / GIB
-
-
-def _text_encoder_gib(path: Path | None) -> float:
-    """Of a snapshot that holds more, only the encoder's own folder is loaded."""
-    own = path / "text_encoder" if path is not None else None
-    return file_gib(own if own is not None and own.is_dir() else path)
-
-
-def file_gib(path: Path | None) -> float:
-    """Size of a model file or folder; 0 without one."""
-    if path is None:
-        return 0.0
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files) / GIB
-
-
-def _checkpoint_gib(path: Path | None) -> tuple[float, float]:
-    """Size of a checkpoint, and of the VAE inside it."""
-    if path is None:
-        return 0.0, 0.0
-    if path.is_dir():
-        parts = [file_gib(path / part) if (path / part).is_dir() else 0.0 for part in ("transformer", "vae")]
-        return sum(parts), parts[1]
-    return file_gib(path), tensor_bytes(path, VAE_PREFIX) / GIB

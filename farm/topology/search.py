@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
 from farm.topology.bound import Bound, JobFacts, job_facts, quickened
-from farm.topology.candidates import Footprint, fitting, ganged_layouts, layouts
+from farm.topology.candidates import Footprint, fitting, layouts
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
-from jobs.tasks.topology import MONO, Machine, Topology
+from jobs.tasks.topology import MONO, SHARED_STAGES, Machine, Topology
 
 if TYPE_CHECKING:
     from farm.simulator.timeline import SimulatedTimeline
@@ -33,8 +33,8 @@ _GROWTHS = (1.0, 1.05, 1.15, 1.3)
 _GANGS_WORTH = 1.03
 """How many times as fast a topology with gangs has to be: their speed may be that of another size."""
 
-_SPLITS = 6
-"""Splits that are simulated for a number of GPUs, those with the lowest bounds."""
+_LIKELY = 6
+"""Topologies that are simulated for a number of GPUs, those with the lowest bounds."""
 
 _CHAIN_BOUND = 1.03
 
@@ -90,12 +90,22 @@ class _Rule:
         self.facts: JobFacts = job_facts(tasks)
         self.graph = ScheduleGraph(tasks)
         self.simulated: dict[Topology, Candidate] = {}
+        self.quickened = {(1,) * len(SHARED_STAGES): self.facts}
+        self.sizes: tuple[int, ...] = (1,)
+        """Numbers of ranks that workers may have."""
 
     def found(self) -> Found:
-        fastest = self._on(min(int(self.config.machine.gpus), self.facts.at_once or 1))
-        winner = self._ganged(self._leanest(fastest))
+        machine, at_once = self.config.machine, self.facts.at_once or 1
+        alone = fastest = self._on(min(int(machine.gpus), at_once))
+        self.sizes += tuple(size for size in self.config.gangs if size <= machine.node_gpus)
+        ganged = self._on(min(int(machine.gpus), at_once * max(self.sizes)))
+        if ganged.topology.gangs and ganged.makespan_s * _GANGS_WORTH <= alone.makespan_s:
+            fastest = ganged
+        else:
+            self.sizes = (1,)
+        winner = self._leanest(fastest)
         every = sorted(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
-        return Found(winner, tuple(every), self._reason(winner, fastest))
+        return Found(winner, tuple(every), self._reason(winner, fastest, alone))
 
     def _leanest(self, fastest: Candidate) -> Candidate:
         """The fewest GPUs that take hardly longer: those that the bound allows, or some more."""
@@ -109,27 +119,9 @@ class _Rule:
                     return candidate
         return fastest
 
-    def _ganged(self, alone: Candidate) -> Candidate:
-        """With gangs, where these make it faster on the same machine; else what there is without."""
-        work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
-        gpus, machine = int(self.config.machine.gpus), self.config.machine
-        every = (
-            staffed(each, machine, job_facts(self._quickened(each)))
-            for ranks in self.config.gangs
-            if ranks <= machine.node_gpus
-            for each in ganged_layouts(work_s, gpus, ranks)
-        )
-        fit = [each for each, exchanges in fitting(every, work_s, self.config.footprint) if not exchanges]
-        faster = (self._simulate(each, exchanges=False) for each in fit)
-        best = min(faster, key=lambda candidate: candidate.makespan_s, default=alone)
-        return best if best.makespan_s * _GANGS_WORTH <= alone.makespan_s else alone
-
-    def _quickened(self, topology: Topology) -> Iterator[ScheduledTask]:
-        return quickened(self.tasks, topology, self.config.simulation.gang_speed)
-
     def _allows(self, gpus: int, allowed_s: float) -> bool:
         fit = self._fitting(gpus)
-        return bool(fit) and self.facts.bound(fit[0][0]).seconds <= allowed_s
+        return bool(fit) and self._rank(fit[0])[0] <= allowed_s
 
     def _on(self, gpus: int) -> Candidate:
         """The fastest of what fits on `gpus` GPUs. Raises CapacityError where nothing does."""
@@ -139,18 +131,28 @@ class _Rule:
         return min((self._simulate(*each) for each in fit), key=lambda candidate: candidate.makespan_s)
 
     def _fitting(self, gpus: int) -> list[tuple[Topology, bool]]:
-        """One worker per GPU where all models fit together, else the splits with the lowest bounds; and where
-        none fits, workers that exchange models."""
+        """One worker per GPU where all models fit together and gangs are not asked for, else what has the
+        lowest bounds; and where none fits, workers that exchange models."""
         work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
-        every = (staffed(each, self.config.machine, self.facts) for each in layouts(work_s, gpus))
-        fit = list(fitting(every, work_s, self.config.footprint))
-        together = [each for each in fit if not each[1]] or fit
-        if together and (_is_mono(together[0][0]) or not together[0][0].gpus) and not together[0][1]:
+        speeds = {size: self.config.simulation.gang_speed(size) for size in self.sizes}
+        every = layouts(work_s, gpus, speeds)
+        manned = (staffed(each, self.config.machine, self._facts(each)) for each in every)
+        fit = list(fitting(manned, work_s, self.config.footprint))
+        together = [each for each in fit if not each[1]] or [each for each in fit if not each[0].gangs]
+        if together and len(speeds) == 1 and _is_mono(together[0][0]) and not together[0][1]:
             return together[:1]
-        return sorted(together, key=self._rank)[:_SPLITS]
+        return sorted(together, key=self._rank)[:_LIKELY]
 
     def _rank(self, fit: tuple[Topology, bool]) -> tuple[float, int]:
-        return round(self.facts.bound(fit[0]).seconds, 6), len(fit[0].pools)
+        return round(self._facts(fit[0]).bound(fit[0]).seconds, 6), len(fit[0].pools)
+
+    def _facts(self, topology: Topology) -> JobFacts:
+        """Of the job as it is on these workers: gangs are faster."""
+        ranks = tuple(map(topology.ranks, SHARED_STAGES))
+        if ranks not in self.quickened:
+            tasks = quickened(self.tasks, topology, self.config.simulation.gang_speed)
+            self.quickened[ranks] = job_facts(tasks)
+        return self.quickened[ranks]
 
     def _simulate(self, topology: Topology, exchanges: bool) -> Candidate:
         if topology not in self.simulated:
@@ -160,14 +162,13 @@ class _Rule:
                 scheduler = replace(config.scheduler, swap_s=swap_s)
                 config = replace(config, scheduler=scheduler)
             timeline = simulate(self.graph, topology, config)
-            facts = job_facts(self._quickened(topology)) if topology.gangs else self.facts
-            bound = facts.bound(topology)
+            bound = self._facts(topology).bound(topology)
             self.simulated[topology] = Candidate.of(timeline, bound, exchanges)
         return self.simulated[topology]
 
     # -- why -----------------------------------------------------------------------------------------------
 
-    def _reason(self, winner: Candidate, fastest: Candidate) -> str:
+    def _reason(self, winner: Candidate, fastest: Candidate, alone: Candidate) -> str:
         gpus, chain_s = self.config.machine.gpus, self.facts.chain.seconds
         if not winner.topology.gpus:
             return f"only segments are left, which take {winner.makespan_s:.1f} s and no GPU"
@@ -176,20 +177,17 @@ class _Rule:
             said += f", hardly more than its longest chain alone ({chain_s:.1f} s)"
         if winner.topology.gpus < gpus:
             said += f"; {winner.topology.gpus:g} of {gpus:g} GPUs suffice"
-        if winner is not fastest and not winner.topology.gangs:
-            said += f" and {_gpu_text(fastest.topology)} would take {fastest.makespan_s:.1f} s"
         if winner.topology.gangs:
-            rival = f"{_gpu_text(fastest.topology)} takes {fastest.makespan_s:.1f} s"
+            rival = f"{_gpu_text(alone.topology)} takes {alone.makespan_s:.1f} s"
             return f"{said}; {rival}, as its chains leave GPUs idle, which gangs put to use"
-        return said if _is_mono(winner.topology) else f"{said}; {self._mono_does_not_fit()}"
-
-    def _mono_does_not_fit(self) -> str:
+        if winner is not fastest:
+            said += f" and {_gpu_text(fastest.topology)} would take {fastest.makespan_s:.1f} s"
         footprint = self.config.footprint
-        assert footprint is not None
-        needed = footprint.together_gib(self.facts.stages)
+        if footprint is None or _is_mono(winner.topology):
+            return said
         return (
-            f"one worker per GPU does not fit, as all models together need {needed:.0f} GiB "
-            f"and a GPU has {footprint.device_gib:.0f}"
+            f"{said}; one worker per GPU does not fit, as all models together need "
+            f"{footprint.together_gib(self.facts.stages):.0f} GiB and a GPU has {footprint.device_gib:.0f}"
         )
 
     def _nothing_fits(self) -> str:

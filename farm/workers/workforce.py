@@ -82,6 +82,8 @@ def _enlist(topology: Topology) -> Workforce:
             stages[worker] = pool.stages
             cpus = 0.0 if pool.gpus else SEGMENT_CPUS * pool.ranks
             requests.append(WorkerRequest(worker, gpus=pool.worker_gpus, cpus=cpus, ranks=pool.ranks))
+    # Gangs first, as long as nodes have all their GPUs.
+    requests.sort(key=lambda request: -request.ranks)
     return Workforce(topology, stages, tuple(requests))
 
 

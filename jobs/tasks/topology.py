@@ -21,7 +21,8 @@ from jobs.tasks.task import Stage
 
 GPU_STAGES = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 SHARED_STAGES = (Stage.SAMPLE, Stage.UPSCALE)
-"""Those whose steps the ranks of a gang share; its first rank alone does the others."""
+"""Those whose steps the ranks of a gang share. Of the others they share decodes that come in parts; the rest
+is the first rank's."""
 MOST_RANKS = 16
 MONO = "mono"
 AUTO = "auto"
@@ -87,6 +88,10 @@ class Topology:
     def workers(self, stage: Stage) -> int:
         """How many workers host `stage`."""
         return sum(pool.count for pool in self.pools if stage in pool.stages)
+
+    def ranks(self, stage: Stage) -> int:
+        """Of the largest worker that hosts `stage`."""
+        return max((pool.ranks for pool in self.pools if stage in pool.stages), default=1)
 
     @property
     def gangs(self) -> tuple[Pool, ...]:

@@ -34,8 +34,10 @@ def test_pages_say_what_was_missed() -> None:
     assert "| job | `mono=1` | 1.20 | 1.00 | +20.0% |" in prediction.section(rows, "A machine.")
     assert "1 of 2 within 10%." in prediction.section(rows, "A machine.")
     cell, lap = topology_real.CELLS[0], Lap(1.0, 5.7, "mono=4,segment=4")
-    text = topology_real.section([topology_real.Row(cell, lap, lap, "sample=3,decode=1", lap)], "A machine.")
-    assert "| sleeps x 1 | 4 films of 8 | 4 | `mono=4` | 5.70 | 5.70 |" in text
+    row = topology_real.Row(cell, 6.84, lap, lap, "sample=3,decode=1", lap)
+    text = topology_real.section([row], "A machine.")
+    assert "| sleeps x 1 | 4 films of 8 | 4 | `mono=4` | 5.70 | 6.84 | +20.0% | 5.70 |" in text
+    assert "Its plan is off by 20.0% at most; 10% is allowed." in text
     laps = {gpus: Lap(1.0, seconds, f"mono={gpus}") for gpus, seconds in ((1, 8.0), (4, 2.5))}
     text = scaling_real.section(laps, "A machine.")
     assert "| 4 | 2.50 | 3.20 | 0.800 |" in text

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from actors.engines.latents import AS_TRAINED, DecodeSettings, tone_mapped, with_statistics_of
 from actors.engines.transfer import DeviceFrames, deliver, to_device
-from jobs.frames import Span, frames_of_latents
+from actors.ranks import dealt
+from jobs.frames import SPATIAL, Span, frames_of_latents
 
 if TYPE_CHECKING:
+    from actors.ranks import Ranks
     from jobs.planning.params import Tiles
 
 DECODE_TIMESTEP, DECODE_NOISE = 0.05, 0.025
@@ -57,27 +59,43 @@ class VideoCodec:
         clip = (pixels.permute(3, 0, 1, 2)[None].float() / 255.0) * 2.0 - 1.0
         return self.normalize(self.vae.encode(clip.to(self.vae.dtype)).latent_dist.mode().float())
 
-    def decode(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> np.ndarray | DeviceFrames:
+    def shares(self, latents: int, tiles: Tiles | None) -> bool:
+        """Whether the ranks of a gang share a decode of that many latents. A convolution over a part of a
+        window may sum in another order: what is decoded at once is decoded by one."""
+        return tiles is not None and len(tile_spans(latents, tiles)) > 1
+
+    def decode(
+        self, latents: Tensor, how: DecodeSettings = AS_TRAINED, ranks: Ranks | None = None
+    ) -> np.ndarray | DeviceFrames:
         """`[1, C, T, h, w]` -> uint8 `[8(T-1)+1, H, W, 3]`, rounded on the device; on a GPU they stay
         there."""
         return deliver(to_uint8(self.decoded(self.prepare(latents, how), how)))
 
     def decode_tiled(
-        self, latents: Tensor, tiles: Tiles, how: DecodeSettings = AS_TRAINED
+        self,
+        latents: Tensor,
+        tiles: Tiles,
+        how: DecodeSettings = AS_TRAINED,
+        ranks: Ranks | None = None,
     ) -> np.ndarray | DeviceFrames:
         """As `decode`, in temporal tiles: less memory, not quite the same pixels.
 
         Neighbouring tiles share `overlap_latents`, half of which each of them throws away again. Decode noise
-        does not depend on the tiles.
+        does not depend on the tiles. Of several `ranks` each decodes some of the tiles.
         """
         prepared = self.prepare(latents, how)
-        pieces = []
-        for context, kept in tile_spans(prepared.shape[2], tiles):
-            keep = frames_of_latents(kept.shifted(-context.start))
+        rows, columns = prepared.shape[3:]
+        spans = tile_spans(prepared.shape[2], tiles)
+        keeps = [frames_of_latents(kept.shifted(-context.start)) for context, kept in spans]
+
+        def tile(number: int) -> Tensor:
+            context, keep = spans[number][0], keeps[number]
             own = replace(how, first=how.first + context.start)
             pixels = to_uint8(self.decoded(prepared[:, :, context.start : context.stop], own))
-            pieces.append(pixels[keep.start : keep.stop])
-        return deliver(torch.cat(pieces))
+            return pixels[keep.start : keep.stop]
+
+        like = torch.empty((0, SPATIAL * rows, SPATIAL * columns, 3), dtype=torch.uint8, device=self.device)
+        return deliver(torch.cat(list(dealt(ranks, list(map(len, keeps)), tile, like))))
 
     def prepare(self, latents: Tensor, how: DecodeSettings = AS_TRAINED) -> Tensor:
         """On the device in the VAE's dtype, decode noise mixed in where the VAE wants it, tone-mapped,

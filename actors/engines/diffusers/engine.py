@@ -70,6 +70,9 @@ class DiffusersEngine:
     def join(self, ranks: Ranks) -> None:
         self._ready().ranks = ranks
 
+    def shares(self, params: DecodeParams) -> bool:
+        return self._ready().shares(params)
+
     def difference(self, run: PassParams | TileParams) -> float:
         from actors.engines.diffusers.proof import difference
 

@@ -231,7 +231,7 @@ def _runtime(bench: Bench) -> float:
 
 def _exchanges(bench: Bench, engine: Any, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Seconds to bring the transformer over, and to go from one LoRA to another and to none."""
-    from farm.topology.memory import file_gib
+    from farm.topology.file_sizes import file_gib
     from jobs.spec.engine import LoraUse
 
     residents, rows = engine._runner.residents, []

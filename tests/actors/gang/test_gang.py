@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from actors import ranks as ranks_module
 from actors.ranks import Ranks
@@ -51,14 +50,6 @@ def film(checkpoint: Path, image: Path, **video: Any) -> dict[str, Any]:
         "defaults": {"width": 64, "height": 64, "steps": 2, "cfg": 3.0, "sampler": "euler", "guider": guider},
         "videos": [{"name": "one", "chunks": chunks, **video}],
     }
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "still.png"
-    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def sampled(bench: Bench) -> dict[str, Payload]:

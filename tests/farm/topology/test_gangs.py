@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks import topology_table
 from farm.estimates.durations import Durations, Hardware, TaskTimes
 from farm.simulator.simulate import SimulationConfig
 from farm.simulator.workload import H200, SimulatedFilm, films, job
@@ -45,6 +46,36 @@ def test_gangs_stay_away_where_they_gain_nothing() -> None:
         found = search(some, gpus, *gangs, node_gpus=node)
         assert not found.winner.topology.gangs
         assert found.winner.topology == search(some, gpus).winner.topology
+
+
+UNGUIDED = {1: 1.0, 2: 1.08, 4: 1.5, 8: 2.0}
+"""Of a small chunk with one forward a step."""
+
+
+@pytest.mark.parametrize("speeds", [topology_table.GANG_SPEED, UNGUIDED], ids=["guided", "unguided"])
+@pytest.mark.parametrize(
+    ("model", "shape", "gpus", "small"),
+    [
+        ("LTXV 2B", "1 film of 24", 8, False),
+        ("LTX-2", "2 films of 12", 4, False),
+        ("LTXV 13B", "1 film of 24", 4, True),
+        ("LTXV 13B", "2 films of 12", 8, True),
+    ],
+)
+def test_never_three_percent_slower_than_the_best_of_all_splits_and_gangs(
+    monkeypatch: pytest.MonkeyPatch,
+    speeds: dict[int, float],
+    model: str,
+    shape: str,
+    gpus: int,
+    small: bool,
+) -> None:
+    """Gangs of one stage or of two, of different sizes, and where memory forces stages apart."""
+    monkeypatch.setattr(topology_table, "GANG_SPEED", speeds)
+    footprint = topology_table.small_footprint() if small else None
+    row = topology_table.measure(model, shape, gpus, footprint)
+    assert row.ratio <= topology_table.MOST_RATIO
+    assert row.tried > 15
 
 
 def test_what_was_measured_of_gangs() -> None:

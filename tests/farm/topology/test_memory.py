@@ -28,6 +28,8 @@ from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import Machine
 from tests.official.files import RELEASES, single_file, write_sparse
 from tests.official.ltx2_files import shapes as ltx2_shapes
+from tests.official.ltx2_files import write_single_file
+from tests.official.pixel_vae import DECODER, pixel_shapes, write_pixel_vae
 
 SMALL_MODEL = ModelSizes(transformer=3.6, vae=2.3, upsampler=0.5)
 FAKE, COMFYUI = EngineConfig(name="fake"), EngineConfig(name="comfyui")
@@ -163,6 +165,59 @@ def test_sound_models_of_a_file_of_their_own_count(tmp_path: Path) -> None:
         held.append(footprint.weights_gib[Stage.SAMPLE])
     assert held[0]["sound"] == held[1]["sound"] > 0.4
     assert held[0]["transformer"] == pytest.approx(held[1]["transformer"], abs=0.01)
+
+
+def weights_of(engine: dict[str, Any], stage: Stage) -> dict[str, float]:
+    footprint = engine_footprint(EngineConfig.model_validate(engine), tasks(), 1000.0)
+    assert footprint is not None
+    return dict(footprint.weights_gib[stage])
+
+
+@pytest.mark.parametrize("name", ["comfyui", "diffusers"])
+def test_of_two_decoders_the_one_that_is_used_counts(name: str, tmp_path: Path) -> None:
+    """A checkpoint with the VAE of convolutions and, beside it, the diffusion decoder."""
+    pixels = pixel_shapes(DECODER, "full")
+    whole = ltx2_shapes("2.5") | {f"vae_diffusion.{key}": shape for key, shape in pixels.items()}
+    both = write_sparse(tmp_path / "both.safetensors", {key: ("BF16", each) for key, each in whole.items()})
+    alone = write_single_file(tmp_path / "one.safetensors", "2.5")
+    vae = write_pixel_vae(tmp_path / "pixels.safetensors")
+    for stage in (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE):
+        one, two = (weights_of({"name": name, "checkpoint": str(path)}, stage) for path in (alone, both))
+        assert one == pytest.approx(two)
+        named = weights_of({"name": name, "checkpoint": str(both), "vae": str(vae)}, stage)
+        assert {**named, "vae": 0} == pytest.approx({**one, "vae": 0})
+        assert named.get("vae", 1.371) == pytest.approx(1.371, abs=0.001)
+
+
+def test_a_checkpoint_whose_own_decoder_is_a_diffusion_model_takes_more(tmp_path: Path) -> None:
+    whole = {key: shape for key, shape in ltx2_shapes("2.5").items() if not key.startswith("vae.")}
+    whole |= {f"vae.{key}": shape for key, shape in pixel_shapes(DECODER, "full").items()}
+    path = write_sparse(tmp_path / "m.safetensors", {key: ("BF16", shape) for key, shape in whole.items()})
+    inside = peaks(EngineConfig(checkpoint=str(path)), upscale=TWICE).gib
+    vae = str(write_pixel_vae(tmp_path / "pixels.safetensors"))
+    named = peaks(EngineConfig(checkpoint=str(path), vae=vae), upscale=TWICE).gib
+    assert inside[Stage.DECODE] == named[Stage.DECODE]
+    assert weights_of({"checkpoint": str(path)}, Stage.DECODE)["vae"] == pytest.approx(1.371, abs=0.001)
+
+
+def test_a_decoder_that_is_alone_is_loaded_with_the_encoder_beside_it(tmp_path: Path) -> None:
+    model = write_single_file(tmp_path / "m.safetensors", "2.5")
+    parts = {"vae": ("encoder.a", "decoder.b"), "diffusion_decoder": ("decoder.conv_in_x_t.weight",)}
+    for folder, names in parts.items():
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "diffusion_pytorch_model.safetensors"
+        write_sparse(path, dict.fromkeys(names, ("BF16", (2**14, 2**14))))
+    kind = '{"_class_name": "LTX2VideoDiffusionDecoderModel"}'
+    (tmp_path / "diffusion_decoder" / "config.json").write_text(kind)
+    engine = {"checkpoint": str(model), "vae": str(tmp_path / "diffusion_decoder")}
+    assert weights_of(engine, Stage.DECODE)["vae"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_what_makes_the_context_is_loaded_where_prompts_are_encoded(tmp_path: Path) -> None:
+    model = str(write_single_file(tmp_path / "m.safetensors", "2.3"))
+    encode, sample = (weights_of({"checkpoint": model}, stage) for stage in (Stage.ENCODE, Stage.SAMPLE))
+    assert encode["text encoder"] == pytest.approx(6.0, abs=0.2)
+    assert sample["transformer"] == pytest.approx(35.4, abs=0.1)
 
 
 MEASURED = {

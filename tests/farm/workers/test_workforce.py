@@ -69,6 +69,13 @@ def test_a_gang_asks_one_node_for_the_devices_of_all_its_ranks() -> None:
     assert (on_cpus.gpus, on_cpus.cpus) == (0.0, 2.0)
 
 
+def test_gangs_are_placed_first() -> None:
+    """While nodes have all their GPUs."""
+    boxes = Inventory((NodeFacts("n", "box", 4, 64), NodeFacts("m", "other", 4, 64)))
+    force = make_workforce("decode=2,sample=1x2,upscale=1x4", boxes, None, EVERY)
+    assert [request.ranks for request in force.requests][:4] == [4, 2, 1, 1]
+
+
 def test_encoders_for_the_work_as_far_as_whole_cpus_go() -> None:
     """Two seconds of encoding beside each on a GPU."""
     facts = job_facts(job(films(400, SimulatedFilm("v", 1, StageTimes(0.7, 0.0, 0.3, segment_s=2.0)))))

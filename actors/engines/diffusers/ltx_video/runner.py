@@ -162,10 +162,18 @@ class Runner:
     @torch.inference_mode()
     def decode(self, params: DecodeParams, latents: Payload) -> np.ndarray | DeviceFrames:
         codec: VideoCodec = self.residents.get("codec")
-        clip = self._tensor(latents, "latents")
+        clip, how = self._tensor(latents, "latents"), DecodeSettings.of(params)
+        ranks = self.ranks if self.shares(params) else None
         if params.tiling is None:
-            return codec.decode(clip, DecodeSettings.of(params))
-        return codec.decode_tiled(clip, params.tiling, DecodeSettings.of(params))
+            return codec.decode(clip, how, ranks)
+        return codec.decode_tiled(clip, params.tiling, how, ranks)
+
+    def shares(self, params: DecodeParams) -> bool:
+        """Whether the ranks of a gang share this decode; its sound is the first one's."""
+        if not params.window.keep:
+            return False
+        codec: VideoCodec = self.residents.get("codec")
+        return codec.shares(len(params.window.context), params.tiling)
 
     def free(self, level: FreeLevel) -> None:
         match level:

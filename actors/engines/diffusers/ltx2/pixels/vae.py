@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.engines.diffusers.codec import VideoCodec
-from actors.engines.diffusers.ltx2.pixels.blocks import install
+from actors.engines.diffusers.ltx2.pixels.blocks import Shares, install
 from actors.engines.latents import AS_TRAINED, DecodeSettings
 from actors.engines.noise import frame_noise
 from jobs.frames import SPATIAL, TEMPORAL, frames_of
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from actors.engines.transfer import DeviceFrames
+    from actors.ranks import Ranks
 
 
 class PixelVae(nn.Module):
@@ -33,7 +34,8 @@ class PixelVae(nn.Module):
         self.encoder, self.decoder = encoder, decoder
         self.register_buffer("latents_mean", torch.zeros(channels))
         self.register_buffer("latents_std", torch.ones(channels))
-        install(decoder)
+        self.shares = Shares()
+        install(decoder, self.shares)
 
     @property
     def device(self) -> torch.device:
@@ -58,6 +60,19 @@ class PixelVae(nn.Module):
 class PixelCodec(VideoCodec):
     """A decode starts from noise of the film's frames: windows and tiles show the same where they meet."""
 
+    def shares(self, latents: int, tiles: Tiles | None) -> bool:
+        """Its blocks take some frames at a time in any case."""
+        return True
+
+    def decode(
+        self, latents: Tensor, how: DecodeSettings = AS_TRAINED, ranks: Ranks | None = None
+    ) -> np.ndarray | DeviceFrames:
+        self.vae.shares.ranks = ranks
+        try:
+            return super().decode(latents, how)
+        finally:
+            self.vae.shares.ranks = None
+
     def decoded(self, prepared: Tensor, how: DecodeSettings = AS_TRAINED) -> Tensor:
         latents, rows, columns = prepared.shape[2:]
         shape = (1, 3, frames_of(latents), SPATIAL * rows, SPATIAL * columns)
@@ -65,10 +80,15 @@ class PixelCodec(VideoCodec):
         return self.vae.denoised(prepared, noise).float()
 
     def decode_tiled(
-        self, latents: Tensor, tiles: Tiles, how: DecodeSettings = AS_TRAINED
+        self,
+        latents: Tensor,
+        tiles: Tiles,
+        how: DecodeSettings = AS_TRAINED,
+        ranks: Ranks | None = None,
     ) -> np.ndarray | DeviceFrames:
         """With the whole overlap on each side: neighbours reach further than convolutions do."""
-        return super().decode_tiled(latents, Tiles(tiles.tile_latents, 2 * tiles.overlap_latents), how)
+        wider = Tiles(tiles.tile_latents, 2 * tiles.overlap_latents)
+        return super().decode_tiled(latents, wider, how, ranks)
 
 
 def codec_of(vae: Any) -> VideoCodec:
