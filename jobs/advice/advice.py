@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.advice.bundled import colour_advice
-from jobs.advice.loras import lora_advice
+from jobs.advice.loras import detail_advice, lora_advice
 from jobs.advice.models import distilled_advice
 from jobs.advice.notices import notices
 from jobs.advice.prompts import weight_advice
@@ -30,6 +30,7 @@ def advice(plan: Plan, facts: SourceFacts = NO_FACTS) -> tuple[str, ...]:
         *weight_advice(plan),
         *colour_advice(plan),
         *lora_advice(plan),
+        *detail_advice(plan),
         *notices(plan, facts),
     )
 

@@ -176,6 +176,13 @@ def looked_at(spec: JobSpec) -> Iterator[Look]:
             yield Look((*at, "references", index), by, each, known)
 
 
+def placed_loras(spec: JobSpec) -> Iterator[PlacedLora]:
+    """Those of the engine, and those of shots."""
+    yield from ((("engine", "loras", index), lora) for index, lora in enumerate(spec.engine.loras))
+    for where, settings in all_settings(spec):
+        yield from _own_loras(where, settings)
+
+
 def _own_loras(where: Location, settings: Any) -> tuple[PlacedLora, ...]:
     loras = enumerate(getattr(settings, "loras", ()))
     return tuple(((*where, "loras", index), lora) for index, lora in loras)

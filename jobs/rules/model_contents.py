@@ -12,12 +12,20 @@ from jobs.places import Location, shown
 from jobs.rules.engines import looked_at
 from jobs.rules.files import model_references, shot_loras
 from jobs.rules.findings import BrokenRule
-from jobs.rules.rounds.models import check_round_models
+from jobs.rules.rounds.models import check_round_loras, check_round_models
 from jobs.rules.sound.tracks import placed_tracks
 from jobs.spec.base import is_there
 from jobs.weights.describe import describe
 from jobs.weights.header import GGUF, SAFE, WeightsFault, read_weights
-from jobs.weights.use import PARTS, denoises_pixels, folder_of, lora_misuse, misuse, spatial_scale
+from jobs.weights.use import (
+    PARTS,
+    denoises_pixels,
+    folder_of,
+    lora_misuse,
+    misuse,
+    spatial_scale,
+    trained_scale,
+)
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig, Lora
@@ -52,6 +60,7 @@ def check_weights(spec: JobSpec, bundled: Path | None, skip: Collection[Location
         yield from _decode(spec, here)
         yield from _upscaled(spec, here)
         yield from check_round_models(spec, here, bundled)
+        yield from check_round_loras(spec, here)
 
 
 def _upscaled(spec: JobSpec, here: dict[Location, Path]) -> Iterator[BrokenRule]:
@@ -144,7 +153,7 @@ def _references(spec: JobSpec, here: dict[Location, Path], bundled: Path | None)
     path = here.get(named) if spec.engine.diffusion_model or spec.engine.checkpoint else bundled
     known = path is not None and describe(folder_of(path, "transformer")).family
     with_scale: dict[Location, Lora] = {}
-    trained = cache(_trained_scale)
+    trained = cache(trained_scale)
     for place, by, each, loras in looked_at(spec):
         if path is not None and known == "ltx-video":
             rule = f"{path.name} is an LTX-Video model, which looks at no references"
@@ -172,24 +181,14 @@ def _times_smaller(scale: int) -> str:
 
 
 def _in_second_pass(spec: JobSpec, loras: Mapping[Location, Lora]) -> Iterator[BrokenRule]:
-    """`loras` say at which scale they were trained. Of temporal rounds
-    the second pass looks at the first."""
-    if spec.upscale is None:
+    """`loras` say at which scale they were trained. What temporal rounds ask of them is asked elsewhere."""
+    if spec.upscale is None or spec.upscale.temporal:
         return
     for at, lora in loras.items():
-        if lora.strengths.upscale and not spec.upscale.temporal:
+        if lora.strengths.upscale:
             rule = "references are shown to the first pass: in the second an IC-LoRA has nothing to look at"
             remedy = "write `strength: {sample: 1.0}`, which leaves it out of the second pass"
             yield BrokenRule((*at, "strength"), "in both passes", rule, remedy, (("upscale",),))
-
-
-def _trained_scale(path: Path) -> int | None:
-    """What an IC-LoRA says of its references; None of another file."""
-    try:
-        said = read_weights(path).metadata.get("reference_downscale_factor")
-        return int(float(said)) if said is not None else None
-    except (OSError, ValueError, WeightsFault):
-        return None
 
 
 def _encoder_remedy(engine: EngineConfig) -> str:

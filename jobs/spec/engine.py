@@ -32,11 +32,27 @@ NO_CODE = Code()
 Weight = Annotated[float, Field(ge=-10.0, le=10.0)]
 
 
+Which = Literal["sample", "upscale", "rounds"]
+"""The passes whose LoRAs may have weights of their own."""
+
+
 class PassStrengths(Model):
     """The weight of a LoRA in each pass."""
 
     sample: Weight = Field(0.0, description="Weight in the first pass.")
     upscale: Weight = Field(0.0, description="Weight in the second pass.")
+    rounds: Weight | None = Field(
+        None,
+        description="Weight in temporal rounds (`upscale.temporal`); left out: that of the second pass. An "
+        "IC-LoRA of the second pass has 0 here: rounds show it no reference.",
+    )
+
+    def of(self, which: Which) -> float:
+        """The weight in one pass."""
+        if which == "rounds" and self.rounds is None:
+            return self.upscale
+        weight: float = getattr(self, which)
+        return weight
 
 
 def _number_or_passes(value: Any) -> str:
@@ -52,8 +68,8 @@ class Lora(Model):
         Discriminator(_number_or_passes),
     ] = Field(
         1.0,
-        description="Weight of the LoRA; 0 switches it off. `{sample, upscale}` gives each pass its own, and "
-        "a pass that is left out has none of it.",
+        description="Weight of the LoRA; 0 switches it off. `{sample, upscale, rounds}` gives each pass its "
+        "own, and a pass that is left out has none of it.",
     )
 
     @property
@@ -76,22 +92,20 @@ class LoraUse(NamedTuple):
     strength: float
 
 
-def own_loras(
-    loras: Iterable[ShotLora], which: Literal["sample", "upscale"], engine: EngineConfig
-) -> tuple[LoraUse, ...]:
+def own_loras(loras: Iterable[ShotLora], which: Which, engine: EngineConfig) -> tuple[LoraUse, ...]:
     """Those of a shot that count in a pass, and with strength 0 those that it takes out of the engine's."""
-    uses = (LoraUse(lora.path, getattr(lora.strengths, which)) for lora in loras)
+    uses = (LoraUse(lora.path, lora.strengths.of(which)) for lora in loras)
     always = {lora.path for lora in engine.loras}
     return tuple(use for use in uses if use.strength or use.path in always)
 
 
 def merged_loras(
-    always: Iterable[tuple[str, PassStrengths]], which: Literal["sample", "upscale"], own: Sequence[LoraUse]
+    always: Iterable[tuple[str, PassStrengths]], which: Which, own: Sequence[LoraUse]
 ) -> tuple[LoraUse, ...]:
     """What is in the weights in a pass, in this order: of the LoRAs of the whole job those that the shot has
     not among its `own`, then these; without those of strength 0."""
     named = {use.path for use in own}
-    others = (LoraUse(path, getattr(each, which)) for path, each in always if path not in named)
+    others = (LoraUse(path, each.of(which)) for path, each in always if path not in named)
     return tuple(use for use in (*others, *own) if use.strength)
 
 

@@ -159,6 +159,7 @@ class _ChunkTasks(ChunkInputs):
     ) -> None:
         """The temporal rounds of the chunk, behind its `second` pass."""
         chunk, rounds = self.chunk, self._rounds(self.place)
+        second = replace(second, loras=own_loras(chunk.loras, "rounds", self.plan.engine))
         # Also of a silent film: the model makes sound beside the picture, which it was trained with.
         sound = Need("sound", self.latents_of(chunk.index))
         for number in rounds.numbers:

@@ -121,6 +121,15 @@ def makes_keyframes(weights: Weights) -> bool:
     return any(name.endswith(KEYFRAMES_KEY) for name in weights.tensors)
 
 
+def trained_scale(path: Path) -> int | None:
+    """What an IC-LoRA says of its references: how many times smaller than the film; None of another file."""
+    try:
+        said = read_weights(path).metadata.get("reference_downscale_factor")
+        return int(float(said)) if said is not None else None
+    except (OSError, ValueError, WeightsFault):
+        return None
+
+
 def holds_temporal_upsampler(path: Path) -> bool:
     """Whether a model's file has an upsampler in time inside. That of a folder has to be named: a digest
     has files by their fields."""

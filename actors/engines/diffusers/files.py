@@ -114,6 +114,8 @@ class ModelFiles:
             "upscale": {**second, "vae": vae, "upsampler": upsampler and file_digest(upsampler)},
             "decode": {"vae": vae},
         }
+        if any(each.rounds is not None for _, each in self.loras):
+            digests["upscale"]["rounds"] = [each.rounds for _, each in self.loras]
         if self.temporal_upscale_model is not None:
             digests["upscale"]["temporal_upsampler"] = file_digest(self.temporal_upscale_model)
         return self._with_sound(digests) if self.makes_sound else digests

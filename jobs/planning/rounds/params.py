@@ -80,9 +80,9 @@ class TileParams:
     loras: tuple[LoraUse, ...] = field(default=(), metadata=LATER)
 
     @property
-    def which(self) -> Literal["upscale"]:
-        """The pass whose LoRAs it has."""
-        return "upscale"
+    def which(self) -> Literal["rounds"]:
+        """The pass that it is, by its LoRAs."""
+        return "rounds"
 
     @property
     def made(self) -> int:

@@ -6,15 +6,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.rules.engines import placed_loras
 from jobs.rules.findings import BrokenRule
 from jobs.rules.rounds.needs import HERE, WITHOUT
 from jobs.weights.header import read_weights
-from jobs.weights.use import TEMPORAL_UPSAMPLER, folder_of, holds_temporal_upsampler, makes_keyframes
+from jobs.weights.use import (
+    TEMPORAL_UPSAMPLER,
+    folder_of,
+    holds_temporal_upsampler,
+    makes_keyframes,
+    trained_scale,
+)
 
 if TYPE_CHECKING:
     from jobs.places import Location
     from jobs.spec.job import JobSpec
 
+SPATIAL = 2
+"""How many times as wide and high as the first pass the second one is."""
 NAMED: Location = ("engine", TEMPORAL_UPSAMPLER)
 
 
@@ -36,6 +45,27 @@ def check_round_models(
         rule = "temporal rounds need the latent upsampler in time"
         remedy = f"name its file or folder, {WITHOUT}"
         yield BrokenRule(NAMED, "not given", rule, remedy, (("engine", "name"), HERE))
+
+
+def check_round_loras(spec: JobSpec, here: Mapping[Location, Path]) -> Iterator[BrokenRule]:
+    """An IC-LoRA sees the first pass beside the second one, at half the size, and nothing in the rounds."""
+    if spec.upscale is None or not spec.upscale.temporal:
+        return
+    for at, lora in placed_loras(spec):
+        path, place = here.get((*at, "path")), (*at, "strength")
+        scale = trained_scale(path) if path is not None else None
+        if scale is None:
+            continue
+        if lora.strengths.of("rounds"):
+            rule = "temporal rounds are shown no reference: an IC-LoRA has nothing to look at there"
+            remedy = "give it a weight for each pass that it is for, and `rounds: 0`"
+            yield BrokenRule(place, "in the rounds", rule, remedy, (HERE,))
+        elif lora.strengths.upscale and scale != SPATIAL:
+            rule = (
+                f"with temporal rounds the second pass looks at the first, {SPATIAL} times smaller than the "
+                f"film; {Path(lora.path).name} was trained with references {scale} times smaller"
+            )
+            yield BrokenRule(place, "in the second pass", rule, "leave `upscale` out of it", (HERE,))
 
 
 def _inside(here: Mapping[Location, Path], model: Path) -> bool:

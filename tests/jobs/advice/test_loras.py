@@ -38,6 +38,20 @@ def test_one_that_switches_nothing_off() -> None:
     assert "`engine.loras`" in line
 
 
+@pytest.mark.parametrize(
+    ("strength", "named"),
+    [(1.0, True), ({"upscale": 0.5}, True), ({"sample": 1.0, "upscale": 0.5, "rounds": 0.0}, False)],
+)
+def test_temporal_rounds_have_an_ic_lora_in_the_second_pass(strength: Any, named: bool) -> None:
+    engine = {"checkpoint": "/m/ltx.safetensors", "loras": [{"path": ANNA, "strength": strength}]}
+    video = {"name": "dawn", "chunks": [{"generate": {"prompt": "noon"}}]}
+    for upscale in ({"temporal": 2}, {}):
+        job = {"name": "x", "engine": engine, "videos": [video], "upscale": upscale}
+        lines = advice(make_plan(JobSpec.model_validate(job)))
+        said = any("upscale: 0.5, rounds: 0" in line for line in lines)
+        assert said == (named and bool(upscale))
+
+
 def test_what_changes_something_is_not_said() -> None:
     assert said(SECOND, upscale={}) == said({"sample": 0.5}) == said(0.5) == ()
     assert said(0.0, always=(ANNA,)) == said(SECOND, always=(ANNA,)) == ()

@@ -10,6 +10,7 @@ import pytest
 from actors.models import TINY_CHECKPOINT
 from jobs.planning.facts import Probes, VideoFact
 from jobs.weights.use import holds_temporal_upsampler
+from tests.jobs.rules.test_references import ic_lora
 from tests.jobs.spec_files import load, problems
 from tests.official.ltx2_files import write_single_file
 from tests.official.upsamplers import write_temporal
@@ -91,6 +92,30 @@ def test_the_upsampler_in_time_of_a_folder_is_named(folder: Path) -> None:
     """What is in a folder beside the transformer counts in no digest."""
     (folder / "ltx" / "temporal_latent_upsampler").mkdir(parents=True)
     assert not holds_temporal_upsampler(folder / "ltx")
+
+
+@pytest.mark.parametrize(
+    ("strength", "scale", "remedy"),
+    [
+        (0.5, 2, "and `rounds: 0`"),
+        ({"upscale": 0.5}, 2, "and `rounds: 0`"),
+        ({"upscale": 0.5, "rounds": 0.0}, 1, "leave `upscale` out of it"),
+        ({"upscale": 0.5, "rounds": 0.0}, 2, ""),
+        ({"sample": 1.0}, 1, ""),
+    ],
+)
+def test_an_ic_lora_sees_the_first_pass_and_nothing_in_the_rounds(
+    folder: Path, strength: Any, scale: int, remedy: str
+) -> None:
+    checkpoint = write_single_file(folder / "ltx.safetensors", "2.5")
+    loras = [{"path": ic_lora(folder, scale), "strength": strength}]
+    engine = {"checkpoint": str(checkpoint), "upscale_model": "owner/upsampler", "loras": loras}
+    data = with_models(**engine, temporal_upscale_model=str(write_temporal(folder / "t.safetensors")))
+    if not remedy:
+        load(folder, data)
+        return
+    (found,) = problems(folder, data)
+    assert (found.place, remedy in found.remedy) == ("engine.loras[0].strength", True)
 
 
 def test_the_bundled_model_has_no_upsampler_in_time(folder: Path) -> None:

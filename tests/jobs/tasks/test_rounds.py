@@ -129,6 +129,28 @@ def test_tiles_of_a_silent_film_hear_what_the_first_pass_has_made() -> None:
     assert all(needed(task, "sound") == [f"dawn/{task.chunk:05d}/sample"] for task in tiles)
 
 
+def test_rounds_have_their_own_weights_of_loras() -> None:
+    """Left out, that of the second pass."""
+    loras = [
+        {"path": "/l/style.safetensors", "strength": {"sample": 1.0, "upscale": 0.8}},
+        {"path": "/l/detail.safetensors", "strength": {"upscale": 0.5, "rounds": 0.0}},
+        {"path": "/l/late.safetensors", "strength": {"rounds": 0.3}},
+    ]
+    graph = rounds_of(generate(loras=loras), temporal=2)
+    found = {
+        (kind, tuple(task.params.loras))
+        for task in graph.tasks.values()
+        for kind in (PassParams, TileParams)
+        if isinstance(task.params, kind)
+    }
+    style, detail, late = (str(lora["path"]) for lora in loras)
+    assert found == {
+        (PassParams, ((style, 1.0),)),
+        (PassParams, ((style, 0.8), (detail, 0.5))),
+        (TileParams, ((style, 0.8), (late, 0.3))),
+    }
+
+
 def test_chunks_hear_a_file_at_their_time_of_the_film() -> None:
     """The second shot begins with frame 385 of the film, at 100 frames a second."""
     video = {"sound": [{"file": "score.wav", "mode": "condition"}]}

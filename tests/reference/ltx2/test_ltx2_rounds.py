@@ -14,7 +14,17 @@ from fidelity import Measured, difference
 from jobs.planning.rounds.layout import ROUND_SIGMAS
 from tests.reference.sides import farm_rounds
 from tests.reference.sides.diffusers_ltx2 import Model, drawn, narrow_model
-from tests.reference.sides.farm_rounds import CHUNK, FIRST, FRAMES, RATE, SECOND, SIDE, EqualNoise, FarmSide
+from tests.reference.sides.farm_rounds import (
+    CHUNK,
+    DETAILING,
+    FIRST,
+    FRAMES,
+    RATE,
+    SECOND,
+    SIDE,
+    EqualNoise,
+    FarmSide,
+)
 
 if TYPE_CHECKING:
     from actors.payload import Payload
@@ -31,6 +41,8 @@ class Film:
 
     model: Model
     farm: FarmSide
+    detailing: Any
+    """The transformer with the IC-LoRA of the second pass."""
     space: Any
     time: Any
 
@@ -61,25 +73,40 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 
     from actors.engines.diffusers.checkpoint import Checkpoint
     from actors.engines.diffusers.ltx2 import components
+    from tests.official.ic_lora import write_ic_lora
     from tests.official.upsamplers import write_rational, write_temporal
 
     folder = tmp_path_factory.mktemp("ltx2")
     model = narrow_model(folder / "narrow.safetensors")
     space, time = write_rational(folder / "space.safetensors", 4), write_temporal(folder / "time.safetensors")
-    files = {
-        "checkpoint": folder / "narrow.safetensors", "upscale_model": space, "temporal_upscale_model": time
-    }  # fmt: skip
+    checkpoint, lora = folder / "narrow.safetensors", folder / "detailing.safetensors"
+    files = {"checkpoint": checkpoint, "upscale_model": space, "temporal_upscale_model": time}
+    write_ic_lora(lora, checkpoint, 2)
     Image.fromarray(pixels(SIDE)).save(folder / "image.png")
-    spec = farm_rounds.film(files, folder / "image.png")
+    spec = farm_rounds.film(files, lora, folder / "image.png")
     with torch.inference_mode():
         images = {side: encoded(model, side) for side in (SIDE, 2 * SIDE)}
         side = FarmSide.of(spec, said(model), images)
     return Film(
         model,
         side,
+        with_lora(model.parts["transformer"], lora),
         components.upsampler_component(Checkpoint.open(space)).load(torch.float32),
         components.temporal_upsampler_component(Checkpoint.open(time)).load(torch.float32),
     )
+
+
+def with_lora(transformer: Any, path: Path) -> Any:
+    """Another one, with a LoRA in its weights."""
+    import copy
+
+    from safetensors.torch import load_file
+
+    merged, tensors = copy.deepcopy(transformer), load_file(path)
+    for name in (key for key in tensors if key.endswith(".lora_A.weight")):
+        layer = merged.get_submodule(name.removeprefix("diffusion_model.").removesuffix(".lora_A.weight"))
+        layer.weight.add_(DETAILING * tensors[name.replace("lora_A", "lora_B")] @ tensors[name])
+    return merged
 
 
 def encoded(model: Model, side: int) -> Payload:
@@ -151,7 +178,8 @@ def their_steps(film: Film) -> dict[str, Any]:
         conditions=film.conditions(SIDE),
     )  # fmt: skip
     made = film.model.run(
-        LTX2DFRPipeline, SECOND, height=2 * SIDE, width=2 * SIDE, num_frames=FRAMES,
+        LTX2DFRPipeline, SECOND, parts={"transformer": film.detailing}, height=2 * SIDE, width=2 * SIDE,
+        num_frames=FRAMES,
         latents=film.upsampled(first.frames), keyframes_latents=film.upsampled(first.keyframes),
         keyframe_positions=first.keyframe_positions, reference_latents=first.frames,
         audio_latents=first.audio, freeze_audio=True, conditions=film.conditions(2 * SIDE),

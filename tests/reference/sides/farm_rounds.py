@@ -20,7 +20,7 @@ RATE, FRAMES, SIDE = 24.0, 49, 64
 FIRST = (1.0, 0.99375, 0.9875, 0.98125)
 SECOND = (0.909375, 0.725, 0.421875)
 """Noise levels without the last, which is 0."""
-SEED = 1
+SEED, DETAILING = 1, 0.5
 CHUNK = "clip/00000"
 
 
@@ -49,15 +49,18 @@ class EqualNoise:
         return torch.cat([picture, heard], dim=1)
 
 
-def film(files: Mapping[str, Path], image: Path) -> JobSpec:
-    """The film, with an image at frame 0 and at frame 9."""
+def film(files: Mapping[str, Path], lora: Path, image: Path) -> JobSpec:
+    """The film, with an image at frame 0 and at frame 9. Only the second pass has the LoRA."""
     levels = {"cfg": 1.0, "sampler": "euler"}
     images = [{"image": str(image), "frame": frame} for frame in (0, 9)]
     chunk = {"generate": {"prompt": "a", "num_frames": FRAMES, "images": images}}
     return JobSpec.model_validate(
         {
             "name": "film",
-            "engine": {"name": "diffusers", **{field: str(path) for field, path in files.items()}},
+            "engine": {
+                "name": "diffusers", **{field: str(path) for field, path in files.items()},
+                "loras": [{"path": str(lora), "strength": {"upscale": DETAILING, "rounds": 0.0}}],
+            },
             "defaults": {
                 "width": SIDE, "height": SIDE, "frame_rate": RATE, "image_strength": 1.0,
                 **levels, "sigmas": (*FIRST, 0.0),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
@@ -27,7 +27,7 @@ from jobs.weights.header import WeightsFault, read_weights
 from jobs.weights.lora_keys import Patch, fit
 
 if TYPE_CHECKING:
-    from jobs.spec.engine import PassStrengths
+    from jobs.spec.engine import PassStrengths, Which
 
 CPU = torch.device("cpu")
 
@@ -105,7 +105,7 @@ class MergedLoras:
         for path, _ in self._loras:
             self._opened(path)
 
-    def use(self, which: Literal["sample", "upscale"], own: Sequence[LoraUse] = ()) -> None:
+    def use(self, which: Which, own: Sequence[LoraUse] = ()) -> None:
         """Gives the weights the LoRAs of that pass and those of the shot, where they have others. Raises
         `SpecError` where one does not fit the model."""
         wanted = merged_loras(self._loras, which, own)
