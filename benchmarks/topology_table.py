@@ -102,8 +102,8 @@ of two, `mono=1x2,decode=1` has the first rank decode, and `sample=1x2@0` is a g
 - **What is open**: ranks meet through a file in a private folder, listen on the loopback interface alone,
   and exchange tensors; orders go through pipes, as JSON and safetensors.
 
-`farm status`, the log, the report and `farm why JOB TASK` name each rank's device and the memory that it
-has held.
+`farm plan` reckons the memory that each rank needs. `farm status`, the log, the report and `farm why JOB
+TASK` name each rank's device and the memory that it has held.
 
 ## What is compared
 

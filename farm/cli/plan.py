@@ -275,7 +275,7 @@ def _chain_lines(report: PlanReport) -> Iterator[str]:
 
 
 def _choice(report: PlanReport) -> list[str]:
-    """The winner, and what would be nearly as fast for far less."""
+    """The winner, what would be nearly as fast for far less, and the ranks of gangs."""
     options = report.options
     winner, rival = options[0], options[min(1, len(options) - 1)]
     borrowed = f" on borrowed stage times ({report.times_from})" if report.times_borrowed else ""
@@ -286,7 +286,7 @@ def _choice(report: PlanReport) -> list[str]:
     if rival.gpu_hours < WORTH_SAVING * winner.gpu_hours:
         saved = f"{rival.gpu_hours:.3f} instead of {winner.gpu_hours:.3f} GPU-hours"
         lines.append(f"   thriftier: {rival.topology}, about {duration(rival.makespan_s)} for {saved}")
-    return lines
+    return [*lines, *(row.said for row in report.ranks)]
 
 
 def _eta(now_s: float, makespan_s: float) -> str:

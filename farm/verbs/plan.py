@@ -25,6 +25,7 @@ from farm.state.voids import Recorded
 from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.lora_sets import lora_sets
 from farm.topology.memory import engine_footprint, memory_notice
+from farm.topology.ranks import rank_rows
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
 from farm.verbs.critical_path import chain_seconds
@@ -45,6 +46,7 @@ from jobs.tasks.topology import AUTO, Machine, parse_topology
 if TYPE_CHECKING:
     from farm.state.voids import Void
     from farm.topology.candidates import Footprint
+    from farm.topology.ranks import RankRow
     from jobs.loading.load import LoadedSpec
     from jobs.planning.planned import Plan
     from jobs.spec.engine import EngineConfig
@@ -107,7 +109,16 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         warnings=(*cautions(job.plan, loaded.facts), *_bottleneck(found, machine, facts)),
         voids=job.voids(),
         locked=job.locked,
+        ranks=_ranks(found, job, (graph.tasks[task] for task in left), request),
     )
+
+
+def _ranks(
+    found: Found | None, job: _JobSoFar, tasks: Iterable[StageTask], request: PlanRequest
+) -> tuple[RankRow, ...]:
+    if found is None:
+        return ()
+    return tuple(rank_rows(found.winner.topology, job.plan.engine, list(tasks), request.device))
 
 
 def _film_of(graph: TaskGraph, facts: JobFacts) -> str:

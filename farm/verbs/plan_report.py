@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from farm.state.voids import Void
+from farm.topology.ranks import RankRow
 from jobs.frames import Joint
 from jobs.planning.summary import ChunkRow, PassRow, VideoRow, take_row
 from jobs.tasks.retention import DiskEstimate
@@ -125,7 +126,8 @@ class PlanReport:
     `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
     against that of a GPU. `chain_s` is what the longest chain takes by what chunks of a second pass share,
     the planned `joint` first. `voids` says what would have results made anew, by cause, `locked` counts the
-    tasks that are kept in spite of it. `loras` is None where all passes run with the same.
+    tasks that are kept in spite of it. `loras` is None where all passes run with the same. `ranks` are those
+    of the winner's gangs.
     """
 
     job: str
@@ -149,6 +151,7 @@ class PlanReport:
     voids: tuple[Void, ...] = ()
     locked: int = 0
     loras: LorasRow | None = None
+    ranks: tuple[RankRow, ...] = ()
 
 
 def lora_rows(sets: LoraSets, plan: Plan, graph: TaskGraph, found: Found | None) -> LorasRow | None:

@@ -1,0 +1,71 @@
+"""What `farm plan` says of the ranks of a gang: where each computes, what it does, and the memory that it
+needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.models.comfy_folders import find_model
+from farm.topology.memory import engine_footprint
+from jobs.planning.params import DecodeParams
+from jobs.tasks.task import Stage, StageTask
+from jobs.tasks.topology import SHARED_STAGES
+from jobs.weights.use import denoises_pixels
+
+if TYPE_CHECKING:
+    from farm.topology.candidates import Footprint
+    from jobs.spec.engine import EngineConfig
+    from jobs.tasks.topology import Pool, Topology
+
+CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class RankRow:
+    """One rank of each gang of a pool: its `device`, the `stages` that it takes part in, and the memory that
+    it needs for them there, GiB; None where that is not reckoned."""
+
+    pool: str
+    rank: int
+    device: str
+    stages: tuple[str, ...]
+    memory_gib: float | None
+
+    @property
+    def said(self) -> str:
+        """`   rank 1 of mono=1x2: H200, 28.7 GiB, shares sample, upscale`."""
+        needs = "memory unknown" if self.memory_gib is None else f"{self.memory_gib:.1f} GiB"
+        does = f"{'shares ' if self.rank else ''}{', '.join(self.stages)}"
+        return f"   rank {self.rank} of {self.pool}: {self.device}, {needs}, {does}"
+
+
+def rank_rows(
+    topology: Topology, engine: EngineConfig, tasks: Collection[StageTask], device: str
+) -> Iterator[RankRow]:
+    """Rows of all ranks, gang after gang; none where no pool has gangs. `device` is what a worker with a GPU
+    has."""
+    if not topology.gangs:
+        return
+    # Whether it fits is the search's matter.
+    footprint = engine_footprint(engine, tasks, float("inf"))
+    used = {task.stage for task in tasks}
+    shared = {*SHARED_STAGES, *({Stage.DECODE} if _decodes_shared(engine, tasks) else ())}
+    for pool in topology.gangs:
+        for rank in range(pool.ranks):
+            own = pool.stages & used & (shared if rank else used)
+            yield _row(pool, rank, device if pool.gpus else CPU, own, footprint)
+
+
+def _row(pool: Pool, rank: int, device: str, own: Collection[Stage], footprint: Footprint | None) -> RankRow:
+    needs = None if footprint is None or device == CPU else round(footprint.together_gib(own), 3)
+    return RankRow(str(pool), rank, device, tuple(stage.value for stage in Stage if stage in own), needs)
+
+
+def _decodes_shared(engine: EngineConfig, tasks: Iterable[StageTask]) -> bool:
+    """As the engine has it: in tiles, or by the diffusion decoder."""
+    path = find_model(engine, "vae", engine.vae) if engine.vae else None
+    if path is not None and denoises_pixels(path):
+        return True
+    return any(isinstance(task.params, DecodeParams) and task.params.tiling for task in tasks)

@@ -1,0 +1,50 @@
+"""What is said of the ranks of a gang before it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.topology.memory import engine_footprint
+from farm.topology.ranks import rank_rows
+from jobs.spec.engine import EngineConfig
+from jobs.tasks.task import Stage
+from jobs.tasks.topology import SHARED_STAGES, Machine, parse_topology
+from tests.farm.topology.test_memory import tasks
+from tests.official.files import RELEASES, single_file, write_sparse
+
+TOPOLOGY = "mono=1x2,sample=2x2@0"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> EngineConfig:
+    entries = single_file(RELEASES["ltxv-13b-0.9.8-distilled.safetensors"])
+    return EngineConfig(checkpoint=str(write_sparse(tmp_path / "model.safetensors", entries)))
+
+
+def test_each_rank_has_a_row(engine: EngineConfig) -> None:
+    """The first one does all that its worker does; the others share passes, and decodes in tiles."""
+    topology, some = parse_topology(TOPOLOGY, Machine(4)), tasks(upscale={"steps": 3})
+    rows = list(rank_rows(topology, engine, some, "H200"))
+    assert [(row.pool, row.rank, row.device) for row in rows] == [
+        ("mono=1x2", 0, "H200"),
+        ("mono=1x2", 1, "H200"),
+        ("encode+sample=2x2@0", 0, "cpu"),
+        ("encode+sample=2x2@0", 1, "cpu"),
+    ]
+    footprint = engine_footprint(engine, some, 80.0)
+    assert footprint is not None
+    assert rows[0].memory_gib == pytest.approx(footprint.together_gib(Stage), abs=0.01)
+    assert rows[1].stages == ("sample", "upscale")
+    assert rows[1].memory_gib == pytest.approx(footprint.together_gib(SHARED_STAGES), abs=0.01)
+    assert (
+        rows[1].said == f"   rank 1 of mono=1x2: H200, {rows[1].memory_gib:.1f} GiB, shares sample, upscale"
+    )
+    assert rows[2].memory_gib is None
+    tiled = tasks(upscale={"steps": 3}, decode={"tiling": {"tile_latents": 8, "overlap_latents": 2}})
+    assert list(rank_rows(topology, engine, tiled, "H200"))[1].stages == ("sample", "upscale", "decode")
+
+
+def test_without_gangs_there_is_none(engine: EngineConfig) -> None:
+    assert not list(rank_rows(parse_topology("mono=2", Machine(2)), engine, tasks(), "H200"))
