@@ -178,7 +178,7 @@ def _video_lines(report: PlanReport) -> Iterator[str]:
             yield f"  {video.take.said} -> {video.output}"
             continue
         yield (
-            f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.frame_rate:g} fps, "
+            f"{video.video}: {video.frames} frames, {video.seconds:.1f} s at {video.said_rate}, "
             f"{video.width}x{video.height}, {amount(video.shots, 'shot')}, {_chain(video)}, sound "
             f"{video.sound} -> {video.output}"
         )

@@ -69,13 +69,13 @@ def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
         yield (
             f"one still alone is held at {amount(len(single), 'joint')} (frame {where}): it pins the place "
             "of things there and not their speed, so that they may turn or jerk. Hold stills 8 frames before "
-            f"and after it, too (in a shot `at` {TEMPORAL / video.frame_rate:.2f} s earlier and later, in "
+            f"and after it, too (in a shot `at` {TEMPORAL / video.base_rate:.2f} s earlier and later, in "
             "chunks `frame: -9`, and `frame: 7` of the next), or a `video` of 25 frames or more"
         )
     clips = {guide.path for chunk in video.chunks for guide in chunk.guides if guide.clip is not None}
     clips |= {each.path for chunk in video.chunks for each in chunk.references if each.frames is not None}
     for path in sorted(clips & facts.videos.keys()):
-        yield from _shown(path, facts.videos[path], video.frame_rate)
+        yield from _shown(path, facts.videos[path], video.base_rate)
 
 
 def _looked_at(video: PlannedVideo) -> Iterator[str]:

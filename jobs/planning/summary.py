@@ -79,7 +79,7 @@ class TakeRow:
 class VideoRow:
     """One film: size as rendered (pixels), running time, and how it divides. `chain_chunks` have to be
     sampled one after the other, without held images `chain_chunks_unheld`. `output` is the first of its
-    deliveries."""
+    deliveries. `frame_rate` is `temporal` times that of the passes."""
 
     video: str
     output: str
@@ -95,6 +95,13 @@ class VideoRow:
     chain_chunks_unheld: int
     deliveries: tuple[DeliveryRow, ...]
     take: TakeRow | None = None
+    temporal: int = 1
+
+    @property
+    def said_rate(self) -> str:
+        """`96 fps (passes at 24)`, where temporal rounds make more frames."""
+        passes = f" (passes at {self.frame_rate / self.temporal:g})" if self.temporal > 1 else ""
+        return f"{self.frame_rate:g} fps{passes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,7 @@ def _video_row(video: PlannedVideo, plan: Plan) -> VideoRow:
         chain_chunks_unheld=longest_without_held(video),
         deliveries=tuple(_delivery_row(delivery, video) for delivery in plan.deliveries(video)),
         take=take_row(video),
+        temporal=video.temporal,
     )
 
 

@@ -266,3 +266,19 @@ def test_a_long_chain_on_a_large_cluster_is_planned_in_seconds(tmp_path: Path) -
     report = planned(data, tmp_path / "runs", gpus=512)
     assert time.perf_counter() - started < 30
     assert report.options[0].gpus == 2
+
+
+def test_the_rate_and_the_frames_of_temporal_rounds_are_the_films(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two chunks of 17 and 16 frames in the passes."""
+    data = document(tmp_path / "out", upscale={"temporal": 4}, defaults={"frame_rate": 24, "cfg": 1.0})
+    report = planned(data, tmp_path / "runs")
+    _show(report, None, OutputFormat.TEXT)
+    printed = capsys.readouterr().out
+    film = report.videos[0]
+    assert f"{film.video}: {film.frames} frames, {film.frames / 96:.1f} s at 96 fps (passes at 24)" in printed
+    assert film.frames % 4 == 1
+    assert [row.name for row in report.passes[-3:]] == ["upscale", "round 1", "round 2"]
+    assert "round 2" in printed
+    assert list(report.chain_s) == ["still"]
