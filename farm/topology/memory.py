@@ -37,8 +37,8 @@ DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
 DIFFUSION_DECODE = 17 / 12
 """Of LTX-2.5's second video VAE: ComfyUI's core reckons with 1700 for it and with 1200 for the other."""
-LTX2_DECODE = 1.04
-"""Of LTX-2's: 14.9 GiB are allocated where LTX-Video's takes 14.4."""
+LTX2_DECODE = 1.07
+"""Of LTX-2's: 18.6 GiB for the same frames, so that no allocation fails."""
 
 FP8_SHARE = 0.51
 """Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
