@@ -37,15 +37,18 @@ def tasks_to_probe(
     """What to run, needs first: for each stage a task of the size that has most of its work, where that size
     was never measured there.
 
-    Empty where all is known (the fake engine's settings are its times), and for a job of few chunks.
+    Empty where all is known (the fake engine's settings are its times), and for a job of few chunks. A later
+    stage whose task needs too many others is left out: with temporal rounds a decode does.
     """
     if place.engine.name == "fake":
         return []
     wanted = [found for stage in PROBED if (found := _largest(remaining, stage, place)) is not None]
     unknown = [task.id for task in wanted if not known.knows(place, task)]
     needed = _with_needs(graph, unknown)
-    few = len(needed) > MOST_TASKS or LEAST_SHARE * len(needed) > len(remaining)
-    return [] if few else needed
+    while len(needed) > MOST_TASKS:
+        unknown.pop()
+        needed = _with_needs(graph, unknown)
+    return [] if LEAST_SHARE * len(needed) > len(remaining) else needed
 
 
 def _largest(tasks: Sequence[StageTask], stage: Stage, place: Hardware) -> StageTask | None:

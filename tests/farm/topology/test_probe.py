@@ -61,6 +61,15 @@ def test_the_size_with_most_work_is_probed_needs_first() -> None:
         seen.add(task.id)
 
 
+def test_of_temporal_rounds_a_tile_is_probed_and_no_decode() -> None:
+    job = ledger(upscale={"temporal": 4}, engine={"name": "diffusers"})
+    names = [task.id for task in probed(job, Durations(), GPU)]
+    assert names[0].startswith("encode/")
+    assert any(name.endswith(".r1/upscale") for name in names)
+    assert sum("-t" in name.partition(".r")[2] for name in names) >= 1
+    assert not any(name.endswith("/decode") for name in names)
+
+
 def test_what_only_reads_a_file_is_not_probed() -> None:
     """The last kept part of a long source takes most, and tells nothing of the model."""
     facts = SourceFacts(videos={"shot.mp4": VideoFact(2000, 640, 480, 25.0)})
