@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 
+from actors.engines.base import Arriving, landed
 from actors.payload import Payload
 from actors.steps.passes import run_pass
 from actors.steps.rounds import denoise_tile, make_canvas
@@ -63,6 +64,33 @@ class Recorder:
         return Payload({"latents": clip, "keyframes": row(*frames)["latents"]})
 
 
+class Elsewhere:
+    """Latents that are still on a device."""
+
+    def __init__(self, latents: Payload) -> None:
+        self.latents = latents
+
+    def __getitem__(self, which: slice) -> Elsewhere:
+        return Elsewhere(Payload({"latents": self.latents["latents"][:, :, which]}))
+
+    def send(self) -> Arriving:
+        return Arriving(lambda: self.latents)
+
+
+class OnDevice(Recorder):
+    """One that leaves on its device what it makes."""
+
+    def upsample(self, latents: Payload, how: Upsampling) -> Elsewhere:  # type: ignore[override]
+        return Elsewhere(super().upsample(latents, how))
+
+    def still(self, latents: Payload, frame: int, how: Upsampling) -> Elsewhere:  # type: ignore[override]
+        return Elsewhere(super().still(latents, frame, how))
+
+    def _made(self, pieces: Sequence[Piece], sound: PassSound, clip: np.ndarray) -> Arriving:  # type: ignore[override]
+        made = super()._made(pieces, sound, clip)
+        return Arriving(lambda: made)
+
+
 def row(*numbers: float) -> Payload:
     return Payload({"latents": np.array(numbers, np.float32).reshape(1, 1, -1, 1, 1)})
 
@@ -75,10 +103,12 @@ def numbers(array: np.ndarray) -> list[float]:
     return [float(number) for number in array.ravel()]
 
 
-def passed(params: PassParams, **inputs: list[Payload]) -> tuple[Payload, Recorder]:
-    engine = Recorder()
+def passed(
+    params: PassParams, kind: type[Recorder] = Recorder, **inputs: list[Payload]
+) -> tuple[Payload, Recorder]:
+    engine = kind()
     found = run_pass(params, {"conditioning": [WORDS], **inputs}, cast("Engine", engine))
-    return cast("Payload", found), engine
+    return landed(found), engine
 
 
 def test_a_first_pass_makes_its_slots_from_nothing() -> None:
@@ -88,7 +118,8 @@ def test_a_first_pass_makes_its_slots_from_nothing() -> None:
     assert numbers(found["keyframes"]) == [24, 48]
 
 
-def test_a_second_pass_makes_them_over_those_of_the_first() -> None:
+@pytest.mark.parametrize("kind", [Recorder, OnDevice])
+def test_a_second_pass_makes_them_over_those_of_the_first(kind: type[Recorder]) -> None:
     """The middle chunk of three: it begins and ends with a still, and what the first pass has there instead
     stands in no place, or in that of the first latent of the half-size clip."""
     chain = Excerpt((Span(0, 7), Span(5, 13), Span(11, 19)), 1, (6, 12))
@@ -101,10 +132,11 @@ def test_a_second_pass_makes_them_over_those_of_the_first() -> None:
         made(row(*range(5, 13)), 80, 81),
         made(row(*range(11, 19)), 90, 91),
     ]
-    found, engine = passed(params, latents=first, keyframes=[first[0]])
+    found, engine = passed(params, kind, latents=first, keyframes=[first[0]])
     stills, slot, half = engine.pieces[1:3], engine.pieces[3], engine.pieces[4]
     assert [still.frame for still in stills] == [0, 48]
-    assert (slot.frame, slot.hold, slot.marked, numbers(slot.latents["latents"])) == (24, 0.0, True, [8000])
+    seed = slot.latents if isinstance(slot.latents, Payload) else landed(slot.latents.send())
+    assert (slot.frame, slot.hold, slot.marked, numbers(seed["latents"])) == (24, 0.0, True, [8000])
     assert (half.scale, half.reference, half.hold) == (2, True, 1.0)
     assert numbers(half.latents["latents"]) == [71, 7, 8, 9, 10, 11, 12]
     assert numbers(found["keyframes"]) == [-1, 24, -1]
