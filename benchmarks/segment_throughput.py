@@ -6,6 +6,10 @@ alternate, and the best round of each counts. "Per core" is frames per second of
 process and of ffmpeg together; the clock's time is printed beside it.
 
     python -m benchmarks.segment_throughput [--codec h264 --preset medium --frames 80 --rounds 3]
+    python -m benchmarks.segment_throughput --kinds [--rounds 2]
+
+With `--kinds` it is told of every codec with its presets, profiles and pixel formats how many times the
+processor time of H.264, preset medium, the farm needs for a segment: what `farm/estimates/encoding.py` has.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +30,13 @@ import numpy as np
 from actors.media.ffmpeg import find_ffmpeg
 from actors.media.process import Call, exchange
 from actors.media.segment import crossfade, encode_segment, segment_command
-from jobs.formats import CODECS
+from jobs.formats import CODECS, PROFILES
 from jobs.planning.params import SegmentParams
 
 WIDTH, HEIGHT, FADE_FRAMES = 1920, 1080, 8
 BAR = 0.9
+USUAL_PRESET = "medium"
+PRESETS = ("ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,34 @@ def settings(codec: str, preset: str, frames: int) -> SegmentParams:
     )
 
 
+def kinds(frames: int, rounds: int, folder: Path) -> Iterator[tuple[str, float]]:
+    """Processor time of a segment of each kind against that of the first one, H.264 with preset medium."""
+    usual = settings("h264", USUAL_PRESET, frames)
+    clip, first_s = scene(frames, seed=1), 0.0
+    for name, params in _every_kind(usual):
+        costs: list[Cost] = []
+        for _ in range(rounds):
+            with measured(costs):
+                encode_segment([clip], params, folder / "segment.mov")
+        cheapest_s = min(cost.cpu_s for cost in costs)
+        first_s = first_s or cheapest_s
+        yield name, cheapest_s / first_s
+
+
+def _every_kind(usual: SegmentParams) -> Iterator[tuple[str, SegmentParams]]:
+    for codec in (name for name, each in CODECS.items() if each.has_crf):
+        for preset in (USUAL_PRESET, *(each for each in PRESETS if each != USUAL_PRESET)):
+            plain = CODECS[codec].pixel_format
+            yield f"{codec}, {preset}", replace(usual, codec=codec, preset=preset, pixel_format=plain)
+        for pixel_format in CODECS[codec].pixel_formats[1:]:
+            yield f"{codec}, {pixel_format}", replace(usual, codec=codec, pixel_format=pixel_format)
+    for profile, each in PROFILES.items():
+        pixels = each.pixel_format
+        yield f"prores, {profile}", replace(usual, codec="prores", profile=profile, pixel_format=pixels)
+    for codec in ("ffv1", "png"):
+        yield codec, replace(usual, codec=codec, pixel_format=CODECS[codec].pixel_format)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -134,7 +168,13 @@ def main() -> None:
     parser.add_argument("--preset", default="medium")
     parser.add_argument("--frames", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", action="store_true", help="every kind of segment against H.264")
     chosen = parser.parse_args()
+    if chosen.kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, ratio in kinds(chosen.frames, chosen.rounds, Path(folder)):
+                print(f"{name}: {ratio:.2f}", flush=True)
+        return
     with tempfile.TemporaryDirectory() as folder:
         result = compare(settings(chosen.codec, chosen.preset, chosen.frames), chosen.rounds, Path(folder))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {find_ffmpeg().build_id}"

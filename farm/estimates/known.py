@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from farm.estimates.encoding import encoding_share
 from jobs.frames import frames_of, still_window
 from jobs.planning.params import DecodeParams, PassParams, SegmentParams
 from jobs.planning.retakes.params import ShowSource
@@ -70,7 +71,8 @@ def model_s(task: StageTask) -> float:
             return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
         case SegmentParams():
             made = params.framing or params
-            return params.owned_frames * made.width * made.height * SEGMENT_S_PER_PIXEL
+            pixels = params.owned_frames * made.width * made.height
+            return pixels * SEGMENT_S_PER_PIXEL * encoding_share(params)
     return ENCODE_S
 
 

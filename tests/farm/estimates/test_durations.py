@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_durations, read_durations
+from farm.estimates.encoding import encoding_share
 from farm.estimates.known import expected_s
+from jobs.formats import CODECS, PROFILES
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import DecodeParams, EncodeText, PassParams, SegmentParams
 from jobs.planning.retakes.params import ShowSource
@@ -66,10 +68,15 @@ def test_the_constants_are_the_measured_ones() -> None:
     assert expected_s(ENGINE)(sample()) == pytest.approx(2.0, rel=0.01)
 
 
+def encoded(codec: str = "h264", preset: str = "medium", profile: str = "") -> SegmentParams:
+    return SegmentParams(1920, 1080, 25.0, 8, 80, codec, "", 16, preset, "yuv420p", 1, profile=profile)
+
+
 def segment(width: int, height: int, frames: int, framing: Framing | None = None) -> StageTask:
-    params = SegmentParams(
-        width, height, 25.0, 8, frames, "h264", "mp4", 16, "medium", "yuv420p", 1, framing=framing
-    )
+    return segment_of(replace(encoded(), width=width, height=height, owned_frames=frames, framing=framing))
+
+
+def segment_of(params: SegmentParams) -> StageTask:
     return StageTask("v/00000/segment", Stage.SEGMENT, "v", 0, 0, (), params, 1)
 
 
@@ -81,6 +88,24 @@ def test_a_segment_takes_what_one_core_was_measured_to_take() -> None:
 def test_a_segment_takes_what_its_delivered_size_takes() -> None:
     framed = segment(960, 544, 80, Framing(1920, 1080, 1920, 1088, "lanczos"))
     assert expected_s(ENGINE)(framed) == expected_s(ENGINE)(segment(1920, 1080, 80))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower"])
+def test_every_kind_of_segment_has_a_time(codec: str, preset: str) -> None:
+    for profile in PROFILES if codec == "prores" else ("",):
+        assert encoding_share(encoded(codec, preset, profile)) > 0.1
+
+
+def test_a_segment_takes_what_its_codec_takes() -> None:
+    """Of 1080p, by `python -m benchmarks.segment_throughput --kinds`."""
+    usual, hevc, hq, more = (
+        expected_s(ENGINE)(segment_of(params))
+        for params in (encoded(), encoded("hevc"), encoded("prores"), encoded("prores", profile="4444"))
+    )
+    assert 1.5 < hevc / usual < 1.9
+    assert 1.3 * usual < hq < more < 2.5 * usual
+    assert Durations().estimate(CPU)(segment_of(encoded("hevc"))) == hevc
 
 
 def test_work_scales_with_size_steps_and_guidance() -> None:
