@@ -19,9 +19,11 @@ from actors.media.probe import probe_video
 from cluster.local.cluster import Doom, Dooms, LocalCluster
 from cluster.local.faults import Crash
 from farm.events import FilmDelivered, TaskCommitted, TaskStarted, WorkerGone
+from farm.verbs.approve import approve
 from jobs.frames import audio_sample
 from jobs.loading.load import load_spec
 from jobs.planning.facts import Probes
+from jobs.tasks.retry import Selection
 from jobs.tasks.task import Stage
 from tests.farm.execution.local_render import render
 from tests.ray.kit.specs import JOB, Rendered, render_alone
@@ -143,7 +145,7 @@ def test_a_film_that_is_resumed_is_the_same_and_takes_up_what_there_is(
     assert rest.films == alone.films != {}
 
 
-def test_a_draft_has_the_rate_of_the_passes(tmp_path: Path) -> None:
+def test_a_draft_has_the_rate_of_the_passes_and_its_film_is_the_same(tmp_path: Path, alone: Rendered) -> None:
     loaded = film(tmp_path, run={"approve": "sample"})
     rendered = render_alone(tmp_path / "runs", loaded)
     assert rendered.outcome == "unapproved"
@@ -154,3 +156,5 @@ def test_a_draft_has_the_rate_of_the_passes(tmp_path: Path) -> None:
     heard = np.abs(samples_of(drafts[0])).max(axis=0)
     assert heard[:stop].reshape(-1, 8).any(axis=1).mean() > 0.99
     assert not heard[stop:].any()
+    approve(str(tmp_path / "runs"), JOB, Selection())
+    assert render_alone(tmp_path / "runs", loaded).films == alone.films != {}
