@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 LEAST_TOKENS = 4
-"""Of a rank: with fewer rows matrix products are summed in another order."""
+"""Of a rank: with fewer rows matrix products are summed in another order. All but the last rank have a
+multiple: on a CPU, functions of single numbers round the last few of an array in another way, of 8 heads'
+gates those behind the last four rows."""
 
 
 def groups_for(ranks: int, forwards: int, heads: int, tokens: int) -> int:
@@ -41,8 +43,8 @@ def groups_for(ranks: int, forwards: int, heads: int, tokens: int) -> int:
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """`tokens` of a sequence over the ranks of one forward, in order; the first ranks have one more where
-    they do not come out even."""
+    """`tokens` of a sequence over the ranks of one forward, in order and in pieces of `LEAST_TOKENS`; the
+    first ranks have one piece more where they do not come out even, the last one the tokens that are left."""
 
     ranks: Ranks
     tokens: int
@@ -50,8 +52,10 @@ class TokenSplit:
     @property
     def sizes(self) -> list[int]:
         """Tokens by rank."""
-        each, more = divmod(self.tokens, self.ranks.size)
-        return [each + (rank < more) for rank in range(self.ranks.size)]
+        pieces, left = divmod(self.tokens, LEAST_TOKENS)
+        each, more = divmod(pieces, self.ranks.size)
+        sizes = [LEAST_TOKENS * (each + (rank < more)) for rank in range(self.ranks.size)]
+        return [*sizes[:-1], sizes[-1] + left]
 
     def mine(self, whole: Tensor, dim: int) -> Tensor:
         """This rank's part; all of it where it has one entry for all tokens."""
@@ -62,7 +66,7 @@ class TokenSplit:
     def whole(self, mine: Tensor, dim: int) -> Tensor:
         """The tokens of all ranks, on each."""
         sizes, local = self.sizes, mine.movedim(dim, 0)
-        sent = local.new_zeros((sizes[0], *local.shape[1:]))
+        sent = local.new_zeros((max(sizes), *local.shape[1:]))
         sent[: len(local)] = local
         every = [part[:size] for part, size in zip(self.ranks.gathered(sent), sizes, strict=True)]
         return torch.cat(every).movedim(0, dim)
