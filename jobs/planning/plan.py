@@ -43,7 +43,7 @@ from jobs.planning.retakes.chunks import retake_chunks
 from jobs.planning.sampling import Sampling
 from jobs.planning.seeds import derive_seed
 from jobs.planning.shots import snapped
-from jobs.planning.windows import shown
+from jobs.planning.windows import Shown, shown, shown_chain
 from jobs.records import Form
 from jobs.sound.tracks import plan_sound, sampled_tracks, shot_names
 
@@ -159,10 +159,12 @@ class _Planner:
     def add_shot(self, shot: Sequence[Step]) -> None:
         chain = lay_chain([(step.overlap, step.new) for step in shot])
         followed = [*(step.meets is not None for step in shot[1:]), False]
+        joint = self.spec.upscale.joint if self.spec.upscale else None
+        laid = shown_chain(chain, joint, self.temporal)
         for k, meets in enumerate(followed):
-            self.chunks.append(self._chunk(shot, chain, k, meets))
-        frames = self.temporal * (frames_of(chain[-1].stop) - 1) + 1
-        self.shots.append(Span(self.frames, self.frames + frames))
+            seen = shown(laid, k, joint, self.spec.decode, meets)
+            self.chunks.append(self._chunk(shot, chain, k, seen))
+        self.shots.append(Span(self.frames, self.frames + frames_of(laid[-1].stop)))
         self.frames = self.shots[-1].stop
 
     def add_retaken(self, source: PlannedSource) -> None:
@@ -170,10 +172,8 @@ class _Planner:
         self.shots.append(Span(0, source.frames))
         self.frames = source.frames
 
-    def _chunk(self, shot: Sequence[Step], chain: Sequence[ChunkSpan], k: int, meets: bool) -> PlannedChunk:
-        """`meets`: its follower meets it in a held image."""
+    def _chunk(self, shot: Sequence[Step], chain: Sequence[ChunkSpan], k: int, seen: Shown) -> PlannedChunk:
         step, joint = shot[k], self.spec.upscale.joint if self.spec.upscale else None
-        seen = shown(chain, k, joint, self.spec.decode, meets, self.temporal)
         pick = partial(setting, step.settings, self.variant.defaults)
         seed, upscale_seed, decode_seed = self._seeds(step)
         if joint not in (None, "overlap"):

@@ -40,16 +40,16 @@ def shown_chain(chain: Sequence[ChunkSpan], joint: Joint | None, temporal: int =
     return chain if joint in (None, "overlap") else in_time(lay_apart(chain), temporal)
 
 
+def waits_for_none(span: ChunkSpan) -> ChunkSpan:
+    """A chunk as `lay_apart` lays it."""
+    return ChunkSpan(min(span.overlap, 1), span.new, span.stop)
+
+
 def shown(
-    chain: Sequence[ChunkSpan],
-    k: int,
-    joint: Joint | None,
-    decode: Decode,
-    meets: bool = False,
-    temporal: int = 1,
+    chain: Sequence[ChunkSpan], k: int, joint: Joint | None, decode: Decode, meets: bool = False
 ) -> Shown:
-    """What is seen of chunk `k`; `meets` says that its follower meets it in a held image. Temporal rounds
-    make `temporal` times as many frames.
+    """What is seen of chunk `k` of a chain as `shown_chain` has it; `meets` says that its follower meets it
+    in a held image.
 
     Where chunks share no latents, no fade would hide the edge of a window, and no chain has to wait: each is
     decoded with context on both sides.
@@ -58,8 +58,7 @@ def shown(
         fade = fade_frames(chain, k) if decode.seam == "crossfade" else 0
         window = decode_window(chain, k, decode.context, "lag" if meets else decode.seam)
         return Shown(window, owned_frames(chain, k), fade)
-    apart = shown_chain(chain, joint, temporal)
-    return Shown(decode_window(apart, k, decode.context, "lag"), owned_frames(apart, k), 0)
+    return Shown(decode_window(chain, k, decode.context, "lag"), owned_frames(chain, k), 0)
 
 
 def shown_again(
@@ -70,10 +69,10 @@ def shown_again(
     start = 0
     for _, shot in groupby(chunks, key=lambda chunk: chunk.shot):
         some = list(shot)
-        chain = [chunk.span for chunk in some]
+        chain = shown_chain([chunk.span for chunk in some], joint, temporal)
         met = [*(chunk.joint == "still" for chunk in some[1:]), False]
         for chunk, meets in zip(some, met, strict=True):
-            seen = shown(chain, chunk.index_in_shot, joint, decode, meets, temporal)
+            seen = shown(chain, chunk.index_in_shot, joint, decode, meets)
             owned = seen.owned.shifted(start)
             yield replace(chunk, window=seen.window, owned=owned, fade_frames=seen.fade_frames)
-        start += frames_of(shown_chain(chain, joint, temporal)[-1].stop)
+        start += frames_of(chain[-1].stop)

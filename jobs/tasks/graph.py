@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
-from jobs.frames import context_chunks, lay_apart
+from jobs.frames import context_chunks
 from jobs.planning.choices import shots_to_render
 from jobs.planning.params import (
     DecodeParams,
@@ -16,7 +16,7 @@ from jobs.planning.params import (
     Upsampling,
 )
 from jobs.planning.rounds.layout import canvas_seams
-from jobs.planning.windows import shown_chain
+from jobs.planning.windows import shown_chain, waits_for_none
 from jobs.spec.engine import own_loras
 from jobs.tasks.inputs import ChunkInputs
 from jobs.tasks.linking import link, needs_first
@@ -43,8 +43,10 @@ def build_graph(plan: Plan) -> TaskGraph:
     ways = {video.name: encodings(plan, video) for video in plan.videos}
     for video, chunks in shots_to_render(plan):
         chain = tuple(chunk.span for chunk in chunks)
+        joint = plan.upscale.joint if plan.upscale and not video.draft else None
+        laid = shown_chain(chain, joint, video.temporal)
         for chunk in chunks:
-            made = _ChunkTasks(plan, video, chunk, chain).all()
+            made = _ChunkTasks(plan, video, chunk, chain, laid).all()
             for task in (*made, *segment_tasks(plan, video, chunk, ways[video.name])):
                 _require_same(tasks.setdefault(task.id, task), task)
     return link(needs_first(tasks))
@@ -152,7 +154,7 @@ class _ChunkTasks(ChunkInputs):
     def _rounds(self, place: int) -> Rounds:
         """Those of the chunk at that place of the shot."""
         index = self.chunk.index - self.place + place
-        return Rounds(self.video.name, index, lay_apart(self.chain)[place], self.video.temporal)
+        return Rounds(self.video.name, index, waits_for_none(self.chain[place]), self.video.temporal)
 
     def _refine(
         self, second: PassParams, guides: Sequence[PlannedGuide], text: list[Need], images: list[Need]
@@ -181,7 +183,7 @@ class _ChunkTasks(ChunkInputs):
         if not chunk.window.window:
             return
         first = chunk.index - self.place
-        chain = shown_chain(self.chain, self.upscale.joint if self.upscale else None, video.temporal)
+        chain = self.laid
         sources = range(1) if chunk.retake else context_chunks(chain, self.place, chunk.window)
         if video.temporal == 1:
             shown = [(self.final_latents_of(first + k), chain[k].artifact) for k in sources]

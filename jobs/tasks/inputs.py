@@ -28,14 +28,20 @@ AUDIO_BYTES_PER_FRAME = 16 * 1024
 
 class ChunkInputs:
     """What the tasks of one chunk have in common: their encodes, and the names of what they are made from.
-    `chain` are the spans of its whole shot, but of a retake, which is a clip of its own."""
+    `chain` are the spans of its whole shot, `laid` those of what is decoded, but of a retake, which is a clip
+    of its own."""
 
     def __init__(
-        self, plan: Plan, video: PlannedVideo, chunk: PlannedChunk, chain: Sequence[ChunkSpan]
+        self,
+        plan: Plan,
+        video: PlannedVideo,
+        chunk: PlannedChunk,
+        chain: Sequence[ChunkSpan],
+        laid: Sequence[ChunkSpan],
     ) -> None:
         self.plan, self.video, self.chunk = plan, video, chunk
         alone = chunk.retake is not None
-        self.chain = (chunk.span,) if alone else chain
+        self.chain, self.laid = ((chunk.span,), (chunk.span,)) if alone else (chain, laid)
         self.place = 0 if alone else chunk.index_in_shot
         self.base, self.final = (video.base_width, video.base_height), (video.width, video.height)
         self.made: list[StageTask] = []

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from jobs.frames import TEMPORAL, ChunkSpan, Joint, Span, informed, lay_apart, still_window
+from jobs.frames import TEMPORAL, ChunkSpan, Joint, Span, informed, still_window
 from jobs.planning.params import Excerpt
 from jobs.planning.planned import PlannedGuide
+from jobs.planning.windows import waits_for_none
 
 if TYPE_CHECKING:
     from jobs.planning.planned import PlannedChunk
@@ -34,7 +35,7 @@ def second_clip(shot: Sequence[PlannedChunk], k: int, joint: Joint, sampling: Sa
     if joint == "overlap":
         return SecondClip(chunk.span, range(k, k + 1), guides, replaced=_replaced(shot, k, sampling))
     chain = [each.span for each in shot]
-    span = lay_apart(chain)[k]
+    span = waits_for_none(chunk.span)
     stills = _stills(shot, k) if joint == "still" and sampling.denoises else ()
     wanted = [span.artifact, *map(still_window, stills)]
     seen = Span(min(each.start for each in wanted), max(each.stop for each in wanted))
