@@ -52,7 +52,7 @@ def spec(deliveries: list[dict[str, Any]], **output: Any) -> dict[str, Any]:
         (
             [{"container": "mov", "codec": "h265", "profile": "hq"}],
             "output.deliveries[0].codec",
-            "write one of these",
+            "write `hevc`",
         ),
         ([{"container": "avi", "codec": "prores"}], "output.deliveries[0].container", "write one of these"),
         ([{"size": 240}], "output.deliveries[0].size", "1920x1080"),
