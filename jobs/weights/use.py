@@ -35,8 +35,8 @@ FIELDS = {
 }
 UPSAMPLER_PREFIX = "latent_upsampler."
 """In the bundled model's file."""
-TEMPORAL_PREFIX = "temporal_latent_upsampler."
-"""Likewise, in that of a small model."""
+TEMPORAL_PREFIX = "temporal_upsampler."
+"""Likewise."""
 KEYFRAMES_KEY = "keyframes_abs_pos_embedding"
 """Of a transformer that marks stills which it makes itself."""
 RATIONAL_SCALES = {4: 2.0, 9: 1.5}

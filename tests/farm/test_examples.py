@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from actors.media.frames import Cut, read_video
 from actors.media.probe import probe_video
+from benchmarks.tiny.detector import read
 from farm.api import films
 from farm.options import RenderOptions
 from farm.specs.load import load
@@ -33,6 +36,17 @@ def render(example: Path, home: Path, *overrides: str) -> None:
     for video in plan.videos:
         seen = probe_video(made[video.name].path)
         assert (seen.frames, seen.width, seen.height) == (video.frames, video.width, video.height)
+
+
+@pytest.mark.long
+def test_temporal_rounds_of_the_bundled_model(tmp_path: Path) -> None:
+    """The ball is in every frame, and moves as evenly at the joint and between tiles as elsewhere."""
+    example = next(path for path in EXAMPLES if path.stem == "more_frames")
+    render(example, tmp_path)
+    frames = read_video(tmp_path / "more-frames.mp4", Cut(256, 256, 50.0, 193))
+    seen = read(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
+    assert bool(seen.present.all())
+    assert float(seen.steps.max() / torch.quantile(seen.steps, 0.99)) <= 1.5
 
 
 def test_there_are_some() -> None:

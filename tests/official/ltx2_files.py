@@ -101,7 +101,7 @@ def write_small(path: Path, version: str = "2.5") -> Path:
     found |= {f"text_encoder.{name}": tuple(tensor.shape) for name, tensor in encoder.items()}
     found |= {f"latent_upsampler.{name}": shape for name, shape in UPSAMPLER.items()}
     if version == "2.5":
-        found |= {f"temporal_latent_upsampler.{name}": shape for name, shape in TEMPORAL_UPSAMPLER.items()}
+        found |= {f"temporal_upsampler.{name}": shape for name, shape in TEMPORAL_UPSAMPLER.items()}
     tensors = {key: _drawn(key, shape, generator) for key, shape in found.items()}
     config = json.loads(metadata(version, "narrow")["config"])
     config |= {"text_encoder": words}

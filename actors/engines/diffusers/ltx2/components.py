@@ -46,7 +46,9 @@ from jobs.weights.numbers import is_note
 AUDIO_VAE_PREFIXES = ("audio_vae.", "autoencoder.", "")
 VOCODER_PREFIXES = ("vocoder.", "")
 UPSAMPLERS = {"latent_upsampler": "in space", "temporal_latent_upsampler": "in time"}
-"""The latent upsamplers, as a diffusers folder or a small model calls them."""
+"""The latent upsamplers, as a diffusers folder calls them."""
+INSIDE = {"latent_upsampler": "latent_upsampler.", "temporal_latent_upsampler": "temporal_upsampler."}
+"""Where a small model carries them in its file."""
 
 
 def transformer_component(checkpoint: Checkpoint) -> Component:
@@ -151,7 +153,7 @@ def upsampler_component(checkpoint: Checkpoint, what: str = "latent_upsampler") 
     if checkpoint.path.is_dir():
         _require_way(checkpoint, component_config(checkpoint.path), what)
         return _of_folder(checkpoint, what, "LTX2LatentUpsamplerModel")
-    prefix = _first_prefix(checkpoint, (f"{what}.", ""), "initial_conv.weight")
+    prefix = _first_prefix(checkpoint, (INSIDE[what], ""), "initial_conv.weight")
     if prefix is None:
         raise _absent(checkpoint, f"upsampler {UPSAMPLERS[what]}")
     own = _below(checkpoint, prefix)
