@@ -266,6 +266,11 @@ class Plan:
         return tuple(video for video in self.videos if video.take is None and not video.draft)
 
     @property
+    def temporal(self) -> int:
+        """How many frames of a film temporal rounds make of each of its passes."""
+        return self.upscale.temporal if self.upscale else 1
+
+    @property
     def frames(self) -> int:
         """Frames of all films together."""
         return sum(video.frames for video in self.videos)

@@ -106,7 +106,8 @@ class _ChunkTasks(ChunkInputs):
             references=tuple(use for _, use in looked_at),
             retake=partly_made(chunk.retake) if chunk.retake else None,
             loras=own_loras(chunk.loras, "sample", self.plan.engine),
-            slots=first_slots(chunk.span) if self.video.temporal > 1 else (),
+            # A draft's, too: it samples what its film samples.
+            slots=first_slots(chunk.span) if self.plan.temporal > 1 else (),
         )
         self.add(Stage.SAMPLE, needs, params, self.base_bytes(chunk.span.sampled + len(params.slots)))
 

@@ -157,4 +157,6 @@ def test_a_draft_has_the_rate_of_the_passes_and_its_film_is_the_same(tmp_path: P
     assert heard[:stop].reshape(-1, 8).any(axis=1).mean() > 0.99
     assert not heard[stop:].any()
     approve(str(tmp_path / "runs"), JOB, Selection())
-    assert render_alone(tmp_path / "runs", loaded).films == alone.films != {}
+    approved = render_alone(tmp_path / "runs", loaded)
+    assert not [event.task for event in approved.of(TaskStarted) if event.task.endswith("/sample")]
+    assert approved.films == alone.films != {}

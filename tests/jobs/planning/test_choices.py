@@ -147,6 +147,23 @@ def test_takes_stay_drafts_while_films_are_approved() -> None:
     assert set(picked.values()) <= set(draft.values())
 
 
+def test_a_draft_samples_what_its_film_samples(way: dict[str, Any]) -> None:
+    """That of a take, too: what was seen is what is in the film once it is picked."""
+    plan = make_plan(film({"d": 2}, **{"upscale": {"steps": 1}, **way}), FACTS)
+    drafts = known(with_drafts(plan, []))
+    for other in (plan, with_picks(plan, {("dawn", "d"): 2})):
+        film_of = known(with_drafts(other, []))
+        assert sampled("dawn", film_of) == sampled("dawn.draft", film_of)
+        assert set(sampled("dawn", film_of)) <= {*sampled("dawn", drafts), *sampled("dawn.d.take2", drafts)}
+
+
+def sampled(name: str, every: dict[str, str]) -> list[str]:
+    ours = {task: digest for task, digest in every.items() if task.startswith(f"{name}/")}
+    found = [digest for task, digest in ours.items() if stage_of(task) == "sample"]
+    assert found
+    return found
+
+
 def test_the_explicit_form_has_the_same_takes() -> None:
     spec = film({"d": 3, "b": 2}, upscale={"steps": 1})
     plan, explicit = make_plan(spec), make_plan(JobSpec.model_validate(explicit_data(spec)))
