@@ -14,9 +14,9 @@ from jobs.spec.engine import LoraUse
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGE_VERSION: dict[Stage, int] = {
-    Stage.ENCODE: 2,
-    Stage.SAMPLE: 7,
-    Stage.UPSCALE: 7,
+    Stage.ENCODE: 3,
+    Stage.SAMPLE: 8,
+    Stage.UPSCALE: 8,
     Stage.DECODE: 1,
     Stage.SEGMENT: 1,
 }

@@ -137,6 +137,9 @@ def settling(sampler: Sampler, settle: Callable[[Tensor], Tensor]) -> Sampler:
     return run
 
 
+RENEWING: frozenset[Sampler] = frozenset({euler_ancestral, lcm})
+"""Samplers of single steps that end in fresh noise, which wears down what is held in part."""
+
 SAMPLERS: dict[str, Sampler] = {
     "euler": euler,
     "euler_ancestral": euler_ancestral,

@@ -168,7 +168,7 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "ce05acaff32e73d36f06d7b946e4cee354a0f7b7795429b5a57cb8fa833b1ae3"
+    assert found["v/00000/sample"] == "6a95347ffc57f2aa82e96036eaa47822ea518cf0673ae7e4d15223af1682df4d"
 
 
 def locked(graph: TaskGraph, kept: Iterable[str], **parts: Any) -> LockedResults:

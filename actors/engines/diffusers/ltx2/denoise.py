@@ -27,7 +27,7 @@ from actors.engines.diffusers.ltx2.pieces import (
     sound_tokens,
 )
 from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
-from actors.engines.diffusers.samplers import Sampler, settling
+from actors.engines.diffusers.samplers import RENEWING, Sampler, settling
 from actors.engines.diffusers.sequence import TokenSplit, projected_whole
 from actors.engines.noise import Noises
 from actors.ranks import Ranks
@@ -119,7 +119,7 @@ def denoise(
     first, later = noise_of_tokens(run.noises, pieces, run.within, sound, known.device)
     noise = (first() if noise is None else noise).to(known)
     if run.refined is None:
-        level, sampler = mask * run.sigmas[0], run.sampler
+        level, sampler = mask * run.sigmas[0], _keeping(run.sampler, denoiser)
         x = noise * level + known * (1.0 - level)
     else:
         sampler = settling(run.sampler, denoiser.settled)
@@ -131,6 +131,13 @@ def denoise(
     x = torch.where(mask == 0, known, x / (1.0 - run.sigmas[-1]) if run.sigmas[-1] < 1 else x)
     made, audio = x.split([picture.known.shape[1], heard.known.shape[1]], dim=1)
     return latents_of_pieces(made, pieces), latents_of_sound(audio, sound)
+
+
+def _keeping(sampler: Sampler, denoiser: JointDenoiser) -> Sampler:
+    """Tokens that are held in part keep their own noise level, as in ltx-pipelines' ancestral loop: fresh
+    noise reaches them by as much as they are not held."""
+    partly = (denoiser.mask > 0) & (denoiser.mask < 1)
+    return settling(sampler, denoiser.settled) if sampler in RENEWING and bool(partly.any()) else sampler
 
 
 class JointDenoiser:

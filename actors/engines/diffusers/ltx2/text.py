@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from actors.models.tiny_text import TinyTextEncoder
 
 GEMMA_TOKENS = 1024
-"""Every prompt is padded on the left to as many, of which the connectors make registers."""
+"""Every prompt is padded on the left to as many, of which the connectors make registers. The first is the mark
+of a beginning: every state depends on it, Gemma 3's tokenizer writes it and Gemma 4's does not, so that
+`LTXGemmaTokenizer` of ltx-core puts it there."""
 
 
 class States(Protocol):
@@ -99,17 +101,20 @@ class GemmaStates:
 
     def states(self, prompt: str) -> tuple[Tensor, Tensor]:
         """The states behind the embeddings and behind each layer."""
-        tokens = self.tokenizer(
-            [prompt.strip()],
+        tokens = self.tokenizer.pad(
+            {"input_ids": [self._tokens(prompt)]},
             padding="max_length",
             max_length=GEMMA_TOKENS,
-            truncation=True,
-            add_special_tokens=True,
             return_tensors="pt",
         )
         ids, mask = (tokens[name].to(self.model.device) for name in ("input_ids", "attention_mask"))
         made = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
         return torch.stack(made.hidden_states, dim=-1), mask
+
+    def _tokens(self, prompt: str) -> list[int]:
+        found = self.tokenizer(prompt.strip(), truncation=True, max_length=GEMMA_TOKENS).input_ids
+        start = self.tokenizer.bos_token_id
+        return found if start is None or found[:1] == [start] else [start, *found][:GEMMA_TOKENS]
 
     def to(self, device: torch.device) -> None:
         self.model.to(device)

@@ -222,3 +222,26 @@ def test_the_fingerprint_names_what_makes_sound(engine: Engine) -> None:
     assert all(made["decode"]["sound"])
     assert all(made["encode"]["sound"])
     assert made["encode"]["connectors"]
+
+
+@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "lcm"])
+def test_a_still_that_is_held_in_part_keeps_its_noise_level(
+    sampler: str, engine: Engine, conditioning: Payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of fresh noise it gets its share: the transformer is told a tenth of the clip's level."""
+    from actors.engines.diffusers.ltx2.denoise import JointDenoiser
+
+    seen, call = [], JointDenoiser.__call__
+
+    def watched(self: Any, x: Any, sigma: Any) -> Any:
+        partly = ((self.mask > 0) & (self.mask < 1)).expand_as(x)
+        told = self.mask.expand_as(x)[partly] * float(sigma)
+        seen.append(float(((x - self.known)[partly] / told).square().mean().sqrt()))
+        return call(self, x, sigma)
+
+    monkeypatch.setattr(JointDenoiser, "__call__", watched)
+    still = Payload({"latents": np.zeros((1, 128, 1, 2, 2), np.float32)})
+    run = replace(GENERATE, sampling=replace(SAMPLING, sampler=sampler))
+    denoised(engine, run, conditioning, Piece(still, 8, 0.9))
+    assert len(seen) >= 3
+    assert max(seen) < 2, seen

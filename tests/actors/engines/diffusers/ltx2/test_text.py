@@ -12,6 +12,8 @@ from actors.engines.diffusers.ltx2 import components
 from actors.engines.diffusers.ltx2.text import GEMMA_TOKENS, GemmaStates, Prompts
 from tests.official.ltx2_files import write_narrow
 
+BOS = 2
+
 
 @pytest.fixture(scope="module")
 def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,11 +45,30 @@ def test_a_prompt_becomes_context(version: str, gemma: Path, tmp_path: Path) -> 
         states, mask = prompts.encoder.states("a red ball")
         context, other = prompts.context("a red ball"), prompts.context("a ball")
     assert states.shape == (1, GEMMA_TOKENS, 64, 3)
-    assert mask.sum() == 3
-    assert mask[0, -3:].all(), "it is padded on the left"
+    assert mask.sum() == 4
+    assert mask[0, -4:].all(), "it is padded on the left"
     width = 64 if version == "2.0" else 128
     assert context.video.shape == (1, GEMMA_TOKENS, width)
     assert context.audio.shape == (1, GEMMA_TOKENS, 64)
     assert context.mask is not None
     assert context.mask.all(), "registers take the place of the padding"
     assert not torch.equal(context.video, other.video)
+
+
+@pytest.mark.parametrize("writes", [True, False], ids=["Gemma 3", "Gemma 4"])
+def test_a_prompt_begins_with_its_mark_once(writes: bool, gemma: Path) -> None:
+    """Whether the tokenizer writes it or not."""
+    from tokenizers.processors import TemplateProcessing
+
+    encoder = GemmaStates.load(gemma, torch.float32)
+    if writes:
+        template = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", BOS)])
+        encoder.tokenizer.backend_tokenizer.post_processor = template
+    with torch.inference_mode():
+        states, mask = encoder.states("a red ball")
+        beginning = encoder.model.embed_tokens(torch.tensor([[BOS]]))
+    assert mask.sum() == 4
+    assert torch.equal(states[:, -4:-3, :, 0], beginning)
+    with torch.inference_mode():
+        _, full = encoder.states("a " * 2000)
+    assert full.sum() == GEMMA_TOKENS
