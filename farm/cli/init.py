@@ -29,6 +29,10 @@ def init(
         str | None,
         typer.Option("--engine", help="With --checkpoint: for this engine, diffusers or comfyui."),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="NAME", help="With --checkpoint: this one of the model's recipes."),
+    ] = None,
     output: Output = OutputFormat.TEXT,
 ) -> int:
     """Write a commented spec that renders as it is."""
@@ -40,33 +44,58 @@ def init(
         _require_legal(name)
     video = safe_name(path.stem)
     job = name or video
-    recipe, text = _text(checkpoint, engine, path.parent)
+    taken, others, text = _text(checkpoint, engine, recipe, path.parent)
     write_new(path, _named(text, path, job, video))
     if output is OutputFormat.JSON:
-        emit_json(InitResult(str(path), job, recipe.name if recipe else None))
+        emit_json(InitResult(str(path), job, taken.name if taken else None))
         return 0
     file = shlex.quote(str(path))
     emit_text(f"{path}" if job == path.stem else f"{path}: the job is called {job}")
-    if recipe:
-        emit_text(f"recipe: {recipe.name}, {recipe.title}; `farm recipes {recipe.name}` shows it")
+    if taken:
+        emit_text(f"recipe: {taken.name}, {taken.title}; `farm recipes {taken.name}` shows it")
+    for other in others:
+        emit_text(f"with --recipe {other.name}: {other.title}")
     emit_text(f"next: farm check {file}, then farm render {file} --serial")
     return 0
 
 
-def _text(checkpoint: Path | None, engine: str | None, folder: Path) -> tuple[Recipe | None, str]:
-    """The spec for a model file, with its recipe, else the one that renders with the bundled model."""
-    if checkpoint is None and engine is not None:
-        from jobs.errors import Problem, UsageError
-
-        rule = "beside --checkpoint: a recipe has files for each engine"
-        raise UsageError([Problem("--engine", engine, rule, "add --checkpoint, or leave out --engine")])
+def _text(
+    checkpoint: Path | None, engine: str | None, name: str | None, folder: Path
+) -> tuple[Recipe | None, list[Recipe], str]:
+    """The recipe of a model file, others that it has, and the spec; else the spec that renders with the
+    bundled model."""
     if checkpoint is None:
-        return None, TEMPLATE.read_text(encoding="utf-8")
+        _require_model(engine, name)
+        return None, [], TEMPLATE.read_text(encoding="utf-8")
     from farm.cli.recipes import as_taken_by, require_engine
     from farm.specs.recipe_spec import recognised, spec_text
 
-    recipe = as_taken_by(recognised(checkpoint), require_engine(engine))
-    return recipe, spec_text(recipe, checkpoint, folder)
+    fitting = recognised(checkpoint)
+    chosen = fitting[0] if name is None else _chosen(name, fitting, checkpoint)
+    taken = as_taken_by(chosen, require_engine(engine))
+    return taken, [each for each in fitting if each is not chosen], spec_text(taken, checkpoint, folder)
+
+
+def _require_model(engine: str | None, name: str | None) -> None:
+    from jobs.errors import Problem, UsageError
+
+    for option, value, why in (
+        ("--engine", engine, "a recipe has files for each engine"),
+        ("--recipe", name, "a recipe is for a model"),
+    ):
+        if value is not None:
+            remedy = f"add --checkpoint, or leave out {option}"
+            raise UsageError([Problem(option, value, f"beside --checkpoint: {why}", remedy)])
+
+
+def _chosen(name: str, fitting: tuple[Recipe, ...], checkpoint: Path) -> Recipe:
+    from jobs.errors import Problem, UsageError
+
+    found = next((recipe for recipe in fitting if recipe.name == name), None)
+    if found is None:
+        remedy = f"write {' or '.join(recipe.name for recipe in fitting)}"
+        raise UsageError([Problem("--recipe", repr(name), f"a recipe of {checkpoint.name}", remedy)])
+    return found
 
 
 def require_new(path: Path, force: bool) -> None:

@@ -16,7 +16,7 @@ from farm.cli.table import columns
 if TYPE_CHECKING:
     from farm.models.fetch import DownloadRecord, DownloadState, ModelsResult
     from farm.models.survey import HubRepo
-    from jobs.recipes.recipe import Recipe
+    from jobs.recipes.recipe import ModelFile, Recipe
 
 
 def get(
@@ -113,12 +113,18 @@ def _result(recipe: Recipe, to: Path, record: DownloadRecord, fetched: int) -> M
     from farm.models.fetch import ModelsResult
     from farm.specs.recipe_spec import lora_entry
 
+    def place(file: ModelFile) -> str:
+        home = to.absolute() / file.repo.rpartition("/")[2]
+        return str(home / file.file) if file.file else str(home)
+
     engine: dict[str, Any] = {}
     for field, wanted in recipe.files.items():
-        home = to.absolute() / wanted.repo.rpartition("/")[2]
-        path = str(home / wanted.file) if wanted.file else str(home)
-        engine[str(field)] = path if wanted.strength is None else [lora_entry(path, wanted.strength)]
-    keys = {file.repo for file in recipe.files.values()}
+        path, projection = place(wanted), wanted.projection
+        if wanted.strength is not None:
+            engine[str(field)] = [lora_entry(path, wanted.strength)]
+        else:
+            engine[str(field)] = path if projection is None else [path, place(projection)]
+    keys = {file.repo for _, file in recipe.downloads}
     files = tuple(file for _, file in sorted(record.files.items()) if file.repo in keys)
     return ModelsResult(recipe.name, str(to.absolute()), fetched, engine, files)
 

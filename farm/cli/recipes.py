@@ -131,9 +131,7 @@ def _record(recipe: Recipe) -> RecipeRecord:
 def _files(recipe: Recipe) -> tuple[RecipeFile, ...]:
     from farm.cli.results import RecipeFile
 
-    return tuple(
-        RecipeFile(field, file.repo, file.file, file.folders) for field, file in recipe.files.items()
-    )
+    return tuple(RecipeFile(field, file.repo, file.file, file.folders) for field, file in recipe.downloads)
 
 
 def register(app: typer.Typer) -> None:

@@ -59,7 +59,7 @@ def survey(recipe: Recipe, pins: Mapping[str, str]) -> tuple[HubRepo, ...]:
     Raises CannotRun where the hub cannot be asked, UsageError for a repository or file that it does not have.
     """
     wanted: dict[str, list[ModelFile]] = {}
-    for file in recipe.files.values():
+    for _, file in recipe.downloads:
         wanted.setdefault(file.repo, []).append(file)
     return tuple(_repo(repo, files, pins.get(repo)) for repo, files in wanted.items())
 

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 from actors.models import TINY_CHECKPOINT
 from jobs.commands import get_command
 from jobs.errors import Problem, UsageError
-from jobs.recipes.recipe import ModelFile, Recipe, recipe_for, recipes
+from jobs.recipes.recipe import ModelFile, Recipe, recipes, recipes_for
 from jobs.spec.versions import NEWEST
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault
 
 if TYPE_CHECKING:
+    from jobs.recipes.recipe import EngineField
     from jobs.spec.engine import PassStrengths
+
+SECOND_PASS: tuple[EngineField, ...] = ("upscale_model", "temporal_upscale_model", "loras")
+"""Files without which a recipe's second pass cannot be."""
 
 SHOTS = """videos:
   - name: film
@@ -28,8 +32,9 @@ SHOTS = """videos:
 """
 
 
-def recognised(checkpoint: Path) -> Recipe:
-    """The recipe of the model at `checkpoint`. Raises UsageError where it is none, or none that has one."""
+def recognised(checkpoint: Path) -> tuple[Recipe, ...]:
+    """The recipes of the model at `checkpoint`, that of a plain film first. Raises UsageError where it is
+    none, or none that has one."""
     try:
         found = describe(checkpoint)
     except (OSError, WeightsFault) as error:
@@ -40,11 +45,11 @@ def recognised(checkpoint: Path) -> Recipe:
         raise _refused(checkpoint, f"holds {holds}", "name the file that holds the transformer")
     if checkpoint.exists() and checkpoint.samefile(TINY_CHECKPOINT):
         raise _refused(checkpoint, "is the bundled model", "leave out --checkpoint")
-    recipe = recipe_for(found.family, found.version, found.size, found.variant)
-    if recipe is None:
+    fitting = recipes_for(found.family, found.version, found.size, found.variant)
+    if not fitting:
         remedy = f"start from `farm init` without it; the recipes are for {', '.join(recipes())}"
         raise _refused(checkpoint, f"is {shown(found)}, for which there is no recipe", remedy)
-    return recipe
+    return fitting
 
 
 def shown(found: Description) -> str:
@@ -68,10 +73,17 @@ def spec_text(recipe: Recipe, checkpoint: Path, folder: Path) -> str:
         *_beside(recipe, checkpoint, folder),
     ]
     if recipe.two_passes:
-        needed = [recipe.files[field] for field in ("upscale_model", "loras") if field in recipe.files]
-        ready = all(_found(file, checkpoint) for file in needed)
-        lines.append(f"{'' if ready else '# '}upscale: {{}}   # the second pass, at twice the size")
+        needed = [recipe.files[field] for field in SECOND_PASS if field in recipe.files]
+        ready = all(_found(recipe, file, checkpoint) for file in needed)
+        lines.append(f"{'' if ready else '# '}{_upscale(recipe)}")
     return "\n".join(lines) + "\n" + SHOTS
+
+
+def _upscale(recipe: Recipe) -> str:
+    size = "the second pass, at twice the size"
+    if not recipe.temporal:
+        return f"upscale: {{}}   # {size}"
+    return f"upscale: {{temporal: {recipe.temporal}}}   # {size}, and as many times the frames; or 4"
 
 
 def _beside(recipe: Recipe, checkpoint: Path, folder: Path) -> Iterator[str]:
@@ -84,9 +96,11 @@ def _beside(recipe: Recipe, checkpoint: Path, folder: Path) -> Iterator[str]:
 
 
 def _line(recipe: Recipe, field: str, file: ModelFile, checkpoint: Path, folder: Path) -> str:
-    found = _found(file, checkpoint)
+    found = _found(recipe, file, checkpoint)
     if found is not None and file.strength is not None:
         return f"  {field}: [{json.dumps(lora_entry(_plain(found, folder), file.strength))}]"
+    if file.projection is not None:
+        return _with_projection(recipe, field, file, checkpoint, folder)
     if found is not None:
         return f"  {field}: {_path(found, folder)}"
     fetch = get_command(recipe.name)
@@ -95,11 +109,22 @@ def _line(recipe: Recipe, field: str, file: ModelFile, checkpoint: Path, folder:
     return f"  # {field}: {Path(file.file).name}   # `{fetch}` fetches it"
 
 
-def _found(file: ModelFile, checkpoint: Path) -> Path | None:
-    """The file beside the checkpoint, or in the folder of its repository beside that of the checkpoint's."""
+def _with_projection(recipe: Recipe, field: str, file: ModelFile, checkpoint: Path, folder: Path) -> str:
+    """The folder of a text encoder and the file of its projection."""
+    places = [_found(recipe, part, checkpoint) for part in (file, file.projection) if part is not None]
+    named = [_plain(place, folder) for place in places if place is not None]
+    if len(named) < len(places):
+        return f"  # {field}: [FOLDER, FILE]   # `{get_command(recipe.name)}` fetches both"
+    return f"  {field}: {json.dumps(named, ensure_ascii=False)}"
+
+
+def _found(recipe: Recipe, file: ModelFile, checkpoint: Path) -> Path | None:
+    """The file beside the checkpoint, or where `farm models get` puts it: as deep in the folder of its
+    repository as the checkpoint lies in that of its own."""
     name, repo = file.file or "", file.repo.rpartition("/")[2]
-    places = [checkpoint.parent / Path(name).name if name else checkpoint.parent / repo]
-    places.append(checkpoint.parent.parent / repo / name)
+    own = checkpoint.absolute()
+    depth = min(len(Path(recipe.model.file or "").parts), len(own.parents) - 1)
+    places = (own.parent / (Path(name).name or repo), own.parents[depth] / repo / name)
     return next((place for place in places if place.exists()), None)
 
 

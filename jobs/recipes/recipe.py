@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,14 @@ from jobs.spec.engine import PassStrengths
 FOLDER = Path(__file__).parent
 Section = Literal["engine", "defaults", "upscale", "decode"]
 EngineField = Literal[
-    "checkpoint", "diffusion_model", "text_encoder", "upscale_model", "audio_vae", "vae", "loras"
+    "checkpoint",
+    "diffusion_model",
+    "text_encoder",
+    "upscale_model",
+    "temporal_upscale_model",
+    "audio_vae",
+    "vae",
+    "loras",
 ]
 RecipeEngine = Literal["diffusers", "comfyui"]
 
@@ -31,12 +38,14 @@ class Licence(Model):
 
 
 class ModelFile(Model):
-    """A file, or the folders of a part, in a repository of the hub. A LoRA has a `strength`."""
+    """A file, or the folders of a part, in a repository of the hub. A LoRA has a `strength`; the folders of a
+    text encoder may have their `projection` in a file of its own."""
 
     repo: str
     file: str | None = None
     folders: Many[str] = ()
     strength: PassStrengths | None = None
+    projection: ModelFile | None = None
 
 
 class Recipe(Model):
@@ -66,6 +75,14 @@ class Recipe(Model):
         """The file that holds the transformer."""
         return self.files["checkpoint" if "checkpoint" in self.files else "diffusion_model"]
 
+    @property
+    def downloads(self) -> Iterator[tuple[EngineField, ModelFile]]:
+        """Every file that is fetched, with the field that names it; a projection behind its encoder."""
+        for field, file in self.files.items():
+            yield field, file
+            if file.projection is not None:
+                yield field, file.projection
+
     def for_engine(self, name: RecipeEngine) -> Recipe:
         """The recipe with this engine first, and its files in the form that this one reads."""
         others = tuple(engine for engine in self.engines if engine != name)
@@ -76,6 +93,11 @@ class Recipe(Model):
     def two_passes(self) -> bool:
         """Whether the published pipeline's second pass is in the recipe."""
         return "upscale" in self.fills
+
+    @property
+    def temporal(self) -> int:
+        """How many times the frame rate of its passes its films have by temporal rounds; 0 without them."""
+        return int(self.fills["upscale"].get("temporal", 0)) if self.two_passes else 0
 
     @property
     def levels(self) -> tuple[float, ...] | None:
@@ -97,11 +119,19 @@ def find_recipe(name: str) -> Recipe | None:
 
 
 def recipe_for(family: str, version: str, size: str, variant: str) -> Recipe | None:
-    """The recipe of a model as `jobs.weights.describe` knows it; `variant` `""` takes the dev one. LTX-2
-    comes in one size a version. None where no recipe is for it."""
-    for recipe in recipes().values():
-        fits = recipe.family == family and version in recipe.versions
-        sized = family == "ltx-2" or size == recipe.size
-        if fits and sized and recipe.variant == (variant or "dev"):
-            return recipe
-    return None
+    """The first of `recipes_for`, None where there is none."""
+    return next(iter(recipes_for(family, version, size, variant)), None)
+
+
+def recipes_for(family: str, version: str, size: str, variant: str) -> tuple[Recipe, ...]:
+    """The recipes of a model as `jobs.weights.describe` knows it, those with temporal rounds last; `variant`
+    `""` takes the dev ones. LTX-2 comes in one size a version."""
+    found = [
+        recipe
+        for recipe in recipes().values()
+        if recipe.family == family
+        and version in recipe.versions
+        and (family == "ltx-2" or size == recipe.size)
+        and recipe.variant == (variant or "dev")
+    ]
+    return tuple(sorted(found, key=lambda recipe: recipe.temporal))

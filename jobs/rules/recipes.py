@@ -78,7 +78,9 @@ def _check_second_lora(spec: JobSpec, recipe: Recipe) -> Iterator[BrokenRule]:
         return
     if not any(lora.strengths.upscale for lora in spec.engine.loras):
         rule = f"the second pass of the recipe {recipe.name} needs {Path(wanted.file or '').name}"
-        naming = "name it: `loras: [{path: FILE, strength: {upscale: 1.0}}]`"
+        weights = wanted.strength.model_dump(exclude_defaults=True) if wanted.strength else {}
+        passes = ", ".join(f"{which}: {weight}" for which, weight in weights.items())
+        naming = f"name it: `loras: [{{path: FILE, strength: {{{passes}}}}}]`"
         doing = naming if spec.engine.name == "diffusers" else "render with `engine.name: diffusers`"
         remedy = f"{doing}, or write `sigmas` of your own"
         yield BrokenRule(("engine", "loras"), "nothing for it", rule, remedy, (("recipe",), ("upscale",)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from farm.cli.main import run
+from farm.cli.recipes import require_recipe
 from farm.models.fetch import RECORD
 from tests.farm.models.fake_hub import Hub, Repo, serving
 
@@ -194,3 +195,23 @@ def test_a_damaged_record_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_an_unknown_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "get", "ltxv-2b", "--to", str(tmp_path)]) == 2
     assert "recipe" in capsys.readouterr().err
+
+
+def test_a_projection_is_fetched_beside_its_text_encoder(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the IC-LoRA of the second pass has its weights by pass."""
+    recipe = require_recipe("ltx-2.5-dfr")
+    for _, file in recipe.downloads:
+        name = file.repo
+        repo = hub.repos.setdefault(name, Repo({}, "c" * 40))
+        paths = [file.file] if file.file else [f"{folder}/config.json" for folder in file.folders]
+        repo.files |= dict.fromkeys(filter(None, paths), b"{}")
+    assert run(["models", "get", "ltx-2.5-dfr", "--to", str(tmp_path), "--yes", "-o", "json"]) == 0
+    engine = json.loads(capsys.readouterr().out)["engine"]
+    folder, projection = engine["text_encoder"]
+    assert (Path(folder) / "tokenizer" / "config.json").is_file()
+    assert Path(projection).name == "gemma4-12b-with-proj-ltx-2.5-bf16.safetensors"
+    assert Path(projection).is_file()
+    assert Path(engine["temporal_upscale_model"]).is_file()
+    assert engine["loras"][0]["strength"] == {"upscale": 0.5, "rounds": 0.0}

@@ -9,6 +9,7 @@ import yaml
 
 from actors.models import TINY_CHECKPOINT
 from farm.cli.main import run
+from farm.cli.recipes import require_recipe
 from jobs.loading.load import load_spec
 from tests.official.files import RELEASES, write_release, write_sparse
 
@@ -105,6 +106,76 @@ def test_the_lora_of_a_second_pass_counts_in_it_alone(
     capsys.readouterr()
     assert run(["check", str(spec)]) == 2
     assert "needs ltx-2-19b-distilled-lora-384.safetensors" in capsys.readouterr().err
+
+
+LTX25 = {
+    "patchify_proj.weight": ("BF16", (4096, 128)),
+    "transformer_blocks.0.attn1.to_q.weight": ("BF16", (4096, 4096)),
+    "audio_adaln_single.linear.weight": ("BF16", (4, 4)),
+    "keyframes_abs_pos_embedding": ("BF16", (1, 4096)),
+}
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """The transformer of LTX-2.5, and beside it, empty, what `farm models get` puts there."""
+    for name in ("ltx-2.5-dfr", "ltx-2.5-distilled"):
+        recipe = require_recipe(name)
+        for _, file in recipe.downloads:
+            place = tmp_path / "models" / file.repo.rpartition("/")[2] / (file.file or "text_encoder")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+    return write_sparse(tmp_path / "models" / "LTX-2.5" / str(recipe.model.file), LTX25)
+
+
+def test_a_model_with_temporal_rounds(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its plain recipe is taken, and the other one offered."""
+    spec = tmp_path / "film.yaml"
+    assert run(["init", str(spec), "--checkpoint", str(parts)]) == 0
+    assert "with --recipe ltx-2.5-dfr: LTX-2.5 distilled" in capsys.readouterr().out
+    plain = load_spec(spec, check_files=False).spec
+    assert (plain.engine.name, plain.upscale is not None) == ("comfyui", True)
+    assert run(["init", str(spec), "--force", "--checkpoint", str(parts), "--recipe", "ltx-2.5-dfr"]) == 0
+    loaded = load_spec(spec, check_files=False).spec
+    assert loaded.upscale is not None
+    assert loaded.upscale.temporal == 2
+    assert (loaded.engine.name, loaded.engine.diffusion_model) == ("diffusers", str(parts))
+    home = tmp_path / "models" / "LTX-2.5"
+    upscalers = home / "latent_upscale_models"
+    time = upscalers / "ltx-2.5-latent-temporal-upscaler-x2-bf16-1.0.safetensors"
+    assert loaded.engine.temporal_upscale_model == str(time)
+    projection = home / "text_encoders" / "gemma4-12b-with-proj-ltx-2.5-bf16.safetensors"
+    assert loaded.engine.text_encoders == (str(tmp_path / "models" / "LTX-2.5-Diffusers"), str(projection))
+    (lora,) = loaded.engine.loras
+    assert [lora.strengths.of(which) for which in ("sample", "upscale", "rounds")] == [0.0, 0.5, 0.0]
+
+
+def test_rounds_wait_for_their_upscaler(parts: Path, tmp_path: Path) -> None:
+    """A file that is missing stands as a comment, and so does the second pass that needs it."""
+    (parts.parents[1] / "latent_upscale_models").rename(tmp_path / "elsewhere")
+    (tmp_path / "models" / "LTX-2.5-Diffusers" / "text_encoder").unlink()
+    (tmp_path / "models" / "LTX-2.5-Diffusers").rmdir()
+    spec = tmp_path / "film.yaml"
+    assert run(["init", str(spec), "--checkpoint", str(parts), "--recipe", "ltx-2.5-dfr"]) == 0
+    text = spec.read_text()
+    assert "# upscale: {temporal: 2}" in text
+    for named in ("temporal_upscale_model: ltx-2.5-latent-temporal", "text_encoder: [FOLDER, FILE]"):
+        assert f"  # {named}" in text
+    assert load_spec(spec, check_files=False).spec.upscale is None
+
+
+@pytest.mark.parametrize("recipe", ["ltx-2-dev", "ltx-2.5-drf"])
+def test_a_recipe_of_another_model_is_refused(
+    recipe: str, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "film.yaml"
+    assert run(["init", str(spec), "--checkpoint", str(parts), "--recipe", recipe]) == 2
+    assert "write ltx-2.5-distilled or ltx-2.5-dfr" in capsys.readouterr().err
+    assert run(["init", str(spec), "--recipe", recipe]) == 2
+    assert "add --checkpoint" in capsys.readouterr().err
+    assert not spec.exists()
 
 
 def test_an_engine_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from jobs.loading.load import load_spec
 from jobs.planning.plan import make_plan
 from jobs.recipes import recipe as module
 from jobs.recipes.fill import fill_recipe
-from jobs.recipes.recipe import Recipe, find_recipe, recipes
+from jobs.recipes.recipe import Recipe, find_recipe, recipes, recipes_for
 from jobs.tasks.digest import Fingerprint, digests
 from jobs.tasks.graph import build_graph
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parents[3] / "examples" / "recipes"
 DISTILLED = "ltxv-13b-0.9.8-distilled"
 DEV = "ltxv-13b-0.9.8-dev"
+DFR: dict[str, Any] = {
+    "diffusion_model": "model.safetensors",
+    "vae": "vae.safetensors",
+    "upscale_model": "space.safetensors",
+    "temporal_upscale_model": "time.safetensors",
+    "loras": [{"path": "detail.safetensors", "strength": {"upscale": 0.5, "rounds": 0}}],
+}
 
 
 def spec_of(name: str | dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -48,7 +55,7 @@ def test_a_recipe_is_named_as_its_file_and_every_number_has_a_source(recipe: Rec
     assert all(source.startswith("https://github.com/Lightricks/") for source in recipe.source)
     assert recipe.model.file
     for taken in (recipe, *map(recipe.for_engine, recipe.engines)):
-        assert all((file.file is None) != (not file.folders) for file in taken.files.values())
+        assert all((file.file is None) != (not file.folders) for _, file in taken.downloads)
 
 
 @pytest.mark.parametrize("recipe", recipes().values(), ids=lambda recipe: recipe.name)
@@ -131,6 +138,32 @@ def test_a_recipe_that_changes_changes_no_stored_plan(monkeypatch: pytest.Monkey
     known = Fingerprint({}, {}, {})
     assert digests(build_graph(again), known) == digests(build_graph(plan), known)
     assert make_plan(load_spec(spec_of(DISTILLED, upscale={}), check_files=False).spec) != plan
+
+
+def test_temporal_rounds_are_a_recipe_of_their_own() -> None:
+    """The IC-LoRA counts in the second pass alone: rounds show it nothing to look at."""
+    plan = make_plan(load_spec(EXAMPLES / "ltx-2.5-dfr.yaml", check_files=False).spec)
+    first, second = plan.videos[0].chunks[0].sampling, plan.upscale
+    assert second is not None
+    assert (first.sampler, second.sampling.sampler) == ("euler_ancestral", "euler_ancestral")
+    assert (second.temporal, second.sampling.sigmas) == (2, (0.909375, 0.725, 0.421875, 0.0))
+    (lora,) = plan.engine.loras
+    assert [lora.strengths.of(which) for which in ("sample", "upscale", "rounds")] == [0.0, 0.5, 0.0]
+    four = planned(spec_of("ltx-2.5-dfr", engine=DFR, upscale={"temporal": 4})).upscale
+    assert four is not None
+    assert four.temporal == 4
+    without = spec_of("ltx-2.5-dfr", engine={**DFR, "loras": []}, upscale={})
+    assert "strength: {upscale: 0.5, rounds: 0.0}" in refused(without)["engine.loras"]
+    comfyui = spec_of("ltx-2.5-dfr", engine={**DFR, "name": "comfyui"}, upscale={})
+    assert "engine.name: diffusers" in refused(comfyui)["engine.name"]
+
+
+def test_a_model_has_its_plain_recipe_first() -> None:
+    """And each of those that it has is for it."""
+    found = recipes_for("ltx-2", "2.5", "22b", "distilled")
+    assert [recipe.name for recipe in found] == ["ltx-2.5-distilled", "ltx-2.5-dfr"]
+    assert len({recipe.model for recipe in found}) == 1
+    assert recipes_for("ltx-2", "2.5", "22b", "") == ()
 
 
 def test_refusals_name_the_way_out() -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from actors.models.tiny_text import TinyTextEncoder
 
 GEMMA_TOKENS = 1024
-"""Every prompt is padded on the left to as many, of which the connectors make registers. The first is the mark
-of a beginning: every state depends on it, Gemma 3's tokenizer writes it and Gemma 4's does not, so that
-`LTXGemmaTokenizer` of ltx-core puts it there."""
+"""Every prompt is padded on the left to as many, of which the connectors make registers. It begins with the
+mark of a beginning, on which every state depends: Gemma 3's tokenizer writes it and Gemma 4's does not, so
+that `LTXGemmaTokenizer` of ltx-core puts it there."""
 
 
 class States(Protocol):
