@@ -69,7 +69,7 @@ class Lora(Model):
     ] = Field(
         1.0,
         description="Weight of the LoRA; 0 switches it off. `{sample, upscale, rounds}` gives each pass its "
-        "own, and a pass that is left out has none of it.",
+        "own. A pass that is left out has none of it, and rounds have that of the second pass.",
     )
 
     @property

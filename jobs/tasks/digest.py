@@ -9,7 +9,7 @@ from typing import Any
 from jobs.canonical import as_object, sha256_of
 from jobs.planning.params import EncodeAudio, EncodeClip, EncodeImage, EncodeSource, PassParams
 from jobs.planning.retakes.params import ShowSource
-from jobs.planning.rounds.params import TileParams
+from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.spec.engine import LoraUse
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
@@ -22,6 +22,8 @@ STAGE_VERSION: dict[Stage, int] = {
 }
 """Raised when a stage's code, or an engine's for it, changes what it makes from the same inputs."""
 
+PARTS = (*((stage, "") for stage in Stage), (Stage.UPSCALE, "canvas"), (Stage.UPSCALE, "tile"))
+"""Tasks that the same software makes: of a stage, and the canvases and tiles of temporal rounds."""
 READ_BY_FFMPEG = EncodeImage | EncodeClip | EncodeAudio | ShowSource
 
 
@@ -31,6 +33,7 @@ class Fingerprint:
 
     `engine` is what the engine says of itself. Keys that are stage names hold what concerns that stage alone
     (a LoRA under `sample`, the upsampler under `upscale`); every other key concerns all stages but segment.
+    `rounds` under `upscale`, where it is there, is what temporal rounds read instead: `canvas` and `tile`.
     `media` describes the ffmpeg build; it reaches guide images, source videos, audio and segments.
     `files` are content digests by the path that the task parameters name, `stages` the `STAGE_VERSION` of the
     farm.
@@ -89,7 +92,7 @@ class _Digester:
 
     def __init__(self, graph: TaskGraph, fingerprint: Fingerprint) -> None:
         self._tasks, self._files, self._stages = graph.tasks, fingerprint.files, fingerprint.stages
-        self._software = {stage: _engine_part(stage, fingerprint.engine) for stage in Stage}
+        self._software = {part: _engine_part(*part, fingerprint.engine) for part in PARTS}
         self._media = sha256_of(fingerprint.media)
 
     def of(self, name: str, inputs: Sequence[tuple[str, str]]) -> str:
@@ -100,7 +103,7 @@ class _Digester:
                 "version": self._stages[task.stage],
                 "params": _parameters(task, self._files),
                 "inputs": inputs,
-                "engine": self._software[task.stage],
+                "engine": self._software[_part_of(task)],
                 "media": self._media if _uses_media(task) else None,
             }
         )
@@ -128,12 +131,22 @@ def _parameters(task: StageTask, files: Mapping[str, str]) -> Any:
     return params if path is None else {**as_object(params), "path": files[path]}
 
 
-def _engine_part(stage: Stage, engine: Mapping[str, Any]) -> str | None:
+def _part_of(task: StageTask) -> tuple[Stage, str]:
+    if isinstance(task.params, CanvasParams):
+        return task.stage, "canvas"
+    return task.stage, "tile" if isinstance(task.params, TileParams) else ""
+
+
+def _engine_part(stage: Stage, of_rounds: str, engine: Mapping[str, Any]) -> str | None:
     if stage is Stage.SEGMENT:
         return None
     names = {other.value for other in Stage}
     common = {key: value for key, value in engine.items() if key not in names}
-    return sha256_of([common, engine.get(stage.value)])
+    own = engine.get(stage.value)
+    if isinstance(own, Mapping) and "rounds" in own:
+        rest = {key: value for key, value in own.items() if key != "rounds"}
+        own = own["rounds"][of_rounds] if of_rounds else rest
+    return sha256_of([common, own])
 
 
 def _uses_media(task: StageTask) -> bool:

@@ -14,7 +14,7 @@ from jobs.spec.engine import PassStrengths
 from jobs.weights.describe import describe
 from jobs.weights.header import WeightsFault
 from jobs.weights.positions import counts_causally
-from jobs.weights.use import encoder_beside, is_decoder_alone
+from jobs.weights.use import encoder_beside, holds_temporal_upsampler, is_decoder_alone
 
 if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig
@@ -114,11 +114,23 @@ class ModelFiles:
             "upscale": {**second, "vae": vae, "upsampler": upsampler and file_digest(upsampler)},
             "decode": {"vae": vae},
         }
-        if any(each.rounds is not None for _, each in self.loras):
-            digests["upscale"]["rounds"] = [each.rounds for _, each in self.loras]
-        if self.temporal_upscale_model is not None:
-            digests["upscale"]["temporal_upsampler"] = file_digest(self.temporal_upscale_model)
+        if self._rounds_differ():
+            digests["upscale"]["rounds"] = self._rounds(whole, vae)
         return self._with_sound(digests) if self.makes_sound else digests
+
+    def _rounds_differ(self) -> bool:
+        """Whether temporal rounds read what no second pass does."""
+        apart = self.diffusion_model is not None and holds_temporal_upsampler(self.checkpoint)
+        weighed = any(each.rounds is not None for _, each in self.loras)
+        return apart or weighed or self.temporal_upscale_model is not None
+
+    def _rounds(self, transformer: str | None, vae: Any) -> dict[str, dict[str, Any]]:
+        in_time = self.temporal_upscale_model or self.checkpoint
+        loras = [[file_digest(path), each.of("rounds")] for path, each in self.loras]
+        return {
+            "canvas": {"vae": vae, "temporal_upsampler": file_digest(in_time)},
+            "tile": {"transformer": transformer, "loras": loras},
+        }
 
     def _with_sound(self, digests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         sound = [_digest(self.sound(part)) for part in ("audio_vae", "vocoder")]

@@ -37,14 +37,14 @@ def check_round_models(
     model: Location = ("engine", "diffusion_model" if engine.diffusion_model else "checkpoint")
     path = here.get(model) if engine.diffusion_model or engine.checkpoint else bundled
     if path is None:
+        if engine.temporal_upscale_model is None and (engine.diffusion_model or engine.checkpoint):
+            yield _not_named()
         return
     if not makes_keyframes(read_weights(folder_of(path, "transformer"))):
         rule = f"{path.name} makes no keyframes, which temporal rounds hold: LTX-2.5 does"
         yield BrokenRule(HERE, value, rule, f"name an LTX-2.5 model, {WITHOUT}", (("engine", "name"), model))
     elif engine.temporal_upscale_model is None and not _inside(here, path):
-        rule = "temporal rounds need the latent upsampler in time"
-        remedy = f"name its file or folder, {WITHOUT}"
-        yield BrokenRule(NAMED, "not given", rule, remedy, (("engine", "name"), HERE))
+        yield _not_named()
 
 
 def check_round_loras(spec: JobSpec, here: Mapping[Location, Path]) -> Iterator[BrokenRule]:
@@ -66,6 +66,12 @@ def check_round_loras(spec: JobSpec, here: Mapping[Location, Path]) -> Iterator[
                 f"film; {Path(lora.path).name} was trained with references {scale} times smaller"
             )
             yield BrokenRule(place, "in the second pass", rule, "leave `upscale` out of it", (HERE,))
+
+
+def _not_named() -> BrokenRule:
+    rule = "temporal rounds need the latent upsampler in time"
+    remedy = f"name its file or folder, {WITHOUT}"
+    return BrokenRule(NAMED, "not given", rule, remedy, (("engine", "name"), HERE))
 
 
 def _inside(here: Mapping[Location, Path], model: Path) -> bool:

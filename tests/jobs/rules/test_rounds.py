@@ -88,6 +88,13 @@ def test_a_model_without_keyframes_or_an_upsampler_in_time_is_refused(
     assert [problem.place for problem in problems(folder, data)] == [place]
 
 
+@pytest.mark.parametrize("model", ["checkpoint", "diffusion_model"])
+def test_a_model_that_is_not_here_needs_the_upsampler_in_time_too(folder: Path, model: str) -> None:
+    beside = {"vae": "owner/vae"} if model == "diffusion_model" else {}
+    data = with_models(**{model: "owner/ltx-2.5"}, **beside, upscale_model="owner/upsampler")
+    assert [problem.place for problem in problems(folder, data)] == ["engine.temporal_upscale_model"]
+
+
 def test_the_upsampler_in_time_of_a_folder_is_named(folder: Path) -> None:
     """What is in a folder beside the transformer counts in no digest."""
     (folder / "ltx" / "temporal_latent_upsampler").mkdir(parents=True)

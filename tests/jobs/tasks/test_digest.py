@@ -139,6 +139,23 @@ def test_engine_parts_concern_their_stage() -> None:
         assert fresh == set(graph.closure(roots))
 
 
+def test_what_rounds_read_concerns_no_second_pass() -> None:
+    def with_rounds(spec: dict[str, Any]) -> None:
+        spec["upscale"] = {"temporal": 2}
+        del spec["videos"][1]
+
+    graph, own = film(with_rounds), {"canvas": "upsampler", "tile": "LoRA"}
+    before = digested(graph, engine={"name": "tiny", "upscale": {"lora": "x", "rounds": own}})
+    for part, name in (("canvas", ".r1/upscale"), ("tile", ".r1-t")):
+        engine = {"name": "tiny", "upscale": {"lora": "x", "rounds": {**own, part: "other"}}}
+        fresh = set(digested(graph, engine=engine).items()) - set(before.items())
+        roots = [task for task in graph.tasks if name in task]
+        assert roots
+        assert {task for task, _ in fresh} == set(graph.closure(roots))
+    plain = digested(graph, engine={"name": "tiny", "upscale": {"lora": "x"}})
+    assert plain["dawn/00000/upscale"] == before["dawn/00000/upscale"]
+
+
 def test_common_engine_parts_concern_all_but_segments_alone() -> None:
     graph = film()
     assert changed(digested(graph, engine={"name": "other"})) == set(graph.tasks)

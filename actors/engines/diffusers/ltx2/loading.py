@@ -99,7 +99,7 @@ class Ltx2Loader:
 
     def _upsampler(self, what: str, named: Path | None, part: str) -> Any:
         path = named or self.files.checkpoint
-        if path.is_dir():
+        if named is not None and path.is_dir():
             path = component_folder(path, part)
         make = partial(components.upsampler_component, what=part)
         return self._loaded(what, self._component(what, path, make), self.dtype)
