@@ -121,8 +121,8 @@ class ModelFiles:
     def _rounds_differ(self) -> bool:
         """Whether temporal rounds read what no second pass does."""
         apart = self.diffusion_model is not None and holds_temporal_upsampler(self.checkpoint)
-        weighed = any(each.rounds is not None for _, each in self.loras)
-        return apart or weighed or self.temporal_upscale_model is not None
+        own_weights = any(each.rounds is not None for _, each in self.loras)
+        return apart or own_weights or self.temporal_upscale_model is not None
 
     def _rounds(self, transformer: str | None, vae: Any) -> dict[str, dict[str, Any]]:
         in_time = self.temporal_upscale_model or self.checkpoint
