@@ -193,6 +193,47 @@ def test_images_that_hold_in_part(model: Model, conditioned: Any, monkeypatch: p
     close(made[0], model.normalised(conditioned(64, FIRST, 0.9)[0]))
 
 
+def noise_of_a_held_sound(_noises: Any, pieces: list[Any], _within: int, sound: Any, _device: Any) -> Any:
+    """What DFR's pipeline draws for the start, and then for each step: none of a sound that it holds."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    picture, heard = sum(piece.latents[0, 0].numel() for piece in pieces), sound.latents.shape[2]
+
+    def of(count: int) -> Any:
+        drawn = torch.randn(1, picture, 128, generator=generator)
+        more = torch.randn(1, count, 128, generator=generator) if count else torch.zeros(1, heard, 128)
+        return torch.cat([drawn, more], dim=1)
+
+    return lambda: of(heard), lambda: of(0)
+
+
+def test_stills_that_hold_in_part_under_fresh_noise(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DFR's first pass with the sampler of LTX-2.5's recipes, over a sound that is given."""
+    import torch
+    from diffusers import LTX2DFRPipeline, LTXEulerAncestralRFScheduler
+    from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+
+    from actors.engines.diffusers.ltx2 import denoise
+    from actors.engines.diffusers.ltx2.pieces import Sound
+    from actors.engines.diffusers.samplers import euler_ancestral
+
+    heard, strength = drawn(1, 8, 51, 16, seed=6), 0.8
+    conditions = [LTX2VideoCondition(still(64), index, strength, crf=0) for index in (0, 2)]
+    with torch.inference_mode():
+        wanted = model.run(
+            LTX2DFRPipeline, FIRST, parts={"scheduler": LTXEulerAncestralRFScheduler(eta=1.0)},
+            height=64, width=64, num_frames=FRAMES, conditions=conditions,
+            audio_latents=model.raw_sound(heard), freeze_audio=True,
+        )  # fmt: skip
+        monkeypatch.setattr(denoise, "noise_of_tokens", noise_of_a_held_sound)
+        pieces = pieces_of(model, 64, torch.zeros(1, 128, 7, 2, 2), strength)
+        pieces += [slot(torch.zeros(1, 128, 1, 2, 2), frame) for frame in SLOTS]
+        made, _ = model.denoise(pieces, Sound(heard, torch.ones(51)), FIRST, euler_ancestral)
+    close(made[0], model.normalised(wanted.frames))
+    close(torch.cat(made[-2:], dim=2), model.normalised(wanted.keyframes))
+
+
 def test_a_reference_at_half_the_size(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """`LTX2InContextPipeline` marks no first frame either."""
     import torch

@@ -96,7 +96,11 @@ class Model:
         raw = _tokens(latents) * vae.latents_std + vae.latents_mean
         return raw.unflatten(2, (8, 16)).transpose(1, 2)
 
-    def denoise(self, pieces: list[Any], sound: Any, sigmas: tuple[float, ...]) -> tuple[list[Any], Any]:
+    def denoise(
+        self, pieces: list[Any], sound: Any, sigmas: tuple[float, ...], sampler: Any = None
+    ) -> tuple[list[Any], Any]:
+        """What the farm makes from the noise that a pipeline starts from; `sampler` is Euler's, or one that
+        draws more, for which the caller has to take care."""
         import torch
 
         from actors.engines.diffusers.ltx2.denoise import Pass, denoise
@@ -106,8 +110,9 @@ class Model:
         generator = torch.Generator().manual_seed(1)
         sizes = (sum(piece.latents[0, 0].numel() for piece in pieces), sound.latents.shape[2])
         noise = torch.cat([torch.randn(1, size, 128, generator=generator) for size in sizes], dim=1)
-        run = Pass(torch.tensor((*sigmas, 0.0)), RATE, ClipNoise(0), euler)
-        return denoise(self.transformer, run, pieces, sound, self.words(), noise)
+        run = Pass(torch.tensor((*sigmas, 0.0)), RATE, ClipNoise(0), sampler or euler)
+        drawn_here = None if sampler else noise
+        return denoise(self.transformer, run, pieces, sound, self.words(), drawn_here)
 
 
 def _tokens(latents: Any) -> Any:
