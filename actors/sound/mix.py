@@ -36,7 +36,8 @@ BLOCK_HOPS = 100
 @dataclass(frozen=True, slots=True)
 class TrackSource:
     """Where a track is read: `stream` opens an ffmpeg-python stream of its sound, whose sample `first`, at
-    the film's rate, is heard with the film's sample `place.start`. `path` is the user's file."""
+    the film's rate, is heard with the film's sample `place.start`. `path` is the user's file; `whole` is
+    where the track would be heard if it were not a part, which its fades are counted by."""
 
     track: PlannedTrack
     place: Span
@@ -44,6 +45,12 @@ class TrackSource:
     channels: int
     stream: Callable[[], Any]
     path: Path | None = None
+    whole: Span | None = None
+
+    @property
+    def faded(self) -> Span:
+        """Where its fades begin and end, as far as the file goes."""
+        return self.place if self.whole is None else self.whole
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,9 @@ class Mix:
     def _heard(self) -> tuple[Span, ...]:
         """Where each track is heard: its place, or up to its end where that has to be known for a fade."""
         return tuple(
-            Span(source.place.start, source.place.start + sum(len(block) for block in self._decoded(source)))
+            Span(source.faded.start, source.faded.start + sum(map(len, self._decoded(source, source.faded))))
             if source.track.fade_out_s > 0
-            else source.place
+            else source.faded
             for source in self.sources
         )
 
@@ -117,7 +124,7 @@ class Mix:
 
     def _read(self, source: TrackSource) -> Iterator[np.ndarray | None]:
         """A track's samples for each block of the film, float32 `[n, channels]`; None where it is silent."""
-        decoded, rest = self._decoded(source), np.zeros((0, source.channels), np.float32)
+        decoded, rest = self._decoded(source, source.place), np.zeros((0, source.channels), np.float32)
         for block in self._spans():
             low, high = max(block.start, source.place.start), min(block.stop, source.place.stop)
             if low >= high:
@@ -136,11 +143,12 @@ class Mix:
                 _finish(decoded)
             yield samples
 
-    def _decoded(self, source: TrackSource) -> Iterator[np.ndarray]:
-        """What there is of a track within its place, float32 `[n, channels]`."""
+    def _decoded(self, source: TrackSource, place: Span) -> Iterator[np.ndarray]:
+        """What there is of a track within the samples `place` of the film, float32 `[n, channels]`."""
         import ffmpeg
 
-        sound = trimmed(source.stream(), self.rate, source.first, len(source.place))
+        first = source.first + place.start - source.place.start
+        sound = trimmed(source.stream(), self.rate, first, len(place))
         raw = {"f": "f32le", "c:a": "pcm_f32le", "ac": source.channels, "ar": self.rate}
         command = compile_command(ffmpeg.output(sound, "pipe:", **raw).global_args(*SAME_ON_EVERY_CPU))
         size = 4 * source.channels * self.rate

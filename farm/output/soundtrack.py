@@ -98,7 +98,8 @@ def _source(
         made = partial(_made, playlist, Span(track.start_frame, track.stop_frame))
         return TrackSource(track, place, 0, channels, made)
     first = track.first_sample(rate, video.frame_rate) + place.start
-    return TrackSource(track, place, first, channels, partial(_of_file, track.path), Path(track.path))
+    whole = track.whole(rate, video.frame_rate, video.frames)
+    return TrackSource(track, place, first, channels, partial(_of_file, track.path), Path(track.path), whole)
 
 
 def _of_file(path: str) -> Any:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from jobs.frames import Span
+from jobs.frames import Span, exact_rate
 from jobs.planning.output_names import draft_name, draft_of, take_film_name, take_name
 from jobs.planning.planned import PlannedTake
 from jobs.planning.seeds import derive_seed
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from jobs.planning.planned import Plan, PlannedChunk, PlannedVideo
-    from jobs.sound.planned import PlannedSound
+    from jobs.sound.planned import PlannedSound, PlannedTrack
     from jobs.spec.video import Video
     from jobs.store.chosen import Rewording
 
@@ -70,14 +71,48 @@ def _sound_at_base(video: PlannedVideo, shown: Sequence[PlannedChunk]) -> Planne
     """The sound of a film beside the pictures of its first passes, of which temporal rounds made more."""
     if video.sound is None or video.temporal == 1:
         return video.sound
-    shots = {number: list(chunks) for number, chunks in groupby(shown, key=lambda chunk: chunk.shot)}
-    tracks = []
+    frames, film = _frames_of_shots(shown), _frames_of_shots(video.chunks)
+    tracks: list[PlannedTrack] = []
     for track in video.sound.tracks:
-        chunks = shown if track.shot is None else shots[track.shot]
-        start, stop = chunks[0].owned.start, chunks[-1].owned.stop
-        delay_s = track.delay_s - track.skip_frames / video.frame_rate
-        tracks.append(replace(track, start_frame=start, stop_frame=stop, skip_frames=0, delay_s=delay_s))
+        if track.shot is None and track.path is not None and len(film) > 1:
+            tracks += (_shot_at_base(track, video, film[shot], frames[shot]) for shot in film)
+            continue
+        here = Span(0, shown[-1].owned.stop) if track.shot is None else frames[track.shot]
+        delay_s = float(-_begun_s(track, video, track.start_frame))
+        moved = replace(track, start_frame=here.start, stop_frame=here.stop, skip_frames=0, delay_s=delay_s)
+        tracks.append(moved)
     return replace(video.sound, tracks=tuple(tracks))
+
+
+def _frames_of_shots(chunks: Sequence[PlannedChunk]) -> dict[int, Span]:
+    shots = ((shot, list(some)) for shot, some in groupby(chunks, key=lambda chunk: chunk.shot))
+    return {shot: Span(some[0].owned.start, some[-1].owned.stop) for shot, some in shots}
+
+
+def _shot_at_base(track: PlannedTrack, video: PlannedVideo, film: Span, frames: Span) -> PlannedTrack:
+    """What is heard of a whole film's track with the first pass of one shot, which has these `frames` of the
+    draft and those of the `film`. The last frame of a shot is shown for longer in a draft, so each shot hears
+    the file from where the film has it."""
+    seconds = track.seconds
+    if seconds is None and track.fade_out_s:
+        # It fades out before the film's end, which is elsewhere in the draft for each shot.
+        length_s = (track.stop_frame - track.start_frame) / exact_rate(video.frame_rate)
+        seconds = float(length_s + _begun_s(track, video, track.start_frame))
+    return replace(
+        track,
+        start_frame=frames.start,
+        stop_frame=frames.stop,
+        skip_frames=0,
+        delay_s=float(-_begun_s(track, video, film.start)),
+        seconds=seconds,
+        part=frames,
+    )
+
+
+def _begun_s(track: PlannedTrack, video: PlannedVideo, frame: int) -> Fraction:
+    """Seconds of a track's file that are over when a frame of the film is shown."""
+    shown = track.skip_frames + frame - track.start_frame
+    return shown / exact_rate(video.frame_rate) - Fraction(track.delay_s)
 
 
 def numbers_of_takes(video: Video) -> tuple[int, ...]:

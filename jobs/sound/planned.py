@@ -29,7 +29,8 @@ class PlannedTrack:
 
     It belongs to the film's frames `[start_frame, stop_frame)`: those of its shot (`shot` counts those of the
     film), or all. Its file begins `delay_s` after `start_frame`, and `skip_frames` of the film's frames into
-    the file. `seconds` are counted from the file's first sample.
+    the file. `seconds` are counted from the file's first sample. Of one that is heard in a `part` of these
+    frames alone, the fades are those of the whole.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PlannedTrack:
     fade_out_s: float = 0.0
     fade_curve: FadeCurve = "linear"
     duck: PlannedDucking | None = None
+    part: Span | None = None
 
     def first_sample(self, sample_rate: int, frame_rate: float) -> int:
         """Sample of the file that is heard with the film's first frame; negative: the file starts later."""
@@ -55,6 +57,17 @@ class PlannedTrack:
 
     def place(self, sample_rate: int, frame_rate: float, film_frames: int) -> Span:
         """Samples of a film of `film_frames` in which it may be heard; empty where that is outside of it."""
+        whole = self.whole(sample_rate, frame_rate, film_frames)
+        if self.part is None:
+            return whole
+        start, stop = (
+            audio_sample(frame, sample_rate, frame_rate) for frame in (self.part.start, self.part.stop)
+        )
+        start = max(whole.start, start)
+        return Span(start, max(start, min(whole.stop, stop)))
+
+    def whole(self, sample_rate: int, frame_rate: float, film_frames: int) -> Span:
+        """`place`, if it were not heard in a part alone."""
         end = audio_sample(film_frames, sample_rate, frame_rate)
         if self.path is None:
             start = audio_sample(self.start_frame, sample_rate, frame_rate)
@@ -88,7 +101,7 @@ class PlannedTrack:
     def is_plain(self) -> bool:
         """Whether it is heard as it is, as far as the film goes."""
         turned = self.gain_db or self.pan or self.fade_in_s or self.fade_out_s or self.duck
-        return not turned and self.shot is None and self.seconds is None
+        return not turned and self.shot is None and self.seconds is None and self.part is None
 
     @property
     def said(self) -> str:
@@ -122,7 +135,7 @@ class PlannedSound:
     @property
     def paths(self) -> tuple[str, ...]:
         """The files, in order."""
-        return tuple(track.path for track in self.tracks if track.path is not None)
+        return tuple(dict.fromkeys(track.path for track in self.tracks if track.path is not None))
 
     @property
     def without_paths(self) -> PlannedSound:
@@ -132,7 +145,7 @@ class PlannedSound:
     @property
     def said(self) -> str:
         """The tracks by name, with their gains."""
-        return "; ".join(track.said for track in self.tracks)
+        return "; ".join(dict.fromkeys(track.said for track in self.tracks))
 
 
 def samples_of(seconds: float, sample_rate: int) -> int:

@@ -108,11 +108,19 @@ def test_a_file_is_heard_at_its_time(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "score.wav"), "wb") as file:
         file.setparams((2, 2, SAMPLES_S, 0, "NONE", ""))
         file.writeframes(noise.tobytes())
-    loaded = film(tmp_path)
+    loaded = film(tmp_path, run={"approve": "sample"})
     score = {"sound": [{"file": str(tmp_path / "score.wav"), "mode": "condition"}]}
     data = json.loads(loaded.spec.model_dump_json(exclude_unset=True))
     data["videos"][0] |= score
     spec = load_spec(data, probes=Probes(video=probe_video))
+    assert render_alone(tmp_path / "runs", spec).outcome == "unapproved"
+    made = samples_of(str(tmp_path / "out" / "dawn.draft.mkv"))
+    cut, stop = (audio_sample(frames, SAMPLES_S, RATE) for frames in (SHOTS[0], sum(SHOTS)))
+    # The second shot is 3/4 of a base frame later in a draft, as the first one's last frame is shown longer.
+    later = round(SAMPLES_S * 0.75 / RATE)
+    heard = np.concatenate([noise[:cut], noise[cut - later : stop - later]]).T / 32768
+    assert np.abs(made[:, :stop] - heard).max() < 1e-6
+    approve(str(tmp_path / "runs"), JOB, Selection())
     assert render_alone(tmp_path / "runs", spec).outcome == "done"
     made = samples_of(str(tmp_path / "out" / "dawn.mkv"))
     stop = audio_sample(FRAMES, SAMPLES_S, 4 * RATE)

@@ -4,6 +4,7 @@ makes of the files."""
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from actors.media.segment import encode_segment
 from actors.sound import mix
 from farm.output.stitch import assemble_film
 from jobs.errors import InvalidInput
-from jobs.frames import audio_sample
+from jobs.frames import Span, audio_sample
 from jobs.sound.planned import PlannedDucking, PlannedSound, PlannedTrack
 from tests.farm.output.test_stitch_sound import decoded_sound, melody
 from tests.sound_plans import track
@@ -125,6 +126,18 @@ def test_fades_end_where_the_file_does(files: Path, marks: Marks, tmp_path: Path
     score *= np.minimum(score_at[::-1] / (RATE * 3 // 4), 1)
     wanted = laid(wide, 0, total) + laid(score, RATE, total)
     assert np.abs(found - wanted).max() <= LAST_BIT
+
+
+def test_parts_of_a_track_have_the_fades_of_the_whole(files: Path, marks: Marks, tmp_path: Path) -> None:
+    whole = track(files / "voice.m4a", delay_s=0.2, fade_in_s=1.0, fade_out_s=1.5)
+    parts = [replace(whole, part=Span(start, stop)) for start, stop in ((0, 12), (12, 33), (33, 97))]
+    ways = {"parts": parts, "whole": [whole, replace(whole, delay_s=20.0)]}
+    found = {}
+    for name, tracks in ways.items():
+        (tmp_path / name).mkdir()
+        found[name] = film_sound(tmp_path / name, marks, 24.0, *tracks)
+    assert np.abs(found["whole"]).max() > 0.1
+    assert np.abs(found["parts"] - found["whole"]).max() <= LAST_BIT
 
 
 def test_music_makes_room_for_a_voice(files: Path, marks: Marks, tmp_path: Path) -> None:

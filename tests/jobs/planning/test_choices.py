@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farm.session.selection import to_compute
+from jobs.frames import audio_sample
 from jobs.planning.choices import with_drafts, with_overrides, with_picks
 from jobs.planning.explicit import explicit_data
 from jobs.planning.facts import SourceFacts, VideoFact
@@ -191,3 +193,32 @@ def test_only_further_deliveries_are_made_for_a_pick() -> None:
     frames = [digest for task, digest in before.items() if stage_of(task) == "decode"]
     again = to_compute(build_graph(picked), after, set(before.values()) - set(frames), frames)
     assert {stage_of(task) for task in again} == {"decode", "segment"}
+
+
+@pytest.mark.parametrize(("temporal", "rate"), [(4, 24.0), (2, 23.976)])
+@pytest.mark.parametrize("at", [0.0, 2.5, -1.25])
+def test_each_shot_of_a_draft_hears_what_it_is_sampled_with(temporal: int, rate: float, at: float) -> None:
+    """A shot of N frames lasts (N - 1 + 1 / temporal) / rate in the film, and N / rate in its draft."""
+    shots = [{"name": f"s{n}", "seconds": 1.0, "prompt": f"shot {n}"} for n in range(40)]
+    track = {"file": "speech.wav", "mode": "condition", "at": at, "fade_out": 1.0}
+    video = {"name": "dawn", "shots": shots, "sound": [track]}
+    job = {"engine": {"name": "fake"}, "upscale": {"temporal": temporal}, "videos": [video]}
+    defaults = {**JOB["defaults"], "num_frames": 25, "frame_rate": rate}
+    plan = make_plan(JobSpec.model_validate({"name": "harbor", **job, "defaults": defaults}))
+    own, draft = with_drafts(plan, []).videos
+    assert own.sound is not None
+    assert draft.sound is not None
+    samples, places = own.sound.sample_rate, []
+    firsts = [chunk for chunk in draft.chunks if chunk.index_in_shot == 0]
+    assert len(draft.sound.tracks) == len(firsts) == 40
+    for chunk, heard in zip(firsts, draft.sound.tracks, strict=True):
+        assert chunk.heard is not None
+        shown = audio_sample(chunk.owned.start, samples, draft.frame_rate)
+        begun = heard.first_sample(samples, draft.frame_rate) + shown
+        assert abs(begun - chunk.heard.samples.start) <= 1
+        places.append(heard.place(samples, draft.frame_rate, draft.frames))
+    assert all(this.stop <= after.start for this, after in pairwise(places))
+    silent_s = 0.0 if at < 0 else at
+    assert sum(map(len, places)) / samples == pytest.approx(draft.seconds - silent_s, abs=0.1)
+    assert draft.sound.paths == ("speech.wav",)
+    assert draft.sound.said == own.sound.said
