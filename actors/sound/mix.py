@@ -147,6 +147,9 @@ class Mix:
         """What there is of a track within the samples `place` of the film, float32 `[n, channels]`."""
         import ffmpeg
 
+        if not place:
+            # A file that begins after the film has no sample there, and ffmpeg counts none below 0.
+            return
         first = source.first + place.start - source.place.start
         sound = trimmed(source.stream(), self.rate, first, len(place))
         raw = {"f": "f32le", "c:a": "pcm_f32le", "ac": source.channels, "ar": self.rate}
