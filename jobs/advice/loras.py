@@ -31,11 +31,14 @@ def lora_advice(plan: Plan) -> Iterator[str]:
 
 def detail_advice(plan: Plan) -> Iterator[str]:
     """Lightricks' DFR pipeline has an IC-LoRA in the second pass, at 0.5, and refuses to run without it
-    (`ltx_pipelines/dfr_pipeline.py`). One that counts there has 0 in the rounds: a rule says so."""
-    if plan.upscale is None or plan.upscale.temporal == 1 or plan.engine.name == "fake":
+    (`ltx_pipelines/dfr_pipeline.py`). One that counts there has 0 in the rounds: a rule says so. The bundled
+    model has none."""
+    engine = plan.engine
+    bundled = engine.checkpoint is None and engine.diffusion_model is None
+    if plan.temporal == 1 or engine.name == "fake" or bundled:
         return
     shots = (lora for video in plan.films for chunk in video.chunks for lora in chunk.loras)
-    weights = (lora.strengths for lora in (*plan.engine.loras, *shots))
+    weights = (lora.strengths for lora in (*engine.loras, *shots))
     if not any(each.upscale and not each.of("rounds") for each in weights):
         yield (
             "upscale.temporal: the second pass looks at the first, for which LTX-2.5 has an IC-LoRA. None "

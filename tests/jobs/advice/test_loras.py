@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.advice.advice import advice
+from jobs.loading.load import load_spec
+from jobs.planning.facts import Probes, VideoFact
 from jobs.planning.plan import make_plan
 from jobs.spec.job import JobSpec
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 ANNA, SECOND = "/l/anna.safetensors", {"upscale": 0.5}
 
 
@@ -50,6 +54,13 @@ def test_temporal_rounds_have_an_ic_lora_in_the_second_pass(strength: Any, named
         lines = advice(make_plan(JobSpec.model_validate(job)))
         said = any("upscale: 0.5, rounds: 0" in line for line in lines)
         assert said == (named and bool(upscale))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_examples_of_the_bundled_model_are_told_of_no_lora(path: Path) -> None:
+    loaded = load_spec(path, probes=Probes(video=lambda _: VideoFact(97, 128, 128, 25.0)))
+    if loaded.spec.engine.checkpoint is None:
+        assert not [line for line in advice(make_plan(loaded.spec, loaded.facts)) if "LoRA" in line]
 
 
 def test_what_changes_something_is_not_said() -> None:
