@@ -61,7 +61,9 @@ def check_rounds_of_films(spec: JobSpec) -> Iterator[BrokenRule]:
                 f"film has {spec.upscale.temporal} times as many frames a second"
             )
             remedy = f"write {SNAPPED_ABOVE:g} or less, {WITHOUT}"
-            yield BrokenRule(_rate_of(variant), f"{variant.frame_rate:g}", rule, remedy, (HERE, ("matrix",)))
+            yield BrokenRule(
+                _rate_of(spec, variant), f"{variant.frame_rate:g}", rule, remedy, (HERE, ("matrix",))
+            )
         for placed in placed_chunks(variant):
             images = zip(placed.chunk.settings.images, placed.images, strict=True)
             for guide, place in images:
@@ -71,7 +73,10 @@ def check_rounds_of_films(spec: JobSpec) -> Iterator[BrokenRule]:
                     yield BrokenRule((*place, "video"), "held", rule, remedy, (HERE,))
 
 
-def _rate_of(variant: Variant) -> Location:
+def _rate_of(spec: JobSpec, variant: Variant) -> Location:
     if variant.video.frame_rate is not None:
         return ("videos", variant.index, "frame_rate")
+    if "frame_rate" in spec.matrix:
+        words = [str(value) for value in spec.matrix["frame_rate"]]
+        return ("matrix", "frame_rate", words.index(dict(variant.combination)["frame_rate"]))
     return ("defaults", "frame_rate")

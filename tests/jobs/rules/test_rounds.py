@@ -43,6 +43,12 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (spec({"denoise": 0}), "upscale.denoise", "leave `denoise` out"),
     (spec({}, engine={"name": "comfyui"}), "upscale.temporal", "`engine.name: diffusers`"),
     (spec({}, defaults={"frame_rate": 48}), "defaults.frame_rate", "write 30 or less"),
+    (spec({}, matrix={"frame_rate": [24, 48]}), "matrix.frame_rate[1]", "write 30 or less"),
+    (
+        spec({}, matrix={"frame_rate": [24, 48]}, defaults={"frame_rate": 60}),
+        "matrix.frame_rate[1]",
+        "write 30 or less",
+    ),
     (spec({}, video={"frame_rate": 60}), "videos[0].frame_rate", "write 30 or less"),
     (spec({}, {"images": [CLIP]}), "videos[0].chunks[0].generate.images[0].video", "hold an `image`"),
     (spec({}, video={"source": {"video": "c.mp4"}}), "videos[0].source", "without the source"),
