@@ -187,7 +187,7 @@ class MakesRounds(Protocol):
         self, run: TileParams, pieces: Sequence[Piece], sound: PassSound, conditioning: Payload
     ) -> Payload | Arriving:
         """`latents` of the first piece, and as `keyframes` those that are marked, in order. Of `sound` the
-        stretch `run.heard` is heard, and held."""
+        part `run.heard` is heard, and held."""
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from actors.engines.base import AUDIO, KEYFRAMES, FreeLevel
 from actors.engines.faults import PlannedFault, read_script, spoil, strike
 from actors.payload import Payload
 from jobs.canonical import as_object
-from jobs.frames import SPATIAL, frames_of
+from jobs.frames import SPATIAL, TEMPORAL, frames_of
 
 if TYPE_CHECKING:
     from actors.engines.pieces import PassSound, Piece
@@ -106,7 +106,7 @@ class FakeEngine:
 
     def still(self, latents: Payload, frame: int, how: Upsampling) -> Payload:
         clip = latents["latents"]
-        seen = clip[:, :, frame // 8 : frame // 8 + 1] + np.float32(0.05) * clip.mean(axis=2, keepdims=True)
+        seen = clip[:, :, [frame // TEMPORAL]] + np.float32(0.05) * clip.mean(axis=2, keepdims=True)
         return Payload({"latents": _larger(seen, how.spatial)})
 
     def denoise(
@@ -199,7 +199,7 @@ def _slots(
     frames = [piece.frame for piece in pieces if piece.marked]
     if not frames:
         return {}
-    shown = clip[:, :, [frame // 8 for frame in frames]]
+    shown = clip[:, :, [frame // TEMPORAL for frame in frames]]
     return {KEYFRAMES: shown + np.float32(0.05) * _pattern(shown.shape, run, "slots", *inputs)}
 
 

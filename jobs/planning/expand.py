@@ -244,7 +244,7 @@ def _unroll(
         new = latents_of(setting(chunk.generate, defaults, "num_frames"))
         yield "generate", chunk.generate, 0, new, 0
     if chunk.extend is not None:
-        overlap = setting(chunk.extend, defaults, "overlap_frames") // 8
-        new = setting(chunk.extend, defaults, "num_new_frames") // 8
+        overlap = setting(chunk.extend, defaults, "overlap_frames") // TEMPORAL
+        new = setting(chunk.extend, defaults, "num_new_frames") // TEMPORAL
         for repetition in range(chunk.extend.repeat):
             yield "extend", chunk.extend, overlap, new, repetition

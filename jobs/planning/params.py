@@ -181,8 +181,9 @@ class PassParams:
         beside = sum(
             each.latents * (rows // each.scale) * (columns // each.scale) for each in self.references
         )
-        if self.keyframes:
-            beside += self.span.sampled * (rows // 2) * (columns // 2)
+        if self.keyframes and self.upsampling is not None:
+            scale = int(self.upsampling.spatial)
+            beside += self.span.sampled * (rows // scale) * (columns // scale)
         return (self.span.sampled + len(self.slots)) * rows * columns + beside
 
 

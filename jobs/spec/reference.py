@@ -30,7 +30,7 @@ is refused with what says it instead, and `farm migrate film.yaml` rewrites them
 Any field can be set from the command line:
 `farm render spec.yaml -p defaults.seed=3 -p 'videos[0].chunks[1].extend.prompt=rain'`.
 
-- A **shot** is a stretch of film between two cuts, in seconds. Times are snapped to whole latents of 8
+- A **shot** is the film between two cuts, in seconds. Times are snapped to whole latents of 8
   frames; `farm plan` says which became other ones. A shot becomes a generate and extends: its chunks have at
   most `num_frames`, then `num_new_frames` of `defaults`, one begins at each beat, and two meet in each image
   that is held within the shot. `farm plan --explicit` prints them; they have the same digests.

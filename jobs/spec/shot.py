@@ -58,7 +58,7 @@ class ShotImage(Model):
 
 
 class Shot(Settings):
-    """A stretch of film between two cuts, in seconds. Its chunks are made from `num_frames`,
+    """The film between two cuts, in seconds. Its chunks are made from `num_frames`,
     `num_new_frames` and `overlap_frames` of `defaults`."""
 
     name: Name = Field(

@@ -15,7 +15,7 @@ from jobs.planning.rounds.layout import (
     seen_rate,
     tiles,
 )
-from jobs.planning.rounds.params import CanvasParams, HeardStretch, TileParams, round_sampling
+from jobs.planning.rounds.params import CanvasParams, HeardPart, TileParams, round_sampling
 from jobs.planning.sampling import GuideUse
 from jobs.planning.seeds import derive_seed
 from jobs.tasks.task import Stage, task_id
@@ -128,7 +128,7 @@ def tile_params(
     )
 
 
-def _heard(tile: Tile, span: ChunkSpan, frame_rate: float, played: float) -> HeardStretch:
+def _heard(tile: Tile, span: ChunkSpan, frame_rate: float, played: float) -> HeardPart:
     """The sound is that of the first pass's clip, which begins with its overlap."""
     start_s = TEMPORAL * span.blend / frame_rate + tile.frames.start / played
-    return HeardStretch(span.artifact, frame_rate, start_s, len(tile.frames) / played)
+    return HeardPart(span.artifact, frame_rate, start_s, len(tile.frames) / played)

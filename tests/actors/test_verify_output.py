@@ -14,7 +14,7 @@ from jobs.errors import BadOutput
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import DecodeParams, EncodeText, PassParams, StageParams
 from jobs.planning.rounds.layout import Tile
-from jobs.planning.rounds.params import CanvasParams, HeardStretch, TileParams
+from jobs.planning.rounds.params import CanvasParams, HeardPart, TileParams
 from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.run import Verify
 from jobs.tasks.task import Stage, StageTask
@@ -47,7 +47,7 @@ def test_canvases_and_tiles_have_their_lengths() -> None:
     canvas = CanvasParams(64, 32, (4, 3), False)
     tile = Tile(Span(0, 13), 7, (), (), Span(0, 0))
     params = TileParams(
-        64, 32, 13, tile, 60.0, HeardStretch(Span(0, 7), 24.0, 0.0, 2.0), (), SAMPLING, 0, "auto", 0
+        64, 32, 13, tile, 60.0, HeardPart(Span(0, 7), 24.0, 0.0, 2.0), (), SAMPLING, 0, "auto", 0
     )
     for made, length in ((canvas, 13), (params, 6)):
         assert _verify(made, {"latents": np.zeros((1, 128, length, 1, 2), np.float32)}) == ()

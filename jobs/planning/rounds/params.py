@@ -39,7 +39,7 @@ class CanvasParams:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardStretch:
+class HeardPart:
     """What a tile hears of a chunk's sound, which was made for the latents `made_for` of its shot at
     `frame_rate`: `seconds` of it, `start_s` after the first frame of these."""
 
@@ -69,7 +69,7 @@ class TileParams:
     latents: int
     tile: Tile
     frame_rate: float
-    heard: HeardStretch
+    heard: HeardPart
     guides: tuple[GuideUse, ...]
     sampling: Sampling
     seed: int

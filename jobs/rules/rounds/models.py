@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobs.places import Location
     from jobs.spec.job import JobSpec
 
-SPATIAL = 2
+SCALE = 2
 """How many times as wide and high as the first pass the second one is."""
 NAMED: Location = ("engine", TEMPORAL_UPSAMPLER)
 
@@ -60,9 +60,9 @@ def check_round_loras(spec: JobSpec, here: Mapping[Location, Path]) -> Iterator[
             rule = "temporal rounds are shown no reference: an IC-LoRA has nothing to look at there"
             remedy = "give it a weight for each pass that it is for, and `rounds: 0`"
             yield BrokenRule(place, "in the rounds", rule, remedy, (HERE,))
-        elif lora.strengths.upscale and scale != SPATIAL:
+        elif lora.strengths.upscale and scale != SCALE:
             rule = (
-                f"with temporal rounds the second pass looks at the first, {SPATIAL} times smaller than the "
+                f"with temporal rounds the second pass looks at the first, {SCALE} times smaller than the "
                 f"film; {Path(lora.path).name} was trained with references {scale} times smaller"
             )
             yield BrokenRule(place, "in the second pass", rule, "leave `upscale` out of it", (HERE,))

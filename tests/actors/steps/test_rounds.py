@@ -17,7 +17,7 @@ from jobs.errors import InvalidInput
 from jobs.frames import ChunkSpan, Span
 from jobs.planning.params import Excerpt, PassParams, Upsampling
 from jobs.planning.rounds.layout import canvas_seams, tiles
-from jobs.planning.rounds.params import CanvasParams, HeardStretch, TileParams
+from jobs.planning.rounds.params import CanvasParams, HeardPart, TileParams
 from jobs.planning.sampling import GuideUse, PlannedGuider, Sampling
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WORDS = Payload({})
 FIRST = PassParams(
     64, 32, ChunkSpan(0, 7, 7), 24.0, 3, SAMPLING, (), 1.0, "auto", 0, audio_mode="generate", slots=(24, 48)
 )  # fmt: skip
-HEARD = HeardStretch(Span(0, 7), 24.0, 0.0, 2.0)
+HEARD = HeardPart(Span(0, 7), 24.0, 0.0, 2.0)
 TILE = tiles(canvas_seams(7, 1), 2, True)[1]
 
 
@@ -168,7 +168,7 @@ def tile_params(**more: Any) -> TileParams:
 
 
 def test_a_tile_begins_with_what_the_one_before_it_ends_with() -> None:
-    """The second tile of 13 latents that begin at a seam: its run-up is all of the first segment."""
+    """The second tile of 13 latents that begin at a seam: its run-up is all of the first stretch."""
     engine, canvas = Recorder(), made(row(*range(13)), 100, 101, 102)
     sound = np.ones((1, 1, 4, 1), np.float32)
     params = replace(tile_params(), guides=(GuideUse(18, 0.5, 0.8),))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobs.frames import Span, frames_of, lay_apart
-from jobs.planning.params import DecodeParams, EncodeAudio, PassParams
+from jobs.planning.params import DecodeParams, EncodeAudio, PassParams, Upsampling
 from jobs.planning.plan import make_plan
 from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.tasks.digest import Fingerprint, digests
@@ -36,7 +37,7 @@ def test_a_film_without_rounds_keeps_its_digests() -> None:
 
 
 def test_stills_are_made_in_both_passes() -> None:
-    """A Generate of 13 latents, an Extend of 10 more: segments of 4, and of 4, 3 and 3."""
+    """A Generate of 13 latents, an Extend of 10 more: stretches of 4, and of 4, 3 and 3."""
     graph = rounds_of(generate(num_frames=97), extend(num_new_frames=80, overlap_frames=24))
     passes = {name: task.params for name, task in graph.tasks.items() if isinstance(task.params, PassParams)}
     assert passes["dawn/00000/sample"].slots == (32, 64, 96)
@@ -45,6 +46,8 @@ def test_stills_are_made_in_both_passes() -> None:
     assert (first.slots, first.keyframes) == ((32, 64), (32, 64, 96))
     assert (second.slots, second.keyframes) == ((32, 56, 80), (0, 32, 56, 80))
     assert first.tokens == (13 + 2) * 32 * 48 + 13 * 16 * 24
+    quarter = replace(first, upsampling=Upsampling(spatial=4.0))
+    assert quarter.tokens == (13 + 2) * 32 * 48 + 13 * 8 * 12
 
 
 def test_the_still_of_a_joint_comes_from_the_chunk_before() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from actors.engines.diffusers.files import ModelFiles
     from actors.engines.pieces import PassSound, Piece
     from jobs.planning.params import DecodeParams, EncodeAudio, PassParams
-    from jobs.planning.rounds.params import HeardStretch, TileParams
+    from jobs.planning.rounds.params import HeardPart, TileParams
     from jobs.planning.sampling import Sampling
 
 NO_SLOTS = (
@@ -110,7 +110,7 @@ class Ltx2Runner(Runner):
             refined=clip,
         )
         latents = Heard.of_clip(frames_of(clip.shape[2]), run.frame_rate).latents
-        heard = self._held_stretch(run.heard, sound, latents)
+        heard = self._held_part(run.heard, sound, latents)
         made, _ = self._denoised(run, how, placed, heard, conditioning)
         return bring_home(made)
 
@@ -149,7 +149,7 @@ class Ltx2Runner(Runner):
         stills = {KEYFRAMES: torch.cat(slots, dim=2)} if slots else {}
         return {"latents": made[0].contiguous(), **stills}, audio
 
-    def _held_stretch(self, heard: HeardStretch, sound: PassSound, latents: int) -> Sound:
+    def _held_part(self, heard: HeardPart, sound: PassSound, latents: int) -> Sound:
         """What is heard of given sound; where there is none it is made beside the picture."""
         hold = torch.full((latents,), float(sound.held))
         if sound.latents is None:

@@ -15,7 +15,7 @@ import numpy as np
 from jobs.frames import TEMPORAL, ChunkSpan, exact_rate, frames_of
 
 if TYPE_CHECKING:
-    from jobs.planning.rounds.params import HeardStretch
+    from jobs.planning.rounds.params import HeardPart
 
 AUDIO_RATE = 25
 """Audio latents a second: 16,000 samples, 160 to a mel frame, 4 mel frames to a latent."""
@@ -52,8 +52,8 @@ def heard_of(span: ChunkSpan, frame_rate: float) -> Heard:
     return Heard.at(start, frames_of(span.sampled), frame_rate, frames_of(span.overlap))
 
 
-def stretched(sound: np.ndarray, heard: HeardStretch, latents: int) -> np.ndarray:
-    """Audio latents `[1, channels, t, bins]` -> as many `latents` that sound as the stretch does, straight
+def stretched(sound: np.ndarray, heard: HeardPart, latents: int) -> np.ndarray:
+    """Audio latents `[1, channels, t, bins]` -> as many `latents` that sound as the part does, straight
     lines between those of the source (`_audio_window_for_tile` of diffusers 0.42)."""
     count = sound.shape[2]
     first, span = (count * seconds / heard.source_s for seconds in (heard.start_s, heard.seconds))

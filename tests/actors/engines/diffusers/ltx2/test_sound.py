@@ -18,7 +18,7 @@ from actors.engines.diffusers.ltx2.timing import Heard, heard_of, stretched
 from actors.engines.pieces import Piece
 from actors.models import TINY_CHECKPOINT
 from jobs.frames import Span, exact_rate, lay_chain
-from jobs.planning.rounds.params import HeardStretch
+from jobs.planning.rounds.params import HeardPart
 from tests.official.ltx2_files import write_narrow
 from tools.train_tiny.procedural.sound import random_notes, synthesise
 
@@ -128,7 +128,7 @@ def test_a_tile_hears_what_is_heard_while_it_plays() -> None:
     """Of 51 latents that sound for 49/24 s those from the second 1 on: between two of them straight lines,
     behind the last one nothing new."""
     sound = np.arange(51, dtype=np.float32).reshape(1, 1, 51, 1)
-    heard = HeardStretch(Span(0, 7), 24.0, start_s=1.0, seconds=49 / 24)
+    heard = HeardPart(Span(0, 7), 24.0, start_s=1.0, seconds=49 / 24)
     found = stretched(sound, heard, 20).ravel()
     first = 51 * 24 / 49
     np.testing.assert_allclose(found, np.minimum(first + 51 / 20 * np.arange(20), 50), rtol=1e-6)
