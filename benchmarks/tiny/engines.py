@@ -63,7 +63,7 @@ def pass_params(seed: int) -> PassParams:
         span=ChunkSpan(0, LATENTS, LATENTS),
         frame_rate=25.0,
         seed=seed,
-        sampling=Sampling(STEPS, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95),
+        sampling=Sampling(STEPS, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95),
         guides=(),
         overlap_strength=1.0,
         attention_mode="default",

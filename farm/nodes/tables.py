@@ -72,7 +72,7 @@ OVERRIDES: Table = {
         "GUIDER",
         {"tooltip": "Replaces cfg and upscale_cfg; keeps its model and conditioning, receives the guides."},
     ),
-    "sampler": ("SAMPLER", {"tooltip": "Replaces euler_ancestral, in both passes."}),
+    "sampler": ("SAMPLER", {"tooltip": "Replaces euler, in both passes."}),
     "sigmas": ("SIGMAS", {"tooltip": "Replaces steps, max_shift and base_shift of the first pass."}),
 }
 SCHEDULER: Table = {

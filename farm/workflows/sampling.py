@@ -86,7 +86,7 @@ def _sampler(graph: Graph, node: Node, gaps: Gaps) -> dict[str, Any]:
     name = literal(graph, source.inputs.get("sampler_name"))
     if source.kind == "KSamplerSelect" and name is not None:
         return {"sampler": name}
-    reason = "has no counterpart: name a sampler as `sampler`; euler_ancestral stands"
+    reason = "has no counterpart: name a sampler as `sampler`; euler stands"
     gaps.note(node.place("sampler"), source.shown, reason)
     return {}
 

@@ -127,7 +127,7 @@ class CommonSettings(Model):
         3.0, ge=0.0, le=100.0, description="Classifier-free guidance scale; 1 switches it off."
     )
     sampler: str = Field(
-        "euler_ancestral",
+        "euler",
         pattern=r"^[a-z0-9_]+$",
         max_length=80,
         description="Sampler, by name: `dpmpp_2m`, `euler`, `euler_ancestral`, `heun`, `lcm` or `res_2s` "

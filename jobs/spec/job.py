@@ -78,9 +78,7 @@ class Upscale(Model):
         "held by both; no chunk waits for another. `overlap`: each goes on from the one before it. `none`: "
         "nothing, and seams may show.",
     )
-    sampler: str = Field(
-        "euler_ancestral", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name."
-    )
+    sampler: str = Field("euler", pattern=r"^[a-z0-9_]+$", max_length=80, description="Sampler, by name.")
     sigmas: Annotated[Sigmas, levels_by_name({"distilled": SECOND_PASS})] | None = Field(
         SECOND_PASS,
         description="Noise levels, falling, or `distilled`. The default is the second pass that Lightricks "

@@ -113,7 +113,7 @@ class Graph:
             "SamplerCustomAdvanced",
             noise=self._load("RandomNoise", noise_seed=seed),
             guider=self._load("CFGGuider", model=model, **words, cfg=self.take.cfg),
-            sampler=self._load("KSamplerSelect", sampler_name="euler_ancestral"),
+            sampler=self._load("KSamplerSelect", sampler_name="euler"),
             sigmas=torch.tensor(self.take.sigmas) if sigmas is None else sigmas,
             latent_image=both,
         )

@@ -92,7 +92,7 @@ def test_the_defaults_of_the_nodes() -> None:
     chunk = only_video(spec_of(generate(first_image="a.png"))).chunks[0]
     assert (chunk.sampling.max_shift, chunk.sampling.base_shift) == (2.05, 0.95)
     assert (chunk.sampling.steps, chunk.sampling.cfg) == (20, 3.0)
-    assert (chunk.sampling.sampler, chunk.sampling.guider.name) == ("euler_ancestral", "cfg")
+    assert (chunk.sampling.sampler, chunk.sampling.guider.name) == ("euler", "cfg")
     assert (chunk.guides[0].strength, chunk.guides[0].image_strength, chunk.guides[0].crf) == (1.0, 0.95, 35)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actors.engines.comfyui.core.nodes import Core
     from actors.engines.pieces import Piece
 
-DEFAULT_SAMPLER = "euler_ancestral"
+DEFAULT_SAMPLER = "euler"
 
 
 @dataclass(frozen=True)
