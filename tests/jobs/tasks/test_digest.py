@@ -185,7 +185,7 @@ def test_the_digest_of_a_task_is_pinned() -> None:
         {"name": "x", "videos": [{"name": "v", "chunks": [{"generate": {"prompt": "p"}}]}]}
     )
     found = digests(build_graph(make_plan(spec)), Fingerprint({}, {}, {}))
-    assert found["v/00000/sample"] == "6a95347ffc57f2aa82e96036eaa47822ea518cf0673ae7e4d15223af1682df4d"
+    assert found["v/00000/sample"] == "a22744f01327dac1a1c3d4c1174c52bfd2eda438be5d0b60b995098ae3da9584"
 
 
 def locked(graph: TaskGraph, kept: Iterable[str], **parts: Any) -> LockedResults:
