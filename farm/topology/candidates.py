@@ -9,7 +9,7 @@ from operator import mul
 from types import MappingProxyType
 
 from jobs.tasks.task import Stage
-from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Pool, Topology
+from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Machine, Pool, Topology
 
 _ALONE: Mapping[int, float] = MappingProxyType({1: 1.0})
 _MORE = (1, 3)
@@ -52,19 +52,24 @@ class Footprint:
 
 
 def layouts(
-    work_s: Mapping[Stage, float], gpus: int, speeds: Mapping[int, float] = _ALONE
+    work_s: Mapping[Stage, float],
+    gpus: int,
+    speeds: Mapping[int, float] = _ALONE,
+    machine: Machine | None = None,
 ) -> Iterator[Topology]:
     """Topologies on `gpus` GPUs for a job's seconds of work by stage: one worker per GPU first, then every
     way to deal the stages into pools, the workers of each of every number of ranks in `speeds`, which says
     how many times as fast as one they sample. A pool has as many workers as its work asks for, or some more
-    where that is least: the ends of films come at once."""
+    where that is least: the ends of films come at once. All workers find room on the nodes of `machine`;
+    without one, all GPUs are one node's."""
+    machine = machine or Machine(gpus)
     segments = Pool(frozenset({Stage.SEGMENT}), 1, 0.0)
     for parts in _partitions([stage for stage in GPU_STAGES if stage in work_s]):
         hosted = [frozenset(GPU_STAGES)] if len(parts) == 1 else parts
         for ranks in product(*(_ALONE if part.isdisjoint(SHARED_STAGES) else speeds for part in hosted)):
             sized = list(zip(hosted, ranks, strict=True))
             shares = [_share_s(work_s, part, speeds[size]) for part, size in sized]
-            for counts in _counts(shares, ranks, gpus):
+            for counts in _counts(shares, ranks, gpus, machine):
                 pools = (Pool(part, n, ranks=size) for (part, size), n in zip(sized, counts, strict=True))
                 yield Topology((*pools, segments))
 
@@ -74,22 +79,44 @@ def _share_s(work_s: Mapping[Stage, float], stages: Iterable[Stage], speed: floa
     return sum(work_s.get(stage, 0.0) / (speed if stage in SHARED_STAGES else 1.0) for stage in stages)
 
 
-def _counts(shares: Sequence[float], ranks: Sequence[int], gpus: int) -> Iterator[tuple[int, ...]]:
-    """Workers of those `ranks` for pools with that much work each, at least one for every pool."""
-    asked, free = list(map(mul, shares, ranks)), gpus - sum(ranks)
-    if free < 0:
+def _counts(
+    shares: Sequence[float], ranks: Sequence[int], gpus: int, machine: Machine
+) -> Iterator[tuple[int, ...]]:
+    """Workers of those `ranks` for pools with that much work each, at least one for every pool, as many as
+    the nodes hold."""
+
+    def room(counts: Sequence[int]) -> bool:
+        return sum(map(mul, counts, ranks)) <= gpus and machine.packs(_by_size(ranks, counts))
+
+    if not room([1] * len(ranks)):
         return
-    each = free / (sum(asked) or 1.0)
+    asked = list(map(mul, shares, ranks))
+    each = (gpus - sum(ranks)) / (sum(asked) or 1.0)
     counts = [max(1, int(share * each) // size) for share, size in zip(asked, ranks, strict=True)]
-    while room := [at for at, size in enumerate(ranks) if size <= gpus - sum(map(mul, counts, ranks))]:
-        counts[max(room, key=lambda at: shares[at] / counts[at])] += 1
+    while not room(counts):
+        counts[max((at for at, n in enumerate(counts) if n > 1), key=ranks.__getitem__)] -= 1
+    while more := [at for at in range(len(ranks)) if room(_moved(counts, {at: 1}))]:
+        counts[max(more, key=lambda at: shares[at] / counts[at])] += 1
     yield tuple(counts)
     least, most = (pick(range(len(shares)), key=shares.__getitem__, default=0) for pick in (min, max))
     for fewer in _MORE if least != most else ():
-        more = fewer * ranks[most] // ranks[least]
-        if more and counts[most] > fewer:
-            moved = {least: more, most: -fewer}
-            yield tuple(count + moved.get(at, 0) for at, count in enumerate(counts))
+        gained = fewer * ranks[most] // ranks[least]
+        if gained and counts[most] > fewer:
+            moved = _moved(counts, {least: gained, most: -fewer})
+            if room(moved):
+                yield tuple(moved)
+
+
+def _moved(counts: Sequence[int], by: Mapping[int, int]) -> list[int]:
+    return [count + by.get(at, 0) for at, count in enumerate(counts)]
+
+
+def _by_size(ranks: Sequence[int], counts: Sequence[int]) -> dict[int, int]:
+    """Workers by their number of ranks."""
+    found: dict[int, int] = {}
+    for size, count in zip(ranks, counts, strict=True):
+        found[size] = found.get(size, 0) + count
+    return found
 
 
 def _partitions(stages: list[Stage]) -> Iterator[list[frozenset[Stage]]]:

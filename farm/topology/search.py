@@ -135,7 +135,7 @@ class _Rule:
         lowest bounds; and where none fits, workers that exchange models."""
         work_s = {stage: facts.work_s for stage, facts in self.facts.stages.items()}
         speeds = {size: self.config.simulation.gang_speed(size) for size in self.sizes}
-        every = layouts(work_s, gpus, speeds)
+        every = layouts(work_s, gpus, speeds, self.config.machine)
         manned = (staffed(each, self.config.machine, self._facts(each)) for each in every)
         fit = list(fitting(manned, work_s, self.config.footprint))
         together = [each for each in fit if not each[1]] or [each for each in fit if not each[0].gangs]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from jobs.errors import CapacityError, Problem, UsageError
@@ -37,12 +37,32 @@ _REMEDY = "write for example `mono`, `sample=2,upscale=1,decode=1` or `sample=3,
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What there is to make workers of. `segment_workers` are those of a topology that names none, before
-    it is known what the job needs; `node_gpus` are those of the node that has most."""
+    it is known what the job needs; `node_gpus` are those of the node that has most, `nodes` those of each
+    node, where these are known: without, all have as many as that one."""
 
     gpus: float
     segment_workers: int = 1
     cpus: float = math.inf
     node_gpus: float = math.inf
+    nodes: tuple[int, ...] = ()
+
+    def packs(self, sizes: Mapping[int, int]) -> bool:
+        """Whether the nodes hold that many workers of each number of GPUs, none of which spans two: the
+        largest first, each on the first node that has room."""
+        free = list(self.nodes or self._like_nodes())
+        for size, count in sorted(sizes.items(), reverse=True):
+            for at, room in enumerate(free):
+                placed = min(count, room // size)
+                free[at], count = room - placed * size, count - placed
+            if count:
+                return False
+        return True
+
+    def _like_nodes(self) -> Iterator[int]:
+        left, most = int(self.gpus), int(min(self.node_gpus, self.gpus))
+        while left and most:
+            yield min(left, most)
+            left -= min(left, most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from benchmarks import topology_table
 from farm.estimates.durations import Durations, Hardware, TaskTimes
 from farm.simulator.simulate import SimulationConfig
 from farm.simulator.workload import H200, SimulatedFilm, films, job
+from farm.topology.candidates import layouts
 from farm.topology.search import Found, SearchConfig, find_topology
 from jobs.planning.plan import make_plan
 from jobs.spec.engine import EngineConfig
@@ -46,6 +47,28 @@ def test_gangs_stay_away_where_they_gain_nothing() -> None:
         found = search(some, gpus, *gangs, node_gpus=node)
         assert not found.winner.topology.gangs
         assert found.winner.topology == search(some, gpus).winner.topology
+
+
+@pytest.mark.parametrize("nodes", [(), (6, 6)], ids=["like nodes", "nodes"])
+def test_all_gangs_find_a_node(nodes: tuple[int, ...]) -> None:
+    """Two nodes of six GPUs hold two gangs of four, not three."""
+    machine = Machine(12, node_gpus=6, nodes=nodes)
+    some = films(3, replace(FILM, chunks=12))
+    found = find_topology(job(some), SearchConfig(machine, simulation=MEASURED, gangs=(4,)))
+    assert any(each.topology.gangs for each in found.simulated)
+    for each in found.simulated:
+        gangs = sum(pool.count for pool in each.topology.gangs if pool.ranks == 4)
+        assert gangs <= 2, str(each.topology)
+
+
+def test_small_nodes_hold_no_large_gang() -> None:
+    machine = Machine(12, node_gpus=8, nodes=(8, 2, 2))
+    assert machine.packs({4: 2, 2: 2})
+    assert not machine.packs({4: 3})
+    assert not machine.packs({8: 1, 4: 1})
+    assert Machine(12).packs({4: 3})
+    found = list(layouts({Stage.SAMPLE: 1.0}, 12, {4: 1.0}, machine))
+    assert [str(each) for each in found] == ["mono=2x4,segment=1"]
 
 
 UNGUIDED = {1: 1.0, 2: 1.08, 4: 1.5, 8: 2.0}
