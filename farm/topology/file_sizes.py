@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 
 from farm.models.tensor_sizes import tensor_bytes
-from jobs.weights.describe import OTHER_PARTS, transformer_prefix, vae_prefix
+from jobs.weights.describe import (
+    OTHER_PARTS,
+    TRANSFORMER_PREFIXES,
+    VAE_PREFIXES,
+    transformer_prefix,
+    vae_prefix,
+)
 from jobs.weights.header import Weights, WeightsFault, read_weights
 from jobs.weights.numbers import quantisation
 from jobs.weights.use import encoder_beside, folder_of, is_decoder_alone
@@ -35,9 +42,9 @@ def transformer_gib(path: Path | None, unpacked: bool) -> float:
         return 0.0
     folder = folder_of(path, "transformer")
     weights = _weights(folder)
-    prefix = transformer_prefix(weights) if weights else None
-    if weights is None or prefix is None:
+    if weights is None:
         return file_gib(folder)
+    prefix = _transformer_prefix(weights)
     own = {name for name in weights.tensors if name.startswith(prefix)}
     own -= {name for name in own if not prefix and name.startswith(BESIDE)}
     if unpacked:
@@ -48,13 +55,28 @@ def transformer_gib(path: Path | None, unpacked: bool) -> float:
     return file_gib(folder) if folder.is_dir() else tensor_bytes(folder, own.__contains__) / GIB
 
 
-def context_gib(path: Path | None) -> float:
-    """What makes the context of LTX-2 out of a text encoder's states, of a file or folder."""
-    if path is None:
-        return 0.0
-    if path.is_dir():
-        return file_gib(path / "connectors") if (path / "connectors").is_dir() else 0.0
-    return tensor_bytes(path, lambda name: any(part in name for part in CONTEXT_PARTS)) / GIB
+def _transformer_prefix(weights: Weights) -> str:
+    """Of a model that only ComfyUI's core knows, the prefix that its names have."""
+    known = transformer_prefix(weights)
+    if known is not None:
+        return known
+    starts = (each for each in TRANSFORMER_PREFIXES if any(n.startswith(each) for n in weights.tensors))
+    return next(starts, "")
+
+
+def context_gib(checkpoint: Path | None, denoises: Path | None, projections: Iterable[Path | None]) -> float:
+    """What makes the context of LTX-2 out of a text encoder's states, as the diffusers engine finds it: the
+    checkpoint's `connectors` folder, or else what the transformer's file and the `projections` have of it.
+    `denoises` is the file or folder that has the transformer."""
+    folder = (checkpoint or denoises or Path()) / "connectors"
+    if folder.is_dir():
+        return file_gib(folder)
+    files = {path for path in (denoises, *projections) if path is not None}
+    return sum(tensor_bytes(path, _makes_context) for path in files) / GIB
+
+
+def _makes_context(name: str) -> bool:
+    return any(part in name for part in CONTEXT_PARTS)
 
 
 def vae_gib(vae: Path | None, checkpoint: Path | None) -> float:
@@ -71,8 +93,8 @@ def vae_gib(vae: Path | None, checkpoint: Path | None) -> float:
     if checkpoint.is_dir():
         return file_gib(checkpoint / "vae") if (checkpoint / "vae").is_dir() else 0.0
     weights = _weights(checkpoint)
-    prefix = vae_prefix(weights) if weights else None
-    return tensor_bytes(checkpoint, lambda name: name.startswith(prefix)) / GIB if prefix else 0.0
+    prefix = (vae_prefix(weights) if weights else None) or VAE_PREFIXES[0]
+    return tensor_bytes(checkpoint, lambda name: name.startswith(prefix)) / GIB
 
 
 def _encoder_gib(folder: Path | None) -> float:

@@ -77,10 +77,11 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     checkpoint, unpacked = files.get("checkpoint"), engine.name == "diffusers"
     denoises = files.get("diffusion_model") or checkpoint
     sound = find_model(engine, "audio_vae", engine.audio_vae) if engine.audio_vae else checkpoint
-    text = sum(text_encoder_gib(path) for field, path in found if field == "text_encoder")
+    encoders = [path for field, path in found if field == "text_encoder"]
     if unpacked:
-        context = {denoises, checkpoint} - {None}
-        text += sum(context_gib(path) for path in context)
+        text = sum(map(text_encoder_gib, encoders[:1])) + context_gib(checkpoint, denoises, encoders[1:])
+    else:
+        text = sum(map(text_encoder_gib, encoders))
     share = FP8_SHARE if unpacked and engine.dtype == "fp8" else 1.0
     loras = sum(file_gib(path) for field, path in found if field == "loras")
     sizes = ModelSizes(

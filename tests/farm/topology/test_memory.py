@@ -220,6 +220,29 @@ def test_what_makes_the_context_is_loaded_where_prompts_are_encoded(tmp_path: Pa
     assert sample["transformer"] == pytest.approx(35.4, abs=0.1)
 
 
+def test_connectors_count_once_and_are_those_that_are_loaded(tmp_path: Path) -> None:
+    """The checkpoint's folder; without one, the file of the transformer and the projections beside the text
+    encoder, whose file may be a whole encoder for ComfyUI."""
+    whole, other = (str(write_single_file(tmp_path / f"{name}.safetensors", "2.3")) for name in ("a", "b"))
+    encoder = tmp_path / "gemma" / "text_encoder"
+    encoder.mkdir(parents=True)
+    one_gib = ("BF16", (2**14, 2**15))
+    write_sparse(encoder / "model.safetensors", {"x": one_gib})
+    names = ("model.x", "text_embedding_projection.video_aggregate_embed.weight")
+    projection = str(write_sparse(tmp_path / "both.safetensors", dict.fromkeys(names, one_gib)))
+    alone = weights_of({"checkpoint": whole}, Stage.ENCODE)["text encoder"]
+    both = {"checkpoint": whole, "diffusion_model": other}
+    assert weights_of(both, Stage.ENCODE)["text encoder"] == pytest.approx(alone)
+    texts = {"text_encoder": [str(encoder.parent), projection]}
+    assert weights_of({**both, **texts}, Stage.ENCODE)["text encoder"] == pytest.approx(alone + 2, abs=0.01)
+    folder = tmp_path / "model"
+    for part in ("transformer", "connectors"):
+        (folder / part).mkdir(parents=True)
+        write_sparse(folder / part / "model.safetensors", {"x": one_gib})
+    named = {"checkpoint": str(folder), "diffusion_model": other, **texts}
+    assert weights_of(named, Stage.ENCODE)["text encoder"] == pytest.approx(2.0, abs=0.01)
+
+
 WORKERS = (("encode", "sample"), ("upscale",), ("decode",), ("encode", "sample", "upscale", "decode"))
 MEASURED = {
     ("13b", "bfloat16", (768, 512, 97)): (28.7, 31.7),
