@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actors.engines.base import KEYFRAMES
 from jobs.errors import BadOutput
 from jobs.frames import SPATIAL, latents_of
 from jobs.planning.params import DecodeParams, EncodeClip, EncodeImage, EncodeSource, PassParams
+from jobs.planning.rounds.layout import canvas_seams
 from jobs.planning.rounds.params import CanvasParams, TileParams
 
 if TYPE_CHECKING:
@@ -67,6 +69,22 @@ def latent_shape(task: StageTask) -> tuple[int, int, int] | None:
     return None
 
 
+def keyframe_count(task: StageTask) -> int | None:
+    """How many stills the task must deliver beside its latents; None where it makes none."""
+    match task.params:
+        case PassParams(slots=slots, keyframes=keyframes):
+            # A first pass has those that it makes, a second one those that are held, too.
+            return len(keyframes or slots) or None
+        case CanvasParams(parts=parts, starts_at_seam=at_seam):
+            # There are two rounds at most, and the second carries the stills of the first.
+            number = 2 if any(need.role == "carried" for need in task.needs) else 1
+            clip = (sum(parts) - 1 >> number - 1) + 1
+            return len(canvas_seams(clip, number)) + int(at_seam)
+        case TileParams(tile=tile):
+            return len(tile.slots) - tile.first_slot or None
+    return None
+
+
 def _verify_numbers(result: Payload) -> None:
     for name, array in result.arrays.items():
         if name in result.bf16_names:
@@ -84,12 +102,24 @@ def _verify_shape(task: StageTask, result: Payload) -> None:
         found = result["latents"].shape if "latents" in result else ()
         if len(found) != 5 or found[0] != 1 or found[2:] != wanted:
             raise bad_output(f"latents have the shape {found}, due were {(1, 'C', *wanted)}", result)
+        _verify_keyframes(task, result, found)
     if isinstance(task.params, DecodeParams):
         keep = task.params.window.keep
         due = (len(keep), task.params.height, task.params.width, 3)
         found = result["frames"].shape
         if found != due:
             raise bad_output(f"frames have the shape {found}, due were {due}", result)
+
+
+def _verify_keyframes(task: StageTask, result: Payload, latents: tuple[int, ...]) -> None:
+    """Stills beside `latents` of that shape, of the same channels and size."""
+    count = keyframe_count(task)
+    if count is None:
+        return
+    found = result[KEYFRAMES].shape if KEYFRAMES in result else ()
+    due = (*latents[:2], count, *latents[3:])
+    if found != due:
+        raise bad_output(f"{KEYFRAMES} have the shape {found}, due were {due}", result)
 
 
 def _verify_pictures(task: StageTask, result: Payload, rules: Verify) -> tuple[str, ...]:

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from actors.payload import Payload, from_torch
-from actors.verify_output import is_black, is_frozen, verify_output
+from actors.verify_output import is_black, is_frozen, keyframe_count, latent_shape, verify_output
 from jobs.errors import BadOutput
 from jobs.frames import ChunkSpan, DecodeWindow, Span
 from jobs.planning.params import DecodeParams, EncodeText, PassParams, StageParams
-from jobs.planning.rounds.layout import Tile
-from jobs.planning.rounds.params import CanvasParams, HeardPart, TileParams
+from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.planning.sampling import PlannedGuider, Sampling
 from jobs.spec.run import Verify
 from jobs.tasks.task import Stage, StageTask
+from tests.jobs.planning.plan_specs import extend, generate
+from tests.jobs.tasks.test_graph import graph_of
 
 SAMPLING = Sampling(1, 1.0, "euler", None, PlannedGuider(), 2.05, 0.95)
 SAMPLE = PassParams(64, 32, ChunkSpan(0, 2, 2), 25.0, 0, SAMPLING, (), 1.0, "auto", 0)
@@ -43,16 +44,45 @@ def test_good_results_pass() -> None:
     assert _verify(EncodeText("a", ""), {"positive": np.ones((1, 2, 3), np.float32)}) == ()
 
 
+def _film_of_rounds() -> list[StageTask]:
+    """Two chunks of 7 latents each, which are two stretches each, and two rounds."""
+    chunks = (generate(num_frames=49), extend(num_new_frames=48, overlap_frames=16))
+    job: dict[str, Any] = {
+        "engine": {"name": "fake"},
+        "upscale": {"temporal": 4},
+        "defaults": {"width": 64, "height": 64},
+    }
+    return list(graph_of(*chunks, **job).tasks.values())
+
+
+def _latents(length: int, task: StageTask) -> np.ndarray:
+    shape = latent_shape(task)
+    assert shape is not None
+    return np.zeros((1, 128, length, *shape[1:]), np.float32)
+
+
+def test_keyframes_are_as_many_as_passes_canvases_and_tiles_have() -> None:
+    due = {
+        "0/sample": 2, "0/upscale": 2, "0.r1/upscale": 2, "0.r1-t0/upscale": 1, "0.r1-t1/upscale": 1,
+        "0.r2/upscale": 4, "0.r2-t0/upscale": 1, "0.r2-t3/upscale": 1,
+        "1/sample": 2, "1/upscale": 3, "1.r1/upscale": 3, "1.r2/upscale": 5, "1.r2-t3/upscale": 1,
+    }  # fmt: skip
+    tasks = {task.id.removeprefix("dawn/0000"): task for task in _film_of_rounds()}
+    assert {name: keyframe_count(tasks[name]) for name in due} == due
+    for name, count in due.items():
+        task = tasks[name]
+        latents = _latents((latent_shape(task) or (0,))[0], task)
+        verify_output(task, Payload({"latents": latents, "keyframes": _latents(count, task)}), Verify())
+        for wrong in ({}, {"keyframes": _latents(count + 1, task)}):
+            with pytest.raises(BadOutput, match="keyframes have the shape"):
+                verify_output(task, Payload({"latents": latents, **wrong}), Verify())
+
+
 def test_canvases_and_tiles_have_their_lengths() -> None:
-    canvas = CanvasParams(64, 32, (4, 3), False)
-    tile = Tile(Span(0, 13), 7, (), (), Span(0, 0))
-    params = TileParams(
-        64, 32, 13, tile, 60.0, HeardPart(Span(0, 7), 24.0, 0.0, 2.0), (), SAMPLING, 0, "auto", 0
-    )
-    for made, length in ((canvas, 13), (params, 6)):
-        assert _verify(made, {"latents": np.zeros((1, 128, length, 1, 2), np.float32)}) == ()
-        with pytest.raises(BadOutput, match="latents have the shape"):
-            _verify(made, {"latents": np.zeros((1, 128, 7, 1, 2), np.float32)})
+    for task in _film_of_rounds():
+        if isinstance(task.params, CanvasParams | TileParams):
+            with pytest.raises(BadOutput, match="latents have the shape"):
+                verify_output(task, Payload({"latents": _latents(5, task)}), Verify())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
