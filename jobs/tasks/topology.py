@@ -51,10 +51,11 @@ class Machine:
         largest first, each on the first node that has room."""
         free = list(self.nodes or self._like_nodes())
         for size, count in sorted(sizes.items(), reverse=True):
+            left = count
             for at, room in enumerate(free):
-                placed = min(count, room // size)
-                free[at], count = room - placed * size, count - placed
-            if count:
+                placed = min(left, room // size)
+                free[at], left = room - placed * size, left - placed
+            if left:
                 return False
         return True
 
