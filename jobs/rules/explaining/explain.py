@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import Problem
 from jobs.places import Location, nearest, place_of, shown
-from jobs.rules.explaining.meant import meant_elsewhere, other_field
+from jobs.rules.explaining.meant import meant_elsewhere, other_field, quoted
 from jobs.spec.chunk import Settings
 from jobs.spec.fields import field_at, homes, model_at
 from jobs.spec.retake import Retake
@@ -56,7 +56,7 @@ def explain(
         if not _is_echo(items, place in above) and not (place in meant and items[0]["type"] == "missing")
     }
     return {
-        location: _problem(location, items, (written or {}).get(location))
+        location: _problem(location, items, (written or {}).get(location), data)
         for location, items in islice(faulty.items(), MAX_PROBLEMS + 1)
     }
 
@@ -106,18 +106,21 @@ def _real_location(item: Mapping[str, Any], data: Any) -> Location:
     return tuple(location)
 
 
-def _problem(location: Location, items: list[Mapping[str, Any]], written: str | None) -> Problem:
+def _problem(
+    location: Location, items: list[Mapping[str, Any]], written: str | None, document: Any
+) -> Problem:
     kinds = {str(item["type"]) for item in items}
     if len(kinds) > 1 and all(kind in KINDS for kind in kinds):
         advice = (ANY_SCALAR, "write one of these")
     else:
-        advice = _advice(location, items[0], written)
+        advice = _advice(location, items[0], written, document)
     value = "nothing" if items[0]["type"] == "missing" else shown(items[0]["input"])
     return Problem(place_of(location) or "the spec", value, *advice)
 
 
-def _advice(location: Location, item: Mapping[str, Any], written: str | None) -> Advice:
-    kind, context = str(item["type"]), {**item.get("ctx", {}), "input": item.get("input")}
+def _advice(location: Location, item: Mapping[str, Any], written: str | None, document: Any) -> Advice:
+    kind = str(item["type"])
+    context = {**item.get("ctx", {}), "input": item.get("input"), "document": document}
     if kind in KINDS:
         usual = f"write {KINDS[kind]}{_example(location)}"
         meant = _meant(kind, item.get("input"), written) or _mapping_meant(kind, location, item.get("input"))
@@ -145,7 +148,7 @@ def _mapping_meant(kind: str, location: Location, value: Any) -> str:
     if location[-2:-1] == ("chunks",) and isinstance(value, str):
         prompt = value.removeprefix("generate").removeprefix("extend").strip(" :") or "..."
         chunk = "extend" if value.startswith("extend") else "generate"
-        return f"write `- {chunk}: {{prompt: {json.dumps(prompt[:200], ensure_ascii=False)}}}`"
+        return f"write `- {chunk}: {{prompt: {quoted(prompt, 200)}}}`"
     model = model_at(location) if location and isinstance(location[-1], str) else None
     if model is None or any(info.is_required() for info in model.model_fields.values()):
         return ""
@@ -171,7 +174,7 @@ def _unknown(location: Location, context: Context) -> Advice:
     key, model = str(location[-1]), model_at(location[:-1])
     known = tuple(model.model_fields) if model else ()
     rule = f"the fields here are {', '.join(known)}" if known else "no fields here"
-    if said := meant_elsewhere(location, known, context["input"]):
+    if said := meant_elsewhere(location, known, context["input"], context["document"]):
         return rule, said
     if model is Retake and key in Settings.model_fields:
         return rule, f"remove `{key}`: a retake has neither guide images nor an overlap"

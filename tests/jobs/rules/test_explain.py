@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from jobs.errors import Problem, SpecError
 from jobs.loading.load import load_spec
@@ -67,7 +68,7 @@ def test_a_misspelt_required_field_is_one_mistake(kind: str) -> None:
         (
             {"defaults": {"image": "a.png"}},
             "defaults.image",
-            "write `images: [{at: 0, image: a.png}]` in a shot, `at` in seconds",
+            'write `images: [{at: 0, image: "a.png"}]` in a shot, `at` in seconds',
         ),
         ({"output": {"container": "avi"}}, "output.container", "write one of these"),
     ],
@@ -81,7 +82,7 @@ def test_what_other_tools_call_otherwise_is_named(more: dict[str, Any], place: s
 @pytest.mark.parametrize(
     ("field", "remedy"),
     [
-        ({"image": "a.png"}, "write `images: [{at: 0, image: a.png}]`, `at` in seconds"),
+        ({"image": "a.png"}, 'write `images: [{at: 0, image: "a.png"}]`, `at` in seconds'),
         (
             {"dialogue": "hi there"},
             'write what is said into the `prompt`, in quotes, as `Anna says: "hi there"`; sound that the '
@@ -100,6 +101,62 @@ def problems(shots: list[dict[str, Any]], **more: Any) -> tuple[Problem, ...]:
     with pytest.raises(SpecError) as refused:
         load_spec({**spec, "videos": [{"name": "dawn", "shots": shots}], **more})
     return tuple(refused.value.problems)
+
+
+SAID = (
+    "write what is said into the `prompt` of a {unit}, in quotes, as `Anna says: {words}`; sound that the "
+    "model makes, or a recording, is a track of the video's `sound`"
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "remedy"),
+    [
+        ({"dialogue": "hi"}, SAID.format(unit="shot", words='"hi"')),
+        ({"dialogue": ["hi"]}, SAID.format(unit="shot", words='"..."')),
+        ({"voice": 90 * "a"}, SAID.format(unit="shot", words=f'"{79 * "a"}…"')),
+        ({"image": 3}, 'write `images: [{at: 0, image: "..."}]` in a shot, `at` in seconds'),
+    ],
+)
+def test_what_other_tools_have_at_the_top_is_named(field: dict[str, Any], remedy: str) -> None:
+    (problem,) = problems([{"name": "a", "seconds": 3, "prompt": "a boat"}], **field)
+    assert problem.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("field", "remedy"),
+    [
+        (
+            {"image": "a.png"},
+            'write `first_image: "a.png"` in a `generate`, or `images: [{frame: 40, image: "a.png"}]` in a '
+            "chunk",
+        ),
+        ({"dialogue": "hi"}, SAID.format(unit="chunk", words='"hi"')),
+    ],
+)
+def test_a_video_of_chunks_is_sent_to_its_chunks(field: dict[str, Any], remedy: str) -> None:
+    chunks = [{"generate": {"num_frames": 17, "prompt": "a boat"}}]
+    (problem,) = problems([], videos=[{"name": "dawn", "chunks": chunks, **field}])
+    assert problem.remedy == remedy
+
+
+def test_a_video_of_retakes_is_not_sent_to_a_shot() -> None:
+    retakes = [{"start": 8, "stop": 16, "prompt": "a boat"}]
+    video = {"name": "dawn", "source": {"path": "a.mp4"}, "retakes": retakes, "image": "a.png"}
+    (problem,) = [found for found in problems([], videos=[video]) if found.place == "videos[0].image"]
+    assert problem.remedy == "remove `image`: a retake has no guide images"
+
+
+@pytest.mark.parametrize("name", ["a: b.png", "# c.png", 'it\'s \\ "d".png'])
+def test_what_is_to_be_written_of_an_image_parses(name: str) -> None:
+    (problem,) = problems([{"name": "a", "seconds": 3, "prompt": "a boat", "image": name}])
+    written = problem.remedy.split("`")[1]
+    assert yaml.safe_load(written) == {"images": [{"at": 0, "image": name}]}
+
+
+def test_a_prompt_that_is_cut_has_a_mark() -> None:
+    (problem,) = problems([], videos=[{"name": "dawn", "chunks": ["generate " + 300 * "a"]}])
+    assert problem.remedy == f'write `- generate: {{prompt: "{199 * "a"}…"}}`'
 
 
 @pytest.mark.parametrize(
