@@ -96,7 +96,7 @@ def test_05_external_guider(generate: Run, ltxv: Kit, image: Any, model_calls: l
 def test_06_external_sampler_and_sigmas(generate: Run, core: Any, model_calls: list[dict[str, Any]]) -> None:
     import torch
 
-    sampler = core.call("KSamplerSelect", sampler_name="euler")[0]
+    sampler = core.call("KSamplerSelect", sampler_name="dpmpp_2m")[0]
     default, *_ = generate()
     sampled, *_ = generate(sampler=sampler)
     assert not torch.equal(default["samples"], sampled["samples"])
