@@ -63,7 +63,7 @@ class Gang:
         self.reports: tuple[RankReport, ...] = ()
         """Of all ranks, as they were after the last step."""
         self.short = False
-        """Whether memory of another rank ran out unnoticed in the last step."""
+        """Whether memory of another rank ran out unnoticed in the last step that the ranks shared."""
         self._scratch = Scratch()
         self._children: list[ChildRank] = []
         self._lost: Future[None] = Future()
@@ -149,6 +149,7 @@ class Gang:
 
     def _together(self, order: StepOrder, inputs: Inputs, begin: Callable[[], T]) -> T:
         self._step += 1
+        self.short = False
         try:
             send_step(order, inputs, [child.orders for child in self._children])
             made = begin()

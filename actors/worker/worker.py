@@ -194,13 +194,13 @@ class StageWorker:
         if isinstance(engine, Watcher):
             engine.begin(task, order.attempt)
         device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
-        failed, timer = failed_allocations(device), StepTimer(device)
+        failed, timer, others = failed_allocations(device), StepTimer(device), False
         try:
             with same_content(order, self._models):
-                made = self._begin(task, inputs, scratch, order.rungs)
+                made, others = self._begin(task, inputs, scratch, order.rungs)
             timer.stop()
         finally:
-            short = failed_allocations(device) > failed or bool(self._gang and self._gang.short)
+            short = failed_allocations(device) > failed or others
             if short:
                 self._device.renew()
         if short:
@@ -209,12 +209,13 @@ class StageWorker:
 
     def _begin(
         self, task: StageTask, inputs: Mapping[str, Sequence[Payload]], scratch: Path, rungs: Sequence[Rung]
-    ) -> Payload | Arriving | Path:
-        """The stage step, with the other ranks of a gang where they share it."""
+    ) -> tuple[Payload | Arriving | Path, bool]:
+        """The stage step, with the other ranks of a gang where they share it, and whether their memory ran
+        out in it."""
         begin = partial(begin_stage, task, inputs, self._ready(), scratch)
         if self._gang is None or not self._gang.shares(task, self._ready()):
-            return begin()
-        return self._gang.step(task, inputs, frees(rungs), begin)
+            return begin(), False
+        return self._gang.step(task, inputs, frees(rungs), begin), self._gang.short
 
     def _watched(self, call: Callable[[], T]) -> T:
         return call() if self._gang is None else self._gang.watched(call)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tools.parts_table import PAGE, tables
+from pathlib import Path
+
+import pytest
+
+from jobs.tasks.task import Stage
+from tests.official.ltx2_parts import CONVOLUTIONS, write_parts
+from tools.parts_table import FILMS, PAGE, STAGES, engine, footprint, tables
 
 
 def test_the_page_has_the_tables_of_today() -> None:
@@ -10,3 +16,11 @@ def test_the_page_has_the_tables_of_today() -> None:
     for name, table in tables().items():
         begin = text.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
         assert text[begin : text.index("<!-- end -->", begin)] == table, "run python -m tools.parts_table"
+
+
+def test_what_fits_counts_the_connectors(tmp_path: Path) -> None:
+    needs = footprint(engine(write_parts(tmp_path), CONVOLUTIONS), FILMS[0], 1000.0)
+    connectors_gib = needs.weights_gib[Stage.ENCODE]["text encoder"]
+    rest = tuple(stage for stage in STAGES if stage is not Stage.ENCODE)
+    assert connectors_gib == pytest.approx(3.8, abs=0.1)
+    assert needs.together_gib(STAGES) - needs.together_gib(rest) == pytest.approx(connectors_gib)
