@@ -9,11 +9,12 @@ import ctypes
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from actors.compute import compute_class
-from actors.device import failed_allocations
+from actors.device import DeviceThread, failed_allocations
 from actors.engines.base import SharesSteps, landed
 from actors.engines.make import make_engine
 from actors.failures import classify
@@ -59,13 +60,15 @@ def _die_with(parent: int) -> None:
 class _Member:
     def __init__(self, charter: Charter, rank: int, answers: BinaryIO) -> None:
         self.charter, self.rank, self.answers = charter, rank, answers
+        self.device = DeviceThread()
+        """As the first rank's: what it chose while memory was short ends with it."""
 
     def run(self, folder: Path, source: BinaryIO) -> None:
         charter = self.charter
         try:
             engine = make_engine(charter.engine, charter.device, charter.threads)
             fix_threads(charter.threads)
-            engine.setup(charter.stages)
+            self.device.run(partial(engine.setup, charter.stages))
             self._say(Answer(self._report()))
             if isinstance(engine, SharesSteps):
                 from actors.ranks import Ranks
@@ -75,8 +78,9 @@ class _Member:
             self._failed(error, "start")
             raise
         while (step := read_step(source)) is not None:
-            self._take_part(engine, step)
+            self.device.run(partial(self._take_part, engine, step))
         engine.close()
+        self.device.close()
 
     def _take_part(self, engine: Engine, step: StepMessage) -> None:
         device = self.charter.device
@@ -96,7 +100,10 @@ class _Member:
         except Exception as error:
             self._failed(error, step.order.task)
             return
-        self._say(Answer(self._report(), short=failed_allocations(device) > failed))
+        finally:
+            if short := failed_allocations(device) > failed:
+                self.device.renew()
+        self._say(Answer(self._report(), short=short))
         # The first rank has the same result. Waited for: what it was copied to is needed again.
         landed(made)
 
