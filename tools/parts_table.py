@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
 CARDS = (24.0, 48.0, 80.0, 141.0)
-STAGES = (Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
+STAGES = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE, Stage.DECODE)
 DECODERS = {CONVOLUTIONS: "convolutions", DIFFUSION: "diffusion"}
 FILMS = ((768, 512, 121), (960, 544, 121))
 """First passes; the second one has twice the width and height."""
@@ -124,7 +124,7 @@ FITS_HEAD = (
     "`dtype`",
     "film",
     *(f"`{stage}`" for stage in STAGES),
-    "all three",
+    "all four",
     *map("{:.0f} GiB".format, CARDS),
 )
 
@@ -149,7 +149,8 @@ def fits(parts: Mapping[str, Path]) -> Iterator[tuple[str, ...]]:
 
 
 def footprint(section: dict[str, Any], size: tuple[int, int, int], device_gib: float) -> Footprint:
-    """As `farm plan --gpu-memory` has it, but without the text encoder."""
+    """As `farm plan --gpu-memory` has it, but without the text encoder and the projection in its file. What
+    else makes the context lies in the transformer's and counts."""
     plan = make_plan(load_spec(document(section, size)).spec)
     config = EngineConfig.model_validate({**section, "text_encoder": None})
     found = engine_footprint(config, build_graph(plan).tasks.values(), device_gib)
