@@ -95,7 +95,7 @@ class ProbeWorker(StageWorker):
         """One run of the stage step; how long it occupied the device, seconds."""
         with Scratch() as scratch:
             timer = StepTimer(self.config.device)
-            made = self._begin(task, inputs, scratch, ())
+            made, _ = self._begin(task, inputs, scratch, ())
             timer.stop()
             result, seconds = landed(made), timer.seconds()
         if isinstance(result, Payload):

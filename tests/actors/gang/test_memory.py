@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.gang import member
-from actors.gang.messages import Charter, StepOrder, send_step
+from actors.gang.child import ChildRank
+from actors.gang.messages import Answer, Charter, StepOrder, send_step
+from actors.worker.memory_ladder import rungs_of_room
 from jobs.errors import OutOfMemory
 from jobs.planning.params import PassParams
 from jobs.spec.engine import EngineConfig
@@ -57,3 +60,22 @@ def test_a_rank_forgets_what_it_chose_while_memory_was_short(
     assert second is first
     assert third is not second
     assert fourth is not third, "a step that fails leaves what it chose, too"
+
+
+def test_only_a_step_that_the_ranks_share_is_short_with_them(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decode behind it is the first rank's alone."""
+    bench, answer = make_bench({**SLOW, "engine": {"name": "fake"}}, ranks=2), ChildRank.answer
+    bench.run_before(SAMPLE)
+
+    def short(self: ChildRank, patience_s: float) -> Answer | None:
+        said = answer(self, patience_s)
+        return said and replace(said, short=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChildRank, "answer", short)
+        assert bench.run(SAMPLE, rungs=rungs_of_room(Stage.SAMPLE)).provenance["exact"] is False
+    assert bench.run("one/00000/decode").provenance["exact"] is True
+    bench.store.void([bench.digests[SAMPLE]])
+    assert bench.run(SAMPLE).provenance["exact"] is True
