@@ -166,3 +166,13 @@ def test_decisions_have_numbers_of_their_own() -> None:
     assert numbers == list(range(1, len(pages) + 1)), sorted(pages)
     for name in pages:
         assert (ROOT / "docs" / "decisions" / name).read_text().startswith(f"# {name[:4]}: "), name
+
+
+def test_the_changelog_counts_the_cells_that_the_table_of_topologies_has() -> None:
+    page, changes = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("docs/topology.md", "CHANGELOG.md")
+    )
+    cells = re.search(r"^(\d+ cells, \d+ of them with gangs)", page, flags=re.MULTILINE)
+    assert cells is not None
+    told = re.findall(r"\d+ (?:simulated |compared )cells(?:, \d+ of them with gangs)?", changes)
+    assert [each.replace("simulated ", "") for each in told] == [cells[1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from benchmarks.gpu.weights import layout, upsampler_layout
 from farm.doctor.device import check_fit
 from farm.simulator.workload import H200, SimulatedFilm, films, job
 from farm.topology.memory import (
+    DIFFUSION_DECODE,
+    LTX2_DECODE,
     RUNTIME_GIB,
     ModelSizes,
     Working,
@@ -58,6 +61,18 @@ def test_the_sizes_that_were_measured() -> None:
     assert found[Stage.DECODE] - RUNTIME_GIB == pytest.approx(17.3, rel=0.05)
     assert found[Stage.UPSCALE] - RUNTIME_GIB == pytest.approx(2 * 2.1, rel=0.05)
     assert found[Stage.UPSCALE] >= 2 * 2.1
+
+
+def test_the_page_of_models_has_what_decodes_are_reckoned_with() -> None:
+    page = " ".join((Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8").split())
+    whole = peaks(upscale=TWICE).gib[Stage.DECODE] - RUNTIME_GIB
+    found = re.search(r"takes ([\d.]+) GiB more \(([\d.]+) with LTX-2\)", page)
+    diffusion = re.search(r"17/12 of the memory of LTX-Video's: ([\d.]+) GiB", page)
+    assert found is not None
+    assert diffusion is not None
+    stated = [float(gib) for gib in (*found.groups(), diffusion[1])]
+    reckoned = [share * whole for share in (1.0, LTX2_DECODE, DIFFUSION_DECODE)]
+    assert stated == pytest.approx(reckoned, rel=0.015)
 
 
 def test_what_is_smaller_needs_less() -> None:
