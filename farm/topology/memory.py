@@ -24,6 +24,8 @@ from jobs.tasks.task import Stage, StageTask
 from jobs.weights.use import denoises_pixels, folder_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jobs.spec.engine import EngineConfig
 
 RUNTIME_GIB = 1.3
@@ -155,12 +157,24 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
 
 def _decode_share(engine: EngineConfig, like: str | None) -> float:
     """What its video VAE takes of a decode that LTX-Video's takes 1 of."""
+    if decodes_by_diffusion(engine):
+        return DIFFUSION_DECODE
+    return LTX2_DECODE if like == WITH_SOUND else 1.0
+
+
+def decodes_by_diffusion(engine: EngineConfig) -> bool:
+    """Whether the job decodes with LTX-2.5's diffusion decoder, as far as its files are here."""
+    vae = decoding_vae(engine)
+    return vae is not None and denoises_pixels(vae)
+
+
+def decoding_vae(engine: EngineConfig) -> Path | None:
+    """The file or folder of the video VAE that the job decodes with: the one that is named, or else the
+    checkpoint's; None where it is not here."""
     field = "vae" if engine.vae else "checkpoint"
     name = getattr(engine, field)
     path = find_model(engine, field, name) if name else None
-    if path is not None and denoises_pixels(folder_of(path, "vae")):
-        return DIFFUSION_DECODE
-    return LTX2_DECODE if like == WITH_SOUND else 1.0
+    return folder_of(path, "vae") if path is not None else None
 
 
 def _still_gib(params: PassParams) -> float:

@@ -7,12 +7,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.models.comfy_folders import find_model
-from farm.topology.memory import engine_footprint
+from farm.topology.memory import decodes_by_diffusion, engine_footprint
 from jobs.planning.params import DecodeParams
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import SHARED_STAGES
-from jobs.weights.use import denoises_pixels
 
 if TYPE_CHECKING:
     from farm.topology.candidates import Footprint
@@ -64,8 +62,11 @@ def _row(pool: Pool, rank: int, device: str, own: Collection[Stage], footprint: 
 
 
 def _decodes_shared(engine: EngineConfig, tasks: Iterable[StageTask]) -> bool:
-    """As the engine has it: in tiles, or by the diffusion decoder."""
-    path = find_model(engine, "vae", engine.vae) if engine.vae else None
-    if path is not None and denoises_pixels(path):
-        return True
-    return any(isinstance(task.params, DecodeParams) and task.params.tiling for task in tasks)
+    """As the engine has it: in more tiles than one, or by the diffusion decoder."""
+    decodes = [task.params for task in tasks if isinstance(task.params, DecodeParams)]
+    kept = [params for params in decodes if params.window.keep]
+    return bool(kept) and (decodes_by_diffusion(engine) or any(map(_in_tiles, kept)))
+
+
+def _in_tiles(params: DecodeParams) -> bool:
+    return params.tiling is not None and len(params.tiling.spans(len(params.window.context))) > 1

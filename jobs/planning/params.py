@@ -22,6 +22,13 @@ class Tiles:
     tile_latents: int
     overlap_latents: int
 
+    def spans(self, total: int) -> list[tuple[Span, Span]]:
+        """Latents decoded and latents kept, per tile of a clip of `total` latents."""
+        context = max(1, self.overlap_latents // 2)
+        step = max(1, self.tile_latents - 2 * context)
+        kept = [Span(start, min(start + step, total)) for start in range(0, total, step)]
+        return [(Span(max(0, span.start - context), min(total, span.stop + context)), span) for span in kept]
+
 
 SMALL_TILES = Tiles(tile_latents=6, overlap_latents=2)
 """What a decode that runs out of memory is tried again in."""

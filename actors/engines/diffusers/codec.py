@@ -12,7 +12,7 @@ from torch import Tensor
 from actors.engines.latents import AS_TRAINED, DecodeSettings, tone_mapped, with_statistics_of
 from actors.engines.transfer import DeviceFrames, deliver, to_device
 from actors.ranks import dealt
-from jobs.frames import SPATIAL, Span, frames_of_latents
+from jobs.frames import SPATIAL, frames_of_latents
 
 if TYPE_CHECKING:
     from actors.ranks import Ranks
@@ -62,7 +62,7 @@ class VideoCodec:
     def shares(self, latents: int, tiles: Tiles | None) -> bool:
         """Whether the ranks of a gang share a decode of that many latents. A convolution over a part of a
         window may sum in another order: what is decoded at once is decoded by one."""
-        return tiles is not None and len(tile_spans(latents, tiles)) > 1
+        return tiles is not None and len(tiles.spans(latents)) > 1
 
     def decode(
         self, latents: Tensor, how: DecodeSettings = AS_TRAINED, ranks: Ranks | None = None
@@ -85,7 +85,7 @@ class VideoCodec:
         """
         prepared = self.prepare(latents, how)
         rows, columns = prepared.shape[3:]
-        spans = tile_spans(prepared.shape[2], tiles)
+        spans = tiles.spans(prepared.shape[2])
         keeps = [frames_of_latents(kept.shifted(-context.start)) for context, kept in spans]
 
         def tile(number: int) -> Tensor:
@@ -125,14 +125,6 @@ def to_uint8(decoded: Tensor) -> Tensor:
     """Pixels `[1, 3, F, H, W]` in [-1, 1] -> uint8 `[F, H, W, 3]`, rounded where they are."""
     share = ((decoded[0] + 1.0) / 2.0).clamp_(0, 1)
     return share.mul_(255).round_().to(torch.uint8).permute(1, 2, 3, 0)
-
-
-def tile_spans(total: int, tiles: Tiles) -> list[tuple[Span, Span]]:
-    """Latents decoded and latents kept, per tile of a clip of `total` latents."""
-    context = max(1, tiles.overlap_latents // 2)
-    step = max(1, tiles.tile_latents - 2 * context)
-    kept = [Span(start, min(start + step, total)) for start in range(0, total, step)]
-    return [(Span(max(0, span.start - context), min(total, span.stop + context)), span) for span in kept]
 
 
 def upsample(codec: VideoCodec, upsampler: Any, latents: Tensor, adain: float = 0.0) -> Tensor:

@@ -9,10 +9,12 @@ import pytest
 from farm.topology.memory import engine_footprint
 from farm.topology.ranks import rank_rows
 from jobs.spec.engine import EngineConfig
-from jobs.tasks.task import Stage
+from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import SHARED_STAGES, Machine, parse_topology
 from tests.farm.topology.test_memory import tasks
 from tests.official.files import RELEASES, single_file, write_sparse
+from tests.official.ltx2_files import shapes, write_single_file
+from tests.official.pixel_vae import DECODER, pixel_shapes, write_pixel_vae
 
 TOPOLOGY = "mono=1x2,sample=2x2@0"
 
@@ -44,6 +46,33 @@ def test_each_rank_has_a_row(engine: EngineConfig) -> None:
     assert rows[2].memory_gib is None
     tiled = tasks(upscale={"steps": 3}, decode={"tiling": {"tile_latents": 8, "overlap_latents": 2}})
     assert list(rank_rows(topology, engine, tiled, "H200"))[1].stages == ("sample", "upscale", "decode")
+
+
+def decodes(engine: EngineConfig, some: list[StageTask]) -> bool:
+    """Whether the further rank of a gang takes part in decodes."""
+    _, other = rank_rows(parse_topology("mono=1x2", Machine(2)), engine, some, "H200")
+    return "decode" in other.stages
+
+
+def test_a_window_of_one_tile_is_decoded_by_the_first_rank(engine: EngineConfig) -> None:
+    """97 frames are 13 latents."""
+    assert decodes(engine, tasks(decode={"tiling": {"tile_latents": 8, "overlap_latents": 2}}))
+    assert not decodes(engine, tasks(decode={"tiling": {"tile_latents": 40, "overlap_latents": 2}}))
+
+
+def test_ranks_share_the_diffusion_decoder_wherever_it_lies(tmp_path: Path) -> None:
+    """In a file of its own, in a folder's `vae`, or as the checkpoint's own decoder."""
+    model = str(write_single_file(tmp_path / "model.safetensors", "2.5"))
+    (tmp_path / "repository" / "vae").mkdir(parents=True)
+    for vae in (tmp_path / "pixels.safetensors", tmp_path / "repository" / "vae" / "model.safetensors"):
+        write_pixel_vae(vae)
+    whole = {key: shape for key, shape in shapes("2.5").items() if not key.startswith("vae.")}
+    whole |= {f"vae.{key}": shape for key, shape in pixel_shapes(DECODER, "full").items()}
+    own = write_sparse(tmp_path / "own.safetensors", {key: ("BF16", shape) for key, shape in whole.items()})
+    assert not decodes(EngineConfig(checkpoint=model), tasks())
+    assert decodes(EngineConfig(checkpoint=model, vae=str(tmp_path / "pixels.safetensors")), tasks())
+    assert decodes(EngineConfig(checkpoint=model, vae=str(tmp_path / "repository")), tasks())
+    assert decodes(EngineConfig(checkpoint=str(own)), tasks())
 
 
 def test_without_gangs_there_is_none(engine: EngineConfig) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from actors.engines.diffusers.checkpoint import Checkpoint
-from actors.engines.diffusers.codec import VideoCodec, tile_spans
+from actors.engines.diffusers.codec import VideoCodec
 from actors.engines.diffusers.ltx_video.architecture import build_vae
 from actors.engines.diffusers.ltx_video.checkpoint import load_vae
 from jobs.frames import Span
@@ -56,7 +56,7 @@ def test_tiles_give_every_frame_once_and_nearly_the_same(codec: VideoCodec) -> N
 
 
 def test_tiles_cover_the_clip_and_share_their_overlap() -> None:
-    spans = tile_spans(10, Tiles(6, 2))
+    spans = Tiles(6, 2).spans(10)
     assert [kept for _, kept in spans] == [Span(0, 4), Span(4, 8), Span(8, 10)]
     assert [context for context, _ in spans] == [Span(0, 5), Span(3, 9), Span(7, 10)]
 
