@@ -15,15 +15,15 @@ from jobs.tasks.topology import SHARED_STAGES
 if TYPE_CHECKING:
     from farm.topology.candidates import Footprint
     from jobs.spec.engine import EngineConfig
-    from jobs.tasks.topology import Pool, Topology
+    from jobs.tasks.topology import Topology
 
 CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class RankRow:
-    """One rank of each gang of a pool: its `device`, the `stages` that it takes part in, and the memory that
-    it needs for them there, GiB; None where that is not reckoned."""
+    """One rank of each gang of a `pool`, written as in the topology: its `device`, the `stages` that it takes
+    part in, and the memory that it needs for them there, GiB; None where that is not reckoned."""
 
     pool: str
     rank: int
@@ -53,12 +53,12 @@ def rank_rows(
     for pool in topology.gangs:
         for rank in range(pool.ranks):
             own = pool.stages & used & (shared if rank else used)
-            yield _row(pool, rank, device if pool.gpus else CPU, own, footprint)
+            yield _row(topology.text(pool), rank, device if pool.gpus else CPU, own, footprint)
 
 
-def _row(pool: Pool, rank: int, device: str, own: Collection[Stage], footprint: Footprint | None) -> RankRow:
+def _row(pool: str, rank: int, device: str, own: Collection[Stage], footprint: Footprint | None) -> RankRow:
     needs = None if footprint is None or device == CPU else round(footprint.together_gib(own), 3)
-    return RankRow(str(pool), rank, device, tuple(stage.value for stage in Stage if stage in own), needs)
+    return RankRow(pool, rank, device, tuple(stage.value for stage in Stage if stage in own), needs)
 
 
 def _decodes_shared(engine: EngineConfig, tasks: Iterable[StageTask]) -> bool:

@@ -138,10 +138,14 @@ class Topology:
         return tuple(pool for pool in self.pools if not pool.stages & set(stages))
 
     def __str__(self) -> str:
+        return ",".join(map(self.text, self.pools))
+
+    def text(self, pool: Pool) -> str:
+        """One of its pools as the whole text has it."""
         encode_said = any(
-            (Stage.ENCODE in pool.stages) != (Stage.SAMPLE in pool.stages) for pool in self.pools
+            (Stage.ENCODE in each.stages) != (Stage.SAMPLE in each.stages) for each in self.pools
         )
-        return ",".join(pool.text(_text_name(pool, encode_said)) for pool in self.pools)
+        return pool.text(_text_name(pool, encode_said))
 
 
 def parse_topology(text: str, machine: Machine) -> Topology:

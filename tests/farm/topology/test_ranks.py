@@ -32,9 +32,10 @@ def test_each_rank_has_a_row(engine: EngineConfig) -> None:
     assert [(row.pool, row.rank, row.device) for row in rows] == [
         ("mono=1x2", 0, "H200"),
         ("mono=1x2", 1, "H200"),
-        ("encode+sample=2x2@0", 0, "cpu"),
-        ("encode+sample=2x2@0", 1, "cpu"),
+        ("sample=2x2@0", 0, "cpu"),
+        ("sample=2x2@0", 1, "cpu"),
     ]
+    assert all(row.pool in str(topology).split(",") for row in rows)
     footprint = engine_footprint(engine, some, 80.0)
     assert footprint is not None
     assert rows[0].memory_gib == pytest.approx(footprint.together_gib(Stage), abs=0.01)
