@@ -135,7 +135,7 @@ def stitch(engine: Engine, graph: TaskGraph, artifacts: Mapping[str, Payload]) -
         if isinstance(task.params, SegmentParams) and task.needs:
             inputs = _inputs(task, known)
             previous = inputs.get("previous", [None])[0]
-            pieces += owned_blocks(task.params, inputs["frames"][0], previous)
+            pieces += owned_blocks(task.params, inputs["frames"], previous)
     return np.concatenate(pieces)
 
 

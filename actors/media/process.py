@@ -86,6 +86,8 @@ def _fed(command: list[str], call: Call, feed: Iterable[memoryview | bytes]) -> 
             _widen(pipe)
             for piece in feed:
                 _write_all(pipe, piece)
+                # It may be gigabytes, and the feed makes the next one now.
+                del piece
         output = process.stdout.read()
         _finish(process, messages, call)
         messages.seek(0)

@@ -139,6 +139,7 @@ def _pieces(frames: Frames, params: SegmentParams) -> Iterator[memoryview]:
         fed += len(block)
         if len(block):
             yield np.ascontiguousarray(block).data.cast("B")
+        del block
     if fed != params.owned_frames:
         raise BadOutput(f"{fed} frames came for a segment of {params.owned_frames}; render the chunk again")
 

@@ -32,7 +32,7 @@ def decode(
     anything leaves the device; none where no frame is kept, and only sound is decoded.
 
     Roles: `latents`, in chain order, one per entry of `params.spans`; `sound`, the chunk's first pass, where
-    temporal rounds made the latents.
+    temporal rounds made the latents: the first of the chunk's windows has it, for all of them.
     """
     params = cast("DecodeParams", params)
     window = params.window
@@ -75,4 +75,5 @@ def _with_sound(
     )
     samples, rate = engine.decode_sound(passes, own)
     sound = SoundSamples.of_clip(samples, rate, TEMPORAL * made_for.start, passes.frame_rate)
-    return sound.cut(frames_of_latents(params.window.window), params.frame_rate).add_to(payload)
+    shown = params.heard or params.window.window
+    return sound.cut(frames_of_latents(shown), params.frame_rate).add_to(payload)

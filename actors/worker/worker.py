@@ -20,7 +20,7 @@ from actors.failures import LESS_MEMORY, stage_errors
 from actors.gang.gang import Gang
 from actors.gang.messages import Charter
 from actors.media.ffmpeg import media_fingerprint
-from actors.payload import Payload, pack, unpack
+from actors.payload import Payload, pack
 from actors.steps.run import begin_stage
 from actors.steps.seeding import fix_threads
 from actors.steps.timing import StepTimer
@@ -28,6 +28,7 @@ from actors.verify_output import verify_output
 from actors.worker.cache import PayloadCache
 from actors.worker.clock import Clock
 from actors.worker.content import LoadedModel, same_content, untouched
+from actors.worker.inputs import InputReader
 from actors.worker.kernel import with_kernel
 from actors.worker.memory_ladder import free_memory, frees, is_exact, lighten, rungs_of_room
 from actors.worker.order import TaskOrder, TaskResult, WorkerConfig
@@ -35,7 +36,7 @@ from actors.worker.storage import opened
 from jobs.errors import OutOfMemory
 from jobs.file_digests import digest_ahead, remember_beside
 from jobs.scratch import Scratch, sweep
-from jobs.tasks.task import Need, Stage, StageTask
+from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import SHARED_STAGES
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ class StageWorker:
     def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
         task = lighten(order.task, order.rungs)
         clock = Clock()
-        inputs = self._inputs(order, cached)
+        assert self._store is not None
+        inputs = InputReader(self._cache, self._store).inputs(order, cached)
         clock.note("read_s")
         with Scratch() as scratch:
             step = partial(self._work, order, task, inputs, scratch)
@@ -230,24 +232,6 @@ class StageWorker:
                 f"went on another way, which may change the result; {LESS_MEMORY}"
             )
         self._short.add(stage)
-
-    def _inputs(self, order: TaskOrder, cached: Mapping[str, Payload]) -> dict[str, list[Payload]]:
-        """Payloads by role, those of one role in the order of the task's needs."""
-        inputs: dict[str, list[Payload]] = {}
-        for need in order.task.needs:
-            inputs.setdefault(need.role, []).append(self._input(need, order.inputs[need.task], cached))
-        return inputs
-
-    def _input(self, need: Need, commit: Commit, cached: Mapping[str, Payload]) -> Payload:
-        payload = self._cache.get(commit.digest)
-        if payload is None and (lent := cached.get(need.task)) is not None:
-            # What a cache holds on to, an object store could neither free nor move to disk.
-            payload = lent.copy()
-        if payload is None:
-            assert self._store is not None
-            payload = unpack(self._store.read(commit))
-        self._cache.put(commit.digest, payload)
-        return payload
 
     def _commit(self, order: TaskOrder, result: Payload | Path, provenance: dict[str, Any]) -> Commit:
         assert self._store is not None

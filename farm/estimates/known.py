@@ -65,7 +65,8 @@ def model_s(task: StageTask) -> float:
             return params.tokens * CANVAS_S_PER_TOKEN
         case DecodeParams():
             pixels = len(params.window.keep) * params.width * params.height
-            return pixels * DECODE_S_PER_PIXEL or SOUND_S
+            heard_s = SOUND_S if params.heard or not pixels else 0.0
+            return pixels * DECODE_S_PER_PIXEL + heard_s
         case ShowSource():
             skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
             return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height

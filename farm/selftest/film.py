@@ -97,7 +97,7 @@ def _pieces(plan: Plan, made: Mapping[str, Payload]) -> Any:
     for task in build_graph(plan).tasks.values():
         if isinstance(task.params, SegmentParams) and task.needs:
             inputs = _inputs(task, made)
-            yield from owned_blocks(task.params, inputs["frames"][0], inputs.get("previous", [None])[0])
+            yield from owned_blocks(task.params, inputs["frames"], inputs.get("previous", [None])[0])
 
 
 def seam_ratios(frames: np.ndarray, seams: list[tuple[int, int]]) -> tuple[float, ...]:

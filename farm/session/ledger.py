@@ -13,12 +13,12 @@ from farm.state.progress import split_task
 from jobs.tasks.digest import Fingerprint, LockedResults, digests_with, files_of
 from jobs.tasks.duplicates import Duplicates, find_duplicates
 from jobs.tasks.retention import evictable
-from jobs.tasks.task import Stage, TaskGraph
 
 if TYPE_CHECKING:
     from actors.worker.order import TaskOrder
     from jobs.failures import Rung
     from jobs.store.commits import Commit
+    from jobs.tasks.task import Stage, TaskGraph
 
 NO_PROVENANCE: dict[str, Any] = {}
 """Shared by all commits in memory: there may be a hundred thousand of them; the store has the real one."""
@@ -62,7 +62,8 @@ class Ledger:
         self.graph = self.duplicates.merged(self.graph)
 
     def survey(self, committed: Mapping[str, Commit], evicted: Mapping[str, Commit]) -> tuple[str, ...]:
-        """Takes what the store holds, by digest. Returns the decodes whose frames nobody needs any more."""
+        """Takes what the store holds, by digest. Returns the tasks whose frames, or
+        canvas, nobody needs any more."""
         for task, digest in self.digests.items():
             if digest in committed:
                 self._keep(task, committed[digest])
@@ -115,13 +116,13 @@ class Ledger:
         self.todo = self.duplicates.without(to_remake(self.graph, tasks, self.commits))
 
     def retire(self, task: str) -> list[Commit]:
-        """Forgets decoded frames that the task shows, or is, once every segment that shows them is
+        """Forgets the decoded frames and canvases that the task reads, or is, once all that read them are
         committed: their commits."""
         first = self.duplicates.first.get(task, task)
         retired = []
         for name in (first, *(need.task for need in self.graph.tasks[task].needs)):
-            shown = all(reader in self.commits for reader in self.graph.dependents[name])
-            if shown and self.graph.tasks[name].stage is Stage.DECODE and name in self.commits:
+            read = all(reader in self.commits for reader in self.graph.dependents[name])
+            if read and self.graph.tasks[name].transient and name in self.commits:
                 retired.append(self.commits[name])
                 self.forget(name)
         return retired

@@ -86,7 +86,7 @@ class Results:
         self._ledger.forget(task)
 
     def _retire(self, task: str) -> None:
-        """Evicts decoded frames once every segment that shows them is committed."""
+        """Evicts decoded frames and canvases once all that read them are committed."""
         if not self._keep_frames:
             for commit in self._ledger.retire(task):
                 self._evictions.add(commit)

@@ -41,7 +41,8 @@ H200 = {
 class SimulatedFilm:
     """One video. `chained`: each chunk extends the one before it; `joint`: what it shares with that one in
     the second pass. A still is made when the next chunk is sampled. `rounds` has the seconds of each tile of
-    each temporal round; `canvas_s` are those of a canvas.
+    each temporal round; `canvas_s` are those of a canvas. A chunk is decoded in that many `windows`, which
+    share its seconds.
 
     `frame_bytes` is the payload of one decoded chunk; latents weigh a hundredth of it.
     """
@@ -54,6 +55,7 @@ class SimulatedFilm:
     frame_bytes: int = 0
     rounds: tuple[tuple[float, ...], ...] = ()
     canvas_s: float = 0.01
+    windows: int = 1
 
     def tasks(self) -> Iterator[ScheduledTask]:
         """The film's stage tasks in plan order, needs first."""
@@ -91,11 +93,23 @@ class SimulatedFilm:
                 needs = (self._id(chunk, Stage.UPSCALE, canvas),)
                 yield self._task(chunk, Stage.UPSCALE, needs, seconds, label=part)
             last = tuple(self._id(chunk, Stage.UPSCALE, part) for part in parts)
-        yield self._task(chunk, Stage.DECODE, last, times.decode_s, self.frame_bytes)
+        yield from self._decodes(chunk, last)
         if times.segment_s:
-            fade = self._before(chunk, Stage.DECODE) if self.chained else ()
-            frames = self._id(chunk, Stage.DECODE)
-            yield self._task(chunk, Stage.SEGMENT, (frames, *fade), times.segment_s)
+            fade = self._before(chunk, Stage.DECODE) if self.chained and self.windows == 1 else ()
+            frames = tuple(self._id(chunk, Stage.DECODE, label) for label in self._labels)
+            yield self._task(chunk, Stage.SEGMENT, (*frames, *fade), times.segment_s)
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        """Of the decodes of a chunk."""
+        return ("",) if self.windows == 1 else tuple(f".w{number}" for number in range(self.windows))
+
+    def _decodes(self, chunk: int, shown: tuple[str, ...]) -> Iterator[ScheduledTask]:
+        """Where there is a tile for each window, it needs that and those beside it, for its context."""
+        seconds, size = self.times.decode_s / self.windows, self.frame_bytes // self.windows
+        for at, label in enumerate(self._labels):
+            needs = shown[max(0, at - 1) : at + 2] if len(shown) == self.windows else shown
+            yield self._task(chunk, Stage.DECODE, needs, seconds, size, label)
 
     def _met(self, chunk: int) -> tuple[str, ...]:
         """What a second pass needs of its neighbours."""

@@ -38,7 +38,7 @@ def tasks_to_probe(
     was never measured there.
 
     Empty where all is known (the fake engine's settings are its times), and for a job of few chunks. A later
-    stage whose task needs too many others is left out: with temporal rounds a decode does.
+    stage whose task needs too many others is left out.
     """
     if place.engine.name == "fake":
         return []

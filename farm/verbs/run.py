@@ -107,7 +107,7 @@ class JobDocuments:
 
     @cached_property
     def evicted(self) -> frozenset[str]:
-        """Tasks whose frames were evicted after their segments were committed."""
+        """Tasks whose frames, or canvas, were evicted after all that read them were committed."""
         found = self.store.evicted_digests()
         return frozenset(task for task, digest in self.digests.items() if digest in found)
 

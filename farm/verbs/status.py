@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """Stage tasks of the whole job; evicted frames count as committed."""
+    """Stage tasks of the whole job; what was evicted counts as committed."""
 
     stage: str
     total: int

@@ -227,7 +227,7 @@ def _state_of(run: JobDocuments, name: str, held: Sequence[Held]) -> tuple[TaskS
     if name in run.committed:
         return TaskState.COMMITTED, "its result is in the store", ()
     if name in run.evicted:
-        return TaskState.EVICTED, "its frames were deleted once every segment had them", ()
+        return TaskState.EVICTED, "it was deleted once all that read it were committed", ()
     failed = {task.task: task for task in (run.state.failed if run.state else ())}
     if name in failed:
         why = said_of(name, failed[name].message)

@@ -200,7 +200,8 @@ class DecodeParams:
     is that of the chunk itself, whose sound, made for the latents `sound`, is heard in the window.
 
     Of a film that temporal rounds gave `temporal` times the frames, all of these count its own latents, but
-    `sound`, which counts those of the first pass: its sound is that of input `sound`.
+    `sound`, which counts those of the first pass: its sound is that of input `sound`. There a chunk is
+    decoded in several windows, and the first one's sound is that of all, which show the latents `heard`.
     """
 
     width: int
@@ -216,6 +217,7 @@ class DecodeParams:
     noise_scale: float | None = None
     tone_map: float = 0.0
     temporal: int = field(default=1, metadata=LATER)
+    heard: Span | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

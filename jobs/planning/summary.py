@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.planning.held import longest_chain, longest_without_held
 from jobs.planning.rounds.layout import rounds_of
 from jobs.planning.rounds.params import round_sampling
+from jobs.planning.windows import decode_windows
 from jobs.spec.framing import framing
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class ChunkRow:
 
     `shot_name` is that of shot number `shot`, from 0. `joint` is what it shares with the chunk before it.
     `sampled_latents` is what the sampler makes,
-    `decoded_latents` what the VAE sees with context.
+    `decoded_latents` what the VAE sees with context, in all
+    windows.
     """
 
     video: str
@@ -132,9 +134,7 @@ class PlanSummary:
 
 def plan_summary(plan: Plan) -> PlanSummary:
     """Every film, every chunk and every way of denoising of the plan."""
-    chunks = tuple(
-        _chunk_row(chunk, video.shot_name(chunk.shot)) for video in plan.videos for chunk in video.chunks
-    )
+    chunks = tuple(_chunk_row(chunk, video, plan) for video in plan.videos for chunk in video.chunks)
     videos = tuple(_video_row(video, plan) for video in plan.videos)
     return PlanSummary(plan.job, plan.recipe, videos, chunks, tuple(_passes(plan)))
 
@@ -211,19 +211,20 @@ def take_row(video: PlannedVideo) -> TakeRow | None:
     return TakeRow(take.video, take.name, take.number, seed, take.picked)
 
 
-def _chunk_row(chunk: PlannedChunk, shot_name: str) -> ChunkRow:
+def _chunk_row(chunk: PlannedChunk, video: PlannedVideo, plan: Plan) -> ChunkRow:
+    decoded = decode_windows(chunk, video.temporal, plan.decode.context)
     return ChunkRow(
         video=chunk.video,
         chunk=chunk.index,
         shot=chunk.shot,
-        shot_name=shot_name,
+        shot_name=video.shot_name(chunk.shot),
         kind=chunk.kind,
         joint=chunk.joint if chunk.kind == "extend" else "none",
         start_frame=chunk.owned.start,
         stop_frame=chunk.owned.stop,
         fade_frames=chunk.fade_frames,
         sampled_latents=chunk.span.sampled if chunk.is_sampled else 0,
-        decoded_latents=len(chunk.window.context),
+        decoded_latents=sum(len(window.context) for window in decoded),
         steps=chunk.sampling.steps_run if chunk.is_sampled else 0,
         seed=chunk.seed,
         prompt=chunk.prompt,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from typing import TYPE_CHECKING
 
 from jobs.frames import (
@@ -15,6 +15,7 @@ from jobs.frames import (
     decode_window,
     fade_frames,
     frames_of,
+    frames_of_latents,
     lay_apart,
     owned_frames,
 )
@@ -59,6 +60,33 @@ def shown(
         window = decode_window(chain, k, decode.context, "lag" if meets else decode.seam)
         return Shown(window, owned_frames(chain, k), fade)
     return Shown(decode_window(chain, k, decode.context, "lag"), owned_frames(chain, k), 0)
+
+
+def decode_windows(chunk: PlannedChunk, temporal: int, context: int) -> tuple[DecodeWindow, ...]:
+    """Those in which a chunk is decoded: its own, or where temporal rounds make `temporal` times as many
+    frames, one for each time. So none is larger than without rounds."""
+    return (chunk.window,) if temporal == 1 else windows(chunk.window, temporal, context)
+
+
+def windows(whole: DecodeWindow, count: int, context: int) -> tuple[DecodeWindow, ...]:
+    """A chunk's window as `count` of them, one after the other, or one for each latent where it has fewer: as
+    even as it goes, the longer ones first.
+
+    Each has `context` latents on both sides, as far as the whole has them, but one before it at least: the
+    first latent of a clip gives one frame alone.
+    """
+    own = whole.window
+    count = min(count, len(own))
+    base, longer = divmod(len(own), count) if count else (0, 0)
+    sizes = (base + (number < longer) for number in range(count))
+    ends = accumulate(sizes, initial=own.start)
+    return tuple(_inside(whole, Span(start, stop), context) for start, stop in pairwise(ends))
+
+
+def _inside(whole: DecodeWindow, own: Span, context: int) -> DecodeWindow:
+    start = max(whole.context.start, own.start - max(1, context))
+    stop = min(whole.context.stop, own.stop + context)
+    return DecodeWindow(Span(start, stop), own, frames_of_latents(own.shifted(-start)))
 
 
 def shown_again(

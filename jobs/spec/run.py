@@ -84,7 +84,9 @@ class Run(Model):
         1, ge=1, le=64, description="Threads per video encoder. They reach the bytes."
     )
     keep: Literal["latents", "all"] = Field(
-        "latents", description="`latents` keeps latents and segments, `all` keeps decoded frames too."
+        "latents",
+        description="`latents` keeps latents and segments, `all` keeps decoded frames and the canvases of "
+        "temporal rounds too.",
     )
     payload_budget_gib: float | None = Field(
         None,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.errors import InputError, Problem
-from jobs.frames import context_chunks
+from jobs.frames import DecodeWindow, Span, context_chunks
 from jobs.planning.choices import shots_to_render
 from jobs.planning.params import (
     DecodeParams,
@@ -16,7 +16,7 @@ from jobs.planning.params import (
     Upsampling,
 )
 from jobs.planning.rounds.layout import canvas_seams
-from jobs.planning.windows import shown_chain, waits_for_none
+from jobs.planning.windows import decode_windows, shown_chain, waits_for_none
 from jobs.spec.engine import own_loras
 from jobs.tasks.inputs import ChunkInputs
 from jobs.tasks.linking import link, needs_first
@@ -28,7 +28,14 @@ from jobs.tasks.retakes import (
     shown_source,
     shown_source_id,
 )
-from jobs.tasks.rounds import Rounds, canvas_params, first_slots, guides_inside, tile_params
+from jobs.tasks.rounds import (
+    Rounds,
+    canvas_params,
+    decodes_of,
+    first_slots,
+    guides_inside,
+    tile_params,
+)
 from jobs.tasks.second_pass import SecondClip, second_clip, second_sound
 from jobs.tasks.segments import encodings, segment_tasks
 from jobs.tasks.task import Need, Stage, StageTask, TaskGraph, latent_bytes
@@ -61,7 +68,7 @@ def _require_same(first: StageTask, task: StageTask) -> None:
 
 
 class _ChunkTasks(ChunkInputs):
-    """The tasks of one chunk up to its decode, encodes first."""
+    """The tasks of one chunk up to its decodes, encodes first."""
 
     def all(self) -> list[StageTask]:
         self.made.clear()
@@ -180,27 +187,42 @@ class _ChunkTasks(ChunkInputs):
                 self.add(Stage.UPSCALE, needs, params, size, rounds.tile_id(number, at))
 
     def _decode(self) -> None:
-        chunk, video, decode = self.chunk, self.video, self.plan.decode
+        chunk, chain = self.chunk, self.laid
         if not chunk.window.window:
             return
         first = chunk.index - self.place
-        chain = self.laid
         sources = range(1) if chunk.retake else context_chunks(chain, self.place, chunk.window)
-        if video.temporal == 1:
+        if self.video.temporal == 1:
             shown = [(self.final_latents_of(first + k), chain[k].artifact) for k in sources]
-            sound = []
-        else:
-            each = (self._rounds(k).shown(chain[k].artifact.start, chunk.window.context) for k in sources)
-            shown = [tile for tiles in each for tile in tiles]
-            sound = [Need("sound", self.latents_of(chunk.index))] if makes_sound(chunk) else []
-        needs = [Need("latents", name) for name, _ in shown]
+            params = replace(self._decode_params(chunk.window, shown), own=sources.index(self.place))
+            self._add_decode(params, shown)
+            return
+        names = decodes_of(self.video, chunk)
+        cut = decode_windows(chunk, self.video.temporal, self.plan.decode.context)
+        for name, window in zip(names, cut, strict=True):
+            each = (self._rounds(k).shown(chain[k].artifact.start, window.context) for k in sources)
+            tiles = [tile for some in each for tile in some]
+            params = self._decode_params(window, tiles)
+            heard = chunk.window.window if name == names[0] and makes_sound(chunk) else None
+            params = replace(params, sound=params.sound if heard else None, heard=heard)
+            self._add_decode(params, tiles, name)
+
+    def _add_decode(self, params: DecodeParams, shown: list[tuple[str, Span]], name: str = "") -> None:
+        """That of one window; `shown` are the tasks whose latents it reads, and which latents they have."""
+        needs = [Need("latents", task) for task, _ in shown]
+        if params.heard:
+            needs.append(Need("sound", self.latents_of(self.chunk.index)))
+        size = len(params.window.keep) * params.width * params.height * 3
+        self.add(Stage.DECODE, needs, params, size, name)
+
+    def _decode_params(self, window: DecodeWindow, shown: list[tuple[str, Span]]) -> DecodeParams:
+        chunk, video, decode = self.chunk, self.video, self.plan.decode
         tiling = decode.tiling
-        params = DecodeParams(
+        return DecodeParams(
             width=video.width,
             height=video.height,
             spans=tuple(span for _, span in shown),
-            own=0 if video.temporal > 1 else sources.index(self.place),
-            window=chunk.window,
+            window=window,
             seed=chunk.decode_seed,
             frame_rate=video.frame_rate,
             tiling=Tiles(tiling.tile_latents, tiling.overlap_latents) if tiling else None,
@@ -210,5 +232,3 @@ class _ChunkTasks(ChunkInputs):
             tone_map=self.upscale.tone_map if self.upscale else 0.0,
             temporal=video.temporal,
         )
-        size = len(chunk.window.keep) * video.width * video.height * 3
-        self.add(Stage.DECODE, [*needs, *sound], params, size)

@@ -1,7 +1,7 @@
 """What a run directory keeps, what it evicts, and how large it grows. Pure.
 
-Latents and segments are kept; decoded frames, by far the largest, only until every segment that shows them is
-committed. `run.keep: all` keeps them too.
+Latents and segments are kept; decoded frames, by far the largest, and the canvases of temporal rounds only
+until every task that reads them is committed. `run.keep: all` keeps them too.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 
 def evictable(graph: TaskGraph, committed: Collection[str]) -> tuple[str, ...]:
-    """Committed decode tasks that nothing will read again: all their dependents are committed too."""
+    """Committed tasks whose frames, or canvas, nothing will read again: all their dependents are committed
+    too."""
     return tuple(
         task.id
         for task in graph.tasks.values()
-        if task.stage is Stage.DECODE
+        if task.transient
         and task.id in committed
         and all(reader in committed for reader in graph.dependents[task.id])
     )
@@ -27,8 +28,8 @@ def evictable(graph: TaskGraph, committed: Collection[str]) -> tuple[str, ...]:
 class DiskEstimate:
     """Bytes of a run directory, from the plan's size estimates.
 
-    `kept_bytes` stay when the job is done, `frames_bytes` is the most that decoded frames take at one time,
-    `films_bytes` is what the films take, in the output directory.
+    `kept_bytes` stay when the job is done, `frames_bytes` is the most that decoded frames and canvases take
+    at one time, `films_bytes` is what the films take, in the output directory.
     """
 
     kept_bytes: int
@@ -46,21 +47,21 @@ def estimate_disk(graph: TaskGraph, keep: str = "latents", videos_at_once: int |
 
     Each video's frames are counted as they come and go in plan order; the largest videos are taken together.
     """
-    kept = sum(task.bytes_estimate for task in graph.tasks.values() if task.stage is not Stage.DECODE)
+    kept = sum(task.bytes_estimate for task in graph.tasks.values() if not task.transient)
     films = sum(task.bytes_estimate for task in graph.tasks.values() if task.stage is Stage.SEGMENT)
     if keep == "all":
-        every = sum(task.bytes_estimate for task in graph.tasks.values() if task.stage is Stage.DECODE)
+        every = sum(task.bytes_estimate for task in graph.tasks.values() if task.transient)
         return DiskEstimate(kept, every, films)
     peaks = sorted(_frame_peaks(graph), reverse=True)
     return DiskEstimate(kept, sum(peaks[:videos_at_once]), films)
 
 
 def _frame_peaks(graph: TaskGraph) -> Iterator[int]:
-    """Per video, the most bytes of decoded frames that wait for a segment when chunks finish in order."""
+    """Per video, the most bytes of decoded frames and canvases that wait for a reader when chunks finish in
+    order."""
     by_video: dict[str, list[StageTask]] = {}
     for task in graph.tasks.values():
-        if task.stage in {Stage.DECODE, Stage.SEGMENT}:
-            by_video.setdefault(task.video, []).append(task)
+        by_video.setdefault(task.video, []).append(task)
     for tasks in by_video.values():
         yield _peak(graph, tasks)
 
@@ -69,12 +70,11 @@ def _peak(graph: TaskGraph, tasks: list[StageTask]) -> int:
     waiting: dict[str, set[str]] = {}
     live = peak = 0
     for task in tasks:
-        if task.stage is Stage.DECODE:
+        if task.transient:
             waiting[task.id] = set(graph.dependents[task.id])
             live += task.bytes_estimate
             peak = max(peak, live)
-            continue
-        for need in {need.task for need in task.needs}:
+        for need in {need.task for need in task.needs}.intersection(waiting):
             waiting[need].discard(task.id)
             if not waiting[need]:
                 live -= graph.tasks[need].bytes_estimate

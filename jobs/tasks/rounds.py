@@ -1,4 +1,5 @@
-"""What a chunk's temporal rounds are made of: stills of the passes before, a canvas, and its tiles."""
+"""What a chunk's temporal rounds are made of: stills of the passes before, a canvas, and its tiles; and in
+which windows it is decoded then."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from jobs.tasks.task import Stage, task_id
 
 if TYPE_CHECKING:
     from jobs.planning.params import PassParams
-    from jobs.planning.planned import PlannedChunk, PlannedGuide
+    from jobs.planning.planned import PlannedChunk, PlannedGuide, PlannedVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,15 @@ class Rounds:
             own = Span(tile.span.start + tile.ramp, tile.span.stop).shifted(chain_start)
             if own.start < wanted.stop and wanted.start < own.stop:
                 yield self.tile_id(last, at), own
+
+
+def decodes_of(video: PlannedVideo, chunk: PlannedChunk) -> tuple[str, ...]:
+    """The tasks that decode a chunk, in the order of its frames: one, or of a film with temporal rounds
+    `dawn/00003.w0/decode` and so on, one for each of its windows."""
+    if video.temporal == 1:
+        return (task_id(chunk.video, chunk.index, Stage.DECODE),)
+    count = min(video.temporal, len(chunk.window.window))
+    return tuple(f"{chunk.video}/{chunk.index:05d}.w{number}/{Stage.DECODE}" for number in range(count))
 
 
 def first_slots(span: ChunkSpan) -> tuple[int, ...]:

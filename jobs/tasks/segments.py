@@ -1,7 +1,7 @@
 """Segments: a task for each way in which the frames of a chunk are encoded.
 
-Deliveries that differ in container or sound alone share their segments. All are encoded from the frames of
-one decode.
+Deliveries that differ in container or sound alone share their segments. All are encoded from the same
+decodes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from jobs.formats import CODECS, USUAL_PROFILE
 from jobs.planning.params import SegmentParams
 from jobs.spec.framing import Framing, framing
 from jobs.tasks.retakes import shown_source_id, splice_of
+from jobs.tasks.rounds import decodes_of
 from jobs.tasks.task import Need, Stage, StageTask, task_id
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def segment_tasks(
     plan: Plan, video: PlannedVideo, chunk: PlannedChunk, ways: Mapping[Encoding, str]
 ) -> Iterator[StageTask]:
     """The segments of one chunk, encoded in these ways."""
-    needs = [Need("frames", task_id(chunk.video, chunk.index, Stage.DECODE))]
+    needs = [Need("frames", decode) for decode in decodes_of(video, chunk)]
     if chunk.fade_frames:
         needs.append(Need("previous", task_id(chunk.video, chunk.index - 1, Stage.DECODE)))
     splice = splice_of(chunk)

@@ -64,6 +64,12 @@ class StageTask:
         return "pictures" if isinstance(self.params, DecodeParams) and not self.params.window.keep else ""
 
     @property
+    def transient(self) -> bool:
+        """Whether its result is evicted once all that read it are committed: frames, by far the largest, and
+        canvases, which take little to make again."""
+        return self.stage is Stage.DECODE or isinstance(self.params, CanvasParams)
+
+    @property
     def chain(self) -> str:
         """Name of the chain that the task belongs to."""
         return f"{self.video}/shot{self.shot:03d}"

@@ -19,10 +19,14 @@ from actors.media.probe import probe_video
 from cluster.local.cluster import Doom, Dooms, LocalCluster
 from cluster.local.faults import Crash
 from farm.events import FilmDelivered, TaskCommitted, TaskStarted, WorkerGone
+from farm.session.retrying import Rendered as RenderedJob
+from farm.session.retrying import find_retry
+from farm.state.fingerprint import DIGESTS_FORM
 from farm.verbs.approve import approve
 from jobs.frames import audio_sample
 from jobs.loading.load import load_spec
 from jobs.planning.facts import Probes
+from jobs.store.store import Store
 from jobs.tasks.retry import Selection
 from jobs.tasks.task import Stage
 from tests.farm.execution.local_render import render
@@ -151,6 +155,50 @@ def test_a_film_that_is_resumed_is_the_same_and_takes_up_what_there_is(
     assert {"dawn/00000.r1/upscale", "dawn/00000.r2-t3/upscale"} <= made
     assert not made & {event.task for event in rest.of(TaskStarted)}
     assert rest.films == alone.films != {}
+
+
+def test_canvases_go_once_their_tiles_are_there(alone: Rendered, home: Path) -> None:
+    """As decoded frames do; tiles and everything else stay."""
+    store = Store.find(str(home / "runs"), JOB)
+    frozen = store.recall(DIGESTS_FORM)
+    assert alone.outcome == "done"
+    assert frozen is not None
+    there = {task for task, digest in frozen.digests.items() if store.commit(digest)}
+    gone = {task for task in frozen.digests if task.endswith((".r1/upscale", ".r2/upscale", "/decode"))}
+    assert len(gone) == 2 * 4 + 4 * 4
+    assert frozen.digests.keys() - there == gone
+
+
+def test_a_tile_that_is_damaged_is_made_again_and_first_its_canvas(tmp_path: Path, alone: Rendered) -> None:
+    loaded, task = film(tmp_path), "dawn/00000.r2-t1/upscale"
+    assert render_alone(tmp_path / "runs", loaded).films == alone.films
+    store = Store.find(str(tmp_path / "runs"), JOB)
+    frozen = store.recall(DIGESTS_FORM)
+    assert frozen is not None
+    commit = store.commit(frozen.digests[task])
+    assert commit is not None
+    (tmp_path / "runs" / JOB / commit.file).write_bytes(b"nothing")
+    again = render_alone(tmp_path / "runs", loaded)
+    assert [event.task for event in again.of(TaskStarted)] == [
+        "dawn/00000.r1/upscale", "dawn/00000.r2/upscale", task
+    ]  # fmt: skip
+    assert again.films == alone.films != {}
+    found = find_retry(store, rendered(store), Selection(frozenset({"dawn"}), frozenset({3})))
+    assert {"dawn/00003.w0/decode", "dawn/00003.w3/decode", "dawn/00003.r1/upscale"} <= set(found.closure)
+
+
+def rendered(store: Store) -> RenderedJob:
+    found = RenderedJob.of(store)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("hit", ["dawn/00001.w2/decode", "dawn/00000.w0/decode", "dawn/00003/segment"])
+def test_a_worker_is_lost_between_two_windows(tmp_path: Path, alone: Rendered, hit: str) -> None:
+    cluster = LocalCluster(fates=Dooms(Doom(hit, Crash(0.5))))
+    made = render(tmp_path / "runs", film(tmp_path), "mono=2", cluster)
+    assert hit in {lost.task for event in made.of(WorkerGone) for lost in event.lost}
+    assert made.films == alone.films != {}
 
 
 def test_a_draft_has_the_rate_of_the_passes_and_its_film_is_the_same(tmp_path: Path, alone: Rendered) -> None:

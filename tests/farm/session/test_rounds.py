@@ -11,7 +11,7 @@ import pytest
 from actors.media.probe import probe_video
 from cluster.local.cluster import Doom, Dooms, LocalCluster
 from cluster.local.faults import Crash
-from farm.events import WorkerGone
+from farm.events import TaskStarted, WorkerGone
 from tests.farm.execution.local_render import render
 from tests.official.upsamplers import write_rational, write_temporal
 from tests.ray.kit.specs import JOB, Rendered, render_alone
@@ -62,7 +62,7 @@ def test_equal_bytes_from_two_workers(
     assert (made.frames, made.frame_rate) == (4 * (73 - 1) + 1, 96.0)
     for topology in ("mono=2", "sample=1,upscale=2,decode=1,segment=1"):
         rendered = render(tmp_path / topology, film(engine, tmp_path / topology / "out"), topology)
-        assert (rendered.outcome, rendered.films) == ("done", alone.films), topology
+        assert (rendered.outcome, rendered.films) == ("done", alone.films), (topology, rendered.events[-1])
 
 
 def test_a_worker_is_lost_between_two_tiles(engine: dict[str, Any], alone: Rendered, tmp_path: Path) -> None:
@@ -70,4 +70,17 @@ def test_a_worker_is_lost_between_two_tiles(engine: dict[str, Any], alone: Rende
     data = film(engine, tmp_path / "again")
     rendered = render(tmp_path / "runs", data, "mono=1", LocalCluster(fates=dooms))
     assert rendered.of(WorkerGone)
+    assert (rendered.outcome, rendered.films) == ("done", alone.films)
+
+
+def test_windows_are_decoded_side_by_side_and_a_worker_is_lost_between_two(
+    engine: dict[str, Any], alone: Rendered, tmp_path: Path
+) -> None:
+    dooms = Dooms(Doom("dawn/00000.w2/decode", Crash(0.01, noticed_s=0.01)))
+    data = film(engine, tmp_path / "again")
+    rendered = render(tmp_path / "runs", data, "sample+upscale=1,decode=2", LocalCluster(fates=dooms))
+    assert rendered.of(WorkerGone)
+    decodes = {event.task: event.worker for event in rendered.of(TaskStarted) if ".w" in event.task}
+    assert len(decodes) == 8
+    assert len(set(decodes.values())) == 2
     assert (rendered.outcome, rendered.films) == ("done", alone.films)

@@ -14,7 +14,14 @@ from cluster.failures import CallFailure
 from cluster.pool.events import Done, Failed, Ready, TaskCall
 from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.session.ledger import Ledger
-from farm.topology.probe import DurationProbe, keep, one_of_each, summary, tasks_to_probe
+from farm.topology.probe import (
+    MOST_TASKS,
+    DurationProbe,
+    keep,
+    one_of_each,
+    summary,
+    tasks_to_probe,
+)
 from jobs.errors import FailureKind
 from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.planning.plan import make_plan
@@ -61,13 +68,14 @@ def test_the_size_with_most_work_is_probed_needs_first() -> None:
         seen.add(task.id)
 
 
-def test_of_temporal_rounds_a_tile_is_probed_and_no_decode() -> None:
+def test_of_temporal_rounds_a_tile_and_a_window_are_probed() -> None:
     job = ledger(upscale={"temporal": 4}, engine={"name": "diffusers"})
     names = [task.id for task in probed(job, Durations(), GPU)]
     assert names[0].startswith("encode/")
     assert any(name.endswith(".r1/upscale") for name in names)
     assert sum("-t" in name.partition(".r")[2] for name in names) >= 1
-    assert not any(name.endswith("/decode") for name in names)
+    assert [name for name in names if name.endswith("/decode")] == ["film/00001.w0/decode"]
+    assert len(names) <= MOST_TASKS
 
 
 def test_what_only_reads_a_file_is_not_probed() -> None:

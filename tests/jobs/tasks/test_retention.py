@@ -46,6 +46,21 @@ def test_frames_of_two_chunks_are_the_most_that_stand_in_a_chain() -> None:
     assert estimate.peak_bytes == estimate.kept_bytes + estimate.frames_bytes + estimate.films_bytes
 
 
+def test_a_canvas_goes_when_its_tiles_and_the_next_canvas_are_committed() -> None:
+    graph = graph_of(0, engine={"name": "fake"}, upscale={"temporal": 4}, run={"threads": 1})
+    tiles = {task for task in graph.tasks if ".r1-t" in task}
+    done = {"v0/00000.r1/upscale", *tiles}
+    assert evictable(graph, done) == ()
+    done.add("v0/00000.r2/upscale")
+    assert evictable(graph, done) == ("v0/00000.r1/upscale",)
+    kept, every = estimate_disk(graph), estimate_disk(graph, keep="all")
+    canvases = sum(graph.tasks[f"v0/00000.r{number}/upscale"].bytes_estimate for number in (1, 2))
+    frames = sum(task.bytes_estimate for task in graph.tasks.values() if task.stage is Stage.DECODE)
+    assert every.frames_bytes == frames + canvases
+    assert kept.frames_bytes == frames
+    assert kept.kept_bytes == every.kept_bytes
+
+
 def test_videos_in_work_at_the_same_time_add_up() -> None:
     one, many = estimate_disk(graph_of(5)), estimate_disk(graph_of(5, videos=4))
     assert many.frames_bytes == 4 * one.frames_bytes

@@ -25,6 +25,12 @@ def rounds_of(*chunks: dict[str, Any], temporal: int = 4, **job: Any) -> TaskGra
     return graph_of(*chunks, engine={"name": "fake"}, upscale={"temporal": temporal}, **job)
 
 
+def decode_of(graph: TaskGraph, name: str) -> DecodeParams:
+    params = graph.tasks[name].params
+    assert isinstance(params, DecodeParams)
+    return params
+
+
 def needed(task: StageTask, role: str) -> list[str]:
     return [name for other, name in roles(task) if other == role]
 
@@ -95,7 +101,45 @@ def test_what_is_decoded_covers_its_context() -> None:
         covered = {latent for span in spans for latent in range(span.start, span.stop)}
         assert covered >= set(range(context.start, context.stop))
         assert all(span.start < context.stop and context.start < span.stop for span in spans)
-        assert needed(task, "sound") == [f"dawn/{task.chunk:05d}/sample"]
+
+
+@pytest.mark.parametrize("temporal", [2, 4])
+def test_a_chunk_is_decoded_in_windows_of_about_its_base_frames(temporal: int) -> None:
+    """97 frames are 13 latents: with context on both sides no more of them than without rounds."""
+    chunks = (generate(), *[extend(num_new_frames=96)] * 2)
+    graph = rounds_of(*chunks, temporal=temporal, video=SOUND)
+    plain = [
+        len(task.params.window.context)
+        for task in graph_of(*chunks, upscale={"joint": "still"}).tasks.values()
+        if isinstance(task.params, DecodeParams)
+    ]
+    for chunk in range(3):
+        names = [f"dawn/{chunk:05d}.w{number}/decode" for number in range(temporal)]
+        assert needed(graph.tasks[f"dawn/{chunk:05d}/segment"], "frames") == names
+        found = [decode_of(graph, name).window for name in names]
+        assert all(len(each.context) <= max(plain) for each in found)
+        assert sum(len(each.keep) for each in found) == temporal * 96 + (chunk == 0)
+
+
+def test_the_first_window_has_the_sound_of_all() -> None:
+    graph = rounds_of(generate(), extend(), video=SOUND)
+    for task in graph.tasks.values():
+        if not isinstance(task.params, DecodeParams):
+            continue
+        heard = ".w0/" in task.id
+        assert needed(task, "sound") == ([f"dawn/{task.chunk:05d}/sample"] if heard else [])
+        assert (task.params.sound is not None, task.params.heard is not None) == (heard, heard)
+    whole = make_plan(spec_of(generate(), extend(), engine={"name": "fake"}, upscale={"temporal": 4}))
+    heard_by = [decode_of(graph, f"dawn/{chunk:05d}.w0/decode").heard for chunk in range(2)]
+    assert heard_by == [chunk.window.window for chunk in whole.videos[0].chunks]
+
+
+def test_a_window_waits_for_the_tiles_that_it_shows_alone() -> None:
+    graph = rounds_of(generate(), extend())
+    first, last = (needed(graph.tasks[f"dawn/00000.w{number}/decode"], "latents") for number in (0, 3))
+    assert "dawn/00000.r2-t3/upscale" not in first
+    assert "dawn/00001.r2-t0/upscale" in last
+    assert "dawn/00000.r2-t0/upscale" not in last
 
 
 def test_the_film_has_the_frames_of_its_rounds() -> None:
