@@ -54,7 +54,7 @@ def sampling(**changes: Any) -> Any:
     """Three steps of the default sampler."""
     from jobs.planning.sampling import PlannedGuider, Sampling
 
-    return replace(Sampling(3, 3.0, "euler_ancestral", None, PlannedGuider(), 2.05, 0.95), **changes)
+    return replace(Sampling(3, 3.0, "euler", None, PlannedGuider(), 2.05, 0.95), **changes)
 
 
 def pass_params(**changes: Any) -> Any:
