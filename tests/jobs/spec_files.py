@@ -52,6 +52,14 @@ def load(folder: Path, spec: Any, *overrides: str, **options: Any) -> LoadedSpec
     return load_spec(path, overrides, **options)
 
 
+def require_refused(folder: Path, spec: Any, place: str, remedy: str) -> None:
+    """There is one mistake, at that place, and its remedy has these words; clips have 40 frames."""
+    probes = Probes(lambda _: VideoFact(40, 640, 480, 25.0))
+    found = {problem.place: problem for problem in problems(folder, spec, probes=probes)}
+    assert list(found) == [place]
+    assert remedy in found[place].remedy
+
+
 def problems(folder: Path, spec: Any, *overrides: str, **options: Any) -> tuple[Problem, ...]:
     with pytest.raises(SpecError) as caught:
         load(folder, spec, *overrides, **options)
