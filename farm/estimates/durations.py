@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from jobs.store.store import Store
 
 BUNDLED_ON_CPU: Mapping[str, float] = {
-    "diffusers|bundled|cpu|sample": 108.0,
+    "diffusers|bundled|cpu|sample": 72.0,
     "diffusers|bundled|cpu|upscale": 24.0,
-    "diffusers|bundled|cpu|decode": 49.0,
+    "diffusers|bundled|cpu|decode": 40.0,
 }
 """Ratios to start from for the model that everybody tries first: the means of two renders of
 `examples/demo.yaml` on two cores."""

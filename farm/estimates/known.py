@@ -1,6 +1,7 @@
 """What stage tasks take as far as it is known beforehand: constants of the 2B model in bf16 on one H200.
 
-Seconds per step and latent token, and per pixel of output; that of segments is one CPU core's.
+Seconds per step of two forwards and latent token, and per pixel that a decode makes, its context and sound
+counted in; those of segments are one CPU core's, per pixel of output.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.tasks.task import Stage, StageTask
 
 if TYPE_CHECKING:
+    from jobs.planning.sampling import GuiderValue, Sampling
     from jobs.spec.engine import EngineConfig, FakeConfig
 
 STEP_S_PER_TOKEN = 2.0e-5
@@ -64,9 +66,10 @@ def model_s(task: StageTask) -> float:
         case CanvasParams():
             return params.tokens * CANVAS_S_PER_TOKEN
         case DecodeParams():
-            pixels = len(params.window.keep) * params.width * params.height
-            heard_s = SOUND_S if params.heard or not pixels else 0.0
-            return pixels * DECODE_S_PER_PIXEL + heard_s
+            if not params.window.keep:
+                return SOUND_S
+            decoded = frames_of(len(params.window.context))
+            return decoded * params.width * params.height * DECODE_S_PER_PIXEL
         case ShowSource():
             skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
             return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
@@ -84,5 +87,26 @@ def _still_frames(params: PassParams) -> int:
 
 
 def _passes(params: PassParams | TileParams) -> float:
-    """Steps; without guidance the model runs once in each, not twice."""
-    return params.sampling.steps_run * (0.5 if params.sampling.cfg == 1.0 else 1.0)
+    """Steps, in pairs of forwards."""
+    return params.sampling.steps_run * _forwards(params.sampling) / 2
+
+
+def _forwards(sampling: Sampling) -> float:
+    """How often the model runs in a step, as the engines' guidance has it; on average where that differs by
+    noise level."""
+    if sampling.guider.name != "stg":
+        return 1.0 if sampling.cfg == 1.0 else 2.0
+    params = dict(sampling.guider.params)
+    video, sound = (params.get(name, sampling.cfg) for name in ("cfg", "audio_cfg"))
+    negative = max(_share(video, idle=1.0), _share(sound, idle=1.0) if "audio_cfg" in params else 0.0)
+    perturbed, apart = (
+        _share(params.get("stg_scale", 1.0), idle=0.0),
+        _share(params.get("modality", 1.0), idle=1.0),
+    )
+    return 1.0 + negative + perturbed + apart
+
+
+def _share(scale: GuiderValue, *, idle: float) -> float:
+    """Of how many noise levels a scale is another than the one that has no effect."""
+    scales = scale if isinstance(scale, tuple) else (scale,)
+    return sum(each != idle for each in scales) / len(scales)

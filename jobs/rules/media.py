@@ -30,7 +30,7 @@ def check_media(
     spec: JobSpec, probes: Probes, skip: Collection[Location], facts: SourceFacts
 ) -> tuple[list[BrokenRule], SourceFacts]:
     """Files that are no image or hold no sound, and the facts with those of the others; each path is looked
-    into once. `skip` is known to be faulty. Sounds are decoded as far as films play them.
+    into once for each use. `skip` is known to be faulty. Sounds are decoded as far as films play them.
     """
     heard = seconds_heard(intact_films(spec, skip), facts)
     looks = _Looks()
@@ -56,11 +56,12 @@ def intact_films(spec: JobSpec, faulty: Collection[Location]) -> Iterator[Varian
 
 
 class _Looks:
-    """Looks into files, each once, and remembers what was found of each and what is wrong with it."""
+    """Looks into files, each once for each use, and remembers what was found of each and what is wrong with
+    it."""
 
     def __init__(self) -> None:
         self.findings: list[BrokenRule] = []
-        self._faults: dict[str, str] = {}
+        self._faults: dict[tuple[str, str], str] = {}
 
     def into(
         self,
@@ -70,14 +71,15 @@ class _Looks:
         probe: Callable[[str], Fact],
         known: dict[str, Fact],
     ) -> None:
-        if path not in self._faults:
-            self._faults[path] = ""
+        use = (path, rule)
+        if use not in self._faults:
+            self._faults[use] = ""
             try:
                 known[path] = probe(path)
             except (OSError, ValueError, FarmError) as error:
-                self._faults[path] = said(error, path)
-        if self._faults[path]:
-            fault = f"{shown(path)}: {self._faults[path]}"
+                self._faults[use] = said(error, path)
+        if self._faults[use]:
+            fault = f"{shown(path)}: {self._faults[use]}"
             self.findings.append(BrokenRule(location, fault, rule, "give another file"))
 
 

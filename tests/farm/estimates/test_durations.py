@@ -115,6 +115,25 @@ def test_work_scales_with_size_steps_and_guidance() -> None:
     assert expected(sample(cfg=1.0)) == pytest.approx(expected(sample()) / 2)
 
 
+@pytest.mark.parametrize(
+    ("cfg", "params", "forwards"),
+    [
+        (3.0, {"stg_scale": 0.0}, 2),
+        (3.0, {}, 3),
+        (3.0, {"stg_scale": 0.0, "modality": 3.0}, 3),
+        (3.0, {"stg_scale": 1.0, "modality": 3.0}, 4),
+        (1.0, {"stg_scale": 0.0, "audio_cfg": 7.0}, 2),
+        (3.0, {"levels": (1.0, 0.5), "cfg": (3.0, 1.0), "stg_scale": (1.0, 0.0)}, 2),
+    ],
+)
+def test_work_scales_with_the_forwards_of_a_step(cfg: float, params: dict[str, Any], forwards: int) -> None:
+    plain, task = expected_s(ENGINE)(sample(cfg=1.0)), sample(cfg=cfg)
+    assert isinstance(task.params, PassParams)
+    guided = replace(task.params.sampling, guider=PlannedGuider("stg", tuple(sorted(params.items()))))
+    guided_task = replace(task, params=replace(task.params, sampling=guided))
+    assert expected_s(ENGINE)(guided_task) == pytest.approx(forwards * plain)
+
+
 def kept(start: int) -> StageTask:
     params = ShowSource("a.mp4", 768, 512, 25.0, 0, start, 96, None, 0.0, "crop")
     return StageTask("v/00000/decode", Stage.DECODE, "v", 0, 0, (), params, 1)
@@ -128,6 +147,20 @@ def test_a_part_that_is_kept_is_read_from_the_start_of_its_file() -> None:
 
 def decode(window: DecodeWindow = WHOLE) -> StageTask:
     return replace(kept(0), params=DecodeParams(768, 512, (Span(0, 13),), window, 1, 25.0))
+
+
+def test_a_decode_takes_what_its_context_and_its_frames_take_with_sound_or_without() -> None:
+    """`examples/more_frames.yaml` on one core: 3.9 s with sound and 11 latents, 4.5 with 14, 2.8 with 10."""
+    windows = [DecodeWindow(Span(0, latents), Span(4, 10), Span(25, 73)) for latents in (11, 14, 10)]
+    first, second, last = (decode(window) for window in windows)
+    assert isinstance(first.params, DecodeParams)
+    heard = replace(first, params=replace(first.params, heard=Span(0, 13), temporal=2))
+    seconds = Durations().estimate(CPU)
+    assert seconds(heard) == seconds(first)
+    known = Durations()
+    known.observe(CPU, heard, TaskTimes(step_s=3.88))
+    assert known.estimate(CPU)(second) == pytest.approx(4.49, rel=0.2)
+    assert known.estimate(CPU)(last) == pytest.approx(2.83, rel=0.25)
 
 
 @pytest.mark.parametrize("engine", [ENGINE, EngineConfig(name="fake", fake=FakeConfig(decode_s=40.0))])

@@ -50,6 +50,14 @@ def test_a_clip_without_sound_is_no_soundtrack(tmp_path: Path) -> None:
     assert "could not read the sound: mute.mp4 holds none" in problem.value
 
 
+def test_an_image_that_is_also_named_as_sound_is_no_sound_and_a_good_image(tmp_path: Path) -> None:
+    path = tmp_path / "dawn.png"
+    Image.new("RGB", (32, 32)).save(path)
+    shown: dict[str, Any] = {"generate": {**GENERATE["generate"], "first_image": str(path)}}
+    (problem,) = problems({**heard(path), "chunks": [shown]})
+    assert problem.place == "videos[0].sound[0].file"
+
+
 def test_a_clip_with_damaged_frames(tmp_path: Path) -> None:
     (problem,) = problems(continued(damaged(clip(tmp_path / "clip.mp4", 97))))
     assert problem.place == "videos[0].source.video"
