@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from jobs.errors import SpecError
+from jobs.errors import Problem, SpecError
 from jobs.loading.sources import probe_sources
 from jobs.parsing.document import Document, from_mapping, read_document
-from jobs.parsing.overrides import apply_overrides, for_shell
+from jobs.parsing.overrides import for_shell, overridden
 from jobs.parsing.yaml_events import yaml_text
 from jobs.planning.facts import NO_PROBES, Probes, SourceFacts
 from jobs.recipes.fill import fill_recipe
@@ -43,6 +44,9 @@ STAND_INS: dict[str, Any] = {
 }
 STAND_IN_FIELDS: dict[str, Any] = {"seconds": 100.0, "prompt": "-"}
 """Of a shot that says none: room for its beats and images."""
+ROUNDS: Location = ("upscale", "temporal")
+ONE_ROUND = 2
+"""Stands in for a number of times that no rounds make: what they need is found nevertheless."""
 
 SpecSource = str | Path | Mapping[str, Any]
 
@@ -90,7 +94,7 @@ def load_spec(
     else:
         document, base = read_document(Path(source)), Path(source).absolute().parent
     if overrides:
-        document = from_mapping(apply_overrides(document.data, overrides))
+        document = overridden(document, overrides)
     try:
         return replace(check_document(document, base, LoadOptions(code, check_files, probes)), origin=origin)
     except SpecError as error:
@@ -105,11 +109,13 @@ def check_document(document: Document, base: Path, options: LoadOptions) -> Load
         spec = JobSpec.model_validate(document.data, context=context)
     except ValidationError as error:
         problems = explain(error, document.data, document.written)
-        few = len(problems) <= MAX_PROBLEMS
-        repaired = _repaired(document.data, problems, context) if few else None
-        findings = _find(repaired, options)[0] if repaired else []
-        kept = not_caused_by([*problems, *meant_places(problems)], findings)
-        problems |= {finding.location: finding.problem for finding in kept}
+        if len(problems) <= MAX_PROBLEMS:
+            repair = _Repair(document.data)
+            repaired = repair.spec(problems, context)
+            findings = _find(repaired, options)[0] if repaired else []
+            kept = not_caused_by({*problems, *meant_places(problems)} - repair.guessed, findings)
+            more = {finding.location: finding.problem for finding in kept} | repair.uncovered
+            problems |= {place: problem for place, problem in more.items() if place not in problems}
         raise SpecError(with_lines(problems, document.lines)) from None
     findings, facts = _find(spec, options)
     if findings:
@@ -146,24 +152,73 @@ def _places(findings: Iterable[BrokenRule]) -> list[Location]:
     return [finding.location for finding in findings]
 
 
-def _repaired(
-    data: Mapping[str, Any], faulty: Iterable[Location], context: Mapping[str, Any]
-) -> JobSpec | None:
-    """The spec without its faulty fields, where that leaves a spec; what needs them goes too."""
-    rest: Any = copy.deepcopy(data)
-    tries: Counter[Location] = Counter()
-    for location in faulty:
-        for meant in meant_places([location]):
-            _rename(rest, location, str(meant[-1]))
-    for _ in range(MAX_REPAIRS):
+class _Repair:
+    """A spec without its faulty fields; what needs them goes too. `guessed` are places where something near
+    to what was written stands in, `uncovered` what is wrong beside the fields that were named, and was not
+    found while they were there."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data: Any = copy.deepcopy(data)
+        self._changed: set[Location] = set()
+        self.guessed: set[Location] = set()
+        self.uncovered: dict[Location, Problem] = {}
+
+    def spec(self, faulty: Iterable[Location], context: Mapping[str, Any]) -> JobSpec | None:
+        """What is left, where that is a spec."""
+        tries: Counter[Location] = Counter()
         for location in faulty:
-            _mend(rest, location[: len(location) - tries[location]])
-            tries[location] += 1
-        try:
-            return JobSpec.model_validate(rest, context=dict(context))
-        except ValidationError as error:
-            faulty = explain(error, rest)
-    return None
+            for meant in meant_places([location]):
+                _rename(self._data, location, str(meant[-1]))
+                self._changed.add(meant)
+        for _ in range(MAX_REPAIRS):
+            for location in faulty:
+                self._mend(location[: len(location) - tries[location]])
+                tries[location] += 1
+            try:
+                return JobSpec.model_validate(self._data, context=dict(context))
+            except ValidationError as error:
+                found = explain(error, self._data)
+            self.uncovered |= {
+                place: problem for place, problem in found.items() if not self._follows(place, problem)
+            }
+            faulty = found
+        return None
+
+    def _follows(self, place: Location, problem: Problem) -> bool:
+        """Whether what was changed may be the cause: it held that place, or is a field that it speaks of."""
+        said = f"{problem.rule} {problem.remedy}"
+        return any(
+            place[: len(gone)] == gone
+            or (gone[:-1] == place and re.search(rf"\b{re.escape(str(gone[-1]))}\b", said) is not None)
+            for gone in self._changed
+        )
+
+    def _mend(self, location: Location) -> None:
+        """Takes a faulty value out, or puts in a stand-in where there must be one."""
+        names = [index for index, part in enumerate(location) if isinstance(part, str)]
+        if not names:
+            return
+        last = str(location[names[-1]])
+        *path, key = location if last in STAND_INS else location[: names[-1] + 1]
+        data = self._data
+        for part in path:
+            there = part in data if isinstance(data, dict) else isinstance(data, list)
+            if not there:
+                return
+            data = data[part]
+        if last == "name":
+            data[key] = "-".join(map(str, location))
+        elif last in STAND_IN_FIELDS:
+            data[key] = STAND_IN_FIELDS[last]
+        elif location == ROUNDS and data.get(key):
+            data[key] = ONE_ROUND
+            self.guessed.add(location)
+        else:
+            self._changed.add((*path, key))
+            if last in STAND_INS:
+                data[key] = copy.deepcopy(STAND_INS[last] if isinstance(key, int) else [STAND_INS[last]])
+            else:
+                data.pop(key, None)
 
 
 def _rename(data: Any, location: Location, meant: str) -> None:
@@ -171,25 +226,3 @@ def _rename(data: Any, location: Location, meant: str) -> None:
     for part in location[:-1]:
         data = data[part]
     data.setdefault(meant, data.pop(location[-1]))
-
-
-def _mend(data: Any, location: Location) -> None:
-    """Takes a faulty value out, or puts in a stand-in where there must be one."""
-    names = [index for index, part in enumerate(location) if isinstance(part, str)]
-    if not names:
-        return
-    last = str(location[names[-1]])
-    *path, key = location if last in STAND_INS else location[: names[-1] + 1]
-    for part in path:
-        there = part in data if isinstance(data, dict) else isinstance(data, list)
-        if not there:
-            return
-        data = data[part]
-    if last == "name":
-        data[key] = "-".join(map(str, location))
-    elif last in STAND_INS:
-        data[key] = copy.deepcopy(STAND_INS[last] if isinstance(key, int) else [STAND_INS[last]])
-    elif last in STAND_IN_FIELDS:
-        data[key] = STAND_IN_FIELDS[last]
-    else:
-        data.pop(key, None)

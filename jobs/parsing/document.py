@@ -36,11 +36,11 @@ HALF = BadValue(
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data, the line (from 1) on which each place starts, and what was read as something else than text
-    as it is `written`."""
+    """Plain data, the line (from 1) on which each place starts, None for what stands on none, and what was
+    read as something else than text as it is `written`."""
 
     data: dict[str, Any]
-    lines: Mapping[Location, int] = field(default_factory=dict)
+    lines: Mapping[Location, int | None] = field(default_factory=dict)
     written: Mapping[Location, str] = field(default_factory=dict)
 
 

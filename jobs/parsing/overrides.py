@@ -6,12 +6,12 @@ import copy
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from jobs.errors import Problem, SpecError, UsageError
-from jobs.parsing.document import parse_yaml
+from jobs.parsing.document import Document, from_mapping, parse_yaml
 from jobs.parsing.yaml_events import SYNTAX
 from jobs.places import Location, place_of
 
@@ -26,6 +26,20 @@ def apply_overrides(data: dict[str, Any], assignments: Sequence[str]) -> dict[st
         location, value = _parse(assignment)
         _set(changed, location, value, assignment)
     return changed
+
+
+def overridden(document: Document, assignments: Sequence[str]) -> Document:
+    """As `apply_overrides`; what is set stands on no line. Raises SpecError, too, where that is larger than a
+    spec may be."""
+    data = from_mapping(apply_overrides(document.data, assignments)).data
+    places = {parse_place(assignment.partition("=")[0].strip()) for assignment in assignments}
+    lines = {at: line for at, line in document.lines.items() if not _within(at, places)}
+    written = {at: text for at, text in document.written.items() if not _within(at, places)}
+    return Document(data, {**lines, **dict.fromkeys(places)}, written)
+
+
+def _within(location: Location, places: Collection[Location]) -> bool:
+    return any(location[:length] in places for length in range(1, len(location) + 1))
 
 
 def _parse(assignment: str) -> tuple[Location, Any]:

@@ -133,7 +133,7 @@ def _plan_video(variant: Variant, spec: JobSpec, facts: SourceFacts) -> PlannedV
         frame_rate=planner.rate,
         output=output,
         combination=variant.combination,
-        snaps=tuple(filter(None, map(snapped, layouts(variant)))),
+        snaps=tuple(filter(None, (snapped(layout, planner.temporal) for layout in layouts(variant)))),
         more_outputs=tuple(more),
         shots=shot_names(variant.video),
         sound=plan_sound(variant.video, planner.shots, opening_sound(source)),

@@ -170,13 +170,13 @@ class ShotLayout:
         return GuideImage.model_construct(**said, frame=own)
 
 
-def snapped(layout: ShotLayout) -> str:
+def snapped(layout: ShotLayout, temporal: int = 1) -> str:
     """What of a shot's times became other ones, by half a frame or more: asked, then got, seconds; empty
-    where none did."""
-    shot, rate = layout.shot, float(exact_rate(layout.frame_rate))
-    times = [("", shot.seconds, layout.frames)]
-    times += [("beat ", beat.at, TEMPORAL * layout.beat_joint(beat.at) + 1) for beat in shot.beats]
-    times += [("held ", image.at, layout.frame(image)) for image in shot.images if image.hold]
+    where none did. The film has `temporal` frames for each but the shot's first."""
+    shot, rate = layout.shot, temporal * float(exact_rate(layout.frame_rate))
+    times = [("", shot.seconds, temporal * (layout.frames - 1) + 1)]
+    times += [("beat ", beat.at, temporal * TEMPORAL * layout.beat_joint(beat.at) + 1) for beat in shot.beats]
+    times += [("held ", image.at, temporal * layout.frame(image)) for image in shot.images if image.hold]
     said = [
         f"{what}{asked:g} -> {frame / rate:.2f} s"
         for what, asked, frame in times

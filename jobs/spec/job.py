@@ -63,7 +63,8 @@ class Upscale(Model):
         description="Temporal rounds: how many times as many frames a second the film has as `frame_rate` "
         "says, at which its passes run. One round makes 2, two make 4, and 0 is none. They need LTX-2.5 on "
         "the diffusers engine with an upsampler in time (`engine.temporal_upscale_model`), a `spatial` of 2, "
-        "a second pass that denoises, and `joint: still`, which is then the default.",
+        "a second pass that denoises, and `joint: still`, which is then the default. Of a shot's first frame "
+        "there is one: of N frames 2 (N - 1) + 1 are made, or 4 (N - 1) + 1, so a shot is a little shorter.",
     )
     steps: int = Field(
         10, ge=0, le=1000, description="Re-sampling steps in place of `sigmas`; 0 only upsamples."

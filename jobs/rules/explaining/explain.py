@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import Problem
-from jobs.places import Location, nearest, place_of, shown
-from jobs.rules.explaining.meant import meant_elsewhere, other_field, quoted
+from jobs.places import Location, place_of, shown
+from jobs.rules.explaining.meant import (
+    field_elsewhere,
+    meant_elsewhere,
+    meant_field,
+    other_field,
+    quoted,
+)
 from jobs.spec.chunk import Settings
 from jobs.spec.fields import field_at, homes, model_at
 from jobs.spec.retake import Retake
@@ -36,6 +42,7 @@ KINDS = {
 }
 MAX_PROBLEMS = 100
 """Finding the words for one can take a millisecond, and nobody reads more."""
+MOST_PLACES = 3
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 ANY_SCALAR = "text, a number, true, false, or a list of whole numbers"
 
@@ -66,7 +73,11 @@ def meant_places(faulty: Iterable[Location]) -> Iterator[Location]:
     for location in faulty:
         model = model_at(location[:-1]) if location else None
         key = str(location[-1]) if location else ""
-        if model is not None and key not in model.model_fields and (near := nearest(key, model.model_fields)):
+        if (
+            model is not None
+            and key not in model.model_fields
+            and (near := meant_field(key, model.model_fields))
+        ):
             yield (*location[:-1], near)
 
 
@@ -75,7 +86,7 @@ def _is_echo(items: list[Mapping[str, Any]], holds_faults: bool) -> bool:
     return holds_faults and all(item["type"] == "too_short" for item in items)
 
 
-def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, int]) -> list[Problem]:
+def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, int | None]) -> list[Problem]:
     """The problems in the order of the document, each with the line of its place where that is known."""
     numbered = [(_line_of(location, lines), problem) for location, problem in problems.items()]
     numbered.sort(key=lambda pair: pair[0] or 0)
@@ -86,7 +97,7 @@ def with_lines(problems: Mapping[Location, Problem], lines: Mapping[Location, in
     return listed
 
 
-def _line_of(location: Location, lines: Mapping[Location, int]) -> int | None:
+def _line_of(location: Location, lines: Mapping[Location, int | None]) -> int | None:
     upwards = (location[:length] for length in range(len(location), 0, -1))
     return next((lines[place] for place in upwards if place in lines), None)
 
@@ -178,15 +189,19 @@ def _unknown(location: Location, context: Context) -> Advice:
         return rule, said
     if model is Retake and key in Settings.model_fields:
         return rule, f"remove `{key}`: a retake has neither guide images nor an overlap"
-    near = nearest(key, known)
+    near = meant_field(key, known)
     if near:
         return rule, f"did you mean `{near}`?"
     if key in homes():
-        return rule, f"`{key}` belongs in {' or '.join(homes()[key])}"
-    elsewhere = nearest(key, homes(), 0.75)
-    if elsewhere:
+        return rule, f"`{key}` belongs in {_places(homes()[key])}"
+    if elsewhere := field_elsewhere(key):
         return rule, f"did you mean `{elsewhere}` in {homes()[elsewhere][0]}?"
     return rule, f"remove `{key}`"
+
+
+def _places(places: Sequence[str]) -> str:
+    more = " or other places" if len(places) > MOST_PLACES else ""
+    return " or ".join(places[:MOST_PLACES]) + more
 
 
 def _choice(location: Location, context: Context) -> Advice:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from jobs.formats import CODECS, CONTAINERS, containers_of
+from jobs.places import nearest
+from jobs.spec.fields import homes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -13,7 +16,37 @@ if TYPE_CHECKING:
     from jobs.places import Location
 
 SPOKEN = frozenset({"dialogue", "dialog", "speech", "spoken", "voice", "voiceover", "narration", "lines"})
-PICTURES = frozenset({"image", "start_image", "input_image", "init_image"})
+PICTURES = frozenset({"image", "start_image", "input_image", "init_image", "image_path", "first_frame"})
+SIZES = frozenset({"size", "resolution", "dimensions", "aspect_ratio", "image_size", "video_size"})
+LENGTH, FRAMES = ("seconds", "num_frames", "num_new_frames"), ("num_frames", "num_new_frames", "seconds")
+FIELDS = {
+    **dict.fromkeys(("duration", "length", "duration_seconds", "video_length"), LENGTH),
+    **dict.fromkeys(("frames", "n_frames", "frame_count", "number_of_frames"), FRAMES),
+    **dict.fromkeys(("fps", "framerate", "frames_per_second"), ("frame_rate",)),
+    **dict.fromkeys(("prompt_text", "text", "caption", "description", "positive"), ("prompt",)),
+    **dict.fromkeys(("negative_prompt", "neg_prompt", "uncond"), ("negative",)),
+    **dict.fromkeys(("num_inference_steps", "inference_steps", "sampling_steps"), ("steps",)),
+    **dict.fromkeys(("guidance", "guidance_scale", "cfg_scale"), ("cfg",)),
+    **dict.fromkeys(("scheduler", "sampler_name"), ("sampler",)),
+    **dict.fromkeys(("noise_seed", "random_seed"), ("seed",)),
+    **dict.fromkeys(("denoising_strength", "denoise_strength"), ("denoise",)),
+    **dict.fromkeys(("model", "model_path", "model_name", "ckpt", "ckpt_name"), ("checkpoint",)),
+    **dict.fromkeys(("audio", "music", "soundtrack"), ("sound",)),
+    **dict.fromkeys(("scenes", "clips"), ("shots",)),
+    **dict.fromkeys(("batch_size", "num_videos", "num_videos_per_prompt", "variations"), ("takes",)),
+    **dict.fromkeys(("out", "output_path", "output_dir", "out_dir", "save_path", "folder"), ("dir",)),
+    "format": ("container",),
+    "quality": ("crf",),
+    "resolution": ("size",),
+    "volume": ("gain_db",),
+    "weight": ("strength",),
+    "path": ("file", "image"),
+    "file": ("path", "image"),
+    "time": ("at", "start"),
+}
+"""What other tools call fields of a spec, and those fields: the first one that there is at a place."""
+NEAR, NEARER = 0.6, 0.75
+"""How alike a field is that was probably meant: more where its name is one of another place."""
 SAME_CODEC = {"h265": "hevc", "x265": "hevc", "h.265": "hevc", "x264": "h264", "h.264": "h264", "avc": "h264"}
 LONGEST = 80
 
@@ -30,7 +63,34 @@ def meant_elsewhere(location: Location, known: Collection[str], value: Any, docu
         )
     if key in PICTURES and (len(location) == 1 or location[0] in ("videos", "defaults")):
         return _picture(key, known, quoted(value), _unit(location, document))
-    return ""
+    return _size(known, value) if key in SIZES and "size" not in known else ""
+
+
+def meant_field(key: str, known: Collection[str]) -> str | None:
+    """Which of these fields a name stands for, by what other tools call it or else by its spelling."""
+    word = _word(key)
+    if word in FIELDS:
+        return next((field for field in FIELDS[word] if field in known), None)
+    return nearest(key, known, NEARER if key in homes() else NEAR)
+
+
+def field_elsewhere(key: str) -> str | None:
+    """Which field of any other place it stands for."""
+    fields = FIELDS.get(_word(key))
+    return fields[0] if fields else nearest(key, homes(), NEARER)
+
+
+def _word(key: str) -> str:
+    return key.lower().replace("-", "_")
+
+
+def _size(known: Collection[str], value: Any) -> str:
+    found = re.fullmatch(r"(\d{1,5}) ?[xX*×:] ?(\d{1,5})", value) if isinstance(value, str) else None
+    sides = [int(side) for side in found.groups()] if found else []
+    wanted = (
+        "`width: {}` and `height: {}`".format(*sides) if sides and min(sides) > 32 else "`width` and `height`"
+    )
+    return f"write {wanted}" if "width" in known else f"write {wanted} in `defaults`, or of the video"
 
 
 def quoted(value: Any, longest: int = LONGEST) -> str:

@@ -22,12 +22,11 @@ def check_rounds(spec: JobSpec) -> Iterator[BrokenRule]:
     upscale = spec.upscale
     if upscale is None or not upscale.temporal:
         return
-    value = str(upscale.temporal)
     if spec.engine.name == "comfyui":
         rule = "the comfyui engine makes no temporal rounds: its core has no sampler for their tiles"
         remedy = f"write `engine.name: diffusers`, {WITHOUT}"
-        yield BrokenRule(HERE, value, rule, remedy, (("engine", "name"),))
-    yield from _check_pass(upscale, value)
+        yield BrokenRule(("engine", "name"), "comfyui", rule, remedy, (HERE,))
+    yield from _check_pass(upscale)
     for index, video in enumerate(spec.videos):
         if video.source is not None:
             rule = "a film with temporal rounds is made whole: a source has frames of its own rate"
@@ -35,10 +34,11 @@ def check_rounds(spec: JobSpec) -> Iterator[BrokenRule]:
             yield BrokenRule(("videos", index, "source"), "set", rule, remedy, (HERE,))
 
 
-def _check_pass(upscale: Upscale, value: str) -> Iterator[BrokenRule]:
+def _check_pass(upscale: Upscale) -> Iterator[BrokenRule]:
     if upscale.spatial != 2:
         rule = "temporal rounds follow a second pass of twice the width and height"
-        yield BrokenRule(HERE, value, rule, f"write `spatial: 2`, {WITHOUT}", (("upscale", "spatial"),))
+        place: Location = ("upscale", "spatial")
+        yield BrokenRule(place, f"{upscale.spatial:g}", rule, f"write `spatial: 2`, {WITHOUT}", (HERE,))
     if upscale.sigmas is None and not (upscale.steps and upscale.denoise):
         field = "denoise" if upscale.steps else "steps"
         rule = "temporal rounds hold stills that the second pass makes, and this one only upsamples"

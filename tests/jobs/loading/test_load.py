@@ -129,6 +129,15 @@ def test_a_problem_names_its_line(folder: Path) -> None:
     assert "98 (line 5)" in str(problem)
 
 
+def test_a_problem_names_its_line_beside_what_the_command_line_sets(folder: Path) -> None:
+    text = "version: 3\nname: a\ndefaults:\n  width: 130\n  height: 64\n  steps: yes\nvideos: []\n"
+    more = ("defaults.height=70", "defaults.guider.nme=cfg", "videos=[{name: b}]")
+    found = {problem.place: problem.line for problem in problems(folder, text, *more)}
+    assert found["defaults.width"] == 4
+    assert found["defaults.steps"] == 6
+    assert found["defaults.height"] is found["defaults.guider.nme"] is found["videos[0]"] is None
+
+
 def test_pickles_load_when_the_command_line_allows_them(folder: Path) -> None:
     spec = load(folder, changed("engine.loras", [{"path": "lora.pt"}]), code=Code(allow_pickle=True)).spec
     assert spec.engine.allow_pickle

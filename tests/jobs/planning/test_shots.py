@@ -43,6 +43,16 @@ def test_a_shot_lasts_the_nearest_8k_plus_1_frames_and_that_is_said() -> None:
     assert video.snaps == ("s0 24 -> 24.04 s", "s2 0.1 -> 0.36 s")
 
 
+def test_a_shot_with_rounds_lasts_as_long_as_its_film_and_that_is_said() -> None:
+    """A shot of N frames has 2 (N - 1) + 1 at twice the rate: 25 become 49, and of 97 193."""
+    upscale = {"temporal": 2}
+    shots = {"seconds": 1.0}, {"seconds": 3.88, "beats": [{"at": 1.0, "prompt": "fog"}]}
+    assert video_of(*shots).snaps == ()
+    video = video_of(*shots, upscale=upscale)
+    assert (video.frames, video.frame_rate) == (49 + 193, 50.0)
+    assert video.snaps == ("s0 1 -> 0.98 s", "s1 3.88 -> 3.86 s, beat 1 -> 0.98 s")
+
+
 def test_chunks_are_no_longer_than_defaults_say_and_about_equal() -> None:
     chunks = video_of({"seconds": 24}, defaults={"num_frames": 97, "num_new_frames": 80}).chunks
     assert [chunk.kind for chunk in chunks] == ["generate", *["extend"] * 7]

@@ -96,6 +96,52 @@ def test_what_other_tools_have_in_a_shot_is_named(field: dict[str, Any], remedy:
     assert problem.remedy == remedy
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("fps", "did you mean `frame_rate` in defaults?"),
+        ("text", "did you mean `prompt`?"),
+        ("negative_prompt", "did you mean `negative`?"),
+        ("num-inference-steps", "did you mean `steps`?"),
+        ("guidance_scale", "did you mean `cfg`?"),
+        ("model", "did you mean `checkpoint` in engine?"),
+        ("music", "did you mean `sound` in videos[]?"),
+        ("num_videos", "did you mean `takes`?"),
+        ("scenes", "did you mean `shots` in videos[]?"),
+        ("resolution", "write `width` and `height` in `defaults`, or of the video"),
+        ("container", "`container` belongs in output or output.deliveries[]"),
+    ],
+)
+def test_what_other_tools_call_a_field_is_named(name: str, meant: str) -> None:
+    (problem,) = problems([{"name": "a", "seconds": 3, "prompt": "a boat", name: "x"}])
+    assert problem.remedy == meant
+
+
+def test_a_size_in_one_is_written_as_two() -> None:
+    shots = [{"name": "a", "seconds": 3, "prompt": "a boat"}]
+    (problem,) = problems(shots, defaults={"resolution": "768x512"})
+    assert problem.remedy == "write `width: 768` and `height: 512`"
+
+
+@pytest.mark.parametrize("name", ["duration", "length"])
+def test_a_length_by_another_name_is_one_mistake_and_hides_no_other(name: str) -> None:
+    shot = {
+        "name": "a",
+        "prompt": "a boat",
+        name: 4,
+        "beats": [{"at": 2, "prompt": "x"}, {"at": 2, "prompt": "y"}],
+    }
+    first, second = problems([shot])
+    assert (first.place, first.remedy) == (f"videos[0].shots[0].{name}", "did you mean `seconds`?")
+    assert second.place == "videos[0].shots[0].beats[1].at"
+
+
+def test_a_field_of_another_place_is_sent_there() -> None:
+    video = {"name": "dawn", "seconds": 3, "shots": [{"name": "a", "seconds": 3, "prompt": "a boat"}]}
+    (problem,) = problems([], videos=[video])
+    assert problem.remedy == "`seconds` belongs in videos[].shots[] or videos[].sound[]"
+
+
 def problems(shots: list[dict[str, Any]], **more: Any) -> tuple[Problem, ...]:
     spec = {"version": 3, "name": "harbor", "engine": {"name": "fake"}}
     with pytest.raises(SpecError) as refused:
@@ -196,4 +242,24 @@ def test_a_shot_without_its_seconds_hides_no_other_mistake(wrong: dict[str, Any]
         "videos[0].shots[1].beats[0].at",
         "videos[0].sound[0].shot",
         "videos[0].sound[0].file",
+    }
+
+
+def test_a_faulty_field_hides_nothing_that_is_wrong_with_what_holds_it() -> None:
+    video = {
+        "name": "dawn",
+        "shots": [{"name": "a", "prompt": "a boat"}],
+        "chunks": [{"generate": {"prompt": "a boat", "num_frames": 98}}],
+        "sound": [{"generate": True, "file": "nowhere.wav", "gain_db": 900.0}, {"file": 3}],
+    }
+    spec = {"version": 3, "name": "harbor", "engine": {"name": "fake"}, "videos": [video]}
+    with pytest.raises(SpecError) as refused:
+        load_spec(spec)
+    assert {problem.place for problem in refused.value.problems} == {
+        "videos[0]",
+        "videos[0].shots[0].seconds",
+        "videos[0].chunks[0].generate.num_frames",
+        "videos[0].sound[0]",
+        "videos[0].sound[0].gain_db",
+        "videos[0].sound[1].file",
     }

@@ -36,12 +36,12 @@ def spec(upscale: dict[str, Any], first: dict[str, Any] | None = None, **more: A
 
 CASES: list[tuple[dict[str, Any], str, str]] = [
     (spec({"temporal": 3}), "upscale.temporal", "write"),
-    (spec({"spatial": 1.5}), "upscale.temporal", "write `spatial: 2`"),
+    (spec({"spatial": 1.5}), "upscale.spatial", "write `spatial: 2`"),
     (spec({"joint": "overlap"}), "upscale.joint", "leave `joint` out"),
     (spec({"joint": "none"}), "upscale.joint", "leave `joint` out"),
     (spec({"steps": 0}), "upscale.steps", "leave `steps` out"),
     (spec({"denoise": 0}), "upscale.denoise", "leave `denoise` out"),
-    (spec({}, engine={"name": "comfyui"}), "upscale.temporal", "`engine.name: diffusers`"),
+    (spec({}, engine={"name": "comfyui"}), "engine.name", "`engine.name: diffusers`"),
     (spec({}, defaults={"frame_rate": 48}), "defaults.frame_rate", "write 30 or less"),
     (spec({}, matrix={"frame_rate": [24, 48]}), "matrix.frame_rate[1]", "write 30 or less"),
     (
@@ -142,3 +142,15 @@ def test_the_upsampler_in_time_is_told_by_its_header(folder: Path) -> None:
     (found,) = problems(folder, data)
     assert found.place == "engine.temporal_upscale_model"
     assert "no latent upsampler in time" in found.rule
+
+
+def test_a_number_of_rounds_that_there_is_not_hides_no_other_mistake(folder: Path) -> None:
+    upscale, rate = {"temporal": 3, "joint": "overlap", "spatial": 1.5}, {"frame_rate": 60}
+    wrong = spec(upscale, engine={"name": "comfyui"}, defaults=rate)
+    assert {problem.place for problem in problems(folder, wrong)} >= {
+        "engine.name",
+        "defaults.frame_rate",
+        "upscale.temporal",
+        "upscale.joint",
+        "upscale.spatial",
+    }
