@@ -18,7 +18,7 @@ from farm.topology.file_sizes import (
     vae_gib,
 )
 from jobs.frames import frames_of, still_window
-from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
+from jobs.planning.params import RECORDED_TOKENS, SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage, StageTask
 from jobs.weights.use import denoises_pixels, folder_of
@@ -37,8 +37,9 @@ PASS_GIB_PER_TOKEN = 1.1e-4
 SMALL_WIDTH = 0.5
 DECODE_GIB_PER_PIXEL = 1.15e-7
 """A decode takes 17.3 GiB for the 97 frames of 1536x1024 beside the VAE (docs/gpu.md)."""
-DIFFUSION_DECODE = 17 / 12
-"""Of LTX-2.5's second video VAE: ComfyUI's core reckons with 1700 for it and with 1200 for the other."""
+DIFFUSION_DECODE = 1.32
+"""Of LTX-2.5's second video VAE, whose tensors take 21.6 GiB for the same frames and 34.9 for 121 frames of
+1920x1088 (docs/gpu.md)."""
 LTX2_DECODE = 1.07
 """Of LTX-2's: 18.6 GiB for the same frames, so that no allocation fails."""
 
@@ -66,6 +67,8 @@ class Working:
 
     gib: Mapping[Stage, float]
     tiled_decode_gib: float = 0.0
+    recorded_gib: float = 0.0
+    """What a worker that samples keeps of its short forwards."""
 
 
 def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gib: float) -> Footprint | None:
@@ -101,6 +104,8 @@ def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Foot
     as the out-of-memory ladder does it, in tiles, where these fit."""
     vae, sound = {"vae": sizes.vae}, {"sound": sizes.sound} if sizes.sound else {}
     transformer = {"transformer": sizes.transformer, **sound}
+    if working.recorded_gib:
+        transformer["recorded forwards"] = working.recorded_gib
     weights = {
         Stage.ENCODE: {"text encoder": sizes.text_encoder, **vae},
         Stage.SAMPLE: transformer,
@@ -136,15 +141,17 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
     width = SMALL_WIDTH if like == SMALL else 1.0
     batches, decode = engine.name != "comfyui" and like != WITH_SOUND, _decode_share(engine, like)
     gib: dict[Stage, float] = {}
-    tiled_gib = 0.0
+    tiled_gib = recorded_gib = 0.0
+    records = engine.name == "diffusers" and like == WITH_SOUND
     for task in tasks:
         match task.params:
-            case PassParams() as params:
+            case PassParams() | TileParams() as params:
                 passes = 2 if batches and params.sampling.cfg != 1.0 else 1
-                still = decode * _still_gib(params)
-                activations = max(PASS_GIB_PER_TOKEN * width * passes * params.tokens, still)
-            case TileParams() as params:
-                activations = PASS_GIB_PER_TOKEN * width * params.tokens
+                activations = PASS_GIB_PER_TOKEN * width * passes * params.tokens
+                if records and params.tokens <= RECORDED_TOKENS:
+                    recorded_gib = max(recorded_gib, activations)
+                if isinstance(params, PassParams):
+                    activations = max(activations, decode * _still_gib(params))
             case DecodeParams() as params:
                 activations = decode * _decode_gib(params, params.tiling)
                 tiles = decode * _decode_gib(params, params.tiling or SMALL_TILES)
@@ -152,7 +159,7 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
             case _:
                 activations = 0.0
         gib[task.stage] = max(gib.get(task.stage, 0.0), RUNTIME_GIB + activations)
-    return Working(gib, tiled_gib)
+    return Working(gib, tiled_gib, recorded_gib)
 
 
 def _decode_share(engine: EngineConfig, like: str | None) -> float:

@@ -33,6 +33,9 @@ class Tiles:
 SMALL_TILES = Tiles(tile_latents=6, overlap_latents=2)
 """What a decode that runs out of memory is tried again in."""
 
+RECORDED_TOKENS = 10_000
+"""The most latent tokens of a forward of LTX-2 that is recorded; longer ones keep a GPU busy anyway."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncodeText:

@@ -34,6 +34,10 @@ class Residents:
         return self._models[name]
 
     def empty_cache(self) -> None:
+        """Gives back what is kept for speed alone."""
+        for model in self._models.values():
+            if hasattr(model, "recorder"):
+                model.recorder.forget()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -8,7 +8,7 @@ what Lightricks' ltx-core does with its latent states.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +26,7 @@ from actors.engines.diffusers.ltx2.pieces import (
     picture_tokens,
     sound_tokens,
 )
+from actors.engines.diffusers.ltx2.recorded import Recorder, worth_recording
 from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
 from actors.engines.diffusers.samplers import RENEWING, Sampler, settling
 from actors.engines.diffusers.sequence import TokenSplit, projected_whole
@@ -62,8 +63,10 @@ class Transformer:
     attention: AttentionState
     loras: MergedLoras = NO_LORAS
     clean_frozen_sound: bool = False
+    recorder: Recorder = field(default_factory=Recorder)
 
     def to(self, device: torch.device) -> None:
+        self.recorder.forget()
         self.transformer.to(device)
 
     @property
@@ -209,11 +212,11 @@ class JointDenoiser:
         """The sound is computed whole by every rank."""
         part = split.mine if split else lambda whole, _dim: whole
         marks = self.picture.marks if self.model.marks else None
-        module, dtype = self.model.transformer, self.model.transformer.dtype
+        dtype = self.model.transformer.dtype
         negative = which is Forward.NEGATIVE
         context = self.conditioning[Forward.NEGATIVE if negative else Forward.POSITIVE]
         clean = self.frozen and self.model.clean_frozen_sound
-        return module(
+        return self._forward(
             hidden_states=part(video, 1).to(dtype),
             audio_hidden_states=audio.to(dtype),
             encoder_hidden_states=context.video.to(dtype),
@@ -232,6 +235,15 @@ class JointDenoiser:
             use_cross_timestep=True,
             return_dict=False,
         )
+
+    def _forward(self, **given: Any) -> Sides:
+        """Recorded where all that it reads is given, and it is short."""
+        module, attention = self.model.transformer, self.model.attention
+        plain = attention.split is None and self.picture.looks is None
+        if plain and worth_recording(given["hidden_states"]):
+            return self.model.recorder(module, given)
+        made: Sides = module(**given)
+        return made
 
     def _skipped(self, which: Forward, sigma: float) -> list[int] | None:
         return sorted(self.run.guidance.at(sigma).blocks) if which is Forward.PERTURBED else None

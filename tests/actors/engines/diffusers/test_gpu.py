@@ -21,7 +21,11 @@ from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    # torch calls the mode in which whatever waits for the device raises a prototype.
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode:UserWarning"),
+]
 
 CHUNKS = [
     {"generate": {"prompt": "a red ball", "num_frames": 25}},
