@@ -34,6 +34,7 @@ from benchmarks.gpu.bench import Bench, roomy
 from benchmarks.gpu.memory import decoders_item, out_of_memory, workers_item
 from benchmarks.gpu.peers import item as peers_item
 from benchmarks.gpu.several import gang_item, multi_items
+from benchmarks.gpu.text import item as text_item
 
 LONGEST = 2.5
 """An item is stopped after this many times its estimate."""
@@ -68,6 +69,9 @@ ITEMS: dict[str, Item] = {
     "workers-ltx2.3-fp8": Item(workers_item.item("ltx2.3", "fp8"), 120),
     "workers-ltx2.5": Item(decoders_item.item(diffusion=False), 220),
     "workers-ltx2.5-diffusion": Item(decoders_item.item(diffusion=True), 220),
+    "text-ltx2.3": Item(text_item.item("ltx2.3"), 240),
+    "text-ltx2.5": Item(text_item.item("ltx2.5"), 240),
+    "text-2b": Item(text_item.item("2b"), 180),
     "film-ltx2.3": Item(film_item.item("auto"), 350),
     "film-ltx2.3-fp8": Item(film_item.item("fp8"), 250),
     "peers": Item(peers_item.peers, 300),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 GIB = 2**30
@@ -33,7 +34,8 @@ class Watch:
     def __init__(self, device: str, count: int = 1) -> None:
         self.count = count
         self.samples: list[list[Sample]] = [[] for _ in range(count)]
-        self.host_gib = 0.0
+        self.host_gib = self.private_gib = 0.0
+        """Of the largest Ray worker: its resident memory, and what it has for itself."""
         self._read = _nvml_reader(count) if device.startswith("cuda") else _cpu_reader(count)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -65,7 +67,9 @@ class Watch:
             beats += 1
             if beats % 10 == 0:
                 with suppress(Exception):
-                    self.host_gib = max(self.host_gib, _largest_worker_gib())
+                    resident, private = _largest_worker_gib()
+                    self.host_gib = max(self.host_gib, resident)
+                    self.private_gib = max(self.private_gib, private)
 
 
 Reader = Callable[[], list[tuple[float, float]]]
@@ -109,16 +113,46 @@ def _cpu_reader(count: int) -> Reader:
     return lambda: count * [read_one()]
 
 
-def _largest_worker_gib() -> float:
-    """Resident memory of the largest Ray worker on this machine."""
+def _largest_worker_gib() -> tuple[float, float]:
+    """Resident and private memory of the largest Ray workers on this machine."""
     import psutil
 
-    sizes = [0]
+    resident, private = [0.0], [0.0]
     for process in psutil.process_iter(["name", "cmdline", "memory_info"]):
         words = process.info["cmdline"] or [process.info["name"] or ""]
         if words and words[0].startswith("ray::") and process.info["memory_info"]:
-            sizes.append(process.info["memory_info"].rss)
-    return max(sizes) / GIB
+            resident.append(process.info["memory_info"].rss / GIB)
+            private.append(private_gib(str(process.pid)))
+    return max(resident), max(private)
+
+
+def private_gib(pid: str = "self") -> float:
+    """What a process has for itself of host memory, pages of files not counted; 0 where it is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024 / GIB
+    return 0.0
+
+
+class HostPeak:
+    """The most host memory that this process had for itself during a block, GiB."""
+
+    def __enter__(self) -> HostPeak:
+        self.gib = private_gib()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.gib = max(self.gib, private_gib())
+
+    def _loop(self) -> None:
+        while not self._done.wait(PERIOD_S / 4):
+            self.gib = max(self.gib, private_gib())
 
 
 def wait(device: str) -> None:

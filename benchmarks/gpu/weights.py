@@ -14,14 +14,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
-BYTES = 2
+BYTES = {"BF16": 2, "F32": 4}
 WRITERS = 8
 HEADS: dict[str, dict[str, int]] = {
     "rehearsal": {
@@ -78,14 +78,20 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Layout:
-    """Tensors by name and shape, and the configs of the file's metadata."""
+    """Tensors by name and shape, all of one number type, and the configs of the file's metadata."""
 
     shapes: Shapes
     configs: dict[str, Any]
+    dtype: str = "BF16"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """transformers refuses a file that does not say whose format it is."""
+        return {"config": json.dumps(self.configs)} if self.configs else {"format": "pt"}
 
     @property
     def nbytes(self) -> int:
-        return sum(_numel(shape) for shape in self.shapes.values()) * BYTES
+        return sum(_numel(shape) for shape in self.shapes.values()) * BYTES[self.dtype]
 
 
 def bundled_configs() -> dict[str, Any]:
@@ -183,11 +189,11 @@ def _shapes(parts: dict[str, dict[str, Any]]) -> Shapes:
 
 def write(path: Path, made: Layout, device: str) -> None:
     """The file, tensor by tensor: what is on the device at once are `WRITERS` of them."""
-    header: dict[str, Any] = {"__metadata__": {"config": json.dumps(made.configs)}}
+    header: dict[str, Any] = {"__metadata__": made.metadata}
     offset = 0
     for name, shape in made.shapes.items():
-        stop = offset + _numel(shape) * BYTES
-        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, stop]}
+        stop = offset + _numel(shape) * BYTES[made.dtype]
+        header[name] = {"dtype": made.dtype, "shape": list(shape), "data_offsets": [offset, stop]}
         offset = stop
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -196,23 +202,22 @@ def write(path: Path, made: Layout, device: str) -> None:
         file.write(len(text).to_bytes(8, "little") + text)
         file.flush()
         file.truncate(file.tell() + offset)
-        _write_tensors(file.fileno(), file.tell(), made.shapes.items(), device)
+        _write_tensors(file.fileno(), file.tell(), made, device)
     whole.replace(path)
 
 
-def _write_tensors(
-    file: int, start: int, tensors: Iterable[tuple[str, tuple[int, ...]]], device: str
-) -> None:
+def _write_tensors(file: int, start: int, made: Layout, device: str) -> None:
     """Drawn one after the other, and brought to the file beside that: fresh pages of host memory and of the
     file take one thread several times as long as `WRITERS`."""
     import torch
 
     generator = torch.Generator(device).manual_seed(0)
+    dtype = torch.bfloat16 if made.dtype == "BF16" else torch.float32
     free = BoundedSemaphore(WRITERS)
 
     def put(drawn: Any, at: int) -> None:
         try:
-            left = memoryview(drawn.cpu().contiguous().view(torch.int16).numpy()).cast("B")
+            left = memoryview(drawn.cpu().reshape(-1).view(torch.uint8).numpy()).cast("B")
             while left:
                 written = os.pwrite(file, left, at)
                 left, at = left[written:], at + written
@@ -221,10 +226,10 @@ def _write_tensors(
 
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = []
-        for name, shape in tensors:
+        for name, shape in made.shapes.items():
             free.acquire()
-            jobs.append(pool.submit(put, _drawn(name, shape, generator, device).to(torch.bfloat16), start))
-            start += _numel(shape) * BYTES
+            jobs.append(pool.submit(put, _drawn(name, shape, generator, device).to(dtype), start))
+            start += _numel(shape) * BYTES[made.dtype]
         for job in jobs:
             job.result()
 
@@ -273,18 +278,18 @@ def checkpoint(size: str, folder: Path, device: str) -> Path:
     the device. Others make room: one is enough at a time."""
     path = folder / f"{size}.safetensors"
     if not path.exists():
-        for other in _others(folder, size):
-            other.unlink()
+        make_room(folder, size)
         words = [sys.executable, "-m", "benchmarks.gpu.weights", size, str(path), device]
         subprocess.run(words, check=True)
     return path
 
 
-def _others(folder: Path, size: str) -> Iterator[Path]:
-    """Large files in the way of another large one."""
+def make_room(folder: Path, size: str) -> None:
+    """Forget large files that are in the way of another large one."""
     large = ("13b", *PUBLISHED)
-    if size in large:
-        yield from (path for path in folder.glob("*.safetensors") if path.stem in large)
+    for path in folder.glob("*.safetensors") if size in large else ():
+        if path.stem in large:
+            path.unlink()
 
 
 if __name__ == "__main__":

@@ -175,10 +175,10 @@ def test_what_watches_the_device_answers_on_a_cpu() -> None:
     assert watch.peak_gib > 0
 
 
-def test_every_item_has_an_estimate_and_all_fit_three_leases() -> None:
+def test_every_item_has_an_estimate_and_all_fit_four_leases() -> None:
     assert json.dumps(sorted(ITEMS))
     assert all(item.estimate_s > 0 for item in ITEMS.values())
-    assert sum(item.estimate_s for item in ITEMS.values()) < 3 * 30 * 60
+    assert sum(item.estimate_s for item in ITEMS.values()) < 4 * 30 * 60
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -53,7 +53,7 @@ class Measured:
     @classmethod
     def of(cls, engine: Any, bench: Bench) -> Measured:
         """The models of an engine."""
-        return cls(models=_models(engine, bench), runtime=_runtime(bench))
+        return cls(models=_models(engine, bench), runtime=runtime_gib(bench))
 
     def model_rows(self) -> list[dict[str, Any]]:
         return [{"model": name, "GiB": gib} for name, gib in self.models.items()]
@@ -220,7 +220,7 @@ def _allocated(bench: Bench) -> float:
     return torch.cuda.memory_allocated() / GIB
 
 
-def _runtime(bench: Bench) -> float:
+def runtime_gib(bench: Bench) -> float:
     """GiB that the process holds beside what its allocator has."""
     if not bench.device.startswith("cuda"):
         return 0.1

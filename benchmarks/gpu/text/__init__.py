@@ -1,0 +1,1 @@
+"""What it costs to encode prompts with text encoders of real size."""
