@@ -133,14 +133,19 @@ class Gang:
         order = StepOrder(task.id, task.stage, task.params, tuple(free))  # type: ignore[arg-type]
         return self._together(order, inputs, begin)
 
-    def prove(self, engine: Engine, sizes: Sequence[PassParams | TileParams]) -> str:
+    def prove(
+        self,
+        engine: Engine,
+        sizes: Sequence[PassParams | TileParams],
+        on_device: Callable[[Callable[[], float]], float],
+    ) -> str:
         """How what the ranks make together differs from what one makes alone, at any of these sizes; empty
-        where no bit does."""
+        where no bit does. Each size is a step of its own `on_device`, as it is of the other ranks."""
         if not isinstance(engine, SharesSteps):
             return ""
         for run in sizes:
             order = StepOrder("proof", Stage.SAMPLE, run, proof=True)
-            most = self._together(order, {}, partial(engine.difference, run))
+            most = self._together(order, {}, partial(on_device, partial(engine.difference, run)))
             if most != 0:
                 latents = len(run.tile.span) if isinstance(run, TileParams) else run.span.sampled
                 size = f"{run.width}x{run.height}, {latents} latents"

@@ -143,7 +143,21 @@ class StageWorker:
         self._device.run(lambda: engine.setup(stages))
         gang.join(engine)
         resolved = [with_kernel(run, engine) for run in config.sizes]
-        return gang.watched(lambda: self._device.run(lambda: gang.prove(engine, resolved)))
+        return gang.watched(lambda: gang.prove(engine, resolved, self._forgetting))
+
+    def _forgetting(self, step: Callable[[], T]) -> T:
+        """What a step on the device answers; what that chose while memory was short ends with it."""
+        device = self.config.device
+
+        def run() -> T:
+            failed = failed_allocations(device)
+            try:
+                return step()
+            finally:
+                if failed_allocations(device) > failed:
+                    self._device.renew()
+
+        return self._device.run(run)
 
     def run(self, order: TaskOrder, cached: Mapping[str, Payload] | None = None) -> TaskResult:
         """Run one task and commit its result; `cached` offers payloads of earlier tasks by id.

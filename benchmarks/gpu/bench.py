@@ -20,7 +20,7 @@ PREFACE = (
     "# On a GPU",
     "",
     "What the farm does on one card at the sizes of real models: LTX-Video 2B and 13B, LTX-2.x with sound.",
-    "Weights are random. Text encoders are in the tables that name one; the others are without T5-XXL and Gemma 12B.",
+    "Weights are random. Where no text encoder is named, T5-XXL and Gemma 12B come on top of all memory.",
     "Films are 768x512: a Generate of 97 frames and Extends of 80, overlap 16, upscaled to 1536x1024 with",
     "refinement where nothing else is said.",
     "Made by `python -m benchmarks.gpu --out DIR`.",

@@ -23,7 +23,8 @@ class Footprint:
 
     `load_gib_per_s` is how fast a model comes from host memory, where a worker has to exchange them.
     `whole_decode_gib` is what a decode needs that does not fit on a GPU even alone and is done in tiles
-    there, which takes what there is; 0 where it fits.
+    there, which takes what there is; 0 where it fits. `gathered_gib` is what each rank of a gang needs beyond
+    that where the ranks share a decode.
     """
 
     device_gib: float
@@ -31,24 +32,27 @@ class Footprint:
     working_gib: Mapping[Stage, float] = field(default_factory=dict)
     load_gib_per_s: float = 4.0
     whole_decode_gib: float = 0.0
+    gathered_gib: float = 0.0
 
-    def together_gib(self, stages: Iterable[Stage]) -> float:
-        """What a worker needs that keeps the models of all its stages."""
+    def together_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
+        """What a worker, or each rank of a gang, needs that keeps the models of all its stages."""
         hosted = list(stages)
         models = {name: size for stage in hosted for name, size in self.weights_gib.get(stage, {}).items()}
-        return sum(models.values()) + self._working_gib(hosted)
+        return sum(models.values()) + max((self._peak_gib(stage, ranks) for stage in hosted), default=0.0)
 
-    def exchanging_gib(self, stages: Iterable[Stage]) -> float:
+    def exchanging_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
         """What a worker needs that keeps the models of one stage at a time."""
-        return max((self.together_gib((stage,)) for stage in stages), default=0.0)
+        return max((self.together_gib((stage,), ranks) for stage in stages), default=0.0)
 
     def swap_s(self) -> dict[str, float]:
         """Seconds to load each model, by name."""
         sizes = {name: size for models in self.weights_gib.values() for name, size in models.items()}
         return {name: size / self.load_gib_per_s for name, size in sizes.items()}
 
-    def _working_gib(self, stages: Iterable[Stage]) -> float:
-        return max((self.working_gib.get(stage, 0.0) for stage in stages), default=0.0)
+    def _peak_gib(self, stage: Stage, ranks: int) -> float:
+        """Beside the models."""
+        gathered = self.gathered_gib if ranks > 1 and stage is Stage.DECODE else 0.0
+        return self.working_gib.get(stage, 0.0) + gathered
 
 
 def layouts(
@@ -136,9 +140,12 @@ def fitting(
 ) -> Iterator[tuple[Topology, bool]]:
     """Those that fit the devices with a job's stages, each with whether a worker has to exchange models."""
     for topology in topologies:
-        hosted = [(pool.stages.intersection(stages), pool.gpus) for pool in topology.pools if pool.gpus]
+        pools = [pool for pool in topology.pools if pool.gpus]
+        hosted = [(pool.stages.intersection(stages), pool.gpus, pool.ranks) for pool in pools]
         if footprint is None:
             yield topology, False
-        elif all(footprint.exchanging_gib(own) <= gpus * footprint.device_gib for own, gpus in hosted):
-            together = (footprint.together_gib(own) <= gpus * footprint.device_gib for own, gpus in hosted)
+        elif all(footprint.exchanging_gib(own, n) <= gpus * footprint.device_gib for own, gpus, n in hosted):
+            together = (
+                footprint.together_gib(own, n) <= gpus * footprint.device_gib for own, gpus, n in hosted
+            )
             yield topology, not all(together)

@@ -10,6 +10,7 @@ from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
 from farm.topology.candidates import Footprint
 from farm.topology.file_sizes import (
+    GIB,
     context_gib,
     file_gib,
     sound_gib,
@@ -17,7 +18,7 @@ from farm.topology.file_sizes import (
     transformer_gib,
     vae_gib,
 )
-from jobs.frames import frames_of, still_window
+from jobs.frames import TEMPORAL, frames_of, still_window
 from jobs.planning.params import RECORDED_TOKENS, SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage, StageTask
@@ -43,6 +44,13 @@ DIFFUSION_DECODE = 1.32
 LTX2_DECODE = 1.07
 """Of LTX-2's: 18.6 GiB for the same frames, so that no allocation fails."""
 
+GATHERED_BYTES = 2 * 4 * 256 * 2 / 16
+"""What a rank has more for each pixel of a frame where several share a decode of the diffusion decoder: what
+it sends and the last of what it got, each four frames of the last stage, 256 channels of 16 bits with a
+quarter of the rows and columns. All that it gets at a time takes the room of what its own part took."""
+GATHERED_TILES_BYTES = 2 * 3
+"""Of a decode in tiles, for each pixel of each frame of a tile that is kept."""
+
 FP8_SHARE = 0.51
 """Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
 
@@ -63,12 +71,15 @@ class ModelSizes:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """Peaks beside the weights by stage, GiB, and that of the largest decode in tiles."""
+    """Peaks beside the weights by stage, GiB, and that of the largest decode in tiles; and what each rank has
+    more of a decode that several share, and of one in tiles."""
 
     gib: Mapping[Stage, float]
     tiled_decode_gib: float = 0.0
     recorded_gib: float = 0.0
     """What a worker that samples keeps of its short forwards."""
+    gathered_gib: float = 0.0
+    tiled_gathered_gib: float = 0.0
 
 
 def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gib: float) -> Footprint | None:
@@ -114,9 +125,9 @@ def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Foot
     }
     whole_gib = sizes.vae + sizes.sound + working.gib.get(Stage.DECODE, 0.0)
     if not sizes.vae + sizes.sound + working.tiled_decode_gib <= device_gib < whole_gib:
-        return Footprint(device_gib, weights, working.gib)
-    tiled = {**working.gib, Stage.DECODE: working.tiled_decode_gib}
-    return Footprint(device_gib, weights, tiled, whole_decode_gib=whole_gib)
+        return Footprint(device_gib, weights, working.gib, gathered_gib=working.gathered_gib)
+    tiled, gathered_gib = {**working.gib, Stage.DECODE: working.tiled_decode_gib}, working.tiled_gathered_gib
+    return Footprint(device_gib, weights, tiled, whole_decode_gib=whole_gib, gathered_gib=gathered_gib)
 
 
 def memory_notice(engine: EngineConfig, footprint: Footprint | None) -> str:
@@ -141,8 +152,9 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
     width = SMALL_WIDTH if like == SMALL else 1.0
     batches, decode = engine.name != "comfyui" and like != WITH_SOUND, _decode_share(engine, like)
     gib: dict[Stage, float] = {}
-    tiled_gib = recorded_gib = 0.0
+    tiled_gib = recorded_gib = gathered_gib = tiled_gathered_gib = 0.0
     records = engine.name == "diffusers" and like == WITH_SOUND
+    diffusion = decodes_by_diffusion(engine)
     for task in tasks:
         match task.params:
             case PassParams() | TileParams() as params:
@@ -156,10 +168,13 @@ def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:
                 activations = decode * _decode_gib(params, params.tiling)
                 tiles = decode * _decode_gib(params, params.tiling or SMALL_TILES)
                 tiled_gib = max(tiled_gib, RUNTIME_GIB + tiles)
+                gathered_gib = max(gathered_gib, _gathered_gib(params, params.tiling, diffusion))
+                in_tiles_gib = _gathered_gib(params, params.tiling or SMALL_TILES, diffusion)
+                tiled_gathered_gib = max(tiled_gathered_gib, in_tiles_gib)
             case _:
                 activations = 0.0
         gib[task.stage] = max(gib.get(task.stage, 0.0), RUNTIME_GIB + activations)
-    return Working(gib, tiled_gib, recorded_gib)
+    return Working(gib, tiled_gib, recorded_gib, gathered_gib, tiled_gathered_gib)
 
 
 def _decode_share(engine: EngineConfig, like: str | None) -> float:
@@ -195,6 +210,18 @@ def _decode_gib(params: DecodeParams, tiling: Tiles | None) -> float:
     clip = len(params.window.context)
     latents = min(clip, tiling.tile_latents) if tiling else clip
     return DECODE_GIB_PER_PIXEL * frames_of(latents) * params.width * params.height
+
+
+def _gathered_gib(params: DecodeParams, tiling: Tiles | None, diffusion: bool) -> float:
+    """What each rank has more where several share the decode; 0 where they do not."""
+    pixels = params.width * params.height
+    if not params.window.keep:
+        return 0.0
+    if tiling is None:
+        return GATHERED_BYTES * pixels / GIB if diffusion else 0.0
+    spans = tiling.spans(len(params.window.context))
+    frames = TEMPORAL * max(len(kept) for _, kept in spans)
+    return GATHERED_TILES_BYTES * frames * pixels / GIB if diffusion or len(spans) > 1 else 0.0
 
 
 def sizes_known(engine: EngineConfig) -> bool:

@@ -53,11 +53,13 @@ def rank_rows(
     for pool in topology.gangs:
         for rank in range(pool.ranks):
             own = pool.stages & used & (shared if rank else used)
-            yield _row(topology.text(pool), rank, device if pool.gpus else CPU, own, footprint)
+            yield _row(topology.text(pool), rank, device if pool.gpus else CPU, own, footprint, pool.ranks)
 
 
-def _row(pool: str, rank: int, device: str, own: Collection[Stage], footprint: Footprint | None) -> RankRow:
-    needs = None if footprint is None or device == CPU else round(footprint.together_gib(own), 3)
+def _row(
+    pool: str, rank: int, device: str, own: Collection[Stage], footprint: Footprint | None, ranks: int
+) -> RankRow:
+    needs = None if footprint is None or device == CPU else round(footprint.together_gib(own, ranks), 3)
     return RankRow(pool, rank, device, tuple(stage.value for stage in Stage if stage in own), needs)
 
 

@@ -9,15 +9,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.engines.diffusers.engine import DiffusersEngine
 from actors.gang import member
 from actors.gang.child import ChildRank
 from actors.gang.messages import Answer, Charter, StepOrder, send_step
+from actors.worker import worker
 from actors.worker.memory_ladder import rungs_of_room
 from jobs.errors import OutOfMemory
 from jobs.planning.params import PassParams
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
-from tests.actors.gang.test_gang import SAMPLE, SLOW
+from tests.actors.gang.test_gang import SAMPLE, SLOW, film
 
 if TYPE_CHECKING:
     import pytest
@@ -60,6 +62,30 @@ def test_a_rank_forgets_what_it_chose_while_memory_was_short(
     assert second is first
     assert third is not second
     assert fourth is not third, "a step that fails leaves what it chose, too"
+
+
+def test_the_first_rank_forgets_what_it_chose_in_the_proof(
+    make_bench: MakeBench, small_ltx_video: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the others do, from one size to the next: they would else differ where memory was short."""
+    spec = film(small_ltx_video, image)
+    alone = make_bench(spec)
+    passes = [task.params for task in alone.graph.tasks.values() if isinstance(task.params, PassParams)]
+    seen, difference = list[threading.Thread](), DiffusersEngine.difference
+
+    def noted(self: DiffusersEngine, run: PassParams) -> float:
+        seen.append(threading.current_thread())
+        return difference(self, run)
+
+    monkeypatch.setattr(DiffusersEngine, "difference", noted)
+    monkeypatch.setattr(worker, "failed_allocations", lambda _: int(len(seen) >= 2))
+    gang = make_bench(spec, ranks=2, sizes=(*passes[:2], *passes[:2]))
+    assert gang.report["unproven"] == ""
+    assert len(seen) == 4
+    assert seen[0] is seen[1], "memory runs out in the second"
+    assert seen[1] is not seen[2]
+    assert seen[2] is seen[3]
+    assert gang.worker._device.run(threading.current_thread) is seen[3]
 
 
 def test_only_a_step_that_the_ranks_share_is_short_with_them(

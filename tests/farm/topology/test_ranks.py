@@ -76,5 +76,22 @@ def test_ranks_share_the_diffusion_decoder_wherever_it_lies(tmp_path: Path) -> N
     assert decodes(EngineConfig(checkpoint=str(own)), tasks())
 
 
+def test_ranks_need_what_they_gather_of_a_decode(tmp_path: Path) -> None:
+    """Of the diffusion decoder 0.375 GiB at 1536x1024, as it is counted tensor by tensor; of tiles frames."""
+    model = str(write_single_file(tmp_path / "model.safetensors", "2.5"))
+    pixels = EngineConfig(checkpoint=model, vae=str(write_pixel_vae(tmp_path / "pixels.safetensors")))
+    plain = EngineConfig(checkpoint=model)
+    tiles = {"tiling": {"tile_latents": 8, "overlap_latents": 2}}
+    topology = parse_topology("mono=1x2", Machine(2))
+    for engine, decode, more in ((pixels, {}, 0.375), (plain, tiles, 0.422), (plain, {}, 0.0)):
+        some = tasks(upscale={"steps": 3}, decode=decode)
+        footprint = engine_footprint(engine, some, 1000.0)
+        assert footprint is not None
+        first = next(rank_rows(topology, engine, some, "H200"))
+        assert first.memory_gib == pytest.approx(footprint.together_gib(Stage) + more, abs=0.002)
+        one, two = (footprint.exchanging_gib((Stage.DECODE,), ranks) for ranks in (1, 2))
+        assert two - one == pytest.approx(more, abs=0.002)
+
+
 def test_without_gangs_there_is_none(engine: EngineConfig) -> None:
     assert not list(rank_rows(parse_topology("mono=2", Machine(2)), engine, tasks(), "H200"))

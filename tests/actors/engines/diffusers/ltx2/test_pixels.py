@@ -22,7 +22,7 @@ from actors.engines.diffusers.ltx2.pixels.component import pixel_vae_component
 from actors.engines.diffusers.ltx2.pixels.neighbours import TILE, attend, tiles_of
 from actors.engines.diffusers.ltx2.pixels.vae import PixelCodec, codec_of
 from actors.engines.latents import DecodeSettings
-from farm.topology.memory import DECODE_GIB_PER_PIXEL, DIFFUSION_DECODE
+from farm.topology.memory import DECODE_GIB_PER_PIXEL, DIFFUSION_DECODE, GATHERED_BYTES
 from jobs.frames import Span
 from jobs.planning.params import Tiles
 from jobs.spec.engine import EngineConfig
@@ -204,18 +204,48 @@ class Peak(TorchDispatchMode):
         return made
 
 
-@pytest.mark.long
-def test_a_decode_takes_what_is_reckoned(tmp_path: Path) -> None:
-    """At full width, in bfloat16, on a device without memory; weights are counted elsewhere."""
-    module = component(write_pixel_vae(tmp_path / "vae.safetensors")).empty().to(torch.bfloat16)
-    latents, noise = (
+class Alone:
+    """A rank of a gang whose others have nothing to say."""
+
+    rank = 0
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def gathered(self, mine: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.empty_like(mine) for _ in range(self.size)]
+
+
+def held_by_a_decode(folder: Path, latents: int, ranks: int) -> int:
+    """The bytes that a process, or one of several ranks, holds at once of 1536x1024."""
+    module = component(write_pixel_vae(folder / "vae.safetensors")).empty().to(torch.bfloat16)
+    clip, noise = (
         torch.empty(shape, dtype=torch.bfloat16, device="meta")
-        for shape in ((1, 128, 13, 32, 48), (1, 3, 97, 1024, 1536))
+        for shape in ((1, 128, latents, 32, 48), (1, 3, 8 * latents - 7, 1024, 1536))
     )
+    module.shares.ranks = Alone(ranks) if ranks > 1 else None
     counted = Peak()
     counted.held = dict.fromkeys((each.untyped_storage()._cdata for each in module.state_dict().values()), 0)
     with torch.no_grad(), counted:
-        module.denoised(latents, noise)
-    reckoned = DIFFUSION_DECODE * DECODE_GIB_PER_PIXEL * noise[0, 0].numel() * 2**30
-    print(f"{counted.most / 2**30:.1f} GiB of {reckoned / 2**30:.1f}")
-    assert 0.8 * reckoned < counted.most < reckoned
+        module.denoised(clip, noise)
+    return counted.most
+
+
+@pytest.mark.long
+def test_a_rank_has_little_more_of_a_decode(tmp_path: Path) -> None:
+    """As the test below, of 25 frames: more than one process by exactly what is gathered."""
+    alone, shared = (held_by_a_decode(tmp_path, 4, ranks) for ranks in (1, 2))
+    assert shared - alone == GATHERED_BYTES * 1024 * 1536
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ranks", [1, 8])
+def test_a_decode_takes_what_is_reckoned(tmp_path: Path, ranks: int) -> None:
+    """At full width, in bfloat16, on a device without memory; weights are counted elsewhere. Each rank of a
+    gang has what is gathered, too."""
+    reckoned = DIFFUSION_DECODE * DECODE_GIB_PER_PIXEL * 97 * 1024 * 1536 * 2**30
+    if ranks > 1:
+        reckoned += GATHERED_BYTES * 1024 * 1536
+    most = held_by_a_decode(tmp_path, 13, ranks)
+    print(f"{most / 2**30:.1f} GiB of {reckoned / 2**30:.1f}")
+    assert 0.8 * reckoned < most < reckoned
