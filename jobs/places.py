@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from difflib import SequenceMatcher
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from jobs.wording import amount
@@ -31,6 +31,16 @@ def nearest(word: str, options: Iterable[str], cutoff: float = 0.6) -> str | Non
     ranked = [(_likeness(word[:80].lower(), option, cutoff), option) for option in options]
     best = max(ranked, default=(0.0, ""))
     return best[1] if best[0] >= cutoff else None
+
+
+def did_you_mean(name: str, known: Sequence[str], most: int = 3) -> str:
+    """The remedy for a name that is none of these: those that come near, or the first of all where none
+    does."""
+    near = get_close_matches(name, known, n=most, cutoff=0.6)
+    if near:
+        return f"did you mean {', '.join(near)}?"
+    some = [*known[:most], *(["another one"] if len(known) > most else [])]
+    return f"write {' or '.join(filter(None, (', '.join(some[:-1]), *some[-1:])))}"
 
 
 SWAPPED = 0.1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
 from farm.cli.retry import ChunksOption, EverythingOption, VideosOption, require_choice
-from jobs.commands import DEFAULT_RUNS, job_command
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def approve(
 ) -> int:
     """Approve the first pass of chosen chunks; their second pass follows at once, or with the next render."""
     from farm.verbs.approve import approve as write_down
+    from farm.verbs.run import JobDocuments
     from jobs.tasks.retry import Selection, parse_chunks
 
     require_choice("approve", everything, bool(videos or chunks))
@@ -37,7 +38,7 @@ def approve(
     if result.free and result.busy:
         emit_text(f"the driver that renders the job goes on with {second}")
     elif result.free:
-        emit_text(f"run `{job_command('resume', job, runs)}` for {second}")
+        emit_text(f"run `{JobDocuments.open(runs, job).command('resume')}` for {second}")
     return 0
 
 

@@ -8,7 +8,7 @@ import typer
 
 from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_text
-from jobs.commands import DEFAULT_RUNS, job_command
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ def pick(
 ) -> int:
     """Choose which take of a shot is in the film; the next render makes it, and samples nothing."""
     from farm.verbs.pick import pick as write_down
+    from farm.verbs.run import JobDocuments
 
     result = write_down(runs, job, shot, take, video)
     if output is OutputFormat.JSON:
         emit_json(result)
         return 0
-    emit_text("\n".join(_lines(result, job_command("resume", job, runs))))
+    emit_text("\n".join(_lines(result, JobDocuments.open(runs, job).command("resume"))))
     return 0
 
 

@@ -8,7 +8,7 @@ import typer
 
 from farm.cli.options import JobArgument, Runs
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
-from jobs.commands import DEFAULT_RUNS, job_command
+from jobs.commands import DEFAULT_RUNS
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def retry(
 ) -> int:
     """Void chosen results and what depends on them; the driver, or the next render, makes them anew."""
     from farm.verbs.retry import apply_retry, checked_prompt, retry_closure
+    from farm.verbs.run import JobDocuments
     from jobs.tasks.retry import Selection, parse_chunks
 
     require_choice("retry", everything, bool(videos or chunks or state))
@@ -58,7 +59,7 @@ def retry(
     if output is OutputFormat.JSON:
         emit_json(report)
     else:
-        _say(report, job_command("resume", job, runs))
+        _say(report, JobDocuments.open(runs, job).command("resume"))
     return 0
 
 

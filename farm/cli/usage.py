@@ -16,6 +16,8 @@ def usage_error(error: TyperException, argv: Sequence[str]) -> UsageError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "farm"
     option = _option(error)
+    if option and hasattr(error, "possibilities"):
+        return UsageError([Problem(command, repr(option), "an option that it has", _remedy(error, command))])
     place = f"{command} {option}" if option else command
     return UsageError([Problem(place, _value(option, argv), _rule(error), _remedy(error, command))])
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from jobs.weights.gguf import read_gguf
 from jobs.weights.safetensors_header import read_header
 
-SUFFIX = ".safetensors"
+SUFFIX, GGUF_SUFFIX = ".safetensors", ".gguf"
 
 
 def tensor_bytes(path: Path, counts: Callable[[str], bool]) -> int:
     """Bytes of the tensors whose names count; 0 for a file that is none or is damaged."""
     try:
+        if path.suffix.lower() == GGUF_SUFFIX:
+            return sum(info.size for name, info in read_gguf(path)[0].items() if counts(name))
         tensors = read_header(path)
     except (OSError, ValueError):
         return 0

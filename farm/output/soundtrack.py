@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,12 +66,13 @@ class Soundtrack:
 
 
 def soundtrack(video: PlannedVideo, sound: PlannedSound, codec: str, playlist: Playlist) -> Soundtrack:
-    """The soundtrack of `video`, for `codec`. One track alone keeps its channels, several become stereo.
+    """The soundtrack of `video`, for `codec`. One track alone keeps its channels, also where a draft hears it
+    shot by shot; several become stereo.
 
     Raises InvalidInput for a file without sound, StorageProblem.
     """
     rate = track_rate(codec, sound.sample_rate)
-    alone = len(sound.tracks) == 1 and not sound.tracks[0].pan
+    alone = _is_one(sound.tracks) and not sound.tracks[0].pan
     layouts = [_layout(track) for track in sound.tracks]
     layout = layouts[0] if alone else STEREO
     sources = tuple(
@@ -81,6 +82,13 @@ def soundtrack(video: PlannedVideo, sound: PlannedSound, codec: str, playlist: P
     samples = audio_sample(video.frames, rate, video.frame_rate)
     mix = Mix(sources, samples, rate, channels_of(layout))
     return Soundtrack(mix, layout, codec, sound.is_plain, sound_level(mix, layout, sound))
+
+
+def _is_one(tracks: Sequence[PlannedTrack]) -> bool:
+    """Whether these are one track, or parts of one."""
+    return len(tracks) == 1 or (
+        all(track.part is not None for track in tracks) and len({track.name for track in tracks}) == 1
+    )
 
 
 def _layout(track: PlannedTrack) -> str:

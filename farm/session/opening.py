@@ -13,7 +13,7 @@ from farm.estimates.durations import Hardware, read_durations
 from farm.events import JobPlanned
 from farm.output.ownership import refuse_foreign_outputs, require_output
 from farm.session.resuming import known_state
-from farm.state.job_state import JobState, TaskCounts
+from farm.state.job_state import SERIAL, JobState, TaskCounts
 from farm.state.locks import read_locks
 from farm.state.requests import require_not_cancelled, require_ours
 from farm.state.voids import CPU, Recorded
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from farm.state.spec_origin import SpecOrigin
     from jobs.planning.planned import Plan
     from jobs.store.store import Store
-
-
-SERIAL = "serial"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,10 @@ class WaitingFor:
     holders: dict[str, float] = field(default_factory=dict)
 
 
+SERIAL = "serial"
+"""The topology of a render without Ray."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobState:
     """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from farm.state.locks import Lock, Locks, read_locks, write_locks
 from farm.state.requests import require_ours
 from farm.verbs.run import JobDocuments
 from jobs.errors import JobBusy, Problem, UsageError
+from jobs.places import did_you_mean
 from jobs.store.documents import LOCKED
 from jobs.store.lock import Driver
 from jobs.tasks.task import Stage
@@ -178,8 +178,7 @@ def _with_needs(run: JobDocuments, tasks: Iterable[str]) -> list[str]:
 
 
 def _unknown(name: str, known: list[str]) -> Problem:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
-    return Problem("--shots", repr(name), "must be a shot of the job", f"did you mean {', '.join(near)}?")
+    return Problem("--shots", repr(name), "must be a shot of the job", did_you_mean(name, known))
 
 
 def _nothing_there(run: JobDocuments, shots: Sequence[str]) -> Problem:

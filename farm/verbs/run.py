@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from farm.session.selection import awaiting
 from farm.state.fingerprint import DIGESTS_FORM
-from farm.state.job_state import INTERRUPTED, REFUSED, RUNNING, WAITING, JobState, WaitingFor, read_state
+from farm.state.job_state import (  # fmt: skip
+    INTERRUPTED,
+    REFUSED,
+    RUNNING,
+    SERIAL,
+    WAITING,
+    JobState,
+    WaitingFor,
+    read_state,
+)
 from farm.submission.refusal import REFUSED_FORM, Refusal
 from jobs.commands import job_command, render_command
 from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
@@ -22,6 +31,9 @@ if TYPE_CHECKING:
     from jobs.planning.planned import Plan
     from jobs.store.backend import Entry
     from jobs.tasks.task import TaskGraph
+
+RENDERING = ("resume",)
+"""Commands that start a driver."""
 
 UNKNOWN = "unknown"
 """The outcome of a job whose `state.json` is missing or damaged while nobody renders it."""
@@ -45,8 +57,13 @@ class JobDocuments:
         return self.store.job_id
 
     def command(self, verb: str) -> str:
-        """The command on this job, as it can be typed."""
-        return job_command(verb, self.job, self.store.runs_url)
+        """The command on this job, as it can be typed; a job without Ray is taken up without it."""
+        alone = " --serial" if verb in RENDERING and self._is_serial else ""
+        return job_command(f"{verb}{alone}", self.job, self.store.runs_url)
+
+    @property
+    def _is_serial(self) -> bool:
+        return self.state is not None and self.state.topology == SERIAL
 
     @property
     def render_command(self) -> str:
@@ -55,7 +72,8 @@ class JobDocuments:
             name = self.plan.job
         except (InputError, CannotRun):
             name = self.job
-        return render_command(self.job, name, self.store.runs_url)
+        command = render_command(self.job, name, self.store.runs_url)
+        return f"{command} --serial" if self._is_serial else command
 
     @cached_property
     def _state(self) -> tuple[JobState | None, str, str]:

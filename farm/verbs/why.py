@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,12 +36,13 @@ from farm.state.progress import said_of, split_task
 from farm.verbs.pick import not_taken_up
 from farm.verbs.run import UNKNOWN, JobDocuments
 from jobs.errors import FailureKind, Problem, UsageError
+from jobs.places import did_you_mean
 from jobs.store.lock import Driver
 
 NOTICES = 10
 NEXT: Mapping[str, str] = {
     RUNNING: "it is being rendered; `{status}` shows how far it is",
-    WAITING: "it begins by itself as soon as the cluster has room; `{cancel}` gives its place up",
+    WAITING: "it begins by itself as soon as the cluster has room; `{cancel}` takes it out of the queue",
     REFUSED: "nothing was started: correct what it names, then submit it again or `{render}`",
     DONE: "nothing is left to do",
     UNAPPROVED: "look at the drafts, then `{retry}` or `{approve}`, then `{resume}`",
@@ -209,8 +209,8 @@ def find_task(run: JobDocuments, text: str) -> str:
     if name in run.graph.tasks:
         return name
     alike = [task for task in run.graph.tasks if split_task(task)[2] == stage or split_task(task)[0] == video]
-    near = difflib.get_close_matches(name, alike[:5000], n=3, cutoff=0.6) or list(run.graph.tasks)[:3]
-    rule, remedy = "must be a task of the job, VIDEO/CHUNK/STAGE", f"did you mean {', '.join(near)}?"
+    names = alike[:5000] or [task for task in run.graph.tasks if split_task(task)[1].isdigit()]
+    rule, remedy = "must be a task of the job, VIDEO/CHUNK/STAGE", did_you_mean(name, names)
     raise UsageError([Problem("task", repr(text), rule, remedy)])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import secrets
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.errors import Problem, StorageProblem, StoreUnusable, UsageError
+from jobs.places import did_you_mean
 from jobs.storage_problems import storage_problem
 from jobs.store.local import LocalBackend
 from jobs.store.medium import Medium
@@ -70,8 +70,7 @@ def probe(backend: Backend) -> None:
 
 def unknown_job(backend: Backend, job_id: str, names: Sequence[str]) -> UsageError:
     """The error for a job id without a run; `names` are the jobs that have one."""
-    near = difflib.get_close_matches(job_id, names, n=3, cutoff=0.5) or names[:5]
     nothing = "no job is there: check --runs, and that its storage is mounted"
-    remedy = f"did you mean {', '.join(near)}?" if near else nothing
+    remedy = did_you_mean(job_id, names) if names else nothing
     place = backend.url.rsplit("/", 1)[0]
     return UsageError([Problem("job", repr(job_id), f"must be a run in {place}", remedy)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from jobs.errors import Problem, UsageError
+from jobs.places import did_you_mean
 from jobs.planning.seeds import derive_seed
 from jobs.tasks.task import Stage, TaskGraph
 
@@ -175,8 +175,7 @@ def _named(plan: Plan, selection: Selection) -> set[str]:
 
 
 def _unknown_video(name: str, names: list[str]) -> Problem:
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
-    return Problem("--videos", repr(name), "must be a video of the job", f"did you mean {', '.join(near)}?")
+    return Problem("--videos", repr(name), "must be a video of the job", did_you_mean(name, names))
 
 
 def _nothing(selection: Selection) -> Problem:

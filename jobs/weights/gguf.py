@@ -49,6 +49,7 @@ KINDS = {
 }
 """Those that are met in files of video models; another is named by its number."""
 QUANTISED = frozenset(kind.name for kind in KINDS.values() if kind.block > 1)
+BY_NAME = {kind.name: kind for kind in KINDS.values()}
 
 
 class Info(NamedTuple):
@@ -56,6 +57,12 @@ class Info(NamedTuple):
 
     shape: tuple[int, ...]
     kind: str
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file; 0 for a number type that is not known."""
+        kind = BY_NAME.get(self.kind)
+        return math.prod(self.shape) // kind.block * kind.size if kind else 0
 
 
 def read_gguf(path: Path) -> tuple[dict[str, Info], dict[str, str]]:
@@ -136,8 +143,8 @@ def _pass_over(reader: _Reader, kind: int, length: int) -> None:
         reader.skip(reader.scalar("Q"))
 
 
-def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int, int]]:
-    """Name, info, offset in the data and size in bytes (0: not known) of each tensor."""
+def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int]]:
+    """Name, info and offset in the data of each tensor."""
     for _ in range(count):
         name, dimensions = reader.text(), reader.scalar("I")
         if dimensions > MOST_DIMENSIONS:
@@ -145,11 +152,11 @@ def _infos(reader: _Reader, count: int) -> Iterator[tuple[str, Info, int, int]]:
         shape = tuple(reader.scalar("Q") for _ in range(dimensions))[::-1]
         number, offset = reader.scalar("I"), reader.scalar("Q")
         kind = KINDS.get(number, NumberType(f"type {number}", 1, 0))
-        yield name, Info(shape, kind.name), offset, math.prod(shape) // kind.block * kind.size
+        yield name, Info(shape, kind.name), offset
 
 
-def _check_size(infos: list[tuple[str, Info, int, int]], header: int, alignment: int, size: int) -> None:
+def _check_size(infos: list[tuple[str, Info, int]], header: int, alignment: int, size: int) -> None:
     start = -(-header // alignment) * alignment
-    wanted = start + max((offset + length for _, _, offset, length in infos), default=0)
+    wanted = start + max((offset + info.size for _, info, offset in infos), default=0)
     if infos and size < wanted:
         raise ValueError(f"has {size} bytes where its header says {wanted}: it was not copied whole")

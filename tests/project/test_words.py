@@ -97,6 +97,17 @@ def test_messages_and_docstrings_avoid_unused_words(package: str) -> None:
     assert not wrong
 
 
+def test_templates_avoid_unused_words() -> None:
+    """What the report and the page show. Code in them has words of its own."""
+    wrong = {
+        f"{path.relative_to(ROOT)}: {', '.join(found)}"
+        for package in PRODUCT
+        for path in sorted((ROOT / package).rglob("*.html"))
+        if (found := _found(re.sub(r"\{[{%].*?[%}]\}|<[^>]*>", " ", path.read_text(), flags=re.DOTALL)))
+    }
+    assert not wrong
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_avoid_unused_words(page: Path) -> None:
     text = page.read_text()

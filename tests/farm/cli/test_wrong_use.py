@@ -102,6 +102,12 @@ def test_wrong_use_for_programs(farm: Farm, case: str) -> None:
     assert all(problem[key] for problem in record["problems"] for key in ("place", "value", "rule", "remedy"))
 
 
+def test_an_option_that_there_is_not_is_what_stands_there(farm: Farm) -> None:
+    answer = farm("why", "harbor", "--nonsense", "--runs", "runs")
+    assert "farm why: '--nonsense'" in answer.err
+    assert "`farm why --help` lists" in answer.err
+
+
 def test_every_mistake_at_once(farm: Farm) -> None:
     answer = farm("check", "film.yaml", "-p", "defaults.width=65", "-p", "defaults.height=1")
     assert answer.code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from farm.output.soundtrack import soundtrack
 from farm.output.stitch import assemble_film, film_command
 from jobs.errors import InvalidInput
 from jobs.formats import CONTAINERS
-from jobs.frames import audio_sample
+from jobs.frames import Span, audio_sample
 from tests.sound_plans import one_track
 
 if TYPE_CHECKING:
@@ -128,6 +129,23 @@ def test_the_cpus_instructions_do_not_reach_the_sound(marks: Marks, tmp_path: Pa
     sound = soundtrack(video, one_track(path), "aac", lambda _: tmp_path / "list")
     command = film_command(video, tmp_path / "list", sound, "mp4", tmp_path / "film.mp4")
     assert command[command.index("-cpuflags") + 1] == "0"
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo")])
+def test_a_draft_has_the_channels_of_its_film(
+    channels: int, layout: str, marks: Marks, tmp_path: Path
+) -> None:
+    """It hears the film's one track shot by shot."""
+    video = marks.video((33,), 24.0)
+    path = write_wav(tmp_path / "a.wav", melody(44100, 44100)[:channels], 44100)
+    whole = one_track(path)
+    parts = tuple(replace(whole.tracks[0], part=Span(*each)) for each in ((0, 12), (12, 33)))
+    other = replace(whole.tracks[0], name="other")
+    made = [
+        soundtrack(video, replace(whole, tracks=tracks), "aac", lambda _: tmp_path / "list")
+        for tracks in (whole.tracks, parts, (*whole.tracks, other))
+    ]
+    assert [each.layout for each in made] == [layout, layout, "stereo"]
 
 
 def test_the_sound_of_a_rate_that_aac_lacks(marks: Marks, tmp_path: Path) -> None:

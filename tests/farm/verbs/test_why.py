@@ -154,10 +154,25 @@ def test_notices_are_part_of_the_story(made: MadeRun) -> None:
     assert job.reason == "no worker is left"
 
 
-@pytest.mark.parametrize("task", ["dawn/9/sample", "dusk/0/sample", "dawn/0/blend", "dawn", "encode/text-00"])
+@pytest.mark.parametrize("task", ["dawn/9/sample", "dusk/0/sample", "dawn/0/blend", "encode/text-00"])
 def test_an_unknown_task_names_the_nearest(made: MadeRun, task: str) -> None:
     with pytest.raises(UsageError, match="did you mean"):
         why_task(made.runs, "harbor", task)
+
+
+@pytest.mark.parametrize("task", ["dawn", "qqq", "zzz/9/foo"])
+def test_a_task_that_is_like_none_names_some_that_there_are(made: MadeRun, task: str) -> None:
+    with pytest.raises(UsageError, match=r"write dawn/00000/sample, .* or another one"):
+        why_task(made.runs, "harbor", task)
+
+
+def test_a_job_without_ray_is_taken_up_without_it(made: MadeRun) -> None:
+    made.write(outcome=PAUSED, topology="serial", reason="no space")
+    job = why_job(made.runs, "harbor")
+    assert f"farm resume harbor --serial --runs {made.runs}" in job.next_step
+    assert job.next_step.endswith(f"`farm render SPEC --runs {made.runs} --serial`")
+    made.write(outcome=PAUSED, topology="mono=1", reason="no space")
+    assert "--serial" not in why_job(made.runs, "harbor").next_step
 
 
 def test_a_state_that_cannot_be_read_is_not_rendered_again_unasked(made: MadeRun) -> None:

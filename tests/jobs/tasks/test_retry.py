@@ -115,7 +115,7 @@ def test_chunk_ranges_that_mean_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        (Selection(videos=frozenset({"dusk"})), "did you mean"),
+        (Selection(videos=frozenset({"dusk"})), "write dawn or noon"),
         (Selection(chunks=frozenset({5})), "numbered 0 to 4"),
         (Selection(frozenset({"noon"}), frozenset({4})), "numbered 0 to 1"),
     ],

@@ -73,7 +73,7 @@ def test_a_locked_job_is_not_deleted(film: Film) -> None:
     ("words", "told"),
     [
         (("lock", "flim"), "did you mean film"),
-        (("lock", JOB, "--shots", "s99"), "did you mean"),
+        (("lock", JOB, "--shots", "s99"), "write s01, "),
         (("unlock", JOB), "'film' is not locked"),
     ],
 )
