@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ FINE_TICK_S = Fraction(1, 1_200_000)
 """Every usual rate has a whole number of these in a frame."""
 FINE_ENOUGH = Fraction(1, 2)
 """Of a frame: where times are rounded more coarsely, frames are only counted."""
+EARLY_S = 10
+"""How long before the first wanted frame a source is read from: after a jump, pictures of a stream with open
+groups or a moving refresh are whole from its next key frames on."""
 SEEK_AHEAD_FRAMES = Fraction(1, 4)
 """Seeking rounds to the file's ticks, at worst to whole frames: a quarter rounds to the right one."""
 
@@ -86,7 +90,7 @@ def check_clip(path: str | Path, part: ClipPart) -> None:
 
 def _pictures(path: Path, cut: Cut, options: Sequence[str] = ()) -> Iterator[tuple[int, np.ndarray]]:
     """Each frame of the cut with its number in it; `options` are further ones of ffmpeg."""
-    stream = read_stream(path)
+    stream = _stream_of(path)
     wanted = _wanted(path, stream, cut)
     at = 0
     for number, picture in _decoded(path, stream, cut, wanted, options):
@@ -97,6 +101,20 @@ def _pictures(path: Path, cut: Cut, options: Sequence[str] = ()) -> Iterator[tup
             return
     if at < len(wanted):
         raise _too_short(path, at, len(wanted))
+
+
+def _stream_of(path: Path) -> VideoStream:
+    """As `read_stream`, which reads the whole file: once for all cuts of it."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return read_stream(path)
+    return _read_once(path, (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+
+
+@lru_cache(maxsize=16)
+def _read_once(path: Path, _: tuple[int, ...]) -> VideoStream:
+    return read_stream(path)
 
 
 def _too_short(path: Path, frames: int, wanted: int) -> InvalidInput:
@@ -137,16 +155,32 @@ def _decoded(
 def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list[str]:
     import ffmpeg
 
-    options = {"c:v": stream.decoder} if stream.decoder else {}
+    options: dict[str, Any] = {"c:v": stream.decoder} if stream.decoder else {}
+    on_time = stream.tick_s * stream.rate < FINE_ENOUGH
+    jump_s = _jump_s(stream, cut, first) if on_time else 0
+    if jump_s:
+        options |= {"ss": jump_s, "noaccurate_seek": None}
     video = media_input(path, **options)["v:0"]
-    if stream.tick_s * stream.rate < FINE_ENOUGH:
+    if on_time:
         video = _on_time(video, stream, cut.frame_rate)
     if first:
         video = video.filter("select", f"gte(n,{first})")
     video = _conformed(video, stream, cut)
-    return compile_command(
-        ffmpeg.output(video, "pipe:", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", filter_threads=1)
+    made = ffmpeg.output(
+        video, "pipe:", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", filter_threads=1
     )
+    return compile_command(made.global_args("-copyts", "-start_at_zero") if jump_s else made)
+
+
+def _jump_s(stream: VideoStream, cut: Cut, first: int) -> int:
+    """Where on the file's clock reading begins, seconds; 0 for its start.
+
+    Frames keep their times and with them their numbers: `_on_time` has the first one that is read stand for
+    all before it, which nobody asks for.
+    """
+    rate = stream.rate if stream.is_constant else exact_rate(cut.frame_rate)
+    early_s = math.floor(stream.start_s + first / rate) - EARLY_S
+    return early_s if stream.indexed and early_s > EARLY_S else 0
 
 
 def _on_time(video: Any, stream: VideoStream, frame_rate: float) -> Any:

@@ -44,7 +44,7 @@ MOVIES = "mp4, mov, mkv, webm, avi, mpg, ts and others that hold their own data"
 REFUSED = re.compile(r"Format not on whitelist")
 
 
-def media_input(path: str | Path, **options: str) -> Any:
+def media_input(path: str | Path, **options: Any) -> Any:
     """An ffmpeg-python input of the user's file at `path`, which follows no reference to another file."""
     import ffmpeg
 

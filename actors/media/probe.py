@@ -31,6 +31,7 @@ COARSEST_TICK_S = Fraction(1, 500)
 """Times are rounded to ticks up to this; a file with longer ones counts in frames."""
 UNDECLARED_RATE = exact_rate(25.0)
 WEBM_ALPHA = re.compile(r"^\s*alpha_mode\s*: 1$", re.MULTILINE)
+INDEXED = re.compile(r"^Input #0, (?:mov,|matroska,)", re.MULTILINE)
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 ALPHA = re.compile(r"[ ,](?:yuva|gbrap|rgba|bgra|argb|abgr|ya|pal8)\w*[(,]")
 """Pixel formats with an alpha channel, or a palette that may have transparent entries."""
@@ -54,7 +55,8 @@ class VideoStream:
     rate. `seconds` is the running time from the first frame to the end of the last, `tick_s` what their times
     were rounded to, `start_s` where the first frame stands on the file's clock. `matrix` names the YUV
     matrix; a file that says none is taken as BT.709 from 720 lines on, else as BT.601. `hdr` names the curve
-    of an HDR picture, `decoder` the one to take where ffmpeg's own would leave the transparency out.
+    of an HDR picture, `decoder` the one to take where ffmpeg's own would leave transparency out; `indexed`
+    says that the container knows its key frames.
     """
 
     frames: int
@@ -70,6 +72,7 @@ class VideoStream:
     hdr: str = ""
     transparent: bool = False
     decoder: str = ""
+    indexed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,7 @@ def read_stream(path: Path) -> VideoStream:
         hdr=curve,
         transparent=bool(ALPHA.search(about) or decoder),
         decoder=decoder,
+        indexed=bool(INDEXED.search(messages)),
     )
 
 

@@ -25,8 +25,11 @@ REFINE_S_PER_TOKEN = 3.2e-5
 DECODE_S_PER_PIXEL = 9.0e-9
 SHOW_S_PER_PIXEL = 2.7e-8
 SKIP_S_PER_PIXEL = 1.3e-9
-"""Of ffmpeg, which decodes a source from its first frame on: of 768x512 in H.264, 96 frames took 1.02 s at
-the start of a file, and 1.96 s behind 1,900 others."""
+"""Of ffmpeg: of 768x512 in H.264, 96 frames took 1.02 s at the start of a file, and 1.96 s behind 1,900
+others that were decoded, too."""
+SKIPPED_S = 20
+"""Of a source, what is decoded before the first frame that is shown: 10 seconds and what is missing to the
+key frame before them, which encoders set every 10 at least."""
 SEGMENT_S_PER_PIXEL = 7.3e-8
 """H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
 ENCODE_S = SOUND_S = 0.2
@@ -71,8 +74,9 @@ def model_s(task: StageTask) -> float:
             decoded = frames_of(len(params.window.context))
             return decoded * params.width * params.height * DECODE_S_PER_PIXEL
         case ShowSource():
-            skipped_s = (params.skip_frames + params.start) * SKIP_S_PER_PIXEL
-            return (skipped_s + params.frames * SHOW_S_PER_PIXEL) * params.width * params.height
+            skipped = min(params.skip_frames + params.start, round(SKIPPED_S * params.frame_rate))
+            each_s = skipped * SKIP_S_PER_PIXEL + params.frames * SHOW_S_PER_PIXEL
+            return each_s * params.width * params.height
         case SegmentParams():
             made = params.framing or params
             pixels = params.owned_frames * made.width * made.height

@@ -139,7 +139,7 @@ def kept(start: int) -> StageTask:
     return StageTask("v/00000/decode", Stage.DECODE, "v", 0, 0, (), params, 1)
 
 
-def test_a_part_that_is_kept_is_read_from_the_start_of_its_file() -> None:
+def test_of_a_part_that_is_kept_some_seconds_before_it_are_read() -> None:
     expected = expected_s(ENGINE)
     assert expected(kept(0)) == pytest.approx(1.02, rel=0.01)
     assert expected(kept(1900)) == pytest.approx(1.96, rel=0.03)
