@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.topology.memory import decodes_by_diffusion, engine_footprint
-from jobs.planning.params import DecodeParams
+from jobs.planning.params import SMALL_TILES, DecodeParams
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import SHARED_STAGES
 
@@ -40,16 +40,20 @@ class RankRow:
 
 
 def rank_rows(
-    topology: Topology, engine: EngineConfig, tasks: Collection[StageTask], device: str
+    topology: Topology,
+    engine: EngineConfig,
+    tasks: Collection[StageTask],
+    device: str,
+    device_gib: float | None = None,
 ) -> Iterator[RankRow]:
     """Rows of all ranks, gang after gang; none where no pool has gangs. `device` is what a worker with a GPU
-    has."""
+    has, with `device_gib` of memory: a decode that does not fit there whole is done in tiles."""
     if not topology.gangs:
         return
-    # Whether it fits is the search's matter.
-    footprint = engine_footprint(engine, tasks, float("inf"))
+    footprint = engine_footprint(engine, tasks, float("inf") if device_gib is None else device_gib)
+    tiled = footprint is not None and footprint.whole_decode_gib > 0
     used = {task.stage for task in tasks}
-    shared = {*SHARED_STAGES, *({Stage.DECODE} if _decodes_shared(engine, tasks) else ())}
+    shared = {*SHARED_STAGES, *({Stage.DECODE} if _decodes_shared(engine, tasks, tiled) else ())}
     for pool in topology.gangs:
         for rank in range(pool.ranks):
             own = pool.stages & used & (shared if rank else used)
@@ -63,12 +67,14 @@ def _row(
     return RankRow(pool, rank, device, tuple(stage.value for stage in Stage if stage in own), needs)
 
 
-def _decodes_shared(engine: EngineConfig, tasks: Iterable[StageTask]) -> bool:
-    """As the engine has it: in more tiles than one, or by the diffusion decoder."""
+def _decodes_shared(engine: EngineConfig, tasks: Iterable[StageTask], tiled: bool) -> bool:
+    """As the engine has it: in more tiles than one, or by the diffusion decoder. `tiled`: decodes that are
+    whole in the plan are done in tiles."""
     decodes = [task.params for task in tasks if isinstance(task.params, DecodeParams)]
     kept = [params for params in decodes if params.window.keep]
-    return bool(kept) and (decodes_by_diffusion(engine) or any(map(_in_tiles, kept)))
+    return bool(kept) and (decodes_by_diffusion(engine) or any(_in_tiles(params, tiled) for params in kept))
 
 
-def _in_tiles(params: DecodeParams) -> bool:
-    return params.tiling is not None and len(params.tiling.spans(len(params.window.context))) > 1
+def _in_tiles(params: DecodeParams, tiled: bool) -> bool:
+    tiling = params.tiling or (SMALL_TILES if tiled else None)
+    return tiling is not None and len(tiling.spans(len(params.window.context))) > 1

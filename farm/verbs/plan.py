@@ -118,7 +118,8 @@ def _ranks(
 ) -> tuple[RankRow, ...]:
     if found is None:
         return ()
-    return tuple(rank_rows(found.winner.topology, job.plan.engine, list(tasks), request.device))
+    topology, engine = found.winner.topology, job.plan.engine
+    return tuple(rank_rows(topology, engine, list(tasks), request.device, request.gpu_gib))
 
 
 def _film_of(graph: TaskGraph, facts: JobFacts) -> str:

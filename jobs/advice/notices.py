@@ -65,12 +65,13 @@ def _held(video: PlannedVideo, facts: SourceFacts) -> Iterator[str]:
     """Where chunks meet in one still, and what is done to held clips."""
     single = [str(chunk.owned.start - 1) for chunk in single_stills(video)]
     if single:
+        or_clip = ", or a `video` of 25 frames or more" if video.temporal == 1 else ""
         where = ", ".join(single[:MOST_JOINTS]) + (", ..." if len(single) > MOST_JOINTS else "")
         yield (
             f"one still alone is held at {amount(len(single), 'joint')} (frame {where}): it pins the place "
             "of things there and not their speed, so that they may turn or jerk. Hold stills 8 frames before "
             f"and after it, too (in a shot `at` {TEMPORAL / video.base_rate:.2f} s earlier and later, in "
-            "chunks `frame: -9`, and `frame: 7` of the next), or a `video` of 25 frames or more"
+            f"chunks `frame: -9`, and `frame: 7` of the next){or_clip}"
         )
     clips = {guide.path for chunk in video.chunks for guide in chunk.guides if guide.clip is not None}
     clips |= {each.path for chunk in video.chunks for each in chunk.references if each.frames is not None}

@@ -134,7 +134,9 @@ def _advice(location: Location, item: Mapping[str, Any], written: str | None, do
     context = {**item.get("ctx", {}), "input": item.get("input"), "document": document}
     if kind in KINDS:
         usual = f"write {KINDS[kind]}{_example(location)}"
-        meant = _meant(kind, item.get("input"), written) or _mapping_meant(kind, location, item.get("input"))
+        value = item.get("input")
+        meant = _meant(kind, value, written) or _mapping_meant(kind, location, value)
+        meant = meant or _several_meant(kind, location, value)
         return KINDS[kind], meant or usual
     if kind in ADVICE:
         return ADVICE[kind](location, context)
@@ -164,6 +166,14 @@ def _mapping_meant(kind: str, location: Location, value: Any) -> str:
     if model is None or any(info.is_required() for info in model.model_fields.values()):
         return ""
     return f"write `{location[-1]}: {{}}` for its defaults, or leave it out"
+
+
+def _several_meant(kind: str, location: Location, value: Any) -> str:
+    """The shots of a track, which has one."""
+    track = location[0] == "videos" and location[2:3] == ("sound",) and location[-1] == "shot"
+    if kind != "string_type" or not track or not isinstance(value, list):
+        return ""
+    return "write a track for each shot, with the name of that one, or leave `shot` out for all of the film"
 
 
 def _example(location: Location) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.places import shown
 from jobs.planning.expand import Variant, placed_chunks, variants
 from jobs.planning.rounds.layout import SNAPPED_ABOVE
 from jobs.rules.findings import BrokenRule
@@ -12,6 +14,7 @@ from jobs.rules.findings import BrokenRule
 if TYPE_CHECKING:
     from jobs.places import Location
     from jobs.spec.job import JobSpec, Upscale
+    from jobs.spec.video import Video
 
 HERE: Location = ("upscale", "temporal")
 WITHOUT = "or `temporal: 0`"
@@ -30,8 +33,15 @@ def check_rounds(spec: JobSpec) -> Iterator[BrokenRule]:
     for index, video in enumerate(spec.videos):
         if video.source is not None:
             rule = "a film with temporal rounds is made whole: a source has frames of its own rate"
-            remedy = f"render it without the source, {WITHOUT}"
-            yield BrokenRule(("videos", index, "source"), "set", rule, remedy, (HERE,))
+            yield BrokenRule(("videos", index, "source"), "set", rule, _without_source(video), (HERE,))
+
+
+def _without_source(video: Video) -> str:
+    if video.retakes:
+        return "write `temporal: 0`: a retake is of a source"
+    begins = video.chunks and video.chunks[0].extend is not None
+    begun = " and begin with a `generate`" if begins else ""
+    return f"render it without the source{begun}, {WITHOUT}"
 
 
 def _check_pass(upscale: Upscale) -> Iterator[BrokenRule]:
@@ -69,7 +79,9 @@ def check_rounds_of_films(spec: JobSpec) -> Iterator[BrokenRule]:
             for guide, place in images:
                 if guide.video is not None:
                     rule = "with temporal rounds chunks hold stills: a clip plays at the rate of the passes"
-                    remedy = f"hold an `image`, {WITHOUT}"
+                    still = shown(f"{Path(guide.video).stem}.png")
+                    at = "" if "shots" in place else ", frame: -1"
+                    remedy = f"hold a still of it, `image: {still}{at}` in place of `video`, {WITHOUT}"
                     yield BrokenRule((*place, "video"), "held", rule, remedy, (HERE,))
 
 

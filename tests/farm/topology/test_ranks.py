@@ -93,5 +93,23 @@ def test_ranks_need_what_they_gather_of_a_decode(tmp_path: Path) -> None:
         assert two - one == pytest.approx(more, abs=0.002)
 
 
+def test_a_decode_that_does_not_fit_whole_is_one_in_tiles(engine: EngineConfig) -> None:
+    """As the search has it, and the ladder does it: ranks share the tiles."""
+    topology, some = parse_topology("mono=1x2", Machine(2)), tasks(upscale={"steps": 3})
+    whole = engine_footprint(engine, some, 80.0)
+    assert whole is not None
+    device_gib = whole.together_gib((Stage.DECODE,)) - 1.0
+    tiled = engine_footprint(engine, some, device_gib)
+    assert tiled is not None
+    assert tiled.whole_decode_gib
+    decodes_alone = [task for task in some if task.stage is Stage.DECODE]
+    first, other = rank_rows(topology, engine, decodes_alone, "H200", device_gib)
+    assert first.memory_gib is not None
+    assert first.memory_gib < device_gib
+    assert other.stages == ("decode",)
+    _, other = rank_rows(topology, engine, decodes_alone, "H200", 80.0)
+    assert other.stages == ()
+
+
 def test_without_gangs_there_is_none(engine: EngineConfig) -> None:
     assert not list(rank_rows(parse_topology("mono=2", Machine(2)), engine, tasks(), "H200"))

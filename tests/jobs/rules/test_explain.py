@@ -136,6 +136,14 @@ def test_a_length_by_another_name_is_one_mistake_and_hides_no_other(name: str) -
     assert second.place == "videos[0].shots[0].beats[1].at"
 
 
+def test_a_track_of_several_shots_is_several_tracks() -> None:
+    shots = [{"name": name, "seconds": 3, "prompt": "a boat"} for name in "ab"]
+    video = {"name": "dawn", "shots": shots, "sound": [{"generate": True, "shot": ["a", "a"]}]}
+    (problem,) = problems([], videos=[video])
+    assert problem.place == "videos[0].sound[0].shot"
+    assert problem.remedy.startswith("write a track for each shot")
+
+
 def test_a_field_of_another_place_is_sent_there() -> None:
     video = {"name": "dawn", "seconds": 3, "shots": [{"name": "a", "seconds": 3, "prompt": "a boat"}]}
     (problem,) = problems([], videos=[video])

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from actors.models import TINY_CHECKPOINT
-from jobs.planning.facts import Probes
+from jobs.planning.facts import Probes, VideoFact
 from jobs.weights.use import holds_temporal_upsampler
 from tests.jobs.rules.test_references import ic_lora
 from tests.jobs.spec_files import load, problems, require_refused
 from tests.official.ltx2_files import write_single_file
 from tests.official.upsamplers import write_temporal
 
+PROBES = Probes(lambda _: VideoFact(40, 640, 480, 25.0))
 CLIP = {"video": "c.mp4", "frame": -17, "hold": True}
 
 
@@ -50,8 +52,13 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "write 30 or less",
     ),
     (spec({}, video={"frame_rate": 60}), "videos[0].frame_rate", "write 30 or less"),
-    (spec({}, {"images": [CLIP]}), "videos[0].chunks[0].generate.images[0].video", "hold an `image`"),
+    (spec({}, {"images": [CLIP]}), "videos[0].chunks[0].generate.images[0].video", "in place of `video`"),
     (spec({}, video={"source": {"video": "c.mp4"}}), "videos[0].source", "without the source"),
+    (
+        spec({}, video={"source": {"video": "c.mp4"}, "chunks": [{"extend": {"prompt": "noon"}}]}),
+        "videos[0].source",
+        "without the source and begin with a `generate`",
+    ),
 ]
 
 
@@ -142,6 +149,20 @@ def test_the_upsampler_in_time_is_told_by_its_header(folder: Path) -> None:
     (found,) = problems(folder, data)
     assert found.place == "engine.temporal_upscale_model"
     assert "no latent upsampler in time" in found.rule
+
+
+@pytest.mark.parametrize("remedy", ['"image": "c.png", "frame": -1', "temporal: 0"])
+def test_a_held_clip_is_mended_in_one_go(remedy: str, folder: Path) -> None:
+    """Each of the two remedies, as it is said, leaves nothing to mend."""
+    Image.new("RGB", (64, 64)).save(folder / "c.png")
+    said = spec({}, {"images": [CLIP]})
+    (problem,) = problems(folder, said, probes=PROBES)
+    assert problem.remedy == (
+        'hold a still of it, `image: "c.png", frame: -1` in place of `video`, or `temporal: 0`'
+    )
+    still = {"image": "c.png", "frame": -1, "hold": True}
+    mended = spec({}, {"images": [still]}) if "image" in remedy else spec({"temporal": 0}, {"images": [CLIP]})
+    assert load(folder, mended, probes=PROBES).spec.videos
 
 
 def test_a_number_of_rounds_that_there_is_not_hides_no_other_mistake(folder: Path) -> None:
