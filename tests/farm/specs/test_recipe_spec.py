@@ -152,6 +152,24 @@ def test_a_model_with_temporal_rounds(
     assert [lora.strengths.of(which) for which in ("sample", "upscale", "rounds")] == [0.0, 0.5, 0.0]
 
 
+def test_the_dev_model_in_parts(tmp_path: Path) -> None:
+    """Its LoRA lies in a folder of its own in the same repository."""
+    recipe, models = require_recipe("ltx-2.5-dev"), tmp_path / "models"
+    for _, file in recipe.downloads:
+        place = models / file.repo.rpartition("/")[2] / (file.file or "text_encoder")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    spec, model = tmp_path / "film.yaml", models / "LTX-2.5" / str(recipe.model.file)
+    assert run(["init", str(spec), "--checkpoint", str(write_sparse(model, LTX25))]) == 0
+    loaded = load_spec(spec, check_files=False).spec
+    assert (loaded.engine.name, loaded.engine.diffusion_model) == ("diffusers", str(model))
+    assert loaded.upscale is not None
+    (lora,) = loaded.engine.loras
+    assert lora.path == str(models / "LTX-2.5" / "loras" / "ltx-2.5-22b-distilled-lora-450-bf16.safetensors")
+    assert [lora.strengths.of(which) for which in ("sample", "upscale")] == [0.0, 1.0]
+    assert len(loaded.engine.text_encoders) == 2
+
+
 def test_rounds_wait_for_their_upscaler(parts: Path, tmp_path: Path) -> None:
     """A file that is missing stands as a comment, and so does the second pass that needs it."""
     (parts.parents[1] / "latent_upscale_models").rename(tmp_path / "elsewhere")

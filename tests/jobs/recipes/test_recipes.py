@@ -163,7 +163,26 @@ def test_a_model_has_its_plain_recipe_first() -> None:
     found = recipes_for("ltx-2", "2.5", "22b", "distilled")
     assert [recipe.name for recipe in found] == ["ltx-2.5-distilled", "ltx-2.5-dfr"]
     assert len({recipe.model for recipe in found}) == 1
-    assert recipes_for("ltx-2", "2.5", "22b", "") == ()
+    assert [recipe.name for recipe in recipes_for("ltx-2", "2.5", "22b", "")] == ["ltx-2.5-dev"]
+    assert recipes_for("ltx-2", "2.6", "22b", "") == ()
+
+
+@pytest.mark.parametrize(("name", "crf"), [("ltx-2.3-dev", 33), ("ltx-2.5-dev", 18)])
+def test_a_dev_model_is_guided_first_and_distilled_by_a_lora_then(name: str, crf: int) -> None:
+    plan = make_plan(load_spec(EXAMPLES / f"{name}.yaml", check_files=False).spec)
+    first, second = plan.videos[0].chunks[0].sampling, plan.upscale
+    assert second is not None
+    assert (first.steps, first.cfg, first.sampler) == (30, 3.0, "euler")
+    assert dict(first.guider.params) == {
+        "audio_cfg": 7.0, "stg_scale": 1.0, "modality": 3.0, "rescale": 0.7, "blocks": (28,),
+    }  # fmt: skip
+    assert (second.sampling.cfg, second.sampling.sampler) == (1.0, "euler")
+    assert second.sampling.sigmas == (0.909375, 0.725, 0.421875, 0.0)
+    (lora,) = plan.engine.loras
+    assert [lora.strengths.of(which) for which in ("sample", "upscale")] == [0.0, 1.0]
+    recipe = find_recipe(name)
+    assert recipe is not None
+    assert recipe.fills["defaults"]["crf"] == crf
 
 
 def test_refusals_name_the_way_out() -> None:
