@@ -30,6 +30,7 @@ from benchmarks.gpu import (
     probe_item,
     steps_item,
 )
+from benchmarks.gpu.attention import item as attention_item
 from benchmarks.gpu.bench import Bench, roomy
 from benchmarks.gpu.memory import decoders_item, out_of_memory, workers_item
 from benchmarks.gpu.peers import item as peers_item
@@ -51,7 +52,7 @@ class Item:
 ITEMS: dict[str, Item] = {
     # What has a bar comes first: a budget that ends cuts tables without one.
     "transfer": Item(decode_items.transfer, 15),
-    "attention": Item(kernel_items.attention, 30),
+    "attention": Item(attention_item.attention, 90),
     "ffn": Item(kernel_items.feed_forward, 40),
     "decode": Item(decode_items.decode_overlap, 50),
     "idle": Item(idle_item.idle, 45),
@@ -160,6 +161,7 @@ def _child(options: argparse.Namespace) -> int:
         options.comfyui,
         options.repeats,
         options.end_s,
+        tuple(options.peers),
     )
     try:
         ITEMS[options.child].run(bench)
@@ -182,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch", help="folder for checkpoints and runs; left out: where there is room")
     parser.add_argument("--scratch-gib", type=int, default=48, help="room that the checkpoints need")
     parser.add_argument("--repeats", type=int, default=3, help="runs of `overhead`, whose median is told")
+    parser.add_argument(
+        "--peers", nargs="+", default=(), metavar="NAME", help="of `peers`, only those that begin so"
+    )
     parser.add_argument("--child", choices=list(ITEMS), help=argparse.SUPPRESS)
     parser.add_argument("--end-s", type=float, default=math.inf, help=argparse.SUPPRESS)
     return parser

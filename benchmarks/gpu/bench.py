@@ -56,7 +56,8 @@ REHEARSAL = Clip(64, 64, 17, 8, 8, steps=1, refine=1)
 @dataclass(frozen=True)
 class Bench:
     """One item's surroundings. `size` is `real` or `rehearsal`, `device` `cuda` or `cpu`; `repeats` are the
-    runs of what is told as a median; `end_s`, on the monotonic clock, is when the item will be stopped."""
+    runs of what is told as a median; `end_s`, on the monotonic clock, is when the item will be stopped. The
+    item `peers` takes those whose names begin as `peers` says, all where it says nothing."""
 
     item: str
     out: Path
@@ -66,6 +67,7 @@ class Bench:
     comfyui: str
     repeats: int = 3
     end_s: float = math.inf
+    peers: tuple[str, ...] = ()
 
     @property
     def left_s(self) -> float:

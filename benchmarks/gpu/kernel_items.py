@@ -1,4 +1,4 @@
-"""Attention kernels, chunked feed-forward, and what determinism costs."""
+"""Chunked feed-forward, and what determinism costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.watch import Peak, seconds
-from benchmarks.gpu.weights import HEADS, REAL_VAE, configs_of
+from benchmarks.gpu.weights import REAL_VAE, configs_of
 
 if TYPE_CHECKING:
     from benchmarks.gpu.bench import Bench
@@ -14,35 +14,6 @@ if TYPE_CHECKING:
 FFN_CHUNKS = (0, 2, 4, 8, 16)
 FEW_LAYERS = 4
 """Peak memory of activations does not depend on how many layers there are."""
-
-
-def attention(bench: Bench) -> None:
-    """Every kernel on every shape that a film has, and what `attention_mode: auto` makes of it."""
-    import torch
-
-    from actors.engines.diffusers import kernels
-
-    device = torch.device(bench.device)
-    dtype = torch.bfloat16 if bench.real else torch.float32
-    found = kernels.candidates(device)
-    rows = []
-    for size in _sizes(bench):
-        heads, head_size = HEADS[size]["num_attention_heads"], HEADS[size]["attention_head_dim"]
-        for what, tokens in _lengths(bench).items():
-            measured = kernels.measure(found, (1, heads, tokens, head_size), dtype, device)
-            row: dict[str, Any] = {"model": size, "clip": what, "tokens": tokens}
-            row |= {f"{one.name} ms": one.fault or one.seconds * 1e3 for one in measured}
-            row |= {f"{one.name} error": one.error for one in measured[1:] if not one.fault}
-            rows.append({**row, "taken": kernels.pick(measured)})
-    bench.table(
-        "Attention: one self-attention by kernel; error is relative RMS against torch's own choice", rows
-    )
-    if bench.real:
-        chosen = [
-            {"model": size, "attention_mode": kernels.choose(device, *_heads(size), dtype)}
-            for size in _sizes(bench)
-        ]
-        bench.table("Attention: what `auto` freezes in a plan (diffusers engine)", chosen)
 
 
 def feed_forward(bench: Bench) -> None:
@@ -104,10 +75,6 @@ def _sizes(bench: Bench) -> tuple[str, ...]:
 def _lengths(bench: Bench) -> dict[str, int]:
     """Tokens of a clip at base size and at 2x."""
     return {"base": bench.clip.tokens(1), "2x": bench.clip.tokens(2)}
-
-
-def _heads(size: str) -> tuple[int, int]:
-    return HEADS[size]["num_attention_heads"], HEADS[size]["attention_head_dim"]
 
 
 def _transformer(bench: Bench, size: str, tokens: int) -> tuple[Any, Callable[[], Any]]:

@@ -1,0 +1,1 @@
+"""Attention alone: kernels on the shapes of films."""
