@@ -79,7 +79,7 @@ def test_the_job_pauses_and_goes_on(
     status = job_status(str(workspace.runs), "harbor")
     assert (status.outcome, status.reason) == (PAUSED, stuck.reason)
     step = why_job(str(workspace.runs), "harbor").next_step
-    assert step.startswith(f"remove the cause, then `farm resume harbor --runs {workspace.runs}`")
+    assert step.startswith(f"remove the cause, then `farm resume harbor --serial --runs {workspace.runs}`")
     filler.unlink()
     rest = workspace.render()
     assert (rest.outcome, rest.films) == (DONE, films)

@@ -26,10 +26,10 @@ def test_a_finished_job(farm: Farm, rendered: Rendered) -> None:
 def test_a_film_that_waits_for_a_retry(farm: Farm, rendered: Rendered) -> None:
     farm("retry", JOB, "--videos", "noon", "--runs", rendered.runs)
     out = farm("status", JOB, "--runs", rendered.runs).out
-    assert f"`farm resume {JOB} --runs {rendered.runs}` continues" in out
+    assert f"`farm resume {JOB} --serial --runs {rendered.runs}` continues" in out
     assert "noon.mp4 (of an earlier render)" in out
     why = farm("why", JOB, "noon/0/sample", "--runs", rendered.runs).out
-    assert f"`farm resume {JOB} --runs {rendered.runs}` renders it" in why
+    assert f"`farm resume {JOB} --serial --runs {rendered.runs}` renders it" in why
 
 
 def test_list_names_jobs_and_nothing_else(farm: Farm, rendered: Rendered) -> None:
