@@ -126,10 +126,10 @@ class Component:
             return f"its weights are {quantised}, which this engine does not read"
         missing = [name for name in wanted if name not in self.stored]
         if missing:
-            return f"{_listed(missing)} of this {self.what} {_verb(missing)} missing"
+            return f"{listed(missing)} of this {self.what} {verb(missing)} missing"
         over = [key for name, key in self.stored.items() if name not in wanted and not is_note(key)]
         if over:
-            return f"{_listed(over)} {_verb(over)} no tensor of an {self.family} {self.what}"
+            return f"{listed(over)} {verb(over)} no tensor of an {self.family} {self.what}"
         for name, shape in wanted.items():
             stored = found[self.stored[name]].shape
             if stored != shape:
@@ -143,10 +143,12 @@ def open_component(path: Path, what: str, make: Callable[[Checkpoint], Component
         return make(Checkpoint.open(path))
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first few, and how many more there are."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def _verb(names: list[str]) -> str:
+def verb(names: list[str]) -> str:
+    """What follows them in a sentence."""
     return "are" if len(names) > 1 else "is"

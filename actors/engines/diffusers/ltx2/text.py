@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from actors.engines.diffusers.ltx2.denoise import Context
+from actors.engines.diffusers.ltx_video.encoders import load_encoder
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
-from jobs.errors import CannotRun, InvalidInput, Problem, SpecError
+from jobs.errors import CannotRun, InvalidInput
 from jobs.places import shown
-from jobs.rules.files import pickled_weights
 
 if TYPE_CHECKING:
     from actors.models.tiny_text import TinyTextEncoder
@@ -84,20 +84,17 @@ class GemmaStates:
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype) -> GemmaStates:
         """Code and pickles in the folder are never loaded. Raises CannotRun where a package is missing,
-        SpecError where the weights are pickled."""
+        SpecError as `load_encoder`."""
         try:
             from transformers import AutoModel, AutoTokenizer
         except ImportError as error:
             raise CannotRun(f"Gemma needs transformers ({error}); pip install transformers") from error
         weights, words = (_inside(folder, name) for name in ("text_encoder", "tokenizer"))
-        if pickled := pickled_weights(weights):
-            rule, remedy = "weights as .safetensors: pickled files can run code", "convert them"
-            raise SpecError([Problem("engine.text_encoder", str(pickled), rule, remedy)])
+        model = load_encoder(AutoModel, weights, dtype)
         tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False, padding_side="left")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        model = AutoModel.from_pretrained(weights, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-        return cls(tokenizer, model.eval().requires_grad_(False))
+        return cls(tokenizer, model)
 
     def states(self, prompt: str) -> tuple[Tensor, Tensor]:
         """The states behind the embeddings and behind each layer."""

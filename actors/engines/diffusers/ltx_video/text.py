@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from actors.engines.diffusers.ltx_video.encoders import load_encoder
 from actors.models.t5_words import T5_TOKENS
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
-from jobs.errors import CannotRun, InvalidInput, Problem, SpecError
+from jobs.errors import CannotRun, InvalidInput
 from jobs.places import shown
-from jobs.rules.files import pickled_weights
 
 if TYPE_CHECKING:
     from actors.models.tiny_text import TinyTextEncoder
@@ -56,7 +56,7 @@ class T5Prompts:
     def load(cls, folder: Path, dtype: torch.dtype) -> T5Prompts:
         """From `text_encoder/` and `tokenizer/` below `folder`; code and pickles in them are never loaded.
 
-        Raises CannotRun where a package is missing, SpecError where the weights are pickled.
+        Raises CannotRun where a package is missing, SpecError as `load_encoder`.
         """
         try:
             from transformers import AutoTokenizer, T5EncoderModel
@@ -65,15 +65,9 @@ class T5Prompts:
                 f"a T5 text encoder needs transformers and sentencepiece ({error}); "
                 "pip install transformers sentencepiece"
             ) from error
-        weights = folder / "text_encoder"
-        if pickled := pickled_weights(weights):
-            rule, remedy = "weights as .safetensors: pickled files can run code", "convert them"
-            raise SpecError([Problem("engine.text_encoder", str(pickled), rule, remedy)])
+        encoder = load_encoder(T5EncoderModel, folder / "text_encoder", dtype)
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", trust_remote_code=False)
-        encoder = T5EncoderModel.from_pretrained(
-            weights, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
-        return cls(tokenizer, encoder.eval().requires_grad_(False))
+        return cls(tokenizer, encoder)
 
     def encode(self, prompt: str) -> tuple[Tensor, Tensor]:
         tokens = self.tokenizer(
