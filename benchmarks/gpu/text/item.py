@@ -90,6 +90,11 @@ class _Phases:
     title: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     highest: float = 0.0
+    elsewhere: float = field(default=0.0, init=False)
+    """GiB that other processes hold, this one's parent among them."""
+
+    def __post_init__(self) -> None:
+        self.elsewhere = _used_gib(self.bench)
 
     def run(self, name: str, run: Callable[[], Any]) -> tuple[Any, float]:
         """What `run` answers and its seconds."""
@@ -111,6 +116,16 @@ class _Phases:
         self.bench.table(self.title, self.rows)
 
 
+def _used_gib(bench: Bench) -> float:
+    """GiB of the device that all processes hold; asked from outside: this one begins nothing there."""
+    if not bench.device.startswith("cuda"):
+        return 0.0
+    import pynvml
+
+    pynvml.nvmlInit()
+    return float(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used) / GIB
+
+
 def _allocated(bench: Bench) -> float:
     if not bench.device.startswith("cuda"):
         return 0.0
@@ -121,10 +136,10 @@ def _allocated(bench: Bench) -> float:
 
 def _measure(bench: Bench, film: Film, size: str) -> None:
     """All that one process shows."""
+    phases = _Phases(bench, f"A worker's memory as it encodes prompts: {_name(size)}")
     engine = open_engine(bench, film.engine, ())
     residents = engine._runner.residents
     tasks = [task for task in graph_of(bench, film, "default").tasks.values() if task.stage.value == "encode"]
-    phases = _Phases(bench, f"A worker's memory as it encodes prompts: {_name(size)}")
     load = residents._load["prompts"]
     phases.run("text encoder from its files", lambda: residents._models.update(prompts=load()))
     phases.run("to the device", lambda: residents.get("prompts"))
@@ -165,7 +180,7 @@ def _reckoned(phases: _Phases, film: Film, tasks: list[StageTask], size: str) ->
 
     reckoned = engine_footprint(EngineConfig(**film.engine), tasks, 1000.0)
     assert reckoned is not None
-    runtime = runtime_gib(phases.bench)
+    runtime = runtime_gib(phases.bench) - phases.elsewhere
     need, told = runtime + phases.highest, reckoned.together_gib((Stage.ENCODE,))
     row = {"measured GiB": need, "of which the process GiB": runtime, "reckoned GiB": told}
     row |= {f"{name} reckoned GiB": gib for name, gib in reckoned.weights_gib[Stage.ENCODE].items()}
