@@ -92,6 +92,9 @@ class Bounce:
 
 
 _FIT = 6
+_BESIDE_A_TURN = 2
+"""Frames that a track goes on for on both sides of a turn, at the least: so turns are known as near to the
+ends of a film as notes are judged."""
 _CLEAR = 0.3
 """Share of the world's speed that a bounce turns round at the least to be seen as one."""
 _AXES = (("left", "right"), ("top", "bottom"))
@@ -114,9 +117,10 @@ def bounces_seen(reading: Reading, rate: float = 25.0) -> list[Bounce]:
 
 
 def _extreme(track: torch.Tensor, i: int) -> bool:
-    """Whether frame `i` is the outermost of those around it."""
-    around = track[i - _FIT : i + _FIT + 1]
-    return int(around.argmax()) == _FIT or int(around.argmin()) == _FIT
+    """Whether frame `i` is the outermost of those around it, of which there are fewer at the track's ends."""
+    start = max(0, i - _FIT)
+    around = track[start : i + _FIT + 1]
+    return i - start in (int(around.argmax()), int(around.argmin()))
 
 
 def _turn(track: torch.Tensor, i: int) -> tuple[float, float, float]:
@@ -187,7 +191,7 @@ def _turns_near(reading: Reading, time_s: float, rate: float) -> bool:
     low, high = (round((time_s + side * NEAR_S) * rate) for side in (-1, 1))
     for axis in (0, 1):
         track = reading.track[:, axis]
-        for i in range(max(_FIT, low - 1), min(len(track) - _FIT, high + 2)):
+        for i in range(max(_BESIDE_A_TURN, low - 1), min(len(track) - _BESIDE_A_TURN, high + 2)):
             if _extreme(track, i):
                 return True
     return False

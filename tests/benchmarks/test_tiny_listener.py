@@ -8,25 +8,62 @@ import torch
 
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.listener import notes
-from benchmarks.tiny.scores import Hearing, bounces_seen, hearing
-from tools.train_tiny.procedural.sound import OUTPUT_RATE, bounces, synthesise
-from tools.train_tiny.procedural.world import Frame, draw_scenes, render
+from benchmarks.tiny.scores import EDGE_S, Hearing, bounces_seen, hearing
+from tools.train_tiny.procedural.sound import OUTPUT_RATE, Notes, bounces, synthesise
+from tools.train_tiny.procedural.world import Frame, Scenes, draw_scenes, render
 
 FRAME = Frame(128, 128)
+FRAMES, SAMPLES = 97, 97 * OUTPUT_RATE // 25
+LAST_S = FRAMES / 25 - EDGE_S
+"""The last moment at which notes are judged."""
+
+
+def _pictures(scenes: Scenes) -> list[torch.Tensor]:
+    clips, _ = render(scenes, torch.arange(FRAMES), FRAME)
+    return [(clip.transpose(0, 1) + 1) / 2 for clip in clips]
+
+
+def _shown(scenes: Scenes) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Pictures and sound of scenes."""
+    waves = synthesise(bounces(scenes, 4.0, FRAME), SAMPLES, OUTPUT_RATE)
+    return list(zip(_pictures(scenes), waves, strict=True))
 
 
 @cache
 def _films(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    scenes = draw_scenes(count, FRAME, torch.Generator().manual_seed(4))
-    clips, _ = render(scenes, torch.arange(97), FRAME)
-    waves = synthesise(bounces(scenes, 4.0, FRAME), 97 * OUTPUT_RATE // 25, OUTPUT_RATE)
-    return [((clip.transpose(0, 1) + 1) / 2, wave) for clip, wave in zip(clips, waves, strict=True)]
+    return _shown(draw_scenes(count, FRAME, torch.Generator().manual_seed(4)))
+
+
+def _bouncing(count: int, late: bool) -> Scenes:
+    """Scenes that bounce just before `LAST_S`, or that do not bounce for a while around it."""
+    scenes = draw_scenes(50 * count, FRAME, torch.Generator().manual_seed(11))
+    time_s = bounces(scenes, LAST_S + 0.5, FRAME).time_s
+    before, behind = (0.13, -0.01) if late else (0.5, 0.3)
+    near = ((time_s > LAST_S - before) & (time_s < LAST_S + behind)).any(1)
+    return scenes.pick((near == late).nonzero()[:count, 0])
 
 
 def test_ground_truth_is_heard_without_a_mistake() -> None:
     total = sum((hearing(read(clip), wave) for clip, wave in _films(6)), Hearing())
     assert total.seen >= 10
     assert total.rates() == {"heard": 1.0, "pitch": 1.0, "stray": 0.0}
+
+
+def test_the_note_of_a_bounce_near_the_end_is_no_stray() -> None:
+    for clip, wave in _shown(_bouncing(6, late=True)):
+        judged = hearing(read(clip), wave)
+        assert judged.notes > judged.seen
+        assert judged.stray == 0
+
+
+def test_notes_near_the_end_are_strays_where_nothing_bounces() -> None:
+    scenes = _bouncing(4, late=False)
+    time_s = torch.tensor([LAST_S - 0.22, LAST_S - 0.12, LAST_S - 0.02]).expand(len(scenes), -1)
+    full = torch.ones_like(time_s)
+    waves = synthesise(Notes(time_s, full.long(), full, full / 2, scenes.shape), SAMPLES, OUTPUT_RATE)
+    for clip, wave in zip(_pictures(scenes), waves, strict=True):
+        judged = hearing(read(clip), wave)
+        assert (judged.notes, judged.stray) == (3, 3)
 
 
 def test_silence_misses_every_bounce() -> None:
