@@ -75,7 +75,7 @@ ITEMS: dict[str, Item] = {
     "text-2b": Item(text_item.item("2b"), 180),
     "film-ltx2.3": Item(film_item.item("auto"), 350),
     "film-ltx2.3-fp8": Item(film_item.item("fp8"), 250),
-    "peers": Item(peers_item.peers, 300),
+    "peers": Item(peers_item.peers, 900),
     "probe": Item(probe_item.probe, 15),
     "switches": Item(kernel_items.determinism_cost, 40),
     "diffusers-13b": Item(farm_items.engine_item("diffusers", "13b"), 190),
