@@ -103,6 +103,7 @@ class _Member:
         finally:
             if short := failed_allocations(device) > failed:
                 self.device.renew()
+                engine.free("cache")
         self._say(Answer(self._report(), short=short))
         # The first rank has the same result. Waited for: what it was copied to is needed again.
         landed(made)

@@ -218,7 +218,9 @@ class StageWorker:
         finally:
             short = failed_allocations(device) > failed or others
             if short:
+                # Neither the thread nor what the engine keeps for speed goes on with what was chosen then.
                 self._device.renew()
+                engine.free("cache")
         if short:
             self._accept_short(order)
         return _Step(made, timer, short)

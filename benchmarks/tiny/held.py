@@ -107,12 +107,15 @@ class _Held:
         return {"generate": {**fields, "num_frames": APART + 1}}
 
     def _images(self, start: int, own: int, last: bool) -> list[dict[str, Any]]:
-        """What a chunk holds whose frame 0 is frame `own` of the film."""
+        """What a chunk holds whose frame 0 is frame `own` of the film. Behind the film's end there are no
+        frames for a clip: two stills are held there."""
         stop, clip = start + APART, self.kind == "clip" and not last
         places = [] if clip else [stop]
         places += [] if start else [0]
         if self.kind == "two":
             places += [stop - TEMPORAL, start + TEMPORAL]
+        elif self.kind == "clip" and last:
+            places += [stop - TEMPORAL]
         held = [{"image": self._still(at), "frame": at - own, "hold": True} for at in sorted(places)]
         if clip:
             first = stop - BEFORE

@@ -22,7 +22,17 @@ from PIL import Image
 
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.engines import held_out
-from benchmarks.tiny.scores import Hearing, Motion, Wanted, hearing, motion, prompt_scores, psnr, rate
+from benchmarks.tiny.scores import (
+    Hearing,
+    Motion,
+    Wanted,
+    click,
+    hearing,
+    motion,
+    prompt_scores,
+    psnr,
+    rate,
+)
 from tools.train_tiny.procedural.sound import OUTPUT_RATE
 from tools.train_tiny.procedural.world import BACKGROUNDS, COLOURS, SHAPES, Frame, Scenes, draw_scenes, render
 
@@ -154,13 +164,17 @@ def takes(films_of: Render, wanted: Sequence[Wanted], refined: bool) -> dict[str
 
 
 def _sound_scores(shown: Sequence[Shown]) -> dict[str, float]:
-    """How well sound fits picture in the first chunk of the takes and in the last."""
+    """How well sound fits picture in the first chunk of the takes and in the last, and whether it jumps
+    where chunks meet."""
+    seams_s = [(NUM_FRAMES + NEW_FRAMES * k) / RATE for k in range(EXTENDS)]
+    clicks = {"click at a seam over p99": max(click(film.sound, seams_s, OUTPUT_RATE) for film in shown)}
     parts = {"first": slice(None, NUM_FRAMES), "last": slice(-NUM_FRAMES, None)}
-    return {
+    heard = {
         f"{which} {name}": share
         for which, frames in parts.items()
         for name, share in sum((film.heard(frames) for film in shown), Hearing()).rates().items()
     }
+    return {**clicks, **heard}
 
 
 def _chunks(prompt: str) -> list[dict[str, Any]]:

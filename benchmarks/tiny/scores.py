@@ -197,6 +197,24 @@ def _turns_near(reading: Reading, time_s: float, rate: float) -> bool:
     return False
 
 
+SEAM_S = 0.02
+"""What is listened to on either side of a seam."""
+
+
+def click(wave: torch.Tensor, seams_s: Sequence[float], rate: int) -> float:
+    """The largest jump from a sample to the next near a seam of a film's sound [2, N], over the 99th
+    percentile of the largest in as long a time elsewhere."""
+    size = round(2 * SEAM_S * rate)
+    jumps = torch.cat([wave.new_zeros(1), wave.diff(dim=1).abs().amax(0)])
+    near = torch.zeros(len(jumps), dtype=torch.bool)
+    for seam in seams_s:
+        at = round(seam * rate)
+        near[max(0, at - size // 2) : at + size // 2] = True
+    elsewhere = torch.where(near, 0.0, jumps)
+    windows = elsewhere[: len(elsewhere) // size * size].view(-1, size).amax(1)
+    return float(jumps[near].max() / torch.quantile(windows, 0.99))
+
+
 @dataclass(frozen=True)
 class Joins:
     """What is seen where chunks meet: `jumps` at each seam over the p99 of all other steps, the background's

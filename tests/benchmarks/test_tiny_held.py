@@ -29,12 +29,16 @@ def test_no_chunk_waits_for_another(tmp_path: Path, kind: Kind) -> None:
     (video,) = make_plan(spec, facts).videos
     assert video.frames == 3 * APART + 1
     assert not any(chunk.continues for chunk in video.chunks)
-    assert [len(chunk.guides) for chunk in video.chunks] == [4 if kind == "two" else 2] * 3
+    counts = {"one": [2, 2, 2], "two": [4, 4, 4], "clip": [2, 2, 3]}
+    assert [len(chunk.guides) for chunk in video.chunks] == counts[kind]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", ["two", "clip"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("two", marks=pytest.mark.xfail(reason="the bundled model's: docs/seams.md")), "clip"],
+)
 def test_the_bundled_model_keeps_place_and_speed(tmp_path: Path, kind: Kind) -> None:
     torch.set_num_threads(1)
     scores = summary(measure(kind, takes=2, chunks=3, folder=tmp_path))

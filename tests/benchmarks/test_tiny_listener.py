@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.listener import notes
-from benchmarks.tiny.scores import EDGE_S, Hearing, bounces_seen, hearing
+from benchmarks.tiny.scores import EDGE_S, Hearing, bounces_seen, click, hearing
 from tools.train_tiny.procedural.sound import OUTPUT_RATE, Notes, bounces, synthesise
 from tools.train_tiny.procedural.world import Frame, Scenes, draw_scenes, render
 
@@ -85,3 +85,13 @@ def test_a_note_knows_its_wall() -> None:
     clip, wave = _films(1)[0]
     seen, heard = bounces_seen(read(clip)), notes(wave)
     assert [note.wall for note in heard][: len(seen)] == [bounce.wall for bounce in seen]
+
+
+def test_a_jump_of_the_sound_is_found_at_a_seam_and_nowhere_else() -> None:
+    times = torch.arange(8 * OUTPUT_RATE) / OUTPUT_RATE
+    wave = (0.3 * torch.sin(2 * torch.pi * 440 * times)).expand(2, -1).clone()
+    assert click(wave, (2.0, 5.0), OUTPUT_RATE) <= 1.01
+    broken = wave.clone()
+    broken[:, 5 * OUTPUT_RATE + 100 :] *= -1
+    assert click(broken, (2.0, 5.0), OUTPUT_RATE) > 1.25
+    assert click(broken, (2.0, 6.0), OUTPUT_RATE) <= 1.01

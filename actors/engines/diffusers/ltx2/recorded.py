@@ -63,7 +63,11 @@ class Recorder:
         self._fails = False
 
     def forget(self) -> None:
-        """Gives the memory of the recordings back."""
+        """Gives the memory of the recordings back; what failed may be tried again."""
+        self._drop()
+        self._fails = False
+
+    def _drop(self) -> None:
         self._kept.clear()
         self._seen.clear()
 
@@ -81,9 +85,11 @@ class Recorder:
         return made
 
     def _may_record(self, module: Any, given: Given) -> bool:
-        """Not weights that come and go with each block."""
-        devices = {weight.device for weight in chain(module.parameters(), module.buffers())}
-        return not self._fails and devices == {given["hidden_states"].device}
+        """Not weights that come and go with each block; what cannot be recorded is not asked about again."""
+        if not self._fails:
+            devices = {weight.device for weight in chain(module.parameters(), module.buffers())}
+            self._fails = devices != {given["hidden_states"].device}
+        return not self._fails
 
     def _add(self, kind: Hashable, module: Any, given: Given) -> None:
         """Memory that runs out, or a kernel that cannot be recorded, costs speed only."""
@@ -95,7 +101,7 @@ class Recorder:
             log.warning("short forwards are launched kernel by kernel: they cannot be recorded (%s)", error)
             self._fails = True
         if self._fails:
-            self.forget()
+            self._drop()
         elif len(self._kept) > MOST:
             self._kept.popitem(last=False)
 
@@ -107,7 +113,15 @@ def worth_recording(tokens: Tensor) -> bool:
 
 def _kind(given: Given) -> Hashable:
     """What a recording holds for: the shapes of tensors, and all else by its value."""
-    return tuple(
-        (name, tuple(value.shape), value.dtype) if isinstance(value, Tensor) else (name, repr(value))
-        for name, value in given.items()
-    )
+    return tuple((name, _value(value)) for name, value in given.items())
+
+
+def _value(value: object) -> Hashable:
+    match value:
+        case Tensor():
+            return tuple(value.shape), value.dtype
+        case None | bool() | int() | float() | str():
+            return value
+        case list():
+            return tuple(_value(each) for each in value)
+    raise TypeError(f"a recording cannot tell one {type(value).__name__} from another")

@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from actors.engines.diffusers.fused.fp8 import Fp8Linear
 from actors.engines.diffusers.ltx2 import denoise
+from actors.engines.diffusers.ltx2.attention import AttentionState
+from actors.engines.diffusers.ltx2.denoise import Transformer
 from actors.engines.diffusers.ltx2.recorded import MOST, Recorder, worth_recording
+from actors.engines.diffusers.ltx_video.lora import MergedLoras, OpenLora
+from actors.engines.diffusers.residents import Residents
 from actors.engines.make import make_engine
 from actors.payload import pack
 from actors.steps.run import run_stage
 from jobs.planning.plan import make_plan
-from jobs.spec.engine import EngineConfig
+from jobs.spec.engine import EngineConfig, PassStrengths
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage
+from jobs.weights.lora_keys import Patch
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine
@@ -81,6 +88,66 @@ def test_another_shape_or_switch_is_another_kind(other: dict[str, Any]) -> None:
     assert (module.runs, len(recordings.made)) == (2, 2)
     assert recordings.made[0][1] is None
     assert recordings.made[1][1] is not None, "in the memory of the first"
+
+
+def held(recorder: Recorder) -> bool:
+    """Whether it would play the next forward."""
+    module = Doubled()
+    recorder(module, given())
+    return module.runs == 0
+
+
+def recorded() -> tuple[Transformer, Recorder]:
+    """A transformer with a recording."""
+    module, recorder = Doubled(), Recorder(Recordings())
+    for _ in range(2):
+        recorder(module, given())
+    assert held(recorder)
+    return Transformer(module, AttentionState(), recorder=recorder), recorder
+
+
+def test_weights_that_move_are_forgotten() -> None:
+    model, recorder = recorded()
+    model.to(torch.device("cpu"))
+    assert not held(recorder)
+
+
+@pytest.mark.parametrize("free", ["empty_cache", "evict", "stream"])
+def test_whatever_makes_room_forgets(free: str) -> None:
+    model, recorder = recorded()
+    residents = Residents(torch.device("cpu"), {"denoising": lambda: model})
+    residents.get("denoising")
+    assert held(recorder)
+    getattr(residents, free)()
+    assert not held(recorder)
+
+
+@pytest.mark.parametrize("fp8", [False, True])
+def test_a_lora_leaves_weights_where_they_are(fp8: bool, tmp_path: Path) -> None:
+    """Recordings go by their addresses."""
+    linear: Any = torch.nn.Linear(16, 16, bias=False)
+    block: Any = torch.nn.Module()
+    block.first = Fp8Linear(linear, torch.device("cpu")) if fp8 else linear
+    stored = linear.weight.detach().clone()
+    save_file({"first.weight": torch.ones(16, 16)}, tmp_path / "lora.safetensors")
+    opened = OpenLora(tmp_path / "lora.safetensors", (Patch("first.weight", {"diff": "first.weight"}),))
+    loras = MergedLoras(
+        block,
+        [(opened.path, PassStrengths(sample=1.0, upscale=0.0))],
+        lambda *_: opened,
+        lambda names: ((name, stored) for name in names),
+        lambda name: name,
+    )
+    places = [weight.data_ptr() for weight in block.parameters()]
+    before = [weight.detach().float().clone() for weight in block.parameters()]
+    loras.use("sample")
+    assert [weight.data_ptr() for weight in block.parameters()] == places
+    assert not all(torch.equal(a, b.float()) for a, b in zip(before, block.parameters(), strict=True))
+
+
+def test_what_is_no_plain_value_is_refused() -> None:
+    with pytest.raises(TypeError, match="dict"):
+        Recorder(Recordings())(Doubled(), given(blocks={}))
 
 
 def test_what_is_forgotten_is_recorded_anew() -> None:
@@ -161,6 +228,9 @@ def test_a_recorded_film_has_the_bytes_of_one_that_is_not(
     films = [rendered(), rendered()]
     recorder = on_a_gpu._runner.residents.get("denoising").recorder
     assert recorder._kept, "nothing was recorded"
+    on_a_gpu.free("resident")
+    assert not recorder._kept
+    films.append(rendered())
     monkeypatch.setattr(denoise, "worth_recording", lambda _: False)
     plain = rendered()
     for film in films:
