@@ -12,10 +12,12 @@ from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from farm.scheduler.config import SchedulerConfig
 from farm.scheduler.graph import ScheduleGraph
 from farm.simulator.gangs import usual_speed
 from farm.simulator.simulate import SimulationConfig, simulate
 from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
+from farm.topology.candidates import prompts_first
 from farm.topology.memory import ModelSizes, footprint_of, working_for
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec
@@ -58,11 +60,13 @@ INTRO = """# Which worker hosts which stage
 
 - One worker per GPU (`mono`) wherever the weights fit together: any worker can do whatever is next, and no
   split is faster in any cell of the tables.
+- The text encoder counts as long as prompts are encoded: where it has no room beside the rest, they are
+  encoded before anything else, and it leaves.
 - Where they do not fit together, stages have GPUs of their own, as many as their work asks for; the six
   likeliest splits are simulated and the fastest is taken.
 - Gangs, where their speed was measured in the same runs directory beside that of one GPU: `mono` and every
-  split with each such number of ranks for its workers. The six likeliest are simulated, too, and the fastest
-  is taken if it is at least 3 % shorter than what there is without gangs.
+  split with each such number of ranks for its workers, no more of them than the nodes hold. The six likeliest
+  are simulated, too, and the fastest is taken if it is at least 3 % shorter than what there is without gangs.
 - The fewest GPUs that take no more than 1 % longer: a machine with more of them than the chains can use gets
   no more than it needs, and the rest is left to other jobs.
 
@@ -84,7 +88,8 @@ of two, `mono=1x2,decode=1` has the first rank decode, and `sample=1x2@0` is a g
 - **Decodes**: one in tiles (`decode.tiling`) is dealt out by its tiles, and LTX-2.5's diffusion decoder by
   the frames that its blocks take at a time: sums are those of one GPU both ways. Any other window is decoded
   at once, by the first rank: a convolution over a part of it may sum in another order. So is a chunk's sound,
-  whose windows are a minute long. `farm plan` takes every decode to be as long as one GPU's.
+  whose windows are a minute long. `farm plan` takes every decode to be as long as one GPU's. Behind temporal
+  rounds a chunk's windows are tasks of their own, which any workers decode.
 - **The film is that of one GPU.** Topology is in no digest, and a gang may resume what one GPU began. At its
   start each gang proves on one block of the model, at every size of the job, that it gives one GPU's bits;
   without that proof it serves only where the job says `run.mixed_compute: true`, and the films are then
@@ -210,7 +215,12 @@ def measure(model: str, shape: str, gpus: int, footprint: Footprint | None = Non
     config = SimulationConfig(gang_speed=GANG_SPEED.__getitem__)
     every = (text for split in every_split(gpus, stages) for text in with_gangs(split, sizes))
     fitting = [text for text in every if _fits(parse_topology(text, machine), footprint)]
-    all_s = {text: simulate(graph, parse_topology(text, machine), config).makespan_s for text in fitting}
+
+    def seconds(topology: Topology) -> float:
+        scheduler = SchedulerConfig(prompts_first=prompts_first(topology, set(Stage), footprint))
+        return simulate(graph, topology, replace(config, scheduler=scheduler)).makespan_s
+
+    all_s = {text: seconds(parse_topology(text, machine)) for text in fitting}
     best = min(all_s, key=lambda text: all_s[text])
     found = find_topology(job(some), SearchConfig(machine, footprint, config, sizes)).winner
     return Row(

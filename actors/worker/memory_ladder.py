@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.failures import Rung
-from jobs.planning.params import SMALL_TILES, DecodeParams, PassParams, Tiles
+from jobs.planning.params import SMALL_TILES, DecodeParams, EncodeText, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage, StageTask
 
@@ -22,15 +22,20 @@ _FREES: dict[Rung, FreeLevel] = {
 MANY_FFN_CHUNKS = 16
 
 
-def free_memory(rungs: Sequence[Rung], engine: Engine) -> None:
-    """The byte-preserving rungs."""
-    for level in frees(rungs):
+def free_memory(task: StageTask, rungs: Sequence[Rung], engine: Engine, prompts_first: bool = False) -> None:
+    """The byte-preserving rungs. Where prompts come first, the text encoder leaves as soon as another task
+    comes."""
+    if prompts_first and not isinstance(task.params, EncodeText):
+        engine.free("prompts")
+    for level in frees(task, rungs):
         engine.free(level)
 
 
-def frees(rungs: Sequence[Rung]) -> tuple[FreeLevel, ...]:
-    """What those rungs give back."""
-    return tuple(_FREES[rung] for rung in rungs if rung in _FREES)
+def frees(task: StageTask, rungs: Sequence[Rung]) -> tuple[FreeLevel, ...]:
+    """What those rungs give back before the task: from the first one on the text encoder, unless it is to be
+    run."""
+    levels = tuple(_FREES[rung] for rung in rungs if rung in _FREES)
+    return ("prompts", *levels) if levels and not isinstance(task.params, EncodeText) else levels
 
 
 def rungs_of_room(stage: Stage) -> tuple[Rung, ...]:

@@ -24,7 +24,8 @@ class WorkerConfig:
     `worker` is the name that goes into provenance. `trace` names a file that gets one JSON line when a task
     begins and one when its result is committed. A worker of several `ranks` is a gang: that many processes
     share its steps, once it has proved at these `sizes`, passes and tiles of the job, that it makes one
-    process's bits.
+    process's bits. `prompts_first`: the text encoder has no room beside the rest; prompts are encoded before
+    anything else, and it is dropped then.
     """
 
     engine: EngineConfig
@@ -39,6 +40,7 @@ class WorkerConfig:
     cache_bytes: int = CACHE_BYTES
     ranks: int = 1
     sizes: tuple[PassParams | TileParams, ...] = ()
+    prompts_first: bool = False
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ class StageWorker:
         engine = self._ready()
         self._note("begin", order)
         fix_threads(self.config.threads)
-        free_memory(order.rungs, engine)
+        free_memory(task, order.rungs, engine, self.config.prompts_first)
         if isinstance(engine, Watcher):
             engine.begin(task, order.attempt)
         device = "cpu" if task.stage is Stage.SEGMENT else self.config.device
@@ -233,7 +233,7 @@ class StageWorker:
         begin = partial(begin_stage, task, inputs, self._ready(), scratch)
         if self._gang is None or not self._gang.shares(task, self._ready()):
             return begin(), False
-        return self._gang.step(task, inputs, frees(rungs), begin), self._gang.short
+        return self._gang.step(task, inputs, frees(task, rungs), begin), self._gang.short
 
     def _watched(self, call: Callable[[], T]) -> T:
         return call() if self._gang is None else self._gang.watched(call)

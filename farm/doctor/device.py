@@ -108,7 +108,9 @@ def check_fit(footprint: Footprint | None, stages: frozenset[Stage]) -> Iterator
         message = f"all stages together need about {together:.0f} GiB, one GPU has {device_gib:.0f}"
         yield warn("memory", message, "split them: --topology sample=1,upscale+decode=1, or auto")
     elif not large:
-        yield ok("memory", f"all stages together need about {together:.0f} of {device_gib:.0f} GiB")
+        leaves = footprint.at_once_gib(hosted) > device_gib
+        phases = "; prompts are encoded first, then the text encoder makes room" if leaves else ""
+        yield ok("memory", f"all stages together need about {together:.0f} of {device_gib:.0f} GiB{phases}")
 
 
 def _driver() -> str:

@@ -48,7 +48,7 @@ class Dispatch:
         """From here on tasks are handed out; `seconds` estimates each."""
         ledger = self.session.ledger
         self._stages = {ledger.graph.tasks[task].stage for task in ledger.todo}
-        self.scheduler = make_scheduler(self.session, seconds)
+        self.scheduler = make_scheduler(self.session, seconds, self.workforce.prompts_first)
 
     def reopen(self, tasks: Collection[str]) -> Iterator[Event]:
         """These tasks are to be handed out, too."""
@@ -163,10 +163,13 @@ class Dispatch:
         return order.outcome.value, str(order.reason)
 
 
-def make_scheduler(session: JobSession, seconds: Callable[[StageTask], float]) -> Scheduler:
+def make_scheduler(
+    session: JobSession, seconds: Callable[[StageTask], float], prompts_first: bool
+) -> Scheduler:
     """The scheduler of a resolved session with these estimates; what need not run counts as committed."""
     sets = lora_sets(session.plan.engine, session.graph.tasks.values())
     graph = schedule_graph(session.graph, seconds, sets.of)
     todo = set(session.ledger.todo)
-    config = replace(scheduler_config(session.plan.run), swap_s=sets.swap_s)
+    usual = scheduler_config(session.plan.run)
+    config = replace(usual, swap_s=sets.swap_s, prompts_first=prompts_first)
     return Scheduler(graph, config, [t for t in graph.ids if t not in todo])

@@ -21,7 +21,13 @@ from farm.events import Event, Notice
 from farm.execution.metrics import metered
 from farm.session.session import JobSession
 from farm.state.job_state import INTERRUPTED
-from farm.topology.auto import choose_topology, memory_warning, remaining_facts, segment_warning
+from farm.topology.auto import (
+    choose_topology,
+    has_prompts_first,
+    memory_warning,
+    remaining_facts,
+    segment_warning,
+)
 from farm.topology.memory import sizes_known
 from farm.topology.probe import PROBED, DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from farm.workers.outage import PATIENCE, Outage, Patience
@@ -170,6 +176,8 @@ def _workforce(
     work = session.remaining_work
     facts = remaining_facts(work, inventory, text)
     workforce = make_workforce(text, inventory, options.gpus, session.ledger.stages_left, facts)
+    first = has_prompts_first(work, inventory, workforce.topology)
+    workforce = replace(workforce, prompts_first=first)
     check_capacity(inventory, workforce.requests)
     if slow := segment_warning(work, inventory, facts, workforce.topology, compared):
         yield session.record(Notice(slow))

@@ -1,4 +1,5 @@
-"""The reference executor: one process, one worker that hosts every stage, tasks in plan order.
+"""The reference executor: one process, one worker that hosts every stage, tasks in plan order, after the
+prompts where the text encoder has no room beside the other models.
 
 What it makes is the measure: every topology on Ray has to give the same bytes.
 """
@@ -9,17 +10,21 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cluster.device_memory import local_memory_gib
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
 from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.execution.choosing import POLL_S, approved
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
+from farm.topology.memory import engine_footprint, sizes_known
 from jobs.commands import job_command
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
+from jobs.planning.params import EncodeText
 from jobs.store.documents import UserRequest
 from jobs.tasks.task import Stage
 from jobs.wording import amount
@@ -77,11 +82,11 @@ class _SerialRender:
         yield session.planned()
         session.deliver_complete()
         yield from session.delivered()
-        self.queue.extend(self.ledger.todo)
+        self.queue.extend(self._todo())
         yield from self._work()
         while self.ended is None:
             yield from session.mend()
-            self.queue.extend(self.ledger.todo)
+            self.queue.extend(self._todo())
             if session.complete:
                 yield from self._choices()
             if not self.queue:
@@ -102,7 +107,7 @@ class _SerialRender:
         self.polled_s = time.monotonic()
         if self.session.meanwhile.plan_changes:
             yield from self.session.take_in()
-            self.queue = deque(self.ledger.todo)
+            self.queue = deque(self._todo())
             self.quarantined.clear()
             self.failures.clear()
             self.attempts.clear()
@@ -129,6 +134,7 @@ class _SerialRender:
             job_id=session.store.job_id,
             verify=run.verify,
             worker=WORKER,
+            prompts_first=self._prompts_first,
         )
         self.worker = StageWorker(config)
         report = self.worker.setup()
@@ -144,6 +150,28 @@ class _SerialRender:
                     "true, or give the job another name with --job-id"
                 )
             self.exact = False
+
+    @cached_property
+    def _prompts_first(self) -> bool:
+        """Whether the text encoder has no room on this machine's device beside the other models."""
+        engine, graph = self.session.plan.engine, self.ledger.graph
+        device_gib = local_memory_gib() if sizes_known(engine) else None
+        if device_gib is None:
+            return False
+        needs = engine_footprint(engine, graph.tasks.values(), device_gib)
+        return needs is not None and needs.at_once_gib(graph.stages) > device_gib
+
+    def _order(self) -> str:
+        if self._prompts_first:
+            return "prompts first, as the text encoder has no room beside the other models; then plan order"
+        return "plan order"
+
+    def _todo(self) -> list[str]:
+        """What is to be computed, in the order in which it is."""
+        if not self._prompts_first:
+            return list(self.ledger.todo)
+        tasks = self.ledger.graph.tasks
+        return sorted(self.ledger.todo, key=lambda task: not isinstance(tasks[task].params, EncodeText))
 
     def _step(self, task: str) -> Iterator[Event]:
         needs = [need.task for need in self.ledger.graph.tasks[task].needs]
@@ -162,7 +190,7 @@ class _SerialRender:
         stage = self.ledger.graph.tasks[task].stage
         known = self.failures.get(task, [])
         rungs = self._decide(known, stage).rungs if known else ()
-        yield self.session.record(TaskStarted(task, WORKER, attempt, "plan order"))
+        yield self.session.record(TaskStarted(task, WORKER, attempt, self._order()))
         try:
             order = self.ledger.order(task, attempt, rungs)
             result = self.worker.run(order if self.exact else replace(order, exact=False))

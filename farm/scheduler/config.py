@@ -55,7 +55,9 @@ class SchedulerConfig:
     worker. A worker may hold `depth` tasks, the one it runs included, while that is of a stage behind sample
     or a sample that is nearly done: `lead` of its usual duration are left, at most `lead_s`, and what its
     result takes to be written and sent. `swap_s` gives the seconds that loading a model costs on workers that
-    cannot hold all of theirs; empty where all fit.
+    cannot hold all of theirs; empty where all fit. `prompts_first`: the text encoder has no room beside the
+    other models of a worker that hosts more than `encode`; it is needed once where every prompt is encoded
+    before anything else.
     """
 
     max_attempts: int = 3
@@ -66,6 +68,7 @@ class SchedulerConfig:
     lead: float = 0.1
     lead_s: float = 0.2
     swap_s: Mapping[str, float] = field(default_factory=dict)
+    prompts_first: bool = False
     hang: HangConfig = HangConfig()
     rest: RestConfig = RestConfig()
 

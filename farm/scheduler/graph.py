@@ -10,13 +10,14 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from jobs.planning.params import EncodeText
 from jobs.tasks.task import Stage, StageTask, TaskGraph
 
 STAGES: tuple[Stage, ...] = tuple(Stage)
 """Stages by number, upstream first."""
 
 STAGE_NUMBER = {stage: number for number, stage in enumerate(STAGES)}
-SAMPLE = STAGE_NUMBER[Stage.SAMPLE]
+ENCODE, SAMPLE = STAGE_NUMBER[Stage.ENCODE], STAGE_NUMBER[Stage.SAMPLE]
 
 KINDS: tuple[Stage, ...] = (*STAGES, Stage.DECODE, Stage.DECODE, Stage.UPSCALE)
 """The stage of each kind of task, by number: those of a kind say how long others of it take."""
@@ -31,8 +32,7 @@ class ScheduledTask:
 
     `needs` are task ids; `chunk` counts within `video`; `duration_s` is an estimate on one worker,
     `payload_bytes` the size of the result (0 where it is delivered at once and burdens nobody); `resident`
-    names the model it runs on, `without` is as of stage
-    tasks.
+    names the model it runs on, `without` is as of stage tasks; a `prompt` is read by the text encoder.
     """
 
     id: str
@@ -44,6 +44,7 @@ class ScheduledTask:
     duration_s: float = 1.0
     resident: str = ""
     without: str = ""
+    prompt: bool = False
 
 
 class Rows:
@@ -95,6 +96,7 @@ class ScheduleGraph:
         self.number: dict[str, int] = {}
         self.stage = bytearray()
         self.kind = bytearray()
+        self.prompt = bytearray()
         self.duration_s = array("d")
         self.payload_bytes = array("q")
         self.resident = array("i")
@@ -133,6 +135,7 @@ class ScheduleGraph:
             self.number[task.id] = number
             self.stage.append(STAGE_NUMBER[task.stage])
             self.kind.append(KIND_NUMBER.get(task.without, STAGE_NUMBER[task.stage]))
+            self.prompt.append(task.prompt)
             self.duration_s.append(task.duration_s)
             self.payload_bytes.append(task.payload_bytes)
             self.resident.append(residents.setdefault(task.resident, len(residents)))
@@ -189,4 +192,5 @@ def scheduled(task: StageTask, duration_s: float, resident: str = "") -> Schedul
         duration_s=duration_s,
         resident=resident,
         without=task.without,
+        prompt=isinstance(task.params, EncodeText),
     )

@@ -5,6 +5,8 @@ within it plan order; only that a worker which samples keeps one task to follow 
 has none for a task whose remaining path is as long as the work that all workers still have to do: such a task
 goes first, the longest path of all before the others. That is Hu's rule for trees on equal machines, applied
 only as far as the makespan needs it.
+
+Before all that come prompts, where the text encoder has no room beside the other models of a worker.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from farm.scheduler.config import INFINITE_S, SchedulerConfig
-from farm.scheduler.graph import SAMPLE, STAGES, ScheduleGraph
+from farm.scheduler.graph import ENCODE, SAMPLE, STAGES, ScheduleGraph
 from farm.scheduler.queues import ANY, NONE
 from farm.scheduler.reasons import Reason, Why
 from farm.scheduler.roster import NO_MODEL
@@ -53,6 +55,7 @@ class Policy:
         self.roster = board.roster
         self.swap_s = [config.swap_s.get(name, 0.0) for name in self.graph.residents]
         self.swaps = any(self.swap_s)
+        self.prompts_first = config.prompts_first
         self.no_model = self.graph.residents.index("") if "" in self.graph.residents else NO_MODEL
         self.after_s = _shortest_after(self.graph)
         self.mean_s = _mean_durations(self.graph)
@@ -121,6 +124,8 @@ class Policy:
 
     def choose(self, group: Group, resident: int = NO_MODEL) -> Choice | None:
         """The task that a worker of the group, holding the model `resident`, should get next."""
+        if self.prompts_first and (prompt := self._prompt(group)):
+            return prompt
         longest, tail_s = self._longest(group, resident)
         if longest == NONE:
             return self._leftover(group)
@@ -132,6 +137,11 @@ class Policy:
         if self.swaps:
             return self._resident(group, resident) or self._change(group, resident)
         return self._downstream(group, self._not_kept(group), rest_s - tail_s) or critical
+
+    def _prompt(self, group: Group) -> Choice | None:
+        """The next prompt, for a worker whose other stages wait until the text encoder has left."""
+        task = self.queues.prompt() if ENCODE in group.stages[1:] and self._plenty(group, ENCODE) else NONE
+        return None if task == NONE else Choice(task, Reason(Why.PROMPTS, (self.queues.prompts.live,)))
 
     def _longest(self, group: Group, resident: int) -> tuple[int, float]:
         """The task with the longest path behind it, less what loading its model would cost; its length."""

@@ -82,7 +82,8 @@ class Queues:
     chunks that are not admitted yet wait behind the byte budget.
 
     Videos are worked on in batches of `breadth`, as a chain alone keeps only one worker of a stage busy. Of a
-    batch, what ends a film comes first, then the longest path.
+    batch, what ends a film comes first, then the longest path. Prompts are in a pile of their own as well:
+    none waits behind the budget.
     """
 
     def __init__(self, graph: ScheduleGraph, admission: Admission, by_model: bool = False) -> None:
@@ -92,6 +93,7 @@ class Queues:
         self.breadth = 1
         self.where = bytearray(len(graph))
         self.stages = [Piles(self.where) for _ in STAGES]
+        self.prompts = Pile(self.where, FREE)
         self.models: dict[tuple[int, int], Piles] = {}
         self.waiting: dict[int, int] = {}
         """How many tasks are ready by model, those longest without a pause first."""
@@ -105,6 +107,7 @@ class Queues:
         ready = [task for task, mark in enumerate(self.where) if mark != OUT]
         self.where[:] = bytes(len(self.where))
         self.stages = [Piles(self.where) for _ in STAGES]
+        self.prompts = Pile(self.where, FREE)
         self.models.clear()
         self.waiting.clear()
         for task in ready:
@@ -118,6 +121,8 @@ class Queues:
         within = task if stage > SAMPLE and self.graph.ends_video(task) else key
         order = video // self.breadth << _BATCH_BITS | within
         self.stages[stage].of(mark).add(key, order)
+        if self.graph.prompt[task]:
+            self.prompts.add(key, order)
         if self.by_model:
             model = self.graph.resident[task]
             self._piles(stage, model).of(mark).add(key, order)
@@ -130,6 +135,7 @@ class Queues:
             return
         self.where[task] = OUT
         self.stages[stage].of(mark).live -= 1
+        self.prompts.live -= self.graph.prompt[task]
         if self.by_model:
             model = self.graph.resident[task]
             self._piles(stage, model).of(mark).live -= 1
@@ -155,6 +161,11 @@ class Queues:
         NONE."""
         piles = self.stages[stage] if model == ANY else self._piles(stage, model)
         return self._earlier(piles.free.longest(), piles.gated.longest())
+
+    def prompt(self) -> int:
+        """The prompt that comes first in plan order, or NONE."""
+        first = self.prompts.first()
+        return first if first == NONE else first & _NUMBER
 
     def count(self, stage: int) -> int:
         """How many tasks of the stage are ready, whether or not the budget lets them start."""

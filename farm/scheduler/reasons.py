@@ -15,6 +15,7 @@ class Why(StrEnum):
     # Assign
     CRITICAL = "the longest remaining path: {0:.1f} s follow it, and all workers are busy for {1:.1f} s more"
     DOWNSTREAM = "{0} is furthest downstream; the longest path has {1:.1f} s to spare"
+    PROMPTS = "prompts come first, as the text encoder has no room beside the other models: {0} are ready"
     LEFTOVER = "nothing but {0} is ready that this worker can do"
     RESIDENT = "the worker holds {0}; loading it elsewhere costs {1:.1f} s"
     CHANGE = "the worker loads {0} in {1:.1f} s: {2:.1f} s of work need it; workers that hold it: {3}"

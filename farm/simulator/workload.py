@@ -126,8 +126,9 @@ class SimulatedFilm:
         payload_bytes: int = 0,
         label: str = "",
     ) -> ScheduledTask:
-        name = self._id(chunk, stage, label)
-        return ScheduledTask(name, stage, needs, self.name, chunk, payload_bytes, duration_s, RESIDENT[stage])
+        name, prompt = self._id(chunk, stage, label), stage is Stage.ENCODE
+        sizes, model = (payload_bytes, duration_s), RESIDENT[stage]
+        return ScheduledTask(name, stage, needs, self.name, chunk, *sizes, model, prompt=prompt)
 
     def _before(self, chunk: int, stage: Stage) -> tuple[str, ...]:
         return (self._id(chunk - 1, stage),) if chunk else ()

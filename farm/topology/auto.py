@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from farm.estimates.durations import Durations, Hardware, read_durations
 from farm.scheduler.graph import ScheduledTask, scheduled
 from farm.topology.bound import JobFacts, job_facts, quickened
+from farm.topology.candidates import prompts_first
 from farm.topology.lora_sets import lora_sets
 from farm.topology.machine import machine_of
 from farm.topology.memory import engine_footprint, memory_notice
@@ -47,6 +48,11 @@ def memory_warning(work: RemainingWork, inventory: Inventory) -> str:
     if not any(node.accelerator for node in inventory.nodes):
         return ""
     return memory_notice(work.engine, _footprint(work, inventory))
+
+
+def has_prompts_first(work: RemainingWork, inventory: Inventory, topology: Topology) -> bool:
+    """Whether the text encoder has no room beside the other models of a worker, as far as memory is known."""
+    return prompts_first(topology, {task.stage for task in work.tasks}, _footprint(work, inventory))
 
 
 def remaining_facts(work: RemainingWork, inventory: Inventory, text: str) -> JobFacts:

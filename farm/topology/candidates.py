@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from operator import mul
@@ -12,6 +12,8 @@ from jobs.tasks.task import Stage
 from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Machine, Pool, Topology
 
 _ALONE: Mapping[int, float] = MappingProxyType({1: 1.0})
+TEXT_ENCODER = "text encoder"
+"""The model that is used first, and leaves before the others are."""
 _MORE = (1, 3)
 """Workers that the pool with the least work gets beyond its share."""
 
@@ -20,6 +22,8 @@ _MORE = (1, 3)
 class Footprint:
     """Device memory. `weights_gib` gives, by stage, the models it runs on and their sizes; a model that two
     stages name is loaded once. `working_gib` is the peak beside the weights, `device_gib` what one GPU has.
+    Prompts are encoded before anything else where the text encoder has no room beside the rest: the other
+    models wait for it, and it does not come back.
 
     `load_gib_per_s` is how fast a model comes from host memory, where a worker has to exchange them.
     `whole_decode_gib` is what a decode needs that does not fit on a GPU even alone and is done in tiles
@@ -35,10 +39,15 @@ class Footprint:
     gathered_gib: float = 0.0
 
     def together_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
-        """What a worker, or each rank of a gang, needs that keeps the models of all its stages."""
+        """What a worker, or each rank of a gang, needs that keeps the models of all its stages, the text
+        encoder as long as there are prompts: the larger of that phase and of what follows."""
         hosted = list(stages)
-        models = {name: size for stage in hosted for name, size in self.weights_gib.get(stage, {}).items()}
-        return sum(models.values()) + max((self._peak_gib(stage, ranks) for stage in hosted), default=0.0)
+        first = [stage for stage in hosted if stage is Stage.ENCODE]
+        return max(self._held_gib(first, ranks), self._held_gib(hosted, ranks, without=TEXT_ENCODER))
+
+    def at_once_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
+        """What a worker, or each rank of a gang, needs that keeps the text encoder, too, beside the rest."""
+        return self._held_gib(list(stages), ranks)
 
     def exchanging_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
         """What a worker needs that keeps the models of one stage at a time."""
@@ -48,6 +57,12 @@ class Footprint:
         """Seconds to load each model, by name."""
         sizes = {name: size for models in self.weights_gib.values() for name, size in models.items()}
         return {name: size / self.load_gib_per_s for name, size in sizes.items()}
+
+    def _held_gib(self, stages: Sequence[Stage], ranks: int, without: str = "") -> float:
+        """All models of these stages but one, and the largest peak beside them."""
+        models = {name: size for stage in stages for name, size in self.weights_gib.get(stage, {}).items()}
+        models.pop(without, None)
+        return sum(models.values()) + max((self._peak_gib(stage, ranks) for stage in stages), default=0.0)
 
     def _peak_gib(self, stage: Stage, ranks: int) -> float:
         """Beside the models."""
@@ -140,12 +155,29 @@ def fitting(
 ) -> Iterator[tuple[Topology, bool]]:
     """Those that fit the devices with a job's stages, each with whether a worker has to exchange models."""
     for topology in topologies:
-        pools = [pool for pool in topology.pools if pool.gpus]
-        hosted = [(pool.stages.intersection(stages), pool.gpus, pool.ranks) for pool in pools]
         if footprint is None:
             yield topology, False
-        elif all(footprint.exchanging_gib(own, n) <= gpus * footprint.device_gib for own, gpus, n in hosted):
-            together = (
-                footprint.together_gib(own, n) <= gpus * footprint.device_gib for own, gpus, n in hosted
-            )
-            yield topology, not all(together)
+        elif _all_fit(topology, stages, footprint, footprint.exchanging_gib):
+            yield topology, not _all_fit(topology, stages, footprint, footprint.together_gib)
+
+
+def prompts_first(topology: Topology, stages: Collection[Stage], footprint: Footprint | None) -> bool:
+    """Whether the text encoder has no room beside the other models of a worker."""
+    shared = [pool for pool in topology.pools if Stage.ENCODE in pool.stages.intersection(stages)]
+    return footprint is not None and not _all_fit(
+        Topology(tuple(shared)), stages, footprint, footprint.at_once_gib
+    )
+
+
+def _all_fit(
+    topology: Topology,
+    stages: Collection[Stage],
+    footprint: Footprint,
+    need_gib: Callable[[Collection[Stage], int], float],
+) -> bool:
+    """Whether each worker has on its device what it needs for a job's stages."""
+    return all(
+        need_gib(pool.stages.intersection(stages), pool.ranks) <= pool.gpus * footprint.device_gib
+        for pool in topology.pools
+        if pool.gpus
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
-from farm.topology.candidates import Footprint
+from farm.topology.candidates import TEXT_ENCODER, Footprint
 from farm.topology.file_sizes import (
     GIB,
     context_gib,
@@ -118,7 +118,7 @@ def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Foot
     if working.recorded_gib:
         transformer["recorded forwards"] = working.recorded_gib
     weights = {
-        Stage.ENCODE: {"text encoder": sizes.text_encoder, **vae},
+        Stage.ENCODE: {TEXT_ENCODER: sizes.text_encoder, **vae},
         Stage.SAMPLE: transformer,
         Stage.UPSCALE: {**transformer, **vae, "upsampler": sizes.upsampler},
         Stage.DECODE: {**vae, **sound},

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import SimulationConfig, simulate
 from farm.topology.bound import Bound, JobFacts, job_facts, quickened
-from farm.topology.candidates import Footprint, fitting, layouts
+from farm.topology.candidates import Footprint, fitting, layouts, prompts_first
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
 from jobs.tasks.topology import MONO, SHARED_STAGES, Machine, Topology
@@ -143,8 +143,13 @@ class _Rule:
             return together[:1]
         return sorted(together, key=self._rank)[:_LIKELY]
 
-    def _rank(self, fit: tuple[Topology, bool]) -> tuple[float, int]:
-        return round(self._facts(fit[0]).bound(fit[0]).seconds, 6), len(fit[0].pools)
+    def _rank(self, fit: tuple[Topology, bool]) -> tuple[float, bool, int]:
+        topology = fit[0]
+        bound_s = round(self._facts(topology).bound(topology).seconds, 6)
+        return bound_s, self._prompts_first(topology), len(topology.pools)
+
+    def _prompts_first(self, topology: Topology) -> bool:
+        return prompts_first(topology, self.facts.stages, self.config.footprint)
 
     def _facts(self, topology: Topology) -> JobFacts:
         """Of the job as it is on these workers: gangs are faster."""
@@ -156,12 +161,11 @@ class _Rule:
 
     def _simulate(self, topology: Topology, exchanges: bool) -> Candidate:
         if topology not in self.simulated:
-            config = self.config.simulation
-            if exchanges and self.config.footprint is not None:
-                swap_s = {**config.scheduler.swap_s, **self.config.footprint.swap_s()}
-                scheduler = replace(config.scheduler, swap_s=swap_s)
-                config = replace(config, scheduler=scheduler)
-            timeline = simulate(self.graph, topology, config)
+            config, footprint = self.config.simulation, self.config.footprint
+            scheduler = replace(config.scheduler, prompts_first=self._prompts_first(topology))
+            if exchanges and footprint is not None:
+                scheduler = replace(scheduler, swap_s={**scheduler.swap_s, **footprint.swap_s()})
+            timeline = simulate(self.graph, topology, replace(config, scheduler=scheduler))
             bound = self._facts(topology).bound(topology)
             self.simulated[topology] = Candidate.of(timeline, bound, exchanges)
         return self.simulated[topology]

@@ -23,6 +23,7 @@ from farm.specs.cautions import cautions
 from farm.state.locks import read_locks
 from farm.state.voids import Recorded
 from farm.topology.bound import JobFacts, job_facts, quickened
+from farm.topology.candidates import prompts_first
 from farm.topology.lora_sets import lora_sets
 from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.ranks import rank_rows
@@ -244,7 +245,9 @@ def _search(
         return find_topology(tasks, SearchConfig(machine, needed, overheads, job.gangs))
     facts = job_facts(quickened(tasks, parse_topology(text, machine), overheads.gang_speed))
     topology = topology_for(text, machine, facts)
-    only = Candidate.of(simulate(ScheduleGraph(tasks), topology, overheads), facts.bound(topology))
+    scheduler = replace(overheads.scheduler, prompts_first=prompts_first(topology, facts.stages, needed))
+    run = simulate(ScheduleGraph(tasks), topology, replace(overheads, scheduler=scheduler))
+    only = Candidate.of(run, facts.bound(topology))
     source = "--topology" if request.topology else "run.topology"
     return Found(only, (only,), f"{source} says so; `--topology auto` looks for a better one")
 

@@ -29,11 +29,13 @@ TRACE = "FARM_TRACE"
 
 @dataclass(frozen=True, slots=True)
 class Workforce:
-    """Workers by id, in the order they are asked for."""
+    """Workers by id, in the order they are asked for. `prompts_first`: the text encoder has no room beside
+    the other models of a worker, so that prompts are encoded before anything else."""
 
     topology: Topology
     stages: dict[str, frozenset[Stage]]
     requests: tuple[WorkerRequest, ...]
+    prompts_first: bool = False
 
     def ranks(self, worker: str) -> int:
         """How many ranks the worker has."""
@@ -110,6 +112,7 @@ def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequ
             trace=os.environ.get(TRACE, ""),
             ranks=request.ranks,
             sizes=sizes if request.ranks > 1 else (),
+            prompts_first=workforce.prompts_first,
         )
 
     return config

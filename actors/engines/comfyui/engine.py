@@ -199,6 +199,9 @@ class ComfyEngine:
             return stereo(audio["waveform"])[0].float().cpu().numpy(), int(audio["sample_rate"])
 
     def free(self, level: FreeLevel) -> None:
+        """Core itself unloads a text encoder when another model needs its room."""
+        if level == "prompts":
+            return
         if level == "cache":
             import comfy.model_management
 

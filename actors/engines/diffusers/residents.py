@@ -11,11 +11,18 @@ from torch import Tensor, nn
 
 from actors.device import overcome
 
+PROMPTS = "prompts"
+"""The text encoder with what is behind it: the largest model beside the transformer, used first and then no
+more. It is dropped and not moved to host memory, which it would fill: its files are there to load it again.
+"""
+CPU = torch.device("cpu")
+
 
 class Residents:
     """Models by name, loaded at first use and moved to the device when needed.
 
-    A model that does not fit beside the others makes them leave for host memory: slower, same bytes.
+    A model that does not fit beside the others makes the text encoder leave, and then all of them: slower,
+    same bytes.
     """
 
     def __init__(self, device: torch.device, load: dict[str, Callable[[], Any]]) -> None:
@@ -28,10 +35,23 @@ class Residents:
 
     def get(self, name: str) -> Any:
         """The model, on the device and ready to run."""
-        if name not in self._models:
-            self._models[name] = self._load[name]()
         self._settle(name)
         return self._models[name]
+
+    def model(self, name: str) -> Any:
+        """The model, wherever its weights are."""
+        if name not in self._models:
+            self._models[name] = self._load[name]()
+        return self._models[name]
+
+    def prepare(self, name: str) -> None:
+        """Load a model before its first use, and place it unless it finds no room beside the text encoder:
+        then it waits in host memory until prompts are encoded."""
+        if PROMPTS not in self._placed:
+            self.get(name)
+        elif not self._moved(name):
+            self.model(name).to(CPU)
+            self.empty_cache()
 
     def empty_cache(self) -> None:
         """Gives back what is kept for speed alone."""
@@ -42,11 +62,18 @@ class Residents:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def drop_prompts(self) -> None:
+        """Forget the text encoder until there is a prompt again."""
+        if self._models.pop(PROMPTS, None) is not None:
+            self._placed.discard(PROMPTS)
+            self.empty_cache()
+
     def evict(self) -> None:
-        """Move every model to host memory."""
+        """Move every model to host memory, but the text encoder, which is dropped."""
+        self._models.pop(PROMPTS, None)
         for name, model in self._models.items():
             if name not in self._streamed:
-                model.to(torch.device("cpu"))
+                model.to(CPU)
         self._placed.clear()
         self.empty_cache()
 
@@ -64,23 +91,33 @@ class Residents:
     def _settle(self, name: str) -> None:
         if name in self._placed or name in self._streamed:
             return
-        model = self._models[name]
-        if self._streams and hasattr(model, "transformer"):
-            stream_blocks(model.transformer, self.device)
+        if self._streams and hasattr(self.model(name), "transformer"):
+            stream_blocks(self.model(name).transformer, self.device)
             self._streamed.add(name)
             return
+        # No variable here holds a model: the text encoder, too, may be dropped in order to be loaded anew.
+        for make_room in (self.drop_prompts, self.evict) if PROMPTS in self._placed else (self.evict,):
+            if self._moved(name):
+                return
+            make_room()
+        self._move(name)
+
+    def _moved(self, name: str) -> bool:
+        """Whether there was room on the device. Where there was none, that counts as made good: the caller
+        makes some, or does without."""
         try:
-            self._move(model)
+            self._move(name)
         except torch.OutOfMemoryError:
             overcome()
-            self.evict()
-            self._move(model)
-        self._placed.add(name)
+            return False
+        return True
 
-    def _move(self, model: Any) -> None:
+    def _move(self, name: str) -> None:
         """Asking thousands of parameters where they are takes milliseconds: done once, not for every step."""
+        model = self.model(name)
         if self.device.type != "cpu":
             model.to(self.device)
+        self._placed.add(name)
 
 
 def stream_blocks(transformer: Any, device: torch.device) -> None:

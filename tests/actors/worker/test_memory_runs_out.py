@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from jobs.errors import (
     OutOfMemory,
 )
 from jobs.failures import Rung
+from jobs.planning.params import EncodeText
 from tests.actors.worker.fake_jobs import MakeBench, job_spec
 
 
@@ -22,6 +24,39 @@ def test_changing_rungs_are_recorded(make_bench: MakeBench) -> None:
     provenance = bench.run("film/00000/decode", rungs=(*rungs, Rung.TILE_DECODE)).provenance
     assert provenance["exact"] is False
     assert provenance["ladder"] == ["empty_cache", "offload", "tile_decode"]
+
+
+def prompt_of(bench: Any) -> str:
+    return next(name for name, task in bench.graph.tasks.items() if isinstance(task.params, EncodeText))
+
+
+def freed(bench: Any, task: str, monkeypatch: pytest.MonkeyPatch, rungs: tuple[Rung, ...] = ()) -> list[str]:
+    """What the engine gives back before the task."""
+    levels: list[str] = []
+    monkeypatch.setattr(bench.worker._engine, "free", levels.append)
+    assert bench.run(task, rungs=rungs).provenance["exact"] is True
+    return levels
+
+
+def test_the_first_rung_gives_the_text_encoder_back_unless_it_is_to_run(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, rungs = make_bench(job_spec()), (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS)
+    first = prompt_of(bench)
+    assert freed(bench, first, monkeypatch, rungs) == ["cache", "resident"]
+    bench.run_before("film/00000/sample")
+    assert freed(bench, "film/00000/sample", monkeypatch, rungs[:1]) == ["prompts", "cache"]
+    assert freed(bench, "film/00000/decode", monkeypatch) == []
+
+
+def test_where_prompts_come_first_the_text_encoder_leaves_with_the_next_task(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(job_spec(), prompts_first=True)
+    first = prompt_of(bench)
+    assert freed(bench, first, monkeypatch) == []
+    bench.run_before("film/00000/sample")
+    assert freed(bench, "film/00000/sample", monkeypatch) == ["prompts"]
 
 
 def test_memory_that_runs_out_without_an_error_is_an_error(

@@ -70,7 +70,8 @@ def make_schedule(seed: int) -> tuple[Simulation, Referee]:
     faults = RandomFaults(seed, rates, {task.id: task.needs for task in tasks})
     swap_s = dict.fromkeys(MODELS, dice.choice((1.0, 6.0, 60.0))) if dice.random() < 0.3 else {}
     tasks = [replace(task, resident=model_of(task)) for task in tasks] if swap_s else tasks
-    scheduler = SchedulerConfig(budget_bytes=budget, hang=HANG, rest=rest, swap_s=swap_s)
+    first = dice.random() < 0.3
+    scheduler = SchedulerConfig(budget_bytes=budget, hang=HANG, rest=rest, swap_s=swap_s, prompts_first=first)
     config = replace(config, scheduler=scheduler)
     simulation = Simulation(ScheduleGraph(tasks), topology, config, faults)
     referee = Referee(tasks, simulation, budget is not None)

@@ -21,6 +21,7 @@ from actors.engines.diffusers.ltx2.pieces import Sound, held_but, with_guides, w
 from actors.engines.diffusers.ltx2.sound.codec import SoundCodec, placed
 from actors.engines.diffusers.ltx2.timing import Heard, heard_of, stretched
 from actors.engines.diffusers.ltx_video.runner import Runner, noises_of, sampler_of
+from actors.engines.diffusers.residents import PROMPTS
 from actors.engines.diffusers.samplers import euler_ancestral
 from actors.engines.latents import lasting
 from actors.engines.noise import ClipNoise
@@ -50,7 +51,7 @@ class Ltx2Runner(Runner):
     def _loaders(self, files: ModelFiles, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
         loader = Ltx2Loader(files, dtype, self.device, self.fp8)
         return {
-            "prompts": loader.prompts,
+            PROMPTS: loader.prompts,
             "codec": loader.codec,
             "sound": loader.sound,
             "denoising": loader.denoising,
@@ -60,7 +61,7 @@ class Ltx2Runner(Runner):
 
     @torch.inference_mode()
     def encode_text(self, prompt: str, negative: str) -> Payload:
-        prompts = self.residents.get("prompts")
+        prompts = self.residents.get(PROMPTS)
         found: dict[str, Tensor] = {}
         for which, text in ((Forward.POSITIVE, prompt), (Forward.NEGATIVE, negative)):
             context = prompts.context(text)

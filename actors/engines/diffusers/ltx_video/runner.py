@@ -18,7 +18,7 @@ from actors.engines.diffusers.guidance import Forward, make_guidance
 from actors.engines.diffusers.ltx_video.denoiser import Denoiser, Text, run_sampler
 from actors.engines.diffusers.ltx_video.loading import Denoising, Loader
 from actors.engines.diffusers.ltx_video.tokens import build_sequence
-from actors.engines.diffusers.residents import Residents
+from actors.engines.diffusers.residents import PROMPTS, Residents
 from actors.engines.diffusers.samplers import SAMPLERS, Sampler
 from actors.engines.latents import DecodeSettings, opened
 from actors.engines.noise import ClipNoise, Noises, ShotNoise
@@ -56,7 +56,7 @@ class Runner:
     """
 
     needs: ClassVar[dict[Stage, tuple[str, ...]]] = {
-        Stage.ENCODE: ("prompts", "codec"),
+        Stage.ENCODE: (PROMPTS, "codec"),
         Stage.SAMPLE: ("denoising",),
         Stage.UPSCALE: ("denoising", "codec"),
         Stage.DECODE: ("codec",),
@@ -80,26 +80,27 @@ class Runner:
         """What makes each model, by the name under which it resides."""
         loader = Loader(files, dtype, self.device, self.fp8)
         return {
-            "prompts": loader.prompts,
+            PROMPTS: loader.prompts,
             "codec": loader.codec,
             "denoising": loader.denoising,
             "upsampler": loader.upsampler,
         }
 
     def load(self, stages: frozenset[Stage]) -> None:
-        """Load and place what the stages need, in the order in which a job uses it. The upsampler waits for
-        its first use: a job without upscaling has none."""
+        """Load what the stages need, and place it in the order in which a job uses it, as far as there is
+        room beside the text encoder. The upsampler waits for its first use: a job without upscaling has
+        none."""
         for stage in Stage:
             for name in self.needs.get(stage, ()) if stage in stages else ():
-                self.residents.get(name)
+                self.residents.prepare(name)
         passes = {Stage.SAMPLE, Stage.UPSCALE} & stages
         if passes:
             first = "sample" if Stage.SAMPLE in passes else "upscale"
-            self.residents.get("denoising").loras.use(first)
+            self.residents.model("denoising").loras.use(first)
 
     @torch.inference_mode()
     def encode_text(self, prompt: str, negative: str) -> Payload:
-        prompts = self.residents.get("prompts")
+        prompts = self.residents.get(PROMPTS)
         positive, positive_mask = prompts.encode(prompt)
         empty, negative_mask = prompts.encode(negative)
         return from_torch(
@@ -177,6 +178,8 @@ class Runner:
 
     def free(self, level: FreeLevel) -> None:
         match level:
+            case "prompts":
+                self.residents.drop_prompts()
             case "cache":
                 self.residents.empty_cache()
             case "resident":
@@ -217,7 +220,7 @@ class Runner:
         return self._choice
 
     def _measured_choice(self) -> str:
-        model = self.residents.get("denoising").transformer
+        model = self.residents.model("denoising").transformer
         attention = model.transformer_blocks[0].attn1
         return kernels.choose(
             self.device, attention.heads, attention.to_q.out_features // attention.heads, model.dtype

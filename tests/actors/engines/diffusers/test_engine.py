@@ -25,7 +25,7 @@ from jobs.spec.engine import EngineConfig, Lora
 from jobs.tasks.task import Stage
 
 if TYPE_CHECKING:
-    from actors.engines.base import Engine
+    from actors.engines.base import Engine, FreeLevel
 
 MakeBench = Callable[..., Any]
 
@@ -174,8 +174,11 @@ def test_decode_is_uint8_and_tiles(engine: Engine, conditioning: Payload) -> Non
 
 def test_freeing_memory_changes_no_byte(engine: Engine, conditioning: Payload) -> None:
     plain = _sampled(engine, GENERATE, conditioning)
-    for level in ("cache", "resident", "offload"):
+    levels: tuple[FreeLevel, ...] = ("prompts", "cache", "resident", "offload")
+    for level in levels:
         engine.free(level)
+        again = engine.encode_text(EncodeText("a red ball", ""))
+        assert all(np.array_equal(again[name], array) for name, array in conditioning.arrays.items())
         np.testing.assert_array_equal(_sampled(engine, GENERATE, conditioning), plain)
 
 
