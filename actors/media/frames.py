@@ -16,6 +16,7 @@ import numpy as np
 
 from actors.media.codecs import png_name, rate_text
 from actors.media.colors import tone_mapped
+from actors.media.listing import ANYWHERE, SEEKING, begins_afresh
 from actors.media.opening import media_input
 from actors.media.probe import VideoStream, read_stream
 from actors.media.process import Call, compile_command, exchange, read_blocks
@@ -39,8 +40,8 @@ FINE_TICK_S = Fraction(1, 1_200_000)
 FINE_ENOUGH = Fraction(1, 2)
 """Of a frame: where times are rounded more coarsely, frames are only counted."""
 EARLY_S = 10
-"""How long before the first wanted frame a source is read from: after a jump, pictures of a stream with open
-groups or a moving refresh are whole from its next key frames on."""
+"""How long before the first wanted frame a source is read from: leading pictures of the key frame there,
+which refer to what was left out, are over by then."""
 SEEK_AHEAD_FRAMES = Fraction(1, 4)
 """Seeking rounds to the file's ticks, at worst to whole frames: a quarter rounds to the right one."""
 
@@ -157,9 +158,9 @@ def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list
 
     options: dict[str, Any] = {"c:v": stream.decoder} if stream.decoder else {}
     on_time = stream.tick_s * stream.rate < FINE_ENOUGH
-    jump_s = _jump_s(stream, cut, first) if on_time else 0
+    jump_s = _jump_s(path, stream, cut, first) if on_time else 0
     if jump_s:
-        options |= {"ss": jump_s, "noaccurate_seek": None}
+        options |= {"ss": jump_s, **SEEKING}
     video = media_input(path, **options)["v:0"]
     if on_time:
         video = _on_time(video, stream, cut.frame_rate)
@@ -172,15 +173,20 @@ def _read_command(path: Path, stream: VideoStream, cut: Cut, first: int) -> list
     return compile_command(made.global_args("-copyts", "-start_at_zero") if jump_s else made)
 
 
-def _jump_s(stream: VideoStream, cut: Cut, first: int) -> int:
+def _jump_s(path: Path, stream: VideoStream, cut: Cut, first: int) -> int:
     """Where on the file's clock reading begins, seconds; 0 for its start.
 
-    Frames keep their times and with them their numbers: `_on_time` has the first one that is read stand for
-    all before it, which nobody asks for.
+    It does so only where the packet there is seen to need nothing before it. Frames keep their times and
+    with them their numbers: `_on_time` has the first one that is read stand for all before it, which nobody
+    asks for.
     """
+    codec = stream.indexed_codec
+    if not codec or (stream.transparent and codec not in ANYWHERE):
+        # Elsewhere transparency is a stream of its own, whose key frames may be others.
+        return 0
     rate = stream.rate if stream.is_constant else exact_rate(cut.frame_rate)
     early_s = math.floor(stream.start_s + first / rate) - EARLY_S
-    return early_s if stream.indexed and early_s > EARLY_S else 0
+    return early_s if early_s > EARLY_S and begins_afresh(path, codec, early_s) else 0
 
 
 def _on_time(video: Any, stream: VideoStream, frame_rate: float) -> Any:

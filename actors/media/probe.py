@@ -55,8 +55,8 @@ class VideoStream:
     rate. `seconds` is the running time from the first frame to the end of the last, `tick_s` what their times
     were rounded to, `start_s` where the first frame stands on the file's clock. `matrix` names the YUV
     matrix; a file that says none is taken as BT.709 from 720 lines on, else as BT.601. `hdr` names the curve
-    of an HDR picture, `decoder` the one to take where ffmpeg's own would leave transparency out; `indexed`
-    says that the container knows its key frames.
+    of an HDR picture, `decoder` the one to take where ffmpeg's own would leave transparency out,
+    `indexed_codec` the codec (ffmpeg's name) in a container that knows its key frames; empty in others.
     """
 
     frames: int
@@ -72,7 +72,7 @@ class VideoStream:
     hdr: str = ""
     transparent: bool = False
     decoder: str = ""
-    indexed: bool = False
+    indexed_codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def read_stream(path: Path) -> VideoStream:
         hdr=curve,
         transparent=bool(ALPHA.search(about) or decoder),
         decoder=decoder,
-        indexed=bool(INDEXED.search(messages)),
+        indexed_codec=header.get("codec_id", "") if INDEXED.search(messages) else "",
     )
 
 

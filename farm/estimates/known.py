@@ -7,6 +7,7 @@ counted in; those of segments are one CPU core's, per pixel of output.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from farm.estimates.encoding import encoding_share
@@ -28,8 +29,11 @@ SKIP_S_PER_PIXEL = 1.3e-9
 """Of ffmpeg: of 768x512 in H.264, 96 frames took 1.02 s at the start of a file, and 1.96 s behind 1,900
 others that were decoded, too."""
 SKIPPED_S = 20
-"""Of a source, what is decoded before the first frame that is shown: 10 seconds and what is missing to the
-key frame before them, which encoders set every 10 at least."""
+"""Of a source, what is decoded before the first frame that is shown where reading may begin late: 10
+seconds and what is missing to the key frame before them, which encoders set every 10 at the latest, as a
+rule."""
+INDEXED_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
+"""Of the containers in which reading may begin late; which codec is in them is not known here."""
 SEGMENT_S_PER_PIXEL = 7.3e-8
 """H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
 ENCODE_S = SOUND_S = 0.2
@@ -74,14 +78,21 @@ def model_s(task: StageTask) -> float:
             decoded = frames_of(len(params.window.context))
             return decoded * params.width * params.height * DECODE_S_PER_PIXEL
         case ShowSource():
-            skipped = min(params.skip_frames + params.start, round(SKIPPED_S * params.frame_rate))
-            each_s = skipped * SKIP_S_PER_PIXEL + params.frames * SHOW_S_PER_PIXEL
+            each_s = _skipped(params) * SKIP_S_PER_PIXEL + params.frames * SHOW_S_PER_PIXEL
             return each_s * params.width * params.height
         case SegmentParams():
             made = params.framing or params
             pixels = params.owned_frames * made.width * made.height
             return pixels * SEGMENT_S_PER_PIXEL * encoding_share(params)
     return ENCODE_S
+
+
+def _skipped(params: ShowSource) -> int:
+    """Frames that are decoded before the first one that is shown."""
+    before = params.skip_frames + params.start
+    if PurePath(params.path).suffix.lower() not in INDEXED_SUFFIXES:
+        return before
+    return min(before, round(SKIPPED_S * params.frame_rate))
 
 
 def _still_frames(params: PassParams) -> int:

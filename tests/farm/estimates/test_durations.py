@@ -134,8 +134,8 @@ def test_work_scales_with_the_forwards_of_a_step(cfg: float, params: dict[str, A
     assert expected_s(ENGINE)(guided_task) == pytest.approx(forwards * plain)
 
 
-def kept(start: int) -> StageTask:
-    params = ShowSource("a.mp4", 768, 512, 25.0, 0, start, 96, None, 0.0, "crop")
+def kept(start: int, path: str = "a.mp4") -> StageTask:
+    params = ShowSource(path, 768, 512, 25.0, 0, start, 96, None, 0.0, "crop")
     return StageTask("v/00000/decode", Stage.DECODE, "v", 0, 0, (), params, 1)
 
 
@@ -144,6 +144,13 @@ def test_of_a_part_that_is_kept_some_seconds_before_it_are_read() -> None:
     assert expected(kept(0)) == pytest.approx(1.02, rel=0.01)
     assert expected(kept(500)) == pytest.approx(1.275, rel=0.01)
     assert expected(kept(170_000)) == expected(kept(500))
+    assert expected(kept(500, "A.MKV")) == expected(kept(500))
+
+
+def test_of_a_part_in_a_container_without_an_index_all_before_it_is_read() -> None:
+    expected = expected_s(ENGINE)
+    assert expected(kept(500, "a.ts")) == expected(kept(500))
+    assert expected(kept(170_000, "a.ts")) == pytest.approx(1.02 + 170_000 * 0.255 / 500, rel=0.01)
 
 
 def decode(window: DecodeWindow = WHOLE) -> StageTask:
