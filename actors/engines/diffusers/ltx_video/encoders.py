@@ -19,12 +19,16 @@ UNREAD = ("vision", "audio", "multi_modal")
 def load_encoder(kind: Any, weights: Path, dtype: torch.dtype) -> Any:
     """The module that `kind` makes of the folder `weights`, in eval mode.
 
-    Raises SpecError where the weights are pickled, and where some that read prompts are missing: transformers
-    warns, draws them at random, and prompts would mean nothing.
+    Raises SpecError where there are none, as when the folder went after it had been loaded once, where they
+    are pickled, and where some that read prompts are missing: transformers warns, draws them at random, and
+    prompts would mean nothing.
     """
     if pickled := pickled_weights(weights):
         rule, remedy = "weights as .safetensors: pickled files can run code", "convert them"
         raise SpecError([Problem("engine.text_encoder", str(pickled), rule, remedy)])
+    if not any(weights.glob("*.safetensors")):
+        rule, remedy = "a folder with the weights of a text encoder", "put it back, or name another"
+        raise SpecError([Problem("engine.text_encoder", str(weights), rule, remedy)])
     module, found = kind.from_pretrained(
         weights, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +51,22 @@ def test_an_encoder_with_a_gap_is_refused(size: str, part: str, missing: str, tm
         kind.load(without(tmp_path, part), torch.float32)
     (problem,) = caught.value.problems
     assert (problem.place, problem.remedy) == ("engine.text_encoder", "download the folder again")
+
+
+@pytest.mark.parametrize(("size", "kind"), [("ltx2.3", GemmaStates), ("2b", T5Prompts)])
+def test_an_encoder_that_went_meanwhile_is_named(size: str, kind: Any, tmp_path: Path) -> None:
+    """A worker loads it again when a prompt comes after it was dropped."""
+    write_encoder(tmp_path, ENCODERS[size], False, "cpu")
+    kind.load(tmp_path, torch.float32)
+    for file in (tmp_path / "text_encoder").glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(SpecError, match="the weights of a text encoder") as caught:
+        kind.load(tmp_path, torch.float32)
+    shutil.rmtree(tmp_path)
+    with pytest.raises(SpecError, match="put it back"):
+        kind.load(tmp_path, torch.float32)
+    (problem,) = caught.value.problems
+    assert problem.place == "engine.text_encoder"
 
 
 @pytest.mark.parametrize("size", ["ltx2.3", "ltx2.5"])
