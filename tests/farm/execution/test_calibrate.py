@@ -26,7 +26,7 @@ from tests.farm.execution.local_render import render
 from tests.ray.kit import specs
 from tests.ray.kit.specs import JOB, Rendered, load, render_alone
 
-CHUNKS = 3
+CHUNKS = 4
 """Of a shorter job nothing is worth measuring."""
 
 
