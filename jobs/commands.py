@@ -8,6 +8,8 @@ import shlex
 
 DEFAULT_RUNS = "runs"
 RUNS_VARIABLE = "FARM_RUNS"
+SERIAL = "serial"
+"""The topology of a render without Ray."""
 
 
 def job_command(verb: str, job: str, runs_url: str) -> str:
@@ -22,10 +24,16 @@ def command_at(verb: str, run_dir: str) -> str:
     return job_command(verb, job, runs_url)
 
 
-def render_command(job: str, spec_name: str, runs_url: str, spec: str = "SPEC") -> str:
-    """`farm render SPEC`, into the run directory `job`, of a spec that calls the job `spec_name`."""
+def resume_command(job: str, runs_url: str, topology: str) -> str:
+    """`farm resume JOB`, as a job of this topology is rendered: `serial` without Ray, all others on it."""
+    return job_command(f"resume{_alone(topology)}", job, runs_url)
+
+
+def render_command(job: str, spec_name: str, runs_url: str, topology: str, spec: str = "SPEC") -> str:
+    """`farm render SPEC`, into the run directory `job`, of a spec that calls the job `spec_name`; for the
+    `topology` as `resume_command`."""
     own = "" if job == spec_name else f" --job-id {shlex.quote(job)}"
-    return _with_runs(f"farm render {shlex.quote(spec)}{own}", runs_url)
+    return _with_runs(f"farm render {shlex.quote(spec)}{own}{_alone(topology)}", runs_url)
 
 
 def get_command(recipe: str) -> str:
@@ -36,6 +44,10 @@ def get_command(recipe: str) -> str:
 def init_command(checkpoint: str) -> str:
     """What writes a spec with the recipe of a model's file."""
     return f"farm init new.yaml --checkpoint {shlex.quote(checkpoint)}"
+
+
+def _alone(topology: str) -> str:
+    return " --serial" if topology == SERIAL else ""
 
 
 def _with_runs(command: str, runs_url: str) -> str:

@@ -35,7 +35,9 @@ def nearest(word: str, options: Iterable[str], cutoff: float = 0.6) -> str | Non
 
 def did_you_mean(name: str, known: Sequence[str], most: int = 3) -> str:
     """The remedy for a name that is none of these: those that come near, or the first of all where none
-    does."""
+    does; leaving the name out where there is none at all."""
+    if not known:
+        return "leave it out: there is none to choose from"
     near = get_close_matches(name, known, n=most, cutoff=0.6)
     if near:
         return f"did you mean {', '.join(near)}?"

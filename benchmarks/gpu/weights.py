@@ -1,6 +1,6 @@
 """Checkpoints of real dimensions with random weights, in the format of the bundled tiny model.
 
-    python -m benchmarks.gpu.weights 2b /tmp/2b.safetensors
+    python -m benchmarks.gpu.weights 2b FILE
 
 Both engines take the file: transformer, video VAE and a text encoder over the tiny model's words; a latent
 upsampler lies beside it; LTX-2's have the sound models too, and every tensor of the published layout but the

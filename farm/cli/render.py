@@ -17,7 +17,7 @@ from farm.cli.options import (
     refuse_beside_serial,
 )
 from farm.cli.output import Output, OutputFormat, emit_json, emit_note, emit_text
-from jobs.commands import DEFAULT_RUNS, job_command
+from jobs.commands import DEFAULT_RUNS, job_command, resume_command
 from jobs.wording import amount
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ def _print(result: RenderResult, runs: str) -> None:
     elif result.reason:
         emit_text(f"{result.outcome}: {result.reason}")
     if result.outcome == PAUSED:
-        emit_text(f"next: {_next_step(runs, result.job)}")
+        emit_text(f"next: {_next_step(runs, result.job, result.topology)}")
 
 
-def _next_step(runs: str, job: str) -> str:
+def _next_step(runs: str, job: str, topology: str) -> str:
     from farm.verbs.why import why_job
     from jobs.errors import FarmError
 
@@ -178,7 +178,7 @@ def _next_step(runs: str, job: str) -> str:
         return why_job(runs, job).next_step
     except FarmError:
         # The storage that the job paused for tells nothing, either.
-        return f"restore it, then `{job_command('resume', job, runs)}`"
+        return f"restore it, then `{resume_command(job, runs, topology)}`"
 
 
 def register(app: typer.Typer) -> None:

@@ -32,7 +32,7 @@ from farm.topology.memory import sizes_known
 from farm.topology.probe import PROBED, DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from farm.workers.outage import PATIENCE, Outage, Patience
 from farm.workers.workforce import Workforce, configure, gpus_named, make_workforce
-from jobs.commands import job_command
+from jobs.commands import resume_command
 from jobs.errors import StoreUnusable
 from jobs.scratch import sweep
 from jobs.tasks.digest import input_files
@@ -124,7 +124,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cl
     config = replace(_pool_config(session, options), proof=proof)
     watch = RoomWatch(session, workforce.requests)
     pool = WorkerPool(cluster, StageWorker, configure(session, workforce), config, watch.take)
-    again = job_command("resume", session.store.job_id, session.scope.runs_url)
+    again = resume_command(session.store.job_id, session.scope.runs_url, text)
     outage = Outage(pool, options.patience, again)
     loop = RenderLoop(session, pool, workforce, place, outage, options.grace_s)
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cluster.pool.events import Failed, Lost, TaskCall
 from farm.events import Event, TaskFailed
 from farm.scheduler import commands, events
-from jobs.commands import job_command
+from jobs.commands import resume_command
 from jobs.errors import (
     CannotRun,
     CorruptArtifact,
@@ -74,7 +74,7 @@ class Recovery:
             stage = self.session.graph.tasks[task].stage
             if not self.dispatch.workforce.hosts(stage):
                 store = self.session.store
-                resume = job_command("resume", store.job_id, store.runs_url)
+                resume = resume_command(store.job_id, store.runs_url, self.session.scope.topology)
                 again = f"{task} has to be made again, and no worker of this render hosts {stage}"
                 raise StorageProblem(f"{why}; {again}: continue with `{resume}`")
 

@@ -21,7 +21,7 @@ from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
 from farm.topology.memory import engine_footprint, sizes_known
-from jobs.commands import job_command
+from jobs.commands import SERIAL, job_command, resume_command
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide
 from jobs.planning.params import EncodeText
@@ -222,7 +222,7 @@ class _SerialRender:
         match verdict.action:
             case Action.RETRY if failure.kind is FailureKind.WORKER_LOST:
                 store = self.session.store
-                again = f"continue with `{job_command('resume', store.job_id, store.runs_url)}`"
+                again = f"continue with `{resume_command(store.job_id, store.runs_url, SERIAL)}`"
                 self.ended = PAUSED, f"this process cannot go on, {again}: {failure.message}"
             case Action.RETRY:
                 self.queue.appendleft(task)

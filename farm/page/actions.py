@@ -135,7 +135,7 @@ class Actions:
     def _ask_resume(self, run: JobDocuments, _: Wish) -> list[str]:
         if run.outcome[0] in LIVE:
             return ["Takes back what was asked of its driver; nothing else is started."]
-        self._drivers.require_place(run.job)
+        self._drivers.require_place(run)
         left = work_of(run, tasks_left(run))
         return [f"Renders {left}, {self._drivers.place}.", "What is committed is not rendered again."]
 
@@ -179,16 +179,16 @@ class Actions:
             return f"{picked}; {AT_ONCE}"
         if not self._drivers.place:
             return f"{picked}; `{run.command('resume')}` makes the film with it"
-        self._drivers.start(run.job)
+        self._drivers.start(run)
         return f"{picked}; a driver was started {self._drivers.place}"
 
     def _resume(self, run: JobDocuments) -> str:
         if run.outcome[0] not in LIVE:
-            self._drivers.require_place(run.job)
+            self._drivers.require_place(run)
         resumed = control.resume(self._reader.runs, run.job)
         if not resumed.needs_driver:
             return resumed.message
-        self._drivers.start(run.job)
+        self._drivers.start(run)
         return f"a driver was started {self._drivers.place}"
 
     def _retry(self, run: JobDocuments, wish: Wish) -> str:
@@ -198,7 +198,7 @@ class Actions:
             return f"{again}; {AT_ONCE}"
         if not self._drivers.place:
             return f"{again}; `{run.command('resume')}` renders them"
-        self._drivers.start(run.job)
+        self._drivers.start(run)
         return f"{again}; a driver was started {self._drivers.place}"
 
     def _delete(self, run: JobDocuments, wish: Wish) -> str:

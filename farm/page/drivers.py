@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.commands import job_command
 from jobs.errors import CannotRun
 
 if TYPE_CHECKING:
     from farm.page.config import PageConfig
+    from farm.verbs.run import JobDocuments
 
 SAID_CHARACTERS = 2000
 EXPLAINED = (0, 3, 4)
@@ -43,18 +43,18 @@ class Drivers:
         """Where drivers render, in words; empty where none is started."""
         return self._config.place
 
-    def require_place(self, job: str) -> None:
+    def require_place(self, run: JobDocuments) -> None:
         """Raises CannotRun where the page was started without a place to render."""
         if not self.place:
-            again = job_command("resume", job, self._config.runs)
+            again = run.command("resume")
             raise CannotRun(
                 f"this page starts no driver: run `{again}`, or start the page with --address or --serial."
             )
 
-    def start(self, job: str) -> None:
-        """A driver that goes on with the job. Raises CannotRun; `job` is a job that exists."""
-        self.require_place(job)
-        config = self._config
+    def start(self, run: JobDocuments) -> None:
+        """A driver that goes on with the job. Raises CannotRun."""
+        self.require_place(run)
+        config, job = self._config, run.job
         place = ["--serial"] if config.serial else ["--address", config.address or ""]
         command = [sys.executable, "-m", "farm", "resume", job, "--runs", config.runs, *place]
         environment = {name: value for name, value in os.environ.items() if name != "FARM_PAGE_TOKEN"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from farm.notify import endings
 from farm.session.choices import waits_for
 from farm.state.job_state import COMPUTED, DONE, FAILED, INTERRUPTED, PAUSED, UNAPPROVED
-from jobs.commands import job_command
+from jobs.commands import resume_command
 from jobs.errors import StorageProblem
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SessionEnd:
         self.write(outcome, self._reason(outcome, reason))
         # Whoever asks from here on sees that the job has ended.
         if outcome in (*COMPUTED, FAILED) and (late := meanwhile.late()):
-            again = job_command("resume", self._store.job_id, self._store.runs_url)
+            again = resume_command(self._store.job_id, self._store.runs_url, self._state.now.topology)
             said = self._reason(outcome, reason), f"{late}: `{again}` takes it up"
             self.write(outcome, "; ".join(filter(None, said)))
         if fault := endings.tell(self._store, self._state.now):

@@ -13,10 +13,11 @@ from farm.estimates.durations import Hardware, read_durations
 from farm.events import JobPlanned
 from farm.output.ownership import refuse_foreign_outputs, require_output
 from farm.session.resuming import known_state
-from farm.state.job_state import SERIAL, JobState, TaskCounts
+from farm.state.job_state import JobState, TaskCounts
 from farm.state.locks import read_locks
 from farm.state.requests import require_not_cancelled, require_ours
 from farm.state.voids import CPU, Recorded
+from jobs.commands import SERIAL
 from jobs.storage_problems import user_name
 from jobs.tasks.task import Stage
 
@@ -45,7 +46,8 @@ def require_renderable(store: Store, plan: Plan, scope: Scope) -> None:
     require_ours(store)
     read_locks(store)
     if not scope.resume:
-        require_not_cancelled(store.job_id, scope.runs_url, known_state(store, on_purpose=False))
+        known = known_state(store, scope.topology, on_purpose=False)
+        require_not_cancelled(store.job_id, scope.runs_url, scope.topology, known)
     refuse_foreign_outputs(plan, store)
     if scope.until is None:
         require_output(plan, store)

@@ -50,10 +50,11 @@ class Resumed:
     as_it_was: bool
 
 
-def known_state(store: Store, on_purpose: bool) -> JobState | None:
-    """How the job stood. Raises DamagedDocument, unless it is taken up `on_purpose`, whatever it was."""
+def known_state(store: Store, topology: str, on_purpose: bool) -> JobState | None:
+    """How the job stood that is rendered with `topology` now. Raises DamagedDocument, unless it is taken up
+    `on_purpose`, whatever it was."""
     try:
-        return read_state(store)
+        return read_state(store, topology)
     except DamagedDocument:
         if on_purpose:
             return None
@@ -67,7 +68,8 @@ def resumed(
     stored = store.read_text(SPEC)
     origin = before.spec if before else None
     same = _but_version(stored) == _but_version(spec_text) if stored else None
-    notice = which_spec(same, now.spec, origin, partial(render_command, store.job_id, job, store.runs_url))
+    again = partial(render_command, store.job_id, job, store.runs_url, now.topology)
+    notice = which_spec(same, now.spec, origin, again)
     from_run = now.spec is None and stored == spec_text
     films = before.videos if before else ()
     now = replace(now, videos=films, spec=origin if from_run else now.spec)
@@ -117,18 +119,18 @@ def known_before(store: Store, plan: Plan) -> Known | None:
     return known if there & set(found.values()) - locks.digests else None
 
 
-def freeze(store: Store, plan: Plan, known: Known, ledger: Ledger, as_it_was: bool) -> str:
+def freeze(store: Store, plan: Plan, known: Known, ledger: Ledger, taken_up: Resumed) -> str:
     """Keeps what the digests stand for; returns what that changes, in words.
 
-    Raises CannotRun where it changes something and the job has to stay `as_it_was`; nothing is kept then.
+    Raises CannotRun where it changes something and the job has to stay as it was; nothing is kept then.
     """
     if known.kept is not None:
         store.save(DIGESTS_FORM, replace(known.kept, digests=ledger.digests, inputs=dict(ledger.contents)))
         return ""
     now = frozen_now(plan, known.report, ledger.digests, ledger.contents)
     changed = changed_since(store, now, read_locks(store).digests)
-    if changed and as_it_was:
-        again = render_command(store.job_id, plan.job, store.runs_url)
+    if changed and taken_up.as_it_was:
+        again = render_command(store.job_id, plan.job, store.runs_url, taken_up.now.topology)
         lock = job_command("lock", store.job_id, store.runs_url)
         raise CannotRun(
             f"job {store.job_id} was {changed}. Resumed here, all that depends on that would be made again, "

@@ -113,9 +113,11 @@ class JobSession:
     def _take_up(self) -> str:
         """What the run directory says from now on; returns which spec is rendered, where there are two."""
         store, resume = self.store, self.scope.resume
-        before = known_state(store, resume)
+        before = known_state(store, self.scope.topology, on_purpose=resume)
         if not resume:
-            self.requested_end = requested_end(store.job_id, store.runs_url, before, store.requests())
+            self.requested_end = requested_end(
+                store.job_id, store.runs_url, self.scope.topology, before, store.requests()
+            )
         if self.requested_end is not None:
             self.state.now = before or self.state.now
             return ""
@@ -284,7 +286,7 @@ class JobSession:
         directory would be made of something else than before; it stays as it was."""
         assert self._resumed is not None
         try:
-            if changed := freeze(self.store, self.plan, known, self.ledger, self._resumed.as_it_was):
+            if changed := freeze(self.store, self.plan, known, self.ledger, self._resumed):
                 self._notice(changed)
         except CannotRun:
             self.state.now = self._resumed.before or self.state.now

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.events import MadeWith
 from farm.state.spec_origin import SpecOrigin
-from jobs.commands import job_command
+from jobs.commands import resume_command
 from jobs.records import Form
 from jobs.store.documents import STATE
 
@@ -106,10 +106,6 @@ class WaitingFor:
     holders: dict[str, float] = field(default_factory=dict)
 
 
-SERIAL = "serial"
-"""The topology of a render without Ray."""
-
-
 @dataclass(frozen=True, slots=True)
 class JobState:
     """The whole document. `outcome` is `running` while a driver holds the job; times are epoch seconds.
@@ -165,11 +161,13 @@ class JobState:
 STATE_FORM = Form(STATE, JobState)
 
 
-def read_state(store: Store) -> JobState | None:
-    """What `state.json` says; None where there is none.
+def read_state(store: Store, topology: str | None = None) -> JobState | None:
+    """What `state.json` says; None where there is none. `topology` is what the job is rendered with now, None
+    where nobody renders it: only the file says with what it was.
 
     Raises DamagedDocument, NewerFormat: a job that cannot say how it stands may have been cancelled.
     """
-    again = job_command("resume", store.job_id, store.runs_url)
-    remedy = f"restore the file, or `{again}` to render the job whatever it said: committed results are kept"
+    again = f"`{resume_command(store.job_id, store.runs_url, topology or '')}`"
+    again += " (with --serial where it is rendered without Ray)" if topology is None else ""
+    remedy = f"restore the file, or {again} to render the job whatever it said: committed results are kept"
     return store.load(STATE_FORM, remedy)

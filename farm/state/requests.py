@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from farm.state.fingerprint import DIGESTS_FORM
 from farm.state.job_state import CANCELLED, INTERRUPTED, PAUSED, RUNNING, STATE_FORM, JobState
 from farm.state.locks import LOCKS_FORM
-from jobs.commands import job_command
+from jobs.commands import resume_command
 from jobs.errors import Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
 from jobs.store.chosen import SEEDS_FORM
@@ -36,24 +36,28 @@ def require_ours(store: Store) -> None:
 
 
 def requested_end(
-    job: str, runs_url: str, known: JobState | None, asked: Set[UserRequest]
+    job: str, runs_url: str, topology: str, known: JobState | None, asked: Set[UserRequest]
 ) -> tuple[str, str] | None:
-    """Outcome and reason with which the job ends before it begins; None where nothing keeps it."""
+    """Outcome and reason with which the job ends before it begins; None where nothing keeps it. `topology` is
+    what it would have been rendered with."""
     outcome = known.outcome if known is not None else INTERRUPTED
     if UserRequest.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
         return CANCELLED, "cancelled by the user"
     if UserRequest.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
-        return PAUSED, f"paused by the user; `{job_command('resume', job, runs_url)}` continues"
+        again = resume_command(job, runs_url, topology)
+        return PAUSED, f"paused by the user; `{again}` continues"
     return None
 
 
-def require_not_cancelled(job: str, runs_url: str, known: JobState | None) -> None:
-    """Raise UsageError for a job whose stored outcome is `cancelled`."""
+def require_not_cancelled(job: str, runs_url: str, topology: str, known: JobState | None) -> None:
+    """Raise UsageError for a job whose stored outcome is `cancelled`; `topology` is what it would have been
+    rendered with."""
     if known is None or known.outcome != CANCELLED:
         return
     rule = "a cancelled job is rendered only when it is taken up again on purpose"
+    again = resume_command(job, runs_url, topology)
     remedy = (
-        f"`{job_command('resume', job, runs_url)}` continues it as it is; rendering or submitting the spec "
-        "with --resume does too, also after an edit of it"
+        f"`{again}` continues it as it is; rendering or submitting the spec with --resume does too, also "
+        "after an edit of it"
     )
     raise UsageError([Problem("job", f"{job!r} was cancelled", rule, remedy)])

@@ -12,14 +12,13 @@ from farm.state.job_state import (  # fmt: skip
     INTERRUPTED,
     REFUSED,
     RUNNING,
-    SERIAL,
     WAITING,
     JobState,
     WaitingFor,
     read_state,
 )
 from farm.submission.refusal import REFUSED_FORM, Refusal
-from jobs.commands import job_command, render_command
+from jobs.commands import job_command, render_command, resume_command
 from jobs.errors import CannotRun, DamagedDocument, InputError, NewerFormat, Problem, UsageError
 from jobs.planning.plan import PLAN_FORM
 from jobs.store.lock import Driver, Presence, presence
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from jobs.planning.planned import Plan
     from jobs.store.backend import Entry
     from jobs.tasks.task import TaskGraph
-
-RENDERING = ("resume",)
-"""Commands that start a driver."""
 
 UNKNOWN = "unknown"
 """The outcome of a job whose `state.json` is missing or damaged while nobody renders it."""
@@ -58,12 +54,14 @@ class JobDocuments:
 
     def command(self, verb: str) -> str:
         """The command on this job, as it can be typed; a job without Ray is taken up without it."""
-        alone = " --serial" if verb in RENDERING and self._is_serial else ""
-        return job_command(f"{verb}{alone}", self.job, self.store.runs_url)
+        if verb == "resume":
+            return resume_command(self.job, self.store.runs_url, self._topology)
+        return job_command(verb, self.job, self.store.runs_url)
 
     @property
-    def _is_serial(self) -> bool:
-        return self.state is not None and self.state.topology == SERIAL
+    def _topology(self) -> str:
+        """What the job was rendered with last; empty where `state.json` does not say."""
+        return self.state.topology if self.state else ""
 
     @property
     def render_command(self) -> str:
@@ -72,8 +70,7 @@ class JobDocuments:
             name = self.plan.job
         except (InputError, CannotRun):
             name = self.job
-        command = render_command(self.job, name, self.store.runs_url)
-        return f"{command} --serial" if self._is_serial else command
+        return render_command(self.job, name, self.store.runs_url, self._topology)
 
     @cached_property
     def _state(self) -> tuple[JobState | None, str, str]:
@@ -158,7 +155,7 @@ class JobDocuments:
         return self._planned[1]
 
     def _read_plan(self) -> Plan:
-        again = render_command(self.job, self.job, self.store.runs_url)
+        again = render_command(self.job, self.job, self.store.runs_url, self._topology)
         remedy = f"run `{again}` once more: it plans again and keeps results"
         found = self.store.load(PLAN_FORM, remedy)
         if found is None:

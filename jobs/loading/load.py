@@ -46,7 +46,7 @@ STAND_IN_FIELDS: dict[str, Any] = {"seconds": 100.0, "prompt": "-"}
 """Of a shot that says none: room for its beats and images."""
 ROUNDS: Location = ("upscale", "temporal")
 ONE_ROUND = 2
-"""Stands in for a number of times that no rounds make: what they need is found nevertheless."""
+"""Stands in for a number of times that no rounds make, as 3: what they need is found nevertheless."""
 
 SpecSource = str | Path | Mapping[str, Any]
 
@@ -104,11 +104,11 @@ def load_spec(
 def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedSpec:
     """Checks models, then rules; after a broken field the rules still run on everything it does not touch."""
     context = {"base": str(base)}
-    document = replace(document, data=fill_recipe(document.data))
+    own, document = document.data, replace(document, data=fill_recipe(document.data))
     try:
         spec = JobSpec.model_validate(document.data, context=context)
     except ValidationError as error:
-        problems = explain(error, document.data, document.written)
+        problems = explain(error, document.data, document.written, own)
         if len(problems) <= MAX_PROBLEMS:
             repair = _Repair(document.data)
             repaired = repair.spec(problems, context)
@@ -210,7 +210,7 @@ class _Repair:
             data[key] = "-".join(map(str, location))
         elif last in STAND_IN_FIELDS:
             data[key] = STAND_IN_FIELDS[last]
-        elif location == ROUNDS and data.get(key):
+        elif location == ROUNDS and _asks_for_rounds(data.get(key)):
             data[key] = ONE_ROUND
             self.guessed.add(location)
         else:
@@ -219,6 +219,11 @@ class _Repair:
                 data[key] = copy.deepcopy(STAND_INS[last] if isinstance(key, int) else [STAND_INS[last]])
             else:
                 data.pop(key, None)
+
+
+def _asks_for_rounds(value: Any) -> bool:
+    """Whether more frames were wanted: 1 or `off` ask for none, and what else a text meant is open."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 1
 
 
 def _rename(data: Any, location: Location, meant: str) -> None:

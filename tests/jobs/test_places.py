@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from jobs.places import SHOWN_CHARS, nearest, shown
+from jobs.places import SHOWN_CHARS, did_you_mean, nearest, shown
 
 
 def test_of_a_long_path_the_end_is_shown() -> None:
@@ -36,3 +36,17 @@ def test_bounds_leave_out_no_name_that_is_near() -> None:
         scores = {o: ratio + 0.1 * (sorted(word) == sorted(o)) for o, ratio in ratios.items()}
         best = max(options, key=lambda option: (scores[option], option))
         assert nearest(word, options, cutoff) == (best if scores[best] >= cutoff else None)
+
+
+@pytest.mark.parametrize(
+    ("known", "remedy"),
+    [
+        (["dawn", "dusk"], "did you mean dawn?"),
+        (["noon"], "write noon"),
+        (["noon", "dusk"], "write noon or dusk"),
+        (["1", "2", "3", "4"], "write 1, 2, 3 or another one"),
+        ([], "leave it out: there is none to choose from"),
+    ],
+)
+def test_a_name_that_is_none_of_these_has_a_remedy(known: list[str], remedy: str) -> None:
+    assert did_you_mean("dawm", known) == remedy

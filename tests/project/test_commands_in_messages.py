@@ -14,7 +14,7 @@ import yaml
 
 from farm.cli.main import run
 from farm.state.job_state import CANCELLED, PAUSED, read_state
-from jobs.commands import command_at, job_command, render_command
+from jobs.commands import command_at, job_command, render_command, resume_command
 from jobs.errors import CannotRun
 from jobs.store.chosen import SEEDS, SEEDS_COPY
 from jobs.store.documents import DIGESTS, PLAN, STATE, UserRequest
@@ -50,6 +50,20 @@ def test_commands_on_a_job_are_built_in_one_place() -> None:
     assert not wrong
 
 
+def test_commands_that_take_a_job_up_know_how_it_is_rendered() -> None:
+    """Of `job_command` one would start Ray for a job that is rendered without it."""
+    wrong = []
+    for package in ("jobs", "actors", "cluster", "farm"):
+        for path in (ROOT / package).rglob("*.py"):
+            calls = [node for node in nodes(path) if isinstance(node, ast.Call) and node.args]
+            for call in calls:
+                verb = call.args[0]
+                resumes = isinstance(verb, ast.Constant) and str(verb.value).startswith("resume")
+                if resumes and getattr(call.func, "id", "") in ("job_command", "command_at"):
+                    wrong.append(f"{path.relative_to(ROOT)}:{call.lineno}")
+    assert not wrong
+
+
 def test_the_runs_directory_is_left_out_only_where_it_is_the_usual_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -57,9 +71,12 @@ def test_the_runs_directory_is_left_out_only_where_it_is_the_usual_one(
     assert job_command("resume", "harbor", "runs") == "farm resume harbor"
     assert job_command("retry --all", "a b", "my runs") == "farm retry 'a b' --all --runs 'my runs'"
     assert command_at("why", "s3://bucket/runs/harbor/") == "farm why harbor --runs s3://bucket/runs"
-    assert render_command("harbor-2", "harbor", "runs", "my film.yaml") == (
+    assert render_command("harbor-2", "harbor", "runs", "mono", "my film.yaml") == (
         "farm render 'my film.yaml' --job-id harbor-2"
     )
+    assert render_command("a", "a", "my runs", "serial") == "farm render SPEC --serial --runs 'my runs'"
+    assert resume_command("a", "my runs", "serial") == "farm resume a --serial --runs 'my runs'"
+    assert resume_command("a", "runs", "mono") == "farm resume a"
     monkeypatch.setenv("FARM_RUNS", "/elsewhere")
     assert job_command("resume", "harbor", "runs") == "farm resume harbor --runs runs"
 
@@ -198,11 +215,17 @@ def test_every_command_that_is_named_can_be_typed(
     prepare(job)
     capsys.readouterr()
     run([*command, *RUNS])
-    type_commands(capsys)
+    lost = prepare in (torn_state, missing_state) and "--serial" not in command
+    type_commands(capsys, without_ray=() if lost else ("--serial",))
 
 
-def type_commands(capsys: pytest.CaptureFixture[str], mend: Callable[[], Any] = lambda: None) -> None:
-    """Runs what the last messages name, after what they ask for beside it."""
+def type_commands(
+    capsys: pytest.CaptureFixture[str],
+    mend: Callable[[], Any] = lambda: None,
+    without_ray: tuple[str, ...] = ("--serial",),
+) -> None:
+    """Runs what the last messages name, after what they ask for beside it. `without_ray` is what these say of
+    how the job is rendered: nothing where its `state.json` is lost."""
     said = capsys.readouterr()
     named = NAMED.findall(said.out + said.err)
     assert named, "the message names no command"
@@ -210,6 +233,7 @@ def type_commands(capsys: pytest.CaptureFixture[str], mend: Callable[[], Any] = 
     for verb, rest in named:
         words = shlex.split(rest)
         if verb in ("render", "resume"):
+            assert {"--serial"}.intersection(words) == set(without_ray), f"farm {verb} {rest}"
             words = ["film.yaml" if word == "SPEC" else word for word in words] + ["--serial"]
         assert run([verb, *words]) in (0, 3), f"farm {verb} {rest}: {capsys.readouterr().err}"
 

@@ -1,6 +1,6 @@
 """Files that a worker which encodes prompts reads, with random weights.
 
-    python -m benchmarks.gpu.text.files ltx2.3 /tmp/text cuda
+    python -m benchmarks.gpu.text.files ltx2.3 DIR cuda
 
 The text encoder lies in `text_encoder/` and `tokenizer/` as published. The model's file is that of a film but
 for its transformer, of which two blocks are there, since a prompt meets none; LTX-2's has the projections and

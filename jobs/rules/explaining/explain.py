@@ -48,9 +48,10 @@ ANY_SCALAR = "text, a number, true, false, or a list of whole numbers"
 
 
 def explain(
-    error: ValidationError, data: Any, written: Mapping[Location, str] | None = None
+    error: ValidationError, data: Any, written: Mapping[Location, str] | None = None, own: Any = None
 ) -> dict[Location, Problem]:
-    """One problem per place, in the order of the document; `written` as in `Document`."""
+    """One problem per place, in the order of the document; `written` as in `Document`. `own` is the document
+    without what a recipe filled in, where one did."""
     grouped: dict[Location, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         grouped.setdefault(_real_location(item, data), []).append(item)
@@ -63,7 +64,7 @@ def explain(
         if not _is_echo(items, place in above) and not (place in meant and items[0]["type"] == "missing")
     }
     return {
-        location: _problem(location, items, (written or {}).get(location), data)
+        location: _problem(location, items, (written or {}).get(location), own or data)
         for location, items in islice(faulty.items(), MAX_PROBLEMS + 1)
     }
 
@@ -201,12 +202,20 @@ def _unknown(location: Location, context: Context) -> Advice:
         return rule, f"remove `{key}`: a retake has neither guide images nor an overlap"
     near = meant_field(key, known)
     if near:
-        return rule, f"did you mean `{near}`?"
+        there = _is_beside(location, near, context["document"])
+        return rule, f"remove `{key}`: `{near}` is there" if there else f"did you mean `{near}`?"
     if key in homes():
         return rule, f"`{key}` belongs in {_places(homes()[key])}"
     if elsewhere := field_elsewhere(key):
         return rule, f"did you mean `{elsewhere}` in {homes()[elsewhere][0]}?"
     return rule, f"remove `{key}`"
+
+
+def _is_beside(location: Location, name: str, document: Any) -> bool:
+    """Whether a field of that name is in the mapping that has the field at `location`."""
+    for part in location[:-1]:
+        document = document[part]
+    return name in document
 
 
 def _places(places: Sequence[str]) -> str:

@@ -40,8 +40,8 @@ FIELDS = {
     "resolution": ("size",),
     "volume": ("gain_db",),
     "weight": ("strength",),
-    "path": ("file", "image"),
-    "file": ("path", "image"),
+    "path": ("file", "image", "video"),
+    "file": ("path", "image", "video"),
     "time": ("at", "start"),
 }
 """What other tools call fields of a spec, and those fields: the first one that there is at a place."""

@@ -150,7 +150,7 @@ def test_a_state_that_cannot_be_read_is_refused_and_not_taken_for_none(
         list(session.begin())
     (problem,) = refusal.value.problems
     assert problem.place == f"{session.store.url}/state.json"
-    assert f"farm resume harbor --runs {session.scope.runs_url}" in problem.remedy
+    assert f"farm resume harbor --serial --runs {session.scope.runs_url}" in problem.remedy
     assert session.store.backend.read(STATE) == damage
 
 

@@ -170,7 +170,7 @@ def test_a_job_without_ray_is_taken_up_without_it(made: MadeRun) -> None:
     made.write(outcome=PAUSED, topology="serial", reason="no space")
     job = why_job(made.runs, "harbor")
     assert f"farm resume harbor --serial --runs {made.runs}" in job.next_step
-    assert job.next_step.endswith(f"`farm render SPEC --runs {made.runs} --serial`")
+    assert job.next_step.endswith(f"`farm render SPEC --serial --runs {made.runs}`")
     made.write(outcome=PAUSED, topology="mono=1", reason="no space")
     assert "--serial" not in why_job(made.runs, "harbor").next_step
 

@@ -100,7 +100,7 @@ def test_what_other_tools_have_in_a_shot_is_named(field: dict[str, Any], remedy:
     ("name", "meant"),
     [
         ("fps", "did you mean `frame_rate` in defaults?"),
-        ("text", "did you mean `prompt`?"),
+        ("text", "remove `text`: `prompt` is there"),
         ("negative_prompt", "did you mean `negative`?"),
         ("num-inference-steps", "did you mean `steps`?"),
         ("guidance_scale", "did you mean `cfg`?"),
@@ -134,6 +134,26 @@ def test_a_length_by_another_name_is_one_mistake_and_hides_no_other(name: str) -
     first, second = problems([shot])
     assert (first.place, first.remedy) == (f"videos[0].shots[0].{name}", "did you mean `seconds`?")
     assert second.place == "videos[0].shots[0].beats[1].at"
+
+
+@pytest.mark.parametrize("name", ["duration", "length", "second"])
+def test_a_field_beside_the_one_that_it_means_is_taken_out(name: str) -> None:
+    (problem,) = problems([{"name": "a", "seconds": 3, "prompt": "a boat", name: 4}])
+    assert problem.remedy == f"remove `{name}`: `seconds` is there"
+
+
+def test_what_a_recipe_fills_in_is_not_there() -> None:
+    shot = {"name": "a", "seconds": 3, "prompt": "a boat"}
+    more = {"recipe": "ltx-2.3-distilled", "defaults": {"guidance_scale": 3}}
+    found = {problem.place: problem.remedy for problem in problems([shot], **more)}
+    assert found["defaults.guidance_scale"] == "did you mean `cfg`?"
+
+
+@pytest.mark.parametrize("name", ["path", "file"])
+def test_the_file_of_a_source_is_one_mistake(name: str) -> None:
+    video = {"name": "dawn", "source": {name: "a.mp4"}, "chunks": [{"extend": {"prompt": "a boat"}}]}
+    (problem,) = problems([], videos=[video])
+    assert (problem.place, problem.remedy) == (f"videos[0].source.{name}", "did you mean `video`?")
 
 
 def test_a_track_of_several_shots_is_several_tracks() -> None:

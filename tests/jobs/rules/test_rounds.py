@@ -62,6 +62,15 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+NO_ROUNDS = (1, 0.5, -2, True, "off", "none", "4")
+
+
+@pytest.mark.parametrize("temporal", NO_ROUNDS)
+def test_what_asks_for_no_rounds_is_no_mistake_of_the_engine(folder: Path, temporal: Any) -> None:
+    data = spec({"temporal": temporal}, engine={"name": "comfyui"})
+    assert [problem.place for problem in problems(folder, data)] == ["upscale.temporal"]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "c.mp4").write_bytes(b"x")
