@@ -115,9 +115,7 @@ class JobSession:
         store, resume = self.store, self.scope.resume
         before = known_state(store, self.scope.topology, on_purpose=resume)
         if not resume:
-            self.requested_end = requested_end(
-                store.job_id, store.runs_url, self.scope.topology, before, store.requests()
-            )
+            self.requested_end = requested_end(store, self.scope.topology, before)
         if self.requested_end is not None:
             self.state.now = before or self.state.now
             return ""

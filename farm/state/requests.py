@@ -7,7 +7,7 @@ starts a dead driver again would undo it. Beside a job that has ended, it came t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from farm.state.fingerprint import DIGESTS_FORM
@@ -35,16 +35,15 @@ def require_ours(store: Store) -> None:
     store.require_ours(STATE_FORM, PLAN_FORM, DIGESTS_FORM, SEEDS_FORM, LOCKS_FORM)
 
 
-def requested_end(
-    job: str, runs_url: str, topology: str, known: JobState | None, asked: Set[UserRequest]
-) -> tuple[str, str] | None:
+def requested_end(store: Store, topology: str, known: JobState | None) -> tuple[str, str] | None:
     """Outcome and reason with which the job ends before it begins; None where nothing keeps it. `topology` is
     what it would have been rendered with."""
+    asked = store.requests()
     outcome = known.outcome if known is not None else INTERRUPTED
     if UserRequest.CANCEL in asked and outcome in (RUNNING, INTERRUPTED, PAUSED):
         return CANCELLED, "cancelled by the user"
     if UserRequest.PAUSE in asked and outcome in (RUNNING, INTERRUPTED):
-        again = resume_command(job, runs_url, topology)
+        again = resume_command(store.job_id, store.runs_url, topology)
         return PAUSED, f"paused by the user; `{again}` continues"
     return None
 
