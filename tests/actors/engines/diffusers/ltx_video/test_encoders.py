@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,63 @@ def test_an_encoder_that_went_meanwhile_is_named(size: str, kind: Any, tmp_path:
         kind.load(tmp_path, torch.float32)
     (problem,) = caught.value.problems
     assert problem.place == "engine.text_encoder"
+
+
+def no_second_shard(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    whole = json.loads(index.read_text())
+    whole["weight_map"][max(whole["weight_map"])] = "model-00002-of-00002.safetensors"
+    index.write_text(json.dumps(whole))
+
+
+def half_a_shard(folder: Path) -> None:
+    (file,) = folder.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def half_an_index(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text('{"metadata')
+
+
+def no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def half_a_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def another_shape(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    (file,) = folder.glob("*.safetensors")
+    held = load_file(file)
+    name = min(name for name in held if name.endswith(("mlp.up_proj.weight", "SelfAttention.k.weight")))
+    save_file({**held, name: held[name][:-1].contiguous()}, file, {"format": "pt"})
+
+
+@pytest.mark.parametrize("size", ["ltx2.3", "2b"])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (no_second_shard, "model-00002-of-00002.safetensors"),
+        (half_a_shard, "incomplete metadata"),
+        (half_an_index, "line 1"),
+        (no_config, "config.json is missing"),
+        (half_a_config, "config.json"),
+        (another_shape, "weight is of another shape than its config says"),
+    ],
+)
+def test_an_encoder_that_was_not_downloaded_whole_is_refused(
+    size: str, damage: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    write_encoder(tmp_path, ENCODERS[size], False, "cpu")
+    damage(tmp_path / "text_encoder")
+    with pytest.raises(SpecError) as caught:
+        (T5Prompts if size == "2b" else GemmaStates).load(tmp_path, torch.float32)
+    (problem,) = caught.value.problems
+    assert (problem.place, problem.value) == ("engine.text_encoder", str(tmp_path / "text_encoder"))
+    assert (said in problem.rule, problem.remedy) == (True, "download the folder again")
 
 
 @pytest.mark.parametrize("size", ["ltx2.3", "ltx2.5"])
