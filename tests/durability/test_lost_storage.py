@@ -147,7 +147,7 @@ def test_the_command_says_that_its_storage_went_away_and_writes_nothing_in_its_p
     assert re.search(
         r"paused: (storage: )?\S+harbor\S*: the folder is not there any more .a lost mount, or moved.", said
     )
-    assert f"next: restore it, then `farm resume harbor --runs {workspace.runs}`" in said
+    assert f"next: restore it, then `farm resume harbor --serial --runs {workspace.runs}`" in said
     assert "no job" not in said
     assert {path for path in workspace.root.rglob("*") if workspace.runs in path.parents} == before
     if workspace.runs.exists():

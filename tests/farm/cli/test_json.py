@@ -96,7 +96,7 @@ def test_a_cancelled_job_is_rendered_on_purpose_only(farm: Farm, rendered: Rende
     refused = farm(*edited)
     assert refused.code == 2
     (problem,) = fits(refused.json, "error")["problems"]
-    assert f"farm resume {JOB} --runs {rendered.runs}" in problem["remedy"]
+    assert f"farm resume {JOB} --serial --runs {rendered.runs}" in problem["remedy"]
     result = fits(farm(*edited, "--resume").json, "render")
     assert result["outcome"] == "done"
     assert result["tasks"]["committed"] > 3
