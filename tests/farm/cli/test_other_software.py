@@ -32,7 +32,7 @@ def test_it_is_not_made_again_unasked(farm: Farm, rendered: Rendered, was: dict[
     refused = farm("resume", JOB, "--serial", *runs)
     assert refused.code == 5
     assert f"job {JOB} was rendered by farm 0.0.9 with engine fake, model bundled: {told}" in refused.err
-    assert f"`farm render SPEC --runs {rendered.runs} --resume`" in refused.err
+    assert f"`farm render SPEC --serial --runs {rendered.runs} --resume`" in refused.err
     assert farm("status", JOB, *runs).out.startswith(f"{JOB}: done")
     assert [path.stat().st_mtime_ns for path in paths] == films
     anew = farm("render", rendered.spec, "--serial", "--resume", *runs)

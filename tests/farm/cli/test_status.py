@@ -63,10 +63,10 @@ def test_a_spec_that_was_edited_since_is_named(farm: Farm, rendered: Rendered) -
     rendered.spec.write_text(rendered.spec.read_text().replace("the fog lifts", "the sun sets"))
     farm("retry", JOB, "--videos", "noon", "--runs", rendered.runs)
     told = farm("resume", JOB, "--serial", "--runs", rendered.runs).err
-    command = f"farm render {rendered.spec} --runs {rendered.runs}"
+    command = f"farm render {rendered.spec} --serial --runs {rendered.runs}"
     assert f"this renders the spec that is stored with the job; {rendered.spec} was edited since" in told
     assert f"`{command}` renders it as it is now" in told
-    told = farm(*command.split()[1:], "--serial").err
+    told = farm(*command.split()[1:]).err
     assert f"this renders {rendered.spec} as it is now, which differs" in told
     assert "this renders" not in farm(*command.split()[1:], "--serial").err
 
