@@ -18,7 +18,8 @@ from farm.simulator.gangs import usual_speed
 from farm.simulator.simulate import SimulationConfig, simulate
 from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from farm.topology.candidates import prompts_first
-from farm.topology.memory import ModelSizes, footprint_of, working_for
+from farm.topology.memory import footprint_of, working_for
+from farm.topology.model_sizes import ModelSizes
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec
 from jobs.planning.plan import make_plan

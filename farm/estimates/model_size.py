@@ -1,4 +1,4 @@
-"""Which of the measured models a job's diffusion model is like, from the header of its file."""
+"""Which of the measured models a job's diffusion model is like: by the header of its file, or its recipe."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.models.comfy_folders import find_model
-from farm.models.tensor_sizes import SUFFIX
 from farm.simulator.workload import H200
+from jobs.recipes.published import published
 from jobs.tasks.task import Stage
 from jobs.weights.header import read_weights
 
 if TYPE_CHECKING:
+    from jobs.recipes.recipe import Recipe
     from jobs.spec.engine import EngineConfig
 
 SMALL, LARGE, WITH_SOUND = "LTXV 2B", "LTXV 13B", "LTX-2"
@@ -25,11 +26,15 @@ LARGE_PARAMETERS = 6e9
 
 
 def model_like(engine: EngineConfig) -> str | None:
-    """The key of `workload.H200` that the job's model is like; None where its file is not here."""
+    """The key of `workload.H200` that the job's model is like; None where its file is neither here nor that
+    of a recipe."""
     field = "diffusion_model" if engine.diffusion_model else "checkpoint"
     name = getattr(engine, field)
     path = find_model(engine, field, name) if name else None
-    return _like(path) if path is not None else None
+    if path is not None:
+        return _like(path)
+    known = published(field, name) if name else None
+    return _like_recipe(known.recipe) if known else None
 
 
 def ratios(engine: EngineConfig) -> dict[Stage, float]:
@@ -45,10 +50,16 @@ def ratios(engine: EngineConfig) -> dict[Stage, float]:
     }
 
 
+def _like_recipe(recipe: Recipe) -> str:
+    if recipe.family == "ltx-2":
+        return WITH_SOUND
+    return LARGE if recipe.size == "13b" else SMALL
+
+
 @lru_cache(maxsize=16)
 def _like(path: Path) -> str | None:
     """None for a file that is no `.safetensors`."""
-    files = sorted((path / "transformer").glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    files = sorted((path / "transformer").glob("*.safetensors")) if path.is_dir() else [path]
     try:
         shapes = {name: tensor.shape for file in files for name, tensor in read_weights(file).tensors.items()}
     except (OSError, ValueError):

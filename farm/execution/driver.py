@@ -28,7 +28,7 @@ from farm.topology.auto import (
     remaining_facts,
     segment_warning,
 )
-from farm.topology.memory import sizes_known
+from farm.topology.model_sizes import sizes_known
 from farm.topology.probe import PROBED, DurationProbe, keep, one_of_each, summary, tasks_to_probe
 from farm.workers.outage import PATIENCE, Outage, Patience
 from farm.workers.workforce import Workforce, configure, gpus_named, make_workforce

@@ -20,7 +20,8 @@ from farm.execution.choosing import POLL_S, approved
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
-from farm.topology.memory import engine_footprint, sizes_known
+from farm.topology.memory import engine_footprint
+from farm.topology.model_sizes import sizes_known
 from jobs.commands import SERIAL, job_command, resume_command
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
 from jobs.failures import Action, Failure, Verdict, decide

@@ -1,12 +1,16 @@
-"""How much device memory the models of a file take: each part by its own tensors, whatever lies beside it."""
+"""How large the parts of a model are: by the header of its file, whatever lies beside them there, or as a
+recipe has it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from farm.models.tensor_sizes import tensor_bytes
+from farm.models.comfy_folders import find_model
+from jobs.recipes.published import MAIN_PARTS, published
 from jobs.weights.describe import (
     OTHER_PARTS,
     TRANSFORMER_PREFIXES,
@@ -14,116 +18,153 @@ from jobs.weights.describe import (
     transformer_prefix,
     vae_prefix,
 )
-from jobs.weights.header import Weights, WeightsFault, read_weights
-from jobs.weights.numbers import quantisation
-from jobs.weights.use import encoder_beside, folder_of, is_decoder_alone
+from jobs.weights.header import Tensor, Weights, WeightsFault, read_weights
+from jobs.weights.use import PARTS, encoder_beside, is_decoder_alone
+
+if TYPE_CHECKING:
+    from jobs.recipes.recipe import Part
+    from jobs.spec.engine import EngineConfig
 
 GIB = 2**30
+PUBLISHED_BYTES = 2
+"""Of a parameter in the files of recipes, all of which but text encoders in folders have 16 bits."""
 
-SOUND_PARTS = ("audio_vae", "autoencoder", "vocoder")
+SOUND = ("audio_vae.", "autoencoder.", "vocoder.")
 BESIDE = ("vae.", "vocoder.", "autoencoder.", "text_encoders.", *OTHER_PARTS)
 """What else a file may hold whose transformer has no prefix."""
-CONTEXT_PARTS = ("video_embeddings_connector.", "audio_embeddings_connector.", "text_embedding_projection.")
+PROJECTION = "text_embedding_projection."
+CONTEXT = ("video_embeddings_connector.", "audio_embeddings_connector.", PROJECTION)
 """Of LTX-2: what turns states of the text encoder into context. It lies in the file of the transformer."""
+FOLDERS: Mapping[Part, tuple[str, ...]] = {
+    "transformer": ("transformer",),
+    "connectors": ("connectors",),
+    "vae": ("vae",),
+    "sound": ("audio_vae", "autoencoder", "vocoder"),
+    "text_encoder": ("text_encoder",),
+}
+"""Where a folder of diffusers has each part; the projection lies with the connectors."""
 
 
-def file_gib(path: Path | None) -> float:
-    """Size of a model file or folder; 0 without one."""
-    if path is None:
-        return 0.0
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files) / GIB
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Parameters, and the bytes that they take in a file."""
+
+    parameters: int = 0
+    nbytes: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.parameters + other.parameters, self.nbytes + other.nbytes)
 
 
-def transformer_gib(path: Path | None, unpacked: bool) -> float:
-    """The transformer of a file or folder; `unpacked`: as the diffusers engine has it, in 16 bits where it is
-    stored in fewer, and without what makes its context. ComfyUI's core keeps that with it."""
-    if path is None:
-        return 0.0
-    folder = folder_of(path, "transformer")
-    weights = _weights(folder)
+Parts = Mapping["Part", Size]
+
+
+def parts_of(engine: EngineConfig, field: str, name: str) -> Parts | None:
+    """What `engine.<field>: name` holds: by the file or folder where it is here, else as a recipe has it;
+    None for what neither tells."""
+    path = find_model(engine, field, name)
+    if path is not None:
+        return parts_in(path, field)
+    known = published(field, name)
+    if known is None:
+        return None
+    return {part: Size(count, PUBLISHED_BYTES * count) for part, count in known.parameters.items()}
+
+
+def parts_in(path: Path, field: str) -> Parts:
+    """What a file or folder that is `engine.<field>` holds. Where no header can be read, all of it counts as
+    what the field is for, in 16 bits."""
+    if path.is_dir():
+        return _summed(_of_folder(path, field))
+    weights = _weights(path)
     if weights is None:
-        return file_gib(folder)
-    prefix = _transformer_prefix(weights)
-    own = {name for name in weights.tensors if name.startswith(prefix)}
-    own -= {name for name in own if not prefix and name.startswith(BESIDE)}
-    if unpacked:
-        own -= {name for name in own if name[len(prefix) :].startswith(CONTEXT_PARTS)}
-    tensors = {name: weights.tensors[name] for name in own}
-    if unpacked and quantisation(weights, tensors):
-        return 2 * sum(prod(tensor.shape) for tensor in tensors.values()) / GIB
-    return file_gib(folder) if folder.is_dir() else tensor_bytes(folder, own.__contains__) / GIB
+        return {MAIN_PARTS[field]: _unread(path)}
+    part_of = _naming(weights, field)
+    return _summed((part_of(name), _size(tensor)) for name, tensor in weights.tensors.items())
 
 
-def _transformer_prefix(weights: Weights) -> str:
+def gib(parts: Iterable[Parts], *wanted: Part, value_bytes: int | None) -> float:
+    """Memory of the wanted parts; with `value_bytes` for each parameter, or as they are stored."""
+    sizes = [each[part] for each in parts for part in wanted if part in each]
+    return sum(size.nbytes if value_bytes is None else size.parameters * value_bytes for size in sizes) / GIB
+
+
+def file_gib(path: Path) -> float:
+    """Size of a model file or folder."""
+    return _unread(path).nbytes / GIB
+
+
+def _naming(weights: Weights, field: str) -> Callable[[str], Part | None]:
+    """Which part of the file a tensor is of, by its name."""
+    if field == "text_encoder":
+        return lambda name: "projection" if _is_context(name) else "text_encoder"
+    main = MAIN_PARTS[field]
+    if main not in ("transformer", "sound"):
+        return lambda _: main
+    known, vae = transformer_prefix(weights), vae_prefix(weights)
+    if known is None and vae == "":
+        return lambda _: "vae"
+    prefix = _starting(weights) if known is None else known
+    return lambda name: _part(name, prefix, vae or VAE_PREFIXES[0])
+
+
+def _part(name: str, prefix: str, vae: str) -> Part | None:
+    if name.startswith(prefix) and (prefix or not name.startswith(BESIDE)):
+        return "connectors" if name[len(prefix) :].startswith(CONTEXT) else "transformer"
+    if _is_context(name):
+        return "projection"
+    if name.startswith(vae):
+        return "vae"
+    if name.startswith(SOUND):
+        return "sound"
+    return "text_encoder" if name.startswith("text_encoder.") else None
+
+
+def _starting(weights: Weights) -> str:
     """Of a model that only ComfyUI's core knows, the prefix that its names have."""
-    known = transformer_prefix(weights)
-    if known is not None:
-        return known
     starts = (each for each in TRANSFORMER_PREFIXES if any(n.startswith(each) for n in weights.tensors))
     return next(starts, "")
 
 
-def context_gib(checkpoint: Path | None, denoises: Path | None, projections: Iterable[Path | None]) -> float:
-    """What makes the context of LTX-2 out of a text encoder's states, as the diffusers engine finds it: the
-    checkpoint's `connectors` folder, or else what the transformer's file and the `projections` have of it.
-    `denoises` is the file or folder that has the transformer."""
-    folder = (checkpoint or denoises or Path()) / "connectors"
-    if folder.is_dir():
-        return file_gib(folder)
-    files = {path for path in (denoises, *projections) if path is not None}
-    return sum(tensor_bytes(path, _makes_context) for path in files) / GIB
+def _is_context(name: str) -> bool:
+    return any(part in name for part in CONTEXT)
 
 
-def _makes_context(name: str) -> bool:
-    return any(part in name for part in CONTEXT_PARTS)
+def _of_folder(path: Path, field: str) -> Iterator[tuple[Part, Size]]:
+    """Of a snapshot, only the parts that the field is for are loaded; a part itself may be named instead."""
+    main = MAIN_PARTS[field]
+    for part in FOLDERS if field == "checkpoint" else (main,):
+        names = FOLDERS.get(part, (PARTS.get(field, ""),))
+        below = [path / name for name in names if (path / name).is_dir()]
+        for folder in below or ([path] if part == main else ()):
+            yield part, _whole(folder)
 
 
-def vae_gib(vae: Path | None, checkpoint: Path | None) -> float:
-    """The video VAE that the job decodes with: the one that is named, or else the checkpoint's. One that is
-    not used is not loaded."""
-    if vae is not None and vae.is_dir():
-        vae = folder_of(vae, "vae")
-        beside = encoder_beside(vae) if is_decoder_alone(vae) else None
-        return file_gib(vae) + _encoder_gib(beside)
-    if vae is not None:
-        return file_gib(vae)
-    if checkpoint is None:
-        return 0.0
-    if checkpoint.is_dir():
-        return file_gib(checkpoint / "vae") if (checkpoint / "vae").is_dir() else 0.0
-    weights = _weights(checkpoint)
-    prefix = (vae_prefix(weights) if weights else None) or VAE_PREFIXES[0]
-    return tensor_bytes(checkpoint, lambda name: name.startswith(prefix)) / GIB
+def _whole(folder: Path) -> Size:
+    """All of a part's folder; of a video VAE's that is a decoder alone with the encoder beside it."""
+    weights = _weights(folder)
+    own = _unread(folder) if weights is None else sum(map(_size, weights.tensors.values()), Size())
+    beside = encoder_beside(folder) if is_decoder_alone(folder) else None
+    encoder = _weights(beside) if beside is not None else None
+    return sum(map(_size, encoder.below("encoder.").values()), own) if encoder else own
 
 
-def _encoder_gib(folder: Path | None) -> float:
-    """Of a VAE's folder, what a decoder that is alone is loaded with."""
-    files = folder.glob("*.safetensors") if folder is not None else ()
-    return sum(tensor_bytes(file, lambda name: name.startswith("encoder.")) for file in files) / GIB
+def _summed(sizes: Iterable[tuple[Part | None, Size]]) -> Parts:
+    found: dict[Part, Size] = {}
+    for part, size in sizes:
+        if part is not None:
+            found[part] = found.get(part, Size()) + size
+    return found
 
 
-def sound_gib(path: Path | None, unpacked: bool) -> float:
-    """Audio VAE and vocoder of a file or folder; `unpacked`: in the 32 bits in which the diffusers engine
-    holds them."""
-    if path is None:
-        return 0.0
-    if path.is_dir():
-        found = [_weights(path / part) for part in SOUND_PARTS if (path / part).is_dir()]
-        sizes = [tensor.shape for each in found if each for tensor in each.tensors.values()]
-        return (4 if unpacked else 2) * sum(map(prod, sizes)) / GIB
-    starts = tuple(f"{part}." for part in SOUND_PARTS)
-    if not unpacked:
-        return tensor_bytes(path, lambda name: name.startswith(starts)) / GIB
-    weights = _weights(path)
-    tensors = weights.tensors.items() if weights else ()
-    return 4 * sum(prod(tensor.shape) for name, tensor in tensors if name.startswith(starts)) / GIB
+def _size(tensor: Tensor) -> Size:
+    return Size(prod(tensor.shape), tensor.nbytes)
 
 
-def text_encoder_gib(path: Path | None) -> float:
-    """Of a snapshot that holds more, only the encoder's own folder is loaded."""
-    own = path / "text_encoder" if path is not None else None
-    return file_gib(own if own is not None and own.is_dir() else path)
+def _unread(path: Path) -> Size:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    nbytes = sum(file.stat().st_size for file in files)
+    return Size(nbytes // PUBLISHED_BYTES, nbytes)
 
 
 def _weights(path: Path) -> Weights | None:

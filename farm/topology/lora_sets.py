@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.models import TINY_CHECKPOINT
-from farm.models.comfy_folders import find_model
-from farm.topology.file_sizes import file_gib
+from farm.topology.file_sizes import gib, parts_in, parts_of
 from jobs.planning.params import PassParams
 from jobs.planning.rounds.params import TileParams
 from jobs.spec.engine import merged_loras
 
 if TYPE_CHECKING:
+    from farm.topology.file_sizes import Parts
     from jobs.spec.engine import EngineConfig, LoraUse
     from jobs.tasks.task import StageTask
 
@@ -49,17 +49,20 @@ def lora_sets(engine: EngineConfig, tasks: Iterable[StageTask]) -> LoraSets:
         params = task.params
         if isinstance(params, PassParams | TileParams) and params.sampling.denoises:
             found[task.id] = merged_loras(loras, params.which, params.loras)
-    path = _model(engine)
-    if path is None or len(set(found.values())) < 2:
+    model = _model(engine)
+    if model is None or len(set(found.values())) < 2:
         return LoraSets()
     words = _words(set(found.values()))
-    return LoraSets({task: words[each] for task, each in found.items()}, file_gib(path) / MERGED_GIB_PER_S)
+    return LoraSets(
+        {task: words[each] for task, each in found.items()},
+        gib([model], *model, value_bytes=None) / MERGED_GIB_PER_S,
+    )
 
 
-def _model(engine: EngineConfig) -> Path | None:
-    named = "diffusion_model" if engine.diffusion_model else "checkpoint"
-    name = getattr(engine, named)
-    return find_model(engine, named, name) if name else TINY_CHECKPOINT
+def _model(engine: EngineConfig) -> Parts | None:
+    field = "diffusion_model" if engine.diffusion_model else "checkpoint"
+    name = getattr(engine, field)
+    return parts_of(engine, field, name) if name else parts_in(TINY_CHECKPOINT, field)
 
 
 def _words(sets: Iterable[tuple[LoraUse, ...]]) -> dict[tuple[LoraUse, ...], str]:

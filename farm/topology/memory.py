@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
 from farm.topology.candidates import TEXT_ENCODER, Footprint
-from farm.topology.file_sizes import (
-    GIB,
-    context_gib,
-    file_gib,
-    sound_gib,
-    text_encoder_gib,
-    transformer_gib,
-    vae_gib,
-)
+from farm.topology.file_sizes import GIB
+from farm.topology.model_sizes import ModelSizes, model_sizes, sizes_known, unknown_sizes
 from jobs.frames import TEMPORAL, frames_of, still_window
 from jobs.planning.params import RECORDED_TOKENS, SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
@@ -51,23 +44,6 @@ quarter of the rows and columns. All that it gets at a time takes the room of wh
 GATHERED_TILES_BYTES = 2 * 3
 """Of a decode in tiles, for each pixel of each frame of a tile that is kept."""
 
-FP8_SHARE = 0.51
-"""Of a transformer in 16 bits, once the layers of its blocks are in fp8 with a scale for each channel."""
-
-UPSAMPLERS = ("upscale_model", "temporal_upscale_model")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSizes:
-    """GiB of each model's weights, LoRAs counted with the transformer; 0 for one that there is not."""
-
-    transformer: float
-    vae: float
-    text_encoder: float = 0.0
-    upsampler: float = 0.0
-    sound: float = 0.0
-    """Audio VAE and vocoder, where they are counted apart."""
-
 
 @dataclass(frozen=True, slots=True)
 class Working:
@@ -83,31 +59,10 @@ class Working:
 
 
 def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gib: float) -> Footprint | None:
-    """The needs of an engine whose model files are here; None for the tiny model, and where the size of one
-    is unknown.
-    """
+    """The needs of an engine; None for the tiny model, and where the size of a model is unknown."""
     if not sizes_known(engine):
         return None
-    found = [(field, find_model(engine, field, name)) for field, name in _named(engine)]
-    files = dict(found)
-    checkpoint, unpacked = files.get("checkpoint"), engine.name == "diffusers"
-    denoises = files.get("diffusion_model") or checkpoint
-    sound = find_model(engine, "audio_vae", engine.audio_vae) if engine.audio_vae else checkpoint
-    encoders = [path for field, path in found if field == "text_encoder"]
-    if unpacked:
-        text = sum(map(text_encoder_gib, encoders[:1])) + context_gib(checkpoint, denoises, encoders[1:])
-    else:
-        text = sum(map(text_encoder_gib, encoders))
-    share = FP8_SHARE if unpacked and engine.dtype == "fp8" else 1.0
-    loras = sum(file_gib(path) for field, path in found if field == "loras")
-    sizes = ModelSizes(
-        transformer=share * transformer_gib(denoises, unpacked) + loras,
-        vae=vae_gib(files.get("vae"), checkpoint),
-        text_encoder=text,
-        upsampler=sum(file_gib(files.get(name)) for name in UPSAMPLERS),
-        sound=sound_gib(sound, unpacked),
-    )
-    return footprint_of(sizes, working_for(tasks, engine), device_gib)
+    return footprint_of(model_sizes(engine), working_for(tasks, engine), device_gib)
 
 
 def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:
@@ -222,29 +177,3 @@ def _gathered_gib(params: DecodeParams, tiling: Tiles | None, diffusion: bool) -
     spans = tiling.spans(len(params.window.context))
     frames = TEMPORAL * max(len(kept) for _, kept in spans)
     return GATHERED_TILES_BYTES * frames * pixels / GIB if diffusion or len(spans) > 1 else 0.0
-
-
-def sizes_known(engine: EngineConfig) -> bool:
-    """Whether the engine has models that may not fit, and the size of each is known."""
-    return _has_models(engine) and not unknown_sizes(engine)
-
-
-def unknown_sizes(engine: EngineConfig) -> tuple[str, ...]:
-    """Models of the job that are not on this machine, or not where they are looked for."""
-    if not _has_models(engine):
-        return ()
-    return tuple(name for field, name in _named(engine) if find_model(engine, field, name) is None)
-
-
-def _has_models(engine: EngineConfig) -> bool:
-    return engine.name != "fake" and bool(engine.checkpoint or engine.diffusion_model)
-
-
-def _named(engine: EngineConfig) -> Iterator[tuple[str, str]]:
-    """Every model whose size counts, with the field that names it."""
-    for field in ("checkpoint", "diffusion_model", "vae", *UPSAMPLERS):
-        name = getattr(engine, field)
-        if name is not None:
-            yield field, name
-    yield from (("text_encoder", name) for name in engine.text_encoders)
-    yield from (("loras", lora.path) for lora in engine.loras)

@@ -26,6 +26,9 @@ EngineField = Literal[
     "loras",
 ]
 RecipeEngine = Literal["diffusers", "comfyui"]
+Part = Literal["transformer", "connectors", "projection", "vae", "sound", "text_encoder", "upsampler", "lora"]
+"""Of LTX-2, the connectors lie with the transformer, and the projection makes the states of the text encoder
+fit them; sound is the audio VAE and the vocoder."""
 
 
 class Licence(Model):
@@ -47,13 +50,19 @@ class ModelFile(Model):
     strength: PassStrengths | None = None
     projection: ModelFile | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the file, or of the repository whose folders it names."""
+        return (self.file or self.repo).rpartition("/")[2]
+
 
 class Recipe(Model):
     """Published settings of a model.
 
     `fills` are sections of a spec: what a spec leaves out comes from there. `files` are by the field of
     `engine` that names them, as the first of `engines` reads them, `files_of` those that another has in
-    another form; `omits` says what of the published settings the farm has no form for.
+    another form; `sizes` are the parameters of each part of a file, by its name, or of the folders, by that
+    of their repository; `omits` says what of the published settings the farm has no form for.
     """
 
     name: str
@@ -67,6 +76,7 @@ class Recipe(Model):
     licence: Licence
     files: dict[EngineField, ModelFile]
     files_of: dict[RecipeEngine, dict[EngineField, ModelFile]] = Field({})
+    sizes: dict[str, dict[Part, int]]
     fills: dict[Section, dict[str, Any]]
     omits: Many[str] = Field(())
 

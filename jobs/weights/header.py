@@ -23,10 +23,12 @@ class WeightsFault(ValueError):
 
 @dataclass(frozen=True)
 class Tensor:
-    """`dtype` is written as safetensors (`F32`, `BF16`, `F8_E4M3`) or GGUF (`Q8_0`) write it."""
+    """`dtype` is written as safetensors (`F32`, `BF16`, `F8_E4M3`) or GGUF (`Q8_0`) write it; `nbytes` are
+    those that it takes in its file, 0 for one that is in none."""
 
     dtype: str
     shape: tuple[int, ...]
+    nbytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,19 @@ def _of_file(path: Path, _size: int, _changed_ns: int) -> Weights:
         return _of_gguf(path)
     header = read_header(path)
     metadata = header.pop("__metadata__", {})
-    return Weights({name: Tensor(e["dtype"], tuple(e["shape"])) for name, e in header.items()}, metadata)
+    return Weights({name: _entry(each) for name, each in header.items()}, metadata)
+
+
+def _entry(said: Mapping[str, Any]) -> Tensor:
+    start, stop = said["data_offsets"]
+    return Tensor(said["dtype"], tuple(said["shape"]), stop - start)
 
 
 def _of_gguf(path: Path) -> Weights:
     tensors, metadata = read_gguf(path)
-    return Weights({name: Tensor(info.kind, info.shape) for name, info in tensors.items()}, metadata)
+    return Weights(
+        {name: Tensor(info.kind, info.shape, info.size) for name, info in tensors.items()}, metadata
+    )
 
 
 def _json(text: str) -> dict[str, Any]:

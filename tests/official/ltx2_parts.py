@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.official.files import upsampler_shapes, write_sparse
+from tests.official.files import Shapes, upsampler_shapes, write_sparse
 from tests.official.ltx2_files import PREFIX, metadata, shapes
 from tests.official.pixel_vae import write_pixel_vae
+from tests.official.upsamplers import wide_upsampler_shapes
 
 VAE, SOUND = "vae.", ("audio_vae.", "vocoder.")
+TRANSFORMER = "ltx-2.5-22b-distilled-transformer-bf16.safetensors"
 CONVOLUTIONS = "ltx-2.5-video-vae-conv-bf16.safetensors"
 DIFFUSION = "ltx-2.5-video-vae-bf16.safetensors"
 FIELDS: Mapping[str, str] = {
-    "ltx-2.5-22b-distilled-transformer-bf16.safetensors": "diffusion_model",
+    TRANSFORMER: "diffusion_model",
     CONVOLUTIONS: "vae",
     DIFFUSION: "vae",
     "ltx-2.5-audio-vae-bf16.safetensors": "audio_vae",
@@ -23,24 +25,31 @@ FIELDS: Mapping[str, str] = {
 
 
 def write_parts(folder: Path) -> dict[str, Path]:
-    """All of `FIELDS` by name. The projection is in the file of the text encoder, which is not here. The
-    upscaler is LTX-Video's, which is built alike."""
-    transformer, video, sound, upscaler = (name for name in FIELDS if name != DIFFUSION)
-    whole = shapes("2.5")
-    bare = {
-        transformer: {
-            key.removeprefix(PREFIX): each for key, each in whole.items() if key.startswith(PREFIX)
-        },
-        video: {key.removeprefix(VAE): each for key, each in whole.items() if key.startswith(VAE)},
-        sound: {key: each for key, each in whole.items() if key.startswith(SOUND)},
-        upscaler: upsampler_shapes("spatial"),
-    }
+    """All of `FIELDS` by name. The projection is in the file of the text encoder, which is not here."""
     written = {
         name: write_sparse(
             folder / name,
             {key: ("BF16", shape) for key, shape in part.items()},
-            {} if name == upscaler else metadata("2.5"),
+            {} if "upscaler" in name else metadata("2.5"),
         )
-        for name, part in bare.items()
+        for name, part in layouts().items()
+        if name in FIELDS
     }
     return {**written, DIFFUSION: write_pixel_vae(folder / DIFFUSION)}
+
+
+def layouts() -> dict[str, Shapes]:
+    """Every tensor of the parts by the name of their file, without the diffusion decoder's and the text
+    encoder's."""
+    whole = shapes("2.5")
+    transformer = {key.removeprefix(PREFIX): each for key, each in whole.items() if key.startswith(PREFIX)}
+    return {
+        TRANSFORMER: transformer,
+        TRANSFORMER.replace("distilled", "dev"): transformer,
+        CONVOLUTIONS: {key.removeprefix(VAE): each for key, each in whole.items() if key.startswith(VAE)},
+        "ltx-2.5-audio-vae-bf16.safetensors": {
+            key: each for key, each in whole.items() if key.startswith(SOUND)
+        },
+        "ltx-2.5-latent-spatial-upscaler-x2-bf16-1.0.safetensors": wide_upsampler_shapes(),
+        "ltx-2.5-latent-temporal-upscaler-x2-bf16-1.0.safetensors": upsampler_shapes("temporal"),
+    }

@@ -1,11 +1,26 @@
-"""Narrow latent upsamplers with random weights, named as the published ones."""
+"""Latent upsamplers of LTX-2: their layout as published, and narrow ones with random weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from tests.official.files import Shapes, upsampler_shapes
 from tests.official.ltx2_files import TEMPORAL_UPSAMPLER, UPSAMPLER
+
+
+def wide_upsampler_shapes(rational: bool = False) -> Shapes:
+    """Those of 2x in space: LTX-Video's, twice as wide (`mid_channels` 1024 in what diffusers converts them
+    with); 2.0's is `rational`, which blurs what it has spread."""
+    wide = {512: 1024, 2048: 4096}
+    found = {
+        key: tuple(wide.get(size, size) for size in shape)
+        for key, shape in upsampler_shapes("spatial").items()
+    }
+    if not rational:
+        return found
+    renamed = {key.replace("upsampler.0.", "upsampler.conv."): shape for key, shape in found.items()}
+    return renamed | {"upsampler.blur_down.kernel": (1, 1, 5, 5)}
 
 
 def write_temporal(path: Path) -> Path:

@@ -77,9 +77,10 @@ def _name(size: str) -> str:
 
 def _sizes(folder: Path) -> dict[str, float]:
     """GiB of what is read."""
-    from farm.topology.file_sizes import file_gib, text_encoder_gib
+    from farm.topology.file_sizes import file_gib
 
-    return {"text encoder GiB": text_encoder_gib(folder), "model GiB": file_gib(folder / "model.safetensors")}
+    files = {"text encoder GiB": folder / "text_encoder", "model GiB": folder / "model.safetensors"}
+    return {name: file_gib(path) for name, path in files.items()}
 
 
 @dataclass

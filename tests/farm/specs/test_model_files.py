@@ -13,7 +13,8 @@ from farm.doctor.device import check_known
 from farm.estimates.durations import Durations, Hardware
 from farm.estimates.model_size import LARGE, SMALL, WITH_SOUND, model_like, ratios
 from farm.models.comfy_folders import find_model
-from farm.topology.memory import engine_footprint, unknown_sizes
+from farm.topology.memory import engine_footprint
+from farm.topology.model_sizes import unknown_sizes
 from jobs.spec.engine import Code, EngineConfig, Lora
 from jobs.tasks.task import Stage
 from tests.farm.estimates.test_durations import sample

@@ -14,13 +14,13 @@ from farm.topology.memory import (
     DIFFUSION_DECODE,
     LTX2_DECODE,
     RUNTIME_GIB,
-    ModelSizes,
     Working,
     engine_footprint,
     footprint_of,
     in_tiles,
     working_for,
 )
+from farm.topology.model_sizes import ModelSizes
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec
 from jobs.planning.plan import make_plan

@@ -18,7 +18,8 @@ from farm.scheduler.graph import ScheduledTask, ScheduleGraph
 from farm.simulator.simulate import simulate
 from farm.simulator.workload import H200, SLEEPS, SimulatedFilm, StageTimes, films, job
 from farm.topology.candidates import Footprint, fitting, layouts, prompts_first
-from farm.topology.memory import ModelSizes, Working, footprint_of
+from farm.topology.memory import Working, footprint_of
+from farm.topology.model_sizes import ModelSizes
 from farm.topology.search import Found, SearchConfig, find_topology
 from jobs.errors import CapacityError
 from jobs.tasks.task import Stage

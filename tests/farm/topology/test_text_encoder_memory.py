@@ -13,6 +13,7 @@ from farm.session.session import JobSession
 from farm.topology.auto import choose_topology, has_prompts_first
 from farm.topology.candidates import fitting
 from farm.topology.memory import engine_footprint
+from farm.topology.model_sizes import model_sizes
 from jobs.loading.load import load_spec
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage
@@ -55,6 +56,21 @@ def test_a_text_encoder_counts_while_prompts_are_encoded(
     (*_, said) = check_fit(footprint, frozenset(Stage))
     assert said.level == ("warn" if exchanges else "ok")
     assert ("prompts are encoded first" in said.message) is not exchanges
+
+
+@pytest.mark.parametrize(("engine", "twice"), [("diffusers", False), ("comfyui", True)])
+def test_a_text_encoder_in_32_bits_counts_as_the_engine_holds_it(
+    engine: str, twice: bool, tmp_path: Path
+) -> None:
+    """The folders of `Lightricks/LTX-2` and T5's have such; the diffusers engine turns them into 16."""
+    gib = []
+    for kind in ("BF16", "F32"):
+        (tmp_path / kind).mkdir()
+        file = write_sparse(tmp_path / kind / "model.safetensors", {"model.x": (kind, (2**15, 2**15))})
+        text = str(file if engine == "comfyui" else file.parent)
+        named = {"name": engine, "checkpoint": str(tmp_path / kind), "text_encoder": text}
+        gib.append(model_sizes(EngineConfig.model_validate(named)).text_encoder)
+    assert gib == pytest.approx([2.0, 4.0 if twice else 2.0])
 
 
 def test_the_text_encoder_is_the_larger_phase_where_it_is_larger(tmp_path: Path) -> None:
