@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
-ABSENT = ("torch", "ray", "diffusers", "transformers")
+ABSENT = ("torch", "ray", "diffusers", "transformers", "huggingface_hub")
 COMMANDS = """
 import contextlib, io, json, sys
 from importlib.machinery import PathFinder

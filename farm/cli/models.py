@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -111,19 +111,12 @@ def _ask() -> None:
 
 def _result(recipe: Recipe, to: Path, record: DownloadRecord, fetched: int) -> ModelsResult:
     from farm.models.fetch import ModelsResult
-    from farm.specs.recipe_spec import lora_entry
 
     def place(file: ModelFile) -> str:
         home = to.absolute() / file.repo.rpartition("/")[2]
         return str(home / file.file) if file.file else str(home)
 
-    engine: dict[str, Any] = {}
-    for field, wanted in recipe.files.items():
-        path, projection = place(wanted), wanted.projection
-        if wanted.strength is not None:
-            engine[str(field)] = [lora_entry(path, wanted.strength)]
-        else:
-            engine[str(field)] = path if projection is None else [path, place(projection)]
+    engine = {str(field): named for field, named in recipe.engine_fields(place).items()}
     keys = {file.repo for _, file in recipe.downloads}
     files = tuple(file for _, file in sorted(record.files.items()) if file.repo in keys)
     return ModelsResult(recipe.name, str(to.absolute()), fetched, engine, files)

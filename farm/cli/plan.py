@@ -86,7 +86,7 @@ def plan(
     from farm.verbs.plan import PlanRequest, plan_job
 
     options = RenderOptions(overrides=tuple(overrides or ()), comfyui=comfyui, allow_pickle=allow_pickle)
-    loaded = load(spec, options)
+    loaded = load(spec, options, ahead=not explicit)
     if explicit:
         _show_explicit(loaded, output)
         return 0
@@ -231,7 +231,7 @@ def _stage_lines(report: PlanReport) -> list[str]:
     return [
         *columns(("stage", "tasks", "to do", "seconds", "hours"), rows),
         f"stage times: {report.times_from}",
-        f"memory: {report.memory}",
+        *(f"{of}: {said}" for of, said in (("memory", report.memory), ("models", report.models)) if said),
         room,
         *(row.said for row in report.takes),
         *(report.loras.said if report.loras else ()),

@@ -49,9 +49,11 @@ def _tokenizer_folder(engine: EngineConfig) -> Path | None:
         return None
     if Path(named).exists():
         return Path(named) / "tokenizer"
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        return None
     for name in (SERIALIZED, VOCABULARY):
         try:
             found = try_to_load_from_cache(named, f"tokenizer/{name}")

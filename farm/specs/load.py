@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 SpecSource = str | Path | Mapping[str, Any] | LoadedSpec
 
 
-def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
-    """The checked spec of a file, of a mapping (paths relative to the current folder), or itself."""
+def load(spec: SpecSource, options: RenderOptions, ahead: bool = False) -> LoadedSpec:
+    """The checked spec of a file, of a mapping (paths relative to the current folder), or itself. `ahead` of
+    a download, files of recipes need neither be here nor be named."""
     from actors.media.probe import probe_video
     from actors.models import TINY_CHECKPOINT
     from actors.models.tiny_words import read_bundled
@@ -37,7 +38,7 @@ def load(spec: SpecSource, options: RenderOptions) -> LoadedSpec:
         latent=_when_called("actors.latents", "check_latents"),
         bundled=TINY_CHECKPOINT,
     )
-    return load_spec(spec, options.overrides, options.code, probes=probes)
+    return load_spec(spec, options.overrides, options.code, ahead=ahead, probes=probes)
 
 
 def _when_called(module: str, name: str) -> Callable[..., Any]:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from actors.models import TINY_CHECKPOINT
 from jobs.commands import get_command
 from jobs.errors import Problem, UsageError
-from jobs.recipes.recipe import ModelFile, Recipe, recipes, recipes_for
+from jobs.recipes.recipe import SECOND_PASS, ModelFile, Recipe, lora_entry, recipes, recipes_for
 from jobs.spec.versions import NEWEST
 from jobs.weights.describe import Description, describe
 from jobs.weights.header import WeightsFault
-
-if TYPE_CHECKING:
-    from jobs.recipes.recipe import EngineField
-    from jobs.spec.engine import PassStrengths
-
-SECOND_PASS: tuple[EngineField, ...] = ("upscale_model", "temporal_upscale_model", "loras")
-"""Files without which a recipe's second pass cannot be."""
 
 SHOTS = """videos:
   - name: film
@@ -126,11 +118,6 @@ def _found(recipe: Recipe, file: ModelFile, checkpoint: Path) -> Path | None:
     depth = min(len(Path(recipe.model.file or "").parts), len(own.parents) - 1)
     places = (own.parent / (Path(name).name or repo), own.parents[depth] / repo / name)
     return next((place for place in places if place.exists()), None)
-
-
-def lora_entry(path: str, strength: PassStrengths) -> dict[str, Any]:
-    """An entry of `engine.loras`; a pass without the LoRA is left out."""
-    return {"path": path, "strength": strength.model_dump(exclude_defaults=True)}
 
 
 def _field(recipe: Recipe) -> str:

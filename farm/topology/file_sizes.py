@@ -63,8 +63,11 @@ def parts_of(engine: EngineConfig, field: str, name: str) -> Parts | None:
     """What `engine.<field>: name` holds: by the file or folder where it is here, else as a recipe has it;
     None for what neither tells."""
     path = find_model(engine, field, name)
-    if path is not None:
-        return parts_in(path, field)
+    return parts_in(path, field) if path is not None else published_parts(field, name)
+
+
+def published_parts(field: str, name: str) -> Parts | None:
+    """What a recipe has of `engine.<field>: name`; None where none has it."""
     known = published(field, name)
     if known is None:
         return None

@@ -49,7 +49,7 @@ def model_sizes(engine: EngineConfig) -> ModelSizes:
         found = ([parts for (field, _), parts in models.items() if field == each] for each in fields)
         return next(filter(None, found), [])
 
-    held = _value_bytes(engine)
+    held = value_bytes(engine)
     connectors: tuple[Part, ...] = ("connectors",)
     with_transformer, with_text = ((), connectors) if held else (connectors, ())
     share = FP8_SHARE if engine.name == "diffusers" and engine.dtype == "fp8" else 1.0
@@ -68,7 +68,8 @@ def model_sizes(engine: EngineConfig) -> ModelSizes:
     )
 
 
-def _value_bytes(engine: EngineConfig) -> int | None:
+def value_bytes(engine: EngineConfig) -> int | None:
+    """Of a parameter, as the engine holds most models; None: as they are stored."""
     if engine.name != "diffusers":
         return None
     return 4 if engine.dtype == "float32" else 2

@@ -7,7 +7,8 @@ the same runs directory measured, else those of one H200. Nothing is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,9 +30,10 @@ from farm.topology.memory import engine_footprint, memory_notice
 from farm.topology.ranks import rank_rows
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
+from farm.topology.size_sources import size_sources
 from farm.verbs.critical_path import chain_seconds
 from farm.verbs.plan_report import PlanReport, lora_rows, stage_rows, takes_rows, topology_rows
-from jobs.errors import UsageError
+from jobs.errors import CapacityError, UsageError
 from jobs.planning.plan import make_plan
 from jobs.planning.summary import plan_summary
 from jobs.rules.faults import require_hosts
@@ -73,9 +75,7 @@ class PlanRequest:
 
 
 def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
-    """Plans without rendering. Raises UsageError (the topology) and CapacityError (a machine that cannot do
-    it).
-    """
+    """Plans without rendering. Raises UsageError (the topology) and CapacityError (too small a machine)."""
     machine, text = _machine(request), (request.topology or loaded.spec.run.topology).strip()
     if text != AUTO:
         parse_topology(text, machine)
@@ -101,7 +101,8 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         gpus=request.gpus,
         times_from=job.times_from,
         times_borrowed=job.times_borrowed,
-        memory=_memory(job.plan.engine, needed, request, text),
+        memory=_memory(job.plan.engine, needed, request, text, facts.stages),
+        models=job.models,
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
         reason=found.reason if found else "every task is committed already: only films are assembled",
@@ -145,6 +146,7 @@ class _JobSoFar:
         durations, place = read_durations(request.runs_url), Hardware(self.plan.engine, request.device)
         self._durations, self._place = durations, place
         self.sets = lora_sets(self.plan.engine, self.graph.tasks.values())
+        self.models = size_sources(self.plan.engine, self.plan.recipe)
         self.duration_s = durations.estimate(place)
         self.overheads = durations.simulation(place, plan.run, self.sets.swap_s)
         self.gangs = durations.gang_sizes(place)
@@ -214,12 +216,35 @@ def _slower(model: str) -> float:
     return H200[model].sample_s / H200[SMALL].sample_s
 
 
-def _memory(engine: EngineConfig, needed: Footprint | None, request: PlanRequest, text: str) -> str:
+def _memory(
+    engine: EngineConfig,
+    needed: Footprint | None,
+    request: PlanRequest,
+    text: str,
+    stages: Collection[Stage],
+) -> str:
     if text != AUTO:
         return "not checked, as the topology is given"
     if not request.gpu_gib:
         return "not checked; --gpu-memory GIB does"
-    return memory_notice(engine, needed) or f"models are held against {request.gpu_gib:g} GiB a GPU"
+    held = f"models are held against {request.gpu_gib:g} GiB a GPU"
+    notice = memory_notice(engine, needed)
+    if notice or needed is None or not stages:
+        return notice or held
+    largest = max(stages, key=lambda stage: needed.together_gib((stage,)))
+    return (
+        f"{held}; all stages together need about {needed.together_gib(stages):.0f}, "
+        f"{largest} alone {needed.together_gib((largest,)):.0f}"
+    )
+
+
+@contextmanager
+def _naming_sources(models: str) -> Iterator[None]:
+    """What is refused for its size says where that comes from."""
+    try:
+        yield
+    except CapacityError as error:
+        raise CapacityError(f"{error}; {models}" if models else str(error)) from None
 
 
 def _tasks_left(graph: TaskGraph, left: set[str], job: _JobSoFar) -> list[ScheduledTask]:
@@ -242,7 +267,8 @@ def _search(
     plan, overheads, machine = job.plan, job.overheads, _machine(request)
     text = (request.topology or plan.run.topology).strip()
     if text == AUTO:
-        return find_topology(tasks, SearchConfig(machine, needed, overheads, job.gangs))
+        with _naming_sources(job.models):
+            return find_topology(tasks, SearchConfig(machine, needed, overheads, job.gangs))
     facts = job_facts(quickened(tasks, parse_topology(text, machine), overheads.gang_speed))
     topology = topology_for(text, machine, facts)
     scheduler = replace(overheads.scheduler, prompts_first=prompts_first(topology, facts.stages, needed))

@@ -124,10 +124,10 @@ class PlanReport:
 
     `times_from` says where stage times come from: measured on a device, or known of one H200; where
     `times_borrowed`, they are those of another model or device. `memory` says whether the models were held
-    against that of a GPU. `chain_s` is what the longest chain takes by what chunks of a second pass share,
-    the planned `joint` first. `voids` says what would have results made anew, by cause, `locked` counts the
-    tasks that are kept in spite of it. `loras` is None where all passes run with the same. `ranks` are those
-    of the winner's gangs.
+    against that of a GPU, `models` where their sizes come from, if not from files alone. `chain_s` is what
+    the longest chain takes by what chunks of a second pass share, the planned `joint` first. `voids` says
+    what would have results made anew, by cause, `locked` counts the tasks that are kept in spite of it.
+    `loras` is None where all passes run with the same. `ranks` are those of the winner's gangs.
     """
 
     job: str
@@ -142,6 +142,7 @@ class PlanReport:
     times_from: str
     times_borrowed: bool
     memory: str
+    models: str
     topology: str
     makespan_s: float
     reason: str

@@ -18,7 +18,7 @@ from jobs.parsing.document import Document, from_mapping, read_document
 from jobs.parsing.overrides import for_shell, overridden
 from jobs.parsing.yaml_events import yaml_text
 from jobs.planning.facts import NO_PROBES, Probes, SourceFacts
-from jobs.recipes.fill import fill_recipe
+from jobs.recipes.fill import fill_recipe, name_files
 from jobs.rules.explaining.explain import MAX_PROBLEMS, explain, meant_places, with_lines
 from jobs.rules.faults import find_faults
 from jobs.rules.files import check_folders, check_input_files, check_models, check_pickles, check_text_encoder
@@ -53,10 +53,12 @@ SpecSource = str | Path | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """`check_files` is False where the paths are another machine's."""
+    """`check_files` is False where the paths are another machine's; `ahead`: what recipes know of need not be
+    here, nor be named."""
 
     code: Code = NO_CODE
     check_files: bool = True
+    ahead: bool = False
     probes: Probes = NO_PROBES
 
 
@@ -81,6 +83,7 @@ def load_spec(
     overrides: Sequence[str] = (),
     code: Code = NO_CODE,
     check_files: bool = True,
+    ahead: bool = False,
     probes: Probes = NO_PROBES,
 ) -> LoadedSpec:
     """The checked spec of a file, or of a mapping whose paths are relative to the working directory.
@@ -95,8 +98,9 @@ def load_spec(
         document, base = read_document(Path(source)), Path(source).absolute().parent
     if overrides:
         document = overridden(document, overrides)
+    options = LoadOptions(code, check_files, ahead, probes)
     try:
-        return replace(check_document(document, base, LoadOptions(code, check_files, probes)), origin=origin)
+        return replace(check_document(document, base, options), origin=origin)
     except SpecError as error:
         raise SpecError(for_shell(error.problems, overrides)) from None
 
@@ -104,7 +108,8 @@ def load_spec(
 def check_document(document: Document, base: Path, options: LoadOptions) -> LoadedSpec:
     """Checks models, then rules; after a broken field the rules still run on everything it does not touch."""
     context = {"base": str(base)}
-    own, document = document.data, replace(document, data=fill_recipe(document.data))
+    own, data = document.data, fill_recipe(document.data)
+    document = replace(document, data=name_files(data) if options.ahead else data)
     try:
         spec = JobSpec.model_validate(document.data, context=context)
     except ValidationError as error:
@@ -135,7 +140,7 @@ def _find(spec: JobSpec, options: LoadOptions) -> tuple[list[BrokenRule], Source
     if not options.check_files:
         return findings, SourceFacts()
     sound = not any(finding.location[0] in ("videos", "matrix") for finding in findings)
-    findings += [*check_input_files(spec), *check_models(spec), *check_text_encoder(spec)]
+    findings += [*check_input_files(spec), *check_models(spec, options.ahead), *check_text_encoder(spec)]
     findings += [*check_folders(spec), *check_model_files(spec), *check_recipe_model(spec)]
     findings += check_lora_copies(spec)
     findings += check_weights(spec, options.probes.bundled, _places(findings))

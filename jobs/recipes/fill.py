@@ -6,10 +6,13 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.recipes.recipe import Recipe, find_recipe
+from jobs.recipes.recipe import SECOND_PASS, Recipe, find_recipe
 
 SCHEDULE = ("steps", "max_shift", "base_shift", "denoise")
 """Settings that say how noise levels are made: explicit ones replace the recipe's list of levels."""
+
+MODELS = ("checkpoint", "diffusion_model")
+"""The fields that name the transformer."""
 
 Data = dict[str, Any]
 
@@ -31,6 +34,23 @@ def fill_recipe(data: Data) -> Data:
     for chunk in _chunks(filled):
         _free(chunk, filled["defaults"], recipe)
     return {**filled, "recipe": {"name": recipe.name, "filled": True}}
+
+
+def name_files(data: Data) -> Data:
+    """The filled document with the files of its recipe by their names, where its engine names no model: what
+    they are is known before they are here."""
+    use, engine = data.get("recipe"), data.get("engine", {})
+    said = use.get("name") if isinstance(use, dict) else None
+    recipe = find_recipe(said) if isinstance(said, str) else None
+    if recipe is None or not isinstance(engine, dict) or any(field in engine for field in MODELS):
+        return data
+    name = engine.get("name", "diffusers")
+    if name not in recipe.engines:
+        return data
+    fields = recipe.for_engine(name).engine_fields(lambda file: file.name)
+    passes = "upscale" in data
+    named = {field: value for field, value in fields.items() if passes or field not in SECOND_PASS}
+    return {**data, "engine": {**named, **engine}}
 
 
 def _fill(document: Data, section: str, values: Data) -> None:

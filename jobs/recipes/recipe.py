@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,8 @@ EngineField = Literal[
     "vae",
     "loras",
 ]
+SECOND_PASS: tuple[EngineField, ...] = ("upscale_model", "temporal_upscale_model", "loras")
+"""Files without which a recipe's second pass cannot be."""
 RecipeEngine = Literal["diffusers", "comfyui"]
 Part = Literal["transformer", "connectors", "projection", "vae", "sound", "text_encoder", "upsampler", "lora"]
 """Of LTX-2, the connectors lie with the transformer, and the projection makes the states of the text encoder
@@ -99,6 +101,17 @@ class Recipe(Model):
         files = {**self.files, **self.files_of.get(name, {})}
         return self.model_copy(update={"engines": (name, *others), "files": files})
 
+    def engine_fields(self, place: Callable[[ModelFile], str]) -> dict[EngineField, Any]:
+        """The fields of a spec's `engine` that name its files, each where `place` says that it lies."""
+        fields: dict[EngineField, Any] = {}
+        for field, file in self.files.items():
+            path = place(file)
+            if file.strength is not None:
+                fields[field] = [lora_entry(path, file.strength)]
+            else:
+                fields[field] = [path, place(file.projection)] if file.projection else path
+        return fields
+
     @property
     def two_passes(self) -> bool:
         """Whether the published pipeline's second pass is in the recipe."""
@@ -113,6 +126,11 @@ class Recipe(Model):
     def levels(self) -> tuple[float, ...] | None:
         """The noise levels of its second pass."""
         return tuple(self.fills["upscale"]["sigmas"]) if self.two_passes else None
+
+
+def lora_entry(path: str, strength: PassStrengths) -> dict[str, Any]:
+    """An entry of `engine.loras`; a pass without the LoRA is left out."""
+    return {"path": path, "strength": strength.model_dump(exclude_defaults=True)}
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.places import Location, shown
+from jobs.recipes.published import published
 from jobs.rules.findings import BrokenRule
 from jobs.spec.base import is_there
 from jobs.spec.fields import all_settings
@@ -84,9 +85,12 @@ def _is_folder(path: Path) -> bool:
     return is_there(path) and path.is_dir()
 
 
-def check_models(spec: JobSpec) -> Iterator[BrokenRule]:
-    """Model files that the spec names by path exist; hub ids and ComfyUI names are left to the engine."""
+def check_models(spec: JobSpec, ahead: bool = False) -> Iterator[BrokenRule]:
+    """Model files that the spec names by path exist; hub ids and ComfyUI names are left to the engine, and
+    `ahead` of a download files that a recipe has."""
     for location, reference in model_references(spec):
+        if ahead and published(str(location[1]), reference) is not None:
+            continue
         fault = _model_fault(spec.engine.name, reference)
         if fault:
             rule = "a model file or folder" + (
@@ -110,14 +114,20 @@ def model_references(spec: JobSpec) -> Iterator[tuple[Location, str]]:
 
 
 def _model_fault(engine: str, reference: str) -> str:
-    path = Path(reference)
-    if engine == "fake" or is_there(path):
+    if engine == "fake" or is_there(Path(reference)):
         return ""
-    by_name = not path.is_absolute() and not reference.startswith(".")
-    if engine == "comfyui" and by_name:
-        return ""
-    hub_id = by_name and reference.count("/") == 1 and path.suffix.lower() not in WEIGHTS
-    return "" if hub_id else "does not exist"
+    known = _by_name(reference) if engine == "comfyui" else is_hub_id(reference)
+    return "" if known else "does not exist"
+
+
+def is_hub_id(reference: str) -> bool:
+    """Whether a model that is no path here may be a repository of the hub."""
+    slashes, suffix = reference.count("/"), Path(reference).suffix.lower()
+    return _by_name(reference) and slashes == 1 and suffix not in WEIGHTS
+
+
+def _by_name(reference: str) -> bool:
+    return not Path(reference).is_absolute() and not reference.startswith(".")
 
 
 def check_text_encoder(spec: JobSpec) -> Iterator[BrokenRule]:

@@ -18,6 +18,7 @@ DEMO = "examples/demo.yaml"
 LIGHT = (
     ("check", DEMO),
     ("plan", DEMO, "--gpus", "4"),
+    ("plan", "ahead.yaml", "--gpus", "4", "--gpu-memory", "80"),
     ("schema",),
     ("recipes",),
     ("list",),
@@ -42,6 +43,11 @@ engine: {name: fake}
 defaults: {width: 64, height: 64, steps: 1}
 videos: [{name: dawn, chunks: [{generate: {prompt: a pier, num_frames: 9}}]}]
 """
+AHEAD = """
+name: ahead
+recipe: ltx-2.3-distilled
+videos: [{name: dawn, chunks: [{generate: {prompt: a pier}}]}]
+"""
 
 
 @pytest.fixture
@@ -50,6 +56,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(HOME / "0.1.0", tmp_path, dirs_exist_ok=True)
     moved(tmp_path, ROOT, str(tmp_path))
     (tmp_path / "fake.yaml").write_text(FAKE)
+    (tmp_path / "ahead.yaml").write_text(AHEAD)
     (tmp_path / DEMO).parent.mkdir()
     shutil.copy(REPOSITORY / DEMO, tmp_path / DEMO)
     return tmp_path

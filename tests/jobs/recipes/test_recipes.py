@@ -12,7 +12,7 @@ from jobs.errors import SpecError
 from jobs.loading.load import load_spec
 from jobs.planning.plan import make_plan
 from jobs.recipes import recipe as module
-from jobs.recipes.fill import fill_recipe
+from jobs.recipes.fill import fill_recipe, name_files
 from jobs.recipes.recipe import Recipe, find_recipe, recipes, recipes_for
 from jobs.tasks.digest import Fingerprint, digests
 from jobs.tasks.graph import build_graph
@@ -215,6 +215,20 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
             continue
         with pytest.raises(SpecError, match=f"{name}.* {words}"):
             load_spec(data)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"recipe": {}},
+        {"recipe": {"name": []}},
+        {"recipe": {"name": DISTILLED}, "engine": 3},
+        {"recipe": {"name": DISTILLED}, "engine": {"name": []}},
+        {"recipe": {"name": "none"}, "engine": {}},
+    ],
+)
+def test_files_are_named_for_whole_documents_alone(broken: dict[str, Any]) -> None:
+    assert name_files(broken) == broken
 
 
 @pytest.mark.parametrize("broken", [{"videos": 3}, {"defaults": []}, {"videos": [1]}, {"matrix": 2}])
