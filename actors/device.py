@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from actors.interrupts import result_of
+
 T = TypeVar("T")
 _LATER = object()
 _overcome = 0
@@ -31,23 +33,25 @@ def overcome() -> None:
 
 class DeviceThread:
     """Runs steps one after the other in one thread, as a library keeps what it prepares for the device,
-    convolution plans and handles, by thread."""
+    convolution plans and handles, by thread. A wait for the device is a step for another one: no signal
+    interrupts it."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "device")
+    def __init__(self, name: str = "device") -> None:
+        self._name = name
+        self._thread = ThreadPoolExecutor(1, name)
 
     def run(self, step: Callable[[], T]) -> T:
-        """What the step answers; waits for its turn."""
+        """What the step answers; waits for its turn. Ctrl-C ends the wait, not the step."""
         while True:
             thread = self._thread
-            answer = thread.submit(self._turn, thread, step).result()
+            answer = result_of(thread.submit(self._turn, thread, step))
             if answer is not _LATER:
                 return answer  # type: ignore[return-value]
 
     def renew(self) -> None:
         """Called by a step: those after it get a fresh thread, which has nothing of what this one chose
         while memory was short."""
-        self._thread = ThreadPoolExecutor(1, "device", _turn_to, (_current(),))
+        self._thread = ThreadPoolExecutor(1, self._name, _turn_to, (_current(),))
 
     def close(self) -> None:
         """Waits for the step that runs, and for those whose turn it makes."""

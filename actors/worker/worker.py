@@ -85,7 +85,7 @@ class StageWorker:
         self._store: Store | None = None
         self._cache = PayloadCache(config.cache_bytes)
         self._made: dict[str, str] = {}
-        self._device = DeviceThread()
+        self._device, self._landing = DeviceThread(), DeviceThread("landing")
         self._gang: Gang | None = None
         self._short: set[Stage] = set()
         self._models: dict[str, LoadedModel] = {}
@@ -126,7 +126,7 @@ class StageWorker:
         with untouched(paths) as since:
             digest_ahead(paths)
             unproven = self._load(engine, stages)
-            sources, fingerprint = engine.sources(), engine.fingerprint()
+            sources, fingerprint = self._device.run(lambda: (engine.sources(), engine.fingerprint()))
         self._models = {path: LoadedModel(sources["files"][path], was) for path, was in since.items()}
         return {"fingerprint": fingerprint, "sources": sources, "unproven": unproven}
 
@@ -182,6 +182,7 @@ class StageWorker:
             self._engine.close()
             self._engine = None
         self._device.close()
+        self._landing.close()
 
     def _run(self, order: TaskOrder, cached: Mapping[str, Payload]) -> TaskResult:
         task = lighten(order.task, order.rungs)
@@ -191,7 +192,7 @@ class StageWorker:
         clock.note("read_s")
         with Scratch() as scratch:
             step = partial(self._work, order, task, inputs, scratch)
-            result, step_s, short = self._watched(lambda: self._device.run(step).landed())
+            result, step_s, short = self._watched(lambda: self._landing.run(self._device.run(step).landed))
             # The device may still have been busy with the step before, and the result took its way home.
             clock.note("wait_s", apart=("step_s", step_s))
             warnings = verify_output(task, result, self.config.verify) + (_SHORT if short else ())

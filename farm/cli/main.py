@@ -11,13 +11,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from functools import cache
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
+from actors import interrupts
 from farm.cli import (
     approve,
     check,
@@ -110,7 +110,10 @@ def about(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line and exits. SIGTERM ends it as Ctrl-C does, until a driver on Ray takes both."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, interrupts.hear)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # A shell has what it runs in the background ignore it.
+        signal.signal(signal.SIGINT, interrupts.hear)
     code = run(sys.argv[1:] if argv is None else argv)
     if code == JobCancelled.exit_code:
         # A step that goes on in the device's thread would hold the process until it ends.
@@ -146,10 +149,6 @@ def _command() -> TyperGroup:
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
     return command
-
-
-def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _stopped(argv: Sequence[str]) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from actors import interrupts
 from cluster.capacity import check_capacity, require_gpu
 from cluster.local_gpus import has_gpu
 from cluster.session import SessionConfig, open_session, require_driver, stop_signals
@@ -128,7 +129,7 @@ def _on_cluster(session: JobSession, options: RayOptions, text: str, cluster: Cl
     outage = Outage(pool, options.patience, again)
     loop = RenderLoop(session, pool, workforce, place, outage, options.grace_s)
     try:
-        with stop_signals(loop.stop) if _in_main_thread() else nullcontext():
+        with _stoppable(loop.stop):
             pool.start(workforce.requests)
             instruments = cluster.instruments(session.store.job_id)
             yield from metered(loop.run(), session, instruments) if instruments else loop.run()
@@ -215,7 +216,7 @@ def _probed(
     pool = WorkerPool(cluster, ProbeWorker, configured, config, watch.take)
     probe = DurationProbe(tasks, pool, workforce)
     try:
-        with stop_signals(probe.stop) if _in_main_thread() else nullcontext():
+        with _stoppable(probe.stop):
             pool.start(workforce.requests)
             for notice in probe.run():
                 yield session.record(notice)
@@ -248,5 +249,10 @@ def _absolute(url: str) -> str:
     return url if "://" in url else str(Path(url).absolute())
 
 
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+@contextmanager
+def _stoppable(stop: Callable[[str], None]) -> Iterator[None]:
+    """Signals go to `stop`, where this thread takes them. Raises KeyboardInterrupt where one came before."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    with stop_signals(stop) if in_main_thread else nullcontext():
+        interrupts.check()
+        yield

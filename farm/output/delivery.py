@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors import interrupts
 from actors.media.ffmpeg import find_ffmpeg
 from farm.output.beside import Beside
 from farm.output.outlets import outlet_of
@@ -144,6 +145,7 @@ class Delivery:
         """Returns when everything handed over is finished; meanwhile `check` may raise."""
         while wait_for([future for future, _ in self._running], LOOK_S).not_done:
             check()
+            interrupts.check()
 
     def close(self) -> None:
         """Ends the thread; what waits is dropped, what runs is finished."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from actors.interrupts import result_of
+
 if TYPE_CHECKING:
     from jobs.store.commits import Commit
     from jobs.store.store import Store
@@ -49,7 +51,7 @@ class Evictions:
 
     def _settle_first(self) -> None:
         try:
-            self._running.popleft().result()
+            result_of(self._running.popleft())
         except BaseException:
             for waiting in self._running:
                 waiting.cancel()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from actors.engines.base import Arriving
 from actors.engines.fake import FakeEngine
 from tests.actors.worker.fake_jobs import MakeBench, job_spec
 
 if TYPE_CHECKING:
-    import pytest
-
     from actors.payload import Payload
 
 
@@ -45,6 +48,43 @@ def test_the_next_step_begins_while_the_last_ones_result_arrives(
     with ThreadPoolExecutor(2) as threads:
         results = list(threads.map(later.worker.run, [later.order(first), later.order(other)]))
     assert [one.commit.sha256 for one in results] == [at_once.commits[task].sha256 for task in (first, other)]
+
+
+def test_a_signal_does_not_wait_until_the_result_has_arrived(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait for the device is over when the device is done, whatever comes."""
+    bench, sample, task = make_bench(job_spec()), FakeEngine.denoise, "film/00000/sample"
+    done, finish = os.pipe()
+
+    def arriving(*inputs: Any) -> Arriving:
+        def land() -> Payload:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            ctypes.CDLL(None).read(done, ctypes.create_string_buffer(1), 1)
+            return made
+
+        made = sample(*inputs)
+        return Arriving(land)
+
+    for need in bench.graph.tasks[task].needs:
+        bench.run(need.task)
+    monkeypatch.setattr(FakeEngine, "denoise", arriving)
+    late = threading.Timer(20.0, os.write, (finish, b"."))
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    signal.siginterrupt(signal.SIGUSR1, False)
+    begun = time.monotonic()
+    late.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bench.worker.run(bench.order(task))
+        assert time.monotonic() - begun < 10.0
+    finally:
+        late.cancel()
+        os.write(finish, b".")
+        signal.signal(signal.SIGUSR1, before)
+        bench.worker.destroy()
+        os.close(done)
+        os.close(finish)
 
 
 def test_frames_that_are_still_on_the_device_are_fetched_outside_the_step(
