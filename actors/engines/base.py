@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from jobs.planning.rounds.params import TileParams
     from jobs.tasks.task import Stage
 
-FreeLevel = Literal["prompts", "cache", "resident", "offload"]
+FreeLevel = Literal["prompts", "cache", "resident", "stream"]
 """How much memory to give back: `prompts` the text encoder, `cache` the allocator's unused blocks, `resident`
-also every model that the next stage does not need, `offload` from now on also the model in use, loaded piece
-by piece while it runs. None of them changes a byte of any result."""
+also every model that the next stage does not need, `stream` from now on also the model in use, brought over
+piece by piece while it runs. None of them changes a byte of any result."""
 
 AUDIO = "audio_latents"
 """Name of a clip's sound beside its `latents`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,10 +10,12 @@ if TYPE_CHECKING:
     from jobs.spec.engine import EngineConfig
 
 
-def make_engine(config: EngineConfig, device: str, threads: int) -> Engine:
+def make_engine(config: EngineConfig, device: str, threads: int, streamed: Collection[str] = ()) -> Engine:
     """The engine that `config` names, on `device` (`cpu`, `cuda`, `cuda:1`), not yet set up.
 
-    `threads` is the number of CPU threads it may use. Raises `CannotRun` where its packages are missing.
+    `threads` is the number of CPU threads it may use. The blocks of `streamed` models stay in host memory:
+    the diffusers engine alone has to be asked for it, ComfyUI's core brings over as much as it has room for.
+    Raises `CannotRun` where its packages are missing.
     """
     match config.name:
         case "fake":
@@ -22,7 +25,7 @@ def make_engine(config: EngineConfig, device: str, threads: int) -> Engine:
         case "diffusers":
             from actors.engines.diffusers.engine import DiffusersEngine
 
-            return DiffusersEngine(config, device, threads)
+            return DiffusersEngine(config, device, threads, streamed)
         case "comfyui":
             from actors.engines.comfyui.engine import ComfyEngine
 

@@ -66,7 +66,7 @@ class _Member:
     def run(self, folder: Path, source: BinaryIO) -> None:
         charter = self.charter
         try:
-            engine = make_engine(charter.engine, charter.device, charter.threads)
+            engine = make_engine(charter.engine, charter.device, charter.threads, charter.streamed)
             fix_threads(charter.threads)
             self.device.run(partial(engine.setup, charter.stages))
             self._say(Answer(self._report()))

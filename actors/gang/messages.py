@@ -25,13 +25,15 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Charter:
-    """What a gang is: `size` ranks, each with an engine that hosts `stages` on its `device`."""
+    """What a gang is: `size` ranks, each with an engine that hosts `stages` on its `device`, with the
+    `streamed` models of its worker."""
 
     engine: EngineConfig
     stages: frozenset[Stage]
     device: str
     threads: int
     size: int
+    streamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def charter_line(charter: Charter, rank: int, folder: str) -> bytes:
             "device": charter.device,
             "threads": charter.threads,
             "size": charter.size,
+            "streamed": sorted(charter.streamed),
             "rank": rank,
             "folder": folder,
         }
@@ -105,7 +108,8 @@ def read_charter(source: BinaryIO) -> tuple[Charter, int, str]:
     engine = EngineConfig.model_validate(said["engine"], strict=False)
     engine = engine.with_code(Code(allow_pickle=said["allow_pickle"]))
     stages = frozenset(Stage(name) for name in said["stages"])
-    charter = Charter(engine, stages, said["device"], said["threads"], said["size"])
+    streamed = frozenset(said["streamed"])
+    charter = Charter(engine, stages, said["device"], said["threads"], said["size"], streamed)
     return charter, said["rank"], said["folder"]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FREES: dict[Rung, FreeLevel] = {
     Rung.EMPTY_CACHE: "cache",
     Rung.EVICT_RESIDENTS: "resident",
-    Rung.OFFLOAD: "offload",
+    Rung.OFFLOAD: "stream",
 }
 MANY_FFN_CHUNKS = 16
 

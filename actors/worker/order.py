@@ -25,7 +25,8 @@ class WorkerConfig:
     begins and one when its result is committed. A worker of several `ranks` is a gang: that many processes
     share its steps, once it has proved at these `sizes`, passes and tiles of the job, that it makes one
     process's bits. `prompts_first`: the text encoder has no room beside the rest; prompts are encoded before
-    anything else, and it is dropped then.
+    anything else, and it is dropped then. `streamed` are the models, of `jobs.weights.use`, whose blocks stay
+    in host memory and come over one by one.
     """
 
     engine: EngineConfig
@@ -41,6 +42,7 @@ class WorkerConfig:
     ranks: int = 1
     sizes: tuple[PassParams | TileParams, ...] = ()
     prompts_first: bool = False
+    streamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

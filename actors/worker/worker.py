@@ -100,7 +100,7 @@ class StageWorker:
         config = self.config
         self._store = opened(config)
         remember_beside(self._store.backend.path(""))
-        self._engine = make_engine(config.engine, config.device, config.threads)
+        self._engine = make_engine(config.engine, config.device, config.threads, config.streamed)
         fix_threads(config.threads)
         # A worker that only encodes segments never starts the engine, and speaks for nobody.
         described: dict[str, Any] = {"fingerprint": {}, "sources": {}, "unproven": ""}
@@ -138,7 +138,8 @@ class StageWorker:
         if config.ranks == 1 or not shared:
             self._device.run(lambda: engine.setup(stages))
             return ""
-        gang = self._gang = Gang(Charter(config.engine, shared, config.device, config.threads, config.ranks))
+        charter = Charter(config.engine, shared, config.device, config.threads, config.ranks, config.streamed)
+        gang = self._gang = Gang(charter)
         gang.start()
         self._device.run(lambda: engine.setup(stages))
         gang.join(engine)
@@ -253,9 +254,8 @@ class StageWorker:
     def _commit(self, order: TaskOrder, result: Payload | Path, provenance: dict[str, Any]) -> Commit:
         assert self._store is not None
         if isinstance(result, Path):
-            return self._store.put(
-                order.digest, order.attempt, result.suffix.removeprefix("."), result, provenance
-            )
+            suffix = result.suffix.removeprefix(".")
+            return self._store.put(order.digest, order.attempt, suffix, result, provenance)
         commit = self._store.put(order.digest, order.attempt, PAYLOAD_SUFFIX, pack(result), provenance)
         if commit.provenance == provenance:
             # Another attempt may have won; then the store's bytes count, not these.

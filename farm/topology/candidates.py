@@ -10,10 +10,9 @@ from types import MappingProxyType
 
 from jobs.tasks.task import Stage
 from jobs.tasks.topology import GPU_STAGES, SHARED_STAGES, Machine, Pool, Topology
+from jobs.weights.use import TEXT_ENCODER
 
 _ALONE: Mapping[int, float] = MappingProxyType({1: 1.0})
-TEXT_ENCODER = "text encoder"
-"""The model that is used first, and leaves before the others are."""
 _MORE = (1, 3)
 """Workers that the pool with the least work gets beyond its share."""
 

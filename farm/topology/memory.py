@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
-from farm.topology.candidates import TEXT_ENCODER, Footprint
+from farm.topology.candidates import Footprint
 from farm.topology.file_sizes import GIB
 from farm.topology.model_sizes import ModelSizes, model_sizes, sizes_known, unknown_sizes
 from jobs.frames import TEMPORAL, frames_of, still_window
 from jobs.planning.params import RECORDED_TOKENS, SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage, StageTask
-from jobs.weights.use import denoises_pixels, folder_of
+from jobs.weights.use import TEXT_ENCODER, denoises_pixels, folder_of
 
 if TYPE_CHECKING:
     from pathlib import Path

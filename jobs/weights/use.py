@@ -17,6 +17,9 @@ from jobs.weights.header import GGUF, Tensor, Weights, WeightsFault, component_c
 from jobs.weights.lora_keys import CORE_ENDINGS, fit
 from jobs.weights.numbers import is_note, unread_by_diffusers
 
+TEXT_ENCODER, TRANSFORMER = "text encoder", "transformer"
+"""The models that may be larger than their device: where one is streamed, its blocks stay in host memory and
+come over one by one."""
 TEMPORAL_UPSAMPLER = "temporal_upscale_model"
 PARTS = {
     "checkpoint": "transformer",

@@ -207,7 +207,7 @@ class ComfyEngine:
 
             comfy.model_management.soft_empty_cache()
             return
-        if level == "offload":
+        if level == "stream":
             load_piecewise()
         free_vram()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from actors.compute import compute_class
@@ -49,10 +49,14 @@ class DiffusersEngine:
 
     name = "diffusers"
 
-    def __init__(self, config: EngineConfig, device: str, threads: int) -> None:
+    def __init__(
+        self, config: EngineConfig, device: str, threads: int, streamed: Collection[str] = ()
+    ) -> None:
+        """The blocks of `streamed` models, of `jobs.weights.use`, come over one by one from the start."""
         self.config = config
         self.device = device
         self.threads = threads
+        self.streamed = streamed
         self._runner: Runner | None = None
 
     def paths(self) -> Sequence[Path]:
@@ -65,6 +69,7 @@ class DiffusersEngine:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         files = find_files(self.config)
         self._runner = _runner_for(files)(files, self.device, self.dtype, self.threads)
+        self._runner.stream(self.streamed)
         self._runner.load(stages)
 
     def join(self, ranks: Ranks) -> None:

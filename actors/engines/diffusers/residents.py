@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from actors.device import overcome
+from actors.engines.diffusers.streamed import Streams
 
 PROMPTS = "prompts"
 """The text encoder with what is behind it: the largest model beside the transformer, used first and then no
@@ -31,7 +31,6 @@ class Residents:
         self._models: dict[str, Any] = {}
         self._placed: set[str] = set()
         self._streamed: set[str] = set()
-        self._streams = False
 
     def get(self, name: str) -> Any:
         """The model, on the device and ready to run."""
@@ -71,29 +70,23 @@ class Residents:
     def evict(self) -> None:
         """Move every model to host memory, but the text encoder, which is dropped."""
         self._models.pop(PROMPTS, None)
-        for name, model in self._models.items():
-            if name not in self._streamed:
-                model.to(CPU)
+        for model in self._models.values():
+            model.to(CPU)
         self._placed.clear()
         self.empty_cache()
 
-    def stream(self) -> None:
-        """From now on keep transformers in host memory and bring them over block by block."""
-        self._streams = self.device.type == "cuda"
+    def stream(self, names: Iterable[str]) -> None:
+        """From now on the blocks of these models stay in host memory and are brought over one by one."""
+        self._streamed.update(names)
         self.evict()
 
     def close(self) -> None:
         self._models.clear()
         self._placed.clear()
-        self._streamed.clear()
         self.empty_cache()
 
     def _settle(self, name: str) -> None:
-        if name in self._placed or name in self._streamed:
-            return
-        if self._streams and hasattr(self.model(name), "transformer"):
-            stream_blocks(self.model(name).transformer, self.device)
-            self._streamed.add(name)
+        if name in self._placed:
             return
         # No variable here holds a model: the text encoder, too, may be dropped in order to be loaded anew.
         for make_room in (self.drop_prompts, self.evict) if PROMPTS in self._placed else (self.evict,):
@@ -115,47 +108,8 @@ class Residents:
     def _move(self, name: str) -> None:
         """Asking thousands of parameters where they are takes milliseconds: done once, not for every step."""
         model = self.model(name)
+        if name in self._streamed and isinstance(model, Streams):
+            model.stream(self.device)
         if self.device.type != "cpu":
             model.to(self.device)
         self._placed.add(name)
-
-
-def stream_blocks(transformer: Any, device: torch.device) -> None:
-    """Bring over all but the blocks for good, and each block for as long as it computes.
-
-    Its weights stay in host memory beside what is brought over: nothing is copied back.
-    """
-    blocks = list(transformer.transformer_blocks)
-    inside = {module for block in blocks for module in block.modules()}
-    for places, name in _weights(module for module in transformer.modules() if module not in inside):
-        places[name] = _brought(places[name], device)
-    for block in blocks:
-        _stream(block, device)
-
-
-def _stream(block: nn.Module, device: torch.device) -> None:
-    at_home = [(places, name, places[name]) for places, name in _weights(block.modules())]
-
-    def bring(*_: Any) -> None:
-        for places, name, home in at_home:
-            places[name] = _brought(home, device)
-
-    def leave(*_: Any) -> None:
-        for places, name, home in at_home:
-            places[name] = home
-
-    block.register_forward_pre_hook(bring)
-    block.register_forward_hook(leave, always_call=True)
-
-
-def _weights(modules: Iterable[nn.Module]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where modules keep each of their parameters and buffers."""
-    for module in modules:
-        for places in (module._parameters, module._buffers):
-            yield from ((places, name) for name, weight in places.items() if weight is not None)
-
-
-def _brought(weight: Tensor, device: torch.device) -> Tensor:
-    if isinstance(weight, nn.Parameter):
-        return nn.Parameter(weight.data.to(device), requires_grad=False)
-    return weight.to(device)

@@ -19,6 +19,7 @@ from farm.workers.workforce import _sizes
 from jobs.errors import InvalidInput, WorkerLost
 from jobs.planning.facts import SourceFacts, VideoFact
 from jobs.tasks.task import Stage
+from jobs.weights.use import TRANSFORMER
 from tests.actors.steps.test_retakes import made_clip
 from tests.official.ic_lora import write_ic_lora
 from tests.official.upsamplers import write_rational, write_temporal
@@ -100,6 +101,18 @@ def test_two_ranks_make_the_latents_of_one(make_bench: MakeBench, small_ltx_vide
     with pytest.raises(InvalidInput, match="no sampler 'none'"):
         gang.worker.run(replace(order, task=replace(order.task, params=bad)))
     assert gang.run(SAMPLE, 3)
+
+
+def test_ranks_that_stream_make_the_latents_of_one(
+    make_bench: MakeBench, small_ltx_video: Path, image: Path
+) -> None:
+    """Each brings the blocks of its own over; the proof, too, runs in them."""
+    alone = make_bench(film(small_ltx_video, image))
+    gang = make_bench(
+        film(small_ltx_video, image), ranks=2, sizes=passes(alone), streamed=frozenset({TRANSFORMER})
+    )
+    assert gang.report["unproven"] == ""
+    require_equal(sampled(gang), sampled(alone))
 
 
 @pytest.mark.slow

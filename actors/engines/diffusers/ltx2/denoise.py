@@ -30,6 +30,7 @@ from actors.engines.diffusers.ltx2.recorded import Recorder, worth_recording
 from actors.engines.diffusers.ltx_video.lora import NO_LORAS, MergedLoras
 from actors.engines.diffusers.samplers import RENEWING, Sampler, settling
 from actors.engines.diffusers.sequence import TokenSplit, projected_whole
+from actors.engines.diffusers.streamed import stream_blocks
 from actors.engines.noise import Noises
 from actors.ranks import Ranks
 
@@ -68,6 +69,10 @@ class Transformer:
     def to(self, device: torch.device) -> None:
         self.recorder.forget()
         self.transformer.to(device)
+
+    def stream(self, device: torch.device) -> None:
+        self.recorder.forget()
+        stream_blocks(self.transformer.transformer_blocks, device)
 
     @property
     def marks(self) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from actors.engines.diffusers.ltx2.denoise import Context
 from actors.engines.diffusers.ltx_video.encoders import load_encoder
+from actors.engines.diffusers.streamed import blocks_of, stream_blocks
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput
 from jobs.places import shown
@@ -33,6 +34,8 @@ class States(Protocol):
     def states(self, prompt: str) -> tuple[Tensor, Tensor]: ...
 
     def to(self, device: torch.device) -> None: ...
+
+    def stream(self, device: torch.device) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Prompts:
         self.encoder.to(device)
         self.connectors.to(device)
 
+    def stream(self, device: torch.device) -> None:
+        """The encoder; connectors have room beside one of its layers."""
+        self.encoder.stream(device)
+
 
 class TinyStates:
     """The closed vocabulary of a bundled model: one state a word."""
@@ -73,6 +80,9 @@ class TinyStates:
 
     def to(self, device: torch.device) -> None:
         self.encoder.to(device)
+
+    def stream(self, device: torch.device) -> None:
+        """It has room everywhere."""
 
 
 class GemmaStates:
@@ -115,6 +125,9 @@ class GemmaStates:
 
     def to(self, device: torch.device) -> None:
         self.model.to(device)
+
+    def stream(self, device: torch.device) -> None:
+        stream_blocks(blocks_of(self.model), device)
 
 
 def _inside(folder: Path, name: str) -> Path:

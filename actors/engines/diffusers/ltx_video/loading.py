@@ -23,6 +23,7 @@ from actors.engines.diffusers.ltx_video.checkpoint import (
     vae_component,
 )
 from actors.engines.diffusers.ltx_video.text import PromptEncoder, T5Prompts, TinyPrompts
+from actors.engines.diffusers.streamed import stream_blocks
 from actors.models.tiny_text import TinyTextEncoder
 from actors.models.tiny_words import TinyTokenizer
 from jobs.errors import Problem, SpecError
@@ -51,6 +52,9 @@ class Denoising:
 
     def to(self, device: torch.device) -> None:
         self.transformer.to(device)
+
+    def stream(self, device: torch.device) -> None:
+        stream_blocks(self.transformer.transformer_blocks, device)
 
 
 @dataclass(frozen=True)

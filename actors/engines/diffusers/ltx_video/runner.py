@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +28,7 @@ from actors.payload import Payload, from_torch, to_torch
 from jobs.errors import InvalidInput, Problem, SpecError
 from jobs.frames import LATENT_CHANNELS, SPATIAL
 from jobs.tasks.task import Stage
+from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,9 @@ NO_ROUNDS = (
     "LTX-Video makes no keyframes for temporal rounds; name an LTX-2.5 checkpoint, or write `temporal: 0`"
 )
 NO_SOUND = "LTX-Video makes no sound; name an LTX-2 checkpoint, or write `mode: mux`"
+
+BLOCKS: Mapping[str, str] = {TEXT_ENCODER: PROMPTS, TRANSFORMER: "denoising"}
+"""The models that can be streamed, and the names under which they reside."""
 
 
 class Runner:
@@ -176,6 +180,10 @@ class Runner:
         codec: VideoCodec = self.residents.get("codec")
         return codec.shares(len(params.window.context), params.tiling)
 
+    def stream(self, models: Iterable[str]) -> None:
+        """From now on the blocks of these models, of `BLOCKS`, come over one by one."""
+        self.residents.stream(BLOCKS[model] for model in models)
+
     def free(self, level: FreeLevel) -> None:
         match level:
             case "prompts":
@@ -184,8 +192,8 @@ class Runner:
                 self.residents.empty_cache()
             case "resident":
                 self.residents.evict()
-            case "offload":
-                self.residents.stream()
+            case "stream":
+                self.stream(BLOCKS)
 
     def _clip(self, run: PassParams, start: Piece) -> Tensor:
         """What the clip is made over, `[1, C, T, h, w]`; zeros where that is nothing."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from actors.engines.diffusers.ltx_video.encoders import load_encoder
+from actors.engines.diffusers.streamed import blocks_of, stream_blocks
 from actors.models.t5_words import T5_TOKENS
 from actors.models.tiny_words import PromptRefused, TinyTokenizer
 from jobs.errors import CannotRun, InvalidInput
@@ -24,6 +25,8 @@ class PromptEncoder(Protocol):
     def encode(self, prompt: str) -> tuple[Tensor, Tensor]: ...
 
     def to(self, device: torch.device) -> None: ...
+
+    def stream(self, device: torch.device) -> None: ...
 
 
 class TinyPrompts:
@@ -43,6 +46,9 @@ class TinyPrompts:
 
     def to(self, device: torch.device) -> None:
         self.encoder.to(device)
+
+    def stream(self, device: torch.device) -> None:
+        """It has room everywhere."""
 
 
 class T5Prompts:
@@ -84,3 +90,6 @@ class T5Prompts:
 
     def to(self, device: torch.device) -> None:
         self.encoder.to(device)
+
+    def stream(self, device: torch.device) -> None:
+        stream_blocks(blocks_of(self.encoder), device)

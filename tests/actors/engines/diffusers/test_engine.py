@@ -174,7 +174,7 @@ def test_decode_is_uint8_and_tiles(engine: Engine, conditioning: Payload) -> Non
 
 def test_freeing_memory_changes_no_byte(engine: Engine, conditioning: Payload) -> None:
     plain = _sampled(engine, GENERATE, conditioning)
-    levels: tuple[FreeLevel, ...] = ("prompts", "cache", "resident", "offload")
+    levels: tuple[FreeLevel, ...] = ("prompts", "cache", "resident", "stream")
     for level in levels:
         engine.free(level)
         again = engine.encode_text(EncodeText("a red ball", ""))

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from actors.engines.diffusers import residents as module
-from actors.engines.diffusers.ltx_video.lora import MergedLoras, OpenLora
-from actors.engines.diffusers.residents import PROMPTS, Residents, stream_blocks
-from jobs.spec.engine import PassStrengths
-from jobs.weights.lora_keys import Patch
+from actors.engines.diffusers.residents import PROMPTS, Residents
 
 
 class Model:
@@ -155,58 +150,21 @@ def test_dropping_the_text_encoder(leaves: Callable[[Residents], None]) -> None:
     assert "home prompts" not in device.log
 
 
-class Block(torch.nn.Linear):
-    """Notes where its weights are while it computes."""
+def test_a_streamed_model_is_never_placed_whole() -> None:
+    """Not at a worker's start, and not when it comes back; others are."""
+    log: list[str] = []
 
-    seen: str = ""
+    class Streamed(Model):
+        def stream(self, device: torch.device) -> None:
+            log.append(f"stream on {device.type} after {len(self.moves)} moves")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.seen = self.weight.device.type
-        return x
-
-
-def test_blocks_come_over_one_by_one_and_their_weights_stay_at_home() -> None:
-    """With what torch has of its own: there need be no accelerate."""
-    model: Any = torch.nn.Module()
-    model.proj_in, model.table = torch.nn.Linear(4, 4), torch.nn.Parameter(torch.zeros(4))
-    model.transformer_blocks = torch.nn.ModuleList(Block(4, 4) for _ in range(2))
-    homes = [block.weight.data_ptr() for block in model.transformer_blocks]
-    stream_blocks(model, torch.device("meta"))
-    assert {model.proj_in.weight.device.type, model.table.device.type} == {"meta"}
-    for block in model.transformer_blocks:
-        block(torch.zeros(1, 4))
-        assert block.seen == "meta"
-    assert [block.weight.data_ptr() for block in model.transformer_blocks] == homes
-    first = model.transformer_blocks[0]
-    with torch.no_grad():
-        first.weight.fill_(3.0)
-    first(torch.zeros(1, 4))
-    assert bool((first.weight == 3.0).all()), "what is merged while it is at home stays"
-
-
-def test_loras_reach_what_was_brought_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy stands for the device: layers outside of the blocks, and those inside while they compute."""
-    model: Any = torch.nn.Module()
-    model.proj_in = torch.nn.Linear(4, 4, bias=False)
-    model.transformer_blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4, bias=False)])
-    names = ("proj_in.weight", "transformer_blocks.0.weight")
-    plain = {name: model.get_parameter(name).detach().clone() for name in names}
-    save_file({name: torch.ones(4, 4) for name in names}, tmp_path / "lora.safetensors")
-    opened = OpenLora(tmp_path / "lora.safetensors", tuple(Patch(name, {"diff": name}) for name in names))
-    loras = MergedLoras(
-        model,
-        [(opened.path, PassStrengths(sample=1.0, upscale=0.0))],
-        lambda *_: opened,
-        lambda asked: ((name, plain[name]) for name in asked),
-        lambda name: name,
-    )
-    monkeypatch.setattr(module, "_brought", lambda weight, _: torch.nn.Parameter(weight.detach().clone()))
-    stream_blocks(model, torch.device("cpu"))
-    seen: list[torch.Tensor] = []
-    first = model.transformer_blocks[0]
-    first.register_forward_pre_hook(lambda block, *_: seen.append(block.weight.detach()))
-    for which, more in (("sample", 1.0), ("upscale", 0.0)):
-        loras.use(which)  # type: ignore[arg-type]
-        first(torch.zeros(1, 4))
-        assert torch.equal(model.proj_in.weight.detach(), plain["proj_in.weight"] + more)
-        assert torch.equal(seen.pop(), plain["transformer_blocks.0.weight"] + more)
+    model, other = Streamed(), Streamed()
+    residents = _residents(denoising=model, prompts=other)
+    residents.stream(["denoising"])
+    residents.prepare("denoising")
+    residents.get("prompts")
+    assert log == ["stream on meta after 0 moves"]
+    residents.evict()
+    residents.get("denoising")
+    assert log[1:] == ["stream on meta after 2 moves"]
+    assert model.moves == ["meta", "cpu", "meta"]
