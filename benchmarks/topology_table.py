@@ -94,9 +94,9 @@ of two, `mono=1x2,decode=1` has the first rank decode, and `sample=1x2@0` is a g
 - **The film is that of one GPU.** Topology is in no digest, and a gang may resume what one GPU began. At its
   start each gang proves on one block of the model, at every size of the job, that it gives one GPU's bits;
   without that proof it serves only where the job says `run.mixed_compute: true`, and the films are then
-  marked `exact: false`. On CPUs one kind of pass is known to fail it: where the tokens are one to three more
-  than a multiple of 32, attention sums the last of them in another order. Latents of the bundled model then
-  differed by 2e-6 of the largest; all others that were tried are equal, with 2 and 4 ranks.
+  marked `exact: false`. On CPUs [latents are equal](decisions/0036-a-gang-is-one-worker.md#on-cpus) with 2
+  and 4 ranks at all sizes that were tried, with 2 threads a process. With 3 functions of single numbers round
+  otherwise at a thread's end: 3e-6 of the largest at 256x256x33.
 - **When it pays**: a gang makes one chunk sooner and several chunks no sooner than as many workers of one
   GPU. Take it where a film's chains are fewer than the GPUs. `farm plan -t sample=1x4,...` simulates it: a
   gang of K counts as K^0.8 times one GPU until both were measured. `auto` takes gangs once they were. Two

@@ -23,10 +23,12 @@ from actors.ranks import Ranks
 if TYPE_CHECKING:
     from torch import nn
 
-LEAST_TOKENS = 4
-"""Of a rank: with fewer rows matrix products are summed in another order. All but the last rank have a
-multiple: on a CPU, functions of single numbers round the last few of an array in another way, of 8 heads'
-gates those behind the last four rows."""
+LEAST_TOKENS = 12
+"""Of a rank: on a CPU, a matrix product of fewer rows may leave a thread fewer than four, which are summed in
+another order."""
+PIECE = 4
+"""All but the last rank have a multiple of these: on a CPU, functions of single numbers round the last few of
+an array in another way, of 8 heads' gates those behind the last four rows."""
 
 
 def groups_for(ranks: int, forwards: int, heads: int, tokens: int) -> int:
@@ -43,7 +45,7 @@ def groups_for(ranks: int, forwards: int, heads: int, tokens: int) -> int:
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """`tokens` of a sequence over the ranks of one forward, in order and in pieces of `LEAST_TOKENS`; the
+    """`tokens` of a sequence over the ranks of one forward, in order and in pieces of `PIECE`; the
     first ranks have one piece more where they do not come out even, the last one the tokens that are left."""
 
     ranks: Ranks
@@ -52,9 +54,9 @@ class TokenSplit:
     @property
     def sizes(self) -> list[int]:
         """Tokens by rank."""
-        pieces, left = divmod(self.tokens, LEAST_TOKENS)
+        pieces, left = divmod(self.tokens, PIECE)
         each, more = divmod(pieces, self.ranks.size)
-        sizes = [LEAST_TOKENS * (each + (rank < more)) for rank in range(self.ranks.size)]
+        sizes = [PIECE * (each + (rank < more)) for rank in range(self.ranks.size)]
         return [*sizes[:-1], sizes[-1] + left]
 
     def mine(self, whole: Tensor, dim: int) -> Tensor:
@@ -74,6 +76,18 @@ class TokenSplit:
     def attended(self, attend: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`attend` over all tokens; each is `[B, heads, own tokens, d]`, and so is the result."""
         return self._to_tokens(attend(*self._to_heads(torch.stack([query, key, value]))))
+
+    def reading(self, attend: Callable[..., Tensor], query: Tensor, *read: Tensor, **how: Any) -> Tensor:
+        """`attend` of own tokens' queries `[B, heads, own tokens, d]` to keys and values that every rank has
+        whole.
+
+        On a CPU to the bits of all tokens together, each rank for all: torch takes queries there in blocks of
+        32 to 256, and a last block of one to three is summed in another order, so that bits depend on where
+        tokens end. On a GPU they do not.
+        """
+        if query.device.type != "cpu":
+            return attend(query, *read, **how)
+        return self.mine(attend(self.whole(query, 2), *read, **how), 2)
 
     def _to_heads(self, mine: Tensor) -> Tensor:
         """`[P, B, heads, own tokens, d]` -> `[P, B, own heads, tokens, d]`."""

@@ -67,3 +67,41 @@ def test_ranks_make_the_latents_of_one(
     assert {(*payload.arrays,) for payload in wanted.values()} == {("audio_latents", "latents")}
     require_equal(found, wanted)
     assert {address for pid in pids_of(gang) for address in listening(pid)} == {"0100007F"}
+
+
+def require_equal_of_two(make_bench: MakeBench, spec: dict[str, Any], threads: int = 1) -> None:
+    alone = make_bench(spec, threads=threads)
+    sizes = [task.params for task in alone.graph.tasks.values() if isinstance(task.params, PassParams)]
+    gang = make_bench(spec, ranks=2, sizes=tuple(sizes), threads=threads)
+    assert gang.report["unproven"] == ""
+    require_equal(passes(gang), passes(alone))
+
+
+@pytest.mark.slow
+def test_few_tokens_are_dealt_in_fours(make_bench: MakeBench) -> None:
+    """26 of them, twelve and fourteen: functions on a CPU round the gates of those behind the last four
+    otherwise."""
+    chunk = {"generate": {"prompt": PROMPTS[0], "num_frames": 97}}
+    spec = {
+        "defaults": {"width": 64, "height": 32, "steps": 2, "cfg": 1.0},
+        "videos": [{"name": "one", "chunks": [chunk], "sound": [{"generate": True}]}],
+    }
+    require_equal_of_two(make_bench, spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "threads"), [(224, 1), (96, 2)])
+def test_tokens_need_not_fill_a_kernel(make_bench: MakeBench, image: Path, side: int, threads: int) -> None:
+    """On a CPU attention takes 98 of them 32 at a time, and sums the two that are left otherwise than those
+    of a rank's last block. Of 18 a rank would have 10, too few for two threads.
+
+    There are three forwards a step, so that tokens are dealt to all ranks.
+    """
+    first = {"image": str(image), "frame": 0, "strength": 0.7}
+    chunk = {"generate": {"prompt": PROMPTS[0], "num_frames": 9, "images": [first]}}
+    three = {"name": "stg", "params": {"blocks": [2], "audio_cfg": 3.0}}
+    spec = {
+        "defaults": {"width": side, "height": side, "steps": 2, "cfg": 3.0, "guider": three},
+        "videos": [{"name": "one", "chunks": [chunk], "sound": [{"generate": True}]}],
+    }
+    require_equal_of_two(make_bench, spec, threads)

@@ -18,6 +18,10 @@ from actors.engines.diffusers.sequence import TokenSplit
 Angles = tuple[Tensor, Tensor]
 """Cosines and sines as the transformer hands them to its blocks, tokens in the last dimension but one."""
 
+Attend = Callable[..., Tensor]
+"""Of queries, keys and values `[B, heads, N, d]`."""
+attend: Attend = F.scaled_dot_product_attention
+
 
 @dataclass
 class AttentionState:
@@ -27,18 +31,28 @@ class AttentionState:
     gang. The sound's own layers are computed whole on each rank.
     """
 
-    look: Callable[..., Tensor] = F.scaled_dot_product_attention
+    look: Attend = attend
     split: TokenSplit | None = None
     _whole: tuple[Angles, Angles] | None = field(default=None, repr=False)
 
+    @property
+    def looking(self) -> Attend:
+        """How this rank's tokens look at those of all."""
+        return self.look if self.split is None else partial(self.split.attended, self.look)
+
+    @property
+    def reading(self) -> Attend:
+        """How they read what every rank has whole: the prompt, and the sound."""
+        return attend if self.split is None else partial(self.split.reading, attend)
+
     @contextmanager
-    def running(self, look: Callable[..., Tensor], split: TokenSplit | None) -> Iterator[None]:
+    def running(self, look: Attend, split: TokenSplit | None) -> Iterator[None]:
         """For one run, and nothing of it after."""
         self.look, self.split = look, split
         try:
             yield
         finally:
-            self.look, self.split, self._whole = F.scaled_dot_product_attention, None, None
+            self.look, self.split, self._whole = attend, None, None
 
     def whole_angles(self, mine: Angles) -> Angles:
         """Those of the tokens of all ranks; the same in every block."""
@@ -65,7 +79,7 @@ def attended(
     rows: Tensor | Rows,
     angles: Angles | None = None,
     context: Context | None = None,
-    look: Callable[..., Tensor] = F.scaled_dot_product_attention,
+    look: Attend = attend,
     skipped: bool = False,
 ) -> Tensor:
     """`[B, N, D]` -> `[B, N, D]` through diffusers' `LTX2Attention`; `skipped`, values are handed through

@@ -21,7 +21,14 @@ from actors.engines.diffusers.fused.ops import (
     rounded_for,
     step,
 )
-from actors.engines.diffusers.ltx2.attention import Angles, AttentionState, Context, attended
+from actors.engines.diffusers.ltx2.attention import (
+    Angles,
+    Attend,
+    AttentionState,
+    Context,
+    attend,
+    attended,
+)
 
 PLAIN = nn.Identity()
 """Reads numbers as they are, as what stands between two layers."""
@@ -88,15 +95,13 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     """As diffusers' `LTX2VideoTransformerBlock`, by keywords. A clip comes alone: it is perturbed as a whole
     or not at all, and picture and sound are kept apart in both directions or in none."""
-    skipped, look = bool(given["all_perturbed"]), state.look
-    if state.split is not None:
-        look = partial(state.split.attended, look)
+    skipped = bool(given["all_perturbed"])
     video = Stream(picture, given["hidden_states"], modulations(picture.table, given["temb"]))
     audio = Stream(sound, given["audio_hidden_states"], modulations(sound.table, given["temb_audio"]))
-    _look(video, given["video_rotary_emb"], skipped, look)
+    _look(video, given["video_rotary_emb"], skipped, state.looking)
     _look(audio, given["audio_rotary_emb"], skipped)
     words = ("encoder_hidden_states", "temb_prompt", "encoder_attention_mask")
-    _read_prompt(video, *(given[name] for name in words))
+    _read_prompt(video, *(given[name] for name in words), look=state.reading)
     words = ("audio_encoder_hidden_states", "temb_prompt_audio", "audio_encoder_attention_mask")
     _read_prompt(audio, *(given[name] for name in words))
     if use_a2v_cross_attention:
@@ -109,20 +114,21 @@ def _reads(attn: Any) -> tuple[nn.Module, ...]:
     return (attn.to_q,) if attn.to_gate_logits is None else (attn.to_q, attn.to_gate_logits)
 
 
-def _look(stream: Stream, angles: Angles, skipped: bool, look: Any = None) -> None:
+def _look(stream: Stream, angles: Angles, skipped: bool, look: Attend = attend) -> None:
     own, (shift, scale, gate) = stream.side.own, stream.modulations[:3]
     into = (*_reads(own), own.to_k, own.to_v)
     rows = stream.read(Reading(into, stream.side.norms[0], scale, shift))
-    how = {} if look is None else {"look": look}
-    stream.due = Due(attended(own, rows, angles, skipped=skipped, **how), gate)
+    stream.due = Due(attended(own, rows, angles, look=look, skipped=skipped), gate)
 
 
-def _read_prompt(stream: Stream, words: Tensor, steps: Tensor | None, mask: Tensor | None) -> None:
+def _read_prompt(
+    stream: Stream, words: Tensor, steps: Tensor | None, mask: Tensor | None, *, look: Attend = attend
+) -> None:
     text = stream.side.text
     shift, scale, gate = stream.modulations[6:9] or (None, None, None)
     rows = stream.read(Reading(_reads(text), stream.side.norms[1], scale, shift))
     read = rounded_for(_modulated(words, stream.side.words, steps), (text.to_k, text.to_v))
-    stream.due = Due(attended(text, rows, context=Context(read, mask)), gate)
+    stream.due = Due(attended(text, rows, context=Context(read, mask), look=look), gate)
 
 
 def _modulated(words: Tensor, table: Tensor | None, steps: Tensor | None) -> Tensor:
@@ -149,7 +155,7 @@ def _meet(state: AttentionState, video: Stream, audio: Stream, given: dict[str, 
     sound_sees = sound(2, _reads(sees))
     if state.split is not None:
         picture_seen = rounded_for(state.split.whole(picture_seen, 1), (sees.to_k, sees.to_v))
-    made = attended(hears, picture_hears, seen, Context(sound_heard, angles=heard))
+    made = attended(hears, picture_hears, seen, Context(sound_heard, angles=heard), state.reading)
     video.due = Due(made, _gate(video, given["temb_ca_gate"]))
     made = attended(sees, sound_sees, heard, Context(picture_seen, angles=state.whole_angles(seen)))
     audio.due = Due(made, _gate(audio, given["temb_ca_audio_gate"]))

@@ -64,9 +64,10 @@ class FarmAttention:
         return attn.to_out[0](joined(mixed, None, value.dtype, attn.to_out[0]))
 
     def _mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        if self.block is None or self.state.split is None:
-            return self._mix(query, key, value, mask)
-        return self.state.split.attended(partial(self._mix, mask=None), query, key, value)
+        split, mix = self.state.split, partial(self._mix, mask=mask)
+        if split is None:
+            return mix(query, key, value)
+        return (split.reading if self.block is None else split.attended)(mix, query, key, value)
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         if mask is not None:

@@ -39,9 +39,9 @@ def test_ranks_fall_into_groups_of_equal_work(ranks: int, forwards: int, heads: 
 
 
 def test_few_tokens_are_not_split() -> None:
-    assert groups_for(4, 1, 32, 16) == 1
-    assert groups_for(4, 1, 32, 15) == 2
-    assert groups_for(4, 1, 32, 3) == 4
+    assert groups_for(4, 1, 32, 48) == 1
+    assert groups_for(4, 1, 32, 47) == 2
+    assert groups_for(4, 1, 32, 23) == 4
 
 
 def together(folder: Path, size: int, work: Callable[[Ranks], Tensor]) -> list[Tensor]:
@@ -71,3 +71,22 @@ def test_attention_over_ranks_is_that_of_one(tmp_path: Path) -> None:
 
     for made in together(tmp_path, 4, work):
         assert torch.equal(made, attend(query, key, value))
+
+
+@pytest.mark.parametrize(("tokens", "ranks"), [(98, 2), (70, 2), (135, 4)])
+def test_what_all_ranks_have_is_read_as_by_one(tmp_path: Path, tokens: int, ranks: int) -> None:
+    """Wherever the last of 32 queries is, of all tokens and of a rank's: one to three behind it are summed in
+    another order."""
+    randn = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    query, key, value = randn(2, HEADS, tokens, 8), *randn(2, 2, HEADS, 12, 8)
+    mask = torch.linspace(-2, 2, 12).view(1, 1, 1, 12)
+    read = partial(F.scaled_dot_product_attention, key=key, value=value, attn_mask=mask)
+
+    def work(ranks: Ranks) -> Tensor:
+        split = TokenSplit(ranks, tokens)
+        own = split.mine(query, 2)
+        assert not torch.equal(split.whole(read(own), 2), read(query))
+        return split.whole(split.reading(F.scaled_dot_product_attention, own, key, value, attn_mask=mask), 2)
+
+    for made in together(tmp_path, ranks, work):
+        assert torch.equal(made, read(query))
