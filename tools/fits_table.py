@@ -123,12 +123,14 @@ def footprint(document: dict[str, Any], device_gib: float) -> Footprint:
 
 
 def on_card(needs: Footprint, stages: tuple[Stage, ...]) -> str:
-    """How a film is rendered there: by one worker with all models, by one that exchanges them, or not."""
-    tiles = ", decode in tiles" if needs.whole_decode_gib else ""
+    """How a film is rendered there: by one worker with all models, by one that exchanges them, or not; which
+    of them are streamed, and whether it decodes in tiles."""
+    streams = f", {' and '.join(sorted(needs.streamed))} streamed" if needs.streamed else ""
+    ways = f"{streams}{', decode in tiles' if needs.whole_decode_gib else ''}"
     if needs.together_gib(stages) <= needs.device_gib:
-        return f"all{tiles}"
+        return f"all{ways}"
     large = [f"`{stage}`" for stage in stages if needs.together_gib((stage,)) > needs.device_gib]
-    return f"no: {', '.join(large)}" if large else f"a stage at a time{tiles}"
+    return f"no: {', '.join(large)}" if large else f"a stage at a time{ways}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from actors.engines.diffusers.fused.choice import missing_for_kernels
 from farm.doctor.finding import Finding, fail, ok, warn
-from farm.topology.memory import engine_footprint, in_tiles, memory_notice
+from farm.topology.memory import engine_footprint
+from farm.topology.memory_said import in_tiles, memory_notice, streams_said
 from jobs.extras import INSTALL_RENDER, lacking
 from jobs.spec.engine import EngineConfig
 from jobs.tasks.task import Stage, TaskGraph
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")
 TILED_FIX = "a smaller picture, shorter chunks, or `decode.tiling`, which makes the same bytes everywhere"
+STREAMED_FIX = "a larger GPU, or a smaller or quantized model"
 MOST_TAKEN = 0.1
 """Share of a GPU's memory that others may hold before it is worth a word."""
 
@@ -98,9 +100,11 @@ def check_fit(footprint: Footprint | None, stages: frozenset[Stage]) -> Iterator
     hosted = [stage for stage in Stage if stage in stages and stage is not Stage.SEGMENT]
     large = [stage for stage in hosted if footprint.together_gib((stage,)) > device_gib]
     for stage in large:
-        need = footprint.together_gib((stage,))
-        message = f"{stage} needs about {need:.0f} GiB, one GPU has {device_gib:.0f}"
+        message = f"{footprint.need_said(stage)}, one GPU has {device_gib:.0f}"
+        message = "; ".join(filter(None, (message, footprint.caveat)))
         yield fail("memory", message, "a larger GPU, a smaller or quantized model, or a smaller picture")
+    if said := streams_said(footprint):
+        yield warn("memory", said, STREAMED_FIX)
     if footprint.whole_decode_gib and Stage.DECODE in stages:
         yield warn("memory", in_tiles(footprint), TILED_FIX)
     together = footprint.together_gib(hosted)

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from farm.estimates.known import expected_s, model_s
+from farm.estimates.known import brought_s, expected_s, model_s
 from farm.estimates.model_size import ratios
 from farm.scheduler.config import SchedulerConfig, budget_bytes
 from farm.simulator.gangs import usual_speed
@@ -26,6 +27,7 @@ from jobs.store.documents import Documents
 from jobs.store.opening import open_backend
 from jobs.tasks.task import Stage, StageTask
 from jobs.tasks.topology import MOST_RANKS
+from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
 
 if TYPE_CHECKING:
     from jobs.spec.run import Run
@@ -45,6 +47,13 @@ ALONE = {"pictures": "sound", "steps": "canvas"}
 IN_FP8 = " in fp8"
 """Behind a model's name: its steps take other times then."""
 
+STREAMED = " streamed"
+"""Likewise."""
+MODEL_OF: Mapping[Stage, str] = MappingProxyType(
+    {Stage.ENCODE: TEXT_ENCODER, Stage.SAMPLE: TRANSFORMER, Stage.UPSCALE: TRANSFORMER}
+)
+"""The model of a stage that may be streamed."""
+
 FOLDER, FILE = "durations", "durations.json"
 MOST_COUNTED = 50
 """Measurements that one mean remembers: a new one has at least the weight of one of them."""
@@ -53,10 +62,12 @@ MOST_COUNTED = 50
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """Where tasks were measured. Segments are encoded on CPUs, wherever the models run, and a source's frames
-    are read there by ffmpeg, whatever the engine."""
+    are read there by ffmpeg, whatever the engine. Blocks of `streamed` models come over from host memory, the
+    GiB of each for every forward."""
 
     engine: EngineConfig
     device: str
+    streamed: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def shared_by(self, ranks: int) -> Hardware:
         """A gang of that many such devices."""
@@ -66,7 +77,12 @@ class Hardware:
         weights = self.engine.diffusion_model or self.engine.checkpoint or "bundled"
         device = "core" if stage is Stage.SEGMENT else self.device
         rounded = IN_FP8 if self.engine.dtype == "fp8" else ""
-        return f"{self.engine.name}|{str(weights).rsplit('/', 1)[-1]}{rounded}|{device}"
+        model = f"{str(weights).rsplit('/', 1)[-1]}{rounded}"
+        return f"{self.engine.name}|{model}{STREAMED if self.streams(stage) else ''}|{device}"
+
+    def streams(self, stage: Stage) -> bool:
+        """Whether the model of that stage is streamed."""
+        return MODEL_OF.get(stage) in self.streamed
 
     def key_of(self, task: StageTask) -> str:
         """That of its stage, but of tasks that do without what others of it have."""
@@ -93,15 +109,14 @@ class Durations:
 
     def estimate(self, place: Hardware) -> Callable[[StageTask], float]:
         """What each task of a job occupies a device there, seconds: reading and the step."""
-        expected, usual = expected_s(place.engine), ratios(place.engine)
+        usual = _usual(place)
 
         def seconds(task: StageTask) -> float:
-            where = place.key_of(task)
+            where, (expected, of_model) = place.key_of(task), usual(task)
             ratio = self._mean(f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where)
             if ratio is None:
-                of_model = 1.0 if task.without else usual.get(task.stage, 1.0)
                 ratio = BUNDLED_ON_CPU.get(f"{where.replace(IN_FP8, '')}|{task.stage}", of_model)
-            return expected(task) * ratio + self._overhead_s(where, task.stage, "read")
+            return expected * ratio + self._overhead_s(where, task.stage, "read")
 
         return seconds
 
@@ -157,7 +172,7 @@ class Durations:
 
     def observe_step(self, place: Hardware, task: StageTask, step_s: float) -> bool:
         """The stage step of such a task took `step_s` seconds; False where that says nothing."""
-        usual_s, where = expected_s(place.engine)(task), place.key_of(task)
+        usual_s, where = _usual(place)(task)[0], place.key_of(task)
         if usual_s <= 0 or step_s < 0:
             return False
         for key in (f"{where}|{task.stage}|{_size(task)}", f"{where}|{task.stage}", where):
@@ -227,6 +242,19 @@ def keep_measured(store: Store, durations: Durations) -> None:
     with suppress(StorageProblem):
         if store.exists():
             keep_durations(store.runs_url, durations)
+
+
+def _usual(place: Hardware) -> Callable[[StageTask], tuple[float, float]]:
+    """By task the seconds that the constants say, and how many times as long the place's model takes. Blocks
+    that come over take as long beside any computing: with a streamed model the first has both."""
+    expected, ratio_of = expected_s(place.engine), ratios(place.engine)
+
+    def usual(task: StageTask) -> tuple[float, float]:
+        seconds, ratio = expected(task), 1.0 if task.without else ratio_of.get(task.stage, 1.0)
+        waits_s = brought_s(task, place.streamed)
+        return (seconds * ratio + waits_s, 1.0) if waits_s else (seconds, ratio)
+
+    return usual
 
 
 def _size(task: StageTask) -> str:

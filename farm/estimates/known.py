@@ -6,16 +6,17 @@ counted in; those of segments are one CPU core's, per pixel of output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from farm.estimates.encoding import encoding_share
 from jobs.frames import frames_of, still_window
-from jobs.planning.params import DecodeParams, PassParams, SegmentParams
+from jobs.planning.params import DecodeParams, EncodeText, PassParams, SegmentParams
 from jobs.planning.retakes.params import ShowSource
 from jobs.planning.rounds.params import CanvasParams, TileParams
 from jobs.tasks.task import Stage, StageTask
+from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
 
 if TYPE_CHECKING:
     from jobs.planning.sampling import GuiderValue, Sampling
@@ -37,6 +38,11 @@ INDEXED_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
 SEGMENT_S_PER_PIXEL = 7.3e-8
 """H.264, preset medium: docs/benchmarks.md has 6.61 frames of 1920x1080 a second of one core."""
 ENCODE_S = SOUND_S = 0.2
+PROMPTS = 2
+"""What a text encoder reads for each prompt: that, and what is not wanted."""
+HOST_GIB_PER_S = 5.9
+"""From ordinary host memory to the device: 26.6 GiB of models took 4.5 s on an H200 (docs/gpu.md). That it is
+the same for blocks, and on other hosts, is assumed."""
 CANVAS_S_PER_TOKEN = 5.0e-7
 """As the upsampler in space: 0.01 s for the 19,968 tokens that it makes for 97 frames of 1536x1024."""
 
@@ -85,6 +91,18 @@ def model_s(task: StageTask) -> float:
             pixels = params.owned_frames * made.width * made.height
             return pixels * SEGMENT_S_PER_PIXEL * encoding_share(params)
     return ENCODE_S
+
+
+def brought_s(task: StageTask, streamed: Mapping[str, float]) -> float:
+    """What a task waits for the blocks of a streamed model, `streamed` GiB for each forward; nothing is
+    computed meanwhile. Guided forwards of LTX-Video, which come in one batch, count apart."""
+    match task.params:
+        case EncodeText():
+            return PROMPTS * streamed.get(TEXT_ENCODER, 0.0) / HOST_GIB_PER_S
+        case PassParams() | TileParams() as params:
+            forwards = params.sampling.steps_run * _forwards(params.sampling)
+            return forwards * streamed.get(TRANSFORMER, 0.0) / HOST_GIB_PER_S
+    return 0.0
 
 
 def _skipped(params: ShowSource) -> int:

@@ -28,6 +28,8 @@ from farm.topology.auto import (
     memory_warning,
     remaining_facts,
     segment_warning,
+    streamed_models,
+    streams_notice,
 )
 from farm.topology.model_sizes import sizes_known
 from farm.topology.probe import PROBED, DurationProbe, keep, one_of_each, summary, tasks_to_probe
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from cluster.base import Cluster
     from cluster.inventory import Inventory
     from cluster.pool.pool import PoolConfig
+    from farm.estimates.remaining_work import RemainingWork
     from farm.session.opening import Scope
     from jobs.loading.load import LoadedSpec
     from jobs.tasks.topology import Topology
@@ -177,12 +180,23 @@ def _workforce(
     work = session.remaining_work
     facts = remaining_facts(work, inventory, text)
     workforce = make_workforce(text, inventory, options.gpus, session.ledger.stages_left, facts)
-    first = has_prompts_first(work, inventory, workforce.topology)
-    workforce = replace(workforce, prompts_first=first)
+    workforce = _with_room(work, inventory, workforce)
     check_capacity(inventory, workforce.requests)
+    if streams := streams_notice(work, inventory):
+        yield session.record(Notice(streams))
     if slow := segment_warning(work, inventory, facts, workforce.topology, compared):
         yield session.record(Notice(slow))
-    return workforce, Hardware(session.plan.engine, inventory.device)
+    streamed = streamed_models(work, inventory)
+    return workforce, Hardware(session.plan.engine, inventory.device, streamed)
+
+
+def _with_room(work: RemainingWork, inventory: Inventory, workforce: Workforce) -> Workforce:
+    """With what makes room for the models where they have none otherwise."""
+    return replace(
+        workforce,
+        prompts_first=has_prompts_first(work, inventory, workforce.topology),
+        streamed=frozenset(streamed_models(work, inventory)),
+    )
 
 
 def _with_memory(
@@ -200,8 +214,8 @@ def _probed(
     from cluster.pool.pool import WorkerPool
     from farm.workers.waiting import RoomWatch
 
-    place = Hardware(session.plan.engine, inventory.device)
     work = session.remaining_work
+    place = Hardware(session.plan.engine, inventory.device, streamed_models(work, inventory))
     tasks = tasks_to_probe(session.graph, work.tasks, read_durations(work.runs_url), place)
     if not tasks or min(inventory.reach_gpus, options.gpus or inventory.reach_gpus) < 2:
         return None
@@ -209,6 +223,7 @@ def _probed(
     workforce = make_workforce(
         str(one_of_each(guess)), inventory, None, frozenset(task.stage for task in tasks)
     )
+    workforce = _with_room(work, inventory, workforce)
     names = " and ".join(dict.fromkeys(task.stage for task in tasks if task.stage in PROBED))
     yield session.record(Notice(f"nothing of this size was rendered here before: measuring {names}"))
     watch = RoomWatch(session, workforce.requests)
@@ -222,7 +237,7 @@ def _probed(
                 yield session.record(notice)
     finally:
         pool.close()
-    keep(probe, Hardware(session.plan.engine, cluster.inventory().device), session.scope.runs_url)
+    keep(probe, replace(place, device=cluster.inventory().device), session.scope.runs_url)
     if not probe.stopped_by:
         yield session.record(Notice(summary(probe)))
     return probe

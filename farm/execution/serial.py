@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from cluster.device_memory import local_memory_gib
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
-from farm.events import Event, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
+from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.execution.choosing import POLL_S, approved
 from farm.session.session import JobSession
 from farm.state.fingerprint import difference
 from farm.state.job_state import CANCELLED, FAILED, PARTIAL, PAUSED, PAUSED_BY_USER
 from farm.topology.memory import engine_footprint
+from farm.topology.memory_said import streams_said
 from farm.topology.model_sizes import sizes_known
 from jobs.commands import SERIAL, job_command, resume_command
 from jobs.errors import CannotRun, CorruptArtifact, FailureKind, StageError, StorageProblem
@@ -33,6 +34,7 @@ from jobs.wording import amount
 if TYPE_CHECKING:
     from actors.worker.worker import StageWorker
     from farm.session.opening import Scope
+    from farm.topology.candidates import Footprint
     from jobs.loading.load import LoadedSpec
 
 WORKER = "serial"
@@ -121,8 +123,11 @@ class _SerialRender:
         from actors.worker.worker import StageWorker
 
         session, run = self.session, self.session.plan.run
-        self.place = Hardware(session.plan.engine, _device(session.plan.engine.name))
+        streamed = self._needs.streamed if self._needs else {}
+        self.place = Hardware(session.plan.engine, _device(session.plan.engine.name), streamed)
         stages = self.ledger.graph.stages
+        if said := streams_said(self._needs):
+            yield session.record(Notice(said))
         yield session.record(
             WorkerPlaced(WORKER, "this process", tuple(stage.value for stage in Stage if stage in stages))
         )
@@ -136,6 +141,7 @@ class _SerialRender:
             verify=run.verify,
             worker=WORKER,
             prompts_first=self._prompts_first,
+            streamed=frozenset(streamed),
         )
         self.worker = StageWorker(config)
         report = self.worker.setup()
@@ -153,14 +159,18 @@ class _SerialRender:
             self.exact = False
 
     @cached_property
+    def _needs(self) -> Footprint | None:
+        """The memory of this machine's device, and what models need of it; None where one is unknown."""
+        engine = self.session.plan.engine
+        device_gib = local_memory_gib() if sizes_known(engine) else None
+        tasks = self.ledger.graph.tasks.values()
+        return None if device_gib is None else engine_footprint(engine, tasks, device_gib)
+
+    @property
     def _prompts_first(self) -> bool:
         """Whether the text encoder has no room on this machine's device beside the other models."""
-        engine, graph = self.session.plan.engine, self.ledger.graph
-        device_gib = local_memory_gib() if sizes_known(engine) else None
-        if device_gib is None:
-            return False
-        needs = engine_footprint(engine, graph.tasks.values(), device_gib)
-        return needs is not None and needs.at_once_gib(graph.stages) > device_gib
+        needs = self._needs
+        return needs is not None and needs.at_once_gib(self.ledger.graph.stages) > needs.device_gib
 
     def _order(self) -> str:
         if self._prompts_first:

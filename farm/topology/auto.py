@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.candidates import prompts_first
 from farm.topology.lora_sets import lora_sets
 from farm.topology.machine import machine_of
-from farm.topology.memory import engine_footprint, memory_notice
+from farm.topology.memory import engine_footprint
+from farm.topology.memory_said import memory_notice, streams_said
 from farm.topology.search import Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck
 from jobs.rules.faults import ANY_MACHINE_GPUS
@@ -50,9 +51,21 @@ def memory_warning(work: RemainingWork, inventory: Inventory) -> str:
     return memory_notice(work.engine, _footprint(work, inventory))
 
 
+def streams_notice(work: RemainingWork, inventory: Inventory) -> str:
+    """What a user should know of models that are streamed on the GPUs there; empty where none is."""
+    return streams_said(_footprint(work, inventory))
+
+
 def has_prompts_first(work: RemainingWork, inventory: Inventory, topology: Topology) -> bool:
     """Whether the text encoder has no room beside the other models of a worker, as far as memory is known."""
     return prompts_first(topology, {task.stage for task in work.tasks}, _footprint(work, inventory))
+
+
+def streamed_models(work: RemainingWork, inventory: Inventory) -> Mapping[str, float]:
+    """The models that fit on no GPU whole, by the GiB that come over for each forward, as far as memory is
+    known."""
+    footprint = _footprint(work, inventory)
+    return footprint.streamed if footprint is not None else {}
 
 
 def remaining_facts(work: RemainingWork, inventory: Inventory, text: str) -> JobFacts:
@@ -77,7 +90,8 @@ def segment_warning(
 
 
 def _stage_times(work: RemainingWork, inventory: Inventory) -> tuple[Durations, Hardware]:
-    return read_durations(work.runs_url), Hardware(work.engine, inventory.device)
+    streamed = streamed_models(work, inventory)
+    return read_durations(work.runs_url), Hardware(work.engine, inventory.device, streamed)
 
 
 def _footprint(work: RemainingWork, inventory: Inventory) -> Footprint | None:

@@ -28,6 +28,9 @@ class Footprint:
     `whole_decode_gib` is what a decode needs that does not fit on a GPU even alone and is done in tiles
     there, which takes what there is; 0 where it fits. `gathered_gib` is what each rank of a gang needs beyond
     that where the ranks share a decode.
+
+    `streamed` are the models that fit on a GPU in no other way than with their blocks in host memory, by what
+    comes over for each forward; `weights_gib` has what is on the GPU. `caveat` says what is not reckoned.
     """
 
     device_gib: float
@@ -36,6 +39,8 @@ class Footprint:
     load_gib_per_s: float = 4.0
     whole_decode_gib: float = 0.0
     gathered_gib: float = 0.0
+    streamed: Mapping[str, float] = field(default_factory=dict)
+    caveat: str = ""
 
     def together_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
         """What a worker, or each rank of a gang, needs that keeps the models of all its stages, the text
@@ -51,6 +56,12 @@ class Footprint:
     def exchanging_gib(self, stages: Iterable[Stage], ranks: int = 1) -> float:
         """What a worker needs that keeps the models of one stage at a time."""
         return max((self.together_gib((stage,), ranks) for stage in stages), default=0.0)
+
+    def need_said(self, stage: Stage) -> str:
+        """`sample alone needs 30 GiB`, with what was done to make it as little."""
+        streams = not self.streamed.keys().isdisjoint(self.weights_gib.get(stage, {}))
+        how = " with blocks in host memory" if streams else ""
+        return f"{stage} alone needs {self.together_gib((stage,)):.0f} GiB{how}"
 
     def swap_s(self) -> dict[str, float]:
         """Seconds to load each model, by name."""

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.estimates.model_size import SMALL, WITH_SOUND, model_like
 from farm.models.comfy_folders import find_model
 from farm.topology.candidates import Footprint
 from farm.topology.file_sizes import GIB
-from farm.topology.model_sizes import ModelSizes, model_sizes, sizes_known, unknown_sizes
+from farm.topology.model_sizes import ModelSizes, Streamed, model_sizes, sizes_known
 from jobs.frames import TEMPORAL, frames_of, still_window
 from jobs.planning.params import RECORDED_TOKENS, SMALL_TILES, DecodeParams, PassParams, Tiles
 from jobs.planning.rounds.params import TileParams
 from jobs.tasks.task import Stage, StageTask
-from jobs.weights.use import TEXT_ENCODER, denoises_pixels, folder_of
+from jobs.weights.use import TEXT_ENCODER, TRANSFORMER, denoises_pixels, folder_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jobs.spec.engine import EngineConfig
 
+RECORDED = "recorded forwards"
 RUNTIME_GIB = 1.3
 """What a process holds on a device beside what its allocator has: the CUDA context and the libraries, 1.1 to
 1.3 GiB on an H200."""
@@ -36,6 +37,8 @@ DIFFUSION_DECODE = 1.32
 1920x1088 (docs/gpu.md)."""
 LTX2_DECODE = 1.07
 """Of LTX-2's: 18.6 GiB for the same frames, so that no allocation fails."""
+
+CORES_OWN = "ComfyUI's core may bring over what has no room piece by piece, which is not reckoned"
 
 GATHERED_BYTES = 2 * 4 * 256 * 2 / 16
 """What a rank has more for each pixel of a frame where several share a decode of the diffusion decoder: what
@@ -62,16 +65,40 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
     """The needs of an engine; None for the tiny model, and where the size of a model is unknown."""
     if not sizes_known(engine):
         return None
-    return footprint_of(model_sizes(engine), working_for(tasks, engine), device_gib)
+    footprint = footprint_of(model_sizes(engine), working_for(tasks, engine), device_gib)
+    return replace(footprint, caveat=CORES_OWN) if engine.name == "comfyui" else footprint
 
 
 def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:
-    """Which models each stage keeps, and the peak beside them. A decode that does not fit even alone counts
-    as the out-of-memory ladder does it, in tiles, where these fit."""
+    """Which models each stage keeps, and the peak beside them. A stage that does not fit even alone counts as
+    it is done then: with its model streamed, or a decode in tiles, where these fit."""
+    return _streaming(_whole_models(sizes, working, device_gib), sizes.streamed, working.gib)
+
+
+def _streaming(whole: Footprint, streamed: Mapping[str, Streamed], stages: Iterable[Stage]) -> Footprint:
+    """Models that stages need which do not fit even alone have their blocks in host memory, and then no
+    forwards are recorded."""
+    large = [stage for stage in stages if whole.together_gib((stage,)) > whole.device_gib]
+    needed = {name for stage in large for name in whole.weights_gib.get(stage, {}) if name in streamed}
+    if not needed:
+        return whole
+    unrecorded = {RECORDED} if TRANSFORMER in needed else set()
+    weights = {
+        stage: {
+            name: streamed[name].held if name in needed else size
+            for name, size in models.items()
+            if name not in unrecorded
+        }
+        for stage, models in whole.weights_gib.items()
+    }
+    return replace(whole, weights_gib=weights, streamed={name: streamed[name].brought for name in needed})
+
+
+def _whole_models(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:
     vae, sound = {"vae": sizes.vae}, {"sound": sizes.sound} if sizes.sound else {}
-    transformer = {"transformer": sizes.transformer, **sound}
+    transformer = {TRANSFORMER: sizes.transformer, **sound}
     if working.recorded_gib:
-        transformer["recorded forwards"] = working.recorded_gib
+        transformer[RECORDED] = working.recorded_gib
     weights = {
         Stage.ENCODE: {TEXT_ENCODER: sizes.text_encoder, **vae},
         Stage.SAMPLE: transformer,
@@ -83,22 +110,6 @@ def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Foot
         return Footprint(device_gib, weights, working.gib, gathered_gib=working.gathered_gib)
     tiled, gathered_gib = {**working.gib, Stage.DECODE: working.tiled_decode_gib}, working.tiled_gathered_gib
     return Footprint(device_gib, weights, tiled, whole_decode_gib=whole_gib, gathered_gib=gathered_gib)
-
-
-def memory_notice(engine: EngineConfig, footprint: Footprint | None) -> str:
-    """What a user should know of the models' memory; empty where all is known and fits in some way."""
-    if unknown := unknown_sizes(engine):
-        return f"model sizes unknown ({', '.join(unknown)}), memory is not checked"
-    return in_tiles(footprint) if footprint is not None and footprint.whole_decode_gib else ""
-
-
-def in_tiles(footprint: Footprint) -> str:
-    """What is said of decodes that do not fit whole."""
-    need_gib, has_gib = footprint.whole_decode_gib, footprint.device_gib
-    return (
-        f"decode needs about {need_gib:.0f} GiB, one GPU has {has_gib:.0f}: it is done in tiles there, with "
-        "other bytes than on a larger one"
-    )
 
 
 def working_for(tasks: Iterable[StageTask], engine: EngineConfig) -> Working:

@@ -20,6 +20,7 @@ from farm.topology.candidates import Footprint, fitting, layouts, prompts_first
 from farm.topology.segment_workers import staffed
 from jobs.errors import CapacityError
 from jobs.tasks.topology import MONO, SHARED_STAGES, Machine, Topology
+from jobs.weights.use import TRANSFORMER
 
 if TYPE_CHECKING:
     from farm.simulator.timeline import SimulatedTimeline
@@ -97,7 +98,8 @@ class _Rule:
     def found(self) -> Found:
         machine, at_once = self.config.machine, self.facts.at_once or 1
         alone = fastest = self._on(min(int(machine.gpus), at_once))
-        self.sizes += tuple(size for size in self.config.gangs if size <= machine.node_gpus)
+        if not self._streams:
+            self.sizes += tuple(size for size in self.config.gangs if size <= machine.node_gpus)
         ganged = self._on(min(int(machine.gpus), at_once * max(self.sizes)))
         if ganged.topology.gangs and ganged.makespan_s * _GANGS_WORTH <= alone.makespan_s:
             fastest = ganged
@@ -106,6 +108,12 @@ class _Rule:
         winner = self._leanest(fastest)
         every = sorted(self.simulated.values(), key=lambda candidate: candidate.makespan_s)
         return Found(winner, tuple(every), self._reason(winner, fastest, alone))
+
+    @property
+    def _streams(self) -> bool:
+        """Then each rank of a gang would bring all blocks over, through links that ranks may share: how fast
+        that is was not measured."""
+        return self.config.footprint is not None and TRANSFORMER in self.config.footprint.streamed
 
     def _leanest(self, fastest: Candidate) -> Candidate:
         """The fewest GPUs that take hardly longer: those that the bound allows, or some more."""
@@ -200,9 +208,10 @@ class _Rule:
             return f"there are {gpus:g} GPUs and the job needs one: raise `--gpus`, or name a topology"
         worst = max(self.facts.stages, key=lambda stage: footprint.together_gib((stage,)))
         return (
-            f"{worst} alone needs {footprint.together_gib((worst,)):.0f} GiB and a GPU has "
-            f"{footprint.device_gib:.0f}; use larger GPUs, a smaller model or a smaller size. A topology "
-            "that is named (`-t mono`) is not checked"
+            f"{footprint.need_said(worst)} and a GPU has {footprint.device_gib:.0f}; use larger GPUs, a "
+            "smaller model or a smaller size. "
+            f"{f'{footprint.caveat}. ' if footprint.caveat else ''}A topology that is named (`-t mono`) is "
+            "not checked"
         )
 
 

@@ -7,7 +7,7 @@ the same runs directory measured, else those of one H200. Nothing is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +26,8 @@ from farm.state.voids import Recorded
 from farm.topology.bound import JobFacts, job_facts, quickened
 from farm.topology.candidates import prompts_first
 from farm.topology.lora_sets import lora_sets
-from farm.topology.memory import engine_footprint, memory_notice
+from farm.topology.memory import engine_footprint
+from farm.topology.memory_said import memory_line
 from farm.topology.ranks import rank_rows
 from farm.topology.search import Candidate, Found, SearchConfig, find_topology
 from farm.topology.segment_workers import bottleneck, topology_for
@@ -81,10 +82,9 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         parse_topology(text, machine)
     require_hosts(loaded.spec, text)
     job = _JobSoFar(loaded, request)
-    graph, left = job.left()
+    (graph, left), needed = job.left, job.needed
     tasks = _tasks_left(graph, left, job)
     facts = job_facts(tasks)
-    needed = _footprint(job.plan.engine, (graph.tasks[task] for task in left), request)
     found = _search(tasks, facts, job, request, needed) if tasks else None
     summary = plan_summary(job.plan)
     rows = topology_rows(found, request.gpu_hour_cost) if found else ()
@@ -101,7 +101,7 @@ def plan_job(loaded: LoadedSpec, request: PlanRequest) -> PlanReport:
         gpus=request.gpus,
         times_from=job.times_from,
         times_borrowed=job.times_borrowed,
-        memory=_memory(job.plan.engine, needed, request, text, facts.stages),
+        memory=memory_line(job.plan.engine, needed, request.gpu_gib, text, facts.stages),
         models=job.models,
         topology=rows[0].topology if rows else "",
         makespan_s=rows[0].makespan_s if rows else 0.0,
@@ -143,7 +143,12 @@ class _JobSoFar:
             self.recorded = Recorded.of(self.store, plan, request.device)
         self.plan: Plan = self.recorded.plan if self.recorded else plan
         self.graph = build_graph(self.plan)
-        durations, place = read_durations(request.runs_url), Hardware(self.plan.engine, request.device)
+        self.needed = self._needed(request.gpu_gib)
+        streamed = self.needed.streamed if self.needed else {}
+        durations, place = (
+            read_durations(request.runs_url),
+            Hardware(self.plan.engine, request.device, streamed),
+        )
         self._durations, self._place = durations, place
         self.sets = lora_sets(self.plan.engine, self.graph.tasks.values())
         self.models = size_sources(self.plan.engine, self.plan.recipe)
@@ -154,6 +159,13 @@ class _JobSoFar:
         self.times_from = f"measured on {place.device}" if measured else _guess(place)
         self.times_borrowed = not durations.tells(place)
 
+    def _needed(self, device_gib: float | None) -> Footprint | None:
+        """What the rest of the job needs on GPUs of that size; None where one is unknown."""
+        graph, left = self.left
+        tasks = (graph.tasks[task] for task in left)
+        return engine_footprint(self.plan.engine, tasks, device_gib) if device_gib else None
+
+    @cached_property
     def left(self) -> tuple[TaskGraph, set[str]]:
         """The tasks that a render would compute, and the graph in which duplicates need one of them."""
         known = self._digests()
@@ -216,28 +228,6 @@ def _slower(model: str) -> float:
     return H200[model].sample_s / H200[SMALL].sample_s
 
 
-def _memory(
-    engine: EngineConfig,
-    needed: Footprint | None,
-    request: PlanRequest,
-    text: str,
-    stages: Collection[Stage],
-) -> str:
-    if text != AUTO:
-        return "not checked, as the topology is given"
-    if not request.gpu_gib:
-        return "not checked; --gpu-memory GIB does"
-    held = f"models are held against {request.gpu_gib:g} GiB a GPU"
-    notice = memory_notice(engine, needed)
-    if notice or needed is None or not stages:
-        return notice or held
-    largest = max(stages, key=lambda stage: needed.together_gib((stage,)))
-    return (
-        f"{held}; all stages together need about {needed.together_gib(stages):.0f}, "
-        f"{largest} alone {needed.together_gib((largest,)):.0f}"
-    )
-
-
 @contextmanager
 def _naming_sources(models: str) -> Iterator[None]:
     """What is refused for its size says where that comes from."""
@@ -289,7 +279,3 @@ def _bottleneck(found: Found | None, machine: Machine, facts: JobFacts) -> tuple
     compared = [each.topology for each in found.simulated]
     said = bottleneck(found.winner.topology, machine, facts, compared)
     return (said,) if said else ()
-
-
-def _footprint(engine: EngineConfig, tasks: Iterable[StageTask], request: PlanRequest) -> Footprint | None:
-    return engine_footprint(engine, tasks, request.gpu_gib) if request.gpu_gib else None

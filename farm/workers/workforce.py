@@ -30,12 +30,14 @@ TRACE = "FARM_TRACE"
 @dataclass(frozen=True, slots=True)
 class Workforce:
     """Workers by id, in the order they are asked for. `prompts_first`: the text encoder has no room beside
-    the other models of a worker, so that prompts are encoded before anything else."""
+    the other models of a worker, so that prompts are encoded before anything else; `streamed` are the models
+    whose blocks stay in host memory."""
 
     topology: Topology
     stages: dict[str, frozenset[Stage]]
     requests: tuple[WorkerRequest, ...]
     prompts_first: bool = False
+    streamed: frozenset[str] = frozenset()
 
     def ranks(self, worker: str) -> int:
         """How many ranks the worker has."""
@@ -113,6 +115,7 @@ def configure(session: JobSession, workforce: Workforce) -> Callable[[WorkerRequ
             ranks=request.ranks,
             sizes=sizes if request.ranks > 1 else (),
             prompts_first=workforce.prompts_first,
+            streamed=workforce.streamed,
         )
 
     return config

@@ -106,9 +106,9 @@ def test_a_hub_id_may_be_in_a_cache(farm: Farm, tmp_path: Path) -> None:
 
 def test_what_does_not_fit_says_where_its_size_is_from(farm: Farm, tmp_path: Path) -> None:
     spec = write_spec(tmp_path)
-    answer = farm("plan", spec, "--gpus", 1, "--gpu-memory", 16, "--runs", tmp_path / "runs")
+    answer = farm("plan", spec, "--gpus", 1, "--gpu-memory", 8, "--runs", tmp_path / "runs")
     assert answer.code == 5
-    assert "upscale alone needs 30 GiB and a GPU has 16" in answer.err
+    assert "decode alone needs 21 GiB and a GPU has 8" in answer.err
     assert f"sizes as stored with the recipe {DISTILLED}, the files are not here" in answer.err
 
 

@@ -17,9 +17,9 @@ from farm.topology.memory import (
     Working,
     engine_footprint,
     footprint_of,
-    in_tiles,
     working_for,
 )
+from farm.topology.memory_said import in_tiles
 from farm.topology.model_sizes import ModelSizes
 from farm.topology.search import SearchConfig, find_topology
 from jobs.loading.load import load_spec

@@ -165,6 +165,22 @@ def test_a_text_encoder_makes_the_same_states(size: str, tmp_path: Path, brought
     assert 0 < sum(brought) <= sum(weight.nbytes for weight in layers)
     embeddings = encoder.get_input_embeddings().weight
     assert not any(weight is embeddings for weight in layers)
+    apart.to(torch.device("meta"))
+    assert encoder.device.type == encoder.get_input_embeddings().weight.device.type == "meta"
+    assert {weight.device.type for block in blocks_of(encoder) for weight in weights_of(block)} == {"cpu"}
+
+
+def test_a_transformer_goes_to_its_device_but_for_its_blocks(passes: Passes) -> None:
+    engine: Any = passes.engine("sample")
+    model, meta = engine._runner.residents.model("denoising"), torch.device("meta")
+    model.stream(meta)
+    model.to(meta)
+    blocks = weights_of(model.transformer.transformer_blocks)
+    assert {weight.device.type for weight in blocks} == {"cpu"}
+    inside = {id(weight) for weight in blocks}
+    outside = [weight for weight in weights_of(model.transformer) if id(weight) not in inside]
+    assert {weight.device.type for weight in outside} == {"meta"}
+    assert model.transformer.device == meta
 
 
 def test_a_prompt_is_read_again_by_an_engine_that_streams(small_ltx2: Path) -> None:
