@@ -6,13 +6,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from farm.topology.model_sizes import unknown_sizes
+from jobs.tasks.task import Stage
 from jobs.tasks.topology import AUTO
 from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
 
 if TYPE_CHECKING:
     from farm.topology.candidates import Footprint
     from jobs.spec.engine import EngineConfig
-    from jobs.tasks.task import Stage
 
 
 def memory_line(
@@ -32,9 +32,10 @@ def memory_line(
     if needed is None or not stages:
         return notice or held
     largest = max(stages, key=lambda stage: needed.together_gib((stage,)))
+    tiled = " in tiles" if needed.whole_decode_gib and largest is Stage.DECODE else ""
     need = (
         f"all stages together need about {needed.together_gib(stages):.0f}, "
-        f"{largest} alone {needed.together_gib((largest,)):.0f}"
+        f"{largest} alone {needed.together_gib((largest,)):.0f}{tiled}"
     )
     return _joined(held, need, notice, streams)
 

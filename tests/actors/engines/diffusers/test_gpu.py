@@ -20,6 +20,7 @@ from jobs.spec.engine import EngineConfig
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
+from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
 
 pytestmark = [
     pytest.mark.gpu,
@@ -101,6 +102,21 @@ def test_steps_that_overlap_make_the_bytes_of_steps_that_wait(film: Film) -> Non
     for task, arriving in zip(tasks, made, strict=True):
         assert isinstance(arriving, Arriving)
         assert pack(arriving.land()) == pack(film.made[task.id]), task.id
+
+
+def test_a_streamed_film_has_the_bytes_of_one_that_is_not(film: Film, small_ltx_video: Path) -> None:
+    """Blocks are on the device only while they compute."""
+    config, streamed = EngineConfig(checkpoint=str(small_ltx_video)), {TEXT_ENCODER, TRANSFORMER}
+    engine: Any = make_engine(config, "cuda", 1, streamed)
+    engine.setup(frozenset(Stage) - {Stage.SEGMENT})
+    for task in film.tasks:
+        made = run_stage(task, film.inputs(task), engine, Path())
+        assert isinstance(made, Payload)
+        assert pack(made) == pack(film.made[task.id]), task.id
+    transformer = engine._runner.residents.model("denoising").transformer
+    assert transformer.device.type == "cuda"
+    assert {weight.device.type for weight in transformer.transformer_blocks.parameters()} == {"cpu"}
+    engine.close()
 
 
 def test_the_time_of_a_step_is_the_devices(film: Film) -> None:

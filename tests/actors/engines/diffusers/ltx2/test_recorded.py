@@ -231,6 +231,9 @@ def test_a_recorded_film_has_the_bytes_of_one_that_is_not(
     on_a_gpu.free("resident")
     assert not recorder._kept
     films.append(rendered())
+    on_a_gpu.free("stream")
+    films.append(rendered())
+    assert not recorder._kept, "blocks that come and go are not recorded"
     monkeypatch.setattr(denoise, "worth_recording", lambda _: False)
     plain = rendered()
     for film in films:
