@@ -152,13 +152,13 @@ def load_spec_remembering() -> Callable[..., LoadedSpec]:
     known: dict[str, Callable[..., Any]] = {}
     load: Callable[..., LoadedSpec] = load_spec
 
-    def load_one(*words: Any, probes: Probes) -> LoadedSpec:
+    def load_one(*words: Any, ahead: bool, probes: Probes) -> LoadedSpec:
         asked = {each.name: getattr(probes, each.name) for each in fields(probes)}
         for name, probe in asked.items():
             if callable(probe):
                 known.setdefault(name, remembered(probe))
         changes: dict[str, Any] = dict(known)
-        return load(*words, probes=replace(probes, **changes))
+        return load(*words, ahead=ahead, probes=replace(probes, **changes))
 
     return load_one
 
