@@ -1,26 +1,35 @@
 """Hears the sound of the procedural world: when a note begins, and which wall it stands for. Knows the
-pitches, nothing of the model.
+pitches and timbres, nothing of the model.
+
+An object that flies into a corner meets two walls within a few hundredths of a second. So each pitch is
+listened to by itself: a spectrum is taken apart into the four tones, and each tone's rises are notes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
-from tools.train_tiny.procedural.sound import OUTPUT_RATE, WALLS
+from tools.train_tiny.procedural.sound import OUTPUT_RATE, PARTIALS, WALLS
 
 WINDOW, HOP = 480, 96
 """Samples at 24 kHz: 20 ms, every 4 ms."""
 REACH = 4
 """Steps over which a rise counts."""
-THRESHOLD = 0.08
-"""Rise of the amplitude spectrum, summed, from which on it is a note: a tenth of full loudness or more."""
+THRESHOLD = 0.03
+"""Rise of a tone's amplitude from which on it is a note: a tenth of full loudness or more."""
 APART_S = 0.06
-"""Two notes closer than this are one."""
-LISTEN_S = (0.012, 0.085)
-"""What is listened to after an onset."""
+"""Two notes of one pitch closer than this are one."""
+SPLASH = 0.2
+"""A note's attack is heard at all pitches: what rises beside a louder one, by less than this share, is no
+note of its own."""
+_SPLASH_STEPS = 6
+_TAKEN_APART = 200
+"""Steps of multiplicative updates (Lee and Seung, 2001), by which amplitudes of tones cannot fall below 0."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +40,31 @@ class Heard:
     wall: str
 
 
-def onsets(wave: torch.Tensor, rate: int = OUTPUT_RATE) -> list[float]:
-    """Times in seconds at which notes begin in a waveform [2, N] in [-1, 1]."""
+def notes(wave: torch.Tensor, rate: int = OUTPUT_RATE) -> list[Heard]:
+    """Every note of a waveform [2, N] in [-1, 1], in the order of time."""
     loud = _spectra(wave)
-    rise = (loud[REACH:] - loud[:-REACH]).clamp(min=0).sum(1)
-    found, reach = [], round(APART_S * rate / HOP)
-    for i in range(len(rise)):
-        around = rise[max(0, i - reach) : i + reach + 1]
-        if rise[i] >= THRESHOLD and rise[i] == around.max():
-            found.append(_begin(rise, i) * HOP / rate)
-    return [t for k, t in enumerate(found) if k == 0 or t - found[k - 1] >= APART_S]
+    tones = min((_tones(loud, timbre) for timbre in _timbres(rate)), key=lambda found: found[1])[0]
+    rise = (tones[REACH:] - tones[:-REACH]).clamp(min=0)
+    found = [
+        Heard(at * HOP / rate, wall)
+        for column, wall in enumerate(WALLS)
+        for at in _beginnings(rise, column, round(APART_S * rate / HOP))
+    ]
+    return sorted(found, key=lambda note: note.time_s)
+
+
+def _beginnings(rise: torch.Tensor, column: int, apart: int) -> Iterator[float]:
+    """Where notes of one pitch begin, in steps of the spectra."""
+    own, last = rise[:, column], -math.inf
+    for i in range(len(own)):
+        beside = rise[max(0, i - _SPLASH_STEPS) : i + _SPLASH_STEPS + 1].max()
+        at_peak = own[i] == own[max(0, i - apart) : i + apart + 1].max()
+        if own[i] < THRESHOLD or own[i] < SPLASH * beside or not at_peak:
+            continue
+        at = _begin(own, i)
+        if at - last >= apart:
+            last = at
+            yield at
 
 
 def _begin(rise: torch.Tensor, peak: int) -> float:
@@ -61,27 +85,27 @@ def _spectra(wave: torch.Tensor) -> torch.Tensor:
     return amplitude.T
 
 
-def notes(wave: torch.Tensor, rate: int = OUTPUT_RATE) -> list[Heard]:
-    """Every note of a waveform [2, N]."""
-    return [Heard(at_s, wall(wave, at_s, rate)) for at_s in onsets(wave, rate)]
+@cache
+def _timbres(rate: int) -> list[torch.Tensor]:
+    """Spectra [4, bins] of the walls' steady tones, by shape, of amplitude 1."""
+    window, when = torch.hann_window(WINDOW), torch.arange(WINDOW) / rate
+
+    def peak(hz: float) -> torch.Tensor:
+        tone = torch.polar(torch.ones(WINDOW), 2 * math.pi * hz * when)
+        return torch.fft.fft(tone * window)[: WINDOW // 2 + 1].abs() / float(window.sum())
+
+    def spectrum(hz: float, partials: tuple[float, ...]) -> torch.Tensor:
+        shares = [(share / sum(partials), (h + 1) * hz) for h, share in enumerate(partials)]
+        return torch.stack([share * peak(at) for share, at in shares]).square().sum(0).sqrt()
+
+    return [torch.stack([spectrum(hz, partials) for hz in WALLS.values()]) for partials in PARTIALS.values()]
 
 
-def wall(wave: torch.Tensor, at_s: float, rate: int = OUTPUT_RATE) -> str:
-    """The wall whose fundamental grows most at `at_s`."""
-    begin, end = (round((at_s + s) * rate) for s in LISTEN_S)
-    after = wave[:, begin:end]
-    length = after.shape[1]
-    before = wave[:, max(0, begin - round(0.02 * rate) - length) : max(0, begin - round(0.02 * rate))]
-    growth = {name: _power(after, hz, rate) - _power(before, hz, rate) for name, hz in WALLS.items()}
-    return max(growth, key=lambda name: growth[name])
-
-
-def _power(piece: torch.Tensor, hz: float, rate: int) -> float:
-    """Power at one frequency of a piece [2, N]."""
-    count = piece.shape[1]
-    if count < 64:
-        return 0.0
-    window = torch.hann_window(count)
-    angle = 2 * math.pi * hz / rate * torch.arange(count)
-    real, imag = (piece * window * angle.cos()).sum(1), (piece * window * angle.sin()).sum(1)
-    return float((real.square() + imag.square()).sum() / window.sum().square())
+def _tones(loud: torch.Tensor, timbre: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Amplitudes [T, 4] of four tones [4, bins] whose sum is nearest to spectra [T, bins], none below 0, and
+    what is left of the spectra, squared and summed."""
+    tones = torch.full((len(loud), len(timbre)), 1e-3)
+    alike, seen = timbre @ timbre.T, loud @ timbre.T
+    for _ in range(_TAKEN_APART):
+        tones = tones * (seen / (tones @ alike + 1e-9))
+    return tones, float((loud - tones @ timbre).square().sum())

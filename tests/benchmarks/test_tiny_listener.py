@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.listener import notes
 from benchmarks.tiny.scores import EDGE_S, Hearing, bounces_seen, click, hearing
-from tools.train_tiny.procedural.sound import OUTPUT_RATE, Notes, bounces, synthesise
+from tools.train_tiny.procedural.sound import OUTPUT_RATE, WALLS, Notes, bounces, synthesise
 from tools.train_tiny.procedural.world import Frame, Scenes, draw_scenes, render
 
 FRAME = Frame(128, 128)
@@ -47,6 +48,40 @@ def test_ground_truth_is_heard_without_a_mistake() -> None:
     total = sum((hearing(read(clip), wave) for clip, wave in _films(6)), Hearing())
     assert total.seen >= 10
     assert total.rates() == {"heard": 1.0, "pitch": 1.0, "stray": 0.0}
+
+
+def _corners(count: int) -> tuple[Scenes, list[int]]:
+    """Scenes whose object flies into a corner, where it meets two walls 40 to 60 ms apart, and which of a
+    scene's notes is the first of the two."""
+    scenes = draw_scenes(
+        400 * count, FRAME, torch.Generator().manual_seed(5), torch.ones(400 * count, dtype=torch.bool)
+    )
+    time_s = bounces(scenes, LAST_S, FRAME).time_s
+    apart = time_s[:, 1:] - time_s[:, :-1]
+    met = (apart > 0.04) & (apart < 0.06) & (time_s[:, :-1] > 0.3)
+    some = met.any(1).nonzero()[:count, 0]
+    return scenes.pick(some), met[some].int().argmax(1).tolist()
+
+
+def test_both_walls_of_a_corner_are_heard() -> None:
+    scenes, _ = _corners(10)
+    total = sum((hearing(read(clip), wave) for clip, wave in _shown(scenes)), Hearing())
+    assert total.seen > 20
+    assert (total.heard, total.right) == (total.seen, total.seen)
+
+
+def test_a_note_that_is_missing_in_a_corner_is_missed() -> None:
+    scenes, first = _corners(10)
+    sound = bounces(scenes, 4.0, FRAME)
+    rows = torch.arange(len(scenes))
+    gone = torch.tensor(first) + rows % 2
+    wall = sound.wall[rows, gone].tolist()
+    time_s = sound.time_s.clone()
+    time_s[rows, gone] = torch.inf
+    waves = synthesise(replace(sound, time_s=time_s), SAMPLES, OUTPUT_RATE)
+    for row, wave in enumerate(waves):
+        at_s, gone_wall = float(sound.time_s[row, gone[row]]), list(WALLS)[wall[row]]
+        assert not [n for n in notes(wave) if n.wall == gone_wall and abs(n.time_s - at_s) < 0.04]
 
 
 def test_the_note_of_a_bounce_near_the_end_is_no_stray() -> None:
