@@ -4,7 +4,7 @@
     python -m benchmarks.tiny.joints --takes 3 --extends 5 --joints still overlap
 
 Each take opens with a sentence that names colour, shape, direction and background, and goes on with one that
-names no background, so that nothing but the picture remembers it. Every film is lossless.
+names no background, so that nothing but the picture remembers it. Every film is lossless, and has its sound.
 """
 
 from __future__ import annotations
@@ -16,14 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tiny.detector import read
-from benchmarks.tiny.quality import NEW_FRAMES, NUM_FRAMES, OVERLAP_FRAMES, Films, Render, farm_films
+from benchmarks.tiny.quality import (
+    EXTEND,
+    NEW_FRAMES,
+    NUM_FRAMES,
+    OVERLAP_FRAMES,
+    Films,
+    Render,
+    farm_films,
+    spec,
+)
 from benchmarks.tiny.scores import Joins, joins
 
 SIDE = 128
 JUMP_BAR, DRIFT_BAR = 1.25, 2.0
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "sigmas from .909": {"sigmas": "distilled"},
-    "denoise .5": {"steps": 10, "denoise": 0.5},
+    "sigmas from .909": {"sigmas": "distilled", "cfg": 1.0},
+    "denoise .5": {"steps": 10, "denoise": 0.5, "cfg": 1.0},
 }
 SCENES = (
     ("purple", "triangle", "moves up right", "black"),
@@ -41,23 +50,17 @@ def chunks(scene: Sequence[str], extends: int) -> list[dict[str, Any]]:
     """The chunks of one take."""
     colour, shape, move, background = scene
     prompt = f"a {colour} {shape} {move} over a {background} background"
-    extend = {
-        "prompt": f"the {colour} {shape} keeps bouncing",
-        "num_new_frames": NEW_FRAMES,
-        "overlap_frames": OVERLAP_FRAMES,
-        "repeat": extends,
-    }
+    extend = {**EXTEND, "prompt": f"the {colour} {shape} keeps bouncing", "repeat": extends}
     return [{"generate": {"prompt": prompt, "num_frames": NUM_FRAMES}}, {"extend": extend}]
 
 
 def films(render: Render, takes: int, extends: int, upscale: Mapping[str, Any] | None) -> Films:
     """The takes at base size, or with that second pass."""
-    job: dict[str, Any] = {
-        "name": "joints",
-        "defaults": {"width": SIDE, "height": SIDE, "seed": 11},
-        "videos": [{"name": f"t{n}", "chunks": chunks(SCENES[n], extends)} for n in range(takes)],
-        "output": {"container": "mkv", "codec": "ffv1"},
-    }
+    job = spec(
+        "joints",
+        SIDE,
+        [{"name": f"t{n}", "chunks": chunks(SCENES[n], extends)} for n in range(takes)],
+    )
     return render({**job, "upscale": dict(upscale)} if upscale is not None else job)
 
 

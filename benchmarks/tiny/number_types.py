@@ -23,12 +23,12 @@ from benchmarks.seams import sample_film, stitch
 from benchmarks.tiny.detector import read
 from benchmarks.tiny.engines import LATENTS, SIDE, decode_params, held_out, open_engine, pass_params
 from benchmarks.tiny.quality import (
+    EXTEND,
     EXTENDS,
     FADE_FRAMES,
     GUIDER_PARAMS,
     NEW_FRAMES,
     NUM_FRAMES,
-    OVERLAP_FRAMES,
     SEAMS,
     Shown,
     spec,
@@ -110,7 +110,7 @@ def _take_scores(engine: Engine, wanted: Sequence[Wanted], extends: int) -> dict
 
 
 def _motion(engine: Engine, prompt: str, extends: int) -> Motion:
-    later = {"num_new_frames": NEW_FRAMES, "overlap_frames": OVERLAP_FRAMES, "repeat": extends}
+    later = {**EXTEND, "repeat": extends}
     chunks = [{"generate": {"num_frames": NUM_FRAMES}}, {"extend": later}]
     job = spec("take", SIDE, [{"name": "take", "chunks": chunks}], sound=False)
     job["defaults"]["prompt"] = prompt

@@ -63,6 +63,9 @@ GUIDER = {"name": "stg", "params": GUIDER_PARAMS}
 """What the model's card asks for: sound and picture are kept together."""
 NUM_FRAMES, NEW_FRAMES, OVERLAP_FRAMES, EXTENDS = 97, 80, 16, 20
 FADE_FRAMES = OVERLAP_FRAMES - 8
+EXTEND = {"num_new_frames": NEW_FRAMES, "overlap_frames": OVERLAP_FRAMES, "cfg": 1.0}
+"""An Extend of a long take, and how the model's card samples it."""
+SECOND_PASS = {"denoise": 0.5, "cfg": 1.0}
 SEAMS = [NUM_FRAMES - FADE_FRAMES + NEW_FRAMES * k for k in range(EXTENDS)]
 
 
@@ -156,7 +159,7 @@ def takes(films_of: Render, wanted: Sequence[Wanted], refined: bool) -> dict[str
     videos = [{"name": f"t{i}", "chunks": _chunks(item.prompt)} for i, item in enumerate(wanted)]
     job = spec("takes-refined" if refined else "takes", 128, videos)
     if refined:
-        job["upscale"] = {"denoise": 0.5}
+        job["upscale"] = SECOND_PASS
     films = films_of(job)
     shown = [films[f"t{i}"] for i in range(len(wanted))]
     rows = [motion(film.picture, SEAMS, FADE_FRAMES, NEW_FRAMES) for film in shown]
@@ -178,12 +181,7 @@ def _sound_scores(shown: Sequence[Shown]) -> dict[str, float]:
 
 
 def _chunks(prompt: str) -> list[dict[str, Any]]:
-    extend = {
-        "prompt": prompt,
-        "num_new_frames": NEW_FRAMES,
-        "overlap_frames": OVERLAP_FRAMES,
-        "repeat": EXTENDS,
-    }
+    extend = {**EXTEND, "prompt": prompt, "repeat": EXTENDS}
     return [{"generate": {"prompt": prompt, "num_frames": NUM_FRAMES}}, {"extend": extend}]
 
 
