@@ -14,7 +14,7 @@ from pathlib import Path
 from farm.topology.file_sizes import parts_in
 from jobs.parsing.document import read_document
 from jobs.recipes.recipe import FOLDER, ModelFile, Part
-from tests.official.published import write_published
+from tests.official.recipe_files import write_published
 
 NOTE = "# parameters by part, counted out of the published layouts by `python -m tools.recipe_sizes`"
 BLOCK = re.compile(r"^sizes:.*\n(?:  .*\n)*", re.MULTILINE)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.official.files import write_release, write_sparse
-from tests.official.published import write_published
+from tests.official.recipe_files import write_published
 
 if TYPE_CHECKING:
     from tests.farm.cli.conftest import Farm

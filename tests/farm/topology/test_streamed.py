@@ -32,7 +32,7 @@ from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
 from tests.farm.topology.test_memory import TWICE, tasks
 from tests.farm.topology.test_search import MODELS, WITH_PROMPTS, WORKING
 from tests.farm.topology.test_text_encoder_memory import ltx2_with_gemma
-from tests.official.published import write_published
+from tests.official.recipe_files import write_published
 from tools.recipe_sizes import fields_by_name
 
 BLOCK = re.compile(r"(?:transformer_blocks|layers|block)\.\d+\.")

@@ -12,7 +12,7 @@ from farm.topology.file_sizes import PUBLISHED_BYTES, parts_of
 from jobs.recipes.published import published
 from jobs.recipes.recipe import FOLDER, Recipe, recipes
 from jobs.spec.engine import EngineConfig
-from tests.official.published import BYTES, LORAS, entries, write_published
+from tests.official.recipe_files import BYTES, LORAS, entries, write_published
 from tools.recipe_sizes import fields_by_name
 
 HEADER_BYTES = 0.0035
