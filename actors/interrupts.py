@@ -26,13 +26,18 @@ def hear(number: int, _frame: FrameType | None) -> NoReturn:
     """The handler of a process that one signal ends; a second one also breaks off the closing."""
     global _signal
     _signal = signal.Signals(number).name
-    raise KeyboardInterrupt(f"stopped by {_signal}")
+    raise KeyboardInterrupt(heard())
 
 
 def check() -> None:
     """Raise KeyboardInterrupt if a signal was heard: whoever gets here never saw the first one."""
-    if _signal:
-        raise KeyboardInterrupt(f"stopped by {_signal}")
+    if said := heard():
+        raise KeyboardInterrupt(said)
+
+
+def heard() -> str:
+    """`stopped by` and the signal that was heard; empty without one."""
+    return f"stopped by {_signal}" if _signal else ""
 
 
 def result_of(future: Future[T]) -> T:

@@ -177,6 +177,9 @@ def _workforce(
         yield session.record(Notice(f"topology {text}: {found.reason}"))
         if short := memory_warning(session.remaining_work, inventory):
             yield session.record(Notice(short))
+    elif streamed_models(session.remaining_work, inventory):
+        # Cards of one type differ in size, and streaming makes every forward slower.
+        inventory = _with_memory(session, cluster, inventory)
     work = session.remaining_work
     facts = remaining_facts(work, inventory, text)
     workforce = make_workforce(text, inventory, options.gpus, session.ledger.stages_left, facts)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cluster.device_memory import local_memory_gib
 from farm.estimates.durations import Durations, Hardware, TaskTimes, keep_measured
 from farm.events import Event, Notice, TaskFailed, TaskStarted, WorkerPlaced, WorkerReady
 from farm.execution.choosing import POLL_S, approved
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from jobs.loading.load import LoadedSpec
 
 WORKER = "serial"
+GIB = 2**30
 
 
 def render_serial(loaded: LoadedSpec, scope: Scope) -> Generator[Event, None, None]:
@@ -160,9 +160,9 @@ class _SerialRender:
 
     @cached_property
     def _needs(self) -> Footprint | None:
-        """The memory of this machine's device, and what models need of it; None where one is unknown."""
+        """The memory of the device that is used, and what models need of it; None where one is unknown."""
         engine = self.session.plan.engine
-        device_gib = local_memory_gib() if sizes_known(engine) else None
+        device_gib = _memory_gib(_device(engine.name)) if sizes_known(engine) else None
         tasks = self.ledger.graph.tasks.values()
         return None if device_gib is None else engine_footprint(engine, tasks, device_gib)
 
@@ -179,7 +179,7 @@ class _SerialRender:
 
     def _todo(self) -> list[str]:
         """What is to be computed, in the order in which it is."""
-        if not self._prompts_first:
+        if not self.ledger.todo or not self._prompts_first:
             return list(self.ledger.todo)
         tasks = self.ledger.graph.tasks
         return sorted(self.ledger.todo, key=lambda task: not isinstance(tasks[task].params, EncodeText))
@@ -280,3 +280,12 @@ def _device(engine: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _memory_gib(device: str) -> float | None:
+    """Memory of that device, GiB; None of a CPU."""
+    if device == "cpu":
+        return None
+    import torch
+
+    return float(torch.cuda.get_device_properties(device).total_memory) / GIB

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from actors.interrupts import heard
 from farm.estimates.remaining_work import RemainingWork
 from farm.events import Event, JobFinished, JobPlanned, Notice, WorkerGone, to_record
 from farm.session.choices import film_taken, plan_to_render
@@ -140,7 +141,7 @@ class JobSession:
             self._films.close()
             self._evictions.close()
             if self._resumed is not None and self.state.running and self._lock.held:
-                self._ending.write(INTERRUPTED, str(error or "") or "the driver stopped")
+                self._ending.write(INTERRUPTED, str(error or "") or heard() or "the driver stopped")
                 self._finished()
             self.store.flush_events()
         finally:

@@ -33,10 +33,27 @@ class Published(NamedTuple):
 
 
 def published(field: str, name: str) -> Published | None:
-    """What `engine.<field>: name` stands for, by the last part of a path or hub id; None for what no recipe
-    has for that field."""
+    """What `engine.<field>: name` stands for, by the last part of a path or the whole of a hub id; None for
+    what no recipe has for that field."""
     found = _by_name().get(PurePath(name).name)
-    return found if found is not None and MAIN_PARTS[field] in found.parameters else None
+    if found is None or MAIN_PARTS[field] not in found.parameters or _of_another_owner(name):
+        return None
+    return found
+
+
+def _of_another_owner(name: str) -> bool:
+    """Whether a hub id `owner/name` is that of no recipe, though the name is."""
+    repo = _repositories().get(PurePath(name).name)
+    is_hub_id = name.count("/") == 1 and not PurePath(name).is_absolute()
+    return repo is not None and is_hub_id and name != repo
+
+
+@cache
+def _repositories() -> Mapping[str, str]:
+    """Hub ids of the repositories whose folders recipes fetch, by their last part."""
+    taken = (recipe.for_engine(engine) for recipe in recipes().values() for engine in recipe.engines)
+    files = (file for recipe in taken for _, file in recipe.downloads)
+    return {file.name: file.repo for file in files if file.file is None}
 
 
 @cache

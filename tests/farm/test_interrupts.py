@@ -58,6 +58,16 @@ def test_between_tasks(tmp_path: Path, swallow: Swallow) -> None:
     assert_interrupted(tmp_path / "runs")
 
 
+def test_outside_the_render(tmp_path: Path, swallow: Swallow) -> None:
+    """The exception is that of whoever takes the events: the render is closed, and sees none of it."""
+    data = document(tmp_path / "out", videos=1, count=2)
+    events = render_here(data, runs=str(tmp_path / "runs"), serial=True)
+    assert any(isinstance(event, TaskCommitted) for event in events)
+    swallow()
+    events.close()
+    assert_interrupted(tmp_path / "runs")
+
+
 def test_while_a_film_is_waited_for(
     tmp_path: Path, swallow: Swallow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,7 @@ def film(folder: Path) -> dict[str, Any]:
 def test_in_one_process_prompts_come_first_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farm.execution.serial.sizes_known", lambda _: True)
     monkeypatch.setattr("farm.execution.serial.engine_footprint", footprint)
-    monkeypatch.setattr("farm.execution.serial.local_memory_gib", lambda: 80.0)
+    monkeypatch.setattr("farm.execution.serial._memory_gib", lambda _: 80.0)
     started = [event for event in run(film(tmp_path), tmp_path / "runs") if isinstance(event, TaskStarted)]
     assert [event.task.startswith("encode/") for event in started[:7]] == [True] * 6 + [False]
     assert started[0].reason.startswith("prompts first")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from actors.engines.make import make_engine
-from cluster.inventory import NodeFacts
+from cluster.inventory import Inventory, NodeFacts
 from cluster.local.cluster import LocalCluster
 from farm.events import Notice
+from farm.execution import serial
 from farm.topology.candidates import Footprint
 from jobs.tasks.task import Stage
 from jobs.weights.use import TRANSFORMER
@@ -66,12 +70,47 @@ def test_workers_stream_what_the_plan_says(
     assert said.count(SAID) == streams
 
 
+class Asked(LocalCluster):
+    """Its nodes tell the memory of their cards once they are asked."""
+
+    def with_memory(self, inventory: Inventory, known: Inventory | None = None) -> Inventory:
+        return replace(inventory, nodes=tuple(replace(node, device_gib=141.0) for node in inventory.nodes))
+
+
+@pytest.mark.parametrize("topology", ["mono=1", "auto"])
+def test_a_card_that_is_larger_than_its_type_tells_has_whole_models(
+    topology: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[frozenset[str]]
+) -> None:
+    monkeypatch.setattr("farm.topology.auto.engine_footprint", footprint)
+    monkeypatch.setattr("farm.execution.driver.sizes_known", lambda _: True)
+    cluster = Asked([NodeFacts("n", "here", 1, 4, "A100", object_store_bytes=1 << 30)])
+    assert render(tmp_path, film(tmp_path), topology, cluster).outcome == "done"
+    assert set(asked) == {frozenset()}
+
+
 def test_in_one_process_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[frozenset[str]]
 ) -> None:
     monkeypatch.setattr("farm.execution.serial.sizes_known", lambda _: True)
     monkeypatch.setattr("farm.execution.serial.engine_footprint", footprint)
-    monkeypatch.setattr("farm.execution.serial.local_memory_gib", lambda: 24.0)
+    monkeypatch.setattr("farm.execution.serial._memory_gib", lambda _: 24.0)
     events = list(run(film(tmp_path), tmp_path / "runs"))
     assert asked == [frozenset({TRANSFORMER})]
     assert [event.message for event in events if isinstance(event, Notice)].count(SAID) == 1
+
+
+def test_in_one_process_its_own_device_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[frozenset[str]]
+) -> None:
+    """Here a CPU, beside a small card; and a large one, as torch tells of it."""
+    torch = pytest.importorskip("torch")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 4096\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("farm.execution.serial.sizes_known", lambda _: True)
+    monkeypatch.setattr("farm.execution.serial.engine_footprint", footprint)
+    assert list(run(film(tmp_path), tmp_path / "runs"))
+    assert asked == [frozenset()]
+    large = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {"cuda": large}.__getitem__)
+    assert serial._memory_gib("cuda") == 80.0

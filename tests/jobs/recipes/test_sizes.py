@@ -59,6 +59,10 @@ def test_the_model_is_the_same_by_its_recipe_and_by_its_file(recipe: Recipe, tmp
 def test_a_name_is_known_for_the_field_that_it_is_published_for() -> None:
     assert published("text_encoder", "Lightricks/LTX-2") == published("text_encoder", "/models/LTX-2")
     assert published("checkpoint", "Lightricks/LTX-2") is None
+    assert published("text_encoder", "LTX-2") is not None
+    assert published("text_encoder", "someone/LTX-2") is None
+    assert published("text_encoder", "someone/PixArt-XL-2-1024-MS") is None
+    assert published("text_encoder", "gemma/gemma_3_12B_it.safetensors") is not None
     assert published("audio_vae", "ltx-2.3-22b-distilled-1.1.safetensors") is not None
     assert published("checkpoint", "ltx-2.3-22b-distilled-1.0.safetensors") is None
     assert all(published("loras", name) for name in LORAS)
