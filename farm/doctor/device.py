@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")
 TILED_FIX = "a smaller picture, shorter chunks, or `decode.tiling`, which makes the same bytes everywhere"
-STREAMED_FIX = "a larger GPU, or a smaller or quantized model"
+STREAMED_FIX = "give workers that much host memory; or a larger GPU, or a smaller or quantized model"
 MOST_TAKEN = 0.1
 """Share of a GPU's memory that others may hold before it is worth a word."""
 

@@ -64,7 +64,11 @@ def streams_said(footprint: Footprint | None) -> str:
     if not doing:
         return ""
     bring = "bring their" if len(streamed) > 1 else "brings its"
-    return f"{doing} {bring} blocks over from host memory one by one: slower, same film"
+    host_gib = sum(streamed.values())
+    return (
+        f"{doing} {bring} blocks over from host memory one by one: slower, same film; "
+        f"each worker needs up to {host_gib:.0f} GiB of host memory for them, which is not checked"
+    )
 
 
 def _joined(*said: str) -> str:

@@ -159,7 +159,8 @@ def film(recipe: str, dtype: str, tmp_path: Path, **engine: Any) -> dict[str, An
 def test_a_plan_says_that_it_streams_and_takes_longer(tmp_path: Path) -> None:
     loaded = load(film("ltx-2.3-distilled", "bfloat16", tmp_path), RenderOptions(), ahead=True)
     said = (
-        "reading prompts and sampling bring their blocks over from host memory one by one: slower, same film"
+        "reading prompts and sampling bring their blocks over from host memory one by one: slower, same "
+        "film; each worker needs up to 53 GiB of host memory for them, which is not checked"
     )
     reports = {}
     for gib, topology in ((24.0, None), (48.0, None), (24.0, "mono=1")):

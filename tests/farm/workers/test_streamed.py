@@ -25,7 +25,10 @@ from tests.farm.workers.test_prompts_first import film
 if TYPE_CHECKING:
     from farm.events import Event
 
-SAID = "sampling brings its blocks over from host memory one by one: slower, same film"
+SAID = (
+    "sampling brings its blocks over from host memory one by one: slower, same film; "
+    "each worker needs up to 33 GiB of host memory for them, which is not checked"
+)
 
 
 def footprint(_engine: object, _tasks: object, device_gib: float) -> Footprint:
