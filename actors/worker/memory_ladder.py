@@ -20,6 +20,8 @@ _FREES: dict[Rung, FreeLevel] = {
     Rung.OFFLOAD: "stream",
 }
 MANY_FFN_CHUNKS = 16
+STREAMING_STAGES = (Stage.ENCODE, Stage.SAMPLE, Stage.UPSCALE)
+"""Stages that run models which can be streamed."""
 
 
 def free_memory(task: StageTask, rungs: Sequence[Rung], engine: Engine, prompts_first: bool = False) -> None:
@@ -39,10 +41,10 @@ def frees(task: StageTask, rungs: Sequence[Rung]) -> tuple[FreeLevel, ...]:
 
 
 def rungs_of_room(stage: Stage) -> tuple[Rung, ...]:
-    """The byte-preserving rungs by which a worker can make room for a stage: only a transformer that the
-    stage itself runs is worth keeping in host memory."""
+    """The byte-preserving rungs by which a worker can make room for a stage. Streaming makes some only where
+    the stage itself runs a text encoder or transformer."""
     room = (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS)
-    return (*room, Rung.OFFLOAD) if stage in (Stage.SAMPLE, Stage.UPSCALE) else room
+    return (*room, Rung.OFFLOAD) if stage in STREAMING_STAGES else room
 
 
 def lighten(task: StageTask, rungs: Sequence[Rung]) -> StageTask:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from jobs.spec.engine import EngineConfig
 
+Weights = Mapping[Stage, Mapping[str, float]]
+"""The models of each stage and their sizes, GiB."""
 RECORDED = "recorded forwards"
 RUNTIME_GIB = 1.3
 """What a process holds on a device beside what its allocator has: the CUDA context and the libraries, 1.1 to
@@ -71,27 +73,36 @@ def engine_footprint(engine: EngineConfig, tasks: Iterable[StageTask], device_gi
 
 def footprint_of(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:
     """Which models each stage keeps, and the peak beside them. A stage that does not fit even alone counts as
-    it is done then: with its model streamed, or a decode in tiles, where these fit."""
+    it is done then: without recorded forwards, with its model streamed, or a decode in tiles, where these
+    fit."""
     return _streaming(_whole_models(sizes, working, device_gib), sizes.streamed, working.gib)
 
 
 def _streaming(whole: Footprint, streamed: Mapping[str, Streamed], stages: Iterable[Stage]) -> Footprint:
-    """Models that stages need which do not fit even alone have their blocks in host memory, and then no
-    forwards are recorded."""
-    large = [stage for stage in stages if whole.together_gib((stage,)) > whole.device_gib]
-    needed = {name for stage in large for name in whole.weights_gib.get(stage, {}) if name in streamed}
-    if not needed:
-        return whole
-    unrecorded = {RECORDED} if TRANSFORMER in needed else set()
+    """Where a stage does not fit even alone, recorded forwards go first: a worker without room for them does
+    without. Models of what is still too large have their blocks in host memory."""
+
+    def large(footprint: Footprint) -> list[Mapping[str, float]]:
+        """The models of each stage that does not fit."""
+        found = (stage for stage in stages if footprint.together_gib((stage,)) > footprint.device_gib)
+        return [footprint.weights_gib.get(stage, {}) for stage in found]
+
+    stages = tuple(stages)
+    if any(RECORDED in models for models in large(whole)):
+        whole = replace(whole, weights_gib=_without_recordings(whole.weights_gib))
+    needed = {name for models in large(whole) for name in models if name in streamed}
     weights = {
-        stage: {
-            name: streamed[name].held if name in needed else size
-            for name, size in models.items()
-            if name not in unrecorded
-        }
+        stage: {name: streamed[name].held if name in needed else size for name, size in models.items()}
         for stage, models in whole.weights_gib.items()
     }
     return replace(whole, weights_gib=weights, streamed={name: streamed[name].brought for name in needed})
+
+
+def _without_recordings(weights_gib: Weights) -> Weights:
+    return {
+        stage: {name: size for name, size in models.items() if name != RECORDED}
+        for stage, models in weights_gib.items()
+    }
 
 
 def _whole_models(sizes: ModelSizes, working: Working, device_gib: float) -> Footprint:

@@ -89,8 +89,8 @@ def model_sizes(engine: EngineConfig) -> ModelSizes:
 
 
 def _streamed(encoder: float, context: float, denoiser: float, share: float) -> dict[str, Streamed]:
-    """What makes the context of an encoder's states is on the device as a whole. Only blocks are in fp8, and
-    LoRAs are merged into them in host memory."""
+    """What makes the context of an encoder's states is on the device as a whole. Only blocks are in fp8.
+    LoRAs take nothing there but while the device merges them, one weight at a time."""
     of_text, of_transformer = (
         STREAMED_SHARE[name] * size for name, size in ((TEXT_ENCODER, encoder), (TRANSFORMER, denoiser))
     )

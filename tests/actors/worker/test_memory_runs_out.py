@@ -59,6 +59,18 @@ def test_where_prompts_come_first_the_text_encoder_leaves_with_the_next_task(
     assert freed(bench, "film/00000/sample", monkeypatch) == ["prompts"]
 
 
+def test_reading_prompts_finds_room_by_streaming_as_sampling_does(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text encoder can be streamed; before that, no result is taken that may have other bytes."""
+    bench, counted = make_bench(job_spec()), itertools.count()
+    first, room = prompt_of(bench), (Rung.EMPTY_CACHE, Rung.EVICT_RESIDENTS, Rung.OFFLOAD)
+    monkeypatch.setattr("actors.worker.worker.failed_allocations", lambda _: next(counted))
+    with pytest.raises(OutOfMemory):
+        bench.run(first, rungs=room[:2])
+    assert bench.run(first, rungs=room).provenance["exact"] is False
+
+
 def test_memory_that_runs_out_without_an_error_is_an_error(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

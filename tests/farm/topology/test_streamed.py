@@ -17,7 +17,7 @@ from farm.simulator.workload import SimulatedFilm, films, job
 from farm.specs.load import load
 from farm.topology.candidates import Footprint
 from farm.topology.file_sizes import parts_in
-from farm.topology.memory import engine_footprint
+from farm.topology.memory import RECORDED, engine_footprint
 from farm.topology.model_sizes import STREAMED_SHARE
 from farm.topology.search import SearchConfig, find_topology
 from farm.verbs.plan import PlanRequest, plan_job
@@ -86,10 +86,30 @@ def test_a_model_is_streamed_where_a_stage_has_no_room_alone(
         for name in streamed & models.keys():
             assert models[name] < 0.4 * before[name]
     if streamed:
-        assert "recorded forwards" not in found.weights_gib[Stage.SAMPLE]
+        assert RECORDED not in found.weights_gib[Stage.SAMPLE]
         (said, *_) = check_fit(found, frozenset(Stage))
         assert said.level == "warn"
         assert said.message.startswith("reading prompts and sampling bring their blocks over")
+
+
+@pytest.mark.parametrize(("spare", "streamed"), [(0.01, set()), (-0.01, {TRANSFORMER})])
+def test_recorded_forwards_go_before_a_model_is_streamed(
+    spare: float, streamed: set[str], tmp_path: Path
+) -> None:
+    """A worker without room for them does without."""
+    engine, some = ltx2_with_gemma(tmp_path, dtype="bfloat16"), list(tasks(frames=121))
+    whole = engine_footprint(engine, some, 1000.0)
+    assert whole is not None
+    recorded_gib, with_them = whole.weights_gib[Stage.SAMPLE][RECORDED], whole.together_gib((Stage.SAMPLE,))
+    assert recorded_gib > 0.5
+    found = engine_footprint(engine, some, with_them - recorded_gib + spare)
+    assert found is not None
+    assert set(found.streamed) == streamed
+    assert found.together_gib((Stage.SAMPLE,)) <= found.device_gib
+    assert RECORDED not in found.weights_gib[Stage.SAMPLE]
+    kept = engine_footprint(engine, some, with_them + 0.01)
+    assert kept is not None
+    assert RECORDED in kept.weights_gib[Stage.SAMPLE]
 
 
 def test_a_stage_that_a_job_has_not_streams_nothing(tmp_path: Path) -> None:

@@ -56,9 +56,10 @@ class Fp8Linear(nn.Module):
     """A linear layer with weights `[out, in]` in fp8, a scale for each output channel."""
 
     def __init__(self, linear: nn.Linear, device: torch.device, scale: Tensor | None = None) -> None:
-        """`device` rounds the weights; they stay where they were. `scale` `[out, 1]` is that of a file which
-        has them in fp8."""
+        """`device` rounds the weights, these and later ones; they stay where they were. `scale` `[out, 1]` is
+        that of a file which has them in fp8."""
         super().__init__()
+        self._device = device
         home = linear.weight.device
         self.stored = None if scale is None else scale.to(device, copy=True)
         packed = rows_of(linear.weight.detach().to(device), None if scale is None else scale.to(device))
@@ -72,9 +73,8 @@ class Fp8Linear(nn.Module):
     @torch.no_grad()
     def take(self, weight: Tensor, as_stored: bool = False) -> None:
         """Other weights `[out, in]` in place of these; `as_stored`, those of the file again."""
-        home = self.weight.device
-        scale = self.stored.to(home) if as_stored and self.stored is not None else None
-        packed = rows_of(weight.to(home), scale)
+        # Not where these are: a GPU divides by a number in another way than a CPU, in the last bit.
+        packed = rows_of(weight.to(self._device), self.stored if as_stored else None)
         self.weight.copy_(packed.values)
         self.scale.copy_(packed.scale)
 

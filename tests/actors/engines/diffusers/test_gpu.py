@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 
 from actors.engines.base import Arriving
+from actors.engines.diffusers.fused.fp8 import fault_of
 from actors.engines.make import make_engine
 from actors.payload import Payload, pack
 from actors.steps.run import begin_stage, run_stage
 from actors.steps.timing import StepTimer
 from jobs.planning.plan import make_plan
-from jobs.spec.engine import EngineConfig
+from jobs.spec.engine import EngineConfig, Lora, PassStrengths
 from jobs.spec.job import JobSpec
 from jobs.tasks.graph import build_graph
 from jobs.tasks.task import Stage, StageTask
 from jobs.weights.use import TEXT_ENCODER, TRANSFORMER
+from tests.actors.engines.diffusers.ltx_video.test_lora_passes import written
 
 pytestmark = [
     pytest.mark.gpu,
@@ -62,15 +64,22 @@ def film(small_ltx_video: Path) -> Iterator[Film]:
         "videos": [{"name": "film", "chunks": CHUNKS}],
     }
     graph = build_graph(make_plan(JobSpec.model_validate(spec, strict=False), None))
-    engine = make_engine(EngineConfig(checkpoint=str(small_ltx_video)), "cuda", 1)
+    tasks = [task for task in graph.tasks.values() if task.stage is not Stage.SEGMENT]
+    film = rendered(EngineConfig(checkpoint=str(small_ltx_video)), tasks)
+    yield film
+    film.engine.close()
+
+
+def rendered(config: EngineConfig, tasks: list[StageTask], streamed: Collection[str] = ()) -> Film:
+    """Each task done, one after the other."""
+    engine = make_engine(config, "cuda", 1, streamed)
     engine.setup(frozenset(Stage) - {Stage.SEGMENT})
-    film = Film(engine, [task for task in graph.tasks.values() if task.stage is not Stage.SEGMENT])
-    for task in film.tasks:
+    film = Film(engine, tasks)
+    for task in tasks:
         made = run_stage(task, film.inputs(task), engine, Path())
         assert isinstance(made, Payload)
         film.made[task.id] = made
-    yield film
-    engine.close()
+    return film
 
 
 def computed(film: Film) -> list[StageTask]:
@@ -104,19 +113,24 @@ def test_steps_that_overlap_make_the_bytes_of_steps_that_wait(film: Film) -> Non
         assert pack(arriving.land()) == pack(film.made[task.id]), task.id
 
 
-def test_a_streamed_film_has_the_bytes_of_one_that_is_not(film: Film, small_ltx_video: Path) -> None:
-    """Blocks are on the device only while they compute."""
-    config, streamed = EngineConfig(checkpoint=str(small_ltx_video)), {TEXT_ENCODER, TRANSFORMER}
-    engine: Any = make_engine(config, "cuda", 1, streamed)
-    engine.setup(frozenset(Stage) - {Stage.SEGMENT})
+@pytest.mark.parametrize("dtype", ["auto", "fp8"])
+def test_a_streamed_film_has_the_bytes_of_one_that_is_not(
+    dtype: Literal["auto", "fp8"], film: Film, small_ltx_video: Path, tmp_path: Path
+) -> None:
+    """Blocks are on the device only while they compute; a LoRA goes from pass to pass."""
+    if dtype == "fp8" and (fault := fault_of(torch.device("cuda"))):
+        pytest.skip(fault)
+    style = written(small_ltx_video, tmp_path / "style.safetensors", "attn1.to_v", "attn1.to_q")
+    loras = (Lora(path=str(style), strength=PassStrengths(sample=0.3, upscale=0.8)),)
+    config = EngineConfig(checkpoint=str(small_ltx_video), dtype=dtype, loras=loras)
+    whole, apart = (rendered(config, film.tasks, names) for names in ((), (TEXT_ENCODER, TRANSFORMER)))
     for task in film.tasks:
-        made = run_stage(task, film.inputs(task), engine, Path())
-        assert isinstance(made, Payload)
-        assert pack(made) == pack(film.made[task.id]), task.id
-    transformer = engine._runner.residents.model("denoising").transformer
+        assert pack(apart.made[task.id]) == pack(whole.made[task.id]), task.id
+    transformer = apart.engine._runner.residents.model("denoising").transformer
     assert transformer.device.type == "cuda"
     assert {weight.device.type for weight in transformer.transformer_blocks.parameters()} == {"cpu"}
-    engine.close()
+    for made in (whole, apart):
+        made.engine.close()
 
 
 def test_the_time_of_a_step_is_the_devices(film: Film) -> None:

@@ -124,7 +124,7 @@ def passes(request: pytest.FixtureRequest) -> Passes:
 @pytest.mark.parametrize("dtype", ["auto", "fp8"])
 def test_passes_make_the_same_bytes(passes: Passes, dtype: Any, tmp_path: Path, brought: list[int]) -> None:
     """With weights of 16 bits and of 8, and LoRAs that go from pass to pass; from the start of the engine."""
-    style = written(passes, tmp_path / "style.safetensors", "attn1.to_v")
+    style = written(Path(passes.checkpoint), tmp_path / "style.safetensors", "attn1.to_v")
     loras = (Lora(path=str(style), strength=PassStrengths(sample=0.3, upscale=0.8)),)
     whole = passes.engine(*STAGES, loras=loras, dtype=dtype)
     wanted = {which: passes.made(whole, which) for which in STAGES}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from actors.engines.diffusers.fused import fp8
 from actors.engines.diffusers.fused.fp8 import FP8, Fp8Linear, Rows, pack, rows_of
 from actors.engines.diffusers.stored import fp8_scales, read_tensors
 
@@ -46,6 +47,42 @@ def test_other_weights_are_rounded_as_the_first_were() -> None:
     fresh = Fp8Linear(other, CPU)
     assert torch.equal(packed.weight.float(), fresh.weight.float())
     assert torch.equal(packed.scale, fresh.scale)
+
+
+@pytest.mark.parametrize("scale", [None, torch.ones(32, 1)])
+def test_weights_are_rounded_by_the_layers_device_wherever_they_are(
+    scale: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a streamed layer they are in host memory; the device that torch calls `meta` stands for a GPU."""
+    by: list[set[str]] = []
+
+    def noted(x: torch.Tensor, scale: torch.Tensor | None = None) -> Rows:
+        by.append({each.device.type for each in (x, scale) if each is not None})
+        return rows_of(torch.full(x.shape, float(len(by))))
+
+    monkeypatch.setattr(fp8, "rows_of", noted)
+    packed = Fp8Linear(_linear(), torch.device("meta"), scale)
+    for as_stored in (False, True):
+        packed.take(torch.randn(32, 64), as_stored)
+    assert by == [{"meta"}] * 3
+    assert packed.weight.device == packed.scale.device == CPU
+    assert torch.equal(packed.scale, torch.full((32, 1), 3.0) / 448.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scale", [None, 0.00313])
+def test_a_gpu_rounds_weights_in_host_memory_as_its_own(scale: float | None) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    device, linear = torch.device("cuda"), _linear(into=256, out=512)
+    scales = None if scale is None else torch.full((512, 1), scale)
+    at_home, there = (Fp8Linear(_linear(into=256, out=512).to(of), device, scales) for of in (CPU, device))
+    assert (at_home.weight.device.type, there.weight.device.type) == ("cpu", "cuda")
+    for as_stored in (False, True):
+        for packed in (at_home, there):
+            packed.take(linear.weight.to(device) * (1.0 if as_stored else 1.7), as_stored)
+        assert torch.equal(at_home.weight.float(), there.weight.float().cpu())
+        assert torch.equal(at_home.scale, there.scale.cpu())
 
 
 @pytest.mark.parametrize("scale", [None, 0.00313])

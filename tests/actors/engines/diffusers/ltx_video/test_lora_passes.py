@@ -60,9 +60,9 @@ def passes(request: pytest.FixtureRequest) -> Passes:
     return Passes(request.getfixturevalue(request.param))
 
 
-def written(passes: Passes, path: Path, *layers: str) -> Path:
+def written(checkpoint: Path, path: Path, *layers: str) -> Path:
     """A LoRA of these layers of the model."""
-    found = read_weights(Path(passes.checkpoint)).tensors
+    found = read_weights(checkpoint).tensors
     drawn = torch.Generator().manual_seed(len(path.stem))
     tensors: dict[str, torch.Tensor] = {}
     for layer in layers:
@@ -77,18 +77,18 @@ def written(passes: Passes, path: Path, *layers: str) -> Path:
 
 @pytest.fixture
 def style(passes: Passes, tmp_path: Path) -> Path:
-    return written(passes, tmp_path / "style.safetensors", "attn1.to_v")
+    return written(Path(passes.checkpoint), tmp_path / "style.safetensors", "attn1.to_v")
 
 
 @pytest.fixture
 def anna(passes: Passes, tmp_path: Path) -> Path:
     """Of a layer that `style` changes, too, and another."""
-    return written(passes, tmp_path / "anna.safetensors", "attn1.to_v", "attn1.to_q")
+    return written(Path(passes.checkpoint), tmp_path / "anna.safetensors", "attn1.to_v", "attn1.to_q")
 
 
 @pytest.fixture
 def ben(passes: Passes, tmp_path: Path) -> Path:
-    return written(passes, tmp_path / "ben.safetensors", "attn1.to_k")
+    return written(Path(passes.checkpoint), tmp_path / "ben.safetensors", "attn1.to_k")
 
 
 def test_it_counts_in_the_pass_that_is_named(passes: Passes, style: Path) -> None:
