@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 from farm.api import render
 from farm.events import FilmDelivered
@@ -40,18 +41,29 @@ def test_list_names_jobs_and_nothing_else(farm: Farm, rendered: Rendered) -> Non
     assert re.search(r"\d+\.\d KiB  \d{4}-\d\d-\d\d \d\d:\d\d$", row)
 
 
-def test_a_running_job_says_how_long_it_takes_and_where_to_look(farm: Farm, tmp_path: Path) -> None:
-    """Asked between two events of its driver."""
-    spec, runs = document(tmp_path / "out"), tmp_path / "runs"
+def _asked_early(farm: Farm, folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """What `status` and `list` say of a job between two events of its driver, at its first preview."""
+    spec, runs = document(folder / "out"), folder / "runs"
     seen: list[str] = []
+    row: dict[str, Any] = {}
     for event in render(spec, runs=str(runs), serial=True):
         if isinstance(event, FilmDelivered) and event.preview and not seen:
             seen = farm("status", JOB, "--runs", runs).out.splitlines()
             (row,) = farm("list", "--runs", runs, "-o", "json").json
+    return seen, row
+
+
+def test_a_running_job_says_how_long_it_takes_and_where_to_look(farm: Farm, tmp_path: Path) -> None:
+    """Films are finished by a thread of their own: on a busy machine one may be before `status` asks."""
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        seen, row = _asked_early(farm, folder)
+        if row["films"] == 0:
+            break
     assert seen[0] == f"{JOB}: running"
     assert re.search(r"^  elapsed 0:\d\d(, ETA \d:\d\d)?$", seen[3])
     assert seen[2] == f"  rendered by {user_name()} on {socket.gethostname()}"
-    assert any(line.endswith(f"not finished; preview {tmp_path}/out/dawn.preview.mp4") for line in seen)
+    assert any(line.endswith(f"not finished; preview {folder}/out/dawn.preview.mp4") for line in seen)
     assert (row["total"], row["of_films"], row["films"]) == (14, 2, 0)
 
 
